@@ -1,0 +1,36 @@
+//! Every bound of a policy and of its table. A policy beyond one does not compile.
+
+/// Agents in a policy.
+pub const AGENTS_MAX: usize = 1 << 20;
+/// Routes in a policy.
+pub const ROUTES_MAX: usize = 65_536;
+/// Scopes in a policy.
+pub const SCOPES_MAX: usize = 4_096;
+/// Origins in a policy.
+pub const ORIGINS_MAX: usize = 4_096;
+/// Token issuers in a policy.
+pub const ISSUERS_MAX: usize = 1_024;
+/// Client CAs in a policy.
+pub const CLIENT_CAS_MAX: usize = 1_024;
+/// API keys in a policy.
+pub const API_KEYS_MAX: usize = 1 << 20;
+/// Segments of a path pattern; the empty one after a trailing slash counts.
+pub const SEGMENTS_MAX: usize = 32;
+/// Methods named in a policy beside the nine of RFC 9110 §9 and RFC 5789.
+pub const METHODS_EXTENSION_MAX: usize = 54;
+/// Sets of proofs of one agent, each API key of a set counted on its own.
+pub const ALTERNATIVES_PER_AGENT_MAX: usize = 256;
+/// Limits of one agent: their counters share one cache line.
+pub const LIMITS_PER_AGENT_MAX: usize = 8;
+/// Names of one presented certificate that are looked up.
+pub const CERTIFICATE_NAMES_MAX: usize = 8;
+/// Bytes of any one name, host, segment, subject or method in a table.
+pub const STRING_BYTES_MAX: usize = 4_096;
+/// Steps of one route look-up in the worst case, backtracking included.
+pub const ROUTE_STEPS_MAX: u32 = 1_024;
+/// Up to so many scopes, a set of scopes is a bitmap of one cache line; above, it is a sorted list.
+pub const SCOPES_IN_BITMAP_MAX: usize = 512;
+/// Bytes of a table: its offsets are 32 bits wide.
+pub const IMAGE_BYTES_MAX: usize = u32::MAX as usize;
+/// Hash seeds tried, with the hash table grown a little every few, before the compiler gives up.
+pub const SEEDS_TRIED_MAX: u64 = 256;

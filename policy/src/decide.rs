@@ -1,0 +1,186 @@
+//! The decision: from proofs to the caller, and from caller, route and token scopes to the grant.
+
+use crate::bounds::CERTIFICATE_NAMES_MAX;
+use crate::reason::Reason;
+use crate::table::format::{Agent, BELONGS, NONE, Proof, Route, proof_flag, proof_kind, shape};
+use crate::table::scopes::RowRef;
+use crate::table::{AgentId, ProofId, RouteId, ScopeId, Section, Table, TokenProofId, TokenScopes};
+
+/// The valid credentials of one request, as proofs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presented {
+    /// Proofs that the names of the client's certificate are; names that name nobody are none.
+    pub certificate: [Option<ProofId>; CERTIFICATE_NAMES_MAX],
+    /// `Some(None)`: presented, but names nobody.
+    pub token: Option<Option<TokenProofId>>,
+    /// `Some(None)`: presented, but names nobody.
+    pub api_key: Option<Option<ProofId>>,
+}
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// None: nobody presented anything, and only the anonymous agent's scopes count.
+    pub agent: Option<AgentId>,
+    /// The agent is identified as a population: its subjects are counted one by one.
+    pub population: bool,
+}
+
+/// A permit before the limits: what allows the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub route: RouteId,
+    /// The agent whose scope granted it: the caller or the anonymous agent.
+    pub agent: AgentId,
+    /// The lowest scope that grants it.
+    pub scope: ScopeId,
+    pub by_anonymous: bool,
+}
+
+impl<B: AsRef<[u8]>> Table<B> {
+    /// Who presents these proofs.
+    ///
+    /// # Errors
+    /// - `ProofsConflict`: alternatives of several agents hold, or a proof is of another agent than the one found;
+    /// - `ProofsIncomplete`: a proof names an agent, but no alternative holds;
+    /// - `AgentUnknown`: a token or API key names nobody.
+    pub fn caller(&self, presented: &Presented) -> Result<Caller, Reason> {
+        let proofs = Proofs::read(self, presented);
+        let found = self.identify(&proofs)?;
+        let Some(agent) = found.agent else {
+            return match (proofs.all().next(), proofs.nobody) {
+                (Some(_), _) => Err(Reason::ProofsIncomplete),
+                (None, true) => Err(Reason::AgentUnknown),
+                (None, false) => Ok(Caller { agent: None, population: false }),
+            };
+        };
+        if !proofs.all().all(|proof| self.belongs(proof, agent)) {
+            return Err(Reason::ProofsConflict);
+        }
+        if proofs.nobody {
+            return Err(Reason::AgentUnknown);
+        }
+        Ok(Caller { agent: Some(agent), population: found.population })
+    }
+
+    /// What allows this caller this route, if anything does: first the caller's own scopes as the token narrows them,
+    /// then the anonymous agent's.
+    pub fn grant(&self, caller: &Caller, scopes: &TokenScopes, route: RouteId) -> Option<Grant> {
+        let record = self.record::<Route>(Section::Routes, route.0)?;
+        let row = RowRef { start: record.scopes, count: record.scopes_count };
+        let common = |agent: AgentId, scopes: &TokenScopes| {
+            let agent = self.record::<Agent>(Section::Agents, agent.0)?;
+            self.common_scope(RowRef { start: agent.scopes, count: agent.scopes_count }, row, scopes)
+        };
+        if let Some(agent) = caller.agent
+            && let Some(scope) = common(agent, scopes)
+        {
+            return Some(Grant { route, agent, scope, by_anonymous: false });
+        }
+        let agent = self.anonymous()?;
+        let scope = common(agent, &TokenScopes::everything())?;
+        Some(Grant { route, agent, scope, by_anonymous: true })
+    }
+
+    /// The agent of every alternative that holds.
+    fn identify(&self, proofs: &Proofs) -> Result<Found, Reason> {
+        let mut found = Found::default();
+        for held in proofs.all().filter(|held| held.has(proof_flag::ALONE)) {
+            found.add(AgentId(held.proof.agent), held.is_population())?;
+        }
+        let combines = |held: Option<Held>| held.filter(|held| held.has(proof_flag::COMBINES));
+        let (token, api_key) = (combines(proofs.token), combines(proofs.api_key));
+        let population = token.is_some_and(|token| token.is_population());
+        let mut look = |shape: u32, members: [Option<Held>; 3], population: bool| {
+            let exists = self.shapes() & shape != 0;
+            match exists.then(|| self.combination(members.map(|held| held.map_or(NONE, |held| held.id.0)))).flatten() {
+                Some(agent) => found.add(agent, population),
+                None => Ok(()),
+            }
+        };
+        if token.is_some() && api_key.is_some() {
+            look(shape::TOKEN_KEY, [None, token, api_key], population)?;
+        }
+        for certificate in proofs.certificates.into_iter().filter_map(combines).map(Some) {
+            if token.is_some() {
+                look(shape::CERTIFICATE_TOKEN, [certificate, token, None], population)?;
+            }
+            if api_key.is_some() {
+                look(shape::CERTIFICATE_KEY, [certificate, None, api_key], false)?;
+            }
+            if token.is_some() && api_key.is_some() {
+                look(shape::ALL_THREE, [certificate, token, api_key], population)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a proof is part of an alternative of this agent.
+    fn belongs(&self, held: Held, agent: AgentId) -> bool {
+        let shared = || held.has(proof_flag::SHARED) && self.combination([held.id.0, BELONGS, agent.0]).is_some();
+        held.proof.agent == agent.0 || shared()
+    }
+}
+
+/// A presented proof that names somebody.
+#[derive(Clone, Copy)]
+struct Held {
+    id: ProofId,
+    proof: Proof,
+}
+
+impl Held {
+    fn has(&self, flag: u8) -> bool {
+        self.proof.flags & flag != 0
+    }
+
+    fn is_population(&self) -> bool {
+        self.proof.kind == proof_kind::POPULATION
+    }
+}
+
+struct Proofs {
+    certificates: [Option<Held>; CERTIFICATE_NAMES_MAX],
+    token: Option<Held>,
+    api_key: Option<Held>,
+    /// A token or API key was presented that names nobody.
+    nobody: bool,
+}
+
+impl Proofs {
+    fn read<B: AsRef<[u8]>>(table: &Table<B>, presented: &Presented) -> Self {
+        let held = |id: ProofId| {
+            let proof = table.record::<Proof>(Section::Proofs, id.0)?;
+            (proof.agent != NONE).then_some(Held { id, proof })
+        };
+        let token = presented.token.map(|token| token.and_then(|token| held(token.into())));
+        let api_key = presented.api_key.map(|key| key.and_then(held));
+        Self {
+            certificates: presented.certificate.map(|certificate| certificate.and_then(held)),
+            token: token.flatten(),
+            api_key: api_key.flatten(),
+            nobody: matches!(token, Some(None)) || matches!(api_key, Some(None)),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = Held> {
+        self.certificates.iter().copied().chain([self.token, self.api_key]).flatten()
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    agent: Option<AgentId>,
+    population: bool,
+}
+
+impl Found {
+    fn add(&mut self, agent: AgentId, population: bool) -> Result<(), Reason> {
+        if self.agent.is_some_and(|found| found != agent) {
+            return Err(Reason::ProofsConflict);
+        }
+        self.agent = Some(agent);
+        self.population |= population;
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+//! The policy: its normalised model, the frozen table, the decision and the rate step.
+//!
+//! Pure: no I/O, no clock, no randomness. Time and seeds are arguments.
+
+pub mod bounds;
+pub mod compile;
+pub mod decide;
+pub mod hash;
+pub mod model;
+pub mod rate;
+pub mod reason;
+pub mod table;
+pub mod target;

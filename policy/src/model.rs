@@ -1,0 +1,295 @@
+//! The normalised policy: what a release holds, and what the table is compiled from.
+//!
+//! Every list is sorted by name and every name is unique, so that two sources that mean the same give the same
+//! bytes. The types hold what the language can say; whether names resolve and rules make sense is checked where a
+//! policy is read (`policy-source`) and again where it is compiled (`compile`).
+
+use serde::{Deserialize, Serialize};
+
+/// A whole policy. Serialises to the `policy` member of a release manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    pub name: String,
+    pub audit: Audit,
+    /// The weakest transport that a client may use.
+    pub transport: MinimumTransport,
+    pub issuers: Vec<Issuer>,
+    pub client_cas: Vec<ClientCa>,
+    pub origins: Vec<Origin>,
+    pub routes: Vec<Route>,
+    pub scopes: Vec<Scope>,
+    pub agents: Vec<Agent>,
+    pub api_keys: Vec<ApiKey>,
+}
+
+/// What happens to a request whose record cannot be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Audit {
+    /// Forward it, count the loss.
+    BestEffort,
+    /// Do not forward without a reserved slot.
+    #[default]
+    Queued,
+    /// Do not forward before an intent is on stable storage.
+    Durable,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MinimumTransport {
+    /// Any listener; a plain one must still be loopback or named insecure in `gateway.toml`.
+    #[default]
+    Plain,
+    Tls,
+    /// TLS with a client certificate that chains to one of the policy's client CAs.
+    Mtls,
+}
+
+/// A token issuer (RFC 7519 `iss`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    pub name: String,
+    /// Exact value of the `iss` claim.
+    pub issuer: String,
+    /// At least one must stand in the `aud` claim.
+    pub audience: Vec<String>,
+    /// Allow-list, never empty.
+    pub algorithms: Vec<Algorithm>,
+    pub keys: Keys,
+    /// Claim that holds the token's scopes (space-separated string or array of strings). A token without it has none.
+    pub scope_claim: Option<String>,
+    /// Accepted clock difference for `exp` and `nbf`, seconds (0 unless the policy says otherwise, at most 300).
+    pub leeway_s: u32,
+}
+
+/// Signature algorithms of RFC 7518 §3.1 and RFC 8037 that the language knows. There is no `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Algorithm {
+    ES256,
+    ES384,
+    EdDSA,
+    RS256,
+    PS256,
+    HS256,
+}
+
+/// Where the keys of an issuer come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Keys {
+    /// A JWK Set (RFC 7517 §5) embedded in the release, as its exact text.
+    Pinned { jwks: String },
+    /// A JWK Set file on the gateway that may change.
+    Watch { path: String },
+    /// A JWK Set behind HTTPS.
+    Url { url: String, refresh_s: u32, max_stale_s: u32 },
+}
+
+/// A named CA for client certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCa {
+    pub name: String,
+    /// PEM of one or more trust anchors, exact text.
+    pub certificates: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    pub name: String,
+    /// `ip:port` or (with `tls`) `name:port`, in source order; used round robin.
+    pub addresses: Vec<String>,
+    pub tls: Option<OriginTls>,
+    /// Pass the agent's credentials (`Authorization`, `X-API-Key`) on to the origin.
+    pub pass_credentials: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginTls {
+    /// PEM of the trust anchors, exact text.
+    pub ca: String,
+    /// Name verified in the origin's certificate; the address's own host when absent.
+    pub server_name: Option<String>,
+    /// Name of an `[[origin_identity]]` in `gateway.toml` (certificate and key for mutual TLS to the origin).
+    pub identity: Option<String>,
+}
+
+/// Host × methods × path pattern, with the origin it leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    pub name: String,
+    /// Lower-case host without port, or `*`.
+    pub host: String,
+    pub methods: Methods,
+    /// `/literal/{segment}/{rest...}`; literals in normal form (RFC 3986 §6.2.2).
+    pub path: String,
+    pub origin: String,
+    /// Admit `%2F` inside a segment.
+    pub encoded_slash: bool,
+    /// Admit `;` parameters inside a segment.
+    pub path_parameters: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Methods {
+    /// Any but CONNECT and TRACE.
+    Any,
+    /// Sorted, unique, never empty.
+    Only(Vec<String>),
+}
+
+/// A named set of routes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    pub name: String,
+    pub routes: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agent {
+    pub name: String,
+    /// Alternatives; each is a set of proofs needed together.
+    pub identity: Vec<Identity>,
+    pub scopes: Vec<String>,
+    pub limits: Vec<Limit>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Identity {
+    /// Every caller.
+    Anonymous,
+    Proofs(Proofs),
+}
+
+/// Proofs needed together; at least one is present.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proofs {
+    pub certificate: Option<CertificateProof>,
+    pub token: Option<TokenProof>,
+    /// Interchangeable key ids (for overlap in rotation); empty when no key is needed.
+    pub api_keys: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateProof {
+    pub name: CertificateName,
+    /// Name of the `[[client_ca]]` that the chain must end in.
+    pub ca: String,
+}
+
+/// What names an agent in its certificate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateName {
+    /// URI SAN, exact (`spiffe://…`).
+    Spiffe(String),
+    /// DNS SAN, exact, lower-case (`dns:…`).
+    Dns(String),
+    /// SHA-256 over the DER SubjectPublicKeyInfo, lower-case hex (`spki-sha256:…`).
+    SpkiSha256(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenProof {
+    /// Name of the `[[issuer]]`.
+    pub issuer: String,
+    pub subject: Subject,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// Exact `sub` claim.
+    Exactly(String),
+    /// A population: every subject not named elsewhere and not excepted.
+    AnyBut(Vec<String>),
+}
+
+/// A limit of an agent. `name` is unique within the agent; agent and limit name together are its stable id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    pub name: String,
+    pub kind: LimitKind,
+    /// Requests per interval, at least 1.
+    pub count: u32,
+    pub unit: Unit,
+    pub per: Per,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LimitKind {
+    /// GCRA: a bucket of `burst` requests refilled evenly at `count` per `unit`.
+    Rate { burst: u32 },
+    /// Exact count in each UTC window of one `unit`.
+    Quota,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    Second,
+    Minute,
+    Hour,
+    Day,
+}
+
+impl Unit {
+    /// Length in seconds.
+    pub const fn seconds(self) -> u32 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3_600,
+            Self::Day => 86_400,
+        }
+    }
+}
+
+/// What one counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Per {
+    /// All requests of the agent together.
+    Agent,
+    /// Each subject of a population, or each client prefix (IPv4 /32, IPv6 /64) of the anonymous agent, on its own.
+    Subject {
+        /// Subjects counted at the same time.
+        subjects_max: u32,
+        on_full: OnFull,
+    },
+}
+
+/// What a subject meets when the table of subjects is full of live entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFull {
+    /// One bucket shared by all that do not fit.
+    #[default]
+    Overflow,
+    Deny,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    pub id: String,
+    /// SHA-256 over the whole key, lower-case hex; none when the moving key set fills it.
+    pub sha256: Option<String>,
+    /// Seconds since the Unix epoch; not valid from then on.
+    pub expires_s: Option<u64>,
+}

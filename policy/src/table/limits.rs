@@ -1,0 +1,67 @@
+//! The limits of an agent, as the account stage charges them.
+
+use super::format::{Agent, Limit, Section, limit_kind, limit_per};
+use super::{AgentId, LimitIndex, Table};
+use crate::bounds::LIMITS_PER_AGENT_MAX;
+use crate::model::{OnFull, Per};
+use crate::rate::{Gcra, Quota};
+
+/// One limit of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitEntry {
+    pub index: LimitIndex,
+    pub kind: LimitKind,
+    pub per: Per,
+}
+
+/// How a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitKind {
+    Gcra(Gcra),
+    Quota(Quota),
+}
+
+impl<B: AsRef<[u8]>> Table<B> {
+    /// The limits of an agent, at most `LIMITS_PER_AGENT_MAX`, with consecutive indices.
+    pub fn limits(&self, agent: AgentId) -> impl Iterator<Item = LimitEntry> {
+        let agent = self.record::<Agent>(Section::Agents, agent.0).unwrap_or_default();
+        let indices = agent.limits..agent.limits.saturating_add(agent.limits_count);
+        indices.take(LIMITS_PER_AGENT_MAX).map_while(|index| self.limit(LimitIndex(index)))
+    }
+
+    /// One limit.
+    pub fn limit(&self, index: LimitIndex) -> Option<LimitEntry> {
+        let limit = self.record::<Limit>(Section::Limits, index.0)?;
+        let kind = match limit.kind {
+            limit_kind::RATE => LimitKind::Gcra(Gcra { emission_interval_ns: limit.interval, burst: limit.count }),
+            limit_kind::QUOTA => {
+                LimitKind::Quota(Quota { window_s: u32::try_from(limit.interval).ok()?, count: limit.count })
+            }
+            _ => return None,
+        };
+        let subjects_max = limit.subjects_max;
+        let per = match limit.per {
+            limit_per::AGENT => Per::Agent,
+            limit_per::SUBJECT_OVERFLOW => Per::Subject { subjects_max, on_full: OnFull::Overflow },
+            limit_per::SUBJECT_DENY => Per::Subject { subjects_max, on_full: OnFull::Deny },
+            _ => return None,
+        };
+        Some(LimitEntry { index, kind, per })
+    }
+
+    /// Limits of all agents together.
+    pub fn limit_count(&self) -> u32 {
+        self.count::<Limit>(Section::Limits)
+    }
+
+    /// What a limit keeps through every edit of its numbers: XXH3-64 of agent name, NUL, limit name. 0 for a limit
+    /// that the table does not know.
+    pub fn limit_stable_id(&self, index: LimitIndex) -> u64 {
+        self.record::<Limit>(Section::Limits, index.0).map_or(0, |limit| limit.stable_id)
+    }
+
+    /// Name of a limit within its agent; empty for one that the table does not know.
+    pub fn limit_name(&self, index: LimitIndex) -> &str {
+        self.record::<Limit>(Section::Limits, index.0).map_or("", |limit| self.text(limit.name, limit.name_length))
+    }
+}

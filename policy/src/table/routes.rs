@@ -1,0 +1,131 @@
+//! From host, method and path to the route.
+
+use super::format::{
+    Edge, EdgeText, HAS_EDGES, HAS_PATTERNS, Leaf, NONE, Node, ROOT, Record, Route, Section, node_number, route_flag,
+};
+use super::{OriginIndex, RouteId, Table};
+use crate::hash::{self, Probe};
+
+/// What a route says about the exchange beside who may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteOptions {
+    pub origin: OriginIndex,
+    /// `%2F` may stand inside a segment.
+    pub encoded_slash: bool,
+    /// `;` parameters may stand inside a segment.
+    pub path_parameters: bool,
+}
+
+impl<B: AsRef<[u8]>> Table<B> {
+    /// The most specific route that admits the request.
+    ///
+    /// `host` is normal (lower-case, no port), `path` is normal and begins with `/`. An exact host goes before `*`;
+    /// at each segment an exact one goes before `{segment}`, and that before `{rest...}`. A pattern that fits but
+    /// does not admit the method is passed over.
+    pub fn route(&self, host: &[u8], method: &[u8], path: &[u8]) -> Option<RouteId> {
+        let methods = self.method_bits(method)?;
+        let path = path.strip_prefix(b"/")?;
+        let root = self.head.root;
+        let mut steps_left = self.head.route_steps;
+        if root & HAS_EDGES != 0
+            && let Some(node) = self.edge(ROOT, host)
+            && let Some(route) = self.descend(node, Some(path), methods, &mut steps_left)
+        {
+            return Some(route);
+        }
+        if root & HAS_PATTERNS == 0 {
+            return None;
+        }
+        let any_host = self.record::<Node>(Section::Nodes, ROOT)?.segment;
+        self.descend(any_host, Some(path), methods, &mut steps_left)
+    }
+
+    /// What the route asks of the exchange; none for a route that the table does not know.
+    pub fn route_options(&self, route: RouteId) -> Option<RouteOptions> {
+        let route = self.record::<Route>(Section::Routes, route.0)?;
+        Some(RouteOptions {
+            origin: OriginIndex(route.origin),
+            encoded_slash: route.flags & route_flag::ENCODED_SLASH != 0,
+            path_parameters: route.flags & route_flag::PATH_PARAMETERS != 0,
+        })
+    }
+
+    /// Matches what is left of the path (none: nothing, not even an empty segment) below a node.
+    ///
+    /// Nodes form a tree at most `SEGMENTS_MAX` + 1 deep (checked at load), so the recursion is bounded and each node
+    /// is visited at most once. `steps_left` starts at what the certificate says and never runs out, unless the image
+    /// changed since it was loaded: then the walk still ends.
+    fn descend(&self, reference: u32, path: Option<&[u8]>, methods: u64, steps_left: &mut u32) -> Option<RouteId> {
+        *steps_left = steps_left.checked_sub(1)?;
+        let number = node_number(reference);
+        let Some(path) = path else {
+            return self.leaf(number, methods);
+        };
+        let (segment, rest) = split_segment(path);
+        if reference & HAS_EDGES != 0
+            && let Some(child) = self.edge(number, segment)
+            && let Some(route) = self.descend(child, rest, methods, steps_left)
+        {
+            return Some(route);
+        }
+        if reference & HAS_PATTERNS == 0 {
+            return None;
+        }
+        let node = self.record::<Node>(Section::Nodes, number)?;
+        if node.segment != NONE
+            && !segment.is_empty()
+            && let Some(route) = self.descend(node.segment, rest, methods, steps_left)
+        {
+            return Some(route);
+        }
+        if node.rest == NONE { None } else { self.leaf(node_number(node.rest), methods) }
+    }
+
+    /// The route that ends at a node and admits one of `methods`. Leaves of one node admit no method in common.
+    fn leaf(&self, node: u32, methods: u64) -> Option<RouteId> {
+        let node = self.record::<Node>(Section::Nodes, node)?;
+        (node.leaves..node.leaves.saturating_add(node.leaves_count))
+            .map_while(|index| self.record::<Leaf>(Section::Leaves, index))
+            .find(|leaf| leaf.methods & methods != 0)
+            .map(|leaf| RouteId(leaf.route))
+    }
+
+    /// Where the edge from `parent` by exactly `segment` leads.
+    pub(crate) fn edge(&self, parent: u32, segment: &[u8]) -> Option<u32> {
+        let lines = self.lines(Section::Edges);
+        if lines == 0 {
+            return None;
+        }
+        let probe = Probe::new(hash::edge(self.head.edge_seed, parent, segment), lines);
+        let wanted = EdgeText::of(segment, 0, probe.short_tag())?;
+        let short = matches!(wanted, EdgeText::Short(_));
+        let wanted = wanted.written();
+        probe.lines().find_map(|line| {
+            let (places, _) = self.line(Section::Edges, line)?.as_chunks::<{ Edge::BYTES }>();
+            let edges = places.iter().filter_map(|place| Edge::read(place));
+            let mut edges = edges.filter(|edge| edge.parent == parent);
+            let found = if short {
+                edges.find(|edge| edge.text == wanted)
+            } else {
+                edges.find(|edge| edge.text >> 32 == wanted >> 32 && self.edge_string(*edge) == Some(segment))
+            };
+            found.map(|edge| edge.child)
+        })
+    }
+
+    /// The segment of an edge whose segment is interned.
+    pub(crate) fn edge_string(&self, edge: Edge) -> Option<&[u8]> {
+        match EdgeText::read(edge.text) {
+            EdgeText::Long { start, length, .. } => self.string(start, length),
+            EdgeText::Short(_) => None,
+        }
+    }
+}
+
+/// The first segment, and what follows its slash if there is one.
+fn split_segment(path: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match path.iter().position(|byte| *byte == b'/').and_then(|slash| path.split_at_checked(slash)) {
+        Some((segment, rest)) => (segment, rest.strip_prefix(b"/")),
+        None => (path, None),
+    }
+}
