@@ -1,0 +1,54 @@
+//! A policy as read: model objects beside the places they were read from, for the checks across tables.
+
+use policy::model::{Agent, ApiKey, Audit, ClientCa, Issuer, Limit, MinimumTransport, Origin, Route, Scope};
+
+use crate::diagnostic::Span;
+use crate::fields::Text;
+use crate::forms::path::Segment;
+
+#[derive(Debug, Default)]
+pub(crate) struct Draft<'d> {
+    pub name: Option<String>,
+    pub audit: Audit,
+    pub transport: MinimumTransport,
+    /// Where `transport` stands, when it does.
+    pub transport_at: Option<Span>,
+    /// Whether any `[[client_ca]]` was written, readable or not.
+    pub has_client_ca: bool,
+    pub issuers: Vec<Issuer>,
+    pub client_cas: Vec<ClientCa>,
+    pub origins: Vec<Origin>,
+    pub routes: Vec<RouteDraft<'d>>,
+    pub scopes: Vec<Scope>,
+    pub agents: Vec<AgentDraft<'d>>,
+    pub api_keys: Vec<ApiKey>,
+}
+
+#[derive(Debug)]
+pub(crate) struct RouteDraft<'d> {
+    pub route: Route,
+    pub segments: Vec<Segment<'d>>,
+    pub name: Text<'d>,
+    pub path_at: Span,
+}
+
+#[derive(Debug)]
+pub(crate) struct AgentDraft<'d> {
+    pub agent: Agent,
+    pub name: Text<'d>,
+    /// Place of each entry of `identity`.
+    pub alternatives_at: Vec<Span>,
+    /// The excepted subjects, each with its issuer.
+    pub excepted: Vec<(&'d str, Text<'d>)>,
+    /// API keys of all its sets of proofs.
+    pub api_keys: Vec<Text<'d>>,
+    /// Places of `agent.limits`, in their order.
+    pub limits_at: Vec<Span>,
+}
+
+/// A limit beside its place.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitDraft {
+    pub limit: Limit,
+    pub at: Span,
+}

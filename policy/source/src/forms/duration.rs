@@ -1,0 +1,38 @@
+//! Durations: a whole number and a unit, `30s`, `10m`, `24h`, `7d`.
+
+use crate::codes::{BAD_DURATION, OUT_OF_RANGE};
+use crate::fields::shown;
+use crate::forms::Flaw;
+
+/// Seconds, within bounds that the caller names.
+pub(crate) fn duration_s(text: &str, min_s: u32, max_s: u32) -> Result<u32, Flaw> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits).unwrap_or((text, ""));
+    let unit_s: Option<u64> = match unit {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3_600),
+        "d" => Some(86_400),
+        _ => None,
+    };
+    let (false, Some(unit_s)) = (number.is_empty(), unit_s) else {
+        let flaw = Flaw::new(BAD_DURATION, format!("`{}` is not a duration", shown(text))).label("not a duration");
+        return Err(flaw.hint("write a whole number and s, m, h or d: `30s`, `10m`, `24h`, `7d`"));
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_s));
+    let fits = seconds.and_then(|s| u32::try_from(s).ok()).filter(|s| (min_s..=max_s).contains(s));
+    fits.ok_or_else(|| {
+        let message = format!("a duration from {} to {} is expected", written(min_s), written(max_s));
+        Flaw::new(OUT_OF_RANGE, message).label("out of range")
+    })
+}
+
+/// The shortest way to write seconds.
+pub(crate) fn written(seconds: u32) -> String {
+    match seconds {
+        s if s > 0 && s.is_multiple_of(86_400) => format!("{}d", s / 86_400),
+        s if s > 0 && s.is_multiple_of(3_600) => format!("{}h", s / 3_600),
+        s if s > 0 && s.is_multiple_of(60) => format!("{}m", s / 60),
+        s => format!("{s}s"),
+    }
+}

@@ -1,0 +1,36 @@
+//! `[[client_ca]]`, and embedded PEM files.
+
+use policy::model::ClientCa;
+use toml::de::{DeTable, DeValue};
+
+use crate::bounds::{LOCATION_BYTES_MAX, PEM_BYTES_MAX};
+use crate::diagnostic::Span;
+use crate::embed::pem;
+use crate::fields::{Fields, Value};
+use crate::reading::{Kind, Reading};
+
+pub(super) const KEYS: &[&str] = &["name", "certificates"];
+pub(super) const FILE_KEYS: &[&str] = &["file"];
+
+pub(super) fn read<'d>(table: &'d DeTable<'d>, span: Span, reading: &mut Reading<'d, '_>) -> Option<ClientCa> {
+    let fields = Fields::new(table, span, "[[client_ca]]", KEYS, reading);
+    let name = super::named(&fields, "name", Kind::ClientCa, super::plain_name, reading);
+    let certificates = fields.required("certificates", "certificates = { file = \"ca.pem\" }", reading);
+    let certificates = certificates.and_then(|value| pem_file(value, "certificates", reading));
+    Some(ClientCa { name: name?.value.to_owned(), certificates: certificates? })
+}
+
+/// `{ file = "…" }`: a PEM file of trust anchors, embedded.
+pub(super) fn pem_file<'d>(value: &'d Value<'d>, what: &'static str, reading: &mut Reading<'d, '_>) -> Option<String> {
+    let example = match value.get_ref() {
+        DeValue::String(path) if !path.contains('\n') => format!("{{ file = \"{}\" }}", crate::fields::shown(path)),
+        _ => "{ file = \"ca.pem\" }".to_owned(),
+    };
+    let fields = Fields::of_value(value, what, FILE_KEYS, &example, reading)?;
+    let path = fields.required("file", "file = \"ca.pem\"", reading)?;
+    let path = reading.filled_string(path, LOCATION_BYTES_MAX)?;
+    let text = reading.embedded_file(path, PEM_BYTES_MAX)?;
+    let checked = super::issuer::in_file(path, pem::certificates(&text));
+    reading.form(path, checked)?;
+    Some(text)
+}

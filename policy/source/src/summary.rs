@@ -1,0 +1,147 @@
+//! What a policy amounts to: how much of everything, and the worst case of each limit.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use policy::model::{Audit, Identity, Limit, LimitKind, MinimumTransport, OnFull, Per, Policy, Subject};
+use serde::Serialize;
+
+use crate::check::limits::{unit, written};
+
+/// Counts of a policy, and its limits with their worst cases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    pub name: String,
+    pub audit: Audit,
+    pub transport: MinimumTransport,
+    pub issuers: usize,
+    pub client_cas: usize,
+    pub origins: usize,
+    pub routes: usize,
+    pub scopes: usize,
+    pub agents: usize,
+    /// Agents that stand for many subjects.
+    pub populations: usize,
+    /// Name of the anonymous agent.
+    pub anonymous: Option<String>,
+    pub api_keys: usize,
+    /// Agents that may call as often as they like.
+    pub agents_without_limits: usize,
+    /// Different limits, the most used first.
+    pub limits: Vec<LimitSummary>,
+}
+
+/// One limit, for all agents that have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitSummary {
+    /// As one writes it.
+    pub limit: String,
+    /// The most that any window admits.
+    pub worst_case: String,
+    /// Agents that have it.
+    pub agents: usize,
+    /// The first of them by name.
+    pub example: String,
+}
+
+/// Sums a policy up.
+pub fn summary(policy: &Policy) -> Summary {
+    let mut limits: BTreeMap<(String, String), (usize, &str)> = BTreeMap::new();
+    for agent in &policy.agents {
+        for limit in &agent.limits {
+            let key = (written(limit), worst_case(limit));
+            limits.entry(key).or_insert((0, &agent.name)).0 += 1;
+        }
+    }
+    let mut limits: Vec<LimitSummary> = limits
+        .into_iter()
+        .map(|((limit, worst_case), (agents, example))| LimitSummary {
+            limit,
+            worst_case,
+            agents,
+            example: example.to_owned(),
+        })
+        .collect();
+    limits.sort_by(|a, b| b.agents.cmp(&a.agents).then_with(|| a.limit.cmp(&b.limit)));
+    let anonymous = policy.agents.iter().find(|agent| agent.identity.contains(&Identity::Anonymous));
+    Summary {
+        name: policy.name.clone(),
+        audit: policy.audit,
+        transport: policy.transport,
+        issuers: policy.issuers.len(),
+        client_cas: policy.client_cas.len(),
+        origins: policy.origins.len(),
+        routes: policy.routes.len(),
+        scopes: policy.scopes.len(),
+        agents: policy.agents.len(),
+        populations: policy.agents.iter().filter(|agent| agent.identity.iter().any(is_population)).count(),
+        anonymous: anonymous.map(|agent| agent.name.clone()),
+        api_keys: policy.api_keys.len(),
+        agents_without_limits: policy.agents.iter().filter(|agent| agent.limits.is_empty()).count(),
+        limits,
+    }
+}
+
+fn is_population(identity: &Identity) -> bool {
+    matches!(identity, Identity::Proofs(proofs)
+        if proofs.token.as_ref().is_some_and(|token| matches!(token.subject, Subject::AnyBut(_))))
+}
+
+/// The most that a limit admits: bucket and refill in any window of its unit, or the count of two quota windows
+/// where they meet.
+fn worst_case(limit: &Limit) -> String {
+    let (count, unit) = (u64::from(limit.count), unit(limit));
+    let most = match limit.kind {
+        LimitKind::Rate { burst } => format!("at most {} in any {unit}", u64::from(burst) + count),
+        LimitKind::Quota => format!("at most {count} in each UTC {unit}, {} in any {unit} across two", 2 * count),
+    };
+    match limit.per {
+        Per::Agent => most,
+        Per::Subject { subjects_max, on_full: OnFull::Overflow } => {
+            format!("{most}, for each of {subjects_max} subjects at once and for all further ones together")
+        }
+        Per::Subject { subjects_max, on_full: OnFull::Deny } => {
+            format!("{most}, for each of {subjects_max} subjects at once; further ones are refused")
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+        let parts = [
+            count(self.routes, "route", "routes"),
+            format!("to {}", count(self.origins, "origin", "origins")),
+            format!("in {}", count(self.scopes, "scope", "scopes")),
+        ];
+        writeln!(f, "policy {}: {}", self.name, parts.join(" "))?;
+        let mut agents = count(self.agents, "agent", "agents");
+        match (self.populations, &self.anonymous) {
+            (0, None) => {}
+            (0, Some(name)) => agents.push_str(&format!(" (`{name}` is anonymous)")),
+            (n, None) => agents.push_str(&format!(" ({})", count(n, "population", "populations"))),
+            (n, Some(name)) => {
+                agents.push_str(&format!(" ({}; `{name}` is anonymous)", count(n, "population", "populations")));
+            }
+        }
+        let known_by = [
+            (self.issuers, count(self.issuers, "issuer", "issuers")),
+            (self.client_cas, count(self.client_cas, "client CA", "client CAs")),
+            (self.api_keys, count(self.api_keys, "API key", "API keys")),
+        ];
+        let known_by: Vec<String> = known_by.into_iter().filter(|(n, _)| *n > 0).map(|(_, text)| text).collect();
+        writeln!(f, "  {agents}{}{}", if known_by.is_empty() { "" } else { ", known by " }, known_by.join(", "))?;
+        let width = self.limits.iter().map(|limit| limit.limit.len()).max().unwrap_or(0);
+        for limit in &self.limits {
+            let who = match limit.agents {
+                1 => limit.example.clone(),
+                n => format!("{} and {} more", limit.example, n - 1),
+            };
+            writeln!(f, "  {:width$}  {} ({who})", limit.limit, limit.worst_case)?;
+        }
+        if self.agents_without_limits > 0 {
+            writeln!(f, "  {} no limits", count(self.agents_without_limits, "agent has", "agents have"))?;
+        }
+        Ok(())
+    }
+}
