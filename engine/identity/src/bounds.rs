@@ -1,0 +1,68 @@
+//! Every bound of this crate, with its unit in its name.
+
+/// Longest compact JWS that is looked at.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Longest decoded JOSE header.
+pub const TOKEN_HEADER_BYTES_MAX: usize = 1024;
+/// Longest decoded signature: RSA with 8,192 bits.
+pub const TOKEN_SIGNATURE_BYTES_MAX: usize = 1024;
+/// Longest `sub` claim.
+pub const TOKEN_SUBJECT_BYTES_MAX: usize = 256;
+/// Longest `kid`, in a header or a keyset.
+pub const KID_BYTES_MAX: usize = 256;
+/// Longest `jti` claim.
+pub const TOKEN_ID_BYTES_MAX: usize = 256;
+/// Most names in the scope claim.
+pub const TOKEN_SCOPES_MAX: usize = 512;
+/// Most values in an `aud` claim.
+pub const TOKEN_AUDIENCES_MAX: usize = 64;
+/// Most keys tried for a token without `kid`.
+pub const KEYS_TRIED_MAX: usize = 4;
+/// Latest NumericDate that is believed: the end of the year 9999.
+pub const NUMERIC_DATE_S_MAX: f64 = 253_402_300_799.0;
+
+/// Deepest nesting of JSON values.
+pub const JSON_DEPTH_MAX: usize = 8;
+/// Most members of one JSON object.
+pub const JSON_MEMBERS_MAX: usize = 64;
+/// Most elements of one JSON array.
+pub const JSON_ELEMENTS_MAX: usize = 512;
+
+/// Longest JWK Set text.
+pub const KEYSET_BYTES_MAX: usize = 64 * 1024;
+/// Most keys in a JWK Set.
+pub const KEYSET_KEYS_MAX: usize = 64;
+/// Shortest HMAC secret (RFC 7518 §3.2: at least as long as the hash).
+pub const SECRET_BYTES_MIN: usize = 32;
+/// Longest HMAC secret.
+pub const SECRET_BYTES_MAX: usize = 1024;
+/// Shortest RSA modulus (RFC 7518 §3.3).
+pub const RSA_BITS_MIN: usize = 2048;
+/// Longest RSA modulus: the longest that one verification may cost.
+pub const RSA_BITS_MAX: usize = 8192;
+/// Longest RSA public exponent: four bytes hold every exponent in use, and keep verification cheap.
+pub const RSA_EXPONENT_BYTES_MAX: usize = 4;
+
+/// Longest id in an API key.
+pub const API_KEY_ID_BYTES_MAX: usize = 32;
+
+/// Most client CAs of one policy: they are told apart by the bits of a `u64`.
+pub const CLIENT_CAS_MAX: usize = 64;
+/// Longest PEM text of one client CA.
+pub const CLIENT_CA_BYTES_MAX: usize = 256 * 1024;
+/// Most trust anchors of one client CA.
+pub const CLIENT_CA_ANCHORS_MAX: usize = 32;
+/// Most certificates in a client's chain, the leaf included.
+pub const CHAIN_CERTIFICATES_MAX: usize = 8;
+/// Longest chain in DER bytes, all certificates together.
+pub const CHAIN_BYTES_MAX: usize = 64 * 1024;
+/// Most names of one client certificate that can name an agent.
+pub use policy::bounds::CERTIFICATE_NAMES_MAX;
+/// Longest SPIFFE id (SPIFFE-ID §2.3).
+pub const SPIFFE_ID_BYTES_MAX: usize = 2048;
+/// Longest SPIFFE trust domain (SPIFFE-ID §2.3).
+pub const SPIFFE_TRUST_DOMAIN_BYTES_MAX: usize = 255;
+/// Longest DNS name (RFC 1035 §2.3.4, without the final dot).
+pub const DNS_NAME_BYTES_MAX: usize = 253;
+/// Most names of one server certificate.
+pub const SERVER_NAMES_MAX: usize = 1024;

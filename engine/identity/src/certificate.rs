@@ -1,0 +1,239 @@
+//! Client certificates: verified under each named CA alone, and the names in them that can name an agent.
+//!
+//! The handshake accepts a chain that verifies under any client CA ([`ClientVerifier`]); which CAs those are is found
+//! afterwards ([`Chains::cas_of`]), on a resumed session too, because resumption skips the handshake's check.
+
+mod chains;
+mod facts;
+mod server_names;
+mod verifier;
+
+use policy::reason::Reason;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use sha2::{Digest, Sha256};
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+pub use chains::{CaSet, Chains};
+pub use facts::Facts;
+pub use server_names::ServerNames;
+pub use verifier::{ClientAuthentication, ClientVerifier};
+
+use crate::bounds::{
+    CERTIFICATE_NAMES_MAX, CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, CLIENT_CA_ANCHORS_MAX, CLIENT_CA_BYTES_MAX,
+    CLIENT_CAS_MAX, SERVER_NAMES_MAX,
+};
+
+/// Why a chain or certificate was refused: the client's fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateFault {
+    #[error("expected a chain of 1 to {CHAIN_CERTIFICATES_MAX} certificates, found {0}")]
+    ChainLength(usize),
+    #[error("expected a chain of at most {CHAIN_BYTES_MAX} bytes, found {0}")]
+    ChainTooLong(usize),
+    #[error("expected a certificate in DER (RFC 5280 §4.1), found other bytes")]
+    Malformed,
+    #[error("expected at most {CERTIFICATE_NAMES_MAX} names that can name an agent, found {0}")]
+    TooManyNames(usize),
+    #[error("expected at most {SERVER_NAMES_MAX} names in a server certificate, found {0}")]
+    TooManyServerNames(usize),
+    #[error("a certificate of the chain has expired")]
+    Expired,
+    #[error("a certificate of the chain is not valid yet")]
+    NotYetValid,
+    #[error("expected a key usage with digitalSignature or none (RFC 8446 §4.4.2.3), found another")]
+    KeyUsage,
+    #[error("the chain does not verify under this CA: {0:?}")]
+    Untrusted(webpki::Error),
+}
+
+impl CertificateFault {
+    /// The reason for the record.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Expired => Reason::CertificateExpired,
+            _ => Reason::CertificateInvalid,
+        }
+    }
+}
+
+impl From<webpki::Error> for CertificateFault {
+    fn from(error: webpki::Error) -> Self {
+        match error {
+            webpki::Error::CertExpired { .. } => Self::Expired,
+            webpki::Error::CertNotValidYet { .. } => Self::NotYetValid,
+            other => Self::Untrusted(other),
+        }
+    }
+}
+
+/// Why the text of a client CA is not usable: the fault of who wrote the policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientCaError {
+    #[error("client CA {name:?}: expected PEM of at most {CLIENT_CA_BYTES_MAX} bytes, found {bytes}")]
+    TooLong { name: String, bytes: usize },
+    #[error("client CA {name:?}: expected PEM certificates alone (RFC 7468 §5), found another form")]
+    Pem { name: String },
+    #[error("client CA {name:?}: expected 1 to {CLIENT_CA_ANCHORS_MAX} certificates, found {found}")]
+    Count { name: String, found: usize },
+    #[error("client CA {name:?}: expected certificate {position} to be a CA's in DER, found another: {why}")]
+    Certificate { name: String, position: usize, why: &'static str },
+    #[error("expected at most {CLIENT_CAS_MAX} client CAs, found {0}")]
+    TooMany(usize),
+}
+
+/// A named CA: one or more trust anchors.
+pub struct ClientCa {
+    name: String,
+    anchors: Vec<TrustAnchor<'static>>,
+    /// Validity of each anchor, seconds since the Unix epoch, both ends included: a trust anchor in the sense of
+    /// RFC 5280 §6.1.1 has none, but an expired CA certificate in a policy is not meant to be trusted.
+    validity_s: Vec<(i64, i64)>,
+    algorithms: &'static [&'static dyn SignatureVerificationAlgorithm],
+    digest: [u8; 32],
+}
+
+/// Which purpose a chain is verified for; the second exists for conformance vectors that know no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Client,
+    #[cfg(test)]
+    Server,
+}
+
+impl ClientCa {
+    /// Reads the PEM text of a policy's `[[client_ca]]`.
+    pub fn from_pem(name: &str, pem: &str) -> Result<Self, ClientCaError> {
+        let name = name.to_owned();
+        if pem.len() > CLIENT_CA_BYTES_MAX {
+            return Err(ClientCaError::TooLong { name, bytes: pem.len() });
+        }
+        let Ok(certificates) = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>() else {
+            return Err(ClientCaError::Pem { name });
+        };
+        // The reader skips other sections; a private key in a policy is a mistake to be told.
+        if pem.matches("-----BEGIN ").count() != certificates.len() {
+            return Err(ClientCaError::Pem { name });
+        }
+        if certificates.is_empty() || certificates.len() > CLIENT_CA_ANCHORS_MAX {
+            return Err(ClientCaError::Count { name, found: certificates.len() });
+        }
+        let algorithms = supported_algorithms().all;
+        let mut ca = Self { name, anchors: Vec::new(), validity_s: Vec::new(), algorithms, digest: [0; 32] };
+        let mut hash = Sha256::new();
+        for (position, certificate) in certificates.iter().enumerate() {
+            ca.add(certificate).map_err(|why| ClientCaError::Certificate { name: ca.name.clone(), position, why })?;
+            hash.update(Sha256::digest(certificate));
+        }
+        ca.digest = hash.finalize().into();
+        Ok(ca)
+    }
+
+    fn add(&mut self, certificate: &CertificateDer<'_>) -> Result<(), &'static str> {
+        let anchor = anchor_from_trusted_cert(certificate).map_err(|_| "it is not a certificate")?;
+        let (rest, parsed) = X509Certificate::from_der(certificate).map_err(|_| "it is not a certificate")?;
+        if !rest.is_empty() {
+            return Err("bytes follow the certificate");
+        }
+        let constraints = parsed.basic_constraints().map_err(|_| "its extensions cannot be read")?;
+        // Version 1 roots have no extensions; whoever pins one means it.
+        if parsed.version.0 >= 2 && !constraints.is_some_and(|constraints| constraints.value.ca) {
+            return Err("its basic constraints do not say that it is a CA");
+        }
+        let usage = parsed.key_usage().map_err(|_| "its extensions cannot be read")?;
+        if usage.is_some_and(|usage| !usage.value.key_cert_sign()) {
+            return Err("its key usage does not admit signing certificates");
+        }
+        if parsed.extensions().iter().any(|extension| extension.critical && extension.parsed_extension().unsupported())
+        {
+            return Err("it has a critical extension that is not understood (RFC 5280 §4.2)");
+        }
+        let validity = parsed.validity();
+        self.validity_s.push((validity.not_before.timestamp(), validity.not_after.timestamp()));
+        self.anchors.push(anchor.to_owned());
+        Ok(())
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Over the certificates, in order.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Verifies a chain, leaf first, for client authentication at `now_s` (seconds since the Unix epoch): signatures,
+    /// validity, CA flags, path length, name constraints and extended key usage (RFC 5280 §6), by rustls-webpki. No
+    /// revocation lists yet.
+    pub fn verify(&self, chain: &[CertificateDer<'_>], now_s: u64) -> Result<(), CertificateFault> {
+        self.verify_for(chain, now_s, Purpose::Client)
+    }
+
+    pub(crate) fn verify_for(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now_s: u64,
+        purpose: Purpose,
+    ) -> Result<(), CertificateFault> {
+        check_bounds(chain)?;
+        let Some((leaf_der, intermediates)) = chain.split_first() else {
+            return Err(CertificateFault::ChainLength(0));
+        };
+        let leaf = EndEntityCert::try_from(leaf_der)?;
+        let usage = match purpose {
+            Purpose::Client => KeyUsage::client_auth(),
+            #[cfg(test)]
+            Purpose::Server => KeyUsage::server_auth(),
+        };
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now_s));
+        let anchor_lives = |path: &webpki::VerifiedPath<'_>| self.check_anchor(path.anchor(), now_s);
+        leaf.verify_for_usage(self.algorithms, &self.anchors, intermediates, now, usage, None, Some(&anchor_lives))?;
+        check_key_usage(leaf_der)
+    }
+
+    fn check_anchor(&self, used: &TrustAnchor<'_>, now_s: u64) -> Result<(), webpki::Error> {
+        let lives = self.anchors.iter().zip(&self.validity_s).any(|(anchor, (from_s, until_s))| {
+            anchor == used && i64::try_from(now_s).is_ok_and(|now_s| (*from_s..=*until_s).contains(&now_s))
+        });
+        if lives { Ok(()) } else { Err(webpki::Error::UnknownIssuer) }
+    }
+}
+
+impl std::fmt::Debug for ClientCa {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ClientCa").field("name", &self.name).field("anchors", &self.anchors.len()).finish()
+    }
+}
+
+/// Signature algorithms for certificates and handshakes: those of rustls with aws-lc-rs (no SHA-1, RSA from 2,048 bits).
+fn supported_algorithms() -> WebPkiSupportedAlgorithms {
+    rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms
+}
+
+/// RFC 8446 §4.4.2.3 with §4.4.2.2: a key usage that is stated must admit signatures. rustls-webpki does not look.
+fn check_key_usage(leaf: &CertificateDer<'_>) -> Result<(), CertificateFault> {
+    let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateFault::Malformed)?;
+    let usage = parsed.key_usage().map_err(|_| CertificateFault::Malformed)?;
+    if usage.is_some_and(|usage| !usage.value.digital_signature()) { Err(CertificateFault::KeyUsage) } else { Ok(()) }
+}
+
+fn check_bounds(chain: &[CertificateDer<'_>]) -> Result<(), CertificateFault> {
+    if chain.is_empty() || chain.len() > CHAIN_CERTIFICATES_MAX {
+        return Err(CertificateFault::ChainLength(chain.len()));
+    }
+    let bytes = chain.iter().map(|certificate| certificate.len()).sum();
+    if bytes > CHAIN_BYTES_MAX {
+        return Err(CertificateFault::ChainTooLong(bytes));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod limbo;
+#[cfg(test)]
+mod tests;

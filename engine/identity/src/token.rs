@@ -1,0 +1,179 @@
+//! Tokens: strict JWT verification (RFC 7519 with RFC 8725) in compact form, and a per-worker cache of verdicts.
+//!
+//! Everything cheap comes first (form, JSON, issuer, audience, algorithm, times, key), so that garbage cannot buy a
+//! signature check. Which check failed is for the record alone: clients see one answer.
+
+mod cache;
+mod claims;
+mod fault;
+mod jwk;
+pub mod jws;
+mod keyset;
+mod roca;
+
+use std::fmt;
+use std::sync::Arc;
+
+use policy::model;
+use sha2::{Digest, Sha256};
+
+pub use cache::{Cache, CacheBounds, Found};
+pub use fault::{Part, TokenFault};
+pub use jwk::Unfit;
+pub use keyset::{Key, KeyNote, Keyset, KeysetError, Thumbprint};
+
+use crate::base64url;
+use crate::bounds::TOKEN_HEADER_BYTES_MAX;
+use claims::Claims;
+use jws::{Compact, Header};
+
+/// One issuer section with the keyset that it has now.
+pub struct Issuer {
+    rules: model::Issuer,
+    keyset: Option<Arc<Keyset>>,
+    digest: [u8; 32],
+}
+
+impl Issuer {
+    /// `keyset` is none while no keyset is available (never fetched, or staler than the policy admits).
+    pub fn new(rules: model::Issuer, keyset: Option<Arc<Keyset>>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(section_digest(&rules));
+        hash.update(keyset.as_ref().map_or([0; 32], |keyset| keyset.digest()));
+        Self { rules, keyset, digest: hash.finalize().into() }
+    }
+
+    pub fn rules(&self) -> &model::Issuer {
+        &self.rules
+    }
+
+    pub fn keyset(&self) -> Option<&Arc<Keyset>> {
+        self.keyset.as_ref()
+    }
+
+    /// Changes whenever a verdict could: over the section and the keyset.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Issuer").field("name", &self.rules.name).field("keyset", &self.keyset).finish()
+    }
+}
+
+/// Over every field that bears on a verdict, each preceded by its length. The name does not, nor where keys come from:
+/// what came from there is in the keyset's digest.
+fn section_digest(rules: &model::Issuer) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut field = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    field(rules.issuer.as_bytes());
+    field(&(rules.audience.len() as u64).to_le_bytes());
+    for audience in &rules.audience {
+        field(audience.as_bytes());
+    }
+    for algorithm in &rules.algorithms {
+        field(&[*algorithm as u8]);
+    }
+    field(b"");
+    field(&[u8::from(rules.scope_claim.is_some())]);
+    field(rules.scope_claim.as_deref().unwrap_or_default().as_bytes());
+    field(&rules.leeway_s.to_le_bytes());
+    hash.finalize().into()
+}
+
+/// The verified facts of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedToken {
+    /// Position in the list of issuers that it was verified (or found in the cache) with.
+    pub issuer: u16,
+    pub subject: Box<str>,
+    /// None when the issuer's section has no `scope_claim`; empty when it has one and the token does not.
+    pub scopes: Option<Vec<Box<str>>>,
+    /// Seconds since the Unix epoch; refused from then on.
+    pub expires_s: u64,
+    /// Seconds since the Unix epoch; refused before.
+    pub not_before_s: Option<u64>,
+    pub issued_s: Option<u64>,
+    pub kid: Option<Box<str>>,
+    pub id: Option<Box<str>>,
+}
+
+impl VerifiedToken {
+    /// Whether the token lives at `now_s` (seconds since the Unix epoch): to be asked on every use, a cached one too.
+    pub fn check_time(&self, now_s: u64, leeway_s: u32) -> Result<(), TokenFault> {
+        check_time(self.expires_s, self.not_before_s, now_s, leeway_s)
+    }
+
+    /// Bytes on the heap, for the cache's bound.
+    fn heap_bytes(&self) -> usize {
+        let text = |text: &Option<Box<str>>| text.as_deref().map_or(0, str::len);
+        let scopes = self.scopes.as_deref().unwrap_or_default();
+        let names: usize = scopes.iter().map(|name| name.len() + size_of::<Box<str>>()).sum();
+        self.subject.len() + text(&self.kid) + text(&self.id) + names
+    }
+}
+
+fn check_time(expires_s: u64, not_before_s: Option<u64>, now_s: u64, leeway_s: u32) -> Result<(), TokenFault> {
+    let leeway_s = u64::from(leeway_s);
+    if now_s >= expires_s.saturating_add(leeway_s) {
+        return Err(TokenFault::Expired);
+    }
+    if not_before_s.is_some_and(|from_s| now_s.saturating_add(leeway_s) < from_s) {
+        return Err(TokenFault::NotYetValid);
+    }
+    Ok(())
+}
+
+/// Verifies a compact token at `now_s` (seconds since the Unix epoch).
+///
+/// The issuer is the first section whose `issuer` equals `iss` and one of whose audiences stands in `aud`: two sections
+/// may share an issuer as long as their audiences differ.
+pub fn verify(token: &[u8], issuers: &[Arc<Issuer>], now_s: u64) -> Result<VerifiedToken, TokenFault> {
+    let compact = Compact::split(token)?;
+    let mut room = [0; TOKEN_HEADER_BYTES_MAX];
+    let header = Header::read(compact.header, &mut room)?;
+    header.check_token_type()?;
+    let payload = base64url::decode(compact.payload).ok_or(TokenFault::Encoding(Part::Claims))?;
+    let claims = Claims::read(&payload)?;
+    let (position, issuer) = select_issuer(&claims, issuers)?;
+    let rules = &issuer.rules;
+    if !rules.algorithms.contains(&header.algorithm) {
+        return Err(TokenFault::AlgorithmRefused);
+    }
+    check_time(claims.expires_s, claims.not_before_s, now_s, rules.leeway_s)?;
+    if claims.issued_s.is_some_and(|issued_s| now_s.saturating_add(u64::from(rules.leeway_s)) < issued_s) {
+        return Err(TokenFault::IssuedInFuture);
+    }
+    let scopes = rules.scope_claim.as_deref().map(|claim| claims.scopes(claim)).transpose()?;
+    let keyset = issuer.keyset.as_deref().ok_or(TokenFault::KeysetUnavailable)?;
+    jws::check_signature(&compact, &header, keyset)?;
+    Ok(VerifiedToken {
+        issuer: position,
+        subject: claims.subject.into(),
+        scopes,
+        expires_s: claims.expires_s,
+        not_before_s: claims.not_before_s,
+        issued_s: claims.issued_s,
+        kid: header.kid.map(Into::into),
+        id: claims.id.map(Into::into),
+    })
+}
+
+fn select_issuer<'i>(claims: &Claims<'_>, issuers: &'i [Arc<Issuer>]) -> Result<(u16, &'i Issuer), TokenFault> {
+    let mut known = false;
+    for (position, issuer) in issuers.iter().enumerate() {
+        if issuer.rules.issuer == claims.issuer {
+            known = true;
+            if claims.is_for(&issuer.rules.audience) {
+                let position = u16::try_from(position).map_err(|_| TokenFault::IssuerUnknown)?;
+                return Ok((position, issuer));
+            }
+        }
+    }
+    Err(if known { TokenFault::AudienceWrong } else { TokenFault::IssuerUnknown })
+}
