@@ -1,0 +1,11 @@
+//! The system: sealed memory, affinity, borrowed sockets. The only crate with `unsafe`; each block says why it is
+//! needed and why it is sound.
+
+#![allow(unsafe_code, reason = "this crate is the island for it")]
+
+pub mod affinity;
+pub mod image;
+pub mod process;
+pub mod socket;
+
+pub use image::Image;
