@@ -1,0 +1,38 @@
+//! Every bound of the signed formats, with its unit in its name.
+
+/// Bytes of a release payload. 100,000 agents × 10,000 routes took 45 MB.
+pub const RELEASE_BYTES_MAX: usize = 256 << 20;
+/// Bytes of a trust root payload.
+pub const ROOT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a pointer payload.
+pub const POINTER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a revocation list payload.
+pub const REVOCATIONS_BYTES_MAX: usize = 64 << 20;
+/// Bytes of an envelope beside its base64 payload: names, white space and signatures.
+pub const WRAPPER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a detached signature or a signing key file.
+pub const SMALL_FILE_BYTES_MAX: usize = 64 << 10;
+/// Objects and arrays inside each other in a payload.
+pub const DEPTH_MAX: usize = 32;
+/// Signatures in one envelope. Each costs a hash over the whole payload, so it also bounds the work of a refusal.
+pub const SIGNATURES_MAX: usize = 32;
+/// Keys in a trust root.
+pub const KEYS_MAX: usize = 64;
+/// Bytes of a name: policy, channel, owner of a key.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Test cases in a release.
+pub const CASES_MAX: usize = 1 << 20;
+/// Largest integer of a payload: what an IEEE 754 double holds exactly (RFC 7493 §2.2, RFC 8785 §3.2.2.3).
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+/// Bytes of memory that the scrypt parameters of a key file may ask for.
+pub const SCRYPT_MEMORY_BYTES_MAX: u64 = 256 << 20;
+/// scrypt parallelisation that a key file may ask for.
+pub const SCRYPT_PARALLEL_MAX: u16 = 16;
+/// PBKDF2 iterations that a key file may ask for.
+pub const PBKDF2_ITERATIONS_MAX: u32 = 10_000_000;
+
+/// Whether `name` may stand in a signed format: 1 to [`NAME_BYTES_MAX`] bytes, no control characters, because
+/// names are shown on terminals.
+pub fn is_name(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+}

@@ -1,0 +1,135 @@
+//! The payload of a release: one manifest that holds everything, in canonical form (see [`crate::canonical`]).
+//!
+//! Its bytes are a function of policy, version, parent, expiry and cases alone. The newest member that it uses
+//! decides `engine_min`, not the tool that built it.
+
+use policy::model::Policy;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::bounds::{CASES_MAX, INTEGER_MAX, NAME_BYTES_MAX, is_name};
+use crate::canonical::{self, CanonicalFault, WriteFault};
+use crate::digest::Digest;
+use crate::envelope::{Envelope, EnvelopeFault, Kind};
+use crate::time::Timestamp;
+use crate::version::EngineVersion;
+
+const FORMAT: &str = "adamant.release.v1";
+/// The first engine that reads this format.
+const ENGINE_MIN: EngineVersion = EngineVersion { major: 0, minor: 1, patch: 0 };
+
+/// Why a payload is not a manifest, or a manifest has no payload.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestFault {
+    #[error("the release is not canonical: {0}")]
+    Canonical(#[from] CanonicalFault),
+    #[error("the release cannot be written: {0}")]
+    Write(#[from] WriteFault),
+    #[error("expected format {FORMAT:?}, found {found:?}; this engine does not know it, use a newer one")]
+    Format { found: String },
+    #[error("expected an engine of at least {needed}, found {running}; upgrade the engine first")]
+    Engine { needed: EngineVersion, running: EngineVersion },
+    #[error("expected the members of a release: {0}")]
+    Members(serde_json::Error),
+    #[error("expected a release version of 1 to {INTEGER_MAX}, found {found}")]
+    Version { found: u64 },
+    #[error("expected a policy name of 1 to {NAME_BYTES_MAX} bytes without control characters, found {found:?}")]
+    Name { found: String },
+    #[error("expected policy_name {outer:?} and the name in the policy to be the same, found {inner:?}")]
+    Names { outer: String, inner: String },
+    #[error("expected at most {CASES_MAX} test cases, each an object; {found}")]
+    Cases { found: String },
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeFault),
+}
+
+/// A release as it is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    #[serde(rename = "type")]
+    format: String,
+    pub policy_name: String,
+    pub version: u64,
+    /// Digest of the release that this one was made from.
+    pub parent: Option<Digest>,
+    /// Not activated from then on. What serves already goes on serving.
+    pub expires: Timestamp,
+    pub engine_min: EngineVersion,
+    pub policy: Policy,
+    /// Test cases, carried for people and tools. A gateway does not read them, so their form may grow.
+    pub cases: Vec<Value>,
+}
+
+/// What every format version has, read before the rest, so that an old engine says "too old" and not "unknown member".
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "type")]
+    format: String,
+    engine_min: EngineVersion,
+}
+
+impl Manifest {
+    /// A manifest around a normalised policy.
+    pub fn new(
+        policy: Policy,
+        version: u64,
+        parent: Option<Digest>,
+        expires: Timestamp,
+        cases: Vec<Value>,
+    ) -> Result<Self, ManifestFault> {
+        let policy_name = policy.name.clone();
+        let format = FORMAT.to_owned();
+        let manifest = Self { format, policy_name, version, parent, expires, engine_min: ENGINE_MIN, policy, cases };
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// The canonical bytes: equal manifests give equal bytes on any machine.
+    pub fn to_payload(&self) -> Result<Vec<u8>, ManifestFault> {
+        Ok(canonical::to_bytes(self)?)
+    }
+
+    /// An envelope around the payload, without signatures.
+    pub fn to_envelope(&self) -> Result<Envelope, ManifestFault> {
+        Ok(Envelope::new(Kind::Release, &self.to_payload()?)?)
+    }
+
+    /// Reads a payload for an engine of version `running`. Verify it first: this says nothing about who made it.
+    pub fn parse(payload: &[u8], running: EngineVersion) -> Result<Self, ManifestFault> {
+        canonical::check(payload)?;
+        let head: Head = serde_json::from_slice(payload).map_err(ManifestFault::Members)?;
+        if head.format != FORMAT {
+            return Err(ManifestFault::Format { found: head.format.chars().take(80).collect() });
+        }
+        if head.engine_min > running {
+            return Err(ManifestFault::Engine { needed: head.engine_min, running });
+        }
+        let manifest: Self = serde_json::from_slice(payload).map_err(ManifestFault::Members)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), ManifestFault> {
+        if !(1..=INTEGER_MAX).contains(&self.version) {
+            return Err(ManifestFault::Version { found: self.version });
+        }
+        if !is_name(&self.policy_name) {
+            return Err(ManifestFault::Name { found: self.policy_name.chars().take(80).collect() });
+        }
+        if self.policy_name != self.policy.name {
+            let short = |name: &str| name.chars().take(80).collect();
+            return Err(ManifestFault::Names { outer: short(&self.policy_name), inner: short(&self.policy.name) });
+        }
+        if self.cases.len() > CASES_MAX {
+            return Err(ManifestFault::Cases { found: format!("found {}", self.cases.len()) });
+        }
+        match self.cases.iter().position(|case| !case.is_object()) {
+            Some(at) => Err(ManifestFault::Cases { found: format!("case {at} is not one") }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

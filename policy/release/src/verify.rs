@@ -1,0 +1,206 @@
+//! From an envelope to a verdict: m of n distinct keys of a role signed exactly these bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::digest::Digest;
+use crate::envelope::{Envelope, EnvelopeFault, Kind, Role};
+use crate::key::{KeyId, PublicKey};
+use crate::root::{RootKey, TrustRoot};
+
+/// Why an envelope is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeFault),
+    #[error(transparent)]
+    BelowThreshold(#[from] BelowThreshold),
+}
+
+/// Too few keys of a role signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected signatures by {expected} keys of role {role} (trust root version {root_version}), found {}{}; let more \
+     owners of that role sign",
+    Owners(found),
+    Reasons(not_counted)
+)]
+pub struct BelowThreshold {
+    pub role: Role,
+    pub root_version: u64,
+    pub expected: u32,
+    /// Those that count.
+    pub found: Vec<Signer>,
+    pub not_counted: Vec<NotCounted>,
+}
+
+/// A key that signed, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    pub key_id: KeyId,
+    pub owner: String,
+}
+
+/// A signature that does not count, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotCounted {
+    pub key_id: KeyId,
+    pub why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The trust root does not hold the key.
+    UnknownKey,
+    /// It is not over these bytes, or not by this key.
+    BadSignature,
+    /// The key has signed already.
+    Duplicate,
+    /// The key is known, but not in this role.
+    OtherRole,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownKey => "not in the trust root",
+            Self::BadSignature => "does not verify",
+            Self::Duplicate => "signed twice",
+            Self::OtherRole => "not in this role",
+        })
+    }
+}
+
+/// Signed by enough keys of a role. The payload is what was received.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    envelope: Envelope,
+    digest: Digest,
+    role: Role,
+    signers: Vec<Signer>,
+    valid: BTreeSet<KeyId>,
+    not_counted: Vec<NotCounted>,
+}
+
+/// Verifies `bytes` as what `role` signs, by the threshold of that role in `root`. Whether the root itself has
+/// expired is not looked at here: [`crate::candidate::check`] does.
+pub fn verify(bytes: &[u8], root: &TrustRoot, role: Role) -> Result<Verified, VerifyError> {
+    let envelope = Envelope::parse_kind(bytes, role.kind())?;
+    let tally = tally(&envelope, root.keys());
+    let (signers, not_counted) = count(&tally, root, role)?;
+    Ok(Verified { digest: envelope.digest(), envelope, role, signers, valid: tally.valid, not_counted })
+}
+
+impl Verified {
+    pub fn payload(&self) -> &[u8] {
+        self.envelope.payload()
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.envelope.kind()
+    }
+
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Distinct keys of the role, by key id.
+    pub fn signers(&self) -> &[Signer] {
+        &self.signers
+    }
+
+    /// Signatures that were there but did not count.
+    pub fn not_counted(&self) -> &[NotCounted] {
+        &self.not_counted
+    }
+
+    /// Whether the same signatures are enough for another role that signs this kind: verified for
+    /// `release-narrower`, a candidate may turn out to need `release-wider`.
+    pub fn meets(&self, root: &TrustRoot, role: Role) -> Result<Vec<Signer>, VerifyError> {
+        if role.kind() != self.kind() {
+            return Err(EnvelopeFault::Kind { expected: role.kind(), found: self.kind() }.into());
+        }
+        let tally = Tally { valid: self.valid.clone(), invalid: Vec::new() };
+        Ok(count(&tally, root, role)?.0)
+    }
+}
+
+/// Who signed these bytes, whatever it is good for.
+pub(crate) struct Tally {
+    valid: BTreeSet<KeyId>,
+    invalid: Vec<NotCounted>,
+}
+
+/// Checks every signature against the key that it names.
+pub(crate) fn tally(envelope: &Envelope, keys: &BTreeMap<KeyId, RootKey>) -> Tally {
+    let mut tally = Tally { valid: BTreeSet::new(), invalid: Vec::new() };
+    let verifies = |public: &PublicKey, bytes| public.verifies(envelope.signed_bytes(), bytes);
+    for signature in envelope.signatures() {
+        let key_id = signature.key_id;
+        let why = match keys.get(&key_id) {
+            None => Why::UnknownKey,
+            Some(_) if tally.valid.contains(&key_id) => Why::Duplicate,
+            Some(key) if verifies(&key.public_key, &signature.bytes) => {
+                tally.valid.insert(key_id);
+                continue;
+            }
+            Some(_) => Why::BadSignature,
+        };
+        tally.invalid.push(NotCounted { key_id, why });
+    }
+    tally
+}
+
+/// The signers that count for `role`, if they are enough.
+pub(crate) fn count(
+    tally: &Tally,
+    root: &TrustRoot,
+    role: Role,
+) -> Result<(Vec<Signer>, Vec<NotCounted>), BelowThreshold> {
+    let of_role = root.role(role);
+    let mut found = Vec::new();
+    let mut not_counted = tally.invalid.clone();
+    for key_id in &tally.valid {
+        match root.keys().get(key_id).filter(|_| of_role.keys.contains(key_id)) {
+            Some(key) => found.push(Signer { key_id: *key_id, owner: key.owner.clone() }),
+            None => not_counted.push(NotCounted { key_id: *key_id, why: Why::OtherRole }),
+        }
+    }
+    let expected = of_role.threshold;
+    if u32::try_from(found.len()).is_ok_and(|found| found >= expected) {
+        Ok((found, not_counted))
+    } else {
+        Err(BelowThreshold { role, root_version: root.version(), expected, found, not_counted })
+    }
+}
+
+struct Owners<'a>(&'a [Signer]);
+
+impl fmt::Display for Owners<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.len())?;
+        for (i, signer) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if i == 0 { " (" } else { ", " }, signer.owner)?;
+        }
+        f.write_str(if self.0.is_empty() { "" } else { ")" })
+    }
+}
+
+struct Reasons<'a>(&'a [NotCounted]);
+
+impl fmt::Display for Reasons<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, NotCounted { key_id, why }) in self.0.iter().enumerate() {
+            let id: String = key_id.to_string().chars().take(12).collect();
+            write!(f, "{}{id}… {why}", if i == 0 { "; not counted: " } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
