@@ -1,0 +1,80 @@
+//! Everything a request is decided with, together: table, counters, keys, trust and origins of one moment.
+//!
+//! Control builds a new activation and swaps it in whole; a request runs from start to end on the one it began with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use identity::certificate::{CaSet, ServerNames};
+use identity::token::Issuer;
+use policy::model::{Audit, MinimumTransport};
+use policy::table::Table;
+
+use crate::counters::Slots;
+
+/// One activation. Immutable; shared by all workers and control.
+pub struct Activation {
+    /// Counts up by one per activation in this process; stands in records.
+    pub id: u64,
+    pub release: ReleaseFacts,
+    pub audit: Audit,
+    pub transport: MinimumTransport,
+    pub table: Arc<Table<sys::Image>>,
+    pub limits: Slots,
+    /// By issuer index of the table.
+    pub issuers: Vec<Arc<Issuer>>,
+    /// By CA index of the table.
+    pub client_cas: Arc<CaSet>,
+    /// By API key index of the table.
+    pub api_keys: Vec<ApiKey>,
+    /// By origin index of the table.
+    pub origins: Vec<Arc<Origin>>,
+    /// By listener index of the gateway configuration; none for a plain listener.
+    pub listeners: Vec<Option<Arc<ListenerTls>>>,
+}
+
+/// Which release this is.
+#[derive(Clone, Debug)]
+pub struct ReleaseFacts {
+    /// `sha256:…` over the payload bytes.
+    pub digest: String,
+    pub policy_name: String,
+    pub version: u64,
+    /// Seconds since the Unix epoch.
+    pub expires_s: Option<u64>,
+    pub signers: Vec<String>,
+}
+
+/// A declared API key.
+#[derive(Clone, Debug)]
+pub struct ApiKey {
+    /// SHA-256 over the whole key; none while no key fills the id.
+    pub sha256: Option<[u8; 32]>,
+    /// Seconds since the Unix epoch; not valid from then on.
+    pub expires_s: Option<u64>,
+}
+
+/// Where a route leads, resolved.
+pub struct Origin {
+    pub name: String,
+    /// Stays the same as long as origin and its trust do, so that pooled connections survive a new activation.
+    pub identity: u64,
+    /// In turn; empty while a name does not resolve.
+    pub addresses: Vec<OriginAddress>,
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    pub pass_credentials: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct OriginAddress {
+    pub socket: SocketAddr,
+    /// Name verified in the certificate; used with TLS only.
+    pub server_name: Option<rustls::pki_types::ServerName<'static>>,
+}
+
+/// TLS of one listener.
+pub struct ListenerTls {
+    pub config: Arc<rustls::ServerConfig>,
+    /// What each of the listener's certificates is good for, for the 421 check.
+    pub names: Arc<[ServerNames]>,
+}

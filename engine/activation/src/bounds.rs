@@ -1,0 +1,29 @@
+//! Every bound of what control and workers share.
+
+/// Activations alive at the same time; a further one is refused.
+pub const ACTIVATIONS_ALIVE_MAX: usize = 4;
+/// Limits that one request can be charged for.
+pub const LIMITS_PER_AGENT_MAX: usize = 8;
+/// Bytes of the ring for permitted exchanges, per worker, unless configured.
+pub const RECORD_RING_BYTES: usize = 8 << 20;
+/// Bytes of the ring for denials, per worker, unless configured.
+pub const DENIAL_RING_BYTES: usize = 2 << 20;
+/// Bytes of one encoded record: fixed part, a target and a host of their largest sizes, a subject and its scopes.
+pub const RECORD_BYTES_MAX: usize = 64 << 10;
+/// How often the audit writer drains the rings, milliseconds.
+pub const RECORD_DRAIN_INTERVAL_MS: u64 = 2;
+/// Cache lines of counters, one an agent with limits, all activations together: 128 MiB.
+pub const COUNTER_LINES_MAX: usize = 1 << 21;
+/// Slots of all tables of subjects together, two for each subject that a limit may count: about 470 MiB.
+pub const SUBJECT_SLOTS_MAX: usize = 1 << 22;
+/// Times that a table of subjects can grow, by releases that raise its size, before a restart lays it out anew.
+pub const SUBJECT_LEVELS_MAX: usize = 8;
+/// Bytes of a subject that are kept as they are; a longer one is kept as its SHA-256.
+pub const SUBJECT_INLINE_BYTES_MAX: usize = 96;
+/// Slots of a full table of subjects that one request looks through for an idle one, beside its own buckets.
+pub const SUBJECT_SWEEP_SLOTS: usize = 64;
+/// Turns that a request waits for another one that is just making an entry, and times it starts over.
+pub const SUBJECT_TRIES_MAX: usize = 64;
+/// How far the cached clocks of two workers may be apart, nanoseconds: what is cleared by the clock of a control
+/// thread leaves so much room.
+pub const CLOCK_SKEW_NS_MAX: u64 = 1_000_000_000;

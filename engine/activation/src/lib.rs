@@ -1,0 +1,10 @@
+//! Types that the control threads and the workers share: the activation, the rate counters, records and their rings.
+
+pub mod activation;
+pub mod bounds;
+pub mod counters;
+pub mod record;
+pub mod ring;
+pub mod stats;
+
+pub use activation::Activation;

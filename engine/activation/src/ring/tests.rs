@@ -1,0 +1,90 @@
+//! Promises are kept, losses are counted.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+use crate::record::{Kind, LimitsBefore, Transport};
+
+fn record(path: &[u8]) -> Record<'_> {
+    Record {
+        kind: Kind::Exchange,
+        time_unix_ns: 1,
+        request_id: 2,
+        activation: 3,
+        listener: 0,
+        transport: Transport::Plain,
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        method: b"GET",
+        host: b"h",
+        path,
+        query: None,
+        permitted: true,
+        reason: None,
+        status: 200,
+        agent: None,
+        granted_by: None,
+        route: None,
+        scope: None,
+        token: None,
+        api_key: None,
+        certificate_sha256: None,
+        limits: LimitsBefore::default(),
+        origin: None,
+        retried: false,
+        bytes_in: 0,
+        bytes_out: 0,
+        decided_us: 0,
+        first_byte_us: 0,
+        total_us: 0,
+        count: 0,
+    }
+}
+
+#[test]
+fn a_reservation_is_honoured_whatever_comes_after_it() {
+    let stats = Arc::new(WorkerStats::new(0));
+    let (mut writer, mut reader) = rings(1024, 256, Arc::clone(&stats));
+    let mut reservations = Vec::new();
+    while let Some(reservation) = writer.reserve(&record(b"/a")) {
+        reservations.push(reservation);
+    }
+    assert!(reservations.len() > 2);
+    // Unreserved records must not eat what was promised.
+    writer.permitted(&record(&[b'x'; 600]), None);
+    assert_eq!(stats.records_lost.get(), 1);
+    let promised = reservations.len();
+    let mut with_origin = record(b"/a");
+    with_origin.origin = Some("[::1]:80".parse().unwrap());
+    for reservation in reservations {
+        writer.permitted(&with_origin, Some(reservation));
+    }
+    assert_eq!(stats.records_lost.get(), 1);
+    let mut bytes = Vec::new();
+    let mut taken = 0;
+    while reader.next_permitted(&mut bytes) {
+        assert_eq!(Record::decode(&bytes), Some(with_origin.clone()));
+        taken += 1;
+    }
+    assert_eq!(taken, promised);
+    assert!(writer.is_drained());
+}
+
+#[test]
+fn denials_without_room_are_counted_and_leave_permits_alone() {
+    let stats = Arc::new(WorkerStats::new(0));
+    let (mut writer, mut reader) = rings(1024, 256, Arc::clone(&stats));
+    for _ in 0..10 {
+        writer.denied(&record(b"/a"));
+    }
+    let lost = writer.take_aggregated().unwrap();
+    assert!(lost > 0 && lost < 10);
+    assert_eq!(writer.take_aggregated(), None);
+    assert_eq!(stats.denials_aggregated.get(), lost);
+    assert!(writer.reserve(&record(b"/a")).is_some());
+    let mut bytes = Vec::new();
+    let mut taken = 0;
+    while reader.next_denied(&mut bytes) {
+        taken += 1;
+    }
+    assert_eq!(taken + lost, 10);
+}
