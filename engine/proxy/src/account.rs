@@ -1,0 +1,104 @@
+//! Stage 5: room for the record is reserved and the limits are charged, all or nothing. Then, and only then, there is a
+//! permit.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use activation::Activation;
+use activation::activation::Origin;
+use activation::counters::LimitStates;
+use policy::decide::Grant;
+use policy::model::Audit;
+use policy::rate::Verdict;
+use policy::reason::Reason;
+use policy::table::{LimitIndex, OriginIndex};
+
+use crate::identify::Identified;
+use crate::journal::Journal;
+use crate::worker::Worker;
+
+/// The right to forward one request once: made here alone, consumed by `forward`.
+pub struct Permit {
+    origin: Arc<Origin>,
+    /// The limit with the least left.
+    pub tightest: Option<(LimitIndex, Verdict)>,
+}
+
+impl Permit {
+    /// Where the request may go.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+/// Why a request is not forwarded, with what the client may be told.
+pub struct Refusal {
+    pub reason: Reason,
+    /// The limit that refused.
+    pub limit: Option<(LimitIndex, Verdict)>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, limit: None }
+    }
+}
+
+/// Turns a grant into a permit.
+pub fn account(
+    worker: &Worker,
+    activation: &Activation,
+    identified: &Identified,
+    (grant, origin): (Grant, OriginIndex),
+    client: IpAddr,
+    journal: &mut Journal<'_>,
+) -> Result<Permit, Refusal> {
+    journal.record.granted_by = Some(grant.agent.0);
+    journal.record.route = Some(grant.route.0);
+    journal.record.scope = Some(grant.scope.0);
+    if worker.in_flight.get() > worker.settings.bounds.exchanges_in_flight_max {
+        return Err(Reason::Overloaded.into());
+    }
+    let origin = activation.origins.get(origin.index()).cloned().ok_or(Reason::OriginUnreachable)?;
+    if !journal.reserve() && activation.audit != Audit::BestEffort {
+        return Err(Reason::RecordUnavailable.into());
+    }
+    let mut states = LimitStates::default();
+    let mut octets = [0; 16];
+    let subject = if grant.by_anonymous || identified.caller.agent.is_none() {
+        Some(client_subject(client, &mut octets))
+    } else {
+        identified.token.as_ref().map(|token| token.subject.as_bytes())
+    };
+    let charged =
+        activation.limits.charge(&activation.table, grant.agent, subject, journal.record.time_unix_ns, &mut states);
+    journal.limits(&states);
+    match charged {
+        Ok(charge) => {
+            journal.record.permitted = true;
+            Ok(Permit { origin, tightest: charge.tightest })
+        }
+        Err(refused) => {
+            journal.release();
+            let reason = if refused.subjects_full { Reason::SubjectsFull } else { Reason::LimitExceeded };
+            Err(Refusal { reason, limit: Some((refused.limit, refused.verdict)) })
+        }
+    }
+}
+
+/// The client's prefix as a subject: 4 octets, or the 8 of an IPv6 /64.
+fn client_subject(client: IpAddr, octets: &mut [u8; 16]) -> &[u8] {
+    let length = match client.to_canonical() {
+        IpAddr::V4(address) => {
+            if let Some(place) = octets.first_chunk_mut() {
+                *place = address.octets();
+            }
+            4
+        }
+        IpAddr::V6(address) => {
+            *octets = address.octets();
+            8
+        }
+    };
+    octets.get(..length).unwrap_or(&[])
+}

@@ -1,0 +1,263 @@
+//! The life of a client connection: handshake, then sessions with idle times between them. While idle it holds no
+//! block, and nothing but a poll in the ring.
+
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr, TcpStream as StdStream};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use activation::activation::ListenerTls;
+use activation::record::Transport as TransportKind;
+use identity::certificate::ServerNames;
+use monoio::net::TcpStream;
+use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
+
+use crate::deadline::{Deadline, Stage};
+use crate::identify::PeerCertificate;
+use crate::linger::linger;
+use crate::pooled::Pooled;
+use crate::transport::{Interest, Tcp, Tls, Transport};
+use crate::worker::Worker;
+
+/// A connection that was just accepted.
+pub struct Arrival {
+    pub stream: StdStream,
+    pub peer: SocketAddr,
+    pub listener: u16,
+}
+
+/// A client connection, ready for requests.
+pub struct Connection<T> {
+    pub transport: T,
+    pub deadline: Deadline,
+    /// Who connected, or whom its PROXY header names; IPv4-mapped addresses as IPv4.
+    pub peer: IpAddr,
+    pub listener: u16,
+    pub kind: TransportKind,
+    pub certificate: Option<PeerCertificate>,
+    /// Names that the certificate we served is good for, and the name that was asked for (TLS only).
+    pub served: Option<Served>,
+    pub requests: Cell<u64>,
+}
+
+/// Under which names the connection was made.
+pub struct Served {
+    names: Arc<[ServerNames]>,
+    /// SNI, lower-case.
+    asked: Option<String>,
+}
+
+impl Served {
+    /// Whether a request for `host` belongs on this connection: one certificate covers it and the name asked for.
+    pub fn covers(&self, host: &[u8]) -> bool {
+        let asked = self.asked.as_deref().unwrap_or_default();
+        self.names.iter().any(|names| {
+            names.covers(host) && (asked.is_empty() || asked.as_bytes() == host || names.covers(asked.as_bytes()))
+        })
+    }
+}
+
+/// What becomes of a connection after a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Wait for the next request.
+    Wait,
+    /// The last response said that it is the last: close in order.
+    Close,
+    /// Nothing more can be said to the client.
+    Cut,
+}
+
+/// Counts a connection while it lives.
+struct Counted {
+    worker: Rc<Worker>,
+}
+
+impl Counted {
+    fn new(worker: Rc<Worker>) -> Self {
+        worker.connections.set(worker.connections.get() + 1);
+        worker.stats.connections_open.set(worker.connections.get() as u64);
+        Self { worker }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let worker = &self.worker;
+        worker.connections.set(worker.connections.get().saturating_sub(1));
+        worker.stats.connections_open.set(worker.connections.get() as u64);
+    }
+}
+
+/// How sessions on connections of type `T` are made and where they live.
+pub struct Sessions<M, F> {
+    make: M,
+    places: Pooled<F>,
+}
+
+impl<M, F: Future<Output = Next>> Sessions<M, F> {
+    pub fn new<T>(make: M) -> Self
+    where
+        M: Fn(Rc<Worker>, Rc<Connection<T>>) -> F,
+    {
+        Self { make, places: Pooled::default() }
+    }
+}
+
+/// Serves a plain connection to its end.
+pub async fn serve_plain<M, F>(worker: Rc<Worker>, arrival: Arrival, sessions: Rc<Sessions<M, F>>)
+where
+    M: Fn(Rc<Worker>, Rc<Connection<Tcp>>) -> F,
+    F: Future<Output = Next>,
+{
+    let _counted = Counted::new(Rc::clone(&worker));
+    let Arrival { stream, peer, listener } = arrival;
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let stream = Rc::new(stream);
+    let deadline = worker.deadlines.slot(&stream);
+    let Some(peer) = learn_peer(&worker, peer, listener, &stream, &deadline).await else { return };
+    let connection = Rc::new(Connection {
+        transport: Tcp::new(stream),
+        deadline,
+        peer,
+        listener,
+        kind: TransportKind::Plain,
+        certificate: None,
+        served: None,
+        requests: Cell::new(0),
+    });
+    run(&worker, &connection, &sessions).await;
+}
+
+/// Serves a TLS connection to its end.
+pub async fn serve_tls<M, F>(worker: Rc<Worker>, arrival: Arrival, tls: Arc<ListenerTls>, sessions: Rc<Sessions<M, F>>)
+where
+    M: Fn(Rc<Worker>, Rc<Connection<Tls>>) -> F,
+    F: Future<Output = Next>,
+{
+    let _counted = Counted::new(Rc::clone(&worker));
+    let Some(connection) = shake_hands(&worker, arrival, &tls).await else {
+        worker.stats.handshakes_failed.add(1);
+        return;
+    };
+    worker.stats.handshakes.add(1);
+    run(&worker, &Rc::new(connection), &sessions).await;
+}
+
+/// Who the client is: the peer, or whom its PROXY header names; none when there should be a header and is not.
+async fn learn_peer(
+    worker: &Worker,
+    peer: SocketAddr,
+    listener: u16,
+    stream: &TcpStream,
+    deadline: &Deadline,
+) -> Option<IpAddr> {
+    let peer = peer.ip().to_canonical();
+    let settings = worker.settings.listeners.get(usize::from(listener))?;
+    if !settings.proxy_protocol {
+        return Some(peer);
+    }
+    if !settings.trusted_proxies.iter().any(|network| network.contains(peer)) {
+        return None;
+    }
+    deadline.set(Stage::Handshake, worker.settings.timeouts.handshake_ms);
+    let source = crate::proxy_header::receive(stream).await.ok()?;
+    deadline.clear();
+    Some(source.unwrap_or(peer))
+}
+
+async fn shake_hands(worker: &Worker, arrival: Arrival, tls: &ListenerTls) -> Option<Connection<Tls>> {
+    let Arrival { stream, peer, listener } = arrival;
+    let stream = Rc::new(TcpStream::from_std(stream).ok()?);
+    let deadline = worker.deadlines.slot(&stream);
+    let peer = learn_peer(worker, peer, listener, &stream, &deadline).await?;
+    deadline.set(Stage::Handshake, worker.settings.timeouts.handshake_ms);
+    let session = ServerConnection::new(Arc::clone(&tls.config)).ok()?;
+    let transport = Tls::new(stream, session.into());
+    transport.handshake().await.ok()?;
+    deadline.clear();
+    let (kind, resumed, chain, asked) = transport.session(|session| {
+        let kind = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => TransportKind::Tls12,
+            _ => TransportKind::Tls13,
+        };
+        let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+        let chain = session.peer_certificates().map(<[_]>::to_vec);
+        let asked = match session {
+            rustls::Connection::Server(server) => server.server_name().map(str::to_ascii_lowercase),
+            rustls::Connection::Client(_) => None,
+        };
+        (kind, resumed, chain, asked)
+    });
+    if resumed {
+        worker.stats.handshakes_resumed.add(1);
+    }
+    let certificate = match chain {
+        // A certificate that the handshake accepted but that cannot be read is not a proof of anything.
+        Some(chain) => Some(PeerCertificate::new(chain)?),
+        None => None,
+    };
+    Some(Connection {
+        transport,
+        deadline,
+        peer,
+        listener,
+        kind,
+        certificate,
+        served: Some(Served { names: Arc::clone(&tls.names), asked }),
+        requests: Cell::new(0),
+    })
+}
+
+async fn run<T, M, F>(worker: &Rc<Worker>, connection: &Rc<Connection<T>>, sessions: &Sessions<M, F>)
+where
+    T: Transport,
+    M: Fn(Rc<Worker>, Rc<Connection<T>>) -> F,
+    F: Future<Output = Next>,
+{
+    loop {
+        connection.deadline.set(Stage::Idle, worker.settings.timeouts.idle_ms);
+        if connection.transport.ready(Interest::Read).await.is_err() {
+            return;
+        }
+        let next = sessions.places.run(|| (sessions.make)(Rc::clone(worker), Rc::clone(connection))).await;
+        match next {
+            Next::Wait if worker.draining.get() => break,
+            Next::Wait => {}
+            Next::Close => break,
+            Next::Cut => return,
+        }
+    }
+    linger(&connection.transport, &connection.deadline).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::session;
+
+    /// Bytes of a connection's future; it may grow only with a reason.
+    const FUTURE_BYTES_MAX: usize = 1024;
+    /// Bytes of a session's future, pooled.
+    const SESSION_BYTES_MAX: usize = 4608;
+
+    fn size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn sizes<M, F>(_: &Sessions<M, F>) -> (usize, usize)
+    where
+        M: Fn(Rc<Worker>, Rc<Connection<Tcp>>) -> F,
+        F: Future<Output = Next>,
+    {
+        (size(serve_plain::<M, F>), size_of::<F>())
+    }
+
+    #[test]
+    fn futures_stay_small() {
+        let (connection, session) = sizes(&Sessions::new(session::<Tcp>));
+        println!("connection {connection} bytes, session {session} bytes");
+        assert!(connection <= FUTURE_BYTES_MAX, "{connection}");
+        assert!(session <= SESSION_BYTES_MAX, "{session}");
+    }
+}

@@ -1,0 +1,189 @@
+//! The request path, top to bottom: one request, each stage called once from here.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use activation::Activation;
+use activation::record::Transport as TransportKind;
+use http1::{ChunkedDecoder, Upgrade};
+use policy::reason::Reason;
+use policy::table::AgentId;
+
+use crate::account::{Permit, Refusal, account};
+use crate::client_address::client_address;
+use crate::connection::{Connection, Next};
+use crate::content::{Framing, Pace, Reader, Rest};
+use crate::deadline::Stage;
+use crate::decide::{Asked, admit_transport, decide};
+use crate::desk::Desk;
+use crate::forward::{Asking, forward};
+use crate::head::{NoHead, Request, receive};
+use crate::identify::{Credentials, identify};
+use crate::journal::{Journal, prefix};
+use crate::local::answer;
+use crate::outcome::of_fault;
+use crate::transport::Transport;
+use crate::worker::Worker;
+
+/// Runs exchanges on a connection that has something to read, until nothing of the next request is there yet.
+pub async fn session<T: Transport>(worker: Rc<Worker>, connection: Rc<Connection<T>>) -> Next {
+    let mut desk = worker.desks.take();
+    let next = loop {
+        let next = exchange(&worker, &connection, &mut desk).await;
+        connection.deadline.clear();
+        if next != Next::Wait || desk.filled == 0 {
+            break next;
+        }
+    };
+    worker.desks.put(desk);
+    next
+}
+
+/// One exchange.
+async fn exchange<T: Transport>(worker: &Worker, connection: &Connection<T>, desk: &mut Desk) -> Next {
+    connection.deadline.set_exchange(worker.settings.timeouts.exchange_ms);
+    let fault = match receive(&worker.settings, connection, desk).await {
+        Ok(()) => None,
+        Err(NoHead::Ended) => return Next::Cut,
+        Err(NoHead::Refused(fault)) => Some(fault),
+    };
+    let activation = worker.activation();
+    let Desk { block, filled, head, reply, target, host } = desk;
+    let bytes = block.get(..*filled).unwrap_or(&[]);
+    let mut journal = Journal::begin(worker, activation.id, worker.now_unix_ns());
+    journal.arrived(connection.listener, connection.kind, connection.peer);
+    connection.requests.set(connection.requests.get() + 1);
+    let request = match fault.map_or_else(|| Request::normalise(bytes, head, target, host), Err) {
+        Ok(request) => request,
+        Err(fault) => {
+            return answer(worker, connection, &activation, &of_fault(fault).into(), None, None, &mut journal).await;
+        }
+    };
+    let trusted =
+        worker.settings.listeners.get(usize::from(connection.listener)).map_or(&[][..], |at| &at.trusted_proxies);
+    let client = client_address(connection.peer, trusted, bytes, request.head);
+    describe(&mut journal, &request, client);
+    let first = bytes.get(request.head.length..).unwrap_or(&[]);
+    let pace = Pace {
+        deadline: &connection.deadline,
+        stage: Stage::Content,
+        limit_ms: worker.settings.timeouts.content_idle_ms,
+    };
+    let mut content = Reader::after(&connection.transport, pace, &worker.blocks, first, framing(&request))
+        .bounded(worker.settings.bounds.request_content_bytes_max);
+    let next = match permit(worker, connection, &activation, &request, client, &mut journal).await {
+        Ok(permit) => {
+            let agent = journal.record.agent.map(|agent| activation.table.agent_name(AgentId(agent)));
+            let asking = Asking {
+                worker,
+                activation: &activation,
+                client: connection,
+                request: &request,
+                address: client,
+                agent,
+            };
+            match forward(permit, asking, &mut content, reply, &mut journal).await {
+                Ok(next) => next,
+                Err(failure) if failure.answered => {
+                    journal.record.reason = Some(failure.reason);
+                    Next::Cut
+                }
+                Err(failure) => {
+                    let refusal = failure.reason.into();
+                    answer(
+                        worker,
+                        connection,
+                        &activation,
+                        &refusal,
+                        Some(request.head),
+                        Some(&mut content),
+                        &mut journal,
+                    )
+                    .await
+                }
+            }
+        }
+        Err(refusal) => {
+            answer(worker, connection, &activation, &refusal, Some(request.head), Some(&mut content), &mut journal)
+                .await
+        }
+    };
+    let rest = content.rest();
+    drop(journal);
+    keep_rest(desk, rest);
+    next
+}
+
+/// Stages 2 to 5: from a request to the permit to forward it.
+async fn permit<T: Transport>(
+    worker: &Worker,
+    connection: &Connection<T>,
+    activation: &Arc<Activation>,
+    request: &Request<'_>,
+    client: IpAddr,
+    journal: &mut Journal<'_>,
+) -> Result<Permit, Refusal> {
+    if connection.served.as_ref().is_some_and(|served| !served.covers(request.host)) {
+        return Err(Reason::MisdirectedHost.into());
+    }
+    if request.head.upgrade == Upgrade::Other {
+        return Err(Reason::UpgradeRefused.into());
+    }
+    let bytes_max = worker.settings.bounds.request_content_bytes_max;
+    if bytes_max != 0 && matches!(request.head.framing, http1::Framing::Length(length) if length > bytes_max) {
+        return Err(Reason::ContentTooLarge.into());
+    }
+    admit_transport(activation, connection.kind != TransportKind::Plain, connection.certificate.is_some())?;
+    let credentials = Credentials {
+        authorization: request.head.authorization.map(|span| span.of(request.bytes)),
+        api_key: request.head.api_key.map(|span| span.of(request.bytes)),
+        certificate: connection.certificate.as_ref(),
+        client,
+    };
+    journal.presented = credentials.any();
+    journal.record.certificate_sha256 = connection.certificate.as_ref().map(|certificate| certificate.facts.sha256);
+    let now_unix_ns = journal.record.time_unix_ns;
+    let identified = identify(activation, &mut worker.memory.borrow_mut(), &credentials, now_unix_ns)?;
+    journal.identified(&identified);
+    let asked = Asked { method: request.method(), host: request.host, target: request.target.as_ref() };
+    let granted = decide(activation, &identified, &asked)?;
+    let permit = account(worker, activation, &identified, granted, client, journal)?;
+    worker.make_durable(activation.audit, journal).await?;
+    Ok(permit)
+}
+
+/// What the record says of the request.
+fn describe<'a>(journal: &mut Journal<'a>, request: &Request<'a>, client: IpAddr) {
+    journal.record.client = prefix(client);
+    journal.record.method = request.method();
+    journal.record.host = request.host;
+    if let Some(target) = &request.target {
+        journal.record.path = target.path;
+        journal.record.query = target.query;
+    }
+}
+
+fn framing(request: &Request<'_>) -> Framing {
+    match request.head.framing {
+        http1::Framing::None => Framing::Length(0),
+        http1::Framing::Length(length) => Framing::Length(length),
+        http1::Framing::Chunked => Framing::Chunked(ChunkedDecoder::new()),
+    }
+}
+
+/// Moves what follows the content to the front of the desk: the next request.
+fn keep_rest(desk: &mut Desk, rest: Rest) {
+    match rest {
+        Rest::WithHead(length) => {
+            desk.block.copy_within(desk.filled - length..desk.filled, 0);
+            desk.filled = length;
+        }
+        Rest::InBlock(block, unread) => {
+            desk.filled = unread.len();
+            if let (Some(to), Some(from)) = (desk.block.get_mut(..unread.len()), block.get(unread)) {
+                to.copy_from_slice(from);
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Stage 6: the request on its way to an origin. Consumes the permit: a request without one cannot be forwarded.
+
+use std::future::{Future, poll_fn};
+use std::io::Write;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::task::Poll;
+
+use activation::Activation;
+use activation::record::Transport as TransportKind;
+use http1::{Forward, ResponseHead, Scheme};
+use policy::reason::Reason;
+
+use crate::account::Permit;
+use crate::block::Gather;
+use crate::connection::{Connection, Next};
+use crate::content::{Pace, PumpFault, ReadFault, Reader, Writer, pump};
+use crate::deadline::Stage;
+use crate::head::Request;
+use crate::journal::Journal;
+use crate::respond::{Between, Progressed, Relayed, VIA, hex};
+use crate::transport::Transport;
+use crate::worker::Worker;
+
+/// Who asks for what.
+pub struct Asking<'a, T> {
+    pub worker: &'a Worker,
+    pub activation: &'a Activation,
+    pub client: &'a Connection<T>,
+    pub request: &'a Request<'a>,
+    /// The client's address.
+    pub address: IpAddr,
+    /// Name of the agent that calls.
+    pub agent: Option<&'a str>,
+}
+
+impl<T> Clone for Asking<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Asking<'_, T> {}
+
+/// Why a permitted request got no (whole) response.
+pub struct Failure {
+    pub reason: Reason,
+    /// The client has seen part of a response: nothing else can be said to it.
+    pub answered: bool,
+}
+
+/// Forwards a request and relays its response. A request that may be repeated is sent once more on a new connection
+/// when a pooled one breaks before it answers (RFC 9110 §9.2.2).
+pub async fn forward<T: Transport>(
+    permit: Permit,
+    asking: Asking<'_, T>,
+    content: &mut Reader<'_, T>,
+    reply: &mut ResponseHead,
+    journal: &mut Journal<'_>,
+) -> Result<Next, Failure> {
+    let worker = asking.worker;
+    let repeatable = asking.request.is_repeatable();
+    loop {
+        let fresh = journal.record.retried;
+        let connected = worker.origins.connection(permit.origin(), !repeatable, fresh).await;
+        let origin = connected.map_err(|fault| Failure { reason: fault.reason(), answered: false })?;
+        journal.record.origin = Some(origin.socket());
+        let progressed = Progressed::default();
+        let between = Between { asking, origin: &origin, tightest: permit.tightest, progressed: &progressed };
+        let done = between.exchange(&permit, content, reply, journal).await;
+        journal.record.bytes_in = content.bytes;
+        match done {
+            Ok(relayed) => {
+                if relayed.reusable && progressed.uploaded.get() {
+                    worker.origins.give_back(origin);
+                }
+                return Ok(if relayed.keep_alive { Next::Wait } else { Next::Close });
+            }
+            Err(Reason::OriginBroke) if repeatable && origin.reused && !progressed.heard.get() && !fresh => {
+                journal.record.retried = true;
+                worker.stats.origin_retries.add(1);
+            }
+            Err(reason) => return Err(Failure { reason, answered: progressed.answered.get() }),
+        }
+    }
+}
+
+impl<T: Transport> Between<'_, T> {
+    /// Sends the request and relays the response, both at once where the request has content.
+    async fn exchange(
+        &self,
+        permit: &Permit,
+        content: &mut Reader<'_, T>,
+        reply: &mut ResponseHead,
+        journal: &mut Journal<'_>,
+    ) -> Result<Relayed, Reason> {
+        let timeouts = &self.asking.worker.settings.timeouts;
+        let mut gather = self.asking.worker.blocks.gather();
+        self.write_head(permit, journal.record.request_id, &mut gather)?;
+        let pace =
+            Pace { deadline: self.origin.deadline(), stage: Stage::OriginContent, limit_ms: timeouts.content_idle_ms };
+        let chunked = self.asking.request.head.framing == http1::Framing::Chunked;
+        let mut writer = Writer::new(self.origin, pace, gather, chunked);
+        if content.is_over() {
+            // A failure to write shows when nothing comes back.
+            let sent = writer.finish(&[]).await;
+            self.asking.client.deadline.pause();
+            self.sent();
+            return match sent {
+                Ok(()) => self.relay(reply, journal).await,
+                Err(_) => Err(self.origin_gone()),
+            };
+        }
+        let upload = async {
+            let done = pump(content, &mut writer).await;
+            self.asking.client.deadline.pause();
+            if done.is_ok() {
+                self.sent();
+            }
+            done
+        };
+        self.both(upload, self.relay(reply, journal)).await
+    }
+
+    /// The whole request has been sent: now the origin has to say something.
+    fn sent(&self) {
+        self.progressed.uploaded.set(true);
+        if !self.progressed.heard.get() {
+            self.origin
+                .deadline()
+                .set(Stage::OriginFirstByte, self.asking.worker.settings.timeouts.origin_first_byte_ms);
+        }
+    }
+
+    /// Polls both directions together, so that a final response can come while the request's content still does. The
+    /// exchange is over with the response; an origin that takes no more content may still answer.
+    async fn both(
+        &self,
+        upload: impl Future<Output = Result<(), PumpFault>>,
+        relay: impl Future<Output = Result<Relayed, Reason>>,
+    ) -> Result<Relayed, Reason> {
+        let (mut upload, mut relay) = (pin!(upload), pin!(relay));
+        let mut uploading = true;
+        poll_fn(|context| {
+            if uploading && let Poll::Ready(done) = upload.as_mut().poll(context) {
+                uploading = false;
+                if let Err(PumpFault::Read(fault)) = done {
+                    return Poll::Ready(Err(match fault {
+                        ReadFault::Ended => self.client_gone(),
+                        ReadFault::Malformed => Reason::MalformedContent,
+                        ReadFault::TooLarge => Reason::ContentTooLarge,
+                    }));
+                }
+            }
+            relay.as_mut().poll(context)
+        })
+        .await
+    }
+
+    fn write_head(&self, permit: &Permit, request_id: u128, gather: &mut Gather) -> Result<(), Reason> {
+        let request = self.asking.request;
+        let target = request.target.as_ref().ok_or(Reason::InvalidTarget)?;
+        let mut address = [0; 48];
+        let mut origin_host = [0; 64];
+        let host = match request.authority {
+            [] => text(&mut origin_host, self.origin.socket()),
+            named => named,
+        };
+        let forward = Forward {
+            path: target.path,
+            query: target.query,
+            host,
+            forwarded_host: request.authority,
+            framing: request.head.framing,
+            client_ip: text::<48, IpAddr>(&mut address, self.asking.address),
+            scheme: if self.asking.client.kind == TransportKind::Plain { Scheme::Http } else { Scheme::Https },
+            request_id: &hex(request_id),
+            agent: self.asking.agent,
+            pass_credentials: permit.origin().pass_credentials,
+            expect_continue: request.head.expect_continue,
+            close: false,
+            via: VIA,
+        };
+        http1::write_request_head(request.bytes, request.head, &forward, gather).map_err(|_| Reason::MalformedHead)
+    }
+}
+
+/// Displays a small value into a buffer.
+fn text<const N: usize, V: std::fmt::Display>(buffer: &mut [u8; N], value: V) -> &[u8] {
+    let mut free = buffer.as_mut_slice();
+    let written = write!(free, "{value}");
+    let left = free.len();
+    if written.is_err() { &[] } else { buffer.get(..N - left).unwrap_or(&[]) }
+}

@@ -1,0 +1,322 @@
+//! Stage 3: from the credentials that a request presents to its caller. Every one presented must be valid.
+//!
+//! A token that was verified before costs a look-up; its times are checked on each use. Failures are counted per client
+//! prefix and in total, and once there are too many, further unknown credentials are refused without a look.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use activation::Activation;
+use identity::api_key;
+use identity::certificate::{Chains, Facts};
+use identity::throttle::{Throttle, ThrottleBounds};
+use identity::token::{Cache, CacheBounds, Found, VerifiedToken, verify};
+use policy::bounds::CERTIFICATE_NAMES_MAX;
+use policy::decide::{Caller, Presented};
+use policy::rate::Gcra;
+use policy::reason::Reason;
+use policy::table::{ApiKeyIndex, CaIndex, IssuerIndex, ProofId, TokenProofId, TokenScopes};
+use rustls::pki_types::CertificateDer;
+
+use crate::settings::Bounds;
+
+/// Bytes of cached tokens per entry of the bound: a token of ordinary size with its facts.
+const CACHED_TOKEN_BYTES: usize = 2 << 10;
+const REFUSED_TOKEN_ENTRIES_MAX: usize = 1 << 10;
+/// Certificate chains whose verdict is kept.
+const CHAINS_MAX: usize = 4 << 10;
+/// Client prefixes whose failures are counted at the same time.
+const THROTTLED_CLIENTS_MAX: usize = 4 << 10;
+
+/// The verified tokens of one worker.
+pub type Tokens = Cache<Rc<TokenUse>>;
+
+/// A verified token as one activation sees it.
+pub struct TokenUse {
+    activation: u64,
+    /// Whom the token names; none when nobody.
+    proof: Option<TokenProofId>,
+    pub scopes: TokenScopes,
+    pub issuer: u16,
+    pub subject: Box<str>,
+    pub kid: Option<Box<str>>,
+    pub expires_s: u64,
+    /// Space-separated, for the record.
+    pub scopes_text: Option<Box<str>>,
+}
+
+/// The client certificate of a connection.
+pub struct PeerCertificate {
+    pub chain: Vec<CertificateDer<'static>>,
+    pub facts: Facts,
+    /// What the names prove in the activation that was last asked.
+    proofs: RefCell<Option<(u64, CertificateProofs)>>,
+}
+
+type CertificateProofs = [Option<ProofId>; CERTIFICATE_NAMES_MAX];
+
+/// Who calls, and with what.
+pub struct Identified {
+    pub caller: Caller,
+    pub token: Option<Rc<TokenUse>>,
+    pub api_key: Option<ApiKeyIndex>,
+    /// Something was presented: a refusal is then a 403, not a 401.
+    pub presented: bool,
+}
+
+/// The credentials of one request.
+pub struct Credentials<'a> {
+    /// Value of `Authorization`.
+    pub authorization: Option<&'a [u8]>,
+    /// Value of `X-API-Key`.
+    pub api_key: Option<&'a [u8]>,
+    pub certificate: Option<&'a PeerCertificate>,
+    pub client: IpAddr,
+}
+
+impl Credentials<'_> {
+    pub fn any(&self) -> bool {
+        self.authorization.is_some() || self.api_key.is_some() || self.certificate.is_some()
+    }
+}
+
+/// What a worker knows of credentials that it saw before.
+pub struct Memory {
+    pub tokens: Tokens,
+    pub chains: Chains,
+    pub throttle: Throttle,
+}
+
+impl Memory {
+    /// `seed` is random, so that nobody outside can choose what collides.
+    pub fn new(bounds: &Bounds, seed: [u64; 4]) -> Self {
+        let per_second =
+            |count: u32| Gcra { emission_interval_ns: 1_000_000_000 / u64::from(count.max(1)), burst: count.max(1) };
+        let throttle = ThrottleBounds {
+            per_client: per_second(bounds.identification_failures_per_prefix_per_s_max),
+            total: per_second(bounds.identification_failures_per_s_max),
+            clients_max: THROTTLED_CLIENTS_MAX,
+        };
+        Self {
+            tokens: tokens(bounds, seed),
+            chains: Chains::new(CHAINS_MAX, seed),
+            throttle: Throttle::new(throttle, seed),
+        }
+    }
+}
+
+fn tokens(bounds: &Bounds, seed: [u64; 4]) -> Tokens {
+    let bounds = CacheBounds {
+        verified_entries_max: bounds.token_cache_entries_max,
+        verified_bytes_max: bounds.token_cache_entries_max.saturating_mul(CACHED_TOKEN_BYTES),
+        refused_entries_max: REFUSED_TOKEN_ENTRIES_MAX,
+        refused_bytes_max: REFUSED_TOKEN_ENTRIES_MAX * CACHED_TOKEN_BYTES,
+    };
+    Cache::new(bounds, seed)
+}
+
+impl PeerCertificate {
+    /// Reads the names of a chain that the handshake accepted; none when the leaf cannot be read.
+    pub fn new(chain: Vec<CertificateDer<'static>>) -> Option<Self> {
+        let facts = Facts::from_der(chain.first()?).ok()?;
+        Some(Self { chain, facts, proofs: RefCell::new(None) })
+    }
+
+    /// What the certificate proves under `activation`. The chain is checked against the activation's own CAs, because a
+    /// resumed session skips the check and because CAs change with releases.
+    fn proofs(&self, activation: &Activation, chains: &mut Chains, now_s: u64) -> Result<CertificateProofs, Reason> {
+        self.facts.check_time(now_s).map_err(|_| Reason::CertificateExpired)?;
+        if let Some((known, proofs)) = &*self.proofs.borrow()
+            && *known == activation.id
+        {
+            return Ok(*proofs);
+        }
+        let cas = chains.cas_of(&self.chain, &activation.client_cas, now_s).map_err(|_| Reason::CertificateInvalid)?;
+        let mut proofs = CertificateProofs::default();
+        let under = (0..64u16).filter(|ca| cas & (1 << ca) != 0);
+        let found = under.flat_map(|ca| {
+            let named = self.facts.names.iter().map(move |name| (ca, name));
+            named.filter_map(|(ca, name)| activation.table.proof_certificate(CaIndex(ca), name.into()))
+        });
+        for (place, proof) in proofs.iter_mut().zip(found) {
+            *place = Some(proof);
+        }
+        *self.proofs.borrow_mut() = Some((activation.id, proofs));
+        Ok(proofs)
+    }
+}
+
+/// Identifies the caller.
+///
+/// # Errors
+/// Why a presented credential does not hold, or why the proofs name nobody.
+pub fn identify(
+    activation: &Activation,
+    memory: &mut Memory,
+    credentials: &Credentials<'_>,
+    now_unix_ns: u64,
+) -> Result<Identified, Reason> {
+    let now_s = now_unix_ns / 1_000_000_000;
+    let mut presented = Presented::default();
+    let mut identified = Identified {
+        caller: Caller { agent: None, population: false },
+        token: None,
+        api_key: None,
+        presented: credentials.certificate.is_some(),
+    };
+    if let Some(certificate) = credentials.certificate {
+        presented.certificate = certificate.proofs(activation, &mut memory.chains, now_s)?;
+    }
+    let Sent { token, key } = split(credentials)?;
+    let mut gate = Gate { throttle: &mut memory.throttle, client: credentials.client, now_unix_ns };
+    if let Some(key) = key {
+        let (index, proof) = check_key(activation, key, &mut gate, now_s)?;
+        identified.api_key = Some(index);
+        identified.presented = true;
+        presented.api_key = Some(Some(proof));
+    }
+    if let Some(token) = token {
+        let used = check_token(activation, &mut memory.tokens, token, &mut gate, now_s)?;
+        presented.token = Some(used.proof);
+        identified.presented = true;
+        identified.token = Some(used);
+    }
+    identified.caller = activation.table.caller(&presented)?;
+    Ok(identified)
+}
+
+/// What was sent, by kind.
+struct Sent<'a> {
+    token: Option<&'a [u8]>,
+    key: Option<&'a [u8]>,
+}
+
+/// Which of the fields hold a token and which a key.
+fn split<'a>(credentials: &Credentials<'a>) -> Result<Sent<'a>, Reason> {
+    let Some(authorization) = credentials.authorization else {
+        return Ok(Sent { token: None, key: credentials.api_key });
+    };
+    let bearer = bearer(authorization).ok_or(Reason::CredentialMalformed)?;
+    if !api_key::has_prefix(bearer) {
+        return Ok(Sent { token: Some(bearer), key: credentials.api_key });
+    }
+    match credentials.api_key {
+        Some(other) if other != bearer => Err(Reason::ProofsConflict),
+        _ => Ok(Sent { token: None, key: Some(bearer) }),
+    }
+}
+
+/// The credential of `Bearer` (RFC 6750 §2.1; the scheme's case does not matter, RFC 9110 §11.1).
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    let (scheme, credential) = authorization.split_at_checked(7)?;
+    let credential = credential.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"Bearer ") && !credential.is_empty()).then_some(credential)
+}
+
+/// Refuses unknown credentials once too many failed, and counts those that do.
+struct Gate<'a> {
+    throttle: &'a mut Throttle,
+    client: IpAddr,
+    now_unix_ns: u64,
+}
+
+impl Gate<'_> {
+    fn pass(&mut self) -> Result<(), Reason> {
+        self.throttle.check(self.client, self.now_unix_ns).map_err(|_| Reason::IdentificationThrottled)
+    }
+
+    fn failed(&mut self, reason: Reason) -> Reason {
+        self.throttle.failed(self.client, self.now_unix_ns);
+        reason
+    }
+}
+
+fn check_key(
+    activation: &Activation,
+    key: &[u8],
+    gate: &mut Gate<'_>,
+    now_s: u64,
+) -> Result<(ApiKeyIndex, ProofId), Reason> {
+    let form = api_key::parse(key).map_err(|_| gate.failed(Reason::CredentialMalformed))?;
+    gate.pass()?;
+    let found = activation.table.proof_api_key(form.id.as_bytes());
+    let declared = found.and_then(|(index, _)| activation.api_keys.get(index.index()));
+    // An unknown id costs the same as a wrong secret.
+    let expected = declared.and_then(|key| key.sha256);
+    let same = api_key::matches(&api_key::digest(key), &expected.unwrap_or([0; 32]));
+    let (Some((index, proof)), Some(declared), true, true) = (found, declared, same, expected.is_some()) else {
+        return Err(gate.failed(Reason::ApiKeyInvalid));
+    };
+    if declared.expires_s.is_some_and(|expires_s| now_s >= expires_s) {
+        return Err(Reason::ApiKeyExpired);
+    }
+    Ok((index, proof))
+}
+
+fn check_token(
+    activation: &Activation,
+    tokens: &mut Tokens,
+    token: &[u8],
+    gate: &mut Gate<'_>,
+    now_s: u64,
+) -> Result<Rc<TokenUse>, Reason> {
+    match tokens.find(token, &activation.issuers) {
+        Found::Verified { token: verified, value } => {
+            let leeway_s =
+                activation.issuers.get(usize::from(verified.issuer)).map_or(0, |issuer| issuer.rules().leeway_s);
+            verified.check_time(now_s, leeway_s).map_err(|fault| fault.reason())?;
+            if value.activation != activation.id {
+                *value = Rc::new(TokenUse::new(activation, verified));
+            }
+            return Ok(Rc::clone(value));
+        }
+        Found::Refused(fault) => return Err(gate.failed(fault.reason())),
+        Found::Unknown => {}
+    }
+    gate.pass()?;
+    match verify(token, &activation.issuers, now_s) {
+        Ok(verified) => {
+            let used = Rc::new(TokenUse::new(activation, &verified));
+            tokens.keep(token, &activation.issuers, verified, Rc::clone(&used));
+            Ok(used)
+        }
+        Err(fault) => {
+            tokens.keep_refused(token, &activation.issuers, fault);
+            Err(gate.failed(fault.reason()))
+        }
+    }
+}
+
+impl TokenUse {
+    fn new(activation: &Activation, token: &VerifiedToken) -> Self {
+        let table = &activation.table;
+        let scopes = token.scopes.as_ref();
+        Self {
+            activation: activation.id,
+            proof: table.proof_token(IssuerIndex(token.issuer), token.subject.as_bytes()),
+            scopes: scopes.map_or(TokenScopes::everything(), |names| {
+                table.token_scopes(names.iter().map(|name| name.as_bytes()))
+            }),
+            issuer: token.issuer,
+            subject: token.subject.clone(),
+            kid: token.kid.clone(),
+            expires_s: token.expires_s,
+            scopes_text: scopes.map(|names| names.join(" ").into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bearer_takes_any_case_of_the_scheme_and_nothing_else() {
+        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
+        assert_eq!(bearer(b"bEARER  abc "), Some(&b"abc"[..]));
+        for other in [&b"Basic abc"[..], b"Bearer", b"Bearer ", b"Bearer\tabc", b"", b"Bearerabc"] {
+            assert_eq!(bearer(other), None);
+        }
+    }
+}

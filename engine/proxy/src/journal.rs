@@ -1,0 +1,194 @@
+//! Stage 8: the record of an exchange. Filled in as the stages run, written when it is dropped: on every exit, whatever
+//! happened.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::rc::Rc;
+
+use activation::counters::LimitStates;
+use activation::record::{Kind, LimitsBefore, Record, TokenFacts, Transport as TransportKind};
+use activation::ring::Reservation;
+use policy::reason::Reason;
+
+use crate::identify::{Identified, TokenUse};
+use crate::worker::Worker;
+
+/// One exchange's record in the making.
+pub struct Journal<'a> {
+    worker: &'a Worker,
+    pub record: Record<'a>,
+    token: Option<Rc<TokenUse>>,
+    reservation: Option<Reservation>,
+    /// A credential came with the request.
+    pub presented: bool,
+}
+
+impl<'a> Journal<'a> {
+    /// Begins a record at `now_unix_ns`.
+    pub fn begin(worker: &'a Worker, activation: u64, now_unix_ns: u64) -> Self {
+        worker.stats.exchanges.add(1);
+        worker.in_flight.set(worker.in_flight.get() + 1);
+        worker.stats.exchanges_in_flight.set(worker.in_flight.get() as u64);
+        let record = Record {
+            kind: Kind::Exchange,
+            time_unix_ns: now_unix_ns,
+            request_id: worker.request_id(),
+            activation,
+            listener: 0,
+            transport: TransportKind::Plain,
+            client: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            method: &[],
+            host: &[],
+            path: &[],
+            query: None,
+            permitted: false,
+            reason: None,
+            status: 0,
+            agent: None,
+            granted_by: None,
+            route: None,
+            scope: None,
+            token: None,
+            api_key: None,
+            certificate_sha256: None,
+            limits: LimitsBefore::default(),
+            origin: None,
+            retried: false,
+            bytes_in: 0,
+            bytes_out: 0,
+            decided_us: 0,
+            first_byte_us: 0,
+            total_us: 0,
+            count: 0,
+        };
+        Self { worker, record, token: None, reservation: None, presented: false }
+    }
+
+    /// Where the request came from.
+    pub fn arrived(&mut self, listener: u16, transport: TransportKind, client: IpAddr) {
+        self.record.listener = listener;
+        self.record.transport = transport;
+        self.record.client = prefix(client);
+    }
+
+    /// Who calls.
+    pub fn identified(&mut self, identified: &Identified) {
+        self.presented = identified.presented;
+        self.record.agent = identified.caller.agent.map(|agent| agent.0);
+        self.record.api_key = identified.api_key.map(|key| key.0);
+        self.token.clone_from(&identified.token);
+    }
+
+    /// Reserves room for the record; false when it cannot be promised.
+    pub fn reserve(&mut self) -> bool {
+        let record = with_token(&self.record, self.token.as_deref());
+        self.reservation = self.worker.records.borrow_mut().reserve(&record);
+        self.reservation.is_some()
+    }
+
+    /// Gives the room back: the request is denied after all.
+    pub fn release(&mut self) {
+        if let Some(reservation) = self.reservation.take() {
+            self.worker.records.borrow_mut().release(reservation);
+        }
+    }
+
+    /// Writes the intent to forward; the number of records that must be durable before it is.
+    pub fn intent(&self) -> Option<u64> {
+        let mut record = with_token(&self.record, self.token.as_deref());
+        record.kind = Kind::Intent;
+        self.worker.records.borrow_mut().intent(&record)
+    }
+
+    /// The states of the charged limits before the charge.
+    pub fn limits(&mut self, states: &LimitStates) {
+        let mut limits = LimitsBefore::default();
+        for (place, (index, state)) in limits.entries.iter_mut().zip(states.as_slice()) {
+            *place = (index.0, *state);
+            limits.len += 1;
+        }
+        self.record.limits = limits;
+    }
+
+    /// Microseconds since the record began.
+    pub fn elapsed_us(&self) -> u32 {
+        let ns = self.worker.now_unix_ns().saturating_sub(self.record.time_unix_ns);
+        u32::try_from(ns / 1_000).unwrap_or(u32::MAX)
+    }
+
+    pub fn refused(&mut self, reason: Reason, status: u16) {
+        self.record.reason = Some(reason);
+        self.record.status = status;
+    }
+}
+
+impl Drop for Journal<'_> {
+    fn drop(&mut self) {
+        self.record.total_us = self.elapsed_us();
+        let stats = &self.worker.stats;
+        self.worker.in_flight.set(self.worker.in_flight.get().saturating_sub(1));
+        stats.exchanges_in_flight.set(self.worker.in_flight.get() as u64);
+        if let Some(reason) = self.record.reason {
+            stats.reason(reason);
+        }
+        if let Some(count) = stats.responses_by_class.get(usize::from(self.record.status / 100)) {
+            count.add(1);
+        }
+        stats.bytes_from_clients.add(self.record.bytes_in);
+        stats.bytes_to_clients.add(self.record.bytes_out);
+        stats.observe_latency_us(u64::from(self.record.total_us));
+        let record = with_token(&self.record, self.token.as_deref());
+        let mut records = self.worker.records.borrow_mut();
+        if record.permitted {
+            stats.permitted.add(1);
+            records.permitted(&record, self.reservation.take());
+        } else {
+            if let Some(reservation) = self.reservation.take() {
+                records.release(reservation);
+            }
+            records.denied(&record);
+        }
+    }
+}
+
+/// The record with the facts of its token, which live elsewhere.
+fn with_token<'r>(record: &Record<'r>, token: Option<&'r TokenUse>) -> Record<'r> {
+    let facts = token.map(|token| TokenFacts {
+        issuer: token.issuer,
+        subject: token.subject.as_bytes(),
+        kid: token.kid.as_deref().map(str::as_bytes),
+        expires_s: token.expires_s,
+        scopes: token.scopes_text.as_deref().map(str::as_bytes),
+    });
+    Record { token: facts, ..record.clone() }
+}
+
+/// Writes how many denials found no room, once there is room again.
+pub fn aggregate(worker: &Worker, now_unix_ns: u64) {
+    let mut records = worker.records.borrow_mut();
+    let Some(count) = records.take_aggregated() else { return };
+    drop(records);
+    let mut journal = Journal::begin(worker, worker.activation().id, now_unix_ns);
+    journal.record.kind = Kind::DenialsAggregated;
+    journal.record.count = count;
+}
+
+/// The client as limits and records know it: IPv4 /32, IPv6 /64.
+pub fn prefix(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_an_address_or_a_network() {
+        let of = |text: &str| prefix(text.parse().unwrap()).to_string();
+        assert_eq!(of("192.0.2.9"), "192.0.2.9");
+        assert_eq!(of("::ffff:192.0.2.9"), "192.0.2.9");
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    }
+}

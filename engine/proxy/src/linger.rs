@@ -1,0 +1,45 @@
+//! An orderly end: say that nothing more comes, then take what the peer still sends for a moment, so that a reset does
+//! not destroy the last response on its way.
+
+use crate::deadline::{Deadline, Stage};
+use crate::transport::{Interest, Transport};
+
+/// How long, milliseconds.
+const LINGER_MS: u32 = 2_000;
+/// How much is taken.
+const LINGER_BYTES_MAX: usize = 1 << 20;
+const LINGER_CHUNK_BYTES: usize = 1 << 10;
+
+/// Ends a connection in order.
+pub async fn linger<T: Transport>(transport: &T, deadline: &Deadline) {
+    transport.finish();
+    deadline.set(Stage::Linger, LINGER_MS);
+    let mut taken = 0;
+    while taken < LINGER_BYTES_MAX {
+        // Looked at without a block: a closing connection waits as cheaply as an idle one.
+        if transport.ready(Interest::Read).await.is_err() {
+            return;
+        }
+        match discard(transport) {
+            Some(bytes) => taken += bytes,
+            None => return,
+        }
+    }
+}
+
+/// Takes what is there; none at the end.
+fn discard<T: Transport>(transport: &T) -> Option<usize> {
+    let mut into = [0; LINGER_CHUNK_BYTES];
+    let mut taken = 0;
+    loop {
+        match transport.try_read(&mut into) {
+            Ok(0) => return None,
+            Ok(read) => taken += read,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Some(taken),
+            Err(_) => return None,
+        }
+        if taken >= LINGER_BYTES_MAX {
+            return None;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Stage 7 for responses of the gateway itself, and what becomes of a refused request's content.
+
+use std::io::IoSlice;
+
+use activation::Activation;
+use http1::{Framing, LimitState, Local, RequestHead};
+use policy::rate::Verdict;
+use policy::reason::Reason;
+use policy::table::{LimitIndex, LimitKind};
+
+use crate::account::Refusal;
+use crate::connection::{Connection, Next};
+use crate::content::{Reader, Step};
+use crate::deadline::Stage;
+use crate::journal::Journal;
+use crate::outcome;
+use crate::transport::{Transport, write_all};
+use crate::worker::Worker;
+
+/// Content of a refused request up to this size is read and dropped, so that the connection can go on.
+const SKIPPED_BYTES_MAX: u64 = 64 << 10;
+/// Seconds to wait that a 503 names.
+const RETRY_AFTER_OVERLOAD_S: u64 = 1;
+
+/// Text of a number in a field.
+type Decimal = itoa::Buffer;
+
+/// Answers a request that is not forwarded. `head` is none where none was understood; `content` is what the client
+/// still sends.
+pub async fn answer<T: Transport>(
+    worker: &Worker,
+    connection: &Connection<T>,
+    activation: &Activation,
+    refusal: &Refusal,
+    head: Option<&RequestHead>,
+    content: Option<&mut Reader<'_, T>>,
+    journal: &mut Journal<'_>,
+) -> Next {
+    let status = outcome::status(refusal.reason, journal.presented);
+    journal.refused(refusal.reason, status);
+    let skips = content.as_ref().is_some_and(|content| content.is_over())
+        || head.is_some_and(|head| {
+            !head.expect_continue && matches!(head.framing, Framing::Length(length) if length <= SKIPPED_BYTES_MAX)
+        });
+    let keep_alive = skips && closes_not(refusal.reason) && stays_open(worker, connection, head);
+    let mut gather = worker.blocks.gather();
+    let written = {
+        let mut decimal = Decimal::new();
+        let mut fields = [("", ""); 3];
+        let count = collect_fields(refusal, status, journal.presented, &mut decimal, &mut fields);
+        let limit = refusal.limit.as_ref().and_then(|limit| limit_state(activation, limit));
+        let request_id = crate::respond::hex(journal.record.request_id);
+        let local = Local {
+            status,
+            client_version: head.map_or(http1::Version::Http11, |head| head.version),
+            keep_alive,
+            to_head_request: journal.record.method == b"HEAD",
+            code: outcome::code(status),
+            request_id: std::str::from_utf8(&request_id).unwrap_or_default(),
+            date: &worker.date.at(journal.record.time_unix_ns / 1_000_000_000),
+            fields: fields.get(..count).unwrap_or(&[]),
+            limits: limit.as_slice(),
+        };
+        http1::write_local_response(&local, &mut gather)
+    };
+    connection.deadline.set(Stage::Content, worker.settings.timeouts.content_idle_ms);
+    if written.is_err() || write_all(&connection.transport, &mut [IoSlice::new(&gather)]).await.is_err() {
+        return Next::Cut;
+    }
+    drop(gather);
+    let skipped = match content {
+        Some(content) if keep_alive => skip(content).await,
+        _ => keep_alive,
+    };
+    if skipped { Next::Wait } else { Next::Close }
+}
+
+/// Whether the client connection can go on after this exchange, as far as the client and the gateway are concerned.
+pub fn stays_open<T>(worker: &Worker, connection: &Connection<T>, head: Option<&RequestHead>) -> bool {
+    head.is_some_and(|head| head.keep_alive)
+        && !worker.draining.get()
+        && connection.requests.get() < worker.settings.bounds.requests_per_connection_max
+}
+
+/// After these it is not certain where the next request begins, or the connection is the wrong one.
+fn closes_not(reason: Reason) -> bool {
+    reason as u8 >= Reason::MisdirectedHost as u8
+}
+
+/// Reads and drops content; false when that cannot be done within bounds.
+async fn skip<T: Transport>(content: &mut Reader<'_, T>) -> bool {
+    loop {
+        match content.step() {
+            Ok(Step::End(_)) => return true,
+            Ok(Step::Data(_)) => {}
+            Ok(Step::Wait) => {
+                if content.fill().await.is_err() {
+                    return false;
+                }
+            }
+            Err(_) => return false,
+        }
+        if content.bytes > SKIPPED_BYTES_MAX {
+            return false;
+        }
+    }
+}
+
+fn collect_fields<'f>(
+    refusal: &Refusal,
+    status: u16,
+    presented: bool,
+    decimal: &'f mut Decimal,
+    fields: &mut [(&'f str, &'f str); 3],
+) -> usize {
+    let retry_after_s = match (status, &refusal.limit) {
+        // One that no wait satisfies names a day.
+        (429, Some((_, verdict))) => Some(verdict.wait_ns.div_ceil(1_000_000_000).clamp(1, 86_400)),
+        (503, _) => Some(RETRY_AFTER_OVERLOAD_S),
+        _ => None,
+    };
+    let found = [
+        (status == 401).then(|| ("WWW-Authenticate", outcome::challenge(presented))),
+        retry_after_s.map(|seconds| ("Retry-After", decimal.format(seconds))),
+        outcome::proxy_status(refusal.reason).map(|text| ("Proxy-Status", text)),
+    ];
+    let mut count = 0;
+    for (place, field) in fields.iter_mut().zip(found.into_iter().flatten()) {
+        *place = field;
+        count += 1;
+    }
+    count
+}
+
+/// A limit as the response fields tell it.
+pub fn limit_state<'a>(activation: &'a Activation, (index, verdict): &(LimitIndex, Verdict)) -> Option<LimitState<'a>> {
+    let (quota, window_s) = match activation.table.limit(*index)?.kind {
+        LimitKind::Gcra(gcra) => {
+            let window_ns = gcra.emission_interval_ns.saturating_mul(u64::from(gcra.burst));
+            (gcra.burst, u32::try_from(window_ns.div_ceil(1_000_000_000)).unwrap_or(u32::MAX))
+        }
+        LimitKind::Quota(quota) => (quota.count, quota.window_s),
+    };
+    Some(LimitState {
+        name: activation.table.limit_name(*index),
+        quota,
+        window_s,
+        remaining: verdict.remaining,
+        reset_s: u32::try_from(verdict.reset_ns.div_ceil(1_000_000_000)).unwrap_or(u32::MAX),
+    })
+}

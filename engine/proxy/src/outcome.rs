@@ -1,0 +1,122 @@
+//! From a reason to what the client is told: status, coarse code, further fields.
+
+use policy::reason::Reason;
+
+/// Status of a local response; `presented` says whether a credential came with the request.
+pub fn status(reason: Reason, presented: bool) -> u16 {
+    match reason {
+        Reason::MalformedHead
+        | Reason::AmbiguousFraming
+        | Reason::UnsupportedVersion
+        | Reason::MalformedContent
+        | Reason::InvalidTarget
+        | Reason::TargetNotAdmitted => 400,
+        Reason::TargetTooLong => 414,
+        Reason::HeadTooLarge => 431,
+        Reason::ContentTooLarge => 413,
+        Reason::UnsupportedTransferCoding | Reason::UpgradeRefused => 501,
+        Reason::ExpectationFailed => 417,
+        Reason::MisdirectedHost => 421,
+        Reason::CredentialMissing
+        | Reason::CredentialMalformed
+        | Reason::TokenInvalid
+        | Reason::TokenExpired
+        | Reason::TokenNotYetValid
+        | Reason::TokenIssuerUnknown
+        | Reason::TokenKeyUnknown
+        | Reason::TokenAlgorithmRefused
+        | Reason::TokenAudienceWrong
+        | Reason::ApiKeyInvalid
+        | Reason::ApiKeyExpired
+        | Reason::CertificateInvalid
+        | Reason::CertificateExpired
+        | Reason::ProofsIncomplete
+        | Reason::ProofsConflict
+        | Reason::AgentUnknown
+        | Reason::IdentificationThrottled
+        | Reason::KeysetUnavailable => 401,
+        Reason::RouteUnknown | Reason::ScopeMissing if !presented => 401,
+        Reason::RouteUnknown | Reason::ScopeMissing | Reason::TransportTooWeak => 403,
+        Reason::LimitExceeded | Reason::SubjectsFull => 429,
+        Reason::RecordUnavailable | Reason::Overloaded | Reason::Draining => 503,
+        Reason::OriginUnreachable | Reason::OriginTlsFailed | Reason::OriginBroke | Reason::OriginMalformed => 502,
+        Reason::OriginConnectTimeout | Reason::OriginTimeout | Reason::ExchangeTimeout => 504,
+        Reason::ClientAborted | Reason::ClientTimeout => 408,
+    }
+}
+
+/// Coarse code in the problem document: never more than the status tells.
+pub fn code(status: u16) -> &'static str {
+    match status {
+        401 => "unauthenticated",
+        403 => "forbidden",
+        408 => "request-timeout",
+        413 => "content-too-large",
+        414 => "target-too-long",
+        417 => "expectation-failed",
+        421 => "misdirected-request",
+        429 => "limit-exceeded",
+        431 => "head-too-large",
+        501 => "not-served",
+        502 => "origin-failed",
+        503 => "unavailable",
+        504 => "origin-timeout",
+        _ => "bad-request",
+    }
+}
+
+/// `WWW-Authenticate` of a 401 (RFC 6750 §3): no error code where nothing was presented.
+pub fn challenge(presented: bool) -> &'static str {
+    if presented { "Bearer realm=\"adamant\", error=\"invalid_token\"" } else { "Bearer realm=\"adamant\"" }
+}
+
+/// `Proxy-Status` (RFC 9209 §2.3) of a failure on the origin's side.
+pub fn proxy_status(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::OriginUnreachable => "adamant; error=destination_unavailable",
+        Reason::OriginConnectTimeout => "adamant; error=connection_timeout",
+        Reason::OriginTlsFailed => "adamant; error=tls_protocol_error",
+        Reason::OriginBroke => "adamant; error=connection_terminated",
+        Reason::OriginMalformed => "adamant; error=http_protocol_error",
+        Reason::OriginTimeout => "adamant; error=http_response_timeout",
+        _ => return None,
+    })
+}
+
+/// The reason for a fault in a request's bytes.
+pub fn of_fault(fault: http1::Fault) -> Reason {
+    match fault.class() {
+        http1::Class::MalformedHead | http1::Class::Internal => Reason::MalformedHead,
+        http1::Class::AmbiguousFraming => Reason::AmbiguousFraming,
+        http1::Class::UnsupportedVersion => Reason::UnsupportedVersion,
+        http1::Class::TargetTooLong => Reason::TargetTooLong,
+        http1::Class::HeadTooLarge => Reason::HeadTooLarge,
+        http1::Class::UnsupportedTransferCoding | http1::Class::NotServed => Reason::UnsupportedTransferCoding,
+        http1::Class::InvalidTarget => Reason::InvalidTarget,
+        http1::Class::ExpectationFailed => Reason::ExpectationFailed,
+        http1::Class::MalformedContent => Reason::MalformedContent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_status_and_a_code_that_tells_no_more() {
+        for reason in Reason::ALL {
+            for presented in [false, true] {
+                let status = status(*reason, presented);
+                assert!((400..=504).contains(&status));
+                assert!(!code(status).is_empty());
+            }
+        }
+        for (left, right) in
+            [(Reason::RouteUnknown, Reason::ScopeMissing), (Reason::TokenInvalid, Reason::AgentUnknown)]
+        {
+            for presented in [false, true] {
+                assert_eq!(status(left, presented), status(right, presented));
+            }
+        }
+    }
+}
