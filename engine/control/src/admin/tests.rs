@@ -1,0 +1,172 @@
+//! The listener answers what it should, refuses the rest, and stays private.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use activation::counters::Arena;
+use activation::stats::WorkerStats;
+use policy::model::Keys;
+
+use super::*;
+use crate::activate::Activator;
+use crate::assemble::{Frozen, assemble};
+use crate::records::{self, Records, Target};
+use crate::status::{Facts, Phase};
+use crate::testing;
+
+/// A status over one activation; the records thread lives as long as the second value.
+fn status(directory: &Path, keys: Keys) -> (Arc<Status>, Records) {
+    let frozen = Frozen::new(testing::policy(keys, None), testing::facts(), [7; 32]).unwrap();
+    let chain = testing::write_chain(directory, "a", &["a.example"]);
+    let assembled = assemble(frozen, &testing::node(directory, vec![chain]), 5).unwrap();
+    let records = records::spawn(Target::File(directory.join("records")), vec![], vec![]).unwrap();
+    let activator = Activator::start(assembled.frozen, Arena::new(), records.handle(), assembled.parts, 5).unwrap();
+    let facts = Facts { version: "1.2.3", config_digest: "sha256:c0".to_owned(), started_unix_s: 5 };
+    let workers = vec![Arc::new(WorkerStats::new(0)), Arc::new(WorkerStats::new(1))];
+    let progress = Arc::clone(records.handle().progress());
+    let status = Status::new(facts, workers, progress, Arc::clone(activator.swap()), assembled.moving);
+    (Arc::new(status), records)
+}
+
+fn pinned() -> Keys {
+    Keys::Pinned { jwks: testing::JWKS.to_owned() }
+}
+
+fn ask(stream: impl Read + Write, request: &str) -> (u16, String) {
+    let mut stream = stream;
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    (answer[9..12].parse().unwrap(), answer)
+}
+
+fn get(address: &str, path: &str) -> (u16, String) {
+    ask(TcpStream::connect(address).unwrap(), &format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+}
+
+fn serve(status: &Arc<Status>) -> String {
+    let bound = bind(&Place::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+    let address = bound.address();
+    bound.serve(Arc::clone(status), vec![]).unwrap();
+    address
+}
+
+#[test]
+fn readiness_follows_the_life_of_the_process_and_its_workers() {
+    let directory = tempfile::tempdir().unwrap();
+    let (status, _records) = status(directory.path(), pinned());
+    let address = serve(&status);
+    assert_eq!(get(&address, "/healthz").0, 200);
+    let (code, text) = get(&address, "/readyz");
+    assert!(code == 503 && text.contains("starting"), "{text}");
+    status.enter(Phase::Serving);
+    assert_eq!(get(&address, "/readyz").0, 200);
+    status.workers[1].turn_unix_ns.set(clock::unix_ns() - 6_000_000_000);
+    let (code, text) = get(&address, "/readyz");
+    assert!(code == 503 && text.contains("worker 1 stands still"), "{text}");
+    status.workers[1].turn_unix_ns.set(clock::unix_ns());
+    status.enter(Phase::Draining);
+    assert!(get(&address, "/readyz").1.contains("draining"));
+    assert_eq!(get(&address, "/healthz").0, 200);
+}
+
+#[test]
+fn an_issuer_without_keys_is_not_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = Keys::Url { url: "https://a.example".to_owned(), refresh_s: 600, max_stale_s: 600 };
+    let (status, _records) = status(directory.path(), url);
+    status.enter(Phase::Serving);
+    assert_eq!(status.unready(clock::unix_ns()), ["issuer \"corp\" has no keyset"]);
+}
+
+#[test]
+fn metrics_hold_what_was_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (status, _records) = status(directory.path(), pinned());
+    status.workers[0].exchanges.add(3);
+    status.workers[0].observe_latency_us(600);
+    status.workers[1].observe_latency_us(40_000_000);
+    status.workers[1].reason(policy::reason::Reason::ScopeMissing);
+    let text = get(&serve(&status), "/metrics").1;
+    for line in [
+        "adamant_exchanges_total{worker=\"0\"} 3",
+        "adamant_reasons_total{reason=\"scope-missing\"} 1",
+        "adamant_exchange_duration_seconds_bucket{le=\"0.0005\"} 0",
+        "adamant_exchange_duration_seconds_bucket{le=\"0.001\"} 1",
+        "adamant_exchange_duration_seconds_bucket{le=\"+Inf\"} 2",
+        "adamant_exchange_duration_seconds_count 2",
+        "adamant_build_info{version=\"1.2.3\"} 1.0",
+        "adamant_keyset_keys{issuer=\"corp\"} 1.0",
+        "adamant_keyset_failures_total{issuer=\"corp\"} 0",
+        "process_open_fds ",
+        "# EOF",
+    ] {
+        assert!(text.contains(line), "no {line} in\n{text}");
+    }
+}
+
+#[test]
+fn the_release_is_told_and_no_rule_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (status, _records) = status(directory.path(), pinned());
+    let text = get(&serve(&status), "/release").1;
+    let document: serde_json::Value = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(document["release"], "sha256:00");
+    assert_eq!(document["keysets"]["corp"]["version"], 1);
+    assert_eq!(document["signers"][0], "ops");
+    assert_eq!(document["table_sha256"].as_str().unwrap().len(), 71);
+    assert!(!text.contains("rest...") && !text.contains("\"bot\""));
+}
+
+#[test]
+fn everything_else_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (status, _records) = status(directory.path(), pinned());
+    let address = serve(&status);
+    assert_eq!(get(&address, "/").0, 404);
+    let post = "POST /release HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let (code, text) = ask(TcpStream::connect(&address).unwrap(), post);
+    assert!(code == 405 && text.to_lowercase().contains("allow: get, head"), "{text}");
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(ADMIN_HEAD_BYTES_MAX));
+    let (code, _) = ask(TcpStream::connect(&address).unwrap(), &long);
+    assert!((400..500).contains(&code), "{code}");
+}
+
+#[test]
+fn too_many_connections_are_closed_and_free_seats_serve_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (status, _records) = status(directory.path(), pinned());
+    let address = serve(&status);
+    let held: Vec<_> = (0..ADMIN_CONNECTIONS_MAX).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    let mut further = TcpStream::connect(&address).unwrap();
+    assert_eq!(further.read(&mut [0]).unwrap_or(0), 0, "closed without an answer");
+    drop(held);
+    let served = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let asked = stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n");
+        let mut answer = String::new();
+        asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains("200 OK")
+    });
+    assert!(served);
+}
+
+#[test]
+fn a_unix_socket_is_private_and_not_taken_from_a_living_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let (status, _records) = status(directory.path(), pinned());
+    let path = directory.path().join("admin.sock");
+    // What a crashed process left behind is replaced.
+    drop(UnixListener::bind(&path).unwrap());
+    let bound = bind(&Place::Unix(path.clone())).unwrap();
+    assert_eq!(bound.address(), format!("unix:{}", path.display()));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    bound.serve(status, vec![]).unwrap();
+    let (code, _) = ask(UnixStream::connect(&path).unwrap(), "GET /healthz HTTP/1.0\r\n\r\n");
+    assert_eq!(code, 200);
+    assert!(matches!(bind(&Place::Unix(path)), Err(AdminError::InUse(_))));
+    let file = directory.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    assert!(matches!(bind(&Place::Unix(file)), Err(AdminError::Bind { .. })));
+    assert!(matches!(bind(&Place::Tcp("0.0.0.0:0".parse().unwrap())), Err(AdminError::NotLoopback(_))));
+}

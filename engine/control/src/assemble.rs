@@ -1,0 +1,205 @@
+//! From a verified release and the node's own files to the parts of an activation. Every error names the field or file
+//! and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use activation::activation::{ApiKey, ReleaseFacts};
+use identity::certificate::{CaSet, ClientCa, ClientCaError};
+use policy::compile::{CompileError, compile};
+use policy::model::Policy;
+use policy::table::{Table, TableError};
+use sha2::{Digest, Sha256};
+
+use crate::activate::Parts;
+use crate::status::Moving;
+use origins::Planned;
+use tls::Tickets;
+
+pub mod files;
+pub mod keysets;
+pub mod origins;
+pub mod tls;
+
+/// A certificate chain and its private key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainFiles {
+    pub chain: PathBuf,
+    pub key: PathBuf,
+}
+
+/// What a TLS listener is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerFiles {
+    /// At least one; the first serves clients that name no server.
+    pub certificates: Vec<ChainFiles>,
+    pub client_certificates: ClientCertificates,
+    pub min_version: MinimumVersion,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificates {
+    Off,
+    Optional,
+    Required,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinimumVersion {
+    Tls12,
+    Tls13,
+}
+
+/// A certificate for mutual TLS towards origins, by the name that policies use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginIdentityFiles {
+    pub name: String,
+    pub files: ChainFiles,
+}
+
+/// What the node adds to a release.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    /// By listener; none for a plain one.
+    pub listeners: Vec<Option<ListenerFiles>>,
+    pub origin_identities: Vec<OriginIdentityFiles>,
+    /// Where relative paths of a policy's `keys.watch` begin.
+    pub base: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    #[error("the policy does not compile: {0}")]
+    Compile(#[from] CompileError),
+    #[error("the compiled table does not load, which is a fault of this binary: {0}")]
+    Table(#[from] TableError),
+    #[error("no sealed memory for the table: {0}: memfd_create and mmap must be allowed, and memory be free")]
+    Memory(io::Error),
+    #[error(transparent)]
+    ClientCa(#[from] ClientCaError),
+    #[error("API key \"{id}\": expected sha256 as 64 lower-case hex digits, found \"{found}\"")]
+    ApiKeyHash { id: String, found: String },
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    #[error(transparent)]
+    Origin(#[from] origins::OriginError),
+    #[error(transparent)]
+    Keyset(#[from] keysets::KeysetError),
+}
+
+/// What a release alone determines.
+pub struct Frozen {
+    pub facts: ReleaseFacts,
+    pub policy: Policy,
+    pub table: Arc<Table<sys::Image>>,
+    pub table_sha256: String,
+    pub client_cas: Arc<CaSet>,
+    pub api_keys: Vec<ApiKey>,
+    /// In the order of the policy.
+    pub api_key_ids: Arc<[String]>,
+}
+
+impl Frozen {
+    /// Compiles `policy`, whose release has `digest`, into sealed memory.
+    pub fn new(policy: Policy, facts: ReleaseFacts, digest: [u8; 32]) -> Result<Self, AssembleError> {
+        let bytes = compile(&policy, digest)?;
+        let table_sha256 = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
+        let image = sys::Image::new(&bytes).map_err(AssembleError::Memory)?;
+        let table = Arc::new(Table::load(image)?);
+        let cas = policy.client_cas.iter().map(|ca| ClientCa::from_pem(&ca.name, &ca.certificates));
+        let client_cas = Arc::new(CaSet::new(cas.collect::<Result<_, _>>()?)?);
+        let api_keys = policy.api_keys.iter().map(api_key).collect::<Result<_, _>>()?;
+        let api_key_ids = policy.api_keys.iter().map(|key| key.id.clone()).collect();
+        Ok(Self { facts, policy, table, table_sha256, client_cas, api_keys, api_key_ids })
+    }
+}
+
+/// A release with everything that the node adds, ready to be activated.
+pub struct Assembled {
+    pub frozen: Arc<Frozen>,
+    pub parts: Parts,
+    pub planned: Vec<Planned>,
+    pub tickets: Tickets,
+    /// By listener: a hash over its certificate and key files.
+    pub listener_files: Vec<Option<[u8; 32]>>,
+    pub moving: Moving,
+}
+
+/// Reads every file that the node adds to `frozen`. Names of origins are not resolved yet.
+pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, AssembleError> {
+    let mut moving = Moving { since_unix_s: now_s, table_sha256: frozen.table_sha256.clone(), ..Moving::default() };
+    let mut issuers = Vec::new();
+    for rules in &frozen.policy.issuers {
+        let read = keysets::read(rules, &node.base, now_s)?;
+        moving.keysets.insert(rules.name.clone(), read.status);
+        issuers.push(read.issuer);
+    }
+    let plan = |origin| Planned::new(origin, &node.origin_identities);
+    let planned = frozen.policy.origins.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+    let origins = planned.iter().map(|planned| Arc::new(planned.resolved(|_| Vec::new()))).collect();
+    let tickets = Tickets::new()?;
+    let mut listeners = Vec::new();
+    let mut listener_files = Vec::new();
+    for (index, files) in node.listeners.iter().enumerate() {
+        let Some(files) = files else {
+            listeners.push(None);
+            listener_files.push(None);
+            continue;
+        };
+        let loaded = tls::load_all(files)?;
+        listener_files.push(Some(loaded.content));
+        for (chain, status) in &loaded.statuses {
+            moving.certificates.insert(chain.clone(), status.clone());
+        }
+        let tls = tls::listener_tls(index, files, loaded.certificates, &frozen.client_cas, &tickets)?;
+        listeners.push(Some(Arc::new(tls)));
+    }
+    let parts = Parts { issuers, origins, listeners };
+    Ok(Assembled { frozen: Arc::new(frozen), parts, planned, tickets, listener_files, moving })
+}
+
+fn api_key(key: &policy::model::ApiKey) -> Result<ApiKey, AssembleError> {
+    let sha256 = match &key.sha256 {
+        None => None,
+        Some(text) => {
+            Some(unhex(text).ok_or_else(|| AssembleError::ApiKeyHash { id: key.id.clone(), found: text.clone() })?)
+        }
+    };
+    Ok(ApiKey { sha256, expires_s: key.expires_s })
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            text.extend(char::from_digit(u32::from(nibble), 16));
+        }
+    }
+    text
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || text.bytes().any(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_goes_both_ways_and_nothing_else_does() {
+        let bytes: [u8; 32] = std::array::from_fn(|at| at as u8 * 7);
+        assert_eq!(unhex(&hex(&bytes)), Some(bytes));
+        assert_eq!(unhex(&hex(&bytes).to_uppercase()), None);
+        assert_eq!(unhex("00"), None);
+    }
+}

@@ -1,0 +1,68 @@
+//! Reading small files that belong to the node: bounded, and private keys only when they are private.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("{}: cannot be read: {cause}: name a file that the gateway's user can read", .path.display())]
+    Read { path: PathBuf, cause: io::Error },
+    #[error("{}: expected at most {most} bytes, found more: is this the right file?", .path.display())]
+    TooLarge { path: PathBuf, most: usize },
+    #[error(
+        "{path}: a private key must not be open to others, its mode is {mode:o}: run chmod 600 {path}",
+        path = .path.display()
+    )]
+    Exposed { path: PathBuf, mode: u32 },
+}
+
+/// The whole file, at most `most` bytes.
+pub fn read(path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
+    let failed = |cause| FileError::Read { path: path.to_owned(), cause };
+    read_open(File::open(path).map_err(failed)?, path, most)
+}
+
+/// A private key's file: refused when group or others have any right on it.
+pub fn read_private(path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
+    let failed = |cause| FileError::Read { path: path.to_owned(), cause };
+    let file = File::open(path).map_err(failed)?;
+    // Asked of the open file: nobody can put another in its place between the two.
+    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(FileError::Exposed { path: path.to_owned(), mode });
+    }
+    read_open(file, path, most)
+}
+
+fn read_open(file: File, path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    let read = file.take(most as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|cause| FileError::Read { path: path.to_owned(), cause })?;
+    if bytes.len() > most {
+        return Err(FileError::TooLarge { path: path.to_owned(), most });
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn keys_must_be_private_and_files_small() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        std::fs::write(&path, b"12345678").unwrap();
+        for (mode, private) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_private(&path, 8).is_ok(), private, "{mode:o}");
+        }
+        assert!(read(&path, 7).unwrap_err().to_string().contains("at most 7 bytes"));
+        let missing = read(&directory.path().join("none"), 7).unwrap_err().to_string();
+        assert!(missing.contains("none: cannot be read"), "{missing}");
+    }
+}

@@ -1,0 +1,247 @@
+//! Where routes lead: addresses parsed, names told apart, TLS towards them set up.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use activation::activation::{Origin, OriginAddress};
+use policy::model;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore};
+use sha2::{Digest, Sha256};
+
+use super::OriginIdentityFiles;
+use super::tls::{self, TlsError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    #[error(
+        "origin \"{origin}\": expected an address like \"10.0.0.5:8080\" or, with tls, \"name:443\", found \"{found}\""
+    )]
+    Address { origin: String, found: String },
+    #[error("origin \"{origin}\": the name \"{found}\" needs tls: DNS must not move where data goes")]
+    NameWithoutTls { origin: String, found: String },
+    #[error("origin \"{origin}\": tls.server_name \"{found}\" is neither a DNS name nor an address")]
+    ServerName { origin: String, found: String },
+    #[error("origin \"{origin}\": tls.ca: expected one or more CA certificates in PEM, found {found}")]
+    Ca { origin: String, found: String },
+    #[error(
+        "origin \"{origin}\" wants the identity \"{identity}\", which gateway.toml does not have: add an \
+         [[origin_identity]] with that name, chain and key"
+    )]
+    IdentityUnknown { origin: String, identity: String },
+    #[error("origin \"{origin}\": {cause}")]
+    Identity { origin: String, cause: Box<TlsError> },
+    #[error("origin \"{origin}\": TLS could not be set up: {cause}")]
+    Setup { origin: String, cause: rustls::Error },
+}
+
+/// An origin before its names are resolved.
+pub struct Planned {
+    pub name: String,
+    pub hosts: Vec<PlannedHost>,
+    identity: u64,
+    tls: Option<Arc<ClientConfig>>,
+    pass_credentials: bool,
+}
+
+/// One address of an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedHost {
+    pub host: Host,
+    pub port: u16,
+    server_name: Option<ServerName<'static>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    Address(IpAddr),
+    Name(String),
+}
+
+impl Planned {
+    pub fn new(origin: &model::Origin, identities: &[OriginIdentityFiles]) -> Result<Self, OriginError> {
+        let mut hash = Sha256::new();
+        let hosts = origin.addresses.iter().map(|address| planned_host(origin, address)).collect::<Result<_, _>>()?;
+        for part in [origin.name.as_str()].into_iter().chain(origin.addresses.iter().map(String::as_str)) {
+            hash.update(part);
+            hash.update([0]);
+        }
+        let tls = match &origin.tls {
+            None => None,
+            Some(tls) => Some(client_config(origin, tls, identities, &mut hash)?),
+        };
+        let digest: [u8; 32] = hash.finalize().into();
+        let (first, _) = digest.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+        Ok(Self {
+            name: origin.name.clone(),
+            hosts,
+            identity: u64::from_le_bytes(*first),
+            tls,
+            pass_credentials: origin.pass_credentials,
+        })
+    }
+
+    /// Names that must be resolved.
+    pub fn names(&self) -> impl Iterator<Item = (&str, u16)> {
+        self.hosts.iter().filter_map(|planned| match &planned.host {
+            Host::Name(name) => Some((name.as_str(), planned.port)),
+            Host::Address(_) => None,
+        })
+    }
+
+    /// The origin with the addresses that `resolved` gives for its names; none for a name means that it is not known.
+    pub fn resolved(&self, resolved: impl Fn(&str) -> Vec<IpAddr>) -> Origin {
+        let mut addresses: Vec<OriginAddress> = Vec::new();
+        for planned in &self.hosts {
+            let ips = match &planned.host {
+                Host::Address(address) => vec![*address],
+                Host::Name(name) => resolved(name),
+            };
+            for ip in ips {
+                let socket = SocketAddr::new(ip, planned.port);
+                if !addresses.iter().any(|other| other.socket == socket && other.server_name == planned.server_name) {
+                    addresses.push(OriginAddress { socket, server_name: planned.server_name.clone() });
+                }
+            }
+        }
+        Origin {
+            name: self.name.clone(),
+            identity: self.identity,
+            addresses,
+            tls: self.tls.clone(),
+            pass_credentials: self.pass_credentials,
+        }
+    }
+}
+
+fn planned_host(origin: &model::Origin, address: &str) -> Result<PlannedHost, OriginError> {
+    let wrong = || OriginError::Address { origin: origin.name.clone(), found: address.to_owned() };
+    let (host, port) = match address.parse::<SocketAddr>() {
+        Ok(socket) => (Host::Address(socket.ip()), socket.port()),
+        Err(_) => {
+            let (name, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+            (Host::Name(name.to_owned()), port.parse().map_err(|_| wrong())?)
+        }
+    };
+    if port == 0 {
+        return Err(wrong());
+    }
+    let Some(tls) = &origin.tls else {
+        return match host {
+            Host::Address(_) => Ok(PlannedHost { host, port, server_name: None }),
+            Host::Name(found) => Err(OriginError::NameWithoutTls { origin: origin.name.clone(), found }),
+        };
+    };
+    let server_name = match (&tls.server_name, &host) {
+        (Some(name), _) | (None, Host::Name(name)) => ServerName::try_from(name.clone())
+            .map_err(|_| OriginError::ServerName { origin: origin.name.clone(), found: name.clone() })?,
+        (None, Host::Address(address)) => ServerName::from(*address),
+    };
+    Ok(PlannedHost { host, port, server_name: Some(server_name) })
+}
+
+fn client_config(
+    origin: &model::Origin,
+    tls: &model::OriginTls,
+    identities: &[OriginIdentityFiles],
+    hash: &mut Sha256,
+) -> Result<Arc<ClientConfig>, OriginError> {
+    let name = || origin.name.clone();
+    let ca_error = |found: String| OriginError::Ca { origin: name(), found };
+    hash.update(&tls.ca);
+    hash.update([0]);
+    hash.update(tls.server_name.as_deref().unwrap_or_default());
+    hash.update([0]);
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(tls.ca.as_bytes()) {
+        let certificate = certificate.map_err(|error| ca_error(error.to_string()))?;
+        roots.add(certificate).map_err(|error| ca_error(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(ca_error("none".to_owned()));
+    }
+    let setup = |cause| OriginError::Setup { origin: name(), cause };
+    let builder = ClientConfig::builder_with_provider(tls::provider());
+    let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(setup)?.with_root_certificates(roots);
+    let mut config = match &tls.identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let files = identities.iter().find(|of| of.name == *identity);
+            let files =
+                files.ok_or_else(|| OriginError::IdentityUnknown { origin: name(), identity: identity.clone() })?;
+            let read = tls::load_identity(&files.files);
+            let (chain, key) =
+                read.map_err(|cause| OriginError::Identity { origin: name(), cause: Box::new(cause) })?;
+            chain.iter().for_each(|certificate| hash.update(certificate));
+            builder.with_client_auth_cert(chain, key).map_err(setup)?
+        }
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(addresses: &[&str], tls: Option<model::OriginTls>) -> model::Origin {
+        let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
+        model::Origin { name: "orders".to_owned(), addresses, tls, pass_credentials: false }
+    }
+
+    fn ca() -> String {
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    }
+
+    fn error(origin: &model::Origin) -> String {
+        Planned::new(origin, &[]).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn addresses_stand_as_written_and_names_as_resolved() {
+        let plain = Planned::new(&origin(&["10.0.0.5:8080", "[::1]:81"], None), &[]).unwrap();
+        let sockets: Vec<_> = plain.resolved(|_| vec![]).addresses.iter().map(|of| of.socket.to_string()).collect();
+        assert_eq!(sockets, ["10.0.0.5:8080", "[::1]:81"]);
+
+        let tls = model::OriginTls { ca: ca(), server_name: None, identity: None };
+        let named = Planned::new(&origin(&["a.example:443"], Some(tls)), &[]).unwrap();
+        assert_eq!(named.names().collect::<Vec<_>>(), [("a.example", 443)]);
+        assert!(named.resolved(|_| vec![]).addresses.is_empty());
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let resolved = named.resolved(|_| vec![address, address]);
+        assert_eq!(resolved.addresses.len(), 1);
+        assert_eq!(resolved.addresses[0].server_name, Some(ServerName::try_from("a.example").unwrap()));
+        assert!(resolved.tls.is_some());
+    }
+
+    #[test]
+    fn identity_changes_with_trust_and_with_nothing_else() {
+        let (one, other) = (ca(), ca());
+        let identity = |ca: &str, server_name: Option<&str>| {
+            let tls =
+                model::OriginTls { ca: ca.to_owned(), server_name: server_name.map(str::to_owned), identity: None };
+            Planned::new(&origin(&["a.example:443"], Some(tls)), &[]).unwrap().resolved(|_| vec![]).identity
+        };
+        assert_eq!(identity(&one, None), identity(&one, None));
+        assert_ne!(identity(&one, None), identity(&other, None));
+        assert_ne!(identity(&one, None), identity(&one, Some("b.example")));
+    }
+
+    #[test]
+    fn mistakes_name_the_origin_and_what_to_do() {
+        assert!(error(&origin(&["10.0.0.5"], None)).contains("\"orders\""));
+        assert!(error(&origin(&["10.0.0.5:0"], None)).contains("expected an address"));
+        assert!(error(&origin(&["a.example:80"], None)).contains("needs tls"));
+        let tls = |ca: String, identity: Option<&str>| model::OriginTls {
+            ca,
+            server_name: None,
+            identity: identity.map(str::to_owned),
+        };
+        assert!(error(&origin(&["a.example:80"], Some(tls("no PEM".to_owned(), None)))).contains("found none"));
+        assert!(error(&origin(&["a.example:80"], Some(tls(ca(), Some("client"))))).contains("[[origin_identity]]"));
+    }
+}

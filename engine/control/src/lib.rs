@@ -1,0 +1,20 @@
+//! The control threads: what keeps the workers supplied and the world informed, and is never on a request's path.
+//!
+//! `assemble` makes the parts of an activation from a release and the node's files; `activate` puts them before the
+//! workers; `watch` keeps keysets, certificates and origin names fresh; `records` writes what workers recorded;
+//! `admin` answers questions.
+
+pub mod activate;
+pub mod admin;
+mod affinity;
+pub mod assemble;
+pub mod bounds;
+pub mod clock;
+pub mod log;
+pub mod names;
+pub mod records;
+pub mod status;
+pub mod watch;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,171 @@
+//! The audit writer: drains every worker's records, writes them as JSON lines, counts what is lost, and tells workers
+//! in audit mode `durable` what is on stable storage. One thread of its own, off the workers' cores.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use activation::ring::{DurableMark, RecordReader};
+use activation::stats::WorkerStats;
+
+use crate::bounds::RECORDS_MESSAGES_MAX;
+use crate::clock;
+
+pub mod json;
+pub mod line;
+pub mod naming;
+mod sink;
+mod writer;
+
+pub use json::Object;
+pub use naming::{Names, Naming};
+pub use sink::Target;
+
+/// What the audit writer gets of one worker.
+pub struct WorkerRecords {
+    pub reader: RecordReader,
+    pub stats: Arc<WorkerStats>,
+    pub durable: Arc<DurableMark>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordsError {
+    #[error("records cannot be written to {target}: {cause}: name a file that this user can create, or \"stdout\"")]
+    Open { target: Target, cause: std::io::Error },
+    #[error("the audit writer's thread did not start: {0}")]
+    Thread(std::io::Error),
+    #[error("the audit writer does not keep up: {RECORDS_MESSAGES_MAX} messages wait; look at what takes its output")]
+    Behind,
+    #[error("the audit writer ended before the gateway did")]
+    Gone,
+    #[error("the audit writer could not finish before its deadline: {lost} records are lost")]
+    Unfinished { lost: u64 },
+}
+
+/// What the writer did so far: written by it, read by the metrics.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pub lines: AtomicU64,
+    pub bytes: AtomicU64,
+    pub write_errors: AtomicU64,
+    /// Bytes that came out of a ring and were no record.
+    pub undecodable: AtomicU64,
+    /// Whether the last write failed.
+    pub failing: AtomicBool,
+}
+
+/// Told to the writer by other control threads.
+enum Message {
+    Activation(Box<dyn Naming>),
+    Line(Vec<u8>),
+    Reopen,
+    Stop { deadline: Instant },
+}
+
+/// The running writer.
+pub struct Records {
+    handle: Handle,
+    thread: JoinHandle<Result<(), RecordsError>>,
+}
+
+/// For the other control threads.
+#[derive(Clone)]
+pub struct Handle {
+    messages: SyncSender<Message>,
+    progress: Arc<Progress>,
+}
+
+/// Opens the target and starts the writer off `worker_cores`.
+pub fn spawn(target: Target, workers: Vec<WorkerRecords>, worker_cores: Vec<usize>) -> Result<Records, RecordsError> {
+    let sink = sink::Sink::open(target.clone()).map_err(|cause| RecordsError::Open { target, cause })?;
+    let (messages, inbox) = sync_channel(RECORDS_MESSAGES_MAX);
+    let progress = Arc::new(Progress::default());
+    let writer = writer::Writer::new(sink, workers, inbox, Arc::clone(&progress));
+    let thread = std::thread::Builder::new()
+        .name("records".to_owned())
+        .spawn(move || {
+            crate::affinity::leave(&worker_cores);
+            writer.run()
+        })
+        .map_err(RecordsError::Thread)?;
+    Ok(Records { handle: Handle { messages, progress }, thread })
+}
+
+impl Records {
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Writes what is left, a last line, and ends. To be called when the workers have ended.
+    pub fn stop(self, patience: Duration) -> Result<(), RecordsError> {
+        let deadline = Instant::now() + patience;
+        let mut stop = Message::Stop { deadline };
+        while let Err(TrySendError::Full(back)) = self.handle.messages.try_send(stop) {
+            if Instant::now() > deadline {
+                return Err(RecordsError::Behind);
+            }
+            stop = back;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // A write that blocks (a pipe nobody reads) must not keep the process.
+        while !self.thread.is_finished() {
+            if Instant::now() > deadline + Duration::from_secs(1) {
+                return Err(RecordsError::Behind);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.thread.join().map_err(|_| RecordsError::Gone)?
+    }
+}
+
+impl Handle {
+    /// Names of an activation; to be told before any worker sees it.
+    pub fn announce(&self, names: impl Naming + 'static) -> Result<(), RecordsError> {
+        self.tell(Message::Activation(Box::new(names)))
+    }
+
+    /// A line about the gateway itself: `kind`, and the members that `put` adds.
+    pub fn event(&self, kind: &str, put: impl FnOnce(&mut Object<'_>)) {
+        let line = event_line(kind, clock::unix_ns(), put);
+        if let Err(error) = self.tell(Message::Line(line)) {
+            crate::error!("a line of kind {kind} is lost: {error}");
+        }
+    }
+
+    /// Opens the record file again.
+    pub fn reopen(&self) {
+        if let Err(error) = self.tell(Message::Reopen) {
+            crate::error!("the record file is not reopened: {error}");
+        }
+    }
+
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    fn tell(&self, message: Message) -> Result<(), RecordsError> {
+        self.messages.try_send(message).map_err(|error| match error {
+            TrySendError::Full(_) => RecordsError::Behind,
+            TrySendError::Disconnected(_) => RecordsError::Gone,
+        })
+    }
+}
+
+fn event_line(kind: &str, unix_ns: u64, put: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+    let mut line = Vec::new();
+    let mut object = Object::begin(&mut line);
+    line::TimeText::default().put(object.member("time"), unix_ns);
+    object.text("adamant.kind", kind.as_bytes());
+    put(&mut object);
+    object.end();
+    line.push(b'\n');
+    line
+}
+
+impl Progress {
+    fn add(counter: &AtomicU64, more: u64) {
+        counter.fetch_add(more, Ordering::Relaxed);
+    }
+}

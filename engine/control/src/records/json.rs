@@ -1,0 +1,174 @@
+//! JSON appended to a buffer, byte strings included (RFC 8259): no allocation once the buffer has grown.
+
+use crate::bounds::QUERY_NAME_BYTES_MAX;
+
+const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";
+const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
+
+/// An object that is being written; `end` closes it.
+pub struct Object<'o> {
+    out: &'o mut Vec<u8>,
+    empty: bool,
+}
+
+impl<'o> Object<'o> {
+    pub fn begin(out: &'o mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, empty: true }
+    }
+
+    /// Writes the name of the next member and gives the buffer for its value. Names are constants that need no escape.
+    pub fn member(&mut self, name: &str) -> &mut Vec<u8> {
+        self.out.extend_from_slice(if self.empty { b"\"" } else { b",\"" });
+        self.empty = false;
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.out
+    }
+
+    pub fn text(&mut self, name: &str, value: &[u8]) {
+        put_text(self.member(name), value);
+    }
+
+    pub fn number(&mut self, name: &str, value: u64) {
+        put_number(self.member(name), value);
+    }
+
+    /// `value` must be JSON already.
+    pub fn raw(&mut self, name: &str, value: &[u8]) {
+        self.member(name).extend_from_slice(value);
+    }
+
+    pub fn end(self) {
+        self.out.push(b'}');
+    }
+}
+
+pub fn put_number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// A string. Control characters (C0, DEL, C1) are escaped, so that a line stays one line and a terminal unharmed; a
+/// byte that is not UTF-8 becomes `\xHH` in the string.
+pub fn put_text(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    put_escaped(out, bytes);
+    out.push(b'"');
+}
+
+fn put_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    for chunk in bytes.utf8_chunks() {
+        put_escaped_text(out, chunk.valid());
+        for byte in chunk.invalid() {
+            out.extend_from_slice(b"\\\\x");
+            put_hex(out, &[*byte], HEX_LOWER);
+        }
+    }
+}
+
+fn put_escaped_text(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(|character: char| character.is_control() || matches!(character, '"' | '\\')) {
+        let (plain, from) = rest.split_at(at);
+        out.extend_from_slice(plain.as_bytes());
+        let mut characters = from.chars();
+        match characters.next() {
+            Some(quoted @ ('"' | '\\')) => out.extend_from_slice(&[b'\\', quoted as u8]),
+            Some(control) => {
+                out.extend_from_slice(b"\\u");
+                put_hex(out, &u16::try_from(u32::from(control)).unwrap_or(0xfffd).to_be_bytes(), HEX_LOWER);
+            }
+            None => {}
+        }
+        rest = characters.as_str();
+    }
+    out.extend_from_slice(rest.as_bytes());
+}
+
+pub fn put_hex_text(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    put_hex(out, bytes, HEX_LOWER);
+    out.push(b'"');
+}
+
+/// Upper-case, as the OpenTelemetry conventions want certificate hashes.
+pub fn put_hex_text_upper(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    put_hex(out, bytes, HEX_UPPER);
+    out.push(b'"');
+}
+
+fn put_hex(out: &mut Vec<u8>, bytes: &[u8], digits: &[u8; 16]) {
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            out.extend(digits.get(usize::from(nibble)));
+        }
+    }
+}
+
+/// A query as a string with its names kept and its values redacted.
+pub fn put_redacted_query(out: &mut Vec<u8>, query: &[u8]) {
+    out.push(b'"');
+    for (index, pair) in query.split(|byte| *byte == b'&').enumerate() {
+        if index > 0 {
+            out.push(b'&');
+        }
+        let mut parts = pair.splitn(2, |byte| *byte == b'=');
+        let name = parts.next().unwrap_or_default();
+        if name.len() > QUERY_NAME_BYTES_MAX {
+            out.extend_from_slice(b"REDACTED");
+        } else {
+            put_escaped(out, name);
+        }
+        if parts.next().is_some() {
+            out.extend_from_slice(b"=REDACTED");
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        put_text(&mut out, bytes);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn escapes_what_would_break_a_line_or_a_terminal() {
+        assert_eq!(text(b"a\"b\\c"), r#""a\"b\\c""#);
+        assert_eq!(text(b"\n\x1b[2J\x7f"), r#""\u000a\u001b[2J\u007f""#);
+        assert_eq!(text("é\u{85}".as_bytes()), "\"é\\u0085\"");
+        assert_eq!(text(b"a\xff\xfeb"), r#""a\\xff\\xfeb""#);
+    }
+
+    #[test]
+    fn a_query_keeps_its_names_alone() {
+        let mut out = Vec::new();
+        put_redacted_query(&mut out, b"token=s3cret&flag&x=&=y&a=b=c");
+        assert_eq!(out, b"\"token=REDACTED&flag&x=REDACTED&=REDACTED&a=REDACTED\"");
+        out.clear();
+        put_redacted_query(&mut out, &[b'e'; QUERY_NAME_BYTES_MAX + 1]);
+        assert_eq!(out, b"\"REDACTED\"");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back(value: String) {
+            let parsed: String = serde_json::from_str(&text(value.as_bytes())).unwrap();
+            prop_assert_eq!(parsed, value);
+        }
+
+        #[test]
+        fn any_bytes_give_one_valid_string_on_one_line(bytes: Vec<u8>) {
+            let written = text(&bytes);
+            prop_assert!(!written.contains(|character: char| character.is_control()));
+            prop_assert!(serde_json::from_str::<String>(&written).is_ok());
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Where lines go: a file that may be renamed under us, or stdout. A line is written whole or, where the medium took
+//! only a part of it, continued; it never merges with another.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Where records are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Stdout,
+    File(PathBuf),
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Whole lines on their way out; `sent` bytes of them went.
+#[derive(Debug, Default)]
+pub struct Pending {
+    pub lines: Vec<u8>,
+    sent: usize,
+}
+
+impl Pending {
+    pub fn is_sent(&self) -> bool {
+        self.sent >= self.lines.len()
+    }
+
+    pub fn clear(&mut self) {
+        self.lines.clear();
+        self.sent = 0;
+    }
+
+    /// Sends from the start again: what was sent may be lost.
+    pub fn restart(&mut self) {
+        self.sent = 0;
+    }
+
+    /// Writes on; after an error, what remains is kept.
+    fn send(&mut self, output: &mut impl Write) -> io::Result<()> {
+        while let Some(rest) = self.lines.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match output.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => self.sent += written,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes back to the start of a line that was sent in part: it is to stand whole in another file.
+    fn rewind_to_line(&mut self) {
+        let sent = self.lines.get(..self.sent).unwrap_or_default();
+        self.sent = sent.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    }
+}
+
+/// An open target.
+pub struct Sink {
+    target: Target,
+    output: File,
+    /// Device and inode, to notice that the path was renamed.
+    place: (u64, u64),
+}
+
+impl Sink {
+    /// Opens the target: a file is created with mode 0600 and appended to.
+    pub fn open(target: Target) -> io::Result<Self> {
+        let output = match &target {
+            Target::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
+            Target::File(path) => open_file(path)?,
+        };
+        let place = place_of(&output)?;
+        Ok(Self { target, output, place })
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub fn send(&mut self, pending: &mut Pending) -> io::Result<()> {
+        pending.send(&mut self.output)
+    }
+
+    /// Brings what was written to stable storage. A pipe or terminal has none: what it took counts.
+    pub fn sync(&self) -> io::Result<()> {
+        match self.target {
+            Target::Stdout => match self.output.sync_data() {
+                Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+                done => done,
+            },
+            Target::File(_) => self.output.sync_data(),
+        }
+    }
+
+    /// Whether something else, or nothing, stands at the path.
+    pub fn was_renamed(&self) -> bool {
+        match &self.target {
+            Target::Stdout => false,
+            Target::File(path) => match std::fs::metadata(path) {
+                Ok(metadata) => (metadata.dev(), metadata.ino()) != self.place,
+                Err(error) => error.kind() == ErrorKind::NotFound,
+            },
+        }
+    }
+
+    /// Opens the path again. After an error the old file stays in use.
+    pub fn reopen(&mut self, pending: &mut Pending) -> io::Result<()> {
+        let Target::File(path) = &self.target else { return Ok(()) };
+        let output = open_file(path)?;
+        let place = place_of(&output)?;
+        if place != self.place {
+            pending.rewind_to_line();
+        }
+        // What stands in the old file must be as safe as what will stand in the new one.
+        self.output.sync_data()?;
+        (self.output, self.place) = (output, place);
+        Ok(())
+    }
+}
+
+fn place_of(file: &File) -> io::Result<(u64, u64)> {
+    let metadata = file.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Opens for appending; a last line that an earlier process left incomplete is ended first.
+fn open_file(path: &Path) -> io::Result<File> {
+    let mut file = std::fs::OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    if file.metadata()?.is_file() && file.seek(SeekFrom::End(0))? > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Lines stay whole through full disks, renames and crashes.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+/// Takes `room` bytes, three at a time, then is full.
+struct Disk {
+    room: usize,
+    holds: Vec<u8>,
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let takes = bytes.len().min(3).min(self.room);
+        if takes == 0 {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        self.room -= takes;
+        self.holds.extend_from_slice(&bytes[..takes]);
+        Ok(takes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn pending(lines: &str) -> Pending {
+    Pending { lines: lines.as_bytes().to_vec(), sent: 0 }
+}
+
+#[test]
+fn a_partial_line_is_continued_when_there_is_room_again() {
+    let mut disk = Disk { room: 7, holds: Vec::new() };
+    let mut lines = pending("first\nsecond\n");
+    assert_eq!(lines.send(&mut disk).unwrap_err().kind(), ErrorKind::StorageFull);
+    assert!(!lines.is_sent());
+    disk.room = 100;
+    lines.send(&mut disk).unwrap();
+    assert!(lines.is_sent());
+    assert_eq!(disk.holds, b"first\nsecond\n");
+}
+
+#[test]
+fn in_another_file_the_partial_line_stands_whole() {
+    let mut full = Disk { room: 8, holds: Vec::new() };
+    let mut lines = pending("first\nsecond\n");
+    assert!(lines.send(&mut full).is_err());
+    lines.rewind_to_line();
+    let mut other = Disk { room: 100, holds: Vec::new() };
+    lines.send(&mut other).unwrap();
+    assert_eq!(other.holds, b"second\n");
+}
+
+#[test]
+fn a_file_is_private_and_an_incomplete_last_line_is_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records");
+    let mut sink = Sink::open(Target::File(path.clone())).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    sink.send(&mut pending("{\"a\":1}\n{\"b\"")).unwrap();
+    drop(sink);
+    let mut sink = Sink::open(Target::File(path.clone())).unwrap();
+    sink.send(&mut pending("{}\n")).unwrap();
+    sink.sync().unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\"\n{}\n");
+}
+
+#[test]
+fn a_rename_is_noticed_and_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, rotated) = (directory.path().join("records"), directory.path().join("records.1"));
+    let mut sink = Sink::open(Target::File(path.clone())).unwrap();
+    sink.send(&mut pending("old\n")).unwrap();
+    assert!(!sink.was_renamed());
+    std::fs::rename(&path, &rotated).unwrap();
+    assert!(sink.was_renamed());
+    sink.reopen(&mut Pending::default()).unwrap();
+    assert!(!sink.was_renamed());
+    sink.send(&mut pending("new\n")).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
+    assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "old\n");
+}
+
+#[test]
+fn a_file_that_cannot_be_reopened_leaves_the_old_one_in_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = directory.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    let mut sink = Sink::open(Target::File(inner.join("records"))).unwrap();
+    let moved = directory.path().join("moved");
+    std::fs::rename(&inner, &moved).unwrap();
+    assert!(sink.was_renamed());
+    assert!(sink.reopen(&mut Pending::default()).is_err());
+    sink.send(&mut pending("kept\n")).unwrap();
+    assert_eq!(std::fs::read_to_string(moved.join("records")).unwrap(), "kept\n");
+}

@@ -1,0 +1,331 @@
+//! The loop of the audit writer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use activation::bounds::RECORD_DRAIN_INTERVAL_MS;
+use activation::record::Record;
+use policy::model::Audit;
+
+use super::line::{Place, TimeText, put_record};
+use super::naming::Naming;
+use super::sink::{Pending, Sink};
+use super::{Message, Progress, RecordsError, WorkerRecords, event_line};
+use crate::bounds::{
+    RECORDS_BATCH_BYTES_MAX, RECORDS_COMPLAINT_INTERVAL_S, RECORDS_LOSS_INTERVAL_MS, RECORDS_RENAME_CHECK_MS,
+    RECORDS_RETRY_MS_MAX, RECORDS_RETRY_MS_MIN,
+};
+use crate::clock;
+
+pub(super) struct Writer {
+    sink: Sink,
+    pending: Pending,
+    pending_lines: u64,
+    workers: Vec<Worker>,
+    names: Vec<Known>,
+    inbox: Receiver<Message>,
+    progress: Arc<Progress>,
+    times: TimeText,
+    scratch: Vec<u8>,
+    trouble: Trouble,
+    /// Times that every ring was found empty.
+    emptied: u64,
+    rename_check: Instant,
+    loss_check: Instant,
+}
+
+struct Worker {
+    records: WorkerRecords,
+    sequence: u64,
+    /// Records taken from the permits ring.
+    taken: u64,
+    lost_told: (u64, u64),
+}
+
+struct Known {
+    naming: Box<dyn Naming>,
+    /// `emptied` when the activation was found dead.
+    dead_at: Option<u64>,
+}
+
+/// A medium that takes nothing.
+#[derive(Default)]
+struct Trouble {
+    failures: u64,
+    pause_ms: u64,
+    next_attempt: Option<Instant>,
+    next_complaint: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        sink: Sink,
+        workers: Vec<WorkerRecords>,
+        inbox: Receiver<Message>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let worker = |records| Worker { records, sequence: 0, taken: 0, lost_told: (0, 0) };
+        Self {
+            sink,
+            pending: Pending::default(),
+            pending_lines: 0,
+            workers: workers.into_iter().map(worker).collect(),
+            names: Vec::new(),
+            inbox,
+            progress,
+            times: TimeText::default(),
+            scratch: Vec::new(),
+            trouble: Trouble::default(),
+            emptied: 0,
+            rename_check: Instant::now(),
+            loss_check: Instant::now(),
+        }
+    }
+
+    pub(super) fn run(mut self) -> Result<(), RecordsError> {
+        let mut deadline = None;
+        let mut stop_told = false;
+        loop {
+            let told = self.take_messages(Duration::from_millis(RECORD_DRAIN_INTERVAL_MS));
+            deadline = deadline.or(told);
+            let now = Instant::now();
+            self.follow_rename(now);
+            let done = self.turn();
+            self.tell_losses(now, deadline.is_some());
+            let Some(deadline) = deadline else { continue };
+            if done && !stop_told {
+                stop_told = true;
+                self.put_stop_line();
+            } else if done && self.pending.is_sent() {
+                return self
+                    .sink
+                    .sync()
+                    .map_err(|cause| RecordsError::Open { target: self.sink.target().clone(), cause });
+            } else if now > deadline {
+                return Err(RecordsError::Unfinished { lost: self.count_left() });
+            }
+        }
+    }
+
+    /// Waits at most `patience` for messages; gives the deadline when told to stop.
+    fn take_messages(&mut self, patience: Duration) -> Option<Instant> {
+        let until = Instant::now() + patience;
+        loop {
+            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Message::Activation(naming)) => self.names.push(Known { naming, dead_at: None }),
+                Ok(Message::Line(line)) => self.put_line(&line),
+                Ok(Message::Reopen) => self.reopen(),
+                Ok(Message::Stop { deadline }) => return Some(deadline),
+                Err(RecvTimeoutError::Timeout) => return None,
+                // Nobody is left to say when: what there is gets written, then it ends.
+                Err(RecvTimeoutError::Disconnected) => {
+                    std::thread::sleep(until.saturating_duration_since(Instant::now()));
+                    return Some(Instant::now() + Duration::from_secs(1));
+                }
+            }
+        }
+    }
+
+    /// Takes and writes until the rings are empty; false when the medium does not take it now. What is not taken
+    /// fills the rings, and audit mode `queued` refuses: nothing is dropped here.
+    fn turn(&mut self) -> bool {
+        loop {
+            if !self.deliver() {
+                return false;
+            }
+            let more = self.gather();
+            if !more {
+                self.emptied += 1;
+                return self.deliver();
+            }
+        }
+    }
+
+    /// Formats what the rings hold, at most about a batch; true when more may be there.
+    fn gather(&mut self) -> bool {
+        let share = RECORDS_BATCH_BYTES_MAX / self.workers.len().max(1);
+        let mut more = false;
+        for index in 0..self.workers.len() {
+            for denials in [false, true] {
+                let start = self.pending.lines.len();
+                while self.take_record(index, denials) {
+                    if self.pending.lines.len() - start > share {
+                        more = true;
+                        break;
+                    }
+                }
+            }
+        }
+        more
+    }
+
+    fn take_record(&mut self, index: usize, denials: bool) -> bool {
+        let Some(worker) = self.workers.get_mut(index) else { return false };
+        let reader = &mut worker.records.reader;
+        let taken =
+            if denials { reader.next_denied(&mut self.scratch) } else { reader.next_permitted(&mut self.scratch) };
+        if !taken {
+            return false;
+        }
+        if !denials {
+            worker.taken += 1;
+        }
+        let Some(record) = Record::decode(&self.scratch) else {
+            Progress::add(&self.progress.undecodable, 1);
+            return true;
+        };
+        let place = Place { worker: index, sequence: worker.sequence };
+        worker.sequence += 1;
+        // The newest activation first: it is nearly always the one.
+        let known = self.names.iter().rev().find(|known| known.naming.activation() == record.activation);
+        let names = known.map(|known| known.naming.as_ref() as &dyn Naming);
+        put_record(&mut self.pending.lines, &record, place, names, &mut self.times);
+        self.pending_lines += 1;
+        true
+    }
+
+    fn put_line(&mut self, line: &[u8]) {
+        self.pending.lines.extend_from_slice(line);
+        self.pending_lines += 1;
+    }
+
+    /// Writes what is pending and, in audit mode `durable`, brings it to stable storage; false while that fails.
+    fn deliver(&mut self) -> bool {
+        if self.pending.lines.is_empty() {
+            return true;
+        }
+        if self.trouble.next_attempt.is_some_and(|at| Instant::now() < at) {
+            return false;
+        }
+        let done = self.sink.send(&mut self.pending).and_then(|()| {
+            if !self.names.iter().any(|known| known.naming.audit() == Audit::Durable) {
+                return Ok(());
+            }
+            // After a failed sync nothing says what is on the medium: the batch is written again (a line that stands
+            // twice has the same worker and sequence).
+            self.sink.sync().inspect_err(|_| self.pending.restart())
+        });
+        if let Err(error) = done {
+            self.fail(&error);
+            return false;
+        }
+        self.recover();
+        Progress::add(&self.progress.lines, self.pending_lines);
+        Progress::add(&self.progress.bytes, self.pending.lines.len() as u64);
+        self.pending.clear();
+        self.pending_lines = 0;
+        for worker in &self.workers {
+            worker.records.durable.advance_to(worker.taken);
+        }
+        true
+    }
+
+    fn fail(&mut self, error: &std::io::Error) {
+        let now = Instant::now();
+        Progress::add(&self.progress.write_errors, 1);
+        self.progress.failing.store(true, Ordering::Relaxed);
+        let trouble = &mut self.trouble;
+        trouble.failures += 1;
+        trouble.pause_ms = (trouble.pause_ms * 2).clamp(RECORDS_RETRY_MS_MIN, RECORDS_RETRY_MS_MAX);
+        trouble.next_attempt = Some(now + Duration::from_millis(trouble.pause_ms));
+        if trouble.next_complaint.is_none_or(|at| now >= at) {
+            trouble.next_complaint = Some(now + Duration::from_secs(RECORDS_COMPLAINT_INTERVAL_S));
+            crate::error!(
+                "records cannot be written to {}: {error} (attempt {}): unless it takes them again, audit modes queued \
+                 and durable refuse requests when the rings are full",
+                self.sink.target(),
+                trouble.failures
+            );
+        }
+    }
+
+    fn recover(&mut self) {
+        if self.trouble.failures > 0 {
+            crate::info!(
+                "records are written to {} again after {} failed attempts",
+                self.sink.target(),
+                self.trouble.failures
+            );
+            self.trouble = Trouble::default();
+            self.progress.failing.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn follow_rename(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.rename_check) >= Duration::from_millis(RECORDS_RENAME_CHECK_MS) {
+            self.rename_check = now;
+            if self.sink.was_renamed() {
+                self.reopen();
+            }
+        }
+    }
+
+    fn reopen(&mut self) {
+        if let Err(error) = self.sink.reopen(&mut self.pending) {
+            self.fail(&error);
+        }
+    }
+
+    /// One line for each worker whose loss counters moved; also forgets activations that are gone.
+    fn tell_losses(&mut self, now: Instant, stopping: bool) {
+        let due = now.saturating_duration_since(self.loss_check) >= Duration::from_millis(RECORDS_LOSS_INTERVAL_MS);
+        if !due && !stopping {
+            return;
+        }
+        self.loss_check = now;
+        for (index, worker) in self.workers.iter_mut().enumerate() {
+            let stats = &worker.records.stats;
+            let lost = (stats.records_lost.get(), stats.denials_aggregated.get());
+            if lost != worker.lost_told {
+                worker.lost_told = lost;
+                let line = event_line("loss", clock::unix_ns(), |line| {
+                    line.number("adamant.worker", index as u64);
+                    line.number("adamant.records_lost", lost.0);
+                    line.number("adamant.denials_aggregated", lost.1);
+                });
+                self.pending.lines.extend_from_slice(&line);
+                self.pending_lines += 1;
+            }
+        }
+        self.forget_dead();
+    }
+
+    /// A dead activation's last records were pushed before it died: once the rings were empty after that, no more come.
+    fn forget_dead(&mut self) {
+        let emptied = self.emptied;
+        self.names.retain_mut(|known| {
+            if known.naming.is_live() {
+                return true;
+            }
+            let dead_at = *known.dead_at.get_or_insert(emptied);
+            emptied <= dead_at + 1
+        });
+    }
+
+    fn put_stop_line(&mut self) {
+        let written = self.progress.lines.load(Ordering::Relaxed);
+        let line = event_line("stop", clock::unix_ns(), |line| {
+            line.number("process.pid", u64::from(std::process::id()));
+            line.number("adamant.lines_written", written);
+            line.number("adamant.write_errors", self.progress.write_errors.load(Ordering::Relaxed));
+        });
+        self.put_line(&line);
+    }
+
+    /// Records in the rings and lines not sent, when it is too late for them.
+    fn count_left(&mut self) -> u64 {
+        let mut left = self.pending_lines;
+        for worker in &mut self.workers {
+            let reader = &mut worker.records.reader;
+            while reader.next_permitted(&mut self.scratch) || reader.next_denied(&mut self.scratch) {
+                left += 1;
+            }
+        }
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests;

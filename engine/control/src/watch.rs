@@ -1,0 +1,304 @@
+//! Keeps what moves under a release fresh: keysets, certificates, names of origins. A good change is published as a new
+//! activation that reuses everything else; a bad one leaves the old in place, loudly.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use policy::model::Keys;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::activate::{Activator, Parts};
+use crate::assemble::keysets::watched_path;
+use crate::assemble::origins::Planned;
+use crate::assemble::tls::{self, Tickets};
+use crate::assemble::{Node, keysets};
+use crate::bounds::{RESOLVE_INTERVAL_S, RESOLVE_RETRY_S, WATCH_INTERVAL_MS};
+use crate::clock;
+use crate::names::{self, Addresses};
+use crate::records;
+use crate::status::Status;
+use fingerprint::Watched;
+
+mod fingerprint;
+mod report;
+
+pub use report::report_origins;
+use report::{refuse_certificate, refuse_keyset, take_certificate, take_keyset};
+
+/// What the watcher begins with.
+pub struct Start {
+    pub activator: Activator,
+    pub parts: Parts,
+    pub node: Node,
+    pub planned: Vec<Planned>,
+    pub addresses: Addresses,
+    pub tickets: Tickets,
+    pub listener_files: Vec<Option<[u8; 32]>>,
+    pub status: Arc<Status>,
+    pub records: records::Handle,
+    pub worker_cores: Vec<usize>,
+}
+
+enum Order {
+    /// Look at every file now, changed or not.
+    Reload,
+    Stop,
+}
+
+/// The running watcher.
+pub struct Watch {
+    orders: mpsc::Sender<Order>,
+    thread: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Reads certificates and keysets now.
+    pub fn reload(&self) {
+        let _ = self.orders.try_send(Order::Reload);
+    }
+
+    pub fn stop(self) {
+        let _ = self.orders.try_send(Order::Stop);
+        let _ = self.thread.join();
+    }
+}
+
+/// Starts the watcher on a thread of its own.
+pub fn spawn(start: Start) -> std::io::Result<Watch> {
+    let (orders, inbox) = mpsc::channel(4);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        crate::affinity::leave(&start.worker_cores);
+        runtime.block_on(Watcher::new(start).run(inbox));
+        // A look-up that hangs in the system's resolver must not keep the process.
+        runtime.shutdown_background();
+    })?;
+    Ok(Watch { orders, thread })
+}
+
+struct Watcher {
+    start: Start,
+    /// By issuer.
+    keysets: Vec<Option<Watched>>,
+    /// By listener.
+    listeners: Vec<Option<Watched>>,
+    origin_identities: Watched,
+    resolve_at: Instant,
+    changed: bool,
+}
+
+impl Watcher {
+    fn new(start: Start) -> Self {
+        let keysets = start.activator.frozen().policy.issuers.iter().map(|rules| match &rules.keys {
+            Keys::Watch { path } => Some(Watched::new(vec![watched_path(path, &start.node.base)])),
+            Keys::Pinned { .. } | Keys::Url { .. } => None,
+        });
+        let chain_paths = |of: &crate::assemble::ChainFiles| [of.chain.clone(), of.key.clone()];
+        let listeners = start.node.listeners.iter().map(|files| {
+            let paths: Option<Vec<PathBuf>> =
+                files.as_ref().map(|files| files.certificates.iter().flat_map(chain_paths).collect());
+            paths.map(Watched::new)
+        });
+        let mut origin_identities =
+            Watched::new(start.node.origin_identities.iter().flat_map(|of| chain_paths(&of.files)).collect());
+        origin_identities.changed();
+        Self {
+            keysets: keysets.collect(),
+            listeners: listeners.collect(),
+            origin_identities,
+            resolve_at: Instant::now() + resolve_pause(&start.planned, &start.addresses),
+            changed: false,
+            start,
+        }
+    }
+
+    async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(WATCH_INTERVAL_MS));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                order = inbox.recv() => match order {
+                    Some(Order::Reload) => self.forget_seen(),
+                    Some(Order::Stop) | None => return,
+                },
+            }
+            self.look_at_keysets();
+            self.look_at_listeners();
+            self.look_at_origin_identities();
+            if Instant::now() >= self.resolve_at {
+                self.resolve().await;
+            }
+            self.publish();
+        }
+    }
+
+    fn forget_seen(&mut self) {
+        self.keysets.iter_mut().chain(&mut self.listeners).flatten().for_each(Watched::forget);
+        self.origin_identities.forget();
+    }
+
+    fn look_at_keysets(&mut self) {
+        let frozen = Arc::clone(self.start.activator.frozen());
+        for ((rules, watched), slot) in
+            frozen.policy.issuers.iter().zip(&mut self.keysets).zip(&mut self.start.parts.issuers)
+        {
+            if !watched.as_mut().is_some_and(Watched::changed) {
+                continue;
+            }
+            let now_s = clock::unix_s();
+            match keysets::read(rules, &self.start.node.base, now_s) {
+                Ok(read) if read.issuer.digest() == slot.digest() => {
+                    let mut moving = self.start.status.moving();
+                    if let Some(status) = moving.keysets.get_mut(&rules.name) {
+                        status.loaded_unix_s = now_s;
+                        status.last_failure = None;
+                    }
+                }
+                Ok(read) => {
+                    take_keyset(&self.start.status, &self.start.records, &rules.name, read.status);
+                    *slot = read.issuer;
+                    self.changed = true;
+                }
+                Err(error) => refuse_keyset(&self.start.status, &self.start.records, &rules.name, &error.to_string()),
+            }
+        }
+    }
+
+    fn look_at_listeners(&mut self) {
+        for index in 0..self.listeners.len() {
+            let Some(Some(watched)) = self.listeners.get_mut(index) else { continue };
+            if watched.changed() {
+                self.reload_listener(index);
+            }
+        }
+    }
+
+    fn reload_listener(&mut self, index: usize) {
+        let start = &mut self.start;
+        let Some(Some(files)) = start.node.listeners.get(index) else { return };
+        let loaded = match tls::load_all(files) {
+            Ok(loaded) if start.listener_files.get(index) == Some(&Some(loaded.content)) => return,
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let chains = files.certificates.iter().map(|of| of.chain.display().to_string());
+                return refuse_certificate(&start.status, &start.records, chains.collect(), &error.to_string());
+            }
+        };
+        let now_s = clock::unix_s();
+        if let Some((chain, _)) = loaded.statuses.iter().find(|(_, status)| status.not_after_unix_s <= now_s) {
+            let why = format!("{chain}: the new certificate has expired already: the old one stays");
+            return refuse_certificate(&start.status, &start.records, vec![chain.clone()], &why);
+        }
+        let (content, statuses) = (loaded.content, loaded.statuses.clone());
+        let frozen = start.activator.frozen();
+        match tls::listener_tls(index, files, loaded.certificates, &frozen.client_cas, &start.tickets) {
+            Ok(tls) => {
+                if let Some(slot) = start.parts.listeners.get_mut(index) {
+                    *slot = Some(Arc::new(tls));
+                }
+                if let Some(slot) = start.listener_files.get_mut(index) {
+                    *slot = Some(content);
+                }
+                for (chain, status) in statuses {
+                    take_certificate(&start.status, &start.records, chain, status);
+                }
+                self.changed = true;
+            }
+            Err(error) => {
+                let chains = statuses.into_iter().map(|(chain, _)| chain).collect();
+                refuse_certificate(&start.status, &start.records, chains, &error.to_string());
+            }
+        }
+    }
+
+    fn look_at_origin_identities(&mut self) {
+        if !self.origin_identities.changed() {
+            return;
+        }
+        let frozen = Arc::clone(self.start.activator.frozen());
+        let plan = |origin| Planned::new(origin, &self.start.node.origin_identities);
+        match frozen.policy.origins.iter().map(plan).collect::<Result<Vec<_>, _>>() {
+            Ok(planned) => {
+                self.start.planned = planned;
+                self.set_origins();
+            }
+            Err(error) => {
+                crate::error!("{error}: the old certificate stays in use");
+                self.start.records.event("origin-identity", |line| {
+                    line.text("adamant.outcome", b"refused");
+                    line.text("error.message", error.to_string().as_bytes());
+                });
+            }
+        }
+    }
+
+    async fn resolve(&mut self) {
+        let round = names::resolve(&self.start.planned).await;
+        for (name, why) in &round.failures {
+            crate::warning!("the origin name {name} does not resolve: {why}: its last addresses stay in use");
+        }
+        self.start.addresses.extend(round.found);
+        report_origins(&self.start.status, &self.start.planned, &self.start.addresses, &round.failures);
+        self.set_origins();
+        self.resolve_at = Instant::now() + resolve_pause(&self.start.planned, &self.start.addresses);
+    }
+
+    /// Takes the origins that differ from what serves.
+    fn set_origins(&mut self) {
+        for (planned, slot) in self.start.planned.iter().zip(&mut self.start.parts.origins) {
+            let next = planned.resolved(|name| self.start.addresses.get(name).cloned().unwrap_or_default());
+            let sockets = |origin: &activation::activation::Origin| -> Vec<_> {
+                origin.addresses.iter().map(|address| address.socket).collect()
+            };
+            if next.identity != slot.identity || sockets(&next) != sockets(slot) {
+                self.start.records.event("origin", |line| {
+                    line.text("adamant.origin", planned.name.as_bytes());
+                    line.text("adamant.addresses", format!("{:?}", sockets(&next)).as_bytes());
+                });
+                *slot = Arc::new(next);
+                self.changed = true;
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let activator = &mut self.start.activator;
+        activator.tidy();
+        if self.changed {
+            match activator.publish(self.start.parts.clone(), clock::unix_ns()) {
+                Ok(id) => {
+                    self.changed = false;
+                    crate::info!("activation {id} serves");
+                    self.start.records.event("activation", |line| line.number("adamant.activation", id));
+                }
+                // Tried again at the next tick.
+                Err(error) => {
+                    let mut moving = self.start.status.moving();
+                    if moving.activations_refused.is_multiple_of(60) {
+                        crate::error!("a change could not be activated: {error}");
+                    }
+                    moving.activations_refused += 1;
+                }
+            }
+        }
+        self.start.status.moving().activations_alive = activator.tables_alive();
+    }
+}
+
+/// Soon again while a name has no address at all.
+fn resolve_pause(planned: &[Planned], addresses: &Addresses) -> Duration {
+    let mut names = planned.iter().flat_map(Planned::names).peekable();
+    if names.peek().is_none() {
+        // Nothing to resolve: a day stands for never.
+        return Duration::from_secs(86_400);
+    }
+    let missing = names.any(|(name, _)| !addresses.contains_key(name));
+    Duration::from_secs(if missing { RESOLVE_RETRY_S } else { RESOLVE_INTERVAL_S })
+}
+
+#[cfg(test)]
+mod tests;

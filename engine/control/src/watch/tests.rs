@@ -1,0 +1,126 @@
+//! A good change of a file comes before the workers, a bad one does not, and both are told.
+
+use std::path::Path;
+use std::time::Instant as StdInstant;
+
+use activation::counters::Arena;
+
+use super::*;
+use crate::assemble::{Frozen, assemble};
+use crate::records::{Records, Target};
+use crate::status::Facts;
+use crate::testing;
+
+struct Rig {
+    watch: Watch,
+    status: Arc<Status>,
+    records: Records,
+}
+
+fn rig(directory: &Path) -> Rig {
+    std::fs::write(directory.join("corp.jwks.json"), testing::JWKS).unwrap();
+    let keys = Keys::Watch { path: "corp.jwks.json".to_owned() };
+    let frozen = Frozen::new(testing::policy(keys, None), testing::facts(), [7; 32]).unwrap();
+    let node = testing::node(directory, vec![testing::write_chain(directory, "a", &["a.example"])]);
+    let assembled = assemble(frozen, &node, 5).unwrap();
+    let records = records::spawn(Target::File(directory.join("records")), vec![], vec![]).unwrap();
+    let handle = records.handle();
+    let parts = assembled.parts;
+    let activator = Activator::start(assembled.frozen, Arena::new(), handle.clone(), parts.clone(), 5).unwrap();
+    let facts = Facts { version: "1.2.3", config_digest: String::new(), started_unix_s: 5 };
+    let progress = Arc::clone(handle.progress());
+    let status = Arc::new(Status::new(facts, vec![], progress, Arc::clone(activator.swap()), assembled.moving));
+    let watch = spawn(Start {
+        activator,
+        parts,
+        node,
+        planned: assembled.planned,
+        addresses: Addresses::new(),
+        tickets: assembled.tickets,
+        listener_files: assembled.listener_files,
+        status: Arc::clone(&status),
+        records: handle,
+        worker_cores: vec![],
+    });
+    Rig { watch: watch.unwrap(), status, records }
+}
+
+fn wait(what: &str, condition: impl Fn() -> bool) {
+    let started = StdInstant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(10), "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_good_keyset_is_taken_and_a_bad_one_leaves_the_old() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("corp.jwks.json");
+    let rig = rig(directory.path());
+    let first = rig.status.activation.load_full();
+    std::fs::write(&file, testing::JWKS_OTHER).unwrap();
+    rig.watch.reload();
+    wait("the new keyset", || rig.status.activation.load().id == 2);
+    let second = rig.status.activation.load_full();
+    assert_ne!(first.issuers[0].digest(), second.issuers[0].digest());
+    assert!(Arc::ptr_eq(first.listeners[0].as_ref().unwrap(), second.listeners[0].as_ref().unwrap()));
+    assert_eq!(rig.status.moving().keysets["corp"].version, 2);
+
+    std::fs::write(&file, "{\"keys\":[]}").unwrap();
+    rig.watch.reload();
+    wait("the refusal", || rig.status.moving().keysets["corp"].failures == 1);
+    assert_eq!(rig.status.activation.load().id, 2);
+
+    // The same keys in another file are no change.
+    std::fs::write(&file, testing::JWKS_OTHER).unwrap();
+    rig.watch.reload();
+    wait("the confirmation", || rig.status.moving().keysets["corp"].last_failure.is_none());
+    assert_eq!(rig.status.activation.load().id, 2);
+
+    rig.watch.stop();
+    rig.records.stop(Duration::from_secs(5)).unwrap();
+    let text = std::fs::read_to_string(directory.path().join("records")).unwrap();
+    let outcomes = |outcome: &str| text.matches(&format!("\"adamant.outcome\":\"{outcome}\"")).count();
+    assert_eq!((outcomes("taken"), outcomes("refused")), (1, 1), "{text}");
+}
+
+#[test]
+fn a_good_certificate_is_taken_and_a_bad_one_leaves_the_old() {
+    let directory = tempfile::tempdir().unwrap();
+    let rig = rig(directory.path());
+    let served = || rig.status.moving().certificates.values().next().unwrap().clone();
+    let old = served().sha256;
+    // Without an order: the watcher looks by itself.
+    testing::write_chain(directory.path(), "a", &["a.example", "b.example"]);
+    wait("the new certificate", || served().sha256 != old && rig.status.activation.load().id >= 2);
+    assert_eq!(served().names, ["a.example", "b.example"]);
+    let taken = rig.status.activation.load().id;
+
+    let failures = served().failures;
+    std::fs::write(directory.path().join("a.key"), "no key").unwrap();
+    rig.watch.reload();
+    wait("the refusal", || served().failures > failures);
+    assert_eq!(rig.status.activation.load().id, taken);
+    rig.watch.stop();
+}
+
+#[test]
+fn names_are_looked_up_again_and_soon_while_one_is_missing() {
+    let tls = || {
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let ca = parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+        Some(policy::model::OriginTls { ca, server_name: None, identity: None })
+    };
+    let planned = |address: &str, tls| {
+        let addresses = vec![address.to_owned()];
+        let origin = policy::model::Origin { name: "o".to_owned(), addresses, tls, pass_credentials: false };
+        [Planned::new(&origin, &[]).unwrap()]
+    };
+    let (plain, named) = (planned("127.0.0.1:1", None), planned("a.example:1", tls()));
+    let known = Addresses::from([("a.example".to_owned(), vec!["127.0.0.1".parse().unwrap()])]);
+    assert!(resolve_pause(&plain, &Addresses::new()) > Duration::from_secs(3_600));
+    assert_eq!(resolve_pause(&named, &Addresses::new()), Duration::from_secs(RESOLVE_RETRY_S));
+    assert_eq!(resolve_pause(&named, &known), Duration::from_secs(RESOLVE_INTERVAL_S));
+}
