@@ -1,0 +1,10 @@
+//! The bodies of the subcommands, one file each.
+
+pub mod check;
+pub mod dev;
+pub mod key;
+pub mod release;
+pub mod run;
+pub mod schema;
+pub mod signing;
+pub mod trust;

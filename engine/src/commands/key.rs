@@ -1,0 +1,124 @@
+//! `adamant key`: API keys for agents and signing keys for people.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use identity::api_key;
+use policy_release::bounds::SMALL_FILE_BYTES_MAX;
+use policy_release::digest::Digest;
+use policy_release::key::{PublicKey, SigningKey};
+use policy_release::key_file::{self, EncryptionSeed};
+use policy_release::time::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, warn};
+use crate::files::{self, Access, Existing};
+use crate::passphrase;
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make an API key for an agent; it is printed once and kept nowhere.
+    #[command(after_help = "Example:\n  adamant key new --id reports-1 --expires 2027-01-31T00:00:00Z")]
+    New(NewArgs),
+    /// Make an Ed25519 key to sign releases, pointers and trust roots with.
+    #[command(after_help = "Example:\n  adamant key signer --out alice.key\n  adamant key public alice.key")]
+    Signer(SignerArgs),
+    /// Print the public half of a signing key; needs no passphrase.
+    Public(PublicArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// The id that the policy declares: 1 to 32 of a-z, 0-9 and '-'.
+    #[arg(long)]
+    id: String,
+    /// When the key ends, like 2027-01-31T00:00:00Z; goes into the TOML that is printed.
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Timestamp>,
+}
+
+#[derive(Debug, Args)]
+pub struct SignerArgs {
+    /// Where to write the key file (mode 0600).
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// File whose first line is the passphrase; asked for on the terminal when absent.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_passphrase")]
+    passphrase_file: Option<PathBuf>,
+    /// Leave the private key in the clear: whoever reads the file can sign.
+    #[arg(long)]
+    no_passphrase: bool,
+    /// Replace an existing file. The key in it is lost.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PublicArgs {
+    /// A key file made by `adamant key signer`.
+    file: PathBuf,
+}
+
+pub fn run(command: KeyCommand, out: &mut dyn Write) -> Result<(), Failure> {
+    match command {
+        KeyCommand::New(args) => new(&args, out),
+        KeyCommand::Signer(args) => signer(&args, out),
+        KeyCommand::Public(args) => Ok(writeln!(out, "{}", public_of_file(&args.file)?)?),
+    }
+}
+
+fn new(args: &NewArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let key = api_key::generate(&args.id, random()?).map_err(|fault| {
+        let message = format!("--id {:?}: {fault}", args.id);
+        Failure::new(message).help("for example: adamant key new --id reports-1")
+    })?;
+    let digest = Digest::from_bytes(api_key::digest(key.as_bytes())).to_string();
+    let sha256 = digest.trim_start_matches("sha256:");
+    writeln!(out, "{}\n", *key)?;
+    writeln!(out, "# The line above is the key: give it to the agent, it is kept nowhere. This goes into the policy:")?;
+    writeln!(out, "[[api_key]]\nid = \"{}\"\nsha256 = \"{sha256}\"", args.id)?;
+    if let Some(expires) = args.expires {
+        writeln!(out, "expires = {expires}")?;
+    }
+    Ok(())
+}
+
+fn signer(args: &SignerArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let existing = Existing::replace_if(args.force);
+    files::expect_free(&args.out, existing)?;
+    let passphrase = if args.no_passphrase {
+        warn("the private key is written in the clear: whoever reads the file can sign; keep it off shared machines");
+        None
+    } else {
+        Some(passphrase::choose(args.passphrase_file.as_deref())?)
+    };
+    let key = SigningKey::generate(random()?).map_err(Failure::new)?;
+    let text = match passphrase {
+        None => key_file::to_plain(&key),
+        Some(passphrase) => {
+            let seed = EncryptionSeed { salt: random()?, iv: random()? };
+            key_file::to_encrypted(&key, passphrase.as_bytes(), seed).map(Zeroizing::new)
+        }
+    };
+    let text = text.map_err(Failure::new)?;
+    files::write(&args.out, text.as_bytes(), Access::OwnerOnly, existing)?;
+    let public = key.public();
+    writeln!(out, "{public}")?;
+    writeln!(out, "# key id {}\n# private half in {}", public.id(), args.out.display())?;
+    Ok(())
+}
+
+/// The public half that a key file states.
+pub fn public_of_file(path: &Path) -> Result<PublicKey, Failure> {
+    let secret = files::read_secret(path, SMALL_FILE_BYTES_MAX)?;
+    key_file::public_of(&secret.text).map_err(|fault| Failure::at(path, fault))
+}
+
+/// Bytes of the kernel's random generator.
+fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::new(format_args!("the kernel gives no random bytes: {error}")))?;
+    Ok(bytes)
+}

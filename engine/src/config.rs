@@ -1,0 +1,67 @@
+//! `gateway.toml`: what belongs to this node and not to the policy. Read once at start; nothing in it can widen what a
+//! policy allows. Every mistake is told with file, line, column and what to do.
+
+use std::path::{Path, PathBuf};
+
+use control::admin;
+use control::assemble::{ListenerFiles, OriginIdentityFiles};
+use control::records;
+use proxy::settings::Settings;
+use sha2::{Digest, Sha256};
+
+mod cores;
+mod file;
+mod place;
+mod read;
+mod value;
+
+pub use cores::parse as parse_cores;
+pub use place::ConfigError;
+
+/// A checked configuration. Relative paths are resolved against the directory of the file.
+#[derive(Debug)]
+pub struct Config {
+    pub path: PathBuf,
+    /// `sha256:…` over the bytes of the file.
+    pub digest: String,
+    /// The one policy that this gateway may serve.
+    pub policy: String,
+    pub state: PathBuf,
+    pub release: PathBuf,
+    pub trust_root: PathBuf,
+    /// One worker each.
+    pub cores: Vec<usize>,
+    pub settings: Settings,
+    /// By listener; none for a plain one.
+    pub tls: Vec<Option<ListenerFiles>>,
+    pub origin_identities: Vec<OriginIdentityFiles>,
+    pub admin: Option<admin::Place>,
+    pub records: records::Target,
+    pub record_ring_bytes: usize,
+    pub denial_ring_bytes: usize,
+}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        Self::parse(path, &text)
+    }
+
+    /// Checks `text` as the content of `path`.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        read::read(path, text, digest(text))
+    }
+}
+
+fn digest(text: &str) -> String {
+    let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    let mut digest = String::from("sha256:");
+    for byte in hash {
+        digest.push_str(&format!("{byte:02x}"));
+    }
+    digest
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! `gateway.toml` as it is written: every key and table, before any check beyond its type.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::value::{Bytes, Cores, Milliseconds, NetworkText};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub gateway: Gateway,
+    #[serde(default)]
+    pub workers: Workers,
+    #[serde(default)]
+    pub listener: Vec<Spanned<Listener>>,
+    pub admin: Option<Spanned<Admin>>,
+    #[serde(default)]
+    pub records: Records,
+    #[serde(default)]
+    pub bounds: Bounds,
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    #[serde(default)]
+    pub origin_identity: Vec<Spanned<OriginIdentity>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    pub policy: Spanned<String>,
+    pub channel: Option<Spanned<toml::Value>>,
+    pub state: PathBuf,
+    pub release: PathBuf,
+    pub trust_root: PathBuf,
+    pub activation: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Workers {
+    pub cores: Option<Spanned<Cores>>,
+    pub ring_entries: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    pub address: Spanned<std::net::SocketAddr>,
+    pub tls: Option<Spanned<Tls>>,
+    pub plain: Option<Spanned<String>>,
+    #[serde(default)]
+    pub trusted_proxies: Vec<NetworkText>,
+    pub proxy_protocol: Option<Spanned<bool>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    pub certificates: Spanned<Vec<Chain>>,
+    #[serde(default)]
+    pub client_certificates: ClientCertificates,
+    #[serde(default)]
+    pub min_version: MinimumVersion,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    pub chain: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    #[default]
+    Off,
+    Optional,
+    Required,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+pub enum MinimumVersion {
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    pub address: Option<Spanned<std::net::SocketAddr>>,
+    pub unix: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Records {
+    pub to: Option<String>,
+    pub ring_bytes: Option<Spanned<Bytes>>,
+    pub denial_ring_bytes: Option<Spanned<Bytes>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginIdentity {
+    pub name: String,
+    pub chain: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Bounds {
+    pub head_bytes_max: Option<Spanned<Bytes>>,
+    pub target_bytes_max: Option<Spanned<Bytes>>,
+    pub fields_max: Option<Spanned<u32>>,
+    pub request_content_bytes_max: Option<Bytes>,
+    pub connections_max: Option<Spanned<u32>>,
+    pub exchanges_in_flight_max: Option<Spanned<u32>>,
+    pub requests_per_connection_max: Option<Spanned<u64>>,
+    pub origin_idle_max: Option<u32>,
+    pub origin_connections_max: Option<Spanned<u32>>,
+    pub token_cache_entries_max: Option<Spanned<u32>>,
+    pub identification_failures_per_s_max: Option<Spanned<u32>>,
+    pub identification_failures_per_prefix_per_s_max: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    pub handshake: Option<Spanned<Milliseconds>>,
+    pub head: Option<Spanned<Milliseconds>>,
+    pub content_idle: Option<Spanned<Milliseconds>>,
+    pub origin_connect: Option<Spanned<Milliseconds>>,
+    pub origin_first_byte: Option<Spanned<Milliseconds>>,
+    pub idle: Option<Spanned<Milliseconds>>,
+    pub origin_idle: Option<Spanned<Milliseconds>>,
+    pub exchange: Option<Milliseconds>,
+    pub drain: Option<Milliseconds>,
+}

@@ -1,0 +1,342 @@
+//! From the file as it is written to a configuration that holds.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use activation::bounds::{DENIAL_RING_BYTES, RECORD_BYTES_MAX, RECORD_RING_BYTES};
+use control::admin;
+use control::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion, OriginIdentityFiles};
+use control::records;
+use proxy::settings::{BLOCK_BYTES, Bounds, Listener, Settings, Timeouts};
+use toml::Spanned;
+
+use super::value::{Bytes, Milliseconds};
+use super::{Config, ConfigError, file};
+
+/// Entries of a worker's ring unless configured.
+const RING_ENTRIES: u32 = 4_096;
+/// What the kernel takes (IORING_MAX_ENTRIES).
+const RING_ENTRIES_MAX: u32 = 32_768;
+/// Fields that the parser has room for.
+const FIELDS_MAX: u32 = 128;
+
+/// The file's text, to show mistakes in it.
+struct Source<'t> {
+    path: &'t Path,
+    text: &'t str,
+}
+
+type Checked<T> = Result<T, ConfigError>;
+
+pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
+    let source = Source { path, text };
+    let file: file::File = toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))?;
+    source.refuse_reserved(&file.gateway)?;
+    if file.listener.is_empty() {
+        let (message, hint) = ("expected at least one [[listener]], found none", "add one with an address");
+        return source.refuse(&(0..0), message.to_owned(), hint);
+    }
+    let mut tls = Vec::new();
+    let mut listeners = Vec::new();
+    for listener in &file.listener {
+        let (checked, files) = source.listener(listener)?;
+        if listeners.iter().any(|other: &Listener| other.address == checked.address && other.address.port() != 0) {
+            let message = format!("the address {} has two listeners", checked.address);
+            return source.refuse(
+                &listener.as_ref().address.span(),
+                message,
+                "give each listener an address of its own",
+            );
+        }
+        listeners.push(checked);
+        tls.push(files);
+    }
+    let settings = Settings {
+        bounds: source.bounds(&file.bounds)?,
+        timeouts: source.timeouts(&file.timeouts)?,
+        listeners,
+        ring_entries: source.ring_entries(file.workers.ring_entries.as_ref())?,
+    };
+    let (record_ring_bytes, denial_ring_bytes) = source.rings(&file.records)?;
+    Ok(Config {
+        digest,
+        policy: file.gateway.policy.get_ref().clone(),
+        state: source.resolve(&file.gateway.state),
+        release: source.resolve(&file.gateway.release),
+        trust_root: source.resolve(&file.gateway.trust_root),
+        cores: source.cores(file.workers.cores.as_ref())?,
+        settings,
+        tls,
+        origin_identities: source.origin_identities(&file.origin_identity)?,
+        admin: file.admin.as_ref().map(|admin| source.admin(admin)).transpose()?,
+        records: match file.records.to.as_deref() {
+            None | Some("stdout") => records::Target::Stdout,
+            Some(to) => records::Target::File(source.resolve(Path::new(to))),
+        },
+        record_ring_bytes,
+        denial_ring_bytes,
+        path: path.to_owned(),
+    })
+}
+
+impl Source<'_> {
+    fn refuse<T>(&self, span: &Range<usize>, message: String, hint: &str) -> Checked<T> {
+        Err(ConfigError::at(self.path, self.text, span, message, hint.to_owned()))
+    }
+
+    fn resolve(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    fn refuse_reserved(&self, gateway: &file::Gateway) -> Checked<()> {
+        if gateway.policy.get_ref().is_empty() {
+            let hint = "write the name that stands in the policy's [policy] table";
+            return self.refuse(
+                &gateway.policy.span(),
+                "expected the policy's name, found an empty one".to_owned(),
+                hint,
+            );
+        }
+        if let Some(channel) = &gateway.channel {
+            let message = "\"channel\" is not in this version: it will name the pointer that a gateway follows";
+            return self.refuse(&channel.span(), message.to_owned(), "remove it; \"release\" names the release's file");
+        }
+        match &gateway.activation {
+            Some(activation) if activation.get_ref() != "restart" => {
+                let message = format!("expected activation = \"restart\", found \"{}\"", activation.get_ref());
+                let hint = "a release is activated by a restart in this version; \"hot\" is reserved";
+                self.refuse(&activation.span(), message, hint)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn cores(&self, cores: Option<&Spanned<super::value::Cores>>) -> Checked<Vec<usize>> {
+        let allowed = sys::affinity::allowed_cores().unwrap_or_default();
+        let Some(cores) = cores else { return Ok(allowed) };
+        if cores.get_ref().0.is_empty() {
+            return self.refuse(
+                &cores.span(),
+                "expected at least one core, found none".to_owned(),
+                "write cores = [0]",
+            );
+        }
+        match cores.get_ref().0.iter().find(|core| !allowed.contains(core)) {
+            Some(missing) => {
+                let message = format!("core {missing} is not one that this process may use");
+                let hint = format!("it may use {allowed:?}: see `taskset -cp $$`, or AllowedCPUs= of the service");
+                self.refuse(&cores.span(), message, &hint)
+            }
+            None => Ok(cores.get_ref().0.clone()),
+        }
+    }
+
+    fn ring_entries(&self, entries: Option<&Spanned<u32>>) -> Checked<u32> {
+        let Some(entries) = entries else { return Ok(RING_ENTRIES) };
+        let count = *entries.get_ref();
+        if count.is_power_of_two() && (64..=RING_ENTRIES_MAX).contains(&count) {
+            return Ok(count);
+        }
+        let message = format!("expected a power of two from 64 to {RING_ENTRIES_MAX}, found {count}");
+        self.refuse(&entries.span(), message, "leave it out unless the machine has been measured")
+    }
+
+    fn listener(&self, listener: &Spanned<file::Listener>) -> Checked<(Listener, Option<ListenerFiles>)> {
+        let written = listener.get_ref();
+        let address = *written.address.get_ref();
+        self.check_plain(written)?;
+        let proxy_protocol = written.proxy_protocol.as_ref().is_some_and(|on| *on.get_ref());
+        if proxy_protocol && written.trusted_proxies.is_empty() {
+            let span = written.proxy_protocol.as_ref().map_or(listener.span(), Spanned::span);
+            let message = "proxy_protocol needs trusted_proxies: without them every connection would be refused";
+            return self.refuse(&span, message.to_owned(), "name the networks that the load balancers are in");
+        }
+        let files = written.tls.as_ref().map(|tls| self.tls(tls.get_ref())).transpose()?;
+        let trusted_proxies = written.trusted_proxies.iter().map(|network| network.0).collect();
+        Ok((Listener { address, tls: files.is_some(), trusted_proxies, proxy_protocol }, files))
+    }
+
+    fn check_plain(&self, written: &file::Listener) -> Checked<()> {
+        let loopback = written.address.get_ref().ip().is_loopback();
+        match (&written.tls, &written.plain) {
+            (Some(_), Some(plain)) => {
+                let message = "a listener has either tls or plain, found both".to_owned();
+                self.refuse(&plain.span(), message, "remove plain")
+            }
+            (_, Some(plain)) if plain.get_ref() != "insecure" => {
+                let message = format!("expected plain = \"insecure\", found \"{}\"", plain.get_ref());
+                self.refuse(
+                    &plain.span(),
+                    message,
+                    "the one value says what it is: credentials cross the network readable",
+                )
+            }
+            (None, None) if !loopback => {
+                let message = format!("a plain listener stands on loopback, found {}", written.address.get_ref());
+                let hint = "add tls = { certificates = [{ chain = \"…\", key = \"…\" }] }, or plain = \"insecure\" if every \
+                            network in between is yours";
+                self.refuse(&written.address.span(), message, hint)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn tls(&self, tls: &file::Tls) -> Checked<ListenerFiles> {
+        let chains = tls.certificates.get_ref();
+        if chains.is_empty() {
+            let message = "expected at least one certificate, found none".to_owned();
+            return self.refuse(
+                &tls.certificates.span(),
+                message,
+                "write certificates = [{ chain = \"…\", key = \"…\" }]",
+            );
+        }
+        Ok(ListenerFiles {
+            certificates: chains.iter().map(|of| self.chain(&of.chain, &of.key)).collect(),
+            client_certificates: match tls.client_certificates {
+                file::ClientCertificates::Off => ClientCertificates::Off,
+                file::ClientCertificates::Optional => ClientCertificates::Optional,
+                file::ClientCertificates::Required => ClientCertificates::Required,
+            },
+            min_version: match tls.min_version {
+                file::MinimumVersion::Tls12 => MinimumVersion::Tls12,
+                file::MinimumVersion::Tls13 => MinimumVersion::Tls13,
+            },
+        })
+    }
+
+    fn chain(&self, chain: &Path, key: &Path) -> ChainFiles {
+        ChainFiles { chain: self.resolve(chain), key: self.resolve(key) }
+    }
+
+    fn admin(&self, admin: &Spanned<file::Admin>) -> Checked<admin::Place> {
+        match (&admin.get_ref().address, &admin.get_ref().unix) {
+            (Some(address), None) if address.get_ref().ip().is_loopback() => Ok(admin::Place::Tcp(*address.get_ref())),
+            (Some(address), None) => {
+                let message = format!("the admin listener stands on loopback, found {}", address.get_ref());
+                self.refuse(&address.span(), message, "use 127.0.0.1, [::1], or unix = \"/run/adamant/admin\"")
+            }
+            (None, Some(path)) => Ok(admin::Place::Unix(self.resolve(path))),
+            _ => {
+                let message = "expected either address or unix under [admin]".to_owned();
+                self.refuse(&admin.span(), message, "write address = \"127.0.0.1:9901\", or remove [admin]")
+            }
+        }
+    }
+
+    fn origin_identities(&self, all: &[Spanned<file::OriginIdentity>]) -> Checked<Vec<OriginIdentityFiles>> {
+        let mut identities: Vec<OriginIdentityFiles> = Vec::new();
+        for identity in all {
+            let name = &identity.get_ref().name;
+            if identities.iter().any(|other| other.name == *name) {
+                let message = format!("the origin identity \"{name}\" is defined twice");
+                return self.refuse(&identity.span(), message, "give each one a name of its own");
+            }
+            let files = self.chain(&identity.get_ref().chain, &identity.get_ref().key);
+            identities.push(OriginIdentityFiles { name: name.clone(), files });
+        }
+        Ok(identities)
+    }
+
+    fn rings(&self, records: &file::Records) -> Checked<(usize, usize)> {
+        let ring = |bytes: Option<&Spanned<Bytes>>, otherwise| {
+            self.within(bytes, |bytes| bytes.0, 2 * RECORD_BYTES_MAX as u64, 1 << 30, otherwise as u64)
+        };
+        let permits = ring(records.ring_bytes.as_ref(), RECORD_RING_BYTES)?;
+        let denials = ring(records.denial_ring_bytes.as_ref(), DENIAL_RING_BYTES)?;
+        Ok((permits as usize, denials as usize))
+    }
+
+    /// A number inside its limits, or what holds without one.
+    fn within<T>(
+        &self,
+        value: Option<&Spanned<T>>,
+        number: impl Fn(&T) -> u64,
+        least: u64,
+        most: u64,
+        otherwise: u64,
+    ) -> Checked<u64> {
+        let Some(value) = value else { return Ok(otherwise) };
+        let found = number(value.get_ref());
+        if (least..=most).contains(&found) {
+            return Ok(found);
+        }
+        let message = format!("expected a number from {least} to {most}, found {found}");
+        self.refuse(&value.span(), message, &format!("it is {otherwise} without this line"))
+    }
+
+    fn bounds(&self, written: &file::Bounds) -> Checked<Bounds> {
+        let base = Bounds::default();
+        let count = |value: Option<&Spanned<u32>>, most: u32, otherwise: usize| {
+            self.within(value, |count| u64::from(*count), 1, u64::from(most), otherwise as u64)
+                .map(|count| count as usize)
+        };
+        let size = |value: Option<&Spanned<Bytes>>, otherwise: usize| {
+            self.within(value, |bytes| bytes.0, 256, BLOCK_BYTES as u64, otherwise as u64).map(|bytes| bytes as usize)
+        };
+        let rate = |value: Option<&Spanned<u32>>, otherwise: u32| {
+            let found = self.within(value, |count| u64::from(*count), 1, 1_000_000, u64::from(otherwise))?;
+            Ok(u32::try_from(found).unwrap_or(otherwise))
+        };
+        let requests = written.requests_per_connection_max.as_ref();
+        Ok(Bounds {
+            head_bytes_max: size(written.head_bytes_max.as_ref(), base.head_bytes_max)?,
+            target_bytes_max: size(written.target_bytes_max.as_ref(), base.target_bytes_max)?,
+            fields_max: count(written.fields_max.as_ref(), FIELDS_MAX, base.fields_max)?,
+            request_content_bytes_max: written
+                .request_content_bytes_max
+                .map_or(base.request_content_bytes_max, |max| max.0),
+            connections_max: count(written.connections_max.as_ref(), 1 << 24, base.connections_max)?,
+            exchanges_in_flight_max: count(
+                written.exchanges_in_flight_max.as_ref(),
+                1 << 24,
+                base.exchanges_in_flight_max,
+            )?,
+            requests_per_connection_max: self.within(
+                requests,
+                |max| *max,
+                1,
+                u64::MAX,
+                base.requests_per_connection_max,
+            )?,
+            origin_idle_max: written.origin_idle_max.map_or(base.origin_idle_max, |max| max as usize),
+            origin_connections_max: count(
+                written.origin_connections_max.as_ref(),
+                1 << 20,
+                base.origin_connections_max,
+            )?,
+            token_cache_entries_max: count(
+                written.token_cache_entries_max.as_ref(),
+                1 << 24,
+                base.token_cache_entries_max,
+            )?,
+            identification_failures_per_s_max: rate(
+                written.identification_failures_per_s_max.as_ref(),
+                base.identification_failures_per_s_max,
+            )?,
+            identification_failures_per_prefix_per_s_max: rate(
+                written.identification_failures_per_prefix_per_s_max.as_ref(),
+                base.identification_failures_per_prefix_per_s_max,
+            )?,
+        })
+    }
+
+    fn timeouts(&self, written: &file::Timeouts) -> Checked<Timeouts> {
+        let base = Timeouts::default();
+        let limit = |value: Option<&Spanned<Milliseconds>>, otherwise: u32| {
+            let found = self.within(value, |limit| u64::from(limit.0), 100, 86_400_000, u64::from(otherwise))?;
+            Ok(u32::try_from(found).unwrap_or(otherwise))
+        };
+        Ok(Timeouts {
+            handshake_ms: limit(written.handshake.as_ref(), base.handshake_ms)?,
+            head_ms: limit(written.head.as_ref(), base.head_ms)?,
+            content_idle_ms: limit(written.content_idle.as_ref(), base.content_idle_ms)?,
+            origin_connect_ms: limit(written.origin_connect.as_ref(), base.origin_connect_ms)?,
+            origin_first_byte_ms: limit(written.origin_first_byte.as_ref(), base.origin_first_byte_ms)?,
+            idle_ms: limit(written.idle.as_ref(), base.idle_ms)?,
+            origin_idle_ms: limit(written.origin_idle.as_ref(), base.origin_idle_ms)?,
+            exchange_ms: written.exchange.map_or(base.exchange_ms, |limit| limit.0),
+            drain_ms: written.drain.map_or(base.drain_ms, |limit| limit.0),
+        })
+    }
+}

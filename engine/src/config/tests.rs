@@ -1,0 +1,114 @@
+//! The documented example parses; every mistake is told where it stands, with what to do.
+
+use std::path::Path;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../packaging/gateway.toml");
+const BASE: &str = "[gateway]\npolicy = \"p\"\nstate = \"s\"\nrelease = \"r\"\ntrust_root = \"/t\"\n";
+const LISTENER: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new("/etc/adamant/gateway.toml"), text)
+}
+
+fn refused(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_documented_example_parses_with_its_defaults() {
+    let config = parse(EXAMPLE).unwrap();
+    assert_eq!(config.policy, "orders-edge");
+    assert_eq!(config.settings.timeouts, proxy::settings::Timeouts::default());
+    assert_eq!(config.settings.bounds, proxy::settings::Bounds::default());
+    assert!(config.digest.starts_with("sha256:") && config.digest.len() == 71);
+}
+
+/// What is commented out as "what holds without it" must be just that.
+#[test]
+fn the_documented_defaults_are_the_defaults() {
+    let commented = |line: &str| line.starts_with("# ") && line.contains(" = ") && !line.contains("# example");
+    let mut text = String::new();
+    let mut in_example = false;
+    for line in EXAMPLE.lines() {
+        in_example = if line.starts_with("# [[") { true } else { in_example && line.starts_with("# ") };
+        let shown = if commented(line) && !in_example { line.trim_start_matches("# ") } else { line };
+        text.push_str(shown);
+        text.push('\n');
+    }
+    assert!(text.contains("\nhandshake = \"10s\"") && text.contains("\nhead_bytes_max = \"32KiB\""));
+    let (spelled, silent) = (parse(&text).unwrap(), parse(EXAMPLE).unwrap());
+    assert_eq!(spelled.settings.timeouts, silent.settings.timeouts);
+    assert_eq!(spelled.settings.bounds, silent.settings.bounds);
+    assert_eq!(spelled.settings.ring_entries, silent.settings.ring_entries);
+    assert_eq!(spelled.record_ring_bytes, silent.record_ring_bytes);
+    assert_eq!(spelled.denial_ring_bytes, silent.denial_ring_bytes);
+}
+
+#[test]
+fn relative_paths_start_at_the_file() {
+    let config = parse(&format!("{BASE}{LISTENER}[records]\nto = \"r.jsonl\"\n[admin]\nunix = \"admin\"")).unwrap();
+    assert_eq!(config.state, Path::new("/etc/adamant/s"));
+    assert_eq!(config.trust_root, Path::new("/t"));
+    assert_eq!(config.records, records::Target::File("/etc/adamant/r.jsonl".into()));
+    assert_eq!(config.admin, Some(admin::Place::Unix("/etc/adamant/admin".into())));
+}
+
+#[test]
+fn a_mistake_is_shown_at_its_place() {
+    let shown = refused(&format!("{BASE}{LISTENER}[timeouts]\nhead = \"10 seconds\"\n"));
+    let expected = concat!(
+        "/etc/adamant/gateway.toml:9:8: expected a duration like \"250ms\", \"10s\", \"5m\" or \"1h\", found \"10 seconds\"\n",
+        "  |\n9 | head = \"10 seconds\"\n  |        ^^^^^^^^^^^^"
+    );
+    assert_eq!(shown, expected);
+    let shown = refused(&format!("{BASE}{LISTENER}adress = 1\n"));
+    assert!(shown.contains(":8:1: unknown field `adress`") && shown.contains("expected one of `address`"), "{shown}");
+    assert!(refused("[gateway").contains(":1:"));
+    assert!(refused(LISTENER).contains("missing field `gateway`"));
+}
+
+#[test]
+fn what_would_be_unsafe_or_useless_is_refused_with_a_hint() {
+    let with = |rest: &str| refused(&format!("{BASE}{rest}"));
+    let cases = [
+        ("", "at least one [[listener]]"),
+        ("[[listener]]\naddress = \"0.0.0.0:80\"", "plain = \"insecure\""),
+        ("[[listener]]\naddress = \"0.0.0.0:80\"\nplain = \"yes\"", "expected plain = \"insecure\""),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\nproxy_protocol = true", "trusted_proxies"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"", "two listeners"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\ntls = { certificates = [] }", "at least one certificate"),
+        ("[[listener]]\naddress = \"here\"", "socket address"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[admin]\naddress = \"0.0.0.0:1\"", "loopback"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[admin]", "either address or unix"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[workers]\ncores = []", "cores"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[workers]\ncores = \"1000\"", "not one that this process may use"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[workers]\nring_entries = 100", "power of two"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[bounds]\nfields_max = 500", "from 1 to 128"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[records]\nring_bytes = \"1KiB\"", "it is 8388608 without"),
+    ];
+    for (text, expected) in cases {
+        let shown = with(text);
+        assert!(shown.contains(expected), "{text}\n{shown}");
+    }
+    let reserved = refused(&format!("{}channel = \"stable\"\n{LISTENER}", BASE));
+    assert!(reserved.contains("not in this version"), "{reserved}");
+    let hot = refused(&format!("{BASE}activation = \"hot\"\n{LISTENER}"));
+    assert!(hot.contains("reserved"), "{hot}");
+}
+
+#[test]
+fn a_tls_listener_names_its_files_and_whom_it_asks() {
+    let text = format!(
+        "{BASE}[[listener]]\naddress = \"0.0.0.0:443\"\ntls = {{ certificates = [{{ chain = \"c\", key = \"k\" }}], \
+         client_certificates = \"required\", min_version = \"1.3\" }}\ntrusted_proxies = [\"10.0.0.0/8\"]\n"
+    );
+    let config = parse(&text).unwrap();
+    let tls = config.tls[0].as_ref().unwrap();
+    assert_eq!(tls.certificates[0].key, Path::new("/etc/adamant/k"));
+    assert_eq!(tls.client_certificates, control::assemble::ClientCertificates::Required);
+    assert_eq!(tls.min_version, control::assemble::MinimumVersion::Tls13);
+    assert!(config.settings.listeners[0].tls);
+    assert_eq!(config.settings.listeners[0].trusted_proxies.len(), 1);
+}

@@ -1,0 +1,71 @@
+//! `adamant demo`: everything at once on one machine, told as a story. Needs nothing but this binary.
+//!
+//! The gateway of the demo is this binary run with `adamant run`, on files made with the other commands: what is shown
+//! is the real thing.
+
+mod child;
+mod client;
+mod origin;
+mod pki;
+mod story;
+mod telling;
+mod world;
+
+use std::io::Write;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::failure::Failure;
+use child::Gateway;
+use telling::Telling;
+use world::World;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    adamant demo          tell the story, then stay up to be tried until Ctrl-C\n  \
+    adamant demo --once   tell the story and end; status 1 if any step came out differently")]
+pub struct DemoArgs {
+    /// End after the story.
+    #[arg(long)]
+    once: bool,
+}
+
+pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format_args!("the demo's runtime did not start: {error}")))?;
+    runtime.block_on(tell(args, out))
+}
+
+async fn tell(args: &DemoArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut telling = Telling::new(out);
+    let origin = origin::start().await?;
+    telling.title("An immutable API gateway, from nothing")?;
+    let world = World::make(&mut telling, origin)?;
+    let mut gateway = Gateway::start(&world, &mut telling).await?;
+    let differing = story::tell(&world, &gateway, &mut telling).await?;
+    if args.once {
+        gateway.stop().await?;
+        return ended(differing);
+    }
+    telling.invitation(&world, &gateway)?;
+    tokio::select! {
+        signal = tokio::signal::ctrl_c() => signal.map_err(|error| Failure::new(format_args!("no signals: {error}")))?,
+        ended = gateway.ended() => return Err(ended),
+    }
+    telling.line("")?;
+    tokio::time::timeout(Duration::from_secs(10), gateway.stop())
+        .await
+        .map_err(|_| Failure::new("the gateway did not end within 10 s"))??;
+    ended(differing)
+}
+
+fn ended(differing: usize) -> Result<(), Failure> {
+    if differing == 0 {
+        return Ok(());
+    }
+    let steps = if differing == 1 { "step" } else { "steps" };
+    Err(Failure::new(format_args!("{differing} {steps} came out differently from what is promised")))
+}

@@ -1,0 +1,68 @@
+//! What a command says when it cannot do what was asked: what happened, where, and what to do.
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Shown on standard error; the process ends with status 1 (2 is a wrong command line).
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    help: Option<String>,
+    /// Whoever read standard output went away: nothing to say.
+    silent: bool,
+}
+
+impl Failure {
+    pub fn new(message: impl Display) -> Self {
+        Self { message: message.to_string(), help: None, silent: false }
+    }
+
+    /// A failure about a file.
+    pub fn at(path: &Path, message: impl Display) -> Self {
+        Self::new(format_args!("{}: {message}", path.display()))
+    }
+
+    /// Says what to do.
+    pub fn help(mut self, help: impl Display) -> Self {
+        self.help = Some(help.to_string());
+        self
+    }
+
+    pub fn report(&self) -> ExitCode {
+        if !self.silent {
+            eprintln!("error: {}", self.message);
+            if let Some(help) = &self.help {
+                eprintln!(" help: {help}");
+            }
+        }
+        ExitCode::FAILURE
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Shows a warning without stopping.
+pub fn warn(message: impl Display) {
+    eprintln!("warning: {message}");
+}
+
+/// Of writing to standard output.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let silent = error.kind() == io::ErrorKind::BrokenPipe;
+        Self { silent, ..Self::new(format_args!("cannot write to standard output: {error}")) }
+    }
+}
+
+impl From<crate::files::FileFault> for Failure {
+    fn from(fault: crate::files::FileFault) -> Self {
+        let help = fault.help();
+        Self { help, ..Self::new(fault) }
+    }
+}

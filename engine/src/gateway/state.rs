@@ -1,0 +1,134 @@
+//! The state directory: what outlives a restart. Rate counters, and the latest time seen.
+
+use std::fs::File;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use activation::counters::Arena;
+
+use crate::failure::Failure;
+use crate::files::{self, Access, Existing};
+
+/// Bytes of a counters file.
+const COUNTERS_BYTES_MAX: usize = 1 << 30;
+/// Bytes of the file that holds a time.
+const TIME_BYTES_MAX: usize = 64;
+/// How far the clock may be behind the latest time seen (a step by the time service), nanoseconds.
+const CLOCK_STEP_NS_MAX: u64 = 60_000_000_000;
+
+/// An open state directory, locked while it is held.
+pub struct State {
+    directory: PathBuf,
+    _lock: File,
+}
+
+impl State {
+    /// Opens (or makes) the directory and checks that nobody else can write it or uses it.
+    pub fn open(directory: &Path, now_unix_ns: u64) -> Result<Self, Failure> {
+        if !directory.exists() {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+            made.map_err(|error| {
+                Failure::at(directory, format_args!("the state directory cannot be made: {error}"))
+                    .help("make it, owned by the gateway's user with mode 0700 (systemd: StateDirectory=adamant)")
+            })?;
+        }
+        let unusable =
+            |error: std::io::Error| Failure::at(directory, format_args!("cannot be used for state: {error}"));
+        let metadata = std::fs::metadata(directory).map_err(unusable)?;
+        if !metadata.is_dir() {
+            return Err(Failure::at(directory, "expected a directory for state, found something else"));
+        }
+        if metadata.mode() & 0o022 != 0 {
+            let message =
+                format!("others than its owner can write the state directory (mode {:o})", metadata.mode() & 0o7777);
+            return Err(Failure::at(directory, message).help(format_args!("run chmod 700 {}", directory.display())));
+        }
+        let lock_path = directory.join("lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(unusable)?;
+        if lock.try_lock().is_err() {
+            return Err(Failure::at(directory, "another gateway uses this state directory")
+                .help("stop it first, or give each gateway a directory of its own"));
+        }
+        let state = Self { directory: directory.to_owned(), _lock: lock };
+        state.check_clock(now_unix_ns)?;
+        Ok(state)
+    }
+
+    /// A clock that went back would bring expired credentials to life again.
+    fn check_clock(&self, now_unix_ns: u64) -> Result<(), Failure> {
+        let path = self.directory.join("time");
+        if !path.exists() {
+            return Ok(());
+        }
+        let bytes = files::read(&path, TIME_BYTES_MAX)?;
+        let seen = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<u64>().ok());
+        let seen = seen.ok_or_else(|| {
+            Failure::at(&path, "expected nanoseconds since 1970, found something else").help("remove the file")
+        })?;
+        if now_unix_ns.saturating_add(CLOCK_STEP_NS_MAX) >= seen {
+            return Ok(());
+        }
+        let behind_s = (seen - now_unix_ns) / control::clock::NS_PER_S;
+        let message = format!("the clock is {behind_s} s behind the latest time that this gateway has seen");
+        let help = format!("set the clock (chronyc makestep); if that time was wrong, remove {}", path.display());
+        Err(Failure::new(message).help(help))
+    }
+
+    /// The counters of the last run, or new ones. A file that is damaged stops the start: going on would refill
+    /// everybody's limits unnoticed.
+    pub fn counters(&self, now_unix_ns: u64) -> Result<Arc<Arena>, Failure> {
+        let path = self.directory.join("counters");
+        if !path.exists() {
+            return Ok(Arena::new());
+        }
+        let bytes = files::read(&path, COUNTERS_BYTES_MAX)?;
+        let help = format!("remove {} to start with fresh limits", path.display());
+        Arena::restore(&bytes, now_unix_ns).map_err(|error| Failure::at(&path, error).help(help))
+    }
+
+    pub fn save(&self, arena: &Arena, now_unix_ns: u64) -> Result<(), Failure> {
+        let counters = arena.snapshot(now_unix_ns);
+        files::write(&self.directory.join("counters"), &counters, Access::OwnerOnly, Existing::Replace)?;
+        let time = format!("{now_unix_ns}\n");
+        Ok(files::write(&self.directory.join("time"), time.as_bytes(), Access::OwnerOnly, Existing::Replace)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn refused(directory: &Path, now_unix_ns: u64) -> String {
+        format!("{:?}", State::open(directory, now_unix_ns).err().unwrap())
+    }
+
+    #[test]
+    fn the_directory_is_made_private_and_used_by_one() {
+        let outer = tempfile::tempdir().unwrap();
+        let directory = outer.path().join("a/state");
+        let state = State::open(&directory, 1).unwrap();
+        assert_eq!(std::fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
+        assert!(refused(&directory, 1).contains("another gateway"));
+        drop(state);
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(refused(&directory, 1).contains("chmod 700"));
+    }
+
+    #[test]
+    fn time_and_counters_come_back_and_the_clock_does_not_go_back() {
+        let outer = tempfile::tempdir().unwrap();
+        let directory = outer.path().join("state");
+        let now = 1_800_000_000_000_000_000;
+        let state = State::open(&directory, now).unwrap();
+        state.save(&state.counters(now).unwrap(), now).unwrap();
+        assert!(state.counters(now).is_ok());
+        drop(state);
+        assert!(State::open(&directory, now - CLOCK_STEP_NS_MAX).is_ok());
+        assert!(refused(&directory, now - CLOCK_STEP_NS_MAX - 1).contains("behind the latest time"));
+        std::fs::write(directory.join("counters"), b"damaged").unwrap();
+        assert!(State::open(&directory, now).unwrap().counters(now).is_err());
+    }
+}
