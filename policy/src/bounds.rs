@@ -11,7 +11,7 @@ pub const ORIGINS_MAX: usize = 4_096;
 /// Token issuers in a policy.
 pub const ISSUERS_MAX: usize = 1_024;
 /// Client CAs in a policy.
-pub const CLIENT_CAS_MAX: usize = 1_024;
+pub const CLIENT_CAS_MAX: usize = 64;
 /// API keys in a policy.
 pub const API_KEYS_MAX: usize = 1 << 20;
 /// Segments of a path pattern; the empty one after a trailing slash counts.

@@ -17,6 +17,9 @@ use crate::identify::Identified;
 use crate::journal::Journal;
 use crate::worker::Worker;
 
+/// How far the clock readings of two workers may lie apart.
+const CLOCK_SKEW_NS_MAX: u64 = 1_000_000;
+
 /// The right to forward one request once: made here alone, consumed by `forward`.
 pub struct Permit {
     origin: Arc<Origin>,
@@ -68,10 +71,17 @@ pub fn account(
     let subject = if grant.by_anonymous || identified.caller.agent.is_none() {
         Some(client_subject(client, &mut octets))
     } else {
-        identified.token.as_ref().map(|token| token.subject.as_bytes())
+        identified.token.as_ref().map(|token| &*token.counted_as)
     };
-    let charged =
-        activation.limits.charge(&activation.table, grant.agent, subject, journal.record.time_unix_ns, &mut states);
+    let charge = |now_unix_ns, states: &mut LimitStates| {
+        activation.limits.charge(&activation.table, grant.agent, subject, now_unix_ns, states)
+    };
+    let mut charged = charge(journal.record.time_unix_ns, &mut states);
+    if charged.as_ref().is_err_and(|refused| refused.verdict.wait_ns <= CLOCK_SKEW_NS_MAX) {
+        // Another worker's clock was a moment ahead, in the next window: look again.
+        journal.record.time_unix_ns = worker.now_unix_ns();
+        charged = charge(journal.record.time_unix_ns, &mut states);
+    }
     journal.limits(&states);
     match charged {
         Ok(charge) => {

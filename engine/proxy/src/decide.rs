@@ -26,8 +26,19 @@ pub fn admit_transport(activation: &Activation, tls: bool, certificate: bool) ->
     if enough { Ok(()) } else { Err(Reason::TransportTooWeak) }
 }
 
-/// Which route is meant, and which scope grants it.
+/// Which route is meant, and which scope grants it. A caller who presented nothing is told to.
 pub fn decide(
+    activation: &Activation,
+    identified: &Identified,
+    asked: &Asked<'_>,
+) -> Result<(Grant, OriginIndex), Reason> {
+    granted(activation, identified, asked).map_err(|reason| match reason {
+        Reason::RouteUnknown | Reason::ScopeMissing if !identified.presented => Reason::CredentialMissing,
+        reason => reason,
+    })
+}
+
+fn granted(
     activation: &Activation,
     identified: &Identified,
     asked: &Asked<'_>,

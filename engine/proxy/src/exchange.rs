@@ -21,7 +21,7 @@ use crate::forward::{Asking, forward};
 use crate::head::{NoHead, Request, receive};
 use crate::identify::{Credentials, identify};
 use crate::journal::{Journal, prefix};
-use crate::local::answer;
+use crate::local::{answer, answer_about_gateway};
 use crate::outcome::of_fault;
 use crate::transport::Transport;
 use crate::worker::Worker;
@@ -57,6 +57,10 @@ async fn exchange<T: Transport>(worker: &Worker, connection: &Connection<T>, des
     let request = match fault.map_or_else(|| Request::normalise(bytes, head, target, host), Err) {
         Ok(request) => request,
         Err(fault) => {
+            if bytes.starts_with(b"HEAD ") {
+                // Not understood, but a client that sent this expects no content.
+                journal.record.method = b"HEAD";
+            }
             return answer(worker, connection, &activation, &of_fault(fault).into(), None, None, &mut journal).await;
         }
     };
@@ -64,6 +68,13 @@ async fn exchange<T: Transport>(worker: &Worker, connection: &Connection<T>, des
         worker.settings.listeners.get(usize::from(connection.listener)).map_or(&[][..], |at| &at.trusted_proxies);
     let client = client_address(connection.peer, trusted, bytes, request.head);
     describe(&mut journal, &request, client);
+    if request.is_about_gateway() {
+        let next = answer_about_gateway(worker, connection, request.head, &mut journal).await;
+        let length = bytes.len() - request.head.length.min(bytes.len());
+        drop(journal);
+        keep_rest(desk, Rest::WithHead(length));
+        return next;
+    }
     let first = bytes.get(request.head.length..).unwrap_or(&[]);
     let pace = Pace {
         deadline: &connection.deadline,
@@ -124,7 +135,9 @@ async fn permit<T: Transport>(
     client: IpAddr,
     journal: &mut Journal<'_>,
 ) -> Result<Permit, Refusal> {
-    if connection.served.as_ref().is_some_and(|served| !served.covers(request.host)) {
+    let tls = connection.kind != TransportKind::Plain;
+    let misdirected = connection.served.as_ref().is_some_and(|served| !served.covers(request.host));
+    if misdirected || request.is_for_another_scheme(tls) {
         return Err(Reason::MisdirectedHost.into());
     }
     if request.head.upgrade == Upgrade::Other {
@@ -134,7 +147,7 @@ async fn permit<T: Transport>(
     if bytes_max != 0 && matches!(request.head.framing, http1::Framing::Length(length) if length > bytes_max) {
         return Err(Reason::ContentTooLarge.into());
     }
-    admit_transport(activation, connection.kind != TransportKind::Plain, connection.certificate.is_some())?;
+    admit_transport(activation, tls, connection.certificate.is_some())?;
     let credentials = Credentials {
         authorization: request.head.authorization.map(|span| span.of(request.bytes)),
         api_key: request.head.api_key.map(|span| span.of(request.bytes)),

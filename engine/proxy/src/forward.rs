@@ -50,7 +50,7 @@ pub struct Failure {
 }
 
 /// Forwards a request and relays its response. A request that may be repeated is sent once more on a new connection
-/// when a pooled one breaks before it answers (RFC 9110 §9.2.2).
+/// when the first breaks before it answers (RFC 9110 §9.2.2).
 pub async fn forward<T: Transport>(
     permit: Permit,
     asking: Asking<'_, T>,
@@ -76,7 +76,7 @@ pub async fn forward<T: Transport>(
                 }
                 return Ok(if relayed.keep_alive { Next::Wait } else { Next::Close });
             }
-            Err(Reason::OriginBroke) if repeatable && origin.reused && !progressed.heard.get() && !fresh => {
+            Err(Reason::OriginBroke) if repeatable && !progressed.heard.get() && !fresh => {
                 journal.record.retried = true;
                 worker.stats.origin_retries.add(1);
             }
@@ -132,8 +132,9 @@ impl<T: Transport> Between<'_, T> {
         }
     }
 
-    /// Polls both directions together, so that a final response can come while the request's content still does. The
-    /// exchange is over with the response; an origin that takes no more content may still answer.
+    /// Polls both directions together, so that a final response can come while the request's content still does. What is
+    /// left of the content is then still moved, as far as both sides go along; an origin that takes no more content may
+    /// still answer.
     async fn both(
         &self,
         upload: impl Future<Output = Result<(), PumpFault>>,
@@ -141,10 +142,11 @@ impl<T: Transport> Between<'_, T> {
     ) -> Result<Relayed, Reason> {
         let (mut upload, mut relay) = (pin!(upload), pin!(relay));
         let mut uploading = true;
+        let mut relayed = None;
         poll_fn(|context| {
             if uploading && let Poll::Ready(done) = upload.as_mut().poll(context) {
                 uploading = false;
-                if let Err(PumpFault::Read(fault)) = done {
+                if relayed.is_none() && let Err(PumpFault::Read(fault)) = done {
                     return Poll::Ready(Err(match fault {
                         ReadFault::Ended => self.client_gone(),
                         ReadFault::Malformed => Reason::MalformedContent,
@@ -152,7 +154,17 @@ impl<T: Transport> Between<'_, T> {
                     }));
                 }
             }
-            relay.as_mut().poll(context)
+            if relayed.is_none() && let Poll::Ready(done) = relay.as_mut().poll(context) {
+                uploading &= done.is_ok();
+                relayed = Some(done);
+            }
+            match relayed.take() {
+                Some(done) if !uploading => Poll::Ready(done),
+                waiting => {
+                    relayed = waiting;
+                    Poll::Pending
+                }
+            }
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! Stages 1 and 2: the head is read into the desk's block and parsed in place; target and host take their normal form.
 
-use http1::{Fault, Framing, Progress, RequestHead, Scan, TargetForm};
+use http1::{Fault, Framing, Progress, RequestHead, Scan, Scheme, TargetForm};
 use policy::target::{Target, normalise, normalise_host};
 
 use crate::connection::Connection;
@@ -99,6 +99,20 @@ impl<'a> Request<'a> {
 
     pub fn is_head(&self) -> bool {
         self.method() == b"HEAD"
+    }
+
+    /// Whether the gateway itself is asked, not an origin.
+    pub fn is_about_gateway(&self) -> bool {
+        self.target.is_none() || (self.method() == b"OPTIONS" && self.head.max_forwards == Some(0))
+    }
+
+    /// Whether an absolute target names the scheme of another kind of connection.
+    pub fn is_for_another_scheme(&self, tls: bool) -> bool {
+        match self.head.form {
+            TargetForm::Absolute(Scheme::Http) => tls,
+            TargetForm::Absolute(Scheme::Https) => !tls,
+            TargetForm::Origin | TargetForm::Asterisk => false,
+        }
     }
 
     /// Whether the request may be sent again when nothing is known of its first try (RFC 9110 §9.2.1, §9.2.2): safe, and

@@ -40,6 +40,8 @@ pub struct TokenUse {
     pub scopes: TokenScopes,
     pub issuer: u16,
     pub subject: Box<str>,
+    /// Issuer and subject, for limits that count subjects: equal names of two issuers are two subjects.
+    pub counted_as: Box<[u8]>,
     pub kid: Option<Box<str>>,
     pub expires_s: u64,
     /// Space-separated, for the record.
@@ -292,6 +294,7 @@ impl TokenUse {
     fn new(activation: &Activation, token: &VerifiedToken) -> Self {
         let table = &activation.table;
         let scopes = token.scopes.as_ref();
+        let issuer = activation.issuers.get(usize::from(token.issuer));
         Self {
             activation: activation.id,
             proof: table.proof_token(IssuerIndex(token.issuer), token.subject.as_bytes()),
@@ -300,6 +303,10 @@ impl TokenUse {
             }),
             issuer: token.issuer,
             subject: token.subject.clone(),
+            counted_as: [issuer.map_or("", |issuer| &issuer.rules().name), "\0", &*token.subject]
+                .concat()
+                .into_bytes()
+                .into(),
             kid: token.kid.clone(),
             expires_s: token.expires_s,
             scopes_text: scopes.map(|names| names.join(" ").into()),

@@ -36,43 +36,80 @@ pub async fn answer<T: Transport>(
     content: Option<&mut Reader<'_, T>>,
     journal: &mut Journal<'_>,
 ) -> Next {
-    let status = outcome::status(refusal.reason, journal.presented);
+    let status = outcome::status(refusal.reason);
     journal.refused(refusal.reason, status);
     let skips = content.as_ref().is_some_and(|content| content.is_over())
         || head.is_some_and(|head| {
             !head.expect_continue && matches!(head.framing, Framing::Length(length) if length <= SKIPPED_BYTES_MAX)
         });
     let keep_alive = skips && closes_not(refusal.reason) && stays_open(worker, connection, head);
-    let mut gather = worker.blocks.gather();
-    let written = {
-        let mut decimal = Decimal::new();
-        let mut fields = [("", ""); 3];
-        let count = collect_fields(refusal, status, journal.presented, &mut decimal, &mut fields);
-        let limit = refusal.limit.as_ref().and_then(|limit| limit_state(activation, limit));
-        let request_id = crate::respond::hex(journal.record.request_id);
-        let local = Local {
-            status,
-            client_version: head.map_or(http1::Version::Http11, |head| head.version),
-            keep_alive,
-            to_head_request: journal.record.method == b"HEAD",
-            code: outcome::code(status),
-            request_id: std::str::from_utf8(&request_id).unwrap_or_default(),
-            date: &worker.date.at(journal.record.time_unix_ns / 1_000_000_000),
-            fields: fields.get(..count).unwrap_or(&[]),
-            limits: limit.as_slice(),
-        };
-        http1::write_local_response(&local, &mut gather)
-    };
-    connection.deadline.set(Stage::Content, worker.settings.timeouts.content_idle_ms);
-    if written.is_err() || write_all(&connection.transport, &mut [IoSlice::new(&gather)]).await.is_err() {
+    let mut decimal = Decimal::new();
+    let mut fields = [("", ""); 3];
+    let count = collect_fields(refusal, status, journal.presented, &mut decimal, &mut fields);
+    let limit = refusal.limit.as_ref().and_then(|limit| limit_state(activation, limit));
+    let (fields, limits) = (fields.get(..count).unwrap_or(&[]), limit.as_slice());
+    let local = Local { status, keep_alive, fields, limits, ..plain(head, journal) };
+    if !send(worker, connection, &local, journal).await {
         return Next::Cut;
     }
-    drop(gather);
     let skipped = match content {
         Some(content) if keep_alive => skip(content).await,
         _ => keep_alive,
     };
     if skipped { Next::Wait } else { Next::Close }
+}
+
+/// Answers a request that is about the gateway itself (`OPTIONS *`, or `Max-Forwards: 0`; RFC 9110 §9.3.7, §7.6.2): what
+/// it can do at most, to anybody.
+pub async fn answer_about_gateway<T: Transport>(
+    worker: &Worker,
+    connection: &Connection<T>,
+    head: &RequestHead,
+    journal: &mut Journal<'_>,
+) -> Next {
+    let keep_alive = head.framing == Framing::None && stays_open(worker, connection, Some(head));
+    journal.record.status = 204;
+    let fields = &[("Allow", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")];
+    let local = Local { status: 204, keep_alive, fields, ..plain(Some(head), journal) };
+    match send(worker, connection, &local, journal).await {
+        false => Next::Cut,
+        true if keep_alive => Next::Wait,
+        true => Next::Close,
+    }
+}
+
+/// What all local responses have in common; request id and date are put in when it is sent.
+fn plain<'l>(head: Option<&RequestHead>, journal: &Journal<'_>) -> Local<'l> {
+    Local {
+        status: 0,
+        client_version: head.map_or(http1::Version::Http11, |head| head.version),
+        keep_alive: false,
+        to_head_request: journal.record.method == b"HEAD",
+        code: "",
+        request_id: "",
+        date: &[],
+        fields: &[],
+        limits: &[],
+    }
+}
+
+/// Sends a local response; false when the client is gone.
+async fn send<T: Transport>(
+    worker: &Worker,
+    connection: &Connection<T>,
+    local: &Local<'_>,
+    journal: &Journal<'_>,
+) -> bool {
+    let mut gather = worker.blocks.gather();
+    let written = {
+        let request_id = crate::respond::hex(journal.record.request_id);
+        let request_id = std::str::from_utf8(&request_id).unwrap_or_default();
+        let date = worker.date.at(journal.record.time_unix_ns / 1_000_000_000);
+        let code = outcome::code(local.status);
+        http1::write_local_response(&Local { code, request_id, date: &date, ..*local }, &mut gather)
+    };
+    connection.deadline.set(Stage::Content, worker.settings.timeouts.content_idle_ms);
+    written.is_ok() && write_all(&connection.transport, &mut [IoSlice::new(&gather)]).await.is_ok()
 }
 
 /// Whether the client connection can go on after this exchange, as far as the client and the gateway are concerned.

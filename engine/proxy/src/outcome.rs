@@ -2,8 +2,8 @@
 
 use policy::reason::Reason;
 
-/// Status of a local response; `presented` says whether a credential came with the request.
-pub fn status(reason: Reason, presented: bool) -> u16 {
+/// Status of a local response.
+pub fn status(reason: Reason) -> u16 {
     match reason {
         Reason::MalformedHead
         | Reason::AmbiguousFraming
@@ -35,7 +35,6 @@ pub fn status(reason: Reason, presented: bool) -> u16 {
         | Reason::AgentUnknown
         | Reason::IdentificationThrottled
         | Reason::KeysetUnavailable => 401,
-        Reason::RouteUnknown | Reason::ScopeMissing if !presented => 401,
         Reason::RouteUnknown | Reason::ScopeMissing | Reason::TransportTooWeak => 403,
         Reason::LimitExceeded | Reason::SubjectsFull => 429,
         Reason::RecordUnavailable | Reason::Overloaded | Reason::Draining => 503,
@@ -55,7 +54,7 @@ pub fn code(status: u16) -> &'static str {
         414 => "target-too-long",
         417 => "expectation-failed",
         421 => "misdirected-request",
-        429 => "limit-exceeded",
+        429 => "too-many-requests",
         431 => "head-too-large",
         501 => "not-served",
         502 => "origin-failed",
@@ -105,18 +104,14 @@ mod tests {
     #[test]
     fn every_reason_has_a_status_and_a_code_that_tells_no_more() {
         for reason in Reason::ALL {
-            for presented in [false, true] {
-                let status = status(*reason, presented);
-                assert!((400..=504).contains(&status));
-                assert!(!code(status).is_empty());
-            }
+            let status = status(*reason);
+            assert!((400..=504).contains(&status));
+            assert_ne!(code(status), reason.name());
         }
         for (left, right) in
             [(Reason::RouteUnknown, Reason::ScopeMissing), (Reason::TokenInvalid, Reason::AgentUnknown)]
         {
-            for presented in [false, true] {
-                assert_eq!(status(left, presented), status(right, presented));
-            }
+            assert_eq!(status(left), status(right));
         }
     }
 }

@@ -88,6 +88,12 @@ impl Tls {
         }
     }
 
+    /// Whether there is something to read without the socket; an error to be read counts.
+    fn holds_plain_text(&self) -> bool {
+        let state = self.session.borrow_mut().process_new_packets();
+        state.map_or(true, |state| state.plaintext_bytes_to_read() > 0)
+    }
+
     /// Looks into the session; nothing may wait meanwhile.
     pub fn session<R>(&self, look: impl FnOnce(&Connection) -> R) -> R {
         look(&self.session.borrow())
@@ -146,6 +152,8 @@ impl Transport for Tls {
 
     async fn ready(&self, interest: Interest) -> io::Result<()> {
         match interest {
+            // The socket is silent about plain text that came with the handshake's end or behind what was read last.
+            Interest::Read if self.holds_plain_text() => Ok(()),
             Interest::Read => self.stream.readable(false).await,
             Interest::Write => self.stream.writable(false).await,
         }
