@@ -1,0 +1,253 @@
+//! Starts the real gateway and stops it again.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::client::{self, Client, Response};
+use crate::process;
+
+/// Longest wait until a gateway is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Where a gateway listens: the file that `--print-addresses` writes.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Addresses {
+    pub listeners: Vec<Listener>,
+    pub admin: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Listener {
+    pub address: SocketAddr,
+    pub tls: bool,
+}
+
+/// A running gateway; dropping it kills it.
+pub struct Gateway {
+    child: Child,
+    addresses: Addresses,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+    records_file: Option<PathBuf>,
+    directory: tempfile::TempDir,
+}
+
+/// The binary under test: `ADAMANT_BIN`, or the one beside the test's own profile folder.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("ADAMANT_BIN") {
+        return PathBuf::from(path);
+    }
+    let own = std::env::current_exe().expect("a test knows its own path");
+    let profile = own.parent().and_then(Path::parent).expect("a test runs in target/PROFILE/deps");
+    let path = profile.join("adamant");
+    assert!(
+        path.is_file(),
+        "no gateway to test: {} does not exist; build it with `cargo build --profile checked`, or name one in ADAMANT_BIN",
+        path.display()
+    );
+    path
+}
+
+/// Runs a command of the binary to its end: status, stdout, stderr.
+pub fn run(arguments: &[&str], directory: &Path) -> (ExitStatus, String, String) {
+    let output = Command::new(binary())
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run adamant {arguments:?}: {error}"));
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status, text(output.stdout), text(output.stderr))
+}
+
+impl Gateway {
+    /// Serves a policy source with a throw-away trust root on one plain loopback listener.
+    pub fn dev(policy: &str) -> Self {
+        Self::dev_in(tempfile::tempdir().expect("a temporary directory"), policy, &[])
+    }
+
+    /// As [`Gateway::dev`], with more arguments, in a directory that already holds the files the policy names.
+    pub fn dev_in(directory: tempfile::TempDir, policy: &str, more: &[&str]) -> Self {
+        fs::write(directory.path().join("policy.toml"), policy).expect("the policy can be written");
+        let mut arguments = vec!["dev", "policy.toml", "--listen", "127.0.0.1:0"];
+        arguments.extend_from_slice(more);
+        Self::start(directory, &arguments, None).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Starts `adamant ARGUMENTS… --print-addresses FILE` in `directory` and waits until it is ready; what it said
+    /// where it ended instead.
+    pub fn start(
+        directory: tempfile::TempDir,
+        arguments: &[&str],
+        records_file: Option<PathBuf>,
+    ) -> Result<Self, String> {
+        let ready_file = directory.path().join("addresses.json");
+        let mut child = Command::new(binary())
+            .args(arguments)
+            .args(["--print-addresses", "addresses.json"])
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", binary().display()))?;
+        let stdout = collect(child.stdout.take().expect("stdout is piped"));
+        let stderr = collect(child.stderr.take().expect("stderr is piped"));
+        let until = Instant::now() + READY_TIMEOUT;
+        let addresses = loop {
+            let ready = fs::read_to_string(&ready_file).ok();
+            if let Some(addresses) = ready.and_then(|text| serde_json::from_str::<Addresses>(&text).ok()) {
+                break addresses;
+            }
+            let ended = child.try_wait().map_err(|error| error.to_string())?;
+            if ended.is_some() || Instant::now() > until {
+                let _ = child.kill();
+                let _ = child.wait();
+                thread::sleep(Duration::from_millis(50));
+                let state = ended.map_or("was not ready in time".to_owned(), |status| format!("ended with {status}"));
+                return Err(format!("adamant {} {state}:\n{}", arguments.join(" "), text_of(&stderr)));
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        Ok(Self { child, addresses, stdout, stderr, records_file, directory })
+    }
+
+    /// The first plain listener.
+    pub fn address(&self) -> SocketAddr {
+        let plain = self.addresses.listeners.iter().find(|listener| !listener.tls);
+        plain.unwrap_or_else(|| panic!("no plain listener in {:?}", self.addresses)).address
+    }
+
+    /// The first TLS listener.
+    pub fn tls_address(&self) -> SocketAddr {
+        let tls = self.addresses.listeners.iter().find(|listener| listener.tls);
+        tls.unwrap_or_else(|| panic!("no TLS listener in {:?}", self.addresses)).address
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        self.addresses.admin.unwrap_or_else(|| panic!("no admin listener in {:?}", self.addresses))
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    /// One request on a connection of its own.
+    pub fn once(&self, request: impl AsRef<[u8]>) -> Response {
+        client::once(self.address(), request)
+    }
+
+    /// `GET` of a path of the admin listener.
+    pub fn admin(&self, path: &str) -> Response {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+        client::once(self.admin_address(), request)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn stderr(&self) -> String {
+        text_of(&self.stderr)
+    }
+
+    pub fn signal(&self, name: &str) {
+        process::signal(self.pid(), name);
+    }
+
+    /// Whether it is still running.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_none())
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let child = &mut self.child;
+        let mut status = None;
+        process::eventually(limit, || {
+            status = child.try_wait().ok().flatten();
+            status.is_some()
+        });
+        status
+    }
+
+    /// Everything it wrote as records: the lines of the record file, or of stdout, that are JSON objects.
+    pub fn record_text(&self) -> String {
+        match &self.records_file {
+            Some(path) => fs::read_to_string(path).unwrap_or_default(),
+            None => text_of(&self.stdout),
+        }
+    }
+
+    /// The records of exchanges.
+    pub fn records(&self) -> Vec<Value> {
+        let text = self.record_text();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["adamant.kind"] == "exchange").collect()
+    }
+
+    /// Waits until `count` records of exchanges are there.
+    pub fn wait_for_records(&self, count: usize) -> Vec<Value> {
+        let mut records = Vec::new();
+        let reached = process::eventually(Duration::from_secs(5), || {
+            records = self.records();
+            records.len() >= count
+        });
+        assert!(reached, "{count} records were to be written, {} were:\n{}", records.len(), self.record_text());
+        records
+    }
+
+    /// Descriptors once they no longer change for a moment.
+    pub fn settled_descriptors(&self) -> usize {
+        let mut last = process::descriptors(self.pid());
+        process::eventually(Duration::from_secs(5), || {
+            thread::sleep(Duration::from_millis(150));
+            let now = process::descriptors(self.pid());
+            let settled = now == last;
+            last = now;
+            settled
+        });
+        last
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- stderr of the gateway ---\n{}-----------------------------", self.stderr());
+        }
+    }
+}
+
+fn collect(source: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let into = Arc::clone(&text);
+    thread::spawn(move || {
+        let mut reader = BufReader::new(source);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            into.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+    text
+}
+
+fn text_of(text: &Mutex<String>) -> String {
+    text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}

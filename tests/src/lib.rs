@@ -1,0 +1,33 @@
+//! The harness that drives the real binary over real sockets: gateway, recording origin, raw client, credentials,
+//! and the judge of the conformance corpus. It shares no code with the gateway, so that a mistake there is not a
+//! mistake here too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "everything here serves tests, and a test stops at the first surprise"
+)]
+
+pub mod answer;
+pub mod apikey;
+pub mod certificates;
+pub mod client;
+pub mod conformance;
+pub mod content;
+pub mod deployment;
+pub mod gateway;
+pub mod origin;
+pub mod others;
+pub mod policy;
+pub mod process;
+pub mod scene;
+pub mod stream;
+pub mod tokens;
+pub mod wire;
+
+/// A field value of a list of `(name, value)` pairs: the first one with this name, whatever its case.
+pub fn first_value<'f>(fields: &'f [wire::Field], name: &str) -> Option<&'f str> {
+    fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.text())
+}

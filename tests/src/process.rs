@@ -1,0 +1,57 @@
+//! What /proc tells about a process, and signals to it.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Open descriptors of a process.
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count).unwrap_or(0)
+}
+
+/// Resident memory of a process in KiB.
+pub fn resident_kib(pid: u32) -> u64 {
+    status_value(pid, "VmRSS:").unwrap_or(0)
+}
+
+/// Highest resident memory of a process so far, in KiB.
+pub fn resident_peak_kib(pid: u32) -> u64 {
+    status_value(pid, "VmHWM:").unwrap_or(0)
+}
+
+/// On-CPU time of all threads, in nanoseconds (`/proc/PID/task/*/schedstat`).
+pub fn cpu_ns(pid: u32) -> u64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    tasks
+        .flatten()
+        .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok())
+        .sum()
+}
+
+/// Sends a signal by name (`TERM`, `HUP`, `KILL`, `STOP`, `CONT`).
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status();
+    assert!(status.is_ok_and(|status| status.success()), "cannot send SIG{name} to process {pid}");
+}
+
+/// Waits until `reached` holds; whether it did within `limit`.
+pub fn eventually(limit: Duration, mut reached: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + limit;
+    loop {
+        if reached() {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn status_value(pid: u32, name: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
