@@ -146,7 +146,9 @@ impl<T: Transport> Between<'_, T> {
         poll_fn(|context| {
             if uploading && let Poll::Ready(done) = upload.as_mut().poll(context) {
                 uploading = false;
-                if relayed.is_none() && let Err(PumpFault::Read(fault)) = done {
+                if relayed.is_none()
+                    && let Err(PumpFault::Read(fault)) = done
+                {
                     return Poll::Ready(Err(match fault {
                         ReadFault::Ended => self.client_gone(),
                         ReadFault::Malformed => Reason::MalformedContent,
@@ -154,7 +156,9 @@ impl<T: Transport> Between<'_, T> {
                     }));
                 }
             }
-            if relayed.is_none() && let Poll::Ready(done) = relay.as_mut().poll(context) {
+            if relayed.is_none()
+                && let Poll::Ready(done) = relay.as_mut().poll(context)
+            {
                 uploading &= done.is_ok();
                 relayed = Some(done);
             }

@@ -87,7 +87,12 @@ impl<'a> Request<'a> {
             }
         };
         let named = head.host.map_or(&b""[..], |host| host.of(bytes));
-        let length = normalise_host(named, host).ok_or(Fault::HostInvalid)?.len();
+        host.clear();
+        let length = match named {
+            // HTTP/1.0 may name none.
+            [] => 0,
+            named => normalise_host(named, host).ok_or(Fault::HostInvalid)?.len(),
+        };
         host.extend_from_slice(port(named));
         let authority = host.as_slice();
         Ok(Self { bytes, head, target, host: authority.get(..length).unwrap_or(&[]), authority })

@@ -63,7 +63,7 @@ pub struct Identified {
     pub caller: Caller,
     pub token: Option<Rc<TokenUse>>,
     pub api_key: Option<ApiKeyIndex>,
-    /// Something was presented: a refusal is then a 403, not a 401.
+    /// Something that names somebody was presented: a refusal is then a 403, not a 401.
     pub presented: bool,
 }
 
@@ -161,14 +161,12 @@ pub fn identify(
 ) -> Result<Identified, Reason> {
     let now_s = now_unix_ns / 1_000_000_000;
     let mut presented = Presented::default();
-    let mut identified = Identified {
-        caller: Caller { agent: None, population: false },
-        token: None,
-        api_key: None,
-        presented: credentials.certificate.is_some(),
-    };
+    let mut identified =
+        Identified { caller: Caller { agent: None, population: false }, token: None, api_key: None, presented: false };
     if let Some(certificate) = credentials.certificate {
         presented.certificate = certificate.proofs(activation, &mut memory.chains, now_s)?;
+        // One that names nobody may be there for the transport alone.
+        identified.presented = presented.certificate.iter().any(Option::is_some);
     }
     let Sent { token, key } = split(credentials)?;
     let mut gate = Gate { throttle: &mut memory.throttle, client: credentials.client, now_unix_ns };

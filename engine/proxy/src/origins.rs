@@ -54,8 +54,6 @@ struct Idle {
 pub struct OriginConnection {
     link: Link,
     in_use: InUse,
-    /// It has carried an exchange before.
-    pub reused: bool,
 }
 
 /// The connection itself, in use or idle.
@@ -134,7 +132,7 @@ impl Origins {
 
     /// Takes a connection back after a complete exchange.
     pub fn give_back(&self, connection: OriginConnection) {
-        let OriginConnection { link, in_use, .. } = connection;
+        let OriginConnection { link, in_use } = connection;
         link.deadline.clear();
         let mut idle = in_use.address.idle.borrow_mut();
         if idle.len() < self.settings.bounds.origin_idle_max {
@@ -178,7 +176,7 @@ impl Origins {
             let unsure = careful || self.deadlines.now_ms().saturating_sub(idle.since_ms) > TRUSTED_IDLE_MS;
             if !(unsure && idle.link.is_stale()) {
                 self.stats.origin_reuses.add(1);
-                return Some(OriginConnection { link: idle.link, in_use: InUse::new(address), reused: true });
+                return Some(OriginConnection { link: idle.link, in_use: InUse::new(address) });
             }
         }
     }
@@ -214,7 +212,7 @@ impl Origins {
             }
         };
         self.stats.origin_connects.add(1);
-        Ok(OriginConnection { link: Link { transport, deadline }, in_use, reused: false })
+        Ok(OriginConnection { link: Link { transport, deadline }, in_use })
     }
 }
 

@@ -70,7 +70,8 @@ impl Gateway {
 
     /// Lets it drain and waits for its end.
     pub async fn stop(&mut self) -> Result<(), Failure> {
-        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw) {
+        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
+        {
             // It may have ended by itself: Ctrl-C reaches the whole foreground group.
             let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         }

@@ -47,7 +47,9 @@ pub async fn send(world: &World, address: &str, certificate: bool, request: &str
             Err(_) => Ok(bytes),
         }
     };
-    let bytes = tokio::time::timeout(Duration::from_secs(10), exchange).await.map_err(|_| failed("no answer within 10 s"))??;
+    let bytes = tokio::time::timeout(Duration::from_secs(10), exchange)
+        .await
+        .map_err(|_| failed("no answer within 10 s"))??;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());

@@ -20,7 +20,8 @@ pub async fn start() -> Result<SocketAddr, Failure> {
     let address = listener.local_addr().map_err(failed)?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
+            let serving =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
             // A connection that breaks is the client's business.
             tokio::spawn(async move { drop(serving.await) });
         }

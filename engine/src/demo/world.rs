@@ -37,7 +37,18 @@ impl World {
         for arguments in [
             &["check", "policy.toml"][..],
             &["key", "signer", "--out", "alice.key", "--no-passphrase"],
-            &["trust", "init", "--key", "alice=alice.key", "--threshold", "1", "--expires", expires, "--out", "root.json"],
+            &[
+                "trust",
+                "init",
+                "--key",
+                "alice=alice.key",
+                "--threshold",
+                "1",
+                "--expires",
+                expires,
+                "--out",
+                "root.json",
+            ],
             &["trust", "sign", "root.json", "--key", "alice.key"],
             &["release", "build", "policy.toml", "--version", "1", "--expires", expires, "-o", "release.json"],
             &["release", "sign", "release.json", "--key", "alice.key"],
@@ -64,11 +75,10 @@ impl World {
 
     /// Runs a command of this binary, and tells what it said.
     fn command(&self, telling: &mut Telling<'_>, arguments: &[&str]) -> Result<(), Failure> {
-        let output = program()?
-            .args(arguments)
-            .current_dir(self.directory.path())
-            .output()
-            .map_err(|error| Failure::new(format_args!("adamant {} did not start: {error}", arguments.join(" "))))?;
+        let output =
+            program()?.args(arguments).current_dir(self.directory.path()).output().map_err(|error| {
+                Failure::new(format_args!("adamant {} did not start: {error}", arguments.join(" ")))
+            })?;
         let said = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).concat();
         telling.command(&arguments.join(" "), &said)?;
         if output.status.success() {
@@ -83,7 +93,8 @@ impl World {
         let issuer = TokenIssuer::new()?;
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let token = |subject: &str, scope: &str, expires_s: u64| {
-            issuer.token(&json!({ "iss": "https://id.demo.example", "aud": "orders-api", "sub": subject, "scope": scope,
+            issuer
+                .token(&json!({ "iss": "https://id.demo.example", "aud": "orders-api", "sub": subject, "scope": scope,
                 "iat": now_s.min(expires_s), "exp": expires_s }))
         };
         let good = token("reports-bot", "orders:read", now_s + 86_400)?;
@@ -127,7 +138,8 @@ fn forge(token: &str) -> String {
 
 /// This binary.
 pub fn program() -> Result<Command, Failure> {
-    let path: PathBuf = std::env::current_exe().map_err(|error| Failure::new(format_args!("this program's own file: {error}")))?;
+    let path: PathBuf =
+        std::env::current_exe().map_err(|error| Failure::new(format_args!("this program's own file: {error}")))?;
     Ok(Command::new(Path::new(&path)))
 }
 
