@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, dev, key, release, run, schema, trust};
+use crate::commands::{check, completions, dev, key, release, run, schema, trust};
 use crate::demo::{self, DemoArgs};
 use crate::failure::Failure;
 
@@ -52,6 +52,9 @@ enum Command {
     /// Make and show trust roots: which keys may sign what, and how many must.
     #[command(subcommand)]
     Trust(trust::TrustCommand),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  adamant completions bash > /etc/bash_completion.d/adamant")]
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs one command. `out` is standard output; warnings go to standard error.
@@ -65,6 +68,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Release(command) => release::run(command, out),
         Command::Key(command) => key::run(command, out),
         Command::Trust(command) => trust::run(command, out),
+        Command::Completions(args) => completions::run(&args, out),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The bodies of the subcommands, one file each.
 
 pub mod check;
+pub mod completions;
 pub mod dev;
 pub mod key;
 pub mod release;

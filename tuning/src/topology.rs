@@ -59,7 +59,8 @@ impl Topology {
                 None => drop(taken.insert(core, *worker)),
             }
         }
-        if self.cores.keys().all(|processor| workers.contains(processor)) {
+        // Where there are two, the control threads share one with a worker either way.
+        if self.cores.len() > 2 && self.cores.keys().all(|processor| workers.contains(processor)) {
             findings.push(Finding::NoneLeft);
         }
         findings

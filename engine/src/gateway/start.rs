@@ -1,7 +1,7 @@
 //! Brings a gateway up. Everything that can be refused is refused before a socket is bound; workers come last.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +66,7 @@ pub fn check(plan: &Plan) -> Result<Assembled, Failure> {
     let frozen = Frozen::new(release.policy.clone(), facts, *release.digest.as_bytes()).map_err(Failure::new)?;
     let assembled = assemble(frozen, &plan.node, clock::unix_s()).map_err(Failure::new)?;
     warn_of_useless_listeners(plan);
+    warn_of_cores(&plan.cores);
     Ok(assembled)
 }
 
@@ -215,6 +216,15 @@ fn warn_of_useless_listeners(plan: &Plan) {
             _ => continue,
         };
         control::warning!("the policy requires {needed}: every request on {} will be refused", listener.address);
+    }
+}
+
+/// What speaks against the cores of the workers.
+fn warn_of_cores(cores: &[Option<usize>]) {
+    let workers: Vec<usize> = cores.iter().copied().flatten().collect();
+    match tuning::Topology::read(Path::new(tuning::topology::SYSFS)) {
+        Ok(topology) => topology.findings(&workers).iter().for_each(|finding| control::warning!("{finding}")),
+        Err(error) => control::warning!("the processors' topology is not known: {error}"),
     }
 }
 
