@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use activation::Activation;
 use activation::record::Transport as TransportKind;
-use http1::{Forward, ResponseHead, Scheme};
+use http1::{Forward, ResponseFraming, ResponseHead, Scheme};
 use policy::reason::Reason;
 
 use crate::account::Permit;
@@ -72,7 +72,7 @@ pub async fn forward<T: Transport>(
         match done {
             Ok(relayed) => {
                 if relayed.reusable && progressed.uploaded.get() {
-                    worker.origins.give_back(origin);
+                    worker.origins.give_back(origin, reply.framing == ResponseFraming::None);
                 }
                 return Ok(if relayed.keep_alive { Next::Wait } else { Next::Close });
             }

@@ -48,6 +48,9 @@ struct Address {
 struct Idle {
     link: Link,
     since_ms: u64,
+    /// Its last response had no content by rule (HEAD, 204, 304): an origin that sends some all the same would have it
+    /// taken for the next response.
+    doubtful: bool,
 }
 
 /// A connection to an origin, in use by one exchange.
@@ -130,13 +133,13 @@ impl Origins {
         Err(fault)
     }
 
-    /// Takes a connection back after a complete exchange.
-    pub fn give_back(&self, connection: OriginConnection) {
+    /// Takes a connection back after a complete exchange; `doubtful` when its response had no content by rule.
+    pub fn give_back(&self, connection: OriginConnection, doubtful: bool) {
         let OriginConnection { link, in_use } = connection;
         link.deadline.clear();
         let mut idle = in_use.address.idle.borrow_mut();
         if idle.len() < self.settings.bounds.origin_idle_max {
-            idle.push(Idle { link, since_ms: self.deadlines.now_ms() });
+            idle.push(Idle { link, since_ms: self.deadlines.now_ms(), doubtful });
         }
     }
 
@@ -173,7 +176,8 @@ impl Origins {
         loop {
             // The borrow ends before a stale connection is dropped.
             let idle = address.idle.borrow_mut().pop()?;
-            let unsure = careful || self.deadlines.now_ms().saturating_sub(idle.since_ms) > TRUSTED_IDLE_MS;
+            let unsure =
+                careful || idle.doubtful || self.deadlines.now_ms().saturating_sub(idle.since_ms) > TRUSTED_IDLE_MS;
             if !(unsure && idle.link.is_stale()) {
                 self.stats.origin_reuses.add(1);
                 return Some(OriginConnection { link: idle.link, in_use: InUse::new(address) });

@@ -102,3 +102,42 @@ fn an_origin_that_is_not_there_is_a_502() {
     assert!(response.starts_with("HTTP/1.1 502 ") && response.contains("Proxy-Status: adamant; error="), "{response}");
     world.stop();
 }
+
+/// An origin that sends content where there must be none has it dropped with its connection.
+#[test]
+fn what_an_origin_sends_unasked_is_never_a_response() {
+    use std::io::Read;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while stream.read(&mut bytes).is_ok_and(|read| read > 0) {
+                    let is_head = bytes.starts_with(b"HEAD");
+                    let reply: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+                    stream.write_all(reply).unwrap();
+                    if !is_head {
+                        stream.write_all(b"good").unwrap();
+                        continue;
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").unwrap();
+                }
+            });
+        }
+    });
+    let world = world::start(&world::public(), origin, vec![]);
+    let mut client = world.connect();
+    for _ in 0..3 {
+        client.write_all(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        world::read_until(&mut client, "\r\n\r\n");
+        std::thread::sleep(std::time::Duration::from_millis(40));
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let response = world::read_until(&mut client, "good");
+        assert!(response.ends_with("good"), "{response}");
+    }
+    drop(client);
+    world.stop();
+}
