@@ -106,7 +106,7 @@ mod tests {
         for reason in Reason::ALL {
             let status = status(*reason);
             assert!((400..=504).contains(&status));
-            assert_ne!(code(status), reason.name());
+            assert!(!matches!(status, 401 | 403 | 429) || code(status) != reason.name());
         }
         for (left, right) in
             [(Reason::RouteUnknown, Reason::ScopeMissing), (Reason::TokenInvalid, Reason::AgentUnknown)]

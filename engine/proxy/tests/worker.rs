@@ -112,6 +112,7 @@ fn what_an_origin_sends_unasked_is_never_a_response() {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
+            stream.set_nodelay(true).unwrap();
             std::thread::spawn(move || {
                 let mut bytes = [0; 4096];
                 while stream.read(&mut bytes).is_ok_and(|read| read > 0) {
@@ -133,7 +134,7 @@ fn what_an_origin_sends_unasked_is_never_a_response() {
     for _ in 0..3 {
         client.write_all(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         world::read_until(&mut client, "\r\n\r\n");
-        std::thread::sleep(std::time::Duration::from_millis(40));
+        std::thread::sleep(std::time::Duration::from_millis(60));
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         let response = world::read_until(&mut client, "good");
         assert!(response.ends_with("good"), "{response}");
