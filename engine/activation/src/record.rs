@@ -106,6 +106,42 @@ const NONE_U32: u32 = u32::MAX;
 const NONE_U16: u16 = u16::MAX;
 
 impl<'a> Record<'a> {
+    /// An exchange of which nothing else is known yet.
+    pub fn begin(time_unix_ns: u64, request_id: u128, activation: u64) -> Self {
+        Self {
+            kind: Kind::Exchange,
+            time_unix_ns,
+            request_id,
+            activation,
+            listener: 0,
+            transport: Transport::Plain,
+            client: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            method: &[],
+            host: &[],
+            path: &[],
+            query: None,
+            permitted: false,
+            reason: None,
+            status: 0,
+            agent: None,
+            granted_by: None,
+            route: None,
+            scope: None,
+            token: None,
+            api_key: None,
+            certificate_sha256: None,
+            limits: LimitsBefore::default(),
+            origin: None,
+            retried: false,
+            bytes_in: 0,
+            bytes_out: 0,
+            decided_us: 0,
+            first_byte_us: 0,
+            total_us: 0,
+            count: 0,
+        }
+    }
+
     /// Appends the encoded record to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let flags = if self.permitted { FLAG_PERMITTED } else { 0 } | if self.retried { FLAG_RETRIED } else { 0 };

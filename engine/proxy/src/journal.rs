@@ -28,38 +28,7 @@ impl<'a> Journal<'a> {
         worker.stats.exchanges.add(1);
         worker.in_flight.set(worker.in_flight.get() + 1);
         worker.stats.exchanges_in_flight.set(worker.in_flight.get() as u64);
-        let record = Record {
-            kind: Kind::Exchange,
-            time_unix_ns: now_unix_ns,
-            request_id: worker.request_id(),
-            activation,
-            listener: 0,
-            transport: TransportKind::Plain,
-            client: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            method: &[],
-            host: &[],
-            path: &[],
-            query: None,
-            permitted: false,
-            reason: None,
-            status: 0,
-            agent: None,
-            granted_by: None,
-            route: None,
-            scope: None,
-            token: None,
-            api_key: None,
-            certificate_sha256: None,
-            limits: LimitsBefore::default(),
-            origin: None,
-            retried: false,
-            bytes_in: 0,
-            bytes_out: 0,
-            decided_us: 0,
-            first_byte_us: 0,
-            total_us: 0,
-            count: 0,
-        };
+        let record = Record::begin(now_unix_ns, worker.request_id(), activation);
         Self { worker, record, token: None, reservation: None, presented: false }
     }
 

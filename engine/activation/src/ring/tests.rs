@@ -1,43 +1,9 @@
 //! Promises are kept, losses are counted.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use super::*;
-use crate::record::{Kind, LimitsBefore, Transport};
 
 fn record(path: &[u8]) -> Record<'_> {
-    Record {
-        kind: Kind::Exchange,
-        time_unix_ns: 1,
-        request_id: 2,
-        activation: 3,
-        listener: 0,
-        transport: Transport::Plain,
-        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        method: b"GET",
-        host: b"h",
-        path,
-        query: None,
-        permitted: true,
-        reason: None,
-        status: 200,
-        agent: None,
-        granted_by: None,
-        route: None,
-        scope: None,
-        token: None,
-        api_key: None,
-        certificate_sha256: None,
-        limits: LimitsBefore::default(),
-        origin: None,
-        retried: false,
-        bytes_in: 0,
-        bytes_out: 0,
-        decided_us: 0,
-        first_byte_us: 0,
-        total_us: 0,
-        count: 0,
-    }
+    Record { method: b"GET", host: b"h", path, permitted: true, status: 200, ..Record::begin(1, 2, 3) }
 }
 
 #[test]
