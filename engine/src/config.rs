@@ -18,6 +18,9 @@ mod value;
 pub use cores::parse as parse_cores;
 pub use place::ConfigError;
 
+/// Bytes of a configuration.
+const CONFIG_BYTES_MAX: usize = 1 << 20;
+
 /// A checked configuration. Relative paths are resolved against the directory of the file.
 #[derive(Debug)]
 pub struct Config {
@@ -44,7 +47,9 @@ pub struct Config {
 impl Config {
     /// Reads and checks the file at `path`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        let bytes =
+            crate::files::read(path, CONFIG_BYTES_MAX).map_err(|fault| ConfigError::unreadable(path, &fault))?;
+        let text = String::from_utf8(bytes).map_err(|_| ConfigError::unreadable(path, &"expected UTF-8 text"))?;
         Self::parse(path, &text)
     }
 

@@ -15,6 +15,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::signal::unix::SignalKind;
 
 use crate::failure::Failure;
 use child::Gateway;
@@ -42,7 +43,7 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), Failure> {
 async fn tell(args: &DemoArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut telling = Telling::new(out);
     let origin = origin::start().await?;
-    telling.title("An immutable API gateway, from nothing")?;
+    telling.title("An immutable API access proxy, from nothing")?;
     let world = World::make(&mut telling, origin)?;
     let mut gateway = Gateway::start(&world, &mut telling).await?;
     let differing = story::tell(&world, &gateway, &mut telling).await?;
@@ -51,8 +52,11 @@ async fn tell(args: &DemoArgs, out: &mut dyn Write) -> Result<(), Failure> {
         return ended(differing);
     }
     telling.invitation(&world, &gateway)?;
+    let no_signals = |error| Failure::new(format_args!("no signals: {error}"));
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate()).map_err(no_signals)?;
     tokio::select! {
-        signal = tokio::signal::ctrl_c() => signal.map_err(|error| Failure::new(format_args!("no signals: {error}")))?,
+        signal = tokio::signal::ctrl_c() => signal.map_err(no_signals)?,
+        _ = terminate.recv() => {}
         ended = gateway.ended() => return Err(ended),
     }
     telling.line("")?;

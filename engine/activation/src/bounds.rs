@@ -12,6 +12,8 @@ pub const DENIAL_RING_BYTES: usize = 2 << 20;
 pub const RECORD_BYTES_MAX: usize = 64 << 10;
 /// How often the audit writer drains the rings, milliseconds.
 pub const RECORD_DRAIN_INTERVAL_MS: u64 = 2;
+/// The longest that it waits while nothing comes, milliseconds.
+pub const RECORD_IDLE_INTERVAL_MS_MAX: u64 = 10;
 /// Cache lines of counters, one an agent with limits, all activations together: 128 MiB.
 pub const COUNTER_LINES_MAX: usize = 1 << 21;
 /// Slots of all tables of subjects together, two for each subject that a limit may count: about 470 MiB.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::bounds::LIMITS_PER_AGENT_MAX;
-use crate::record::Record;
+use crate::record::{Kind, Record};
 use crate::stats::WorkerStats;
 
 /// Bytes before each record: its length.
@@ -121,9 +121,15 @@ impl RecordWriter {
         }
     }
 
-    /// How many denials found no room since the last call, for an aggregated record.
-    pub fn take_aggregated(&mut self) -> Option<u64> {
-        (self.aggregated > 0).then(|| std::mem::take(&mut self.aggregated))
+    /// Writes how many denials found no room since the last time, once there is room again. `record` says when.
+    pub fn tell_aggregated(&mut self, record: &Record<'_>) {
+        if self.aggregated == 0 {
+            return;
+        }
+        self.frame(&Record { kind: Kind::DenialsAggregated, count: self.aggregated, ..record.clone() });
+        if push(&mut self.denials, &self.scratch) {
+            self.aggregated = 0;
+        }
     }
 
     fn frame(&mut self, record: &Record<'_>) {

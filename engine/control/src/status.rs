@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use activation::Activation;
 use activation::stats::WorkerStats;
 use arc_swap::ArcSwap;
+use policy::model::Audit;
 
 use crate::bounds::WORKER_STILL_NS_MAX;
 use crate::records::Progress;
@@ -132,6 +133,10 @@ impl Status {
             if issuer.keyset().is_none() {
                 reasons.push(format!("issuer \"{}\" has no keyset", issuer.rules().name));
             }
+        }
+        let audit = self.activation.load().audit;
+        if audit != Audit::BestEffort && self.records.failing.load(Ordering::Relaxed) {
+            reasons.push("records cannot be written".to_owned());
         }
         reasons
     }

@@ -102,21 +102,28 @@ impl Throttle {
     pub fn failed(&mut self, client: IpAddr, now_ns: u64) {
         let client = Client::from(client);
         let home = self.home(client);
-        let (total, _) = gcra(self.total, now_ns, self.bounds.total);
-        self.total = total;
         let Some(home) = self.homes.get_mut(home) else {
             return;
         };
         let known = home.clients.iter().position(|counted| counted.client == client && counted.state > now_ns);
         // A bucket that is full again says nothing any more: its place is vacant.
         let place = known.or_else(|| home.clients.iter().position(|counted| counted.state <= now_ns));
-        match place.and_then(|place| home.clients.get_mut(place)) {
+        let verdict = match place.and_then(|place| home.clients.get_mut(place)) {
             Some(counted) => {
                 let before = if known.is_some() { counted.state } else { 0 };
-                let (state, _) = gcra(before, now_ns, self.bounds.per_client);
+                let (state, verdict) = gcra(before, now_ns, self.bounds.per_client);
                 *counted = Counted { client, state };
+                verdict
             }
-            None => (home.shared, _) = gcra(home.shared, now_ns, self.bounds.per_client),
+            None => {
+                let (shared, verdict) = gcra(home.shared, now_ns, self.bounds.per_client);
+                home.shared = shared;
+                verdict
+            }
+        };
+        // What a client fails beyond its own bound is refused without a look, and must not shut out everybody else.
+        if verdict.admitted {
+            (self.total, _) = gcra(self.total, now_ns, self.bounds.total);
         }
     }
 

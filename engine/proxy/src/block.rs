@@ -12,14 +12,18 @@ const FREE_BLOCKS_MAX: usize = 512;
 const GATHER_BYTES: usize = 8 << 10;
 const GATHER_BYTES_KEPT_MAX: usize = 128 << 10;
 
+/// Bytes of a small block: where a head begins to arrive.
+pub const SMALL_BLOCK_BYTES: usize = 8 << 10;
+
 /// The free blocks of one worker.
 #[derive(Default)]
 pub struct Blocks {
     free: RefCell<Vec<Box<[u8]>>>,
+    small: RefCell<Vec<Box<[u8]>>>,
     gathers: RefCell<Vec<Vec<u8>>>,
 }
 
-/// `BLOCK_BYTES` of memory, back in the pool when dropped.
+/// `BLOCK_BYTES` of memory, or `SMALL_BLOCK_BYTES`; back in the pool when dropped.
 pub struct Block {
     bytes: Box<[u8]>,
     pool: Rc<Blocks>,
@@ -34,6 +38,12 @@ pub struct Gather {
 impl Blocks {
     pub fn block(self: &Rc<Self>) -> Block {
         let bytes = self.free.borrow_mut().pop().unwrap_or_else(|| vec![0; BLOCK_BYTES].into_boxed_slice());
+        Block { bytes, pool: Rc::clone(self) }
+    }
+
+    /// A small block.
+    pub fn small(self: &Rc<Self>) -> Block {
+        let bytes = self.small.borrow_mut().pop().unwrap_or_else(|| vec![0; SMALL_BLOCK_BYTES].into_boxed_slice());
         Block { bytes, pool: Rc::clone(self) }
     }
 
@@ -58,7 +68,8 @@ impl DerefMut for Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        let mut free = self.pool.free.borrow_mut();
+        let pool = if self.bytes.len() == BLOCK_BYTES { &self.pool.free } else { &self.pool.small };
+        let mut free = pool.borrow_mut();
         if free.len() < FREE_BLOCKS_MAX {
             free.push(std::mem::take(&mut self.bytes));
         }
@@ -98,6 +109,9 @@ mod tests {
         let many: Vec<_> = (0..FREE_BLOCKS_MAX + 3).map(|_| pool.block()).collect();
         drop(many);
         assert_eq!(pool.free.borrow().len(), FREE_BLOCKS_MAX);
+        drop(pool.small());
+        assert_eq!(pool.small.borrow().len(), 1);
+        assert_eq!(pool.small().len(), SMALL_BLOCK_BYTES);
         let mut gather = pool.gather();
         gather.extend_from_slice(b"x");
         drop(gather);

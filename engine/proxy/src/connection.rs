@@ -12,7 +12,7 @@ use identity::certificate::ServerNames;
 use monoio::net::TcpStream;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 
-use crate::deadline::{Deadline, Stage};
+use crate::deadline::{Deadline, Direction, Stage};
 use crate::identify::PeerCertificate;
 use crate::linger::linger;
 use crate::pooled::Pooled;
@@ -24,6 +24,7 @@ pub struct Arrival {
     pub stream: StdStream,
     pub peer: SocketAddr,
     pub listener: u16,
+    pub counted: Counted,
 }
 
 /// A client connection, ready for requests.
@@ -69,12 +70,12 @@ pub enum Next {
 }
 
 /// Counts a connection while it lives.
-struct Counted {
+pub struct Counted {
     worker: Rc<Worker>,
 }
 
 impl Counted {
-    fn new(worker: Rc<Worker>) -> Self {
+    pub fn new(worker: Rc<Worker>) -> Self {
         worker.connections.set(worker.connections.get() + 1);
         worker.stats.connections_open.set(worker.connections.get() as u64);
         Self { worker }
@@ -110,8 +111,7 @@ where
     M: Fn(Rc<Worker>, Rc<Connection<Tcp>>) -> F,
     F: Future<Output = Next>,
 {
-    let _counted = Counted::new(Rc::clone(&worker));
-    let Arrival { stream, peer, listener } = arrival;
+    let Arrival { stream, peer, listener, counted: _counted } = arrival;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let stream = Rc::new(stream);
     let deadline = worker.deadlines.slot(&stream);
@@ -135,8 +135,8 @@ where
     M: Fn(Rc<Worker>, Rc<Connection<Tls>>) -> F,
     F: Future<Output = Next>,
 {
-    let _counted = Counted::new(Rc::clone(&worker));
-    let Some(connection) = shake_hands(&worker, arrival, &tls).await else {
+    let Arrival { stream, peer, listener, counted: _counted } = arrival;
+    let Some(connection) = shake_hands(&worker, stream, peer, listener, &tls).await else {
         worker.stats.handshakes_failed.add(1);
         return;
     };
@@ -160,18 +160,23 @@ async fn learn_peer(
     if !settings.trusted_proxies.iter().any(|network| network.contains(peer)) {
         return None;
     }
-    deadline.set(Stage::Handshake, worker.settings.timeouts.handshake_ms);
+    deadline.set(Direction::Read, Stage::Handshake, worker.settings.timeouts.handshake_ms);
     let source = crate::proxy_header::receive(stream).await.ok()?;
     deadline.clear();
     Some(source.unwrap_or(peer))
 }
 
-async fn shake_hands(worker: &Worker, arrival: Arrival, tls: &ListenerTls) -> Option<Connection<Tls>> {
-    let Arrival { stream, peer, listener } = arrival;
+async fn shake_hands(
+    worker: &Worker,
+    stream: StdStream,
+    peer: SocketAddr,
+    listener: u16,
+    tls: &ListenerTls,
+) -> Option<Connection<Tls>> {
     let stream = Rc::new(TcpStream::from_std(stream).ok()?);
     let deadline = worker.deadlines.slot(&stream);
     let peer = learn_peer(worker, peer, listener, &stream, &deadline).await?;
-    deadline.set(Stage::Handshake, worker.settings.timeouts.handshake_ms);
+    deadline.set(Direction::Read, Stage::Handshake, worker.settings.timeouts.handshake_ms);
     let session = ServerConnection::new(Arc::clone(&tls.config)).ok()?;
     let transport = Tls::new(stream, session.into());
     transport.handshake().await.ok()?;
@@ -216,7 +221,7 @@ where
     F: Future<Output = Next>,
 {
     loop {
-        connection.deadline.set(Stage::Idle, worker.settings.timeouts.idle_ms);
+        connection.deadline.set(Direction::Read, Stage::Idle, worker.settings.timeouts.idle_ms);
         if connection.transport.ready(Interest::Read).await.is_err() {
             return;
         }

@@ -8,11 +8,14 @@ use std::rc::Rc;
 use http1::{CHUNK_END, Chunk, ChunkedDecoder, Trailers, parse_trailers, write_chunk_head, write_last_chunk};
 
 use crate::block::{Block, Blocks, Gather};
-use crate::deadline::{Deadline, Stage};
-use crate::transport::{Transport, read_some, write_all};
+use crate::deadline::{Deadline, Direction, Stage};
+use crate::transport::{Interest, Transport, read_some, write_all};
 
 /// Pieces up to this size are gathered and written together; larger ones go out from where they lie.
 const GATHERED_BYTES_MAX: usize = 8 << 10;
+
+/// Blocks that one reader takes before it waits in the ring.
+const READS_PER_TURN_MAX: u32 = 8;
 
 /// Where content ends.
 #[derive(Clone, Debug)]
@@ -32,8 +35,8 @@ pub struct Pace<'a> {
 }
 
 impl Pace<'_> {
-    fn restart(&self) {
-        self.deadline.set(self.stage, self.limit_ms);
+    fn restart(&self, direction: Direction) {
+        self.deadline.set(direction, self.stage, self.limit_ms);
     }
 }
 
@@ -58,6 +61,8 @@ pub struct Reader<'a, T> {
     unread: Range<usize>,
     framing: Framing,
     over: bool,
+    /// Reads since this reader last waited in the ring.
+    reads: u32,
     /// Content bytes read, and how many may be.
     pub bytes: u64,
     bytes_max: u64,
@@ -91,6 +96,7 @@ impl<'a, T: Transport> Reader<'a, T> {
             unread: 0..0,
             framing,
             over: false,
+            reads: 0,
             bytes: 0,
             bytes_max: u64::MAX,
         }
@@ -106,7 +112,19 @@ impl<'a, T: Transport> Reader<'a, T> {
         framing: Framing,
     ) -> Self {
         let block = Some(block);
-        Self { transport, pace, blocks, first: &[], block, unread, framing, over: false, bytes: 0, bytes_max: u64::MAX }
+        Self {
+            transport,
+            pace,
+            blocks,
+            first: &[],
+            block,
+            unread,
+            framing,
+            over: false,
+            reads: 0,
+            bytes: 0,
+            bytes_max: u64::MAX,
+        }
     }
 
     /// Refuses more than so many bytes; 0 = no bound.
@@ -162,7 +180,13 @@ impl<'a, T: Transport> Reader<'a, T> {
 
     /// Waits for more.
     pub async fn fill(&mut self) -> Result<(), ReadFault> {
-        self.pace.restart();
+        self.pace.restart(Direction::Read);
+        self.reads += 1;
+        if self.reads > READS_PER_TURN_MAX {
+            // A peer that is always faster must not keep the others from their turn.
+            self.reads = 0;
+            self.transport.ready(Interest::Read).await.map_err(|_| ReadFault::Ended)?;
+        }
         let mut block = match self.block.take() {
             Some(block) => block,
             None => self.blocks.block(),
@@ -181,7 +205,7 @@ impl<'a, T: Transport> Reader<'a, T> {
         };
         let free = block.get_mut(kept..).unwrap_or(&mut []);
         let read = if free.is_empty() { Ok(0) } else { read_some(self.transport, free).await };
-        self.pace.deadline.pause();
+        self.pace.deadline.pause(Direction::Read);
         self.unread = 0..kept + read.as_ref().map_or(0, |read| *read);
         self.block = Some(block);
         match read {
@@ -260,7 +284,7 @@ impl<'a, T: Transport> Writer<'a, T> {
             }
             return Ok(());
         }
-        self.pace.restart();
+        self.pace.restart(Direction::Write);
         self.begun = true;
         let end = if self.chunked { CHUNK_END } else { &[] };
         let sent = match (self.gather.is_empty(), self.chunked) {
@@ -270,7 +294,7 @@ impl<'a, T: Transport> Writer<'a, T> {
                 write_all(self.transport, &mut pieces).await
             }
         };
-        self.pace.deadline.pause();
+        self.pace.deadline.pause(Direction::Write);
         self.gather.clear();
         sent
     }
@@ -280,10 +304,10 @@ impl<'a, T: Transport> Writer<'a, T> {
         if self.gather.is_empty() {
             return Ok(());
         }
-        self.pace.restart();
+        self.pace.restart(Direction::Write);
         self.begun = true;
         let sent = write_all(self.transport, &mut [IoSlice::new(&self.gather)]).await;
-        self.pace.deadline.pause();
+        self.pace.deadline.pause(Direction::Write);
         self.gather.clear();
         sent
     }

@@ -23,6 +23,9 @@ pub enum Stage {
 /// How often slots are swept, milliseconds: a limit fires up to this much late.
 pub const TICK_MS: u64 = 100;
 
+/// How much longer than its exchange a client connection may take, milliseconds: for the response that says so.
+const LAST_WORD_MS: u64 = 1_000;
+
 const NEVER_MS: u64 = u64::MAX;
 
 /// The slots of one worker.
@@ -36,11 +39,24 @@ pub struct Deadlines {
 
 struct Slot {
     stream: Rc<TcpStream>,
-    at_ms: Cell<u64>,
-    stage: Cell<Stage>,
+    /// Limits of the two directions, which may wait at the same time.
+    lanes: [Lane; 2],
     /// The whole exchange must be over by then.
     exchange_at_ms: Cell<u64>,
     expired: Cell<Option<Stage>>,
+}
+
+/// One direction's limit.
+struct Lane {
+    at_ms: Cell<u64>,
+    stage: Cell<Stage>,
+}
+
+/// A direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Read = 0,
+    Write = 1,
 }
 
 /// A connection's own slot, given back when dropped.
@@ -55,8 +71,8 @@ impl Deadlines {
     pub fn slot(self: &Rc<Self>, stream: &Rc<TcpStream>) -> Deadline {
         let slot = Rc::new(Slot {
             stream: Rc::clone(stream),
-            at_ms: Cell::new(NEVER_MS),
-            stage: Cell::new(Stage::Idle),
+            lanes: [Stage::Idle, Stage::Content]
+                .map(|stage| Lane { at_ms: Cell::new(NEVER_MS), stage: Cell::new(stage) }),
             exchange_at_ms: Cell::new(NEVER_MS),
             expired: Cell::new(None),
         });
@@ -74,11 +90,8 @@ impl Deadlines {
         self.now_ms.set(now_ms);
         let mut expired = 0;
         for slot in self.slots.borrow().iter().flatten() {
-            if slot.at_ms.get() <= now_ms {
-                slot.expire(slot.stage.get());
-                expired += 1;
-            } else if slot.exchange_at_ms.get() <= now_ms {
-                slot.expire(Stage::Exchange);
+            if let Some(stage) = slot.due(now_ms) {
+                slot.expire(stage);
                 expired += 1;
             }
         }
@@ -90,7 +103,7 @@ impl Deadlines {
         for slot in self.slots.borrow().iter().flatten() {
             let is_quiet =
                 || matches!(sys::socket::try_peek(&*slot.stream), Err(error) if error.kind() == ErrorKind::WouldBlock);
-            if slot.expired.get().is_none() && slot.stage.get() == Stage::Idle && is_quiet() {
+            if slot.expired.get().is_none() && slot.stage() == Stage::Idle && is_quiet() {
                 slot.expire(Stage::Idle);
             }
         }
@@ -100,7 +113,7 @@ impl Deadlines {
     pub fn end_all(&self) {
         for slot in self.slots.borrow().iter().flatten() {
             if slot.expired.get().is_none() {
-                slot.expire(slot.stage.get());
+                slot.expire(slot.stage());
             }
         }
     }
@@ -108,39 +121,75 @@ impl Deadlines {
     pub fn now_ms(&self) -> u64 {
         self.now_ms.get()
     }
+
+    /// When `limit_ms` from now is over; 0 = never.
+    fn after(&self, limit_ms: u32) -> u64 {
+        // The clock may be up to a tick behind.
+        if limit_ms == 0 { NEVER_MS } else { self.now_ms.get() + u64::from(limit_ms) + TICK_MS }
+    }
 }
 
 impl Slot {
+    /// What the connection waits for, seen from its reading side.
+    fn stage(&self) -> Stage {
+        let [read, _] = &self.lanes;
+        read.stage.get()
+    }
+
+    /// The stage whose limit is over, if one's is.
+    fn due(&self, now_ms: u64) -> Option<Stage> {
+        let lane = self.lanes.iter().find(|lane| lane.at_ms.get() <= now_ms);
+        lane.map(|lane| lane.stage.get()).or_else(|| (self.exchange_at_ms.get() <= now_ms).then_some(Stage::Exchange))
+    }
+
     fn expire(&self, stage: Stage) {
-        self.at_ms.set(NEVER_MS);
-        self.exchange_at_ms.set(NEVER_MS);
+        self.lift();
         self.expired.set(Some(stage));
         sys::socket::shut_down(&*self.stream);
+    }
+
+    fn lift(&self) {
+        self.lanes.iter().for_each(|lane| lane.at_ms.set(NEVER_MS));
+        self.exchange_at_ms.set(NEVER_MS);
+    }
+
+    fn lane(&self, direction: Direction) -> &Lane {
+        let [read, write] = &self.lanes;
+        match direction {
+            Direction::Read => read,
+            Direction::Write => write,
+        }
     }
 }
 
 impl Deadline {
-    /// From now on `stage` may take `limit_ms` (0 = for ever).
-    pub fn set(&self, stage: Stage, limit_ms: u32) {
-        self.slot.stage.set(stage);
-        let at_ms = if limit_ms == 0 { NEVER_MS } else { self.all.now_ms.get() + u64::from(limit_ms) + TICK_MS };
-        self.slot.at_ms.set(at_ms);
+    /// From now on waiting in `direction` for `stage` may take `limit_ms` (0 = for ever).
+    pub fn set(&self, direction: Direction, stage: Stage, limit_ms: u32) {
+        let lane = self.slot.lane(direction);
+        lane.stage.set(stage);
+        lane.at_ms.set(self.all.after(limit_ms));
+    }
+
+    /// Lifts the limit of one direction.
+    pub fn pause(&self, direction: Direction) {
+        self.slot.lane(direction).at_ms.set(NEVER_MS);
     }
 
     /// Bounds the whole exchange (0 = for ever).
     pub fn set_exchange(&self, limit_ms: u32) {
-        let at_ms = if limit_ms == 0 { NEVER_MS } else { self.all.now_ms.get() + u64::from(limit_ms) + TICK_MS };
-        self.slot.exchange_at_ms.set(at_ms);
+        self.slot.exchange_at_ms.set(self.all.after(limit_ms));
     }
 
-    /// Lifts the stage's limit; that of the exchange stays.
-    pub fn pause(&self) {
-        self.slot.at_ms.set(NEVER_MS);
+    /// Takes over the bound of the exchange from the client's connection, which keeps it a little longer, so that there is
+    /// time to say what happened.
+    pub fn take_exchange(&self, client: &Self) {
+        let at_ms = client.slot.exchange_at_ms.get();
+        self.slot.exchange_at_ms.set(at_ms);
+        client.slot.exchange_at_ms.set(at_ms.saturating_add(LAST_WORD_MS));
     }
 
     pub fn clear(&self) {
-        self.slot.at_ms.set(NEVER_MS);
-        self.slot.exchange_at_ms.set(NEVER_MS);
+        self.slot.lift();
     }
 
     /// The stage that ran out of time, if one did.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use http1::{RequestHead, ResponseHead};
 
-use crate::block::{Block, Blocks};
+use crate::block::{Block, Blocks, SMALL_BLOCK_BYTES};
 
 /// Free desks kept.
 const FREE_DESKS_MAX: usize = 512;
@@ -19,7 +19,7 @@ pub struct Desks {
 
 /// What a session works with.
 pub struct Desk {
-    /// What the client sent: a head, content, the next requests.
+    /// What the client sent: a head, content, the next requests. Small until a head does not fit.
     pub block: Block,
     /// Bytes of `block` that are filled.
     pub filled: usize,
@@ -31,6 +31,21 @@ pub struct Desk {
     pub host: Vec<u8>,
 }
 
+impl Desk {
+    /// Makes room for more of a head; false when there is no larger block.
+    pub fn grow(&mut self, blocks: &Rc<Blocks>) -> bool {
+        if self.block.len() > SMALL_BLOCK_BYTES {
+            return false;
+        }
+        let mut larger = blocks.block();
+        if let (Some(to), Some(from)) = (larger.get_mut(..self.filled), self.block.get(..self.filled)) {
+            to.copy_from_slice(from);
+        }
+        self.block = larger;
+        true
+    }
+}
+
 impl Desks {
     pub fn new(blocks: &Rc<Blocks>) -> Self {
         Self { free: RefCell::default(), blocks: Rc::clone(blocks) }
@@ -40,7 +55,7 @@ impl Desks {
         let free = self.free.borrow_mut().pop();
         free.unwrap_or_else(|| {
             Box::new(Desk {
-                block: self.blocks.block(),
+                block: self.blocks.small(),
                 filled: 0,
                 head: RequestHead::default(),
                 reply: ResponseHead::default(),
@@ -54,6 +69,9 @@ impl Desks {
         let mut free = self.free.borrow_mut();
         if free.len() < FREE_DESKS_MAX {
             desk.filled = 0;
+            if desk.block.len() > SMALL_BLOCK_BYTES {
+                desk.block = self.blocks.small();
+            }
             free.push(desk);
         }
     }

@@ -14,7 +14,7 @@ use crate::account::{Permit, Refusal, account};
 use crate::client_address::client_address;
 use crate::connection::{Connection, Next};
 use crate::content::{Framing, Pace, Reader, Rest};
-use crate::deadline::Stage;
+use crate::deadline::{Direction, Stage};
 use crate::decide::{Asked, admit_transport, decide};
 use crate::desk::Desk;
 use crate::forward::{Asking, forward};
@@ -23,27 +23,44 @@ use crate::identify::{Credentials, identify};
 use crate::journal::{Journal, prefix};
 use crate::local::{answer, answer_about_gateway};
 use crate::outcome::of_fault;
-use crate::transport::Transport;
+use crate::transport::{Interest, Transport};
 use crate::worker::Worker;
+
+/// Pipelined exchanges that one session runs before others have their turn.
+const EXCHANGES_PER_TURN_MAX: u32 = 16;
 
 /// Runs exchanges on a connection that has something to read, until nothing of the next request is there yet.
 pub async fn session<T: Transport>(worker: Rc<Worker>, connection: Rc<Connection<T>>) -> Next {
     let mut desk = worker.desks.take();
+    let mut exchanges = 0;
     let next = loop {
         let next = exchange(&worker, &connection, &mut desk).await;
         connection.deadline.clear();
         if next != Next::Wait || desk.filled == 0 {
             break next;
         }
+        exchanges += 1;
+        if exchanges % EXCHANGES_PER_TURN_MAX == 0 && !others_turn(&worker, &connection).await {
+            break Next::Cut;
+        }
     };
     worker.desks.put(desk);
     next
 }
 
+/// Lets others have their turn: waits in the ring until the client can be written to, which it mostly can at once. False
+/// when the connection is over.
+async fn others_turn<T: Transport>(worker: &Worker, connection: &Connection<T>) -> bool {
+    connection.deadline.set(Direction::Write, Stage::Content, worker.settings.timeouts.content_idle_ms);
+    let turn = connection.transport.ready(Interest::Write).await;
+    connection.deadline.clear();
+    turn.is_ok() && connection.deadline.expired().is_none()
+}
+
 /// One exchange.
 async fn exchange<T: Transport>(worker: &Worker, connection: &Connection<T>, desk: &mut Desk) -> Next {
     connection.deadline.set_exchange(worker.settings.timeouts.exchange_ms);
-    let fault = match receive(&worker.settings, connection, desk).await {
+    let fault = match receive(worker, connection, desk).await {
         Ok(()) => None,
         Err(NoHead::Ended) => return Next::Cut,
         Err(NoHead::Refused(fault)) => Some(fault),
@@ -64,9 +81,9 @@ async fn exchange<T: Transport>(worker: &Worker, connection: &Connection<T>, des
             return answer(worker, connection, &activation, &of_fault(fault).into(), None, None, &mut journal).await;
         }
     };
-    let trusted =
-        worker.settings.listeners.get(usize::from(connection.listener)).map_or(&[][..], |at| &at.trusted_proxies);
-    let client = client_address(connection.peer, trusted, bytes, request.head);
+    let listener = worker.settings.listeners.get(usize::from(connection.listener));
+    let client =
+        listener.map_or(connection.peer, |listener| client_address(connection.peer, listener, bytes, request.head));
     describe(&mut journal, &request, client);
     if request.is_about_gateway() {
         let next = answer_about_gateway(worker, connection, request.head, &mut journal).await;
@@ -98,6 +115,8 @@ async fn exchange<T: Transport>(worker: &Worker, connection: &Connection<T>, des
                 Ok(next) => next,
                 Err(failure) if failure.answered => {
                     journal.record.reason = Some(failure.reason);
+                    // A client that takes the end of the connection for the end of the content must see that it is not.
+                    connection.transport.reset();
                     Next::Cut
                 }
                 Err(failure) => {
@@ -162,7 +181,11 @@ async fn permit<T: Transport>(
     let asked = Asked { method: request.method(), host: request.host, target: request.target.as_ref() };
     let granted = decide(activation, &identified, &asked)?;
     let permit = account(worker, activation, &identified, granted, client, journal)?;
-    worker.make_durable(activation.audit, journal).await?;
+    if let Err(reason) = worker.make_durable(activation.audit, journal).await {
+        journal.record.permitted = false;
+        return Err(reason.into());
+    }
+    journal.record.decided_us = journal.elapsed_us();
     Ok(permit)
 }
 
@@ -192,11 +215,10 @@ fn keep_rest(desk: &mut Desk, rest: Rest) {
             desk.block.copy_within(desk.filled - length..desk.filled, 0);
             desk.filled = length;
         }
-        Rest::InBlock(block, unread) => {
+        Rest::InBlock(mut block, unread) => {
             desk.filled = unread.len();
-            if let (Some(to), Some(from)) = (desk.block.get_mut(..unread.len()), block.get(unread)) {
-                to.copy_from_slice(from);
-            }
+            block.copy_within(unread, 0);
+            desk.block = block;
         }
     }
 }

@@ -8,14 +8,14 @@ use std::task::Poll;
 
 use activation::Activation;
 use activation::record::Transport as TransportKind;
-use http1::{Forward, ResponseFraming, ResponseHead, Scheme};
+use http1::{Forward, ResponseHead, Scheme};
 use policy::reason::Reason;
 
 use crate::account::Permit;
 use crate::block::Gather;
 use crate::connection::{Connection, Next};
 use crate::content::{Pace, PumpFault, ReadFault, Reader, Writer, pump};
-use crate::deadline::Stage;
+use crate::deadline::{Direction, Stage};
 use crate::head::Request;
 use crate::journal::Journal;
 use crate::respond::{Between, Progressed, Relayed, VIA, hex};
@@ -62,9 +62,10 @@ pub async fn forward<T: Transport>(
     let repeatable = asking.request.is_repeatable();
     loop {
         let fresh = journal.record.retried;
-        let connected = worker.origins.connection(permit.origin(), !repeatable, fresh).await;
+        let connected = worker.origins.connection(permit.origin(), fresh).await;
         let origin = connected.map_err(|fault| Failure { reason: fault.reason(), answered: false })?;
         journal.record.origin = Some(origin.socket());
+        origin.deadline().take_exchange(&asking.client.deadline);
         let progressed = Progressed::default();
         let between = Between { asking, origin: &origin, tightest: permit.tightest, progressed: &progressed };
         let done = between.exchange(&permit, content, reply, journal).await;
@@ -72,7 +73,7 @@ pub async fn forward<T: Transport>(
         match done {
             Ok(relayed) => {
                 if relayed.reusable && progressed.uploaded.get() {
-                    worker.origins.give_back(origin, reply.framing == ResponseFraming::None);
+                    worker.origins.give_back(origin);
                 }
                 return Ok(if relayed.keep_alive { Next::Wait } else { Next::Close });
             }
@@ -104,7 +105,7 @@ impl<T: Transport> Between<'_, T> {
         if content.is_over() {
             // A failure to write shows when nothing comes back.
             let sent = writer.finish(&[]).await;
-            self.asking.client.deadline.pause();
+            self.asking.client.deadline.pause(Direction::Read);
             self.sent();
             return match sent {
                 Ok(()) => self.relay(reply, journal).await,
@@ -113,7 +114,7 @@ impl<T: Transport> Between<'_, T> {
         }
         let upload = async {
             let done = pump(content, &mut writer).await;
-            self.asking.client.deadline.pause();
+            self.asking.client.deadline.pause(Direction::Read);
             if done.is_ok() {
                 self.sent();
             }
@@ -122,13 +123,12 @@ impl<T: Transport> Between<'_, T> {
         self.both(upload, self.relay(reply, journal)).await
     }
 
-    /// The whole request has been sent: now the origin has to say something.
+    /// The whole request has been sent: now the origin has to give its final response.
     fn sent(&self) {
         self.progressed.uploaded.set(true);
-        if !self.progressed.heard.get() {
-            self.origin
-                .deadline()
-                .set(Stage::OriginFirstByte, self.asking.worker.settings.timeouts.origin_first_byte_ms);
+        if !self.progressed.answered.get() {
+            let limit_ms = self.asking.worker.settings.timeouts.origin_first_byte_ms;
+            self.origin.deadline().set(Direction::Read, Stage::OriginFirstByte, limit_ms);
         }
     }
 

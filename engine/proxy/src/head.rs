@@ -4,10 +4,10 @@ use http1::{Fault, Framing, Progress, RequestHead, Scan, Scheme, TargetForm};
 use policy::target::{Target, normalise, normalise_host};
 
 use crate::connection::Connection;
-use crate::deadline::Stage;
+use crate::deadline::{Direction, Stage};
 use crate::desk::Desk;
-use crate::settings::Settings;
 use crate::transport::{Transport, read_some};
+use crate::worker::Worker;
 
 /// A whole request head, with what it asks for in normal form.
 pub struct Request<'a> {
@@ -30,26 +30,23 @@ pub enum NoHead {
 }
 
 /// Reads until the head is whole. What was left over from the last exchange comes first.
-pub async fn receive<T: Transport>(
-    settings: &Settings,
-    connection: &Connection<T>,
-    desk: &mut Desk,
-) -> Result<(), NoHead> {
+pub async fn receive<T: Transport>(worker: &Worker, connection: &Connection<T>, desk: &mut Desk) -> Result<(), NoHead> {
+    let (settings, blocks) = (&worker.settings, &worker.blocks);
     let bounds = http1::Bounds {
         head_bytes_max: settings.bounds.head_bytes_max,
         target_bytes_max: settings.bounds.target_bytes_max,
         fields_max: settings.bounds.fields_max,
     };
-    connection.deadline.set(Stage::Head, settings.timeouts.head_ms);
+    connection.deadline.set(Direction::Read, Stage::Head, settings.timeouts.head_ms);
     let mut scan = Scan::new();
     if desk.filled > 0 && parse(desk, &bounds, &mut scan)? {
         return Ok(());
     }
     loop {
-        let free = desk.block.get_mut(desk.filled..).unwrap_or(&mut []);
-        if free.is_empty() {
+        if desk.filled == desk.block.len() && !desk.grow(blocks) {
             return Err(NoHead::Refused(Fault::HeadTooLarge));
         }
+        let free = desk.block.get_mut(desk.filled..).unwrap_or(&mut []);
         match read_some(&connection.transport, free).await {
             Ok(0) | Err(_) => return Err(NoHead::Ended),
             Ok(read) => desk.filled += read,

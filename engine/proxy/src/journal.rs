@@ -133,12 +133,8 @@ fn with_token<'r>(record: &Record<'r>, token: Option<&'r TokenUse>) -> Record<'r
 
 /// Writes how many denials found no room, once there is room again.
 pub fn aggregate(worker: &Worker, now_unix_ns: u64) {
-    let mut records = worker.records.borrow_mut();
-    let Some(count) = records.take_aggregated() else { return };
-    drop(records);
-    let mut journal = Journal::begin(worker, worker.activation().id, now_unix_ns);
-    journal.record.kind = Kind::DenialsAggregated;
-    journal.record.count = count;
+    let record = Record::begin(now_unix_ns, worker.request_id(), worker.activation().id);
+    worker.records.borrow_mut().tell_aggregated(&record);
 }
 
 /// The client as limits and records know it: IPv4 /32, IPv6 /64.

@@ -1,7 +1,7 @@
 //! An orderly end: say that nothing more comes, then take what the peer still sends for a moment, so that a reset does
 //! not destroy the last response on its way.
 
-use crate::deadline::{Deadline, Stage};
+use crate::deadline::{Deadline, Direction, Stage};
 use crate::transport::{Interest, Transport};
 
 /// How long, milliseconds.
@@ -13,7 +13,7 @@ const LINGER_CHUNK_BYTES: usize = 1 << 10;
 /// Ends a connection in order.
 pub async fn linger<T: Transport>(transport: &T, deadline: &Deadline) {
     transport.finish();
-    deadline.set(Stage::Linger, LINGER_MS);
+    deadline.set(Direction::Read, Stage::Linger, LINGER_MS);
     let mut taken = 0;
     while taken < LINGER_BYTES_MAX {
         // Looked at without a block: a closing connection waits as cheaply as an idle one.

@@ -11,7 +11,7 @@ use policy::table::{LimitIndex, LimitKind};
 use crate::account::Refusal;
 use crate::connection::{Connection, Next};
 use crate::content::{Reader, Step};
-use crate::deadline::Stage;
+use crate::deadline::{Direction, Stage};
 use crate::journal::Journal;
 use crate::outcome;
 use crate::transport::{Transport, write_all};
@@ -108,7 +108,7 @@ async fn send<T: Transport>(
         let code = outcome::code(local.status);
         http1::write_local_response(&Local { code, request_id, date: &date, ..*local }, &mut gather)
     };
-    connection.deadline.set(Stage::Content, worker.settings.timeouts.content_idle_ms);
+    connection.deadline.set(Direction::Write, Stage::Content, worker.settings.timeouts.content_idle_ms);
     written.is_ok() && write_all(&connection.transport, &mut [IoSlice::new(&gather)]).await.is_ok()
 }
 

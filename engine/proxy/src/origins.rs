@@ -19,8 +19,6 @@ use crate::transport::{Interest, Tcp, Tls, Transport};
 
 /// How long a failed address is set aside, milliseconds.
 const SET_ASIDE_MS: u64 = 5_000;
-/// A pooled connection idle for longer is looked at before it is used, milliseconds.
-const TRUSTED_IDLE_MS: u64 = 100;
 
 /// The origins of one worker.
 pub struct Origins {
@@ -29,6 +27,7 @@ pub struct Origins {
     deadlines: Rc<Deadlines>,
     /// By `Origin::identity`.
     pools: RefCell<AHashMap<u64, Rc<Pool>>>,
+    closed: Cell<bool>,
 }
 
 /// The addresses of one origin.
@@ -48,9 +47,6 @@ struct Address {
 struct Idle {
     link: Link,
     since_ms: u64,
-    /// Its last response had no content by rule (HEAD, 204, 304): an origin that sends some all the same would have it
-    /// taken for the next response.
-    doubtful: bool,
 }
 
 /// A connection to an origin, in use by one exchange.
@@ -82,6 +78,8 @@ pub enum ConnectFault {
     Timeout,
     Tls,
     Full,
+    /// The worker ends.
+    Closed,
 }
 
 impl ConnectFault {
@@ -91,37 +89,40 @@ impl ConnectFault {
             Self::Timeout => Reason::OriginConnectTimeout,
             Self::Tls => Reason::OriginTlsFailed,
             Self::Full => Reason::Overloaded,
+            Self::Closed => Reason::Draining,
         }
     }
 }
 
 impl Origins {
     pub fn new(settings: Arc<Settings>, stats: Arc<WorkerStats>, deadlines: Rc<Deadlines>) -> Self {
-        Self { settings, stats, deadlines, pools: RefCell::default() }
+        Self { settings, stats, deadlines, pools: RefCell::default(), closed: Cell::new(false) }
     }
 
-    /// A connection to `origin`: a pooled one, or a new one to the next address that answers. `careful` when the request
-    /// may not be repeated: then a pooled connection is looked at first. `fresh` takes no pooled one.
-    pub async fn connection(
-        &self,
-        origin: &Origin,
-        careful: bool,
-        fresh: bool,
-    ) -> Result<OriginConnection, ConnectFault> {
+    /// A connection to `origin`: a pooled one, or a new one to the next address that answers. `fresh` takes no
+    /// pooled one.
+    pub async fn connection(&self, origin: &Origin, fresh: bool) -> Result<OriginConnection, ConnectFault> {
+        if self.closed.get() {
+            return Err(ConnectFault::Closed);
+        }
         let pool = self.pool(origin);
         let count = pool.addresses.borrow().len();
         let mut fault = ConnectFault::Unreachable;
         for _ in 0..count.max(1) {
             let Some(index) = pool.turn(self.deadlines.now_ms()) else { break };
             let Some(address) = pool.addresses.borrow().get(index).cloned() else { break };
-            if !fresh && let Some(connection) = self.pooled(&address, careful) {
+            if !fresh && let Some(connection) = self.pooled(&address) {
                 return Ok(connection);
             }
             if address.in_use.get() >= self.settings.bounds.origin_connections_max {
                 fault = ConnectFault::Full;
                 continue;
             }
-            match self.connect(origin, index, &address).await {
+            let connected = self.connect(origin, index, &address).await;
+            if self.closed.get() {
+                return Err(ConnectFault::Closed);
+            }
+            match connected {
                 Ok(connection) => return Ok(connection),
                 Err(failed) => {
                     self.stats.origin_connects_failed.add(1);
@@ -133,13 +134,13 @@ impl Origins {
         Err(fault)
     }
 
-    /// Takes a connection back after a complete exchange; `doubtful` when its response had no content by rule.
-    pub fn give_back(&self, connection: OriginConnection, doubtful: bool) {
+    /// Takes a connection back after a complete exchange.
+    pub fn give_back(&self, connection: OriginConnection) {
         let OriginConnection { link, in_use } = connection;
         link.deadline.clear();
         let mut idle = in_use.address.idle.borrow_mut();
         if idle.len() < self.settings.bounds.origin_idle_max {
-            idle.push(Idle { link, since_ms: self.deadlines.now_ms(), doubtful });
+            idle.push(Idle { link, since_ms: self.deadlines.now_ms() });
         }
     }
 
@@ -160,6 +161,12 @@ impl Origins {
         });
     }
 
+    /// Opens and lends no connection any more.
+    pub fn close(&self) {
+        self.closed.set(true);
+        self.close_idle();
+    }
+
     /// Closes every idle connection.
     pub fn close_idle(&self) {
         self.pools.borrow_mut().clear();
@@ -172,13 +179,13 @@ impl Origins {
         Rc::clone(pool)
     }
 
-    fn pooled(&self, address: &Rc<Address>, careful: bool) -> Option<OriginConnection> {
+    /// A pooled connection on which nothing has come since its last exchange: bytes that an origin sent unasked would be
+    /// taken for the response to the next request.
+    fn pooled(&self, address: &Rc<Address>) -> Option<OriginConnection> {
         loop {
             // The borrow ends before a stale connection is dropped.
             let idle = address.idle.borrow_mut().pop()?;
-            let unsure =
-                careful || idle.doubtful || self.deadlines.now_ms().saturating_sub(idle.since_ms) > TRUSTED_IDLE_MS;
-            if !(unsure && idle.link.is_stale()) {
+            if !idle.link.is_stale() {
                 self.stats.origin_reuses.add(1);
                 return Some(OriginConnection { link: idle.link, in_use: InUse::new(address) });
             }
@@ -333,6 +340,13 @@ impl Transport for OriginConnection {
         match &self.link.transport {
             OriginTransport::Tcp(tcp) => tcp.finish(),
             OriginTransport::Tls(tls) => tls.finish(),
+        }
+    }
+
+    fn reset(&self) {
+        match &self.link.transport {
+            OriginTransport::Tcp(tcp) => tcp.reset(),
+            OriginTransport::Tls(tls) => tls.reset(),
         }
     }
 

@@ -10,12 +10,12 @@ use policy::table::LimitIndex;
 
 use crate::block::Block;
 use crate::content::{Framing, Pace, PumpFault, Reader, Rest, Writer, pump};
-use crate::deadline::Stage;
+use crate::deadline::{Direction, Stage};
 use crate::forward::Asking;
 use crate::journal::Journal;
 use crate::local::{limit_state, stays_open};
 use crate::origins::OriginConnection;
-use crate::transport::{Transport, read_some, write_all};
+use crate::transport::{Interest, Transport, read_some, write_all};
 
 /// Interim responses that one exchange may have.
 const INTERIM_RESPONSES_MAX: usize = 16;
@@ -56,6 +56,7 @@ impl<T: Transport> Between<'_, T> {
     /// Why it was not relayed whole. Whether the client has seen any of it stands in `progressed`.
     pub async fn relay(&self, reply: &mut ResponseHead, journal: &mut Journal<'_>) -> Result<Relayed, Reason> {
         let (block, filled) = self.final_head(reply).await?;
+        self.origin.deadline().pause(Direction::Read);
         journal.record.status = reply.status;
         journal.record.first_byte_us = journal.elapsed_us();
         let head = self.asking.request.head;
@@ -109,8 +110,7 @@ impl<T: Transport> Between<'_, T> {
         let mut reader = Reader::within(self.origin, pace, &self.asking.worker.blocks, block, unread, framing);
         match pump(&mut reader, writer).await {
             Ok(()) => Ok(matches!(reader.rest(), Rest::InBlock(_, rest) if rest.is_empty())),
-            Err(PumpFault::Read(_)) if self.origin.deadline().expired().is_some() => Err(Reason::OriginTimeout),
-            Err(PumpFault::Read(_)) => Err(Reason::OriginBroke),
+            Err(PumpFault::Read(_)) => Err(self.origin_gone()),
             Err(PumpFault::Write) => Err(self.client_gone()),
         }
     }
@@ -122,6 +122,8 @@ impl<T: Transport> Between<'_, T> {
             target_bytes_max: 0,
             fields_max: http1::FIELDS_MAX,
         };
+        // Nothing can be there yet, and an exchange that waits needs no block.
+        self.origin.ready(Interest::Read).await.map_err(|_| self.origin_gone())?;
         let mut block = self.asking.worker.blocks.block();
         let mut filled = 0;
         let mut interim = 0;
@@ -164,15 +166,20 @@ impl<T: Transport> Between<'_, T> {
         if gather.is_empty() {
             return Ok(());
         }
-        self.asking.client.deadline.set(Stage::Content, self.asking.worker.settings.timeouts.content_idle_ms);
+        self.asking.client.deadline.set(
+            Direction::Write,
+            Stage::Content,
+            self.asking.worker.settings.timeouts.content_idle_ms,
+        );
         let written = write_all(&self.asking.client.transport, &mut [IoSlice::new(&gather)]).await;
-        self.asking.client.deadline.pause();
+        self.asking.client.deadline.pause(Direction::Write);
         written.map_err(|_| self.client_gone())
     }
 
     /// Why the origin gives nothing any more.
     pub fn origin_gone(&self) -> Reason {
         match self.origin.deadline().expired() {
+            Some(Stage::Exchange) => Reason::ExchangeTimeout,
             Some(_) => Reason::OriginTimeout,
             None => Reason::OriginBroke,
         }

@@ -17,10 +17,21 @@ pub struct Settings {
 pub struct Listener {
     pub address: SocketAddr,
     pub tls: bool,
-    /// Clients from these networks may say whom they forward for (`Forwarded`); nobody by default.
+    /// Clients from these networks may say whom they forward for; nobody by default.
     pub trusted_proxies: Vec<Network>,
+    /// In which field they say it. The other one is not believed: a proxy that sets one may pass its clients' other on.
+    pub client_address: ClientAddress,
     /// Every connection begins with a PROXY protocol v2 header (from a trusted proxy).
     pub proxy_protocol: bool,
+}
+
+/// The field in which a trusted proxy says whom it forwards for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAddress {
+    /// `Forwarded` (RFC 7239).
+    #[default]
+    Forwarded,
+    XForwardedFor,
 }
 
 /// An address prefix.

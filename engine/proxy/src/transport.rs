@@ -27,6 +27,8 @@ pub trait Transport {
     async fn ready(&self, interest: Interest) -> io::Result<()>;
     /// Tells the peer that nothing more comes.
     fn finish(&self);
+    /// Makes the end of the connection an abnormal one, for the peer to see.
+    fn reset(&self);
     /// Whether the peer has ended or sent something unasked; false while the connection is quiet.
     fn is_stale(&self) -> bool;
 }

@@ -20,7 +20,7 @@ use policy::model::Audit;
 use policy::reason::Reason;
 
 use crate::block::Blocks;
-use crate::connection::{Arrival, Sessions, serve_plain, serve_tls};
+use crate::connection::{Arrival, Counted, Sessions, serve_plain, serve_tls};
 use crate::date::Date;
 use crate::deadline::{Deadlines, TICK_MS};
 use crate::desk::Desks;
@@ -36,6 +36,8 @@ use crate::transport::{Tcp, Tls};
 /// How long an intent may take to become durable, milliseconds.
 const DURABLE_WAIT_MS_MAX: u64 = 5_000;
 
+/// Turns of a listener while draining: what already waits is served, a flood is not.
+const DRAINING_TURNS_MAX: u32 = 20;
 /// Connections taken from a listener before others have their turn.
 const ARRIVALS_PER_TURN_MAX: usize = 64;
 
@@ -252,10 +254,13 @@ impl Worker {
             }
             if let Some(at) = deadline_unix_ns {
                 if now_unix_ns >= at {
+                    self.origins.close();
                     self.deadlines.end_all();
                 }
                 let accepted_all = accepting.iter().all(monoio::task::JoinHandle::is_finished);
-                let late = now_unix_ns >= at + 1_000_000_000;
+                // What still connects to an origin ends with that time limit; its record must not be lost.
+                let connects_ms = u64::from(self.settings.timeouts.origin_connect_ms) * 2 + 1_000;
+                let late = now_unix_ns >= at.saturating_add(connects_ms * 1_000_000);
                 if late || (accepted_all && self.connections.get() == 0) {
                     return;
                 }
@@ -269,6 +274,7 @@ impl Worker {
 async fn accept(worker: Rc<Worker>, listener: TcpListener, index: u16) {
     let plain = Rc::new(Sessions::new(session::<Tcp>));
     let secure = Rc::new(Sessions::new(session::<Tls>));
+    let mut turns_left = DRAINING_TURNS_MAX;
     loop {
         // While draining, what already waits is still served; then the socket is left to whoever shares it.
         let ready = monoio::time::timeout(Duration::from_millis(TICK_MS), listener.readable(false)).await;
@@ -279,21 +285,25 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, index: u16) {
                 Some(tls) => drop(monoio::spawn(serve_tls(Rc::clone(&worker), arrival, tls, Rc::clone(&secure)))),
             }
         }
-        if worker.draining.get() && ready.is_err() {
-            return;
+        if worker.draining.get() {
+            turns_left -= 1;
+            if ready.is_err() || turns_left == 0 {
+                return;
+            }
         }
     }
 }
 
 impl Worker {
     /// The next waiting connection that may be served.
-    async fn take_arrival(&self, listener: &TcpListener, index: u16) -> Option<Arrival> {
+    async fn take_arrival(self: &Rc<Self>, listener: &TcpListener, index: u16) -> Option<Arrival> {
         loop {
             match sys::socket::try_accept(listener) {
                 Ok((stream, peer)) => {
                     self.stats.connections_accepted.add(1);
                     if self.connections.get() < self.settings.bounds.connections_max {
-                        return Some(Arrival { stream, peer, listener: index });
+                        let counted = Counted::new(Rc::clone(self));
+                        return Some(Arrival { stream, peer, listener: index, counted });
                     }
                     self.stats.connections_refused.add(1);
                 }

@@ -10,7 +10,7 @@ use control::admin;
 use control::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion, Node};
 use control::records::Target;
 use policy::model::Policy;
-use proxy::settings::{Bounds, Listener, Settings, Timeouts};
+use proxy::settings::{Bounds, ClientAddress, Listener, Settings, Timeouts};
 
 use crate::failure::{Failure, warn};
 use crate::gateway::{self, Plan, trust};
@@ -108,8 +108,13 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
         client_certificates,
         min_version: MinimumVersion::Tls12,
     });
-    let listener =
-        Listener { address: args.listen, tls: tls.is_some(), trusted_proxies: Vec::new(), proxy_protocol: false };
+    let listener = Listener {
+        address: args.listen,
+        tls: tls.is_some(),
+        trusted_proxies: Vec::new(),
+        client_address: ClientAddress::Forwarded,
+        proxy_protocol: false,
+    };
     let settings = Settings {
         bounds: Bounds::default(),
         timeouts: Timeouts::default(),

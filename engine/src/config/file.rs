@@ -52,7 +52,17 @@ pub struct Listener {
     pub plain: Option<Spanned<String>>,
     #[serde(default)]
     pub trusted_proxies: Vec<NetworkText>,
+    #[serde(default)]
+    pub client_address: ClientAddressField,
     pub proxy_protocol: Option<Spanned<bool>>,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAddressField {
+    #[default]
+    Forwarded,
+    XForwardedFor,
 }
 
 #[derive(Deserialize)]

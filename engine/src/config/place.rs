@@ -1,7 +1,6 @@
 //! A mistake in `gateway.toml`, shown where it stands.
 
 use std::fmt;
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -24,13 +23,9 @@ struct Place {
 }
 
 impl ConfigError {
-    pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
-        let hint = match error.kind() {
-            io::ErrorKind::NotFound => "packaging/gateway.toml is a commented example to start from",
-            io::ErrorKind::PermissionDenied => "let the user that runs adamant read it",
-            _ => "name a UTF-8 text file",
-        };
+    pub(super) fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Self {
         let message = format!("cannot read the gateway's configuration: {error}");
+        let hint = "name a UTF-8 text file that this user may read; packaging/gateway.toml is a commented example";
         Self { path: path.to_owned(), place: None, message, hint: Some(hint.to_owned()) }
     }
 

@@ -7,7 +7,7 @@ use activation::bounds::{DENIAL_RING_BYTES, RECORD_BYTES_MAX, RECORD_RING_BYTES}
 use control::admin;
 use control::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion, OriginIdentityFiles};
 use control::records;
-use proxy::settings::{BLOCK_BYTES, Bounds, Listener, Settings, Timeouts};
+use proxy::settings::{BLOCK_BYTES, Bounds, ClientAddress, Listener, Settings, Timeouts};
 use toml::Spanned;
 
 use super::value::{Bytes, Milliseconds};
@@ -153,7 +153,11 @@ impl Source<'_> {
         }
         let files = written.tls.as_ref().map(|tls| self.tls(tls.get_ref())).transpose()?;
         let trusted_proxies = written.trusted_proxies.iter().map(|network| network.0).collect();
-        Ok((Listener { address, tls: files.is_some(), trusted_proxies, proxy_protocol }, files))
+        let client_address = match written.client_address {
+            file::ClientAddressField::Forwarded => ClientAddress::Forwarded,
+            file::ClientAddressField::XForwardedFor => ClientAddress::XForwardedFor,
+        };
+        Ok((Listener { address, tls: files.is_some(), trusted_proxies, client_address, proxy_protocol }, files))
     }
 
     fn check_plain(&self, written: &file::Listener) -> Checked<()> {

@@ -194,10 +194,11 @@ async fn record(world: &World, answer: &Answer) -> Result<Value, Failure> {
 
 /// What a newcomer wants to see of a record.
 fn brief(record: &Value) -> String {
-    const KEYS: [&str; 7] = [
+    const KEYS: [&str; 8] = [
         "adamant.decision",
         "adamant.reason",
         "adamant.agent",
+        "adamant.granted_by",
         "adamant.route",
         "adamant.scope",
         "adamant.release",

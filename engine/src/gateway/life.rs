@@ -10,7 +10,7 @@ use super::{Running, addresses};
 use crate::failure::Failure;
 
 /// How often counters and time are saved, in ticks of one second.
-const SAVE_TICKS: u64 = 5;
+const SAVE_TICKS: u64 = 1;
 /// How long the audit writer may take to write what is left.
 const RECORDS_PATIENCE: Duration = Duration::from_secs(5);
 

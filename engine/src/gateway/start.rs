@@ -26,6 +26,11 @@ use super::state::State;
 use super::{Plan, VERSION, sockets};
 use crate::failure::Failure;
 
+/// Descriptors for everything but connections: rings, listeners, records, state, the admin listener.
+const DESCRIPTORS_RESERVED: usize = 128;
+/// Connections of a worker, however few descriptors there are.
+const CONNECTIONS_MIN: usize = 8;
+
 /// A gateway that serves.
 pub struct Running {
     pub workers: Vec<worker::Handle>,
@@ -71,11 +76,11 @@ pub fn check(plan: &Plan) -> Result<Assembled, Failure> {
 }
 
 /// Starts everything; returns when the workers accept.
-pub fn start(plan: Plan) -> Result<Running, Failure> {
+pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let now_unix_ns = clock::unix_ns();
     let state = plan.state.as_deref().map(|directory| State::open(directory, now_unix_ns)).transpose()?;
     let mut assembled = check(&plan)?;
-    prepare_process();
+    prepare_process(&mut plan.settings, plan.cores.len());
     let round = resolve_names(&mut assembled)?;
     let arena = state.as_ref().map_or_else(|| Ok(Arena::new()), |state| state.counters(now_unix_ns))?;
 
@@ -228,16 +233,26 @@ fn warn_of_cores(cores: &[Option<usize>]) {
     }
 }
 
-fn prepare_process() {
+fn prepare_process(settings: &mut Settings, workers: usize) {
     match sys::process::raise_descriptor_limit() {
-        Ok(limit) if limit < 10_000 => {
-            control::warning!("at most {limit} descriptors may be open: raise LimitNOFILE for more connections");
-        }
-        Ok(_) => {}
+        Ok(limit) => fit_descriptors(settings, usize::try_from(limit).unwrap_or(usize::MAX), workers),
         Err(error) => control::warning!("the limit of open descriptors could not be raised: {error}"),
     }
     if let Err(error) = sys::process::forbid_core_dumps() {
         control::warning!("core dumps could not be forbidden, they would hold secrets: {error}");
+    }
+}
+
+/// Lowers the bound of connections to what the descriptors are enough for: each may need another one to its origin, and
+/// records, state and the admin listener must never go without.
+fn fit_descriptors(settings: &mut Settings, limit: usize, workers: usize) {
+    let fitting = (limit.saturating_sub(DESCRIPTORS_RESERVED) / 2 / workers.max(1)).max(CONNECTIONS_MIN);
+    if fitting < settings.bounds.connections_max {
+        control::warning!(
+            "connections_max is {fitting} a worker instead of {}: only {limit} descriptors may be open (raise LimitNOFILE)",
+            settings.bounds.connections_max
+        );
+        settings.bounds.connections_max = fitting;
     }
 }
 

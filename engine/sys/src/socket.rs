@@ -5,7 +5,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, acceptfrom_with, recv, send, sendmsg, shutdown};
 
 /// Lends out the descriptor of something that has no `AsFd` (monoio's streams).
@@ -79,6 +81,11 @@ pub fn try_accept<T: AsRawFd>(listener: &T) -> io::Result<(TcpStream, SocketAddr
 pub fn shut_down(descriptor: &impl AsRawFd) {
     // An error means that the peer was faster.
     let _ = shutdown(borrow(descriptor), Shutdown::Both);
+}
+
+/// Closing will reset the connection instead of ending it in order (SO_LINGER with 0 seconds).
+pub fn reset_on_close(descriptor: &impl AsRawFd) {
+    let _ = set_socket_linger(borrow(descriptor), Some(Duration::ZERO));
 }
 
 /// Ends our direction: the peer sees the end after what was written.

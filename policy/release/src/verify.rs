@@ -20,10 +20,11 @@ pub enum VerifyError {
 /// Too few keys of a role signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected signatures by {expected} keys of role {role} (trust root version {root_version}), found {}{}; let more \
-     owners of that role sign",
+    "expected {expected} signature{} of role {role} (trust root version {root_version}), found {}{}; {}",
+    if *expected == 1 { "" } else { "s by different keys" },
     Owners(found),
-    Reasons(not_counted)
+    Reasons(not_counted),
+    remedy(not_counted)
 )]
 pub struct BelowThreshold {
     pub role: Role,
@@ -32,6 +33,15 @@ pub struct BelowThreshold {
     /// Those that count.
     pub found: Vec<Signer>,
     pub not_counted: Vec<NotCounted>,
+}
+
+/// What to do about too few signatures.
+fn remedy(not_counted: &[NotCounted]) -> &'static str {
+    if not_counted.iter().any(|signature| signature.why == Why::BadSignature) {
+        "the file was changed after it was signed: take it again from where it was signed"
+    } else {
+        "let more owners of that role sign"
+    }
 }
 
 /// A key that signed, and whose it is.

@@ -112,7 +112,7 @@ impl Everything {
         let bound = |at: usize| LATENCY_BOUNDS_US.get(at).map_or(f64::INFINITY, |us| *us as f64 / 1e6);
         let buckets: Vec<_> = (0..LATENCY_BUCKETS).map(|at| (bound(at), bucket(at))).collect();
         let total_s = sum(&|stats| stats.latency_sum_us.get()) as f64 / 1e6;
-        families.histogram("exchange_duration_seconds", "From the first byte of the head to the end", total_s, &buckets)
+        families.histogram("exchange_duration_seconds", "From the whole head to the end", total_s, &buckets)
     }
 
     fn put_records(&self, families: &mut Families<'_>) -> fmt::Result {

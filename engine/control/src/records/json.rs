@@ -115,7 +115,7 @@ pub fn put_redacted_query(out: &mut Vec<u8>, query: &[u8]) {
         }
         let mut parts = pair.splitn(2, |byte| *byte == b'=');
         let name = parts.next().unwrap_or_default();
-        if name.len() > QUERY_NAME_BYTES_MAX {
+        if !is_plain_name(name) {
             out.extend_from_slice(b"REDACTED");
         } else {
             put_escaped(out, name);
@@ -125,6 +125,12 @@ pub fn put_redacted_query(out: &mut Vec<u8>, query: &[u8]) {
         }
     }
     out.push(b'"');
+}
+
+/// Whether this is a name and nothing more: what looks like anything else may be a value, or hold one.
+fn is_plain_name(name: &[u8]) -> bool {
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.[]".contains(byte);
+    name.len() <= QUERY_NAME_BYTES_MAX && !name.starts_with(b"adm_") && name.iter().all(fits)
 }
 
 #[cfg(test)]
@@ -152,6 +158,9 @@ mod tests {
         let mut out = Vec::new();
         put_redacted_query(&mut out, b"token=s3cret&flag&x=&=y&a=b=c");
         assert_eq!(out, b"\"token=REDACTED&flag&x=REDACTED&=REDACTED&a=REDACTED\"");
+        out.clear();
+        put_redacted_query(&mut out, b"adm_ci-1_S3cret&a%3Ds3cret&eyJhbGciOiJub25lIn0.e30.&ids[]=1");
+        assert_eq!(out, b"\"REDACTED&REDACTED&eyJhbGciOiJub25lIn0.e30.&ids[]=REDACTED\"");
         out.clear();
         put_redacted_query(&mut out, &[b'e'; QUERY_NAME_BYTES_MAX + 1]);
         assert_eq!(out, b"\"REDACTED\"");

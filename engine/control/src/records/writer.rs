@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use activation::bounds::RECORD_DRAIN_INTERVAL_MS;
+use activation::bounds::{RECORD_DRAIN_INTERVAL_MS, RECORD_IDLE_INTERVAL_MS_MAX};
 use activation::record::Record;
 use policy::model::Audit;
 
@@ -86,13 +86,18 @@ impl Writer {
 
     pub(super) fn run(mut self) -> Result<(), RecordsError> {
         let mut deadline = None;
+        let mut pause_ms = RECORD_DRAIN_INTERVAL_MS;
         let mut stop_told = false;
         loop {
-            let told = self.take_messages(Duration::from_millis(RECORD_DRAIN_INTERVAL_MS));
+            let told = self.take_messages(Duration::from_millis(pause_ms));
             deadline = deadline.or(told);
             let now = Instant::now();
             self.follow_rename(now);
+            let before = self.progress.lines.load(Ordering::Relaxed);
             let done = self.turn();
+            // While nothing comes, there is no hurry; the rings hold much more than comes in between.
+            let quiet = self.progress.lines.load(Ordering::Relaxed) == before;
+            pause_ms = if quiet { (pause_ms * 2).min(RECORD_IDLE_INTERVAL_MS_MAX) } else { RECORD_DRAIN_INTERVAL_MS };
             self.tell_losses(now, deadline.is_some());
             let Some(deadline) = deadline else { continue };
             if done && !stop_told {

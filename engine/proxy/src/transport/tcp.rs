@@ -45,6 +45,10 @@ impl Transport for Tcp {
         sys::socket::shut_down_write(&*self.stream);
     }
 
+    fn reset(&self) {
+        sys::socket::reset_on_close(&*self.stream);
+    }
+
     fn is_stale(&self) -> bool {
         !matches!(sys::socket::try_peek(&*self.stream), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }

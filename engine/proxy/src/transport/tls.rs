@@ -110,8 +110,6 @@ impl Transport for Tls {
         loop {
             match session.reader().read(into) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // An end without close_notify is an end too: every message here carries its own framing.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 done => return done,
             }
             session.read_tls(&mut Wire(&self.stream))?;
@@ -164,6 +162,10 @@ impl Transport for Tls {
         session.send_close_notify();
         let _ = session.write_tls(&mut Wire(&self.stream));
         sys::socket::shut_down_write(&*self.stream);
+    }
+
+    fn reset(&self) {
+        sys::socket::reset_on_close(&*self.stream);
     }
 
     fn is_stale(&self) -> bool {

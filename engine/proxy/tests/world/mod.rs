@@ -119,7 +119,13 @@ pub fn start(policy: &Policy, origin: SocketAddr, issuers: Vec<Arc<identity::tok
     let settings = Settings {
         bounds: Bounds::default(),
         timeouts: Timeouts::default(),
-        listeners: vec![Listener { address, tls: false, trusted_proxies: vec![], proxy_protocol: false }],
+        listeners: vec![Listener {
+            address,
+            tls: false,
+            trusted_proxies: vec![],
+            client_address: proxy::settings::ClientAddress::Forwarded,
+            proxy_protocol: false,
+        }],
         ring_entries: 256,
     };
     let handle = spawn(seat, Arc::new(settings)).unwrap();
