@@ -15,7 +15,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 use child::Gateway;
@@ -41,29 +41,56 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 async fn tell(args: &DemoArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    // From the start, so that nothing that is made outlives a signal.
+    let mut signals = Signals::new()?;
     let mut telling = Telling::new(out);
     let origin = origin::start().await?;
     telling.title("An immutable API access proxy, from nothing")?;
     let world = World::make(&mut telling, origin)?;
-    let mut gateway = Gateway::start(&world, &mut telling).await?;
-    let differing = story::tell(&world, &gateway, &mut telling).await?;
-    if args.once {
-        gateway.stop().await?;
-        return ended(differing);
+    let mut gateway = tokio::select! {
+        started = Gateway::start(&world, &mut telling) => started?,
+        () = signals.any() => return Err(Failure::new("interrupted")),
+    };
+    let told = tokio::select! {
+        told = story::tell(&world, &gateway, &mut telling) => told,
+        () = signals.any() => Err(Failure::new("interrupted")),
+    };
+    if told.is_ok() && !args.once {
+        telling.invitation(&world, &gateway)?;
+        tokio::select! {
+            () = signals.any() => telling.line("")?,
+            ended = gateway.ended() => return Err(ended),
+        }
     }
-    telling.invitation(&world, &gateway)?;
-    let no_signals = |error| Failure::new(format_args!("no signals: {error}"));
-    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate()).map_err(no_signals)?;
-    tokio::select! {
-        signal = tokio::signal::ctrl_c() => signal.map_err(no_signals)?,
-        _ = terminate.recv() => {}
-        ended = gateway.ended() => return Err(ended),
+    let stopped = tokio::time::timeout(Duration::from_secs(10), gateway.stop()).await;
+    stopped.map_err(|_| Failure::new("the gateway did not end within 10 s"))??;
+    ended(told?)
+}
+
+/// What ends the demo from outside.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let make = |kind| signal(kind).map_err(|error| Failure::new(format_args!("no signals: {error}")));
+        Ok(Self {
+            interrupt: make(SignalKind::interrupt())?,
+            terminate: make(SignalKind::terminate())?,
+            hang_up: make(SignalKind::hangup())?,
+        })
     }
-    telling.line("")?;
-    tokio::time::timeout(Duration::from_secs(10), gateway.stop())
-        .await
-        .map_err(|_| Failure::new("the gateway did not end within 10 s"))??;
-    ended(differing)
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
 }
 
 fn ended(differing: usize) -> Result<(), Failure> {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType,
+    PublicKeyData, SanType,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use sha2::{Digest, Sha256};
 
 /// A certificate authority.
 pub struct Authority {
@@ -102,6 +104,27 @@ impl Identity {
             .with_single_cert(self.chain(), self.private_key())
             .unwrap();
         Arc::new(config)
+    }
+
+    /// As [`Identity::server_config`], and demands a client certificate under `clients`.
+    pub fn server_config_for(&self, clients: &Authority) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(clients.pem.as_bytes()).unwrap()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(self.chain(), self.private_key())
+            .unwrap();
+        Arc::new(config)
+    }
+
+    /// SHA-256 over the certificate's SubjectPublicKeyInfo, lower-case hex.
+    pub fn spki_sha256(&self) -> String {
+        let key = KeyPair::from_pem(&self.key).unwrap();
+        crate::apikey::hex(&Sha256::digest(key.subject_public_key_info()))
     }
 
     fn chain(&self) -> Vec<CertificateDer<'static>> {

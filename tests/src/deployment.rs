@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use crate::certificates::Identity;
 use crate::gateway::{self, Gateway};
@@ -20,6 +21,7 @@ pub struct Deployment {
     listeners: String,
     more: String,
     cores: String,
+    records: String,
 }
 
 impl Deployment {
@@ -30,6 +32,7 @@ impl Deployment {
             listeners: "\n[[listener]]\naddress = \"127.0.0.1:0\"\n".into(),
             more: String::new(),
             cores: "[0]".into(),
+            records: String::new(),
         }
     }
 
@@ -48,6 +51,12 @@ impl Deployment {
     /// Workers on these cores, such as `[0, 1]`.
     pub fn cores(mut self, cores: &str) -> Self {
         self.cores = cores.into();
+        self
+    }
+
+    /// More lines of the table `[records]`, such as `ring_bytes = "128KiB"`.
+    pub fn records(mut self, lines: &str) -> Self {
+        self.records = format!("{lines}\n");
         self
     }
 
@@ -83,6 +92,12 @@ impl Deployment {
         let deployment = self.prepare(policy);
         let records = deployment.directory.path().join(RECORDS_FILE);
         Gateway::start(deployment.directory, &["run", "gateway.toml"], Some(records))
+    }
+
+    /// Starts what was prepared by a command line of one's own.
+    pub fn start(self, command: Command) -> Result<Gateway, String> {
+        let records = self.directory.path().join(RECORDS_FILE);
+        Gateway::start_command(self.directory, command, Some(records))
     }
 
     pub fn run(self, policy: &str) -> Gateway {
@@ -122,8 +137,8 @@ impl Deployment {
         format!(
             "[gateway]\npolicy = \"tests\"\nrelease = \"release.json\"\ntrust_root = \"root.json\"\nstate = \
              \"state\"\n\n[workers]\ncores = {}\n\n[admin]\naddress = \"127.0.0.1:0\"\n\n[records]\nto = \
-             \"{RECORDS_FILE}\"\n{}{}",
-            self.cores, self.listeners, self.more
+             \"{RECORDS_FILE}\"\n{}{}{}",
+            self.cores, self.records, self.listeners, self.more
         )
     }
 }

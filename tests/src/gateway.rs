@@ -33,12 +33,17 @@ pub struct Listener {
 
 /// A running gateway; dropping it kills it.
 pub struct Gateway {
+    running: Running,
+    command: Command,
+    records_file: Option<PathBuf>,
+    directory: tempfile::TempDir,
+}
+
+struct Running {
     child: Child,
     addresses: Addresses,
     stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
-    records_file: Option<PathBuf>,
-    directory: tempfile::TempDir,
 }
 
 /// The binary under test: `ADAMANT_BIN`, or the one beside the test's own profile folder.
@@ -90,51 +95,43 @@ impl Gateway {
         arguments: &[&str],
         records_file: Option<PathBuf>,
     ) -> Result<Self, String> {
-        let ready_file = directory.path().join("addresses.json");
-        let mut child = Command::new(binary())
-            .args(arguments)
-            .args(["--print-addresses", "addresses.json"])
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("cannot start {}: {error}", binary().display()))?;
-        let stdout = collect(child.stdout.take().expect("stdout is piped"));
-        let stderr = collect(child.stderr.take().expect("stderr is piped"));
-        let until = Instant::now() + READY_TIMEOUT;
-        let addresses = loop {
-            let ready = fs::read_to_string(&ready_file).ok();
-            if let Some(addresses) = ready.and_then(|text| serde_json::from_str::<Addresses>(&text).ok()) {
-                break addresses;
-            }
-            let ended = child.try_wait().map_err(|error| error.to_string())?;
-            if ended.is_some() || Instant::now() > until {
-                let _ = child.kill();
-                let _ = child.wait();
-                thread::sleep(Duration::from_millis(50));
-                let state = ended.map_or("was not ready in time".to_owned(), |status| format!("ended with {status}"));
-                return Err(format!("adamant {} {state}:\n{}", arguments.join(" "), text_of(&stderr)));
-            }
-            thread::sleep(Duration::from_millis(5));
-        };
-        Ok(Self { child, addresses, stdout, stderr, records_file, directory })
+        let mut command = Command::new(binary());
+        command.args(arguments).args(["--print-addresses", "addresses.json"]).stdin(Stdio::null());
+        Self::start_command(directory, command, records_file)
+    }
+
+    /// As [`Gateway::start`], with a command line, environment and standard input of one's own.
+    pub fn start_command(
+        directory: tempfile::TempDir,
+        mut command: Command,
+        records_file: Option<PathBuf>,
+    ) -> Result<Self, String> {
+        let running = Running::start(&mut command, directory.path())?;
+        Ok(Self { running, command, records_file, directory })
+    }
+
+    /// Ends it with a signal, waits for its end, and starts it again in the same directory.
+    pub fn restart(&mut self, signal: &str) {
+        self.signal(signal);
+        assert!(self.wait(READY_TIMEOUT).is_some(), "still there after SIG{signal}");
+        let started = Running::start(&mut self.command, self.directory.path());
+        self.running = started.unwrap_or_else(|why| panic!("{why}"));
     }
 
     /// The first plain listener.
     pub fn address(&self) -> SocketAddr {
-        let plain = self.addresses.listeners.iter().find(|listener| !listener.tls);
-        plain.unwrap_or_else(|| panic!("no plain listener in {:?}", self.addresses)).address
+        let plain = self.running.addresses.listeners.iter().find(|listener| !listener.tls);
+        plain.unwrap_or_else(|| panic!("no plain listener in {:?}", self.running.addresses)).address
     }
 
     /// The first TLS listener.
     pub fn tls_address(&self) -> SocketAddr {
-        let tls = self.addresses.listeners.iter().find(|listener| listener.tls);
-        tls.unwrap_or_else(|| panic!("no TLS listener in {:?}", self.addresses)).address
+        let tls = self.running.addresses.listeners.iter().find(|listener| listener.tls);
+        tls.unwrap_or_else(|| panic!("no TLS listener in {:?}", self.running.addresses)).address
     }
 
     pub fn admin_address(&self) -> SocketAddr {
-        self.addresses.admin.unwrap_or_else(|| panic!("no admin listener in {:?}", self.addresses))
+        self.running.addresses.admin.unwrap_or_else(|| panic!("no admin listener in {:?}", self.running.addresses))
     }
 
     pub fn client(&self) -> Client {
@@ -152,8 +149,21 @@ impl Gateway {
         client::once(self.admin_address(), request)
     }
 
+    /// A metric summed over its rows, by its name without `adamant_`; a counter's ends in `_total`.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.admin("/metrics").text();
+        let row = |line: &str| {
+            let (found, value) = line.strip_prefix("adamant_")?.rsplit_once(' ')?;
+            let is_it = found.split('{').next() == Some(name);
+            is_it.then(|| value.parse::<f64>().expect("a metric has a number"))
+        };
+        let rows: Vec<f64> = text.lines().filter_map(row).collect();
+        assert!(!rows.is_empty(), "no metric adamant_{name} in:\n{text}");
+        rows.iter().sum()
+    }
+
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.running.child.id()
     }
 
     pub fn directory(&self) -> &Path {
@@ -161,7 +171,7 @@ impl Gateway {
     }
 
     pub fn stderr(&self) -> String {
-        text_of(&self.stderr)
+        text_of(&self.running.stderr)
     }
 
     pub fn signal(&self, name: &str) {
@@ -170,12 +180,12 @@ impl Gateway {
 
     /// Whether it is still running.
     pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|status| status.is_none())
+        self.running.child.try_wait().is_ok_and(|status| status.is_none())
     }
 
     /// Waits for its end.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
-        let child = &mut self.child;
+        let child = &mut self.running.child;
         let mut status = None;
         process::eventually(limit, || {
             status = child.try_wait().ok().flatten();
@@ -188,7 +198,7 @@ impl Gateway {
     pub fn record_text(&self) -> String {
         match &self.records_file {
             Some(path) => fs::read_to_string(path).unwrap_or_default(),
-            None => text_of(&self.stdout),
+            None => text_of(&self.running.stdout),
         }
     }
 
@@ -226,11 +236,43 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.running.child.kill();
+        let _ = self.running.child.wait();
         if thread::panicking() {
             eprintln!("--- stderr of the gateway ---\n{}-----------------------------", self.stderr());
         }
+    }
+}
+
+impl Running {
+    fn start(command: &mut Command, directory: &Path) -> Result<Self, String> {
+        let ready_file = directory.join("addresses.json");
+        let _ = fs::remove_file(&ready_file);
+        let mut child = command
+            .current_dir(directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start {command:?}: {error}"))?;
+        let stdout = collect(child.stdout.take().expect("stdout is piped"));
+        let stderr = collect(child.stderr.take().expect("stderr is piped"));
+        let until = Instant::now() + READY_TIMEOUT;
+        let addresses = loop {
+            let ready = fs::read_to_string(&ready_file).ok();
+            if let Some(addresses) = ready.and_then(|text| serde_json::from_str::<Addresses>(&text).ok()) {
+                break addresses;
+            }
+            let ended = child.try_wait().map_err(|error| error.to_string())?;
+            if ended.is_some() || Instant::now() > until {
+                let _ = child.kill();
+                let _ = child.wait();
+                thread::sleep(Duration::from_millis(50));
+                let state = ended.map_or("was not ready in time".to_owned(), |status| format!("ended with {status}"));
+                return Err(format!("{command:?} {state}:\n{}", text_of(&stderr)));
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        Ok(Self { child, addresses, stdout, stderr })
     }
 }
 

@@ -65,6 +65,7 @@ async fn exchange<T: Transport>(worker: &Worker, connection: &Connection<T>, des
         Err(NoHead::Ended) => return Next::Cut,
         Err(NoHead::Refused(fault)) => Some(fault),
     };
+    connection.deadline.pause(Direction::Read);
     let activation = worker.activation();
     let Desk { block, filled, head, reply, target, host } = desk;
     let bytes = block.get(..*filled).unwrap_or(&[]);

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use activation::Activation;
+use activation::stats::WorkerStats;
 use identity::api_key;
 use identity::certificate::{Chains, Facts};
 use identity::throttle::{Throttle, ThrottleBounds};
@@ -86,6 +87,9 @@ impl Credentials<'_> {
 /// What a worker knows of credentials that it saw before.
 pub struct Memory {
     pub tokens: Tokens,
+    /// Look-ups of tokens that were, and were not, known.
+    token_hits: u64,
+    token_misses: u64,
     pub chains: Chains,
     pub throttle: Throttle,
 }
@@ -102,9 +106,19 @@ impl Memory {
         };
         Self {
             tokens: tokens(bounds, seed),
+            token_hits: 0,
+            token_misses: 0,
             chains: Chains::new(CHAINS_MAX, seed),
             throttle: Throttle::new(throttle, seed),
         }
+    }
+}
+
+impl Memory {
+    /// Tells the metrics.
+    pub fn tell(&self, stats: &WorkerStats) {
+        stats.token_cache_hits.set(self.token_hits);
+        stats.token_cache_misses.set(self.token_misses);
     }
 }
 
@@ -177,7 +191,9 @@ pub fn identify(
         presented.api_key = Some(Some(proof));
     }
     if let Some(token) = token {
-        let used = check_token(activation, &mut memory.tokens, token, &mut gate, now_s)?;
+        let (used, known) = check_token(activation, &mut memory.tokens, token, &mut gate, now_s);
+        *if known { &mut memory.token_hits } else { &mut memory.token_misses } += 1;
+        let used = used?;
         presented.token = Some(used.proof);
         identified.presented = true;
         identified.token = Some(used);
@@ -254,26 +270,38 @@ fn check_key(
     Ok((index, proof))
 }
 
+/// What a token proves, and whether it was known before.
 fn check_token(
     activation: &Activation,
     tokens: &mut Tokens,
     token: &[u8],
     gate: &mut Gate<'_>,
     now_s: u64,
-) -> Result<Rc<TokenUse>, Reason> {
+) -> (Result<Rc<TokenUse>, Reason>, bool) {
     match tokens.find(token, &activation.issuers) {
         Found::Verified { token: verified, value } => {
-            let leeway_s =
-                activation.issuers.get(usize::from(verified.issuer)).map_or(0, |issuer| issuer.rules().leeway_s);
-            verified.check_time(now_s, leeway_s).map_err(|fault| fault.reason())?;
+            let issuer = activation.issuers.get(usize::from(verified.issuer));
+            let leeway_s = issuer.map_or(0, |issuer| issuer.rules().leeway_s);
+            if let Err(fault) = verified.check_time(now_s, leeway_s) {
+                return (Err(fault.reason()), true);
+            }
             if value.activation != activation.id {
                 *value = Rc::new(TokenUse::new(activation, verified));
             }
-            return Ok(Rc::clone(value));
+            (Ok(Rc::clone(value)), true)
         }
-        Found::Refused(fault) => return Err(gate.failed(fault.reason())),
-        Found::Unknown => {}
+        Found::Refused(fault) => (Err(gate.failed(fault.reason())), true),
+        Found::Unknown => (verify_token(activation, tokens, token, gate, now_s), false),
     }
+}
+
+fn verify_token(
+    activation: &Activation,
+    tokens: &mut Tokens,
+    token: &[u8],
+    gate: &mut Gate<'_>,
+    now_s: u64,
+) -> Result<Rc<TokenUse>, Reason> {
     gate.pass()?;
     match verify(token, &activation.issuers, now_s) {
         Ok(verified) => {

@@ -210,13 +210,12 @@ impl Worker {
             return Ok(());
         }
         let records = journal.intent().ok_or(Reason::RecordUnavailable)?;
-        let mut waited_ms = 0;
+        let begun = Instant::now();
         while self.durable.records() < records {
-            if waited_ms >= DURABLE_WAIT_MS_MAX {
+            if begun.elapsed() >= Duration::from_millis(DURABLE_WAIT_MS_MAX) {
                 return Err(Reason::RecordUnavailable);
             }
             monoio::time::sleep(Duration::from_millis(1)).await;
-            waited_ms += 1;
         }
         Ok(())
     }
@@ -246,6 +245,7 @@ impl Worker {
                 self.origins.tidy(&self.activation().origins);
             }
             crate::journal::aggregate(self, now_unix_ns);
+            self.memory.borrow().tell(&self.stats);
             if let State::Draining { deadline_unix_ns: at } = self.drain.state() {
                 self.draining.set(true);
                 self.deadlines.end_idle();

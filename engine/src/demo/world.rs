@@ -238,6 +238,9 @@ address = "127.0.0.1:0"
 
 [records]
 to = "records.jsonl"
+
+[bounds]
+connections_max = 100
 "#
     .to_owned()
 }

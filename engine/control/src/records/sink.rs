@@ -122,8 +122,13 @@ impl Sink {
         if place != self.place {
             pending.rewind_to_line();
         }
-        // What stands in the old file must be as safe as what will stand in the new one.
-        self.output.sync_data()?;
+        // What stands in the old file should be as safe as what will stand in the new one; but a medium that fails must be
+        // replaceable, and some (a pipe, a device) know no such thing.
+        if let Err(error) = self.output.sync_data()
+            && error.kind() != ErrorKind::InvalidInput
+        {
+            crate::error!("the last records in the old file may not be on stable storage: {error}");
+        }
         (self.output, self.place) = (output, place);
         Ok(())
     }

@@ -121,8 +121,8 @@ fn the_message_says_what_to_do() {
     assert_eq!(
         message,
         format!(
-            "expected signatures by 2 keys of role release-wider (trust root version 1), found 1 (owner-0); not \
-             counted: {foreign}… not in the trust root; let more owners of that role sign"
+            "expected 2 signatures by different keys of role release-wider (trust root version 1), found 1 (owner-0); \
+             not counted: {foreign}… not in the trust root; let more owners of that role sign"
         )
     );
 }
