@@ -139,10 +139,10 @@ fn two_people_sign_and_the_gateway_takes_it() {
     assert!(shown.contains("holds: ") && !shown.contains("DOES NOT HOLD"), "{shown}");
 
     let verify = "release verify release.json --trust-root root.json";
-    assert_says(&desk.bad(1, verify), &["release.json", "2 keys", "found 0"]);
+    assert_says(&desk.bad(1, verify), &["release.json", "2 signatures", "found 0"]);
     desk.good("release sign release.json --key alice.key --passphrase-file pass");
-    assert_says(&desk.bad(1, verify), &["release.json", "2 keys", "found 1 (alice)"]);
-    assert_says(&desk.bad(1, "run gateway.toml --check"), &["release.json", "2 keys", "found 1 (alice)"]);
+    assert_says(&desk.bad(1, verify), &["release.json", "2 signatures", "found 1 (alice)"]);
+    assert_says(&desk.bad(1, "run gateway.toml --check"), &["release.json", "2 signatures", "found 1 (alice)"]);
     let before = desk.read("release.json");
     desk.good("release sign release.json --key bob.key --detached --out bob.sig");
     assert_eq!(desk.read("release.json"), before, "a detached signature leaves the release as it is");
@@ -262,7 +262,7 @@ fn wrong_input_is_told_with_the_file_and_what_to_do() {
         ("release show nonsense", &["nonsense"]),
         ("release sign nonsense --key bob.key", &["nonsense"]),
         ("release sign release.json --key nonsense", &["nonsense"]),
-        ("release verify release.json --trust-root root.json", &["root.json", "2 keys"]),
+        ("release verify release.json --trust-root root.json", &["root.json", "2 signatures"]),
         ("trust show nonsense", &["nonsense"]),
         ("trust init --key a=missing.key --threshold 1 --expires 2100-01-01T00:00:00Z --out r.json", &["missing.key"]),
         ("trust init --key a=bob.key --threshold 2 --expires 2100-01-01T00:00:00Z --out r.json", &["threshold", "1"]),

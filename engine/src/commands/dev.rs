@@ -19,8 +19,6 @@ use crate::{config, source};
 /// Workers without `--cores`: enough to see that there are several.
 const WORKERS_MAX: usize = 4;
 const RING_ENTRIES: u32 = 1_024;
-/// Connections of each worker: no more than the descriptors of an ordinary login shell are enough for.
-const CONNECTIONS_MAX: usize = 1_000;
 
 #[derive(Debug, Args)]
 pub struct DevArgs {
@@ -118,7 +116,7 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
         proxy_protocol: false,
     };
     let settings = Settings {
-        bounds: Bounds { connections_max: CONNECTIONS_MAX, ..Bounds::default() },
+        bounds: Bounds::default(),
         timeouts: Timeouts::default(),
         listeners: vec![listener],
         ring_entries: RING_ENTRIES,

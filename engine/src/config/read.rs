@@ -13,6 +13,8 @@ use toml::Spanned;
 use super::value::{Bytes, Milliseconds};
 use super::{Config, ConfigError, file};
 
+/// The token cache is laid out in sets of so many.
+const TOKEN_CACHE_ENTRIES_MIN: u64 = 8;
 /// Entries of a worker's ring unless configured.
 const RING_ENTRIES: u32 = 4_096;
 /// What the kernel takes (IORING_MAX_ENTRIES).
@@ -309,11 +311,13 @@ impl Source<'_> {
                 1 << 20,
                 base.origin_connections_max,
             )?,
-            token_cache_entries_max: count(
+            token_cache_entries_max: self.within(
                 written.token_cache_entries_max.as_ref(),
+                |max| u64::from(*max),
+                TOKEN_CACHE_ENTRIES_MIN,
                 1 << 24,
-                base.token_cache_entries_max,
-            )?,
+                base.token_cache_entries_max as u64,
+            )? as usize,
             identification_failures_per_s_max: rate(
                 written.identification_failures_per_s_max.as_ref(),
                 base.identification_failures_per_s_max,

@@ -19,7 +19,7 @@ use control::watch::{self, Watch};
 use control::{admin, clock, names};
 use policy::model::{Audit, Keys, MinimumTransport};
 use proxy::drain::Drain;
-use proxy::settings::Settings;
+use proxy::settings::{Bounds, Settings};
 use proxy::worker::{self, Seat};
 
 use super::state::State;
@@ -247,12 +247,16 @@ fn prepare_process(settings: &mut Settings, workers: usize) {
 /// records, state and the admin listener must never go without.
 fn fit_descriptors(settings: &mut Settings, limit: usize, workers: usize) {
     let fitting = (limit.saturating_sub(DESCRIPTORS_RESERVED) / 2 / workers.max(1)).max(CONNECTIONS_MIN);
-    if fitting < settings.bounds.connections_max {
-        control::warning!(
-            "connections_max is {fitting} a worker instead of {}: only {limit} descriptors may be open (raise LimitNOFILE)",
-            settings.bounds.connections_max
-        );
+    let wanted = settings.bounds.connections_max;
+    if fitting < wanted {
         settings.bounds.connections_max = fitting;
+        let told =
+            format!("at most {fitting} connections a worker: only {limit} descriptors may be open (LimitNOFILE)");
+        if wanted == Bounds::default().connections_max {
+            control::info!("{told}");
+        } else {
+            control::warning!("{told}, {wanted} were configured");
+        }
     }
 }
 
