@@ -25,7 +25,7 @@ pub struct DevArgs {
     /// The policy source.
     policy: PathBuf,
     /// Where to listen; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
     /// One worker pinned to each of these cores, like 0-3,6.
     #[arg(long, value_name = "LIST")]
@@ -37,7 +37,7 @@ pub struct DevArgs {
     #[arg(long, value_name = "stdout|FILE", default_value = "stdout")]
     records: PathBuf,
     /// Serve health, readiness, metrics and the release there.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
     /// Certificate chain (PEM): listen with TLS.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -58,6 +58,10 @@ enum ClientCertificatesArg {
     Off,
     Optional,
     Required,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected ADDR:PORT, like 127.0.0.1:8080".to_owned())
 }
 
 /// `NAME=ADDR` as it was typed.

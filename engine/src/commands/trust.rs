@@ -206,10 +206,11 @@ fn show(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
         writeln!(out, "  {:<17} {threshold} of {}: {}", role.word(), keys.len(), owners.join(", "))?;
     }
     let now = signing::now()?;
-    let verdict = match verify_root(&bytes).and_then(|root| root.check_expiry(now)) {
-        Ok(()) => "holds: enough of its own root keys signed it".to_owned(),
-        Err(fault) => format!("DOES NOT HOLD: {fault}"),
-    };
-    writeln!(out, "{verdict}")?;
-    Ok(())
+    match verify_root(&bytes).and_then(|root| root.check_expiry(now)) {
+        Ok(()) => Ok(writeln!(out, "holds: enough of its own root keys signed it")?),
+        Err(fault) => {
+            out.flush()?;
+            Err(Failure::at(&args.file, format_args!("does not hold: {fault}")))
+        }
+    }
 }
