@@ -221,7 +221,8 @@ where
     F: Future<Output = Next>,
 {
     loop {
-        connection.deadline.set(Direction::Read, Stage::Idle, worker.settings.timeouts.idle_ms);
+        let stage = if connection.requests.get() == 0 { Stage::First } else { Stage::Idle };
+        connection.deadline.set(Direction::Read, stage, worker.settings.timeouts.idle_ms);
         if connection.transport.ready(Interest::Read).await.is_err() {
             return;
         }

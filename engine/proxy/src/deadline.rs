@@ -11,6 +11,9 @@ use monoio::net::TcpStream;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     Handshake,
+    /// For the first request of a connection.
+    First,
+    /// For the next request.
     Idle,
     Head,
     Content,
@@ -25,6 +28,9 @@ pub const TICK_MS: u64 = 100;
 
 /// How much longer than its exchange a client connection may take, milliseconds: for the response that says so.
 const LAST_WORD_MS: u64 = 1_000;
+
+/// How long the first request of a connection may take once the worker drains, milliseconds.
+const FIRST_WHILE_DRAINING_MS: u64 = 1_000;
 
 const NEVER_MS: u64 = u64::MAX;
 
@@ -71,7 +77,7 @@ impl Deadlines {
     pub fn slot(self: &Rc<Self>, stream: &Rc<TcpStream>) -> Deadline {
         let slot = Rc::new(Slot {
             stream: Rc::clone(stream),
-            lanes: [Stage::Idle, Stage::Content]
+            lanes: [Stage::First, Stage::Content]
                 .map(|stage| Lane { at_ms: Cell::new(NEVER_MS), stage: Cell::new(stage) }),
             exchange_at_ms: Cell::new(NEVER_MS),
             expired: Cell::new(None),
@@ -98,13 +104,17 @@ impl Deadlines {
         expired
     }
 
-    /// Ends connections that wait between exchanges and have sent nothing of another one.
+    /// Ends connections that wait between exchanges and have sent nothing of another one. One that was just made gets a
+    /// moment for its first request: it cannot know that it is unwanted.
     pub fn end_idle(&self) {
+        let soon_ms = self.now_ms.get() + FIRST_WHILE_DRAINING_MS;
         for slot in self.slots.borrow().iter().flatten() {
             let is_quiet =
                 || matches!(sys::socket::try_peek(&*slot.stream), Err(error) if error.kind() == ErrorKind::WouldBlock);
-            if slot.expired.get().is_none() && slot.stage() == Stage::Idle && is_quiet() {
-                slot.expire(Stage::Idle);
+            match slot.stage() {
+                Stage::First => slot.hurry(soon_ms),
+                Stage::Idle if slot.expired.get().is_none() && is_quiet() => slot.expire(Stage::Idle),
+                _ => {}
             }
         }
     }
@@ -146,6 +156,14 @@ impl Slot {
         self.lift();
         self.expired.set(Some(stage));
         sys::socket::shut_down(&*self.stream);
+    }
+
+    /// Brings the limit of waiting to read forward.
+    fn hurry(&self, at_ms: u64) {
+        let lane = self.lane(Direction::Read);
+        if lane.at_ms.get() != NEVER_MS {
+            lane.at_ms.set(lane.at_ms.get().min(at_ms));
+        }
     }
 
     fn lift(&self) {
