@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
+use tests::certificates::Authority;
 use tests::client::get;
 use tests::deployment::Deployment;
 use tests::gateway::Gateway;
@@ -205,4 +206,29 @@ fn status_over(mut stream: TcpStream, request: &str) -> String {
     let mut status = [0; 12];
     stream.read_exact(&mut status).unwrap();
     String::from_utf8_lossy(&status).into_owned()
+}
+
+#[test]
+fn a_tls_origin_that_is_cut_off_has_not_ended_its_response() {
+    let ca = Authority::new("origin CA");
+    let config = ca.server(&["origin.test"]).server_config();
+    let origin = raw_origin(move |stream| {
+        let session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut tls = rustls::StreamOwned::new(session, stream);
+        let mut head = [0; 4096];
+        let _ = tls.read(&mut head);
+        // No framing: only an end that TLS vouches for is one. The socket closes without close_notify.
+        let _ = tls.write_all(b"HTTP/1.1 200 OK\r\n\r\npart");
+        let _ = tls.flush();
+    });
+    let policy = tests::policy::PolicyText::new()
+        .origin_with("origin", &[origin], "tls = { ca = { file = \"ca.pem\" }, server_name = \"origin.test\" }")
+        .route("all", "*", "/{rest...}", "origin")
+        .scope("all", &["all"])
+        .anonymous(&["all"], &[]);
+    let gateway = Deployment::new().file("ca.pem", &ca.pem).run(&policy.text());
+    let mut client = gateway.client();
+    client.send(get("/", ""));
+    let outcome = client.try_response_to("GET").map(|response| response.text());
+    assert!(outcome.is_err(), "taken for whole: {outcome:?}");
 }
