@@ -232,3 +232,30 @@ fn a_tls_origin_that_is_cut_off_has_not_ended_its_response() {
     let outcome = client.try_response_to("GET").map(|response| response.text());
     assert!(outcome.is_err(), "taken for whole: {outcome:?}");
 }
+
+/// A listener whose queue is full: further connections hang.
+fn full_listener() -> (Socket, SocketAddr, Vec<TcpStream>) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let waiting = std::iter::from_fn(|| TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok()).take(64);
+    let waiting = waiting.collect::<Vec<_>>();
+    assert!(waiting.len() < 64, "the queue does not fill");
+    (socket, address, waiting)
+}
+
+#[test]
+fn an_exchange_that_still_connects_when_the_drain_ends_is_recorded() {
+    let (_socket, origin, _waiting) = full_listener();
+    let mut gateway = single(origin, "[timeouts]\ndrain = \"500ms\"\norigin_connect = \"2s\"");
+    let mut client = gateway.client();
+    client.send(get("/still-connecting", ""));
+    assert!(eventually(Duration::from_secs(5), || gateway.metric("exchanges_in_flight") > 0.0));
+    gateway.signal("TERM");
+    let status = gateway.wait(Duration::from_secs(15)).expect("it ends");
+    assert!(status.success());
+    let records = gateway.records();
+    let paths: Vec<_> = records.iter().filter_map(|record| record["url.path"].as_str()).collect();
+    assert_eq!(paths, ["/still-connecting"]);
+}
