@@ -141,12 +141,6 @@ impl RecordWriter {
             *prefix = length.to_le_bytes();
         }
     }
-
-    /// Whether every record was taken by the audit writer.
-    pub fn is_drained(&self) -> bool {
-        self.permits.slots() == self.permits.buffer().capacity()
-            && self.denials.slots() == self.denials.buffer().capacity()
-    }
 }
 
 /// What comes to be known only after the reservation: the origin's address and the states of the limits.

@@ -2,13 +2,10 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use activation::Activation;
 use activation::record::Transport as TransportKind;
-use http1::{ChunkedDecoder, Upgrade};
+use http1::{ChunkedDecoder, ResponseHead, Upgrade};
 use policy::reason::Reason;
-use policy::table::AgentId;
 
 use crate::account::{Permit, Refusal, account};
 use crate::client_address::client_address;
@@ -101,60 +98,41 @@ async fn exchange<T: Transport>(worker: &Worker, connection: &Connection<T>, des
     };
     let mut content = Reader::after(&connection.transport, pace, &worker.blocks, first, framing(&request))
         .bounded(worker.settings.bounds.request_content_bytes_max);
-    let next = match permit(worker, connection, &activation, &request, client, &mut journal).await {
-        Ok(permit) => {
-            let agent = journal.record.agent.map(|agent| activation.table.agent_name(AgentId(agent)));
-            let asking = Asking {
-                worker,
-                activation: &activation,
-                client: connection,
-                request: &request,
-                address: client,
-                agent,
-            };
-            match forward(permit, asking, &mut content, reply, &mut journal).await {
-                Ok(next) => next,
-                Err(failure) if failure.answered => {
-                    journal.record.reason = Some(failure.reason);
-                    // A client that takes the end of the connection for the end of the content must see that it is not.
-                    connection.transport.reset();
-                    Next::Cut
-                }
-                Err(failure) => {
-                    let refusal = failure.reason.into();
-                    answer(
-                        worker,
-                        connection,
-                        &activation,
-                        &refusal,
-                        Some(request.head),
-                        Some(&mut content),
-                        &mut journal,
-                    )
-                    .await
-                }
-            }
-        }
-        Err(refusal) => {
-            answer(worker, connection, &activation, &refusal, Some(request.head), Some(&mut content), &mut journal)
-                .await
-        }
-    };
+    let asking = Asking { worker, activation: &activation, client: connection, request: &request, address: client };
+    let next = decide_and_serve(asking, &mut content, reply, &mut journal).await;
     let rest = content.rest();
     drop(journal);
     keep_rest(desk, rest);
     next
 }
 
-/// Stages 2 to 5: from a request to the permit to forward it.
-async fn permit<T: Transport>(
-    worker: &Worker,
-    connection: &Connection<T>,
-    activation: &Arc<Activation>,
-    request: &Request<'_>,
-    client: IpAddr,
+/// Stages 2 to 7: forwards what is permitted, answers everything else.
+async fn decide_and_serve<T: Transport>(
+    asking: Asking<'_, T>,
+    content: &mut Reader<'_, T>,
+    reply: &mut ResponseHead,
     journal: &mut Journal<'_>,
-) -> Result<Permit, Refusal> {
+) -> Next {
+    let refusal = match permit(asking, journal).await {
+        Ok(permit) => match forward(permit, asking, content, reply, journal).await {
+            Ok(next) => return next,
+            Err(failure) if failure.answered => {
+                journal.record.reason = Some(failure.reason);
+                // A client that takes the end of the connection for the end of the content must see that it is not.
+                asking.client.transport.reset();
+                return Next::Cut;
+            }
+            Err(failure) => failure.reason.into(),
+        },
+        Err(refusal) => refusal,
+    };
+    let Asking { worker, activation, client, request, .. } = asking;
+    answer(worker, client, activation, &refusal, Some(request.head), Some(content), journal).await
+}
+
+/// Stages 2 to 5: from a request to the permit to forward it.
+async fn permit<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) -> Result<Permit, Refusal> {
+    let Asking { worker, activation, client: connection, request, address: client } = asking;
     let tls = connection.kind != TransportKind::Plain;
     let misdirected = connection.served.as_ref().is_some_and(|served| !served.covers(request.host));
     if misdirected || request.is_for_another_scheme(tls) {

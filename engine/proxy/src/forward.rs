@@ -10,6 +10,7 @@ use activation::Activation;
 use activation::record::Transport as TransportKind;
 use http1::{Forward, ResponseHead, Scheme};
 use policy::reason::Reason;
+use policy::table::AgentId;
 
 use crate::account::Permit;
 use crate::block::Gather;
@@ -30,8 +31,6 @@ pub struct Asking<'a, T> {
     pub request: &'a Request<'a>,
     /// The client's address.
     pub address: IpAddr,
-    /// Name of the agent that calls.
-    pub agent: Option<&'a str>,
 }
 
 impl<T> Clone for Asking<'_, T> {
@@ -59,6 +58,7 @@ pub async fn forward<T: Transport>(
     journal: &mut Journal<'_>,
 ) -> Result<Next, Failure> {
     let worker = asking.worker;
+    let agent = journal.record.agent.map(|agent| asking.activation.table.agent_name(AgentId(agent)));
     let repeatable = asking.request.is_repeatable();
     loop {
         let fresh = journal.record.retried;
@@ -67,7 +67,7 @@ pub async fn forward<T: Transport>(
         journal.record.origin = Some(origin.socket());
         origin.deadline().take_exchange(&asking.client.deadline);
         let progressed = Progressed::default();
-        let between = Between { asking, origin: &origin, tightest: permit.tightest, progressed: &progressed };
+        let between = Between { asking, agent, origin: &origin, tightest: permit.tightest, progressed: &progressed };
         let done = between.exchange(&permit, content, reply, journal).await;
         journal.record.bytes_in = content.bytes;
         match done {
@@ -191,7 +191,7 @@ impl<T: Transport> Between<'_, T> {
             client_ip: text::<48, IpAddr>(&mut address, self.asking.address),
             scheme: if self.asking.client.kind == TransportKind::Plain { Scheme::Http } else { Scheme::Https },
             request_id: &hex(request_id),
-            agent: self.asking.agent,
+            agent: self.agent,
             pass_credentials: permit.origin().pass_credentials,
             expect_continue: request.head.expect_continue,
             close: false,

@@ -43,6 +43,8 @@ pub struct Relayed {
 /// One exchange's two connections and what was decided.
 pub struct Between<'a, T> {
     pub asking: Asking<'a, T>,
+    /// Name of the agent that calls.
+    pub agent: Option<&'a str>,
     pub origin: &'a OriginConnection,
     /// The limit with the least left.
     pub tightest: Option<(LimitIndex, Verdict)>,

@@ -32,7 +32,6 @@ fn a_reservation_is_honoured_whatever_comes_after_it() {
         taken += 1;
     }
     assert_eq!(taken, promised);
-    assert!(writer.is_drained());
 }
 
 #[test]
