@@ -14,6 +14,8 @@ pub const SYSFS: &str = "/sys/devices/system/cpu";
 pub struct Topology {
     /// Online processors, ascending, each with the lowest processor of its physical core.
     cores: BTreeMap<usize, usize>,
+    /// NUMA node of each online processor; none on machines that tell no nodes.
+    nodes: BTreeMap<usize, u32>,
 }
 
 /// What speaks against a choice of cores. The gateway starts all the same.
@@ -39,13 +41,27 @@ impl Topology {
     pub fn read(root: &Path) -> Result<Self, TopologyError> {
         let online = list_of(&root.join("online"))?;
         let mut cores = BTreeMap::new();
+        let mut nodes = BTreeMap::new();
         for processor in online {
+            nodes.extend(node_of(&root.join(format!("cpu{processor}"))).map(|node| (processor, node)));
             let path = root.join(format!("cpu{processor}/topology/thread_siblings_list"));
             // Virtual machines may tell nothing: each processor is then a core.
             let siblings = if path.exists() { list_of(&path)? } else { vec![processor] };
             cores.insert(processor, siblings.into_iter().min().unwrap_or(processor));
         }
-        Ok(Self { cores })
+        Ok(Self { cores, nodes })
+    }
+
+    /// The NUMA node of a processor, where the machine tells one.
+    pub fn node(&self, processor: usize) -> Option<u32> {
+        self.nodes.get(&processor).copied()
+    }
+
+    /// Whether memory is near some processors and far from others.
+    pub fn has_several_nodes(&self) -> bool {
+        let mut nodes = self.nodes.values();
+        let first = nodes.next();
+        nodes.any(|node| Some(node) != first)
     }
 
     /// What speaks against workers on these processors.
@@ -65,6 +81,12 @@ impl Topology {
         }
         findings
     }
+}
+
+/// The node whose link stands in a processor's folder: `node0`.
+fn node_of(processor: &Path) -> Option<u32> {
+    let entries = fs::read_dir(processor).ok()?.flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("node")?.parse().ok()).next()
 }
 
 fn list_of(path: &Path) -> Result<Vec<usize>, TopologyError> {
@@ -113,6 +135,18 @@ mod tests {
         assert_eq!(topology.findings(&[0, 1]), []);
         assert_eq!(topology.findings(&[0, 2]), [Finding::SharedCore { first: 0, second: 2 }]);
         assert!(topology.findings(&[0, 1, 2, 3]).contains(&Finding::NoneLeft));
+    }
+
+    #[test]
+    fn processors_have_the_nodes_that_the_machine_tells() {
+        let root = machine("0-2\n", &[]);
+        for (processor, node) in [(0, "node0"), (1, "node3")] {
+            fs::create_dir_all(root.path().join(format!("cpu{processor}/{node}"))).unwrap();
+        }
+        let topology = Topology::read(root.path()).unwrap();
+        assert_eq!([0, 1, 2].map(|processor| topology.node(processor)), [Some(0), Some(3), None]);
+        assert!(topology.has_several_nodes());
+        assert!(!Topology::read(machine("0-1\n", &[]).path()).unwrap().has_several_nodes());
     }
 
     #[test]
