@@ -1,0 +1,221 @@
+//! Callers, as pairs of agents: whom the old policy takes the holder of some credentials for, and whom the new one.
+//!
+//! What a caller may do depends on this pair alone, and on the scopes of the token. So it is enough to find every pair
+//! that some set of credentials has, with one such set each (a *witness*).
+//!
+//! Let the old policy take the holder of S for agent a. Then each credential in S is one of a's proofs, or one that
+//! the old policy passes over: a certificate name that names nobody.
+//!
+//! - If none of those passed over means anything to the new policy (it is a *stray* otherwise), then only a's proofs
+//!   count. The new outcome is an agent b, because an alternative of b is in S; or anonymous; or refused, because a
+//!   credential is unknown, because no alternative is whole, because a credential is not b's, or because two agents'
+//!   alternatives are in S. In each case at most three certificate names (one of a's alternative, two that cause the
+//!   outcome) with S's token and key, or without them, have the same outcome. So all such sets are tried.
+//! - If the proofs of a mean the same to both policies, the pair is (a, a), and one witness for each way in which
+//!   tokens narrow it is enough. So the sets are tried only for agents with a proof that means something else.
+//! - A set with a stray is a class of its own kind: whoever shows this stray together with proofs that do not need it.
+//!   See `strays`. Only where the stray and a proof of a are of the same agent to the new policy is it tried here.
+//!
+//! The same with the policies exchanged. A token of a population is tried for each subject that one policy mentions
+//! and the other does not, and for one that neither mentions.
+
+use std::collections::HashMap;
+
+use crate::face::{Which, World};
+use crate::proofs::{Moved, OwnProofs};
+use crate::shown::{Credential, Narrowing, Shown, Taken, has_certificate, together};
+
+/// What the old and the new policy take a caller for, and how a token narrows it.
+pub type Pair = (Taken, Taken, Narrowing);
+
+/// Callers with the same pair.
+#[derive(Clone, Debug)]
+pub struct Caller<'p> {
+    pub pair: Pair,
+    /// Sets of credentials with this pair, at least one; the smallest first.
+    pub witnesses: Vec<Witness<'p>>,
+    pub witnesses_count: usize,
+}
+
+/// A set of credentials, and what any part of it is taken for.
+#[derive(Clone, Debug)]
+pub struct Witness<'p> {
+    pub shown: Shown<'p>,
+    pub reach: Reach,
+}
+
+/// Whom each policy takes the holder of any part of some credentials for, and whether the part has the token; refusals
+/// are left out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reach {
+    pub old: Vec<(Taken, bool)>,
+    pub new: Vec<(Taken, bool)>,
+}
+
+/// All pairs but those that only strays make.
+pub struct Callers<'p> {
+    pub all: Vec<Caller<'p>>,
+    pub known: HashMap<Pair, usize>,
+    /// The search was given up at its bound.
+    pub exhausted: bool,
+}
+
+/// Witnesses of one pair that are kept.
+const WITNESSES_MAX: usize = 8;
+/// Names of those who share a proof that are tried with it.
+const KIN_MAX: usize = 4;
+/// Sets of credentials that are tried, for one agent and in total.
+const TRIED_PER_AGENT_MAX: usize = 100_000;
+const TRIED_MAX: usize = 20_000_000;
+
+impl<'p> Callers<'p> {
+    pub fn find(world: &World<'p>) -> Self {
+        let mut callers = Self { all: Vec::new(), known: HashMap::new(), exhausted: false };
+        callers.note(world, Vec::new());
+        let moved = Moved::find(world);
+        let mut tried = 0;
+        for which in [Which::Old, Which::New] {
+            for agent in 0..world.face(which).policy.agents.len() as u32 {
+                let proofs = OwnProofs::of(world, which, agent, &moved);
+                if proofs.differ {
+                    callers.try_sets(world, &proofs, &mut tried);
+                } else {
+                    callers.unmoved(world, which, agent, &proofs);
+                }
+            }
+        }
+        callers
+    }
+
+    /// An agent whose proofs mean the same to both policies.
+    fn unmoved(&mut self, world: &World<'p>, which: Which, agent: u32, proofs: &OwnProofs<'p>) {
+        if which == Which::New {
+            return;
+        }
+        let Some(new) = world.new.agents.get(world.old.agent_name(agent)) else { return };
+        for witness in &proofs.alternatives {
+            let pair = (Taken::Agent(agent), Taken::Agent(*new), world.narrowing(witness));
+            self.add(world, pair, witness.clone());
+        }
+    }
+
+    /// Tries every set of an agent's own proofs that could have a pair of its own.
+    fn try_sets(&mut self, world: &World<'p>, proofs: &OwnProofs<'p>, tried: &mut usize) {
+        for witness in &proofs.alternatives {
+            self.note(world, witness.clone());
+        }
+        for token in &proofs.tokens {
+            self.note(world, vec![*token]);
+        }
+        let proofs = &proofs.representative(world);
+        let mut own = 0;
+        let none_or = |all: &[Credential<'p>]| -> Vec<Option<Credential<'p>>> {
+            std::iter::once(None).chain(all.iter().copied().map(Some)).collect()
+        };
+        let shared: Vec<_> =
+            proofs.certificates.iter().flat_map(|name| proofs.kin(world, name)).take(KIN_MAX).collect();
+        for token in none_or(&proofs.tokens) {
+            for key in none_or(&proofs.keys) {
+                let kin = token.iter().chain(&key).flat_map(|credential| proofs.kin(world, credential).take(KIN_MAX));
+                let mut names: Vec<_> = proofs.certificates.iter().copied().chain(kin).chain(shared.clone()).collect();
+                names.sort_unstable();
+                names.dedup();
+                for names in up_to_three(&names).flat_map(|names| also_valid(world, names)) {
+                    own += 1;
+                    *tried += 1;
+                    if own > TRIED_PER_AGENT_MAX || *tried > TRIED_MAX {
+                        self.exhausted = true;
+                        return;
+                    }
+                    let set = together(names.into_iter().chain(token).chain(key));
+                    if let Some(shown) = set.filter(|set| !set.is_empty()) {
+                        self.note(world, shown);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a set of credentials in.
+    pub fn note(&mut self, world: &World<'p>, shown: Shown<'p>) {
+        let pair = pair(world, &shown);
+        if (pair.0, pair.1) != (Taken::Refused, Taken::Refused) {
+            self.add(world, pair, shown);
+        }
+    }
+
+    fn add(&mut self, world: &World<'p>, pair: Pair, shown: Shown<'p>) {
+        let index = *self.known.entry(pair).or_insert_with(|| {
+            self.all.push(Caller { pair, witnesses: Vec::new(), witnesses_count: 0 });
+            self.all.len() - 1
+        });
+        let Some(caller) = self.all.get_mut(index) else { return };
+        // A set that holds a smaller witness shows nothing new: its parts are more. A certificate that cannot be left out
+        // makes them fewer.
+        let needed = world.old.certificate_needed || world.new.certificate_needed;
+        let like = |known: &Shown<'p>| !needed || has_certificate(known) == has_certificate(&shown);
+        let holds = |known: &Shown<'p>| known.iter().all(|credential| shown.contains(credential));
+        if caller.witnesses.iter().any(|known| like(&known.shown) && holds(&known.shown)) {
+            return;
+        }
+        caller.witnesses_count += 1;
+        let reach = Reach { old: parts(world, Which::Old, &shown), new: parts(world, Which::New, &shown) };
+        if caller.witnesses.len() < WITNESSES_MAX || caller.witnesses.iter().all(|known| known.reach != reach) {
+            caller.witnesses.push(Witness { shown, reach });
+            caller.witnesses.sort_by_key(|witness| witness.shown.len());
+        }
+    }
+}
+
+/// What the parts of a set are taken for. Where a client certificate is needed, a part has some name of it: nobody is
+/// known to have another one.
+pub fn parts<'p>(world: &World<'p>, which: Which, shown: &[Credential<'p>]) -> Vec<(Taken, bool)> {
+    let certificate_needed = world.face(which).certificate_needed && has_certificate(shown);
+    let mut found = Vec::new();
+    for subset in 0_u32..1 << shown.len().min(16) {
+        let part: Shown<'p> =
+            shown.iter().zip(0..).filter(|(_, bit)| subset & (1 << bit) != 0).map(|(it, _)| *it).collect();
+        if certificate_needed && !has_certificate(&part) {
+            continue;
+        }
+        let taken = world.taken(which, &part);
+        let token = part.iter().any(|it| matches!(it, Credential::Token { .. }));
+        if taken != Taken::Refused && !found.contains(&(taken, token)) {
+            found.push((taken, token));
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// A certificate is valid by any CA that it chains to: one under a CA that a policy does not have may also chain to
+/// one that it has.
+fn also_valid<'p>(world: &World<'p>, names: Vec<Credential<'p>>) -> Vec<Vec<Credential<'p>>> {
+    let mut all = vec![names.clone()];
+    for which in [Which::Old, Which::New] {
+        let has = |ca: u16| world.ca_pair(ca).at(which).is_some();
+        let valid = |credential: &Credential<'p>| matches!(credential, Credential::Certificate { ca, .. } if has(*ca));
+        if names.is_empty() || names.iter().any(valid) {
+            continue;
+        }
+        if let Some(ca) = (0..world.cas.len() as u16).find(|ca| has(*ca)) {
+            all.push(names.iter().copied().chain([Credential::Certificate { ca, name: None }]).collect());
+        }
+    }
+    all
+}
+
+pub fn pair<'p>(world: &World<'p>, shown: &[Credential<'p>]) -> Pair {
+    (world.taken(Which::Old, shown), world.taken(Which::New, shown), world.narrowing(shown))
+}
+
+/// Every subset of at most three, the empty one first.
+fn up_to_three<'p>(all: &[Credential<'p>]) -> impl Iterator<Item = Vec<Credential<'p>>> {
+    let pick = move |from: usize| all.iter().enumerate().skip(from);
+    let ones = pick(0).map(|(_, one)| vec![*one]);
+    let twos = pick(0).flat_map(move |(at, one)| pick(at + 1).map(|(_, two)| vec![*one, *two]));
+    let threes = pick(0).flat_map(move |(at, one)| {
+        pick(at + 1).flat_map(move |(at, two)| pick(at + 1).map(|(_, three)| vec![*one, *two, *three]))
+    });
+    std::iter::once(Vec::new()).chain(ones).chain(twos).chain(threes)
+}

@@ -1,0 +1,236 @@
+//! The proofs of an agent, as credentials that both policies can be asked about.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use policy::model::{Identity, Proofs, Subject};
+
+use crate::face::{Which, World};
+use crate::shown::{Credential, Narrowing, Shown, together};
+
+/// Subjects that one policy mentions and the other does not, by the issuer and the policy that does not.
+pub struct Moved<'p> {
+    subjects: BTreeMap<(bool, u16), Vec<&'p str>>,
+}
+
+impl<'p> Moved<'p> {
+    pub fn find(world: &World<'p>) -> Self {
+        let mentioned = |which: Which| {
+            let holders = &world.face(which).holders;
+            holders.subjects.keys().copied().chain(holders.excepted.iter().copied())
+        };
+        let mut subjects: BTreeMap<(bool, u16), Vec<&'p str>> = BTreeMap::new();
+        for which in [Which::Old, Which::New] {
+            let known = &world.face(which).holders;
+            let foreign = mentioned(which.other())
+                .filter(|subject| !known.subjects.contains_key(subject) && !known.excepted.contains(subject));
+            for (issuer, subject) in foreign.collect::<BTreeSet<_>>() {
+                if known.populations.contains_key(&issuer) {
+                    subjects.entry((which == Which::Old, issuer)).or_default().push(subject);
+                }
+            }
+        }
+        Self { subjects }
+    }
+
+    fn of(&self, which: Which, issuer: u16) -> &[&'p str] {
+        self.subjects.get(&(which == Which::Old, issuer)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The proofs of an agent as credentials.
+pub struct OwnProofs<'p> {
+    which: Which,
+    pub certificates: Vec<Credential<'p>>,
+    pub tokens: Vec<Credential<'p>>,
+    pub keys: Vec<Credential<'p>>,
+    pub alternatives: Vec<Shown<'p>>,
+    /// Some proof means something else to the other policy.
+    pub differ: bool,
+}
+
+/// Sets of credentials that are tried before those that mean the same are left out.
+const FEW: usize = 2_000;
+
+impl<'p> OwnProofs<'p> {
+    pub fn of(world: &World<'p>, which: Which, agent: u32, moved: &Moved<'p>) -> Self {
+        let mut own = Self::read(world, which, agent);
+        own.differ = own.is_moved(world, which, agent);
+        let issuers: Vec<u16> = own
+            .tokens
+            .iter()
+            .filter_map(|token| match token {
+                Credential::Token { issuer, subject } if *subject == world.fresh_subject => Some(*issuer),
+                _ => None,
+            })
+            .collect();
+        let foreign = issuers.into_iter().flat_map(|issuer| {
+            moved.of(which, issuer).iter().map(move |subject| Credential::Token { issuer, subject })
+        });
+        let known = own.tokens.len();
+        own.tokens.extend(foreign);
+        own.differ |= own.tokens.len() > known;
+        own
+    }
+
+    fn none(which: Which) -> Self {
+        let (certificates, tokens, keys, alternatives) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { which, certificates, tokens, keys, alternatives, differ: false }
+    }
+
+    /// Certificate names that this policy passes over, of agents that the other policy takes one of these proofs for.
+    pub fn kin(&self, world: &World<'p>, credential: &Credential<'p>) -> impl Iterator<Item = Credential<'p>> {
+        let which = self.which;
+        let others = holders(world, which.other(), credential).unwrap_or_default();
+        let names = others.iter().flat_map(move |agent| Self::read(world, which.other(), *agent).certificates);
+        names.filter(move |name| holders(world, which, name).is_none())
+    }
+
+    fn read(world: &World<'p>, which: Which, agent: u32) -> Self {
+        let mut own = Self::none(which);
+        let identities = world.face(which).policy.agents.get(agent as usize).map_or(&[][..], |agent| &agent.identity);
+        for identity in identities {
+            if let Identity::Proofs(proofs) = identity {
+                own.take(world, which, proofs);
+            }
+        }
+        for list in [&mut own.certificates, &mut own.tokens, &mut own.keys] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        own
+    }
+
+    fn take(&mut self, world: &World<'p>, which: Which, proofs: &'p Proofs) {
+        let certificate = proofs.certificate.as_ref().and_then(|proof| {
+            let ca = world.ca(which, &proof.ca)?;
+            Some(Credential::Certificate { ca, name: Some(&proof.name) })
+        });
+        let token = proofs.token.as_ref().and_then(|proof| {
+            let issuer = world.issuer(which, &proof.issuer)?;
+            let subject = match &proof.subject {
+                Subject::Exactly(subject) => subject,
+                Subject::AnyBut(_) => world.fresh_subject,
+            };
+            Some(Credential::Token { issuer, subject })
+        });
+        self.certificates.extend(certificate);
+        self.tokens.extend(token);
+        self.keys.extend(proofs.api_keys.iter().map(|id| Credential::Key(id)));
+        let keys: Vec<_> = match proofs.api_keys.as_slice() {
+            [] => vec![None],
+            ids => ids.iter().map(|id| Some(Credential::Key(id))).collect(),
+        };
+        let sets = keys.into_iter().filter_map(|key| together(certificate.into_iter().chain(token).chain(key)));
+        self.alternatives.extend(sets);
+    }
+
+    /// Whether any proof, or the alternatives, mean something else to the other policy than this agent by its name.
+    fn is_moved(&self, world: &World<'p>, which: Which, agent: u32) -> bool {
+        let (face, other) = (world.face(which), world.face(which.other()));
+        let Some(counterpart) = other.agents.get(face.agent_name(agent)).copied() else { return true };
+        let alone = |credential: &Credential<'p>| {
+            let held = |which: Which| holders(world, which, credential);
+            held(which).is_some_and(|own| own == [agent]) && held(which.other()).is_some_and(|own| own == [counterpart])
+        };
+        if !self.certificates.iter().chain(&self.tokens).chain(&self.keys).all(alone) {
+            return true;
+        }
+        let theirs = Self::read(world, which.other(), counterpart);
+        let set = |own: &Self| own.alternatives.iter().cloned().collect::<HashSet<_>>();
+        self.alternatives.len() != theirs.alternatives.len() || set(self) != set(&theirs)
+    }
+
+    /// Fewer proofs with the same pairs: of several that both policies treat alike, three certificate names and one
+    /// token and key stand for all.
+    pub fn representative(&self, world: &World<'p>) -> Self {
+        let names = self.certificates.len();
+        let sets = (1 + names * names * names) * (1 + self.tokens.len()) * (1 + self.keys.len());
+        let keep = |all: &[Credential<'p>], count: usize| -> Vec<Credential<'p>> {
+            if sets <= FEW {
+                return all.to_vec();
+            }
+            let mut seen: HashMap<Meaning<'p>, usize> = HashMap::new();
+            let is_new = |credential: &&Credential<'p>| {
+                let seen = seen.entry(Meaning::of(world, credential)).or_default();
+                *seen += 1;
+                *seen <= count
+            };
+            all.iter().filter(is_new).copied().collect()
+        };
+        Self {
+            which: self.which,
+            certificates: keep(&self.certificates, 3),
+            tokens: keep(&self.tokens, 1),
+            keys: keep(&self.keys, 1),
+            alternatives: Vec::new(),
+            differ: self.differ,
+        }
+    }
+}
+
+/// What else alternatives need, by their agents.
+type Needs<'p> = BTreeSet<(u32, Shown<'p>)>;
+
+/// All that the policies make of one credential: credentials of the same kind with equal meanings can be exchanged.
+#[derive(PartialEq, Eq, Hash)]
+struct Meaning<'p> {
+    /// Where it is known at all, and how tokens narrow.
+    known: (Narrowing, [bool; 2], Option<std::mem::Discriminant<policy::model::CertificateName>>),
+    /// By side: who holds it (none: unknown), and what else each of their alternatives with it needs.
+    sides: [(Option<Vec<u32>>, Needs<'p>); 2],
+}
+
+impl<'p> Meaning<'p> {
+    fn of(world: &World<'p>, credential: &Credential<'p>) -> Self {
+        let (narrowing, ends, kind) = match credential {
+            Credential::Certificate { ca, name } => {
+                (Narrowing::default(), world.ca_pair(*ca), name.map(std::mem::discriminant))
+            }
+            Credential::Token { issuer, .. } => (world.narrowing_of(*issuer), world.issuer_pair(*issuer), None),
+            Credential::Key(_) => Default::default(),
+        };
+        let side = |which: Which| {
+            let held = holders(world, which, credential);
+            let as_written = written(world, which, *credential);
+            let mut needs = BTreeSet::new();
+            for agent in held.unwrap_or_default() {
+                for mut alternative in OwnProofs::read(world, which, *agent).alternatives {
+                    if let Some(place) = alternative.iter().position(|it| *it == as_written) {
+                        alternative.remove(place);
+                        needs.insert((*agent, alternative));
+                    }
+                }
+            }
+            (held.map(<[u32]>::to_vec), needs)
+        };
+        let known = (narrowing, [ends.old.is_some(), ends.new.is_some()], kind);
+        Self { known, sides: [side(Which::Old), side(Which::New)] }
+    }
+}
+
+/// The credential that stands for this one in alternatives: a population's for its subjects.
+fn written<'p>(world: &World<'p>, which: Which, credential: Credential<'p>) -> Credential<'p> {
+    match credential {
+        Credential::Token { issuer, subject }
+            if !world.face(which).holders.subjects.contains_key(&(issuer, subject)) =>
+        {
+            Credential::Token { issuer, subject: world.fresh_subject }
+        }
+        other => other,
+    }
+}
+
+/// The agents that a credential is a proof of; none if the policy does not know it.
+pub fn holders<'w, 'p>(world: &'w World<'p>, which: Which, credential: &Credential<'p>) -> Option<&'w [u32]> {
+    let holders = &world.face(which).holders;
+    match credential {
+        Credential::Certificate { name: None, .. } => None,
+        Credential::Certificate { ca, name: Some(name) } => holders.certificates.get(&(*ca, *name)),
+        Credential::Token { issuer, subject } if !holders.excepted.contains(&(*issuer, *subject)) => {
+            holders.subjects.get(&(*issuer, *subject)).or_else(|| holders.populations.get(issuer))
+        }
+        Credential::Token { .. } => None,
+        Credential::Key(id) => holders.keys.get(id),
+    }
+    .map(Vec::as_slice)
+}

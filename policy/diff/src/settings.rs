@@ -1,0 +1,284 @@
+//! Everything of a policy that is neither a rule nor a limit: what is trusted, where requests go, what is required.
+//!
+//! What is not provably narrower counts as wider. A thing that is gone is narrower: who may do what without it is in
+//! the classes. A thing under a new name alone is no change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use policy::model::{Audit, Issuer, Keys, MinimumTransport, Origin, Policy};
+
+use crate::cells::Cell;
+use crate::face::World;
+use crate::report::{Direction, SettingChange};
+
+/// Characters of a value that are shown.
+const SHOWN_MAX: usize = 200;
+
+struct Changes(Vec<SettingChange>);
+
+impl Changes {
+    /// Notes a change of something that a comparison of rules cannot judge.
+    fn note(
+        &mut self,
+        (kind, name, what): (&'static str, &str, &'static str),
+        (old, new): (Option<String>, Option<String>),
+        direction: Direction,
+    ) {
+        let cut = |value: String| match value.char_indices().nth(SHOWN_MAX) {
+            Some((at, _)) => format!("{}…", value.get(..at).unwrap_or_default()),
+            None => value,
+        };
+        let gone = what == "itself" && new.is_none();
+        let guarded = !(gone || kind == "api-key" || (kind == "policy" && what == "transport"));
+        let needs_wider = guarded || direction.is_wider();
+        let (old, new) = (old.map(cut), new.map(cut));
+        self.0.push(SettingChange { kind, name: name.to_owned(), what, old, new, direction, needs_wider });
+    }
+
+    /// The same for values that can be written down, if they differ.
+    fn compare<T: PartialEq + Debug>(
+        &mut self,
+        place: (&'static str, &str, &'static str),
+        (old, new): (&T, &T),
+        show: impl Fn(&T) -> String,
+        direction: impl Fn(&T, &T) -> Direction,
+    ) {
+        if old != new {
+            self.note(place, (Some(show(old)), Some(show(new))), direction(old, new));
+        }
+    }
+}
+
+/// All changes but those of rules and limits.
+pub fn changes(world: &World<'_>, cells: &[Cell]) -> Vec<SettingChange> {
+    let (old, new) = (world.old.policy, world.new.policy);
+    let mut changes = Changes(Vec::new());
+    policy(old, new, &mut changes);
+    for pair in &world.issuers {
+        let at =
+            |policy: &'_ Policy, index: Option<u16>| index.and_then(|it| policy.issuers.get(usize::from(it)).cloned());
+        match (at(old, pair.old), at(new, pair.new)) {
+            (Some(old), Some(new)) => issuer(&old, &new, &mut changes),
+            (old, new) => {
+                whole("issuer", old.map(|it| (it.name, it.issuer)), new.map(|it| (it.name, it.issuer)), &mut changes)
+            }
+        }
+    }
+    for pair in &world.cas {
+        let at = |policy: &'_ Policy, index: Option<u16>| {
+            index.and_then(|it| policy.client_cas.get(usize::from(it)).cloned())
+        };
+        let count = |pem: &str| format!("{} in PEM", plural(certificates(pem).len(), "certificate"));
+        match (at(old, pair.old), at(new, pair.new)) {
+            (Some(old), Some(new)) if old.certificates != new.certificates => {
+                let (before, after) = (certificates(&old.certificates), certificates(&new.certificates));
+                let values = (Some(count(&old.certificates)), Some(count(&new.certificates)));
+                changes.note(("client-ca", &new.name, "certificates"), values, subset(&before, &after));
+            }
+            (Some(_), Some(_)) => {}
+            (old, new) => {
+                let whole_of = |ca: policy::model::ClientCa| (count(&ca.certificates), ca.name);
+                let swap = |(what, name)| (name, what);
+                whole("client-ca", old.map(whole_of).map(swap), new.map(whole_of).map(swap), &mut changes);
+            }
+        }
+    }
+    origins(old, new, &mut changes);
+    routes(world, cells, &mut changes);
+    api_keys(old, new, &mut changes);
+    changes.0.sort();
+    changes.0
+}
+
+/// Something that only one policy has.
+fn whole(kind: &'static str, old: Option<(String, String)>, new: Option<(String, String)>, changes: &mut Changes) {
+    let direction = if new.is_some() { Direction::Wider } else { Direction::Narrower };
+    let name = new.as_ref().or(old.as_ref()).map(|(name, _)| name.clone()).unwrap_or_default();
+    changes.note((kind, &name, "itself"), (old.map(|it| it.1), new.map(|it| it.1)), direction);
+}
+
+fn policy(old: &Policy, new: &Policy, changes: &mut Changes) {
+    let name = new.name.as_str();
+    changes.compare(("policy", name, "name"), (&old.name, &new.name), String::clone, |_, _| Direction::Changed);
+    let audit = |audit: &Audit| match audit {
+        Audit::BestEffort => (0, "best-effort"),
+        Audit::Queued => (1, "queued"),
+        Audit::Durable => (2, "durable"),
+    };
+    let stricter = |more: bool| if more { Direction::Narrower } else { Direction::Wider };
+    changes.compare(
+        ("policy", name, "audit"),
+        (&old.audit, &new.audit),
+        |it| audit(it).1.to_owned(),
+        |old, new| stricter(audit(new).0 > audit(old).0),
+    );
+    let transport = |transport: &MinimumTransport| match transport {
+        MinimumTransport::Plain => "plain".to_owned(),
+        MinimumTransport::Tls => "tls".to_owned(),
+        MinimumTransport::Mtls => "mtls".to_owned(),
+    };
+    changes.compare(("policy", name, "transport"), (&old.transport, &new.transport), transport, |old, new| {
+        stricter(new > old)
+    });
+}
+
+fn issuer(old: &Issuer, new: &Issuer, changes: &mut Changes) {
+    let name = new.name.as_str();
+    let joined = |list: &Vec<String>| list.join(", ");
+    changes.compare(("issuer", name, "issuer"), (&old.issuer, &new.issuer), String::clone, |_, _| Direction::Changed);
+    changes.compare(("issuer", name, "audience"), (&old.audience, &new.audience), joined, |old, new| {
+        subset(&old.iter().collect(), &new.iter().collect())
+    });
+    let algorithms = |issuer: &Issuer| issuer.algorithms.iter().map(|it| format!("{it:?}")).collect::<Vec<String>>();
+    changes.compare(("issuer", name, "algorithms"), (&algorithms(old), &algorithms(new)), joined, |old, new| {
+        subset(&old.iter().collect(), &new.iter().collect())
+    });
+    changes.compare(
+        ("issuer", name, "leeway"),
+        (&old.leeway_s, &new.leeway_s),
+        |it| format!("{it} s"),
+        |old, new| {
+            if new < old { Direction::Narrower } else { Direction::Wider }
+        },
+    );
+    let claim = |claim: &Option<String>| claim.clone().unwrap_or_else(|| "none: tokens narrow nothing".to_owned());
+    changes.compare(("issuer", name, "scope_claim"), (&old.scope_claim, &new.scope_claim), claim, |old, new| {
+        match (old, new) {
+            (None, Some(_)) => Direction::Narrower,
+            (Some(_), None) => Direction::Wider,
+            _ => Direction::Changed,
+        }
+    });
+    let source = |keys: &Keys| match keys {
+        Keys::Pinned { jwks } => format!("pinned, {} bytes", jwks.len()),
+        Keys::Watch { path } => format!("file {path}"),
+        Keys::Url { url, refresh_s, max_stale_s } => format!("{url}, refresh {refresh_s} s, stale {max_stale_s} s"),
+    };
+    changes.compare(("issuer", name, "keys"), (&old.keys, &new.keys), source, |old, new| match (old, new) {
+        (
+            Keys::Url { url, refresh_s, max_stale_s },
+            Keys::Url { url: new_url, refresh_s: faster, max_stale_s: fresher },
+        ) if url == new_url && faster <= refresh_s && fresher <= max_stale_s => Direction::Narrower,
+        _ => Direction::Changed,
+    });
+}
+
+/// Origins by name, and those that are left by what they are: a new name is no change.
+fn origins(old: &Policy, new: &Policy, changes: &mut Changes) {
+    let named = |policy: &'_ Policy, name: &str| policy.origins.iter().find(|origin| origin.name == name).cloned();
+    let content = |origin: &Origin| Origin { name: String::new(), ..origin.clone() };
+    let gone: Vec<&Origin> = old.origins.iter().filter(|origin| named(new, &origin.name).is_none()).collect();
+    let fresh: Vec<&Origin> = new.origins.iter().filter(|origin| named(old, &origin.name).is_none()).collect();
+    let shown = |origin: &Origin| (origin.name.clone(), origin.addresses.join(", "));
+    for origin in &gone {
+        if !fresh.iter().any(|other| content(other) == content(origin)) {
+            whole("origin", Some(shown(origin)), None, changes);
+        }
+    }
+    for origin in &fresh {
+        if !gone.iter().any(|other| content(other) == content(origin)) {
+            whole("origin", None, Some(shown(origin)), changes);
+        }
+    }
+    for after in &new.origins {
+        let Some(before) = named(old, &after.name) else { continue };
+        let name = after.name.as_str();
+        let joined = |list: &Vec<String>| list.join(", ");
+        let values = (&before.addresses, &after.addresses);
+        changes.compare(("origin", name, "addresses"), values, joined, |_, _| Direction::Changed);
+        let tls = |tls: &Option<policy::model::OriginTls>| match tls {
+            None => "none".to_owned(),
+            Some(tls) => format!(
+                "CA of {}, server name {}, identity {}",
+                plural(certificates(&tls.ca).len(), "certificate"),
+                tls.server_name.as_deref().unwrap_or("as addressed"),
+                tls.identity.as_deref().unwrap_or("none"),
+            ),
+        };
+        changes.compare(("origin", name, "tls"), (&before.tls, &after.tls), tls, |_, _| Direction::Changed);
+        let pass = |pass: &bool| if *pass { "passed on" } else { "removed" }.to_owned();
+        let values = (&before.pass_credentials, &after.pass_credentials);
+        changes.compare(("origin", name, "credentials"), values, pass, |_, new| {
+            if *new { Direction::Wider } else { Direction::Narrower }
+        });
+    }
+}
+
+/// Requests that go to another origin than before.
+fn routes(world: &World<'_>, cells: &[Cell], changes: &mut Changes) {
+    let origins = |policy: &'_ Policy| -> BTreeMap<String, Origin> {
+        policy.origins.iter().map(|origin| (origin.name.clone(), origin.clone())).collect()
+    };
+    let (old, new) = (origins(world.old.policy), origins(world.new.policy));
+    let mut moved: BTreeSet<(String, String, String)> = BTreeSet::new();
+    for cell in cells {
+        let (Some(before), Some(after)) = cell.routes else { continue };
+        let before = world.old.policy.routes.get(before as usize);
+        let after = world.new.policy.routes.get(after as usize);
+        let (Some(before), Some(after)) = (before, after) else { continue };
+        let content = |origin: Option<&Origin>| origin.map(|it| Origin { name: String::new(), ..it.clone() });
+        // The same name with other addresses is a change of the origin itself.
+        if before.origin != after.origin && content(old.get(&before.origin)) != content(new.get(&after.origin)) {
+            moved.insert((after.name.clone(), before.origin.clone(), after.origin.clone()));
+        }
+    }
+    for (route, before, after) in moved {
+        changes.note(("route", &route, "origin"), (Some(before), Some(after)), Direction::Changed);
+    }
+}
+
+fn api_keys(old: &Policy, new: &Policy, changes: &mut Changes) {
+    let before: BTreeMap<&str, _> = old.api_keys.iter().map(|key| (key.id.as_str(), key)).collect();
+    for after in &new.api_keys {
+        let Some(before) = before.get(after.id.as_str()) else { continue };
+        let hash = |hash: &Option<String>| match hash {
+            Some(hash) => format!("sha256:{hash}"),
+            None => "filled by the moving key set".to_owned(),
+        };
+        let values = (&before.sha256, &after.sha256);
+        changes.compare(("api-key", &after.id, "sha256"), values, hash, |_, _| Direction::Wider);
+        let expires = |at: &Option<u64>| at.map_or_else(|| "never".to_owned(), date);
+        let values = (&before.expires_s, &after.expires_s);
+        changes.compare(("api-key", &after.id, "expires"), values, expires, |old, new| match (old, new) {
+            (None, Some(_)) => Direction::Narrower,
+            (Some(old), Some(new)) if new < old => Direction::Narrower,
+            _ => Direction::Wider,
+        });
+    }
+}
+
+/// The certificates of a PEM text.
+fn certificates(pem: &str) -> BTreeSet<&str> {
+    pem.split("-----BEGIN CERTIFICATE-----").skip(1).map(str::trim).collect()
+}
+
+fn subset<T: Ord>(old: &BTreeSet<T>, new: &BTreeSet<T>) -> Direction {
+    match (new.is_subset(old), old.is_subset(new)) {
+        (true, false) => Direction::Narrower,
+        (false, true) => Direction::Wider,
+        _ => Direction::Changed,
+    }
+}
+
+/// Seconds since the Unix epoch as RFC 3339 in UTC (the proleptic Gregorian calendar, years counted from March).
+fn date(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! Strays: certificate names that mean nothing to one policy and something to the other, shown together with proofs
+//! that do not need them. (A token or an API key that names nobody is refused, so it is never passed over.)
+//!
+//! Such a set is permitted by the policy that passes the stray over, and mostly refused by the other, which finds
+//! proofs of two agents. Each stray is one class a direction, if any request changes with it: it holds all sets with
+//! the stray whose outcome changes in that direction.
+//!
+//! To know whether there is one, the stray is added to the witnesses of each pair of callers, alone and with one more
+//! stray. That is enough: let S with strays change. Without its strays, S has a pair that is known. With a single stray
+//! of them, or with two (which then are of different agents), that pair's witness changes too, unless the proofs in it
+//! are shared with the stray's agent; those sets are tried in `callers`. What has a pair that is known is in a class
+//! already, so it needs none of the stray.
+
+use std::collections::BTreeSet;
+
+use policy::model::CertificateName;
+
+use crate::access::{Change, Changed, Condition, Scene};
+use crate::callers::{Caller, Callers, Reach, Witness, pair, parts};
+use crate::face::{Which, World};
+use crate::shown::{Credential, Shown, TokenNames, has_certificate, together};
+
+/// A stray that changes some outcome.
+pub struct Stray<'p> {
+    pub credential: Credential<'p>,
+    pub changed: Changed,
+    pub example: (Shown<'p>, TokenNames, usize),
+}
+
+/// Strays beside another one that are tried, and sets tried for each stray.
+const SECOND_MAX: usize = 8;
+const TRIED_PER_STRAY_MAX: usize = 4_096;
+/// Sets tried for all strays together.
+const TRIED_MAX: usize = 4_000_000;
+
+pub struct Strays<'p> {
+    pub found: Vec<Stray<'p>>,
+    /// The search was given up at its bound.
+    pub exhausted: bool,
+}
+
+pub fn strays<'p>(scene: &Scene<'_, 'p>, callers: &Callers<'p>) -> Strays<'p> {
+    let mut all = Strays { found: Vec::new(), exhausted: false };
+    let mut left = TRIED_MAX;
+    for change in [Change::Allowed, Change::Refused] {
+        let candidates = candidates(scene.world, change.permits());
+        for credential in &candidates {
+            let search = Search { scene, callers, change, credential: *credential, others: &candidates };
+            match search.run(&mut left) {
+                Ok(found) => all.found.extend(found),
+                Err(Exhausted) => all.exhausted = true,
+            }
+        }
+    }
+    all
+}
+
+/// What `which` passes over and the other policy does not.
+pub fn candidates<'p>(world: &World<'p>, which: Which) -> Vec<Credential<'p>> {
+    let (over, means) = (&world.face(which).holders, &world.face(which.other()).holders);
+    let names = means.certificates.keys().filter(|name| !over.certificates.contains_key(*name));
+    let mut names: Vec<(u16, &'p CertificateName)> = names.copied().collect();
+    names.sort_unstable();
+    let gone = world.cas.iter().zip(0_u16..).filter(|(ca, _)| ca.at(which).is_some() && ca.at(which.other()).is_none());
+    let nameless = gone.map(|(_, ca)| Credential::Certificate { ca, name: None });
+    let names = names.into_iter().map(|(ca, name)| Credential::Certificate { ca, name: Some(name) });
+    nameless.chain(names).collect()
+}
+
+struct Exhausted;
+
+struct Search<'s, 'w, 'p> {
+    scene: &'s Scene<'w, 'p>,
+    callers: &'s Callers<'p>,
+    change: Change,
+    credential: Credential<'p>,
+    others: &'s [Credential<'p>],
+}
+
+impl<'p> Search<'_, '_, 'p> {
+    /// The stray's class, if any set with it changes: preferably one that changes by any means.
+    fn run(&self, left: &mut usize) -> Result<Option<Stray<'p>>, Exhausted> {
+        let world = self.scene.world;
+        // Only where a certificate cannot be left out can a stray stand in the way of somebody for good, and only of
+        // somebody who has no other certificate: whoever has one can do without the stray.
+        let for_good = world.old.certificate_needed || world.new.certificate_needed;
+        let mut found: Option<Stray<'p>> = None;
+        let mut tried = 0;
+        let bases = self.callers.all.iter().filter(|caller| self.may_change(caller));
+        for base in bases.flat_map(|caller| &caller.witnesses) {
+            if found.is_some() && has_certificate(&base.shown) {
+                continue;
+            }
+            for second in std::iter::once(None).chain(self.others.iter().take(SECOND_MAX).map(Some)) {
+                for company in self.company() {
+                    let added = [Some(self.credential), second.copied(), company].into_iter().flatten();
+                    let Some(shown) = together(base.shown.iter().copied().chain(added)) else { continue };
+                    tried += 1;
+                    if tried > TRIED_PER_STRAY_MAX || *left == 0 {
+                        return Err(Exhausted);
+                    }
+                    *left -= 1;
+                    match self.changes(shown) {
+                        Some(stray) if stray.changed.by_any_means || !for_good => return Ok(Some(stray)),
+                        Some(stray) => found = found.or(Some(stray)),
+                        None => {}
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a stray can change anything for a caller: not where the side that passes it over permits nothing anyway.
+    fn may_change(&self, caller: &Caller<'p>) -> bool {
+        let one_sided = |ca: &crate::face::Pair| ca.old.is_none() || ca.new.is_none();
+        let (old, new, _) = caller.pair;
+        let taken = if self.change.permits() == Which::Old { old } else { new };
+        self.scene.may_do_anything(self.change.permits(), taken) || self.scene.world.cas.iter().any(one_sided)
+    }
+
+    /// A certificate is valid by any CA that it chains to, so a name under a CA that one policy does not have can stand
+    /// in a certificate that also chains to one that it has.
+    fn company(&self) -> Vec<Option<Credential<'p>>> {
+        let world = self.scene.world;
+        let Credential::Certificate { ca, name: Some(_) } = self.credential else { return vec![None] };
+        let pair = world.ca_pair(ca);
+        if pair.old.is_some() && pair.new.is_some() {
+            return vec![None];
+        }
+        let permits = self.change.permits();
+        let valid = world.cas.iter().zip(0_u16..).filter(|(ca, _)| ca.at(permits).is_some());
+        std::iter::once(None).chain(valid.map(|(_, ca)| Some(Credential::Certificate { ca, name: None }))).collect()
+    }
+
+    fn changes(&self, shown: Shown<'p>) -> Option<Stray<'p>> {
+        let (scene, world) = (self.scene, self.scene.world);
+        let pair = pair(world, &shown);
+        // Whatever changes for a pair that is known is in a class already, though perhaps not for good.
+        let for_good = world.old.certificate_needed || world.new.certificate_needed;
+        if !for_good && self.callers.known.contains_key(&pair) {
+            return None;
+        }
+        let kind = scene.kind(pair);
+        let reach = Reach { old: parts(world, Which::Old, &shown), new: parts(world, Which::New, &shown) };
+        let reaches = BTreeSet::from([scene.reach_kind(&reach)]);
+        let candidates = scene.candidates(kind).into_iter();
+        let mut changed = candidates.filter_map(|index| {
+            let group = scene.groups.get(index)?;
+            Some((scene.changed(self.change, kind, &reaches, group)?, group))
+        });
+        let first = changed.next()?;
+        let best = if first.0.by_any_means { None } else { changed.find(|(changed, _)| changed.by_any_means) };
+        let (mut changed, group) = best.unwrap_or(first);
+        changed.condition = Condition::default();
+        let caller = Caller { pair, witnesses: vec![Witness { shown: shown.clone(), reach }], witnesses_count: 1 };
+        let (_, names) = scene.example(self.change, &caller, group)?;
+        let example = (shown, names, *group.cells.first()?);
+        Some(Stray { credential: self.credential, changed, example })
+    }
+}

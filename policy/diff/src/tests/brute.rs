@@ -1,0 +1,336 @@
+//! Every set of credentials × every set of token scopes × every short request, both tables asked, against the classes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use policy::decide::Caller;
+use policy::model::{CertificateName, Identity, Policy};
+use policy::table::AgentId;
+use proptest::prelude::*;
+
+use super::universe::{self, Dice, SCOPES, SEGMENTS};
+use crate::access::{Change, Scene};
+use crate::callers::{Callers, Pair, pair};
+use crate::classes::RawClass;
+use crate::diff::{access, outcome, with_parts};
+use crate::face::{Which, World};
+use crate::look::Look;
+use crate::shown::{Credential, Narrowing, Shown, Taken, TokenNames, has_certificate, together};
+
+/// Certificate names, CAs counted in, beyond which a case is too large.
+const NAMES_MAX: usize = 6;
+
+type Routes = (Option<u32>, Option<u32>);
+
+fn credentials<'p>(world: &World<'p>) -> (Vec<Credential<'p>>, Vec<Credential<'p>>, Vec<Credential<'p>>) {
+    let mut names: BTreeSet<Credential<'p>> = BTreeSet::new();
+    let mut subjects: BTreeSet<&'p str> = [world.fresh_subject].into();
+    let mut keys: BTreeSet<Credential<'p>> = [Credential::Key("undeclared")].into();
+    names.extend((0..world.cas.len() as u16).map(|ca| Credential::Certificate { ca, name: None }));
+    for which in [Which::Old, Which::New] {
+        let policy: &'p Policy = world.face(which).policy;
+        subjects.extend(crate::face::subjects(policy));
+        keys.extend(policy.api_keys.iter().map(|key| Credential::Key(&key.id)));
+        for identity in policy.agents.iter().flat_map(|agent| &agent.identity) {
+            let Identity::Proofs(proofs) = identity else { continue };
+            if let Some(proof) = &proofs.certificate {
+                let name: Option<&'p CertificateName> = Some(&proof.name);
+                names.insert(Credential::Certificate { ca: world.ca(which, &proof.ca).unwrap(), name });
+            }
+        }
+    }
+    let issuers = 0..world.issuers.len() as u16;
+    let tokens = issuers.flat_map(|issuer| subjects.iter().map(move |subject| Credential::Token { issuer, subject }));
+    (names.into_iter().collect(), tokens.collect(), keys.into_iter().collect())
+}
+
+fn subsets<T: Copy>(all: &[T]) -> Vec<Vec<T>> {
+    let of = |bits: usize| all.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, it)| *it).collect();
+    (0..1 << all.len()).map(of).collect()
+}
+
+/// Every set that one request can show.
+fn sets<'p>(world: &World<'p>) -> Option<Vec<Shown<'p>>> {
+    let (names, tokens, keys) = credentials(world);
+    if names.len() > NAMES_MAX {
+        return None;
+    }
+    let optional = |all: Vec<Credential<'p>>| -> Vec<Option<Credential<'p>>> {
+        std::iter::once(None).chain(all.into_iter().map(Some)).collect()
+    };
+    let (tokens, keys) = (optional(tokens), optional(keys));
+    let mut sets = Vec::new();
+    for names in subsets(&names) {
+        for token in &tokens {
+            for key in &keys {
+                sets.extend(together(names.iter().copied().chain(*token).chain(*key)));
+            }
+        }
+    }
+    Some(sets)
+}
+
+/// Every pair of routes that a short request has.
+fn routes(world: &World<'_>) -> BTreeSet<Routes> {
+    let mut paths: Vec<String> = vec![String::new()];
+    let mut level = paths.clone();
+    for _ in 0..3 {
+        level = level.iter().flat_map(|path| SEGMENTS.iter().map(move |segment| format!("{path}/{segment}"))).collect();
+        paths.extend(level.clone());
+    }
+    let fourth: Vec<String> = level.iter().map(|path| format!("{path}/fresh")).collect();
+    paths.extend(fourth);
+    let open: Vec<String> = paths.iter().map(|path| format!("{path}/")).collect();
+    paths.extend(open);
+    let mut found = BTreeSet::new();
+    for host in ["h1", "h2", "other"] {
+        for method in ["GET", "POST", "PURGE", "CONNECT", "OTHER"] {
+            for path in paths.iter().filter(|path| !path.is_empty()) {
+                let admitted = |which: Which| {
+                    let table = world.face(which).table;
+                    let route = table.route(host.as_bytes(), method.as_bytes(), path.as_bytes())?;
+                    let options = table.options(route)?;
+                    let fits = (options.encoded_slash || !path.contains("%2F"))
+                        && (options.path_parameters || !path.contains(';'));
+                    fits.then_some(route.0)
+                };
+                found.insert((admitted(Which::Old), admitted(Which::New)));
+            }
+        }
+    }
+    found
+}
+
+/// Everything that a token can carry, as both sides read it.
+fn tokens(world: &World<'_>, narrowing: Narrowing) -> Vec<TokenNames> {
+    let numbers: Vec<u32> = SCOPES.iter().filter_map(|name| number(world, name)).collect();
+    let all: Vec<Option<Vec<u32>>> = subsets(&numbers).into_iter().map(Some).collect();
+    let none = vec![None];
+    let (old, new) = (if narrowing.old { &all } else { &none }, if narrowing.new { &all } else { &none });
+    let both = old.iter().flat_map(|old| new.iter().map(move |new| TokenNames { old: old.clone(), new: new.clone() }));
+    both.filter(|names| !narrowing.same_claim || names.old == names.new).collect()
+}
+
+fn number(world: &World<'_>, name: &str) -> Option<u32> {
+    (0..SCOPES.len() as u32).find(|number| world.scopes.name(*number) == name)
+}
+
+/// Whether one side permits a caller the route, with a token or without.
+fn permits(world: &World<'_>, which: Which, taken: Taken, names: &TokenNames, route: Option<u32>) -> bool {
+    let agent = match taken {
+        Taken::Refused => return false,
+        Taken::Anonymous => None,
+        Taken::Agent(agent) => Some(AgentId(agent)),
+    };
+    let caller = Caller { agent, population: false };
+    let scopes = world.token_scopes(which, names);
+    route.is_some_and(|route| world.face(which).table.grant(&caller, &scopes, policy::table::RouteId(route)).is_some())
+}
+
+fn direction(old: bool, new: bool) -> Option<Change> {
+    match (old, new) {
+        (false, true) => Some(Change::Allowed),
+        (true, false) => Some(Change::Refused),
+        _ => None,
+    }
+}
+
+/// Classes by what they hold, for look-up.
+struct Index<'c, 'p> {
+    held: HashMap<(Change, Pair, Routes), Vec<&'c RawClass<'p>>>,
+}
+
+impl<'c, 'p> Index<'c, 'p> {
+    fn new(scene: &Scene<'_, 'p>, callers: &Callers<'p>, raw: &'c [RawClass<'p>]) -> Self {
+        let mut held: HashMap<_, Vec<_>> = HashMap::new();
+        for class in raw {
+            for caller in &class.callers {
+                for cell in class.groups.iter().flat_map(|group| &scene.groups[*group].cells) {
+                    let key = (class.changed.change, callers.all[*caller].pair, scene.cells[*cell].routes);
+                    held.entry(key).or_default().push(class);
+                }
+            }
+        }
+        Self { held }
+    }
+
+    /// Whether some class says that this changes.
+    fn holds(&self, change: Change, pair: Pair, routes: Routes, names: &TokenNames) -> bool {
+        let classes = self.held.get(&(change, pair, routes));
+        classes.is_some_and(|classes| classes.iter().any(|class| fits(class, names)))
+    }
+}
+
+/// Whether a token fits the condition of a class.
+fn fits(class: &RawClass<'_>, names: &TokenNames) -> bool {
+    let (permitting, refusing) = match class.changed.change {
+        Change::Allowed => (&names.new, &names.old),
+        Change::Refused => (&names.old, &names.new),
+    };
+    let carries = |names: &Option<Vec<u32>>, scopes: &[u32]| {
+        names.as_ref().is_some_and(|names| scopes.iter().any(|scope| names.contains(scope)))
+    };
+    let condition = &class.changed.condition;
+    (condition.any_of.is_empty() || carries(permitting, &condition.any_of)) && !carries(refusing, &condition.none_of)
+}
+
+fn check(scene: &Scene<'_, '_>, callers: &Callers<'_>, raw: &[RawClass<'_>]) -> Option<()> {
+    let world = scene.world;
+    let sets = sets(world)?;
+    let routes = routes(world);
+    let pairs: BTreeMap<&Shown<'_>, Pair> = sets.iter().map(|set| (set, pair(world, set))).collect();
+    let index = Index::new(scene, callers, raw);
+    let strays: Vec<_> = raw.iter().filter_map(|class| Some((class.changed.change, class.stray?))).collect();
+    // What changes, for each pair of callers.
+    let mut changes: BTreeMap<Pair, Vec<(Change, Routes, TokenNames)>> = BTreeMap::new();
+    for pair in pairs.values() {
+        changes.entry(*pair).or_insert_with(|| {
+            let mut found = Vec::new();
+            for names in tokens(world, pair.2) {
+                for routes in &routes {
+                    let old = permits(world, Which::Old, pair.0, &names, routes.0);
+                    let new = permits(world, Which::New, pair.1, &names, routes.1);
+                    found.extend(direction(old, new).map(|change| (change, *routes, names.clone())));
+                }
+            }
+            found
+        });
+    }
+    // None is missed.
+    let mut pointwise = BTreeSet::new();
+    for (set, pair) in &pairs {
+        for (change, routes, names) in &changes[pair] {
+            pointwise.insert(*change);
+            let held = index.holds(*change, *pair, *routes, names)
+                || strays.iter().any(|(of, stray)| of == change && set.contains(stray));
+            assert!(held, "missed: {change:?} {set:?} {pair:?} {routes:?} {names:?}");
+        }
+    }
+    // None is invented: what a class holds exists and changes, for some token at least, and as its condition says.
+    let known: BTreeSet<Pair> = pairs.values().copied().collect();
+    for ((change, pair, of), classes) in &index.held {
+        assert!(known.contains(pair), "no such caller: {pair:?}");
+        assert!(routes.contains(of), "no such request: {of:?}");
+        let changed = |names: &TokenNames| changes[pair].contains(&(*change, *of, names.clone()));
+        assert!(tokens(world, pair.2).iter().any(changed), "does not change: {change:?} {pair:?} {of:?}");
+        for class in classes.iter().filter(|class| class.changed.condition != Default::default()) {
+            for names in tokens(world, pair.2) {
+                assert!(!fits(class, &names) || changed(&names), "{class:?} {names:?}");
+            }
+        }
+    }
+    examples(scene, raw);
+    verdict(world, &pairs, &routes, raw, &pointwise);
+    Some(())
+}
+
+fn examples(scene: &Scene<'_, '_>, raw: &[RawClass<'_>]) {
+    for class in raw {
+        let (shown, names, cell) = &class.example;
+        let judged = |which| outcome(scene.world, which, shown, names, &scene.cells[*cell]).permitted;
+        let change = direction(judged(Which::Old), judged(Which::New));
+        assert_eq!(change, Some(class.changed.change), "example of {class:?}");
+        assert!(class.stray.is_none_or(|stray| shown.contains(&stray)));
+    }
+}
+
+fn verdict(
+    world: &World<'_>,
+    pairs: &BTreeMap<&Shown<'_>, Pair>,
+    routes: &BTreeSet<Routes>,
+    raw: &[RawClass<'_>],
+    pointwise: &BTreeSet<Change>,
+) {
+    let mut seen = BTreeSet::new();
+    let mut found = BTreeSet::new();
+    for (set, pair) in pairs {
+        let mut reach: [BTreeSet<(Taken, bool)>; 2] = Default::default();
+        for part in subsets(set) {
+            let token = part.iter().any(|it| matches!(it, Credential::Token { .. }));
+            let Some((old, new, _)) = pairs.get(&part) else { continue };
+            for (which, taken, at) in [(Which::Old, old, 0), (Which::New, new, 1)] {
+                if !world.face(which).certificate_needed || !has_certificate(set) || has_certificate(&part) {
+                    reach[at].insert((*taken, token));
+                }
+            }
+        }
+        if !seen.insert((*pair, reach.clone())) {
+            continue;
+        }
+        let [old_reach, new_reach] = &reach;
+        for names in tokens(world, pair.2) {
+            for of in routes {
+                let any = |which: Which, reach: &BTreeSet<(Taken, bool)>, route| {
+                    reach.iter().any(|(taken, token)| {
+                        let names = if *token { names.clone() } else { TokenNames::default() };
+                        permits(world, which, *taken, &names, route)
+                    })
+                };
+                let by_part = (any(Which::Old, old_reach, of.0), any(Which::New, new_reach, of.1));
+                let whole = (
+                    permits(world, Which::Old, pair.0, &names, of.0),
+                    permits(world, Which::New, pair.1, &names, of.1),
+                );
+                found.extend((whole.1 && !by_part.0).then_some(Change::Allowed));
+                found.extend((whole.0 && !by_part.1).then_some(Change::Refused));
+            }
+        }
+    }
+    let counted = if found.is_empty() { pointwise } else { &found };
+    let expected = (counted.contains(&Change::Allowed), counted.contains(&Change::Refused));
+    assert_eq!(access(raw), expected, "verdict (wider, narrower)");
+}
+
+/// Shows the two policies if the comparison fails.
+struct Compared<'p>(&'p Policy, &'p Policy);
+
+impl Drop for Compared<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for policy in [self.0, self.1] {
+                println!(
+                    "POLICY {:?} {:#?} {:#?} {:#?} {:#?} {:?} {:?}",
+                    policy.transport,
+                    policy.routes,
+                    policy.scopes,
+                    policy.agents,
+                    policy.api_keys,
+                    policy.issuers,
+                    policy.client_cas
+                );
+            }
+        }
+    }
+}
+
+fn compare(old: &Policy, new: &Policy) -> Option<()> {
+    let _shown = Compared(old, new);
+    let (old_table, new_table) = (universe::table(old), universe::table(new));
+    let (old, new): ((_, &dyn Look), (_, &dyn Look)) = ((old, &old_table), (new, &new_table));
+    with_parts(old, new, |scene, callers, raw, exhausted| {
+        assert!(!exhausted);
+        check(scene, callers, raw)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn classes_are_all_that_changes_and_nothing_else(
+        first in prop::collection::vec(any::<u8>(), 0..160),
+        second in prop::collection::vec(any::<u8>(), 0..160),
+        third in prop::collection::vec(any::<u8>(), 0..16),
+    ) {
+        let first = universe::policy(&mut Dice(first.iter()));
+        let second = universe::policy(&mut Dice(second.iter()));
+        let neighbour = universe::mixed(&mut Dice(third.iter()), &first, &second);
+        for (old, new) in [(&first, &neighbour), (&neighbour, &first), (&first, &second)] {
+            compare(old, new);
+        }
+        let same = crate::diff(
+            crate::Side { policy: &first, table: &universe::table(&first) },
+            crate::Side { policy: &first, table: &universe::table(&first) },
+        );
+        prop_assert_eq!(same.verdict, crate::Verdict::Same);
+    }
+}

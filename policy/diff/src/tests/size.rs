@@ -1,0 +1,135 @@
+//! Policies of the size of a large company, against a neighbour and against one with nothing in common.
+#![allow(clippy::disallowed_methods, reason = "measures, and reads how large it shall be")]
+
+use std::time::Instant;
+
+use policy::model::*;
+
+use super::universe::{ca, empty, issuer, table};
+use crate::{Diff, Side, Verdict, diff};
+
+/// One route in a hundred agents' scope; agents by certificate and token, by token, or by key, in turns.
+fn large(agents: usize, routes: usize) -> Policy {
+    let mut policy = empty();
+    policy.client_cas.push(ca("agents"));
+    policy.issuers.push(issuer("corp", Some("scope")));
+    let scopes = 500.min(routes);
+    for number in 0..routes {
+        let path = match number % 4 {
+            0 => format!("/service-{number}/{{id}}"),
+            1 => format!("/service-{number}/items"),
+            2 => format!("/service-{number}/{{id}}/parts/{{part}}"),
+            _ => format!("/service-{number}/{{rest...}}"),
+        };
+        policy.routes.push(Route {
+            name: format!("route-{number:06}"),
+            host: format!("api-{}.example", number % 50),
+            methods: Methods::Only(vec!["GET".into(), "POST".into()]),
+            path,
+            origin: "o1".into(),
+            encoded_slash: false,
+            path_parameters: false,
+        });
+    }
+    for number in 0..scopes {
+        let routes = (number..routes).step_by(scopes).map(|route| format!("route-{route:06}")).collect();
+        policy.scopes.push(Scope { name: format!("scope-{number:04}"), routes });
+    }
+    for number in 0..agents {
+        let mut proofs = Proofs::default();
+        if number % 3 == 0 {
+            let name = CertificateName::Spiffe(format!("spiffe://corp.example/{number}"));
+            proofs.certificate = Some(CertificateProof { name, ca: "agents".into() });
+        }
+        if number % 3 != 2 {
+            let subject = Subject::Exactly(format!("subject-{number}"));
+            proofs.token = Some(TokenProof { issuer: "corp".into(), subject });
+        } else {
+            let id = format!("key-{number:06}");
+            proofs.api_keys.push(id.clone());
+            policy.api_keys.push(ApiKey { id, sha256: None, expires_s: None });
+        }
+        let scopes = (0..8).map(|step| format!("scope-{:04}", (number * 7 + step * step) % scopes)).collect();
+        let limits = vec![Limit {
+            name: "60-minute".into(),
+            kind: LimitKind::Rate { burst: 60 },
+            count: 60,
+            unit: Unit::Minute,
+            per: Per::Agent,
+        }];
+        let identity = vec![Identity::Proofs(proofs)];
+        policy.agents.push(Agent { name: format!("agent-{number:06}"), identity, scopes, limits });
+    }
+    policy.agents.push(Agent {
+        name: "staff".into(),
+        identity: vec![Identity::Proofs(Proofs {
+            token: Some(TokenProof { issuer: "corp".into(), subject: Subject::AnyBut(vec![]) }),
+            ..Proofs::default()
+        })],
+        scopes: vec!["scope-0000".into()],
+        limits: vec![],
+    });
+    policy
+}
+
+/// A handful of changes of every kind.
+fn neighbour(policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    policy.agents.remove(0);
+    policy.agents.remove(10);
+    policy.agents[20].scopes.push("scope-0001".into());
+    policy.agents[30].limits.clear();
+    policy.routes[5].path = "/elsewhere/{id}".into();
+    policy.routes[6].encoded_slash = true;
+    policy.scopes[3].routes.pop();
+    policy
+}
+
+/// The same with every scope, subject, name and host renamed.
+fn stranger(policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    policy.scopes.iter_mut().for_each(|scope| scope.name.insert(0, 'x'));
+    policy.routes.iter_mut().for_each(|route| route.host.insert(0, 'x'));
+    for agent in &mut policy.agents {
+        agent.name.insert(0, 'x');
+        agent.scopes.iter_mut().for_each(|scope| scope.insert(0, 'x'));
+        for identity in &mut agent.identity {
+            let Identity::Proofs(proofs) = identity else { continue };
+            if let Some(CertificateProof { name: CertificateName::Spiffe(name), .. }) = &mut proofs.certificate {
+                name.push('x');
+            }
+            if let Some(TokenProof { subject: Subject::Exactly(subject), .. }) = &mut proofs.token {
+                subject.push('x');
+            }
+        }
+    }
+    policy
+}
+
+fn compared(old: &Policy, new: &Policy, what: &str) -> Diff {
+    let (old_table, new_table) = (table(old), table(new));
+    let started = Instant::now();
+    let diff = diff(Side { policy: old, table: &old_table }, Side { policy: new, table: &new_table });
+    let (agents, routes) = (old.agents.len(), old.routes.len());
+    println!("{agents} agents, {routes} routes, {what}: {:.3} s, {:?}", started.elapsed().as_secs_f64(), diff.counts);
+    diff
+}
+
+#[test]
+fn a_neighbour_is_compared_in_time_that_grows_with_the_policy_alone() {
+    let sizes: &[(usize, usize)] = match std::env::var("FULL") {
+        Ok(_) => &[(1_000, 100), (10_000, 1_000), (100_000, 10_000)],
+        Err(_) => &[(1_000, 100), (10_000, 1_000)],
+    };
+    for (agents, routes) in sizes {
+        let policy = large(*agents, *routes);
+        let same = compared(&policy, &policy.clone(), "the same");
+        assert_eq!((same.verdict, same.needs_wider), (Verdict::Same, false));
+        let change = compared(&policy, &neighbour(&policy), "a neighbour");
+        assert_eq!((change.verdict, change.exhausted), (Verdict::Both, false));
+        assert!(change.counts.allowed < 60 && change.counts.refused < 60, "{:?}", change.counts);
+        let all = compared(&policy, &stranger(&policy), "nothing in common");
+        assert_eq!(all.verdict, Verdict::Both);
+        assert!(all.allowed.len() <= 1_000 && all.refused.len() <= 1_000);
+    }
+}
