@@ -1,20 +1,60 @@
 //! The decision: from proofs to the caller, and from caller, route and token scopes to the grant.
 
 use crate::bounds::CERTIFICATE_NAMES_MAX;
+use crate::model::MinimumTransport;
 use crate::reason::Reason;
 use crate::table::format::{Agent, BELONGS, NONE, Proof, Route, proof_flag, proof_kind, shape};
 use crate::table::scopes::RowRef;
-use crate::table::{AgentId, ProofId, RouteId, ScopeId, Section, Table, TokenProofId, TokenScopes};
+use crate::table::{
+    AgentId, CaIndex, CertificateNameRef, OriginIndex, ProofId, RouteId, ScopeId, Section, Table, TokenProofId,
+    TokenScopes,
+};
+use crate::target::Target;
+
+/// Whether a connection is good enough for the policy.
+///
+/// # Errors
+/// `TransportTooWeak`.
+#[inline]
+pub fn admit_transport(minimum: MinimumTransport, tls: bool, certificate: bool) -> Result<(), Reason> {
+    let enough = match minimum {
+        MinimumTransport::Plain => true,
+        MinimumTransport::Tls => tls,
+        MinimumTransport::Mtls => tls && certificate,
+    };
+    if enough { Ok(()) } else { Err(Reason::TransportTooWeak) }
+}
+
+/// What is asked for, in normal form.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub method: &'a [u8],
+    pub host: &'a [u8],
+    /// None: the request is about the gateway itself, which no route is.
+    pub target: Option<&'a Target<'a>>,
+}
+
+/// Proofs that the names of one certificate are.
+pub type CertificateProofs = [Option<ProofId>; CERTIFICATE_NAMES_MAX];
 
 /// The valid credentials of one request, as proofs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Presented {
     /// Proofs that the names of the client's certificate are; names that name nobody are none.
-    pub certificate: [Option<ProofId>; CERTIFICATE_NAMES_MAX],
+    pub certificate: CertificateProofs,
     /// `Some(None)`: presented, but names nobody.
     pub token: Option<Option<TokenProofId>>,
     /// `Some(None)`: presented, but names nobody.
     pub api_key: Option<Option<ProofId>>,
+}
+
+impl Presented {
+    /// Something that names somebody, or a token or key, is there: a refusal is then a 403, not a 401. A certificate
+    /// that names nobody may be there for the transport alone.
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.token.is_some() || self.api_key.is_some() || self.certificate.iter().any(Option::is_some)
+    }
 }
 
 /// Who calls.
@@ -38,6 +78,55 @@ pub struct Grant {
 }
 
 impl<B: AsRef<[u8]>> Table<B> {
+    /// What the names of a certificate prove under the CAs that its chain verifies under.
+    pub fn certificate_proofs<'n>(
+        &self,
+        cas: impl Iterator<Item = CaIndex>,
+        names: impl Iterator<Item = CertificateNameRef<'n>> + Clone,
+    ) -> CertificateProofs {
+        let mut proofs = CertificateProofs::default();
+        let named = cas.flat_map(|ca| names.clone().map(move |name| (ca, name)));
+        let found = named.filter_map(|(ca, name)| self.proof_certificate(ca, name));
+        for (place, proof) in proofs.iter_mut().zip(found) {
+            *place = Some(proof);
+        }
+        proofs
+    }
+
+    /// Which route is meant, and which scope grants it. A caller who presented nothing is told to.
+    ///
+    /// # Errors
+    /// - `RouteUnknown`, `ScopeMissing`; both are `CredentialMissing` for one who presented nothing;
+    /// - `TargetNotAdmitted`: the path has what this route does not admit.
+    pub fn decide(
+        &self,
+        caller: &Caller,
+        presented: bool,
+        scopes: &TokenScopes,
+        asked: &Asked<'_>,
+    ) -> Result<(Grant, OriginIndex), Reason> {
+        self.granted(caller, scopes, asked).map_err(|reason| match reason {
+            Reason::RouteUnknown | Reason::ScopeMissing if !presented => Reason::CredentialMissing,
+            reason => reason,
+        })
+    }
+
+    fn granted(
+        &self,
+        caller: &Caller,
+        scopes: &TokenScopes,
+        asked: &Asked<'_>,
+    ) -> Result<(Grant, OriginIndex), Reason> {
+        let target = asked.target.ok_or(Reason::RouteUnknown)?;
+        let route = self.route(asked.host, asked.method, target.path).ok_or(Reason::RouteUnknown)?;
+        let options = self.route_options(route).ok_or(Reason::RouteUnknown)?;
+        let grant = self.grant(caller, scopes, route).ok_or(Reason::ScopeMissing)?;
+        if (target.encoded_slash && !options.encoded_slash) || (target.path_parameters && !options.path_parameters) {
+            return Err(Reason::TargetNotAdmitted);
+        }
+        Ok((grant, options.origin))
+    }
+
     /// Who presents these proofs.
     ///
     /// # Errors

@@ -2,7 +2,9 @@
 //!
 //! Pure: no I/O, no clock, no randomness. Time and seeds are arguments.
 
+pub mod account;
 pub mod bounds;
+pub mod case;
 pub mod compile;
 pub mod decide;
 pub mod hash;

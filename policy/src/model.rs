@@ -201,6 +201,32 @@ pub enum CertificateName {
     SpkiSha256(String),
 }
 
+impl CertificateName {
+    /// The name that a policy source, or a record, spells like this.
+    pub fn from_text(text: &str) -> Option<Self> {
+        if text.starts_with("spiffe://") {
+            return Some(Self::Spiffe(text.to_owned()));
+        }
+        let (kind, name) = text.split_once(':')?;
+        match kind {
+            "dns" => Some(Self::Dns(name.to_ascii_lowercase())),
+            "spki-sha256" => Some(Self::SpkiSha256(name.to_ascii_lowercase())),
+            _ => None,
+        }
+    }
+}
+
+/// As a policy source spells it.
+impl std::fmt::Display for CertificateName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Spiffe(id) => f.write_str(id),
+            Self::Dns(name) => write!(f, "dns:{name}"),
+            Self::SpkiSha256(hash) => write!(f, "spki-sha256:{hash}"),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenProof {
@@ -257,6 +283,30 @@ impl Unit {
             Self::Hour => 3_600,
             Self::Day => 86_400,
         }
+    }
+}
+
+impl std::fmt::Display for Unit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        })
+    }
+}
+
+/// As one writes it: `60/minute burst 10 per subject`.
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.count, self.unit)?;
+        match self.kind {
+            LimitKind::Rate { burst } if burst == self.count => {}
+            LimitKind::Rate { burst } => write!(f, " burst {burst}")?,
+            LimitKind::Quota => f.write_str(" quota")?,
+        }
+        if matches!(self.per, Per::Subject { .. }) { f.write_str(" per subject") } else { Ok(()) }
     }
 }
 

@@ -115,9 +115,56 @@ impl Reason {
         Self::ExchangeTimeout,
     ];
 
+    /// The reason with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.name() == name)
+    }
+
     /// The reason with this stable number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| *reason as u8 == number)
+    }
+
+    /// Status of the response that a client gets for it.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::MalformedHead
+            | Self::AmbiguousFraming
+            | Self::UnsupportedVersion
+            | Self::MalformedContent
+            | Self::InvalidTarget
+            | Self::TargetNotAdmitted => 400,
+            Self::TargetTooLong => 414,
+            Self::HeadTooLarge => 431,
+            Self::ContentTooLarge => 413,
+            Self::UnsupportedTransferCoding | Self::UpgradeRefused => 501,
+            Self::ExpectationFailed => 417,
+            Self::MisdirectedHost => 421,
+            Self::CredentialMissing
+            | Self::CredentialMalformed
+            | Self::TokenInvalid
+            | Self::TokenExpired
+            | Self::TokenNotYetValid
+            | Self::TokenIssuerUnknown
+            | Self::TokenKeyUnknown
+            | Self::TokenAlgorithmRefused
+            | Self::TokenAudienceWrong
+            | Self::ApiKeyInvalid
+            | Self::ApiKeyExpired
+            | Self::CertificateInvalid
+            | Self::CertificateExpired
+            | Self::ProofsIncomplete
+            | Self::ProofsConflict
+            | Self::AgentUnknown
+            | Self::IdentificationThrottled
+            | Self::KeysetUnavailable => 401,
+            Self::RouteUnknown | Self::ScopeMissing | Self::TransportTooWeak => 403,
+            Self::LimitExceeded | Self::SubjectsFull => 429,
+            Self::RecordUnavailable | Self::Overloaded | Self::Draining => 503,
+            Self::OriginUnreachable | Self::OriginTlsFailed | Self::OriginBroke | Self::OriginMalformed => 502,
+            Self::OriginConnectTimeout | Self::OriginTimeout | Self::ExchangeTimeout => 504,
+            Self::ClientAborted | Self::ClientTimeout => 408,
+        }
     }
 
     /// Name in records and metrics.
@@ -183,6 +230,8 @@ mod tests {
     fn numbers_and_names_are_unique_and_round_trip() {
         for (index, reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(Reason::from_number(*reason as u8), Some(*reason));
+            assert_eq!(Reason::from_name(reason.name()), Some(*reason));
+            assert!((400..=504).contains(&reason.status()));
             assert!(!Reason::ALL.iter().take(index).any(|other| other.name() == reason.name()));
         }
         assert_eq!(Reason::from_number(0), None);

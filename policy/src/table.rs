@@ -77,6 +77,11 @@ impl<B: AsRef<[u8]>> Table<B> {
         self.image.as_ref()
     }
 
+    /// What holds the image.
+    pub fn storage(&self) -> &B {
+        &self.image
+    }
+
     /// What a decision costs at most.
     pub fn certificate(&self) -> CostCertificate {
         let head = &self.head;

@@ -20,13 +20,16 @@ pub struct Activation {
     pub audit: Audit,
     pub transport: MinimumTransport,
     pub table: Arc<Table<sys::Image>>,
-    pub limits: Slots,
+    /// `sha256:…` over the bytes of the table.
+    pub table_sha256: String,
+    /// Shared by the copies of the activation that other NUMA nodes have.
+    pub limits: Arc<Slots>,
     /// By issuer index of the table.
     pub issuers: Vec<Arc<Issuer>>,
     /// By CA index of the table.
     pub client_cas: Arc<CaSet>,
     /// By API key index of the table.
-    pub api_keys: Vec<ApiKey>,
+    pub api_keys: Arc<[ApiKey]>,
     /// By origin index of the table.
     pub origins: Vec<Arc<Origin>>,
     /// By listener index of the gateway configuration; none for a plain listener.

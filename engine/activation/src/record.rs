@@ -60,7 +60,7 @@ pub struct Record<'a> {
     pub scope: Option<u16>,
     pub token: Option<TokenFacts<'a>>,
     pub api_key: Option<u32>,
-    pub certificate_sha256: Option<[u8; 32]>,
+    pub certificate: Option<CertificateFacts<'a>>,
     /// Limit index and state before the charge.
     pub limits: LimitsBefore,
     pub origin: Option<SocketAddr>,
@@ -87,6 +87,38 @@ pub struct TokenFacts<'a> {
     pub scopes: Option<&'a [u8]>,
 }
 
+/// What a client certificate says, and who vouches for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateFacts<'a> {
+    /// Over the DER.
+    pub sha256: [u8; 32],
+    /// The names that can name an agent, in the order in which they are looked up; see [`put_name`].
+    pub names: &'a [u8],
+    /// The client CAs of the policy that its chain verifies under, by index; 0 where nobody got as far as to ask.
+    pub cas: u64,
+}
+
+/// Appends a name of a certificate: u16 length, then its text as a policy spells it.
+pub fn put_name(out: &mut Vec<u8>, name: &str) {
+    let length = u16::try_from(name.len()).unwrap_or(0);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(name.as_bytes().get(..usize::from(length)).unwrap_or(&[]));
+}
+
+impl<'a> CertificateFacts<'a> {
+    /// The names, one by one.
+    pub fn names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let mut from = Reader { bytes: self.names };
+        std::iter::from_fn(move || {
+            let length = u16::from_le_bytes(from.array()?);
+            from.take(usize::from(length))
+        })
+    }
+}
+
+/// In the place of a state: the limit had no place for one more subject. No step gives it (`policy::rate::STATE_MAX`).
+pub const STATE_FULL: u64 = u64::MAX;
+
 /// States of the charged limits before the charge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitsBefore {
@@ -95,6 +127,14 @@ pub struct LimitsBefore {
 }
 
 impl LimitsBefore {
+    /// Adds a limit; one too many is left out.
+    pub fn push(&mut self, limit: u32, state: u64) {
+        if let Some(place) = self.entries.get_mut(usize::from(self.len)) {
+            *place = (limit, state);
+            self.len += 1;
+        }
+    }
+
     pub fn as_slice(&self) -> &[(u32, u64)] {
         self.entries.get(..usize::from(self.len)).unwrap_or(&[])
     }
@@ -129,7 +169,7 @@ impl<'a> Record<'a> {
             scope: None,
             token: None,
             api_key: None,
-            certificate_sha256: None,
+            certificate: None,
             limits: LimitsBefore::default(),
             origin: None,
             retried: false,
@@ -176,7 +216,11 @@ impl<'a> Record<'a> {
             put_address(out, origin.ip());
             out.extend_from_slice(&origin.port().to_le_bytes());
         });
-        put_option(out, self.certificate_sha256, |out, hash| out.extend_from_slice(&hash));
+        put_option(out, self.certificate, |out, certificate| {
+            out.extend_from_slice(&certificate.sha256);
+            out.extend_from_slice(&certificate.cas.to_le_bytes());
+            put_bytes(out, certificate.names);
+        });
         put_bytes(out, self.method);
         put_bytes(out, self.host);
         put_bytes(out, self.path);
@@ -209,7 +253,8 @@ impl<'a> Record<'a> {
             let ip = from.address()?;
             Some(SocketAddr::new(ip, u16::from_le_bytes(from.array()?)))
         })?;
-        let certificate_sha256 = from.option(Reader::array)?;
+        let certificate = from
+            .option(|from| Some(CertificateFacts { sha256: from.array()?, cas: from.u64()?, names: from.string()? }))?;
         let (method, host, path) = (from.string()?, from.string()?, from.string()?);
         let query = from.option(Reader::string)?;
         let token = from.option(|from| {
@@ -245,7 +290,7 @@ impl<'a> Record<'a> {
             scope,
             token,
             api_key,
-            certificate_sha256,
+            certificate,
             limits,
             origin,
             retried: flags & FLAG_RETRIED != 0,

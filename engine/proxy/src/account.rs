@@ -7,6 +7,8 @@ use std::sync::Arc;
 use activation::Activation;
 use activation::activation::Origin;
 use activation::counters::LimitStates;
+use activation::record::STATE_FULL;
+use policy::account::subject;
 use policy::decide::Grant;
 use policy::model::Audit;
 use policy::rate::Verdict;
@@ -68,11 +70,8 @@ pub fn account(
     }
     let mut states = LimitStates::default();
     let mut octets = [0; 16];
-    let subject = if grant.by_anonymous || identified.caller.agent.is_none() {
-        Some(client_subject(client, &mut octets))
-    } else {
-        identified.token.as_ref().map(|token| &*token.counted_as)
-    };
+    let token = identified.token.as_ref().map(|token| &*token.counted_as);
+    let subject = subject(&grant, &identified.caller, token, client, &mut octets);
     let charge = |now_unix_ns, states: &mut LimitStates| {
         activation.limits.charge(&activation.table, grant.agent, subject, now_unix_ns, states)
     };
@@ -90,25 +89,11 @@ pub fn account(
         }
         Err(refused) => {
             journal.release();
+            if refused.subjects_full {
+                journal.record.limits.push(refused.limit.0, STATE_FULL);
+            }
             let reason = if refused.subjects_full { Reason::SubjectsFull } else { Reason::LimitExceeded };
             Err(Refusal { reason, limit: Some((refused.limit, refused.verdict)) })
         }
     }
-}
-
-/// The client's prefix as a subject: 4 octets, or the 8 of an IPv6 /64.
-fn client_subject(client: IpAddr, octets: &mut [u8; 16]) -> &[u8] {
-    let length = match client.to_canonical() {
-        IpAddr::V4(address) => {
-            if let Some(place) = octets.first_chunk_mut() {
-                *place = address.octets();
-            }
-            4
-        }
-        IpAddr::V6(address) => {
-            *octets = address.octets();
-            8
-        }
-    };
-    octets.get(..length).unwrap_or(&[])
 }

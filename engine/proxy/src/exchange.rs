@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use activation::record::Transport as TransportKind;
 use http1::{ChunkedDecoder, ResponseHead, Upgrade};
+use policy::decide::{Asked, admit_transport};
 use policy::reason::Reason;
 
 use crate::account::{Permit, Refusal, account};
@@ -12,11 +13,11 @@ use crate::client_address::client_address;
 use crate::connection::{Connection, Next};
 use crate::content::{Framing, Pace, Reader, Rest};
 use crate::deadline::{Direction, Stage};
-use crate::decide::{Asked, admit_transport, decide};
+use crate::decide::decide;
 use crate::desk::Desk;
 use crate::forward::{Asking, forward};
 use crate::head::{NoHead, Request, receive};
-use crate::identify::{Credentials, identify};
+use crate::identify::{Credentials, Identified, identify};
 use crate::journal::{Journal, prefix};
 use crate::local::{answer, answer_about_gateway};
 use crate::outcome::of_fault;
@@ -68,6 +69,9 @@ async fn exchange<T: Transport>(worker: &Worker, connection: &Connection<T>, des
     let bytes = block.get(..*filled).unwrap_or(&[]);
     let mut journal = Journal::begin(worker, activation.id, worker.now_unix_ns());
     journal.arrived(connection.listener, connection.kind, connection.peer);
+    if let Some(certificate) = &connection.certificate {
+        journal.certified(certificate);
+    }
     connection.requests.set(connection.requests.get() + 1);
     let request = match fault.map_or_else(|| Request::normalise(bytes, head, target, host), Err) {
         Ok(request) => request,
@@ -145,7 +149,7 @@ async fn permit<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) 
     if bytes_max != 0 && matches!(request.head.framing, http1::Framing::Length(length) if length > bytes_max) {
         return Err(Reason::ContentTooLarge.into());
     }
-    admit_transport(activation, tls, connection.certificate.is_some())?;
+    admit_transport(activation.transport, tls, connection.certificate.is_some())?;
     let credentials = Credentials {
         authorization: request.head.authorization.map(|span| span.of(request.bytes)),
         api_key: request.head.api_key.map(|span| span.of(request.bytes)),
@@ -153,10 +157,12 @@ async fn permit<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) 
         client,
     };
     journal.presented = credentials.any();
-    journal.record.certificate_sha256 = connection.certificate.as_ref().map(|certificate| certificate.facts.sha256);
     let now_unix_ns = journal.record.time_unix_ns;
-    let identified = identify(activation, &mut worker.memory.borrow_mut(), &credentials, now_unix_ns)?;
+    let mut identified = Identified::nobody();
+    let found = identify(activation, &mut worker.memory.borrow_mut(), &credentials, now_unix_ns, &mut identified);
     journal.identified(&identified);
+    found?;
+    journal.presented = identified.presented.any();
     let asked = Asked { method: request.method(), host: request.host, target: request.target.as_ref() };
     let granted = decide(activation, &identified, &asked)?;
     let permit = account(worker, activation, &identified, granted, client, journal)?;

@@ -8,13 +8,14 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use activation::Activation;
+use activation::record::put_name;
 use activation::stats::WorkerStats;
 use identity::api_key;
 use identity::certificate::{Chains, Facts};
 use identity::throttle::{Throttle, ThrottleBounds};
 use identity::token::{Cache, CacheBounds, Found, VerifiedToken, verify};
-use policy::bounds::CERTIFICATE_NAMES_MAX;
-use policy::decide::{Caller, Presented};
+use policy::account::counted_as;
+use policy::decide::{Caller, CertificateProofs, Presented};
 use policy::rate::Gcra;
 use policy::reason::Reason;
 use policy::table::{ApiKeyIndex, CaIndex, IssuerIndex, ProofId, TokenProofId, TokenScopes};
@@ -45,7 +46,7 @@ pub struct TokenUse {
     pub counted_as: Box<[u8]>,
     pub kid: Option<Box<str>>,
     pub expires_s: u64,
-    /// Space-separated, for the record.
+    /// Space-separated, for the record; see `one_text`.
     pub scopes_text: Option<Box<str>>,
 }
 
@@ -53,19 +54,35 @@ pub struct TokenUse {
 pub struct PeerCertificate {
     pub chain: Vec<CertificateDer<'static>>,
     pub facts: Facts,
+    /// The names of the facts as records take them.
+    pub names: Box<[u8]>,
     /// What the names prove in the activation that was last asked.
-    proofs: RefCell<Option<(u64, CertificateProofs)>>,
+    proofs: RefCell<Option<(u64, Vouched)>>,
 }
 
-type CertificateProofs = [Option<ProofId>; CERTIFICATE_NAMES_MAX];
+/// What a certificate proves, and the CAs that vouch for it, as bits.
+#[derive(Clone, Copy)]
+struct Vouched {
+    cas: u64,
+    proofs: CertificateProofs,
+}
 
-/// Who calls, and with what.
+/// Who calls, and with what. Of a request that is refused: what was found valid before.
 pub struct Identified {
     pub caller: Caller,
+    pub presented: Presented,
     pub token: Option<Rc<TokenUse>>,
     pub api_key: Option<ApiKeyIndex>,
-    /// Something that names somebody was presented: a refusal is then a 403, not a 401.
-    pub presented: bool,
+    /// The client CAs that vouch for the certificate, as bits.
+    pub certificate_cas: u64,
+}
+
+impl Identified {
+    /// Nothing was presented yet.
+    pub fn nobody() -> Self {
+        let caller = Caller { agent: None, population: false };
+        Self { caller, presented: Presented::default(), token: None, api_key: None, certificate_cas: 0 }
+    }
 }
 
 /// The credentials of one request.
@@ -136,12 +153,14 @@ impl PeerCertificate {
     /// Reads the names of a chain that the handshake accepted; none when the leaf cannot be read.
     pub fn new(chain: Vec<CertificateDer<'static>>) -> Option<Self> {
         let facts = Facts::from_der(chain.first()?).ok()?;
-        Some(Self { chain, facts, proofs: RefCell::new(None) })
+        let mut names = Vec::new();
+        facts.names.iter().for_each(|name| put_name(&mut names, &name.to_string()));
+        Some(Self { chain, facts, names: names.into(), proofs: RefCell::new(None) })
     }
 
     /// What the certificate proves under `activation`. The chain is checked against the activation's own CAs, because a
     /// resumed session skips the check and because CAs change with releases.
-    fn proofs(&self, activation: &Activation, chains: &mut Chains, now_s: u64) -> Result<CertificateProofs, Reason> {
+    fn proofs(&self, activation: &Activation, chains: &mut Chains, now_s: u64) -> Result<Vouched, Reason> {
         self.facts.check_time(now_s).map_err(|_| Reason::CertificateExpired)?;
         if let Some((known, proofs)) = &*self.proofs.borrow()
             && *known == activation.id
@@ -149,21 +168,15 @@ impl PeerCertificate {
             return Ok(*proofs);
         }
         let cas = chains.cas_of(&self.chain, &activation.client_cas, now_s).map_err(|_| Reason::CertificateInvalid)?;
-        let mut proofs = CertificateProofs::default();
-        let under = (0..64u16).filter(|ca| cas & (1 << ca) != 0);
-        let found = under.flat_map(|ca| {
-            let named = self.facts.names.iter().map(move |name| (ca, name));
-            named.filter_map(|(ca, name)| activation.table.proof_certificate(CaIndex(ca), name.into()))
-        });
-        for (place, proof) in proofs.iter_mut().zip(found) {
-            *place = Some(proof);
-        }
-        *self.proofs.borrow_mut() = Some((activation.id, proofs));
-        Ok(proofs)
+        let under = (0..64).filter(|ca| cas & (1 << ca) != 0).map(CaIndex);
+        let proofs = activation.table.certificate_proofs(under, self.facts.names.iter().map(Into::into));
+        let vouched = Vouched { cas, proofs };
+        *self.proofs.borrow_mut() = Some((activation.id, vouched));
+        Ok(vouched)
     }
 }
 
-/// Identifies the caller.
+/// Identifies the caller. What is valid is put into `identified` as it is found, also before an error.
 ///
 /// # Errors
 /// Why a presented credential does not hold, or why the proofs name nobody.
@@ -172,34 +185,35 @@ pub fn identify(
     memory: &mut Memory,
     credentials: &Credentials<'_>,
     now_unix_ns: u64,
-) -> Result<Identified, Reason> {
+    identified: &mut Identified,
+) -> Result<(), Reason> {
     let now_s = now_unix_ns / 1_000_000_000;
-    let mut presented = Presented::default();
-    let mut identified =
-        Identified { caller: Caller { agent: None, population: false }, token: None, api_key: None, presented: false };
     if let Some(certificate) = credentials.certificate {
-        presented.certificate = certificate.proofs(activation, &mut memory.chains, now_s)?;
-        // One that names nobody may be there for the transport alone.
-        identified.presented = presented.certificate.iter().any(Option::is_some);
+        let vouched = certificate.proofs(activation, &mut memory.chains, now_s)?;
+        identified.presented.certificate = vouched.proofs;
+        identified.certificate_cas = vouched.cas;
     }
     let Sent { token, key } = split(credentials)?;
     let mut gate = Gate { throttle: &mut memory.throttle, client: credentials.client, now_unix_ns };
     if let Some(key) = key {
-        let (index, proof) = check_key(activation, key, &mut gate, now_s)?;
+        let (index, proof) = check_key(activation, key, &mut gate)?;
         identified.api_key = Some(index);
-        identified.presented = true;
-        presented.api_key = Some(Some(proof));
+        identified.presented.api_key = Some(Some(proof));
     }
     if let Some(token) = token {
         let (used, known) = check_token(activation, &mut memory.tokens, token, &mut gate, now_s);
         *if known { &mut memory.token_hits } else { &mut memory.token_misses } += 1;
         let used = used?;
-        presented.token = Some(used.proof);
-        identified.presented = true;
+        identified.presented.token = Some(used.proof);
         identified.token = Some(used);
     }
-    identified.caller = activation.table.caller(&presented)?;
-    Ok(identified)
+    // Last, so that the record of a refusal holds all that was presented.
+    let key = identified.api_key.and_then(|key| activation.api_keys.get(key.index()));
+    if key.and_then(|key| key.expires_s).is_some_and(|expires_s| now_s >= expires_s) {
+        return Err(Reason::ApiKeyExpired);
+    }
+    identified.caller = activation.table.caller(&identified.presented)?;
+    Ok(())
 }
 
 /// What was sent, by kind.
@@ -218,7 +232,7 @@ fn split<'a>(credentials: &Credentials<'a>) -> Result<Sent<'a>, Reason> {
         return Ok(Sent { token: Some(bearer), key: credentials.api_key });
     }
     match credentials.api_key {
-        Some(other) if other != bearer => Err(Reason::ProofsConflict),
+        Some(other) if other != bearer => Err(Reason::CredentialMalformed),
         _ => Ok(Sent { token: None, key: Some(bearer) }),
     }
 }
@@ -248,12 +262,7 @@ impl Gate<'_> {
     }
 }
 
-fn check_key(
-    activation: &Activation,
-    key: &[u8],
-    gate: &mut Gate<'_>,
-    now_s: u64,
-) -> Result<(ApiKeyIndex, ProofId), Reason> {
+fn check_key(activation: &Activation, key: &[u8], gate: &mut Gate<'_>) -> Result<(ApiKeyIndex, ProofId), Reason> {
     let form = api_key::parse(key).map_err(|_| gate.failed(Reason::CredentialMalformed))?;
     gate.pass()?;
     let found = activation.table.proof_api_key(form.id.as_bytes());
@@ -261,13 +270,10 @@ fn check_key(
     // An unknown id costs the same as a wrong secret.
     let expected = declared.and_then(|key| key.sha256);
     let same = api_key::matches(&api_key::digest(key), &expected.unwrap_or([0; 32]));
-    let (Some((index, proof)), Some(declared), true, true) = (found, declared, same, expected.is_some()) else {
-        return Err(gate.failed(Reason::ApiKeyInvalid));
-    };
-    if declared.expires_s.is_some_and(|expires_s| now_s >= expires_s) {
-        return Err(Reason::ApiKeyExpired);
+    match (found, same && expected.is_some()) {
+        (Some(found), true) => Ok(found),
+        _ => Err(gate.failed(Reason::ApiKeyInvalid)),
     }
-    Ok((index, proof))
 }
 
 /// What a token proves, and whether it was known before.
@@ -329,15 +335,19 @@ impl TokenUse {
             }),
             issuer: token.issuer,
             subject: token.subject.clone(),
-            counted_as: [issuer.map_or("", |issuer| &issuer.rules().name), "\0", &*token.subject]
-                .concat()
-                .into_bytes()
-                .into(),
+            counted_as: counted_as(issuer.map_or("", |issuer| &issuer.rules().name), &token.subject),
             kid: token.kid.clone(),
             expires_s: token.expires_s,
-            scopes_text: scopes.map(|names| names.join(" ").into()),
+            scopes_text: scopes.map(|names| one_text(names)),
         }
     }
+}
+
+/// Scopes with spaces between them. A name with a space in it, which a list can have, is left out: no scope of a policy
+/// has one, and it would read as two.
+fn one_text(names: &[Box<str>]) -> Box<str> {
+    let names: Vec<&str> = names.iter().map(|name| &**name).filter(|name| !name.contains(' ')).collect();
+    names.join(" ").into()
 }
 
 #[cfg(test)]

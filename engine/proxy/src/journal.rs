@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 
 use activation::counters::LimitStates;
-use activation::record::{Kind, LimitsBefore, Record, TokenFacts, Transport as TransportKind};
+use activation::record::{CertificateFacts, Kind, LimitsBefore, Record, TokenFacts, Transport as TransportKind};
 use activation::ring::Reservation;
 use policy::reason::Reason;
 
-use crate::identify::{Identified, TokenUse};
+use crate::identify::{Identified, PeerCertificate, TokenUse};
 use crate::worker::Worker;
 
 /// One exchange's record in the making.
@@ -39,9 +39,17 @@ impl<'a> Journal<'a> {
         self.record.client = prefix(client);
     }
 
-    /// Who calls.
+    /// The client certificate of the connection it came on.
+    pub fn certified(&mut self, certificate: &'a PeerCertificate) {
+        let (sha256, names) = (certificate.facts.sha256, certificate.names.as_ref());
+        self.record.certificate = Some(CertificateFacts { sha256, names, cas: 0 });
+    }
+
+    /// What is known of who calls.
     pub fn identified(&mut self, identified: &Identified) {
-        self.presented = identified.presented;
+        if let Some(certificate) = &mut self.record.certificate {
+            certificate.cas = identified.certificate_cas;
+        }
         self.record.agent = identified.caller.agent.map(|agent| agent.0);
         self.record.api_key = identified.api_key.map(|key| key.0);
         self.token.clone_from(&identified.token);
@@ -70,12 +78,10 @@ impl<'a> Journal<'a> {
 
     /// The states of the charged limits before the charge.
     pub fn limits(&mut self, states: &LimitStates) {
-        let mut limits = LimitsBefore::default();
-        for (place, (index, state)) in limits.entries.iter_mut().zip(states.as_slice()) {
-            *place = (index.0, *state);
-            limits.len += 1;
+        self.record.limits = LimitsBefore::default();
+        for (index, state) in states.as_slice() {
+            self.record.limits.push(index.0, *state);
         }
-        self.record.limits = limits;
     }
 
     /// Microseconds since the record began.

@@ -36,7 +36,7 @@ pub async fn answer<T: Transport>(
     content: Option<&mut Reader<'_, T>>,
     journal: &mut Journal<'_>,
 ) -> Next {
-    let status = outcome::status(refusal.reason);
+    let status = refusal.reason.status();
     journal.refused(refusal.reason, status);
     let skips = content.as_ref().is_some_and(|content| content.is_over())
         || head.is_some_and(|head| {

@@ -1,48 +1,6 @@
-//! From a reason to what the client is told: status, coarse code, further fields.
+//! From a reason to what the client is told beside the status: coarse code, further fields.
 
 use policy::reason::Reason;
-
-/// Status of a local response.
-pub fn status(reason: Reason) -> u16 {
-    match reason {
-        Reason::MalformedHead
-        | Reason::AmbiguousFraming
-        | Reason::UnsupportedVersion
-        | Reason::MalformedContent
-        | Reason::InvalidTarget
-        | Reason::TargetNotAdmitted => 400,
-        Reason::TargetTooLong => 414,
-        Reason::HeadTooLarge => 431,
-        Reason::ContentTooLarge => 413,
-        Reason::UnsupportedTransferCoding | Reason::UpgradeRefused => 501,
-        Reason::ExpectationFailed => 417,
-        Reason::MisdirectedHost => 421,
-        Reason::CredentialMissing
-        | Reason::CredentialMalformed
-        | Reason::TokenInvalid
-        | Reason::TokenExpired
-        | Reason::TokenNotYetValid
-        | Reason::TokenIssuerUnknown
-        | Reason::TokenKeyUnknown
-        | Reason::TokenAlgorithmRefused
-        | Reason::TokenAudienceWrong
-        | Reason::ApiKeyInvalid
-        | Reason::ApiKeyExpired
-        | Reason::CertificateInvalid
-        | Reason::CertificateExpired
-        | Reason::ProofsIncomplete
-        | Reason::ProofsConflict
-        | Reason::AgentUnknown
-        | Reason::IdentificationThrottled
-        | Reason::KeysetUnavailable => 401,
-        Reason::RouteUnknown | Reason::ScopeMissing | Reason::TransportTooWeak => 403,
-        Reason::LimitExceeded | Reason::SubjectsFull => 429,
-        Reason::RecordUnavailable | Reason::Overloaded | Reason::Draining => 503,
-        Reason::OriginUnreachable | Reason::OriginTlsFailed | Reason::OriginBroke | Reason::OriginMalformed => 502,
-        Reason::OriginConnectTimeout | Reason::OriginTimeout | Reason::ExchangeTimeout => 504,
-        Reason::ClientAborted | Reason::ClientTimeout => 408,
-    }
-}
 
 /// Coarse code in the problem document: never more than the status tells.
 pub fn code(status: u16) -> &'static str {
@@ -102,16 +60,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_a_status_and_a_code_that_tells_no_more() {
+    fn the_code_of_a_reason_tells_no_more_than_its_status() {
         for reason in Reason::ALL {
-            let status = status(*reason);
-            assert!((400..=504).contains(&status));
+            let status = reason.status();
             assert!(!matches!(status, 401 | 403 | 429) || code(status) != reason.name());
         }
         for (left, right) in
             [(Reason::RouteUnknown, Reason::ScopeMissing), (Reason::TokenInvalid, Reason::AgentUnknown)]
         {
-            assert_eq!(status(left), status(right));
+            assert_eq!(left.status(), right.status());
         }
     }
 }

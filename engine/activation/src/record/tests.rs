@@ -28,7 +28,7 @@ fn full<'a>(path: &'a [u8], subject: &'a [u8]) -> Record<'a> {
         scope: Some(2),
         token: Some(TokenFacts { issuer: 0, subject, kid: Some(b"k1"), expires_s: 12, scopes: Some(b"a b") }),
         api_key: None,
-        certificate_sha256: Some([7; 32]),
+        certificate: Some(CertificateFacts { sha256: [7; 32], names: subject, cas: 5 }),
         limits: LimitsBefore { entries: [(4, 5); LIMITS_PER_AGENT_MAX], len: 2 },
         origin: Some(SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 8080)),
         retried: true,
@@ -63,7 +63,17 @@ proptest! {
     }
 
     #[test]
+    fn names_come_back_in_order(names: Vec<String>) {
+        let mut encoded = Vec::new();
+        names.iter().for_each(|name| put_name(&mut encoded, name));
+        let facts = CertificateFacts { sha256: [0; 32], names: &encoded, cas: 0 };
+        prop_assert!(facts.names().eq(names.iter().map(String::as_bytes)));
+    }
+
+    #[test]
     fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>) {
-        let _ = Record::decode(&bytes);
+        if let Some(Record { certificate: Some(certificate), .. }) = Record::decode(&bytes) {
+            let _ = certificate.names().count();
+        }
     }
 }

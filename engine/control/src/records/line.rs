@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use activation::record::{Kind, Record, TokenFacts, Transport};
+use activation::record::{CertificateFacts, Kind, Record, STATE_FULL, TokenFacts, Transport};
 
 use super::json::{self, Object};
 use super::naming::Naming;
@@ -78,13 +78,26 @@ fn put_decision(line: &mut Object<'_>, record: &Record<'_>, names: Option<&dyn N
 }
 
 fn put_credentials(line: &mut Object<'_>, record: &Record<'_>, names: Option<&dyn Naming>) {
-    if let Some(hash) = record.certificate_sha256 {
-        json::put_hex_text_upper(line.member("tls.client.hash.sha256"), &hash);
+    if let Some(certificate) = &record.certificate {
+        put_certificate(line, certificate, names);
     }
     put_name(line, "adamant.api_key", record.api_key, |index| names?.api_key(index));
     if let Some(token) = &record.token {
         put_token(line, token, names);
     }
+}
+
+fn put_certificate(line: &mut Object<'_>, certificate: &CertificateFacts<'_>, names: Option<&dyn Naming>) {
+    json::put_hex_text_upper(line.member("tls.client.hash.sha256"), &certificate.sha256);
+    let out = line.member("adamant.certificate.names");
+    json::put_list(out, certificate.names(), json::put_text);
+    let cas = (0..u64::BITS).filter(|ca| certificate.cas & (1 << ca) != 0);
+    json::put_list(line.member("adamant.certificate.cas"), cas, |out, ca| {
+        match names.and_then(|names| names.client_ca(ca)) {
+            Some(name) => json::put_text(out, name.as_bytes()),
+            None => json::put_number(out, u64::from(ca)),
+        }
+    });
 }
 
 fn put_token(line: &mut Object<'_>, token: &TokenFacts<'_>, names: Option<&dyn Naming>) {
@@ -109,10 +122,14 @@ fn put_limits(line: &mut Object<'_>, record: &Record<'_>, names: Option<&dyn Nam
         out.push(if index == 0 { b'[' } else { b',' });
         let mut entry = Object::begin(out);
         put_name(&mut entry, "limit", Some(*limit), |limit| names?.limit(limit));
-        let state_text = entry.member("state");
-        state_text.push(b'"');
-        json::put_number(state_text, *state);
-        state_text.push(b'"');
+        if *state == STATE_FULL {
+            entry.text("state", b"full");
+        } else {
+            let state_text = entry.member("state");
+            state_text.push(b'"');
+            json::put_number(state_text, *state);
+            state_text.push(b'"');
+        }
         entry.end();
     }
     out.push(b']');

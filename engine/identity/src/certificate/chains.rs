@@ -32,6 +32,11 @@ impl CaSet {
         &self.cas
     }
 
+    /// Over the CAs, in order: equal where they vouch for the same chains.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
     /// The CAs under which `chain` verifies at `now_s`, as bits; the first fault when there is none.
     pub fn verify(&self, chain: &[CertificateDer<'_>], now_s: u64) -> Result<u64, CertificateFault> {
         check_bounds(chain)?;

@@ -74,7 +74,7 @@ fn model_origin() -> policy::model::Origin {
 pub fn start(policy: &Policy, origin: SocketAddr, issuers: Vec<Arc<identity::token::Issuer>>) -> World {
     let image = sys::Image::new(&compile(policy, [7; 32]).unwrap()).unwrap();
     let table = Arc::new(Table::load(image).unwrap());
-    let limits = Arena::new().slots(&table, 0).unwrap();
+    let limits = Arc::new(Arena::new().slots(&table, 0).unwrap());
     let activation = Activation {
         id: 1,
         release: ReleaseFacts {
@@ -87,10 +87,11 @@ pub fn start(policy: &Policy, origin: SocketAddr, issuers: Vec<Arc<identity::tok
         audit: policy.audit,
         transport: policy.transport,
         table,
+        table_sha256: "sha256:table".into(),
         limits,
         issuers,
         client_cas: Arc::new(CaSet::new(vec![]).unwrap()),
-        api_keys: vec![],
+        api_keys: Arc::new([]),
         origins: vec![Arc::new(Origin {
             name: "o".into(),
             identity: 1,

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use activation::record::LimitsBefore;
+use activation::record::{LimitsBefore, STATE_FULL};
 use policy::reason::Reason;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::records::naming::fake::Fake;
 
 pub(crate) fn record<'a>(path: &'a [u8], query: Option<&'a [u8]>) -> Record<'a> {
     let mut limits = LimitsBefore { len: 1, ..LimitsBefore::default() };
-    limits.entries[0] = (5, u64::MAX);
+    limits.entries[0] = (5, u64::MAX - 2);
     Record {
         kind: Kind::Exchange,
         time_unix_ns: 1_800_000_000_000_000_042,
@@ -34,7 +34,7 @@ pub(crate) fn record<'a>(path: &'a [u8], query: Option<&'a [u8]>) -> Record<'a> 
         scope: Some(4),
         token: Some(TokenFacts { issuer: 7, subject: b"bot", kid: Some(b"k"), expires_s: 12, scopes: Some(b"a b") }),
         api_key: Some(6),
-        certificate_sha256: Some([0xcd; 32]),
+        certificate: Some(CertificateFacts { sha256: [0xcd; 32], names: b"\x05\0dns:a", cas: 0b101 }),
         limits,
         origin: Some("[::1]:80".parse().unwrap()),
         retried: true,
@@ -66,9 +66,10 @@ fn names_stand_for_indices_and_values_of_the_query_are_gone() {
         r#""adamant.agent":"agent-1","adamant.granted_by":"agent-2","adamant.route":"route-3","#,
         r#""adamant.scope":"scope-4","#,
         r#""tls.client.hash.sha256":"CDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCD","#,
+        r#""adamant.certificate.names":["dns:a"],"adamant.certificate.cas":["ca-0","ca-2"],"#,
         r#""adamant.api_key":"key-6","adamant.token.issuer":"issuer-7","adamant.token.subject":"bot","#,
         r#""adamant.token.kid":"k","adamant.token.expires_s":12,"adamant.token.scopes":"a b","#,
-        r#""adamant.limits_before":[{"limit":"limit-5","state":"18446744073709551615"}],"#,
+        r#""adamant.limits_before":[{"limit":"limit-5","state":"18446744073709551613"}],"#,
         r#""http.response.status_code":502,"adamant.origin.address":"[::1]:80","adamant.retried":true,"#,
         r#""http.request.body.size":1,"http.response.body.size":2,"#,
         r#""adamant.durations_us":{"decided":3,"first_byte":4,"total":5}}"#,
@@ -78,10 +79,19 @@ fn names_stand_for_indices_and_values_of_the_query_are_gone() {
 }
 
 #[test]
+fn a_limit_without_a_place_says_so() {
+    let mut full = record(b"/", None);
+    full.limits.entries[0].1 = STATE_FULL;
+    let line: Value = serde_json::from_str(&written(&full, Some(&Fake))).unwrap();
+    assert_eq!(line["adamant.limits_before"][0]["state"], "full");
+}
+
+#[test]
 fn an_unknown_activation_still_gives_a_line_with_indices() {
     let line: Value = serde_json::from_str(&written(&record(b"/", None), None)).unwrap();
     assert_eq!(line["adamant.agent"], 1);
     assert_eq!(line["adamant.limits_before"][0]["limit"], 5);
+    assert_eq!(line["adamant.certificate.cas"], serde_json::json!([0, 2]));
     assert!(line.get("adamant.release").is_none() && line.get("url.query").is_none());
 }
 
