@@ -37,6 +37,18 @@ pub const EXCEPTED_SUBJECTS_MAX: usize = 65_536;
 /// Keys in a pinned JWK Set.
 pub const KEYS_PER_SET_MAX: usize = 64;
 
+/// Cases of a policy, in all its files.
+pub const CASES_MAX: usize = 65_536;
+pub const CASE_FILES_MAX: usize = 256;
+/// Length of a file of cases.
+pub const CASE_FILE_BYTES_MAX: usize = 4 << 20;
+pub const CASE_NAME_BYTES_MAX: usize = 200;
+pub const CASE_STEPS_MAX: usize = 256;
+/// Requests of one step of a case.
+pub const CASE_REPEAT_MAX: u32 = 1_000_000;
+/// Time between two steps of a case.
+pub const CASE_AFTER_MAX_S: u32 = 366 * 86_400;
+
 pub const LEEWAY_MAX_S: u32 = 300;
 pub const REFRESH_MIN_S: u32 = 10;
 pub const REFRESH_MAX_S: u32 = 86_400;

@@ -114,4 +114,10 @@ codes! {
     DUPLICATE_SHA256 = Error "duplicate-sha256" "two API keys have the same hash";
     SECRET_IN_POLICY = Error "secret-in-policy" "a secret stands in the policy";
     BAD_EXPIRY = Error "bad-expiry" "`expires` is not a date and time with an offset";
+
+    // case
+    BAD_CASE = Error "bad-case" "parts of a case contradict each other, or the policy";
+    BAD_REQUEST = Error "bad-request" "the request of a case is not written as `METHOD https://host/path`";
+    BAD_CLIENT = Error "bad-client" "the client of a case is not an IP address";
+    BAD_TIME = Error "bad-time" "`at` is not a date and time with an offset";
 }

@@ -1,5 +1,6 @@
 //! A policy as read: model objects beside the places they were read from, for the checks across tables.
 
+use policy::case::Case;
 use policy::model::{Agent, ApiKey, Audit, ClientCa, Issuer, Limit, MinimumTransport, Origin, Route, Scope};
 
 use crate::diagnostic::Span;
@@ -22,6 +23,39 @@ pub(crate) struct Draft<'d> {
     pub scopes: Vec<Scope>,
     pub agents: Vec<AgentDraft<'d>>,
     pub api_keys: Vec<ApiKey>,
+    pub cases: Vec<CaseDraft>,
+    /// Files of cases that `[policy]` names, each with its text.
+    pub case_files: Vec<(Text<'d>, String)>,
+}
+
+/// A case beside its places.
+#[derive(Debug)]
+pub(crate) struct CaseDraft {
+    pub case: Case,
+    /// Its header.
+    pub at: Span,
+    /// Of each step.
+    pub steps_at: Vec<StepPlaces>,
+}
+
+/// Where the parts of a step stand, be it in the step or in its case.
+#[derive(Clone, Debug)]
+pub(crate) struct StepPlaces {
+    pub at: Span,
+    pub request: Span,
+    pub caller: CallerPlaces,
+    /// `limit` of `expect`.
+    pub limit: Option<Span>,
+}
+
+/// Where it says who asks; what is not written has the place of the case.
+#[derive(Clone, Debug)]
+pub(crate) struct CallerPlaces {
+    /// `agent` or `certificate`.
+    pub who: Span,
+    pub alternative: Span,
+    pub subject: Span,
+    pub scopes: Span,
 }
 
 #[derive(Debug)]

@@ -26,7 +26,6 @@ pub(crate) const RESERVED: &[(&str, &str)] = &[
     ("headers", "routes match host, method and path"),
     ("mirror", "requests go to one origin"),
     ("limits", "limits belong to agents"),
-    ("case", "a policy cannot hold test cases yet"),
 ];
 
 /// A string of the source with its place.

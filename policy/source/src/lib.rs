@@ -29,6 +29,7 @@ pub use render::render;
 pub use schema::schema;
 pub use summary::{LimitSummary, Summary, summary};
 
+use policy::case::Case;
 use policy::model::Policy;
 
 /// Reads files that a policy source names, by their path as written there (relative to the source).
@@ -38,12 +39,38 @@ pub trait Files {
 }
 
 /// What became of a source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// None if any diagnostic is an error.
     pub policy: Option<Policy>,
+    /// The test cases, in the order of the text, those of the source itself first; none if there is no policy.
+    pub cases: Vec<PlacedCase>,
+    /// Of the source itself, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The files of cases that the source names, as far as they could be read, in its order.
+    pub case_files: Vec<CaseFile>,
+}
+
+/// A file of cases with what was found in it.
+#[derive(Clone, Debug)]
+pub struct CaseFile {
+    /// As the source names it.
+    pub path: String,
+    pub text: String,
     /// In the order of the text.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A case and where it stands.
+#[derive(Clone, Debug)]
+pub struct PlacedCase {
+    pub case: Case,
+    /// Index in [`Loaded::case_files`]; none: the source itself.
+    pub file: Option<usize>,
+    /// Line of its header, from 1.
+    pub line: usize,
+    /// Line of each step, from 1.
+    pub step_lines: Vec<usize>,
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     Scope,
     Agent,
     ApiKey,
+    Case,
 }
 
 impl Kind {
@@ -30,6 +31,7 @@ impl Kind {
             Self::Scope => "[[scope]]",
             Self::Agent => "[[agent]]",
             Self::ApiKey => "[[api_key]]",
+            Self::Case => "[[case]]",
         }
     }
 
@@ -42,6 +44,7 @@ impl Kind {
             Self::Scope => "scope",
             Self::Agent => "agent",
             Self::ApiKey => "API key",
+            Self::Case => "case",
         }
     }
 }
@@ -68,6 +71,10 @@ pub(crate) struct Reading<'d, 'f> {
     pub suggest: Suggest,
     pub names: HashMap<Kind, Names<'d>>,
     pub references: Vec<Reference<'d>>,
+    /// What cases say of other tables: must exist as well, but makes nothing used.
+    pub mentions: Vec<Reference<'d>>,
+    /// Cases of the source's other files, each with its file.
+    pub elsewhere: HashMap<String, String>,
     /// Values that may stand only once in the source, by the code of their repetition.
     seen: HashMap<(&'static str, String), Span>,
 }
@@ -81,6 +88,8 @@ impl<'d, 'f> Reading<'d, 'f> {
             suggest: Suggest::default(),
             names: HashMap::new(),
             references: Vec::new(),
+            mentions: Vec::new(),
+            elsewhere: HashMap::new(),
             seen: HashMap::new(),
         }
     }

@@ -1,11 +1,15 @@
 //! JSON Schema of the policy source, so that editors complete and explain it. The reader itself does not use these
 //! types: it knows the place of everything and reports all mistakes; a test keeps the two in step.
 
+mod case;
+
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use case::CaseTable;
 
 /// The JSON Schema (draft 2020-12) of a policy source.
 pub fn schema() -> Value {
@@ -43,6 +47,9 @@ pub(crate) struct PolicySource {
     /// Hashes of API keys.
     #[serde(default)]
     api_key: Vec<ApiKeyTable>,
+    /// Test cases, for `adamant test` and `adamant release build`.
+    #[serde(default)]
+    case: Vec<CaseTable>,
 }
 
 /// Name and rules of the whole policy.
@@ -57,6 +64,9 @@ struct PolicyTable {
     audit: Option<AuditWord>,
     /// The weakest transport that a client may use: `plain` (default), `tls`, or `mtls`.
     transport: Option<TransportWord>,
+    /// Files with more `[[case]]` tables; paths relative to the policy source.
+    #[schemars(length(min = 1, max = 256))]
+    cases: Option<Vec<String>>,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -356,15 +366,15 @@ struct ApiKeyTable {
     #[schemars(regex(pattern = r"^[0-9A-Fa-f]{64}$"))]
     sha256: Option<String>,
     /// When it ends, like 2027-01-31T00:00:00Z.
-    expires: Option<Expiry>,
+    expires: Option<Instant>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Expiry(toml::value::Datetime);
+pub(crate) struct Instant(toml::value::Datetime);
 
-impl JsonSchema for Expiry {
+impl JsonSchema for Instant {
     fn schema_name() -> Cow<'static, str> {
-        "Expiry".into()
+        "Instant".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> schemars::Schema {

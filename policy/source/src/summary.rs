@@ -6,8 +6,6 @@ use std::fmt;
 use policy::model::{Audit, Identity, Limit, LimitKind, MinimumTransport, OnFull, Per, Policy, Subject};
 use serde::Serialize;
 
-use crate::check::limits::{unit, written};
-
 /// Counts of a policy, and its limits with their worst cases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
@@ -49,7 +47,7 @@ pub fn summary(policy: &Policy) -> Summary {
     let mut limits: BTreeMap<(String, String), (usize, &str)> = BTreeMap::new();
     for agent in &policy.agents {
         for limit in &agent.limits {
-            let key = (written(limit), worst_case(limit));
+            let key = (limit.to_string(), worst_case(limit));
             limits.entry(key).or_insert((0, &agent.name)).0 += 1;
         }
     }
@@ -90,7 +88,7 @@ fn is_population(identity: &Identity) -> bool {
 /// The most that a limit admits: bucket and refill in any window of its unit, or the count of two quota windows
 /// where they meet.
 fn worst_case(limit: &Limit) -> String {
-    let (count, unit) = (u64::from(limit.count), unit(limit));
+    let (count, unit) = (u64::from(limit.count), limit.unit);
     let most = match limit.kind {
         LimitKind::Rate { burst } => format!("at most {} in any {unit}", u64::from(burst) + count),
         LimitKind::Quota => format!("at most {count} in each UTC {unit}, {} in any {unit} across two", 2 * count),

@@ -4,6 +4,7 @@ mod cases;
 mod mistakes;
 mod properties;
 mod sizes;
+mod testcases;
 mod whole;
 
 use std::collections::HashMap;
@@ -42,6 +43,8 @@ pub(crate) fn files() -> Memory {
         ("text.pem", "no certificate".into()),
         ("cut.pem", AGENTS_CA.get(..200).unwrap().into()),
         ("binary.pem", vec![0xff, 0xfe]),
+        ("good.cases", "[[case]]\nname = \"from a file\"\nagent = \"bot\"\nrequest = \"GET https://api.example/orders/7\"\nexpect = \"permit\"\n".into()),
+        ("wrong.cases", "[[case]]\nname = \"wrong\"\nagent = \"bott\"\nrequest = \"GET https://api.example/orders/7\"\nexpect = \"permit\"\n".into()),
         ("large.pem", vec![b'a'; (1 << 20) + 1]),
     ];
     Memory(files.into_iter().map(|(name, content): (&str, Vec<u8>)| (name.to_owned(), content)).collect())

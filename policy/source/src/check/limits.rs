@@ -19,7 +19,7 @@ pub(crate) fn check<'d>(agent: &AgentDraft<'d>, reading: &mut Reading<'d, '_>) {
             continue;
         };
         let place = |position: usize| agent.limits_at.get(position).copied().unwrap_or_default();
-        let message = format!("`{}` never binds: `{}` always refuses first", written(limit), written(other));
+        let message = format!("`{limit}` never binds: `{other}` always refuses first");
         let diagnostic = Diagnostic::new(codes::LIMIT_NEVER_BINDS, place(position), message).label("never binds");
         reading.sink.push(diagnostic.related(place(other_position), "refuses first").hint("remove one or correct it"));
     }
@@ -49,27 +49,6 @@ fn never_binds(limit: &Limit, other: &Limit) -> bool {
         // Windows nest: the longer one holds a whole number of the shorter ones.
         (LimitKind::Quota, LimitKind::Quota) if other_seconds <= seconds => refills_no_slower,
         (LimitKind::Quota, LimitKind::Quota) => count >= other_count,
-    }
-}
-
-/// A limit as one writes it.
-pub(crate) fn written(limit: &Limit) -> String {
-    let unit = unit(limit);
-    let kind = match limit.kind {
-        LimitKind::Rate { burst } if burst == limit.count => String::new(),
-        LimitKind::Rate { burst } => format!(" burst {burst}"),
-        LimitKind::Quota => " quota".to_owned(),
-    };
-    let per = if matches!(limit.per, Per::Subject { .. }) { " per subject" } else { "" };
-    format!("{}/{unit}{kind}{per}", limit.count)
-}
-
-pub(crate) fn unit(limit: &Limit) -> &'static str {
-    match limit.unit {
-        policy::model::Unit::Second => "second",
-        policy::model::Unit::Minute => "minute",
-        policy::model::Unit::Hour => "hour",
-        policy::model::Unit::Day => "day",
     }
 }
 

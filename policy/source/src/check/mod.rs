@@ -1,9 +1,10 @@
 //! Checks across tables, once everything is read.
 
 mod agents;
+pub(crate) mod cases;
 pub(crate) mod limits;
 mod proofs;
-mod references;
+pub(crate) mod references;
 mod routes;
 mod trie;
 
@@ -23,6 +24,7 @@ pub(crate) fn run<'d>(draft: &Draft<'d>, reading: &mut Reading<'d, '_>) {
         limits::check(agent, reading);
     }
     transport(draft, reading);
+    cases::check(&draft.cases, draft, reading);
     // What follows is about what a policy leaves out: a table that could not be read may hold it.
     if !reading.sink.has_errors() {
         references::unused(reading);

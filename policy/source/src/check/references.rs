@@ -1,16 +1,29 @@
 //! Names that refer to nothing, and tables that nothing refers to.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::fields::shown;
-use crate::reading::{Kind, Reading};
+use crate::reading::{Kind, Names, Reading, Reference};
 
 pub(crate) fn unknown(reading: &mut Reading<'_, '_>) {
-    let references = std::mem::take(&mut reading.references);
-    for reference in &references {
-        let names = reading.names.entry(reference.kind).or_default();
+    let (references, mentions) = (std::mem::take(&mut reading.references), std::mem::take(&mut reading.mentions));
+    let names = std::mem::take(&mut reading.names);
+    unknown_among(&references, &names, reading);
+    unknown_among(&mentions, &names, reading);
+    (reading.references, reading.mentions, reading.names) = (references, mentions, names);
+}
+
+/// Reports references to nothing, in the text of `reading`, where `names` may be of another one.
+pub(crate) fn unknown_among(
+    references: &[Reference<'_>],
+    names: &HashMap<Kind, Names<'_>>,
+    reading: &mut Reading<'_, '_>,
+) {
+    let none = Names::default();
+    for reference in references {
+        let names = names.get(&reference.kind).unwrap_or(&none);
         if names.incomplete || names.declared.contains_key(reference.name.value) {
             continue;
         }
@@ -21,7 +34,6 @@ pub(crate) fn unknown(reading: &mut Reading<'_, '_>) {
         let diagnostic = Diagnostic::new(codes::UNKNOWN_REFERENCE, reference.name.span, message);
         reading.sink.push(diagnostic.label(format!("no {table} has this name")).hint(hint));
     }
-    reading.references = references;
 }
 
 pub(crate) fn unused(reading: &mut Reading<'_, '_>) {
@@ -29,7 +41,7 @@ pub(crate) fn unused(reading: &mut Reading<'_, '_>) {
         reading.references.iter().map(|reference| (reference.kind, reference.name.value)).collect();
     for (kind, names) in &reading.names {
         let (what, hint) = match kind {
-            Kind::Agent => continue,
+            Kind::Agent | Kind::Case => continue,
             Kind::Route => {
                 ("stands in no scope, so nobody may use it", "add it to the `routes` of a [[scope]], or remove it")
             }

@@ -4,6 +4,18 @@ use crate::codes::{BAD_DURATION, OUT_OF_RANGE};
 use crate::fields::shown;
 use crate::forms::Flaw;
 
+/// Milliseconds up to a bound: as [`duration_s`], and `250ms`.
+pub(crate) fn duration_ms(text: &str, max_s: u32) -> Result<u64, Flaw> {
+    let digits = text.strip_suffix("ms").filter(|digits| !digits.is_empty());
+    match digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit())) {
+        None => duration_s(text, 0, max_s).map(|seconds| u64::from(seconds) * 1_000),
+        Some(digits) => digits.parse().ok().filter(|ms| *ms <= u64::from(max_s) * 1_000).ok_or_else(|| {
+            Flaw::new(OUT_OF_RANGE, format!("a duration of at most {} is expected", written(max_s)))
+                .label("out of range")
+        }),
+    }
+}
+
 /// Seconds, within bounds that the caller names.
 pub(crate) fn duration_s(text: &str, min_s: u32, max_s: u32) -> Result<u32, Flaw> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -2,18 +2,18 @@
 
 use toml::value::{Datetime, Offset};
 
-use crate::codes::BAD_EXPIRY;
+use crate::codes::Code;
 use crate::forms::Flaw;
 
-/// Seconds since the epoch; fractions are cut off.
-pub(crate) fn unix_s(datetime: &Datetime) -> Result<u64, Flaw> {
+/// Seconds since the epoch; fractions are cut off. `code` is that of a flaw.
+pub(crate) fn unix_s(datetime: &Datetime, code: &'static Code) -> Result<u64, Flaw> {
     let (Some(date), Some(time)) = (datetime.date, datetime.time) else {
         let example = datetime.date.map_or("2027-01-31T00:00:00Z".to_owned(), |date| format!("{date}T00:00:00Z"));
-        let flaw = Flaw::new(BAD_EXPIRY, "expected a date and a time with an offset").label("not a point in time");
+        let flaw = Flaw::new(code, "expected a date and a time with an offset").label("not a point in time");
         return Err(flaw.hint(format!("write it as {example}")));
     };
     let Some(offset) = datetime.offset else {
-        let flaw = Flaw::new(BAD_EXPIRY, "this time has no offset, so it names no point in time").label("no offset");
+        let flaw = Flaw::new(code, "this time has no offset, so it names no point in time").label("no offset");
         return Err(flaw.hint(format!("write `{datetime}Z` for UTC")));
     };
     let offset_minutes = match offset {
@@ -23,9 +23,8 @@ pub(crate) fn unix_s(datetime: &Datetime) -> Result<u64, Flaw> {
     let days = days_since_epoch(i64::from(date.year), i64::from(date.month), i64::from(date.day));
     let of_day = i64::from(time.hour) * 3_600 + i64::from(time.minute) * 60 + i64::from(time.second.unwrap_or(0));
     let seconds = days * 86_400 + of_day - offset_minutes * 60;
-    u64::try_from(seconds).map_err(|_| {
-        Flaw::new(BAD_EXPIRY, "the time lies before 1970").label("too early").hint("write a year from 1970 on")
-    })
+    u64::try_from(seconds)
+        .map_err(|_| Flaw::new(code, "the time lies before 1970").label("too early").hint("write a year from 1970 on"))
 }
 
 /// Days from 1970-01-01 in the proleptic Gregorian calendar (H. Hinnant, "chrono-Compatible Low-Level Date

@@ -9,6 +9,7 @@ pub(crate) mod limit;
 pub(crate) mod method;
 pub(crate) mod name;
 pub(crate) mod path;
+pub(crate) mod request;
 pub(crate) mod url;
 
 use std::ops::Range;

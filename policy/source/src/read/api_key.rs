@@ -1,12 +1,12 @@
 //! `[[api_key]]`.
 
 use policy::model::ApiKey;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::fields::{Fields, Value};
-use crate::forms::{certificate, instant, name};
+use crate::forms::{certificate, name};
 use crate::reading::{Kind, Reading};
 
 pub(super) const KEYS: &[&str] = &["id", "sha256", "expires"];
@@ -15,7 +15,7 @@ pub(super) fn read<'d>(table: &'d DeTable<'d>, span: Span, reading: &mut Reading
     let fields = Fields::new(table, span, "[[api_key]]", KEYS, reading);
     let id = super::named(&fields, "id", Kind::ApiKey, name::api_key_id, reading);
     let sha256 = fields.get("sha256").map(|value| read_sha256(value, reading));
-    let expires_s = fields.get("expires").map(|value| read_expiry(value, reading));
+    let expires_s = fields.get("expires").map(|value| super::instant(value, codes::BAD_EXPIRY, reading));
     let (sha256, expires_s) = (super::if_given(sha256)?, super::if_given(expires_s)?);
     Some(ApiKey { id: id?.value.to_owned(), sha256, expires_s })
 }
@@ -40,25 +40,4 @@ fn read_sha256<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Optio
         reading.once(codes::DUPLICATE_SHA256, hash, text.span, message, "each id has a key of its own");
     }
     hash
-}
-
-fn read_expiry<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<u64> {
-    match value.get_ref() {
-        DeValue::Datetime(datetime) => match instant::unix_s(datetime) {
-            Ok(seconds) => Some(seconds),
-            Err(flaw) => {
-                let diagnostic = Diagnostic::new(flaw.code, value.span().into(), flaw.message).label(flaw.label);
-                reading.sink.push(diagnostic.hint_maybe(flaw.hint));
-                None
-            }
-        },
-        DeValue::String(_) => {
-            reading.wrong_type(value, "a date-time", Some("write it without quotes: 2027-01-31T00:00:00Z".to_owned()));
-            None
-        }
-        _ => {
-            reading.wrong_type(value, "a date-time", Some("write it like 2027-01-31T00:00:00Z".to_owned()));
-            None
-        }
-    }
 }

@@ -2,7 +2,9 @@
 
 mod agent;
 mod api_key;
+mod case;
 mod client_ca;
+mod expect;
 mod identity;
 mod issuer;
 mod limit;
@@ -16,10 +18,10 @@ use toml::de::{DeTable, DeValue};
 use crate::bounds;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::draft::Draft;
+use crate::draft::{CaseDraft, Draft};
 use crate::fields::{Fields, Text, Value};
 use crate::forms::{self, Flaw};
-use crate::reading::{Kind, Reading};
+use crate::reading::{Kind, Reading, Reference};
 
 /// Keys of each kind of table. The schema is tested against them.
 #[cfg(test)]
@@ -38,10 +40,14 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("token", identity::TOKEN_KEYS),
     ("limits", limit::KEYS),
     ("[[api_key]]", api_key::KEYS),
+    ("[[case]]", case::KEYS),
+    ("token of a case", case::TOKEN_KEYS),
+    ("steps", case::STEP_KEYS),
+    ("expect", expect::KEYS),
     ("document", DOCUMENT),
 ];
 
-const DOCUMENT: &[&str] = &["policy", "issuer", "client_ca", "origin", "route", "scope", "agent", "api_key"];
+const DOCUMENT: &[&str] = &["policy", "issuer", "client_ca", "origin", "route", "scope", "agent", "api_key", "case"];
 
 /// Reads the whole document.
 pub(crate) fn document<'d>(root: &'d DeTable<'d>, reading: &mut Reading<'d, '_>) -> Draft<'d> {
@@ -71,7 +77,19 @@ pub(crate) fn document<'d>(root: &'d DeTable<'d>, reading: &mut Reading<'d, '_>)
     for (table, span) in tables(&fields, Kind::ApiKey, bounds::API_KEYS_MAX, reading) {
         draft.api_keys.extend(api_key::read(table, span, reading));
     }
+    draft.cases = cases(&fields, reading);
     draft
+}
+
+/// Reads a file of cases, which holds nothing else.
+pub(crate) fn case_file<'d>(root: &'d DeTable<'d>, reading: &mut Reading<'d, '_>) -> Vec<CaseDraft> {
+    let fields = Fields::new(root, Span::default(), "a file of cases", &["case"], reading);
+    cases(&fields, reading)
+}
+
+fn cases<'d>(fields: &Fields<'d>, reading: &mut Reading<'d, '_>) -> Vec<CaseDraft> {
+    let tables = tables(fields, Kind::Case, bounds::CASES_MAX, reading);
+    tables.into_iter().filter_map(|(table, span)| case::read(table, span, reading)).collect()
 }
 
 /// The tables of one kind, each with the place of its header.
@@ -153,9 +171,34 @@ fn references<'d>(
     Some(names)
 }
 
+/// What a case says of another table: it must exist, but is not used by that.
+fn mention<'d>(value: Option<&'d Value<'d>>, kind: Kind, reading: &mut Reading<'d, '_>) -> Option<Text<'d>> {
+    let name = reading.filled_string(value?, bounds::CLAIM_BYTES_MAX)?;
+    reading.mentions.push(Reference { kind, name });
+    Some(name)
+}
+
 /// The ordinary form of names.
 fn plain_name(text: &str) -> Result<(), Flaw> {
     forms::name::name(text)
+}
+
+/// A date-time with an offset, as seconds since the Unix epoch.
+fn instant(value: &Value<'_>, code: &'static codes::Code, reading: &mut Reading<'_, '_>) -> Option<u64> {
+    let hint = match value.get_ref() {
+        DeValue::Datetime(datetime) => match forms::instant::unix_s(datetime, code) {
+            Ok(seconds) => return Some(seconds),
+            Err(flaw) => {
+                let diagnostic = Diagnostic::new(flaw.code, value.span().into(), flaw.message).label(flaw.label);
+                reading.sink.push(diagnostic.hint_maybe(flaw.hint));
+                return None;
+            }
+        },
+        DeValue::String(_) => "write it without quotes: 2027-01-31T00:00:00Z",
+        _ => "write it like 2027-01-31T00:00:00Z",
+    };
+    reading.wrong_type(value, "a date-time", Some(hint.to_owned()));
+    None
 }
 
 /// Tells a key that is not given from one that is given and wrong (none).

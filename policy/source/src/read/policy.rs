@@ -3,14 +3,15 @@
 use policy::model::{Audit, MinimumTransport};
 use toml::de::DeValue;
 
+use crate::bounds::{CASE_FILE_BYTES_MAX, CASE_FILES_MAX, LOCATION_BYTES_MAX};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::draft::Draft;
-use crate::fields::Fields;
+use crate::fields::{Fields, Value};
 use crate::forms;
 use crate::reading::Reading;
 
-pub(super) const KEYS: &[&str] = &["name", "audit", "transport"];
+pub(super) const KEYS: &[&str] = &["name", "audit", "transport", "cases"];
 
 pub(super) fn read<'d>(document: &Fields<'d>, draft: &mut Draft<'d>, reading: &mut Reading<'d, '_>) {
     let Some(value) = document.get("policy") else {
@@ -37,5 +38,17 @@ pub(super) fn read<'d>(document: &Fields<'d>, draft: &mut Draft<'d>, reading: &m
             [("plain", MinimumTransport::Plain), ("tls", MinimumTransport::Tls), ("mtls", MinimumTransport::Mtls)];
         draft.transport = reading.one_of(value, &words).unwrap_or_default();
         draft.transport_at = Some(value.span().into());
+    }
+    if let Some(value) = fields.get("cases") {
+        read_case_files(value, draft, reading);
+    }
+}
+
+fn read_case_files<'d>(value: &'d Value<'d>, draft: &mut Draft<'d>, reading: &mut Reading<'d, '_>) {
+    let paths = reading.strings(value, "file of cases", CASE_FILES_MAX, LOCATION_BYTES_MAX);
+    for path in paths.unwrap_or_default() {
+        if let Some(text) = reading.embedded_file(path, CASE_FILE_BYTES_MAX) {
+            draft.case_files.push((path, text));
+        }
     }
 }

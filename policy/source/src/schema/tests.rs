@@ -20,6 +20,10 @@ const DEFINITIONS: &[(&str, &str)] = &[
     ("token", "TokenTable"),
     ("limits", "LimitTable"),
     ("[[api_key]]", "ApiKeyTable"),
+    ("[[case]]", "CaseTable"),
+    ("steps", "StepTable"),
+    ("token of a case", "CaseTokenTable"),
+    ("expect", "ExpectTable"),
 ];
 
 #[test]
@@ -54,4 +58,12 @@ fn the_schema_is_a_schema() {
     assert!(schema["$schema"].as_str().unwrap().contains("2020-12"));
     assert_eq!(schema["required"][0], "policy");
     assert_eq!(schema["properties"]["agent"]["items"]["$ref"], "#/$defs/AgentTable");
+}
+
+#[test]
+fn the_schema_knows_the_reasons_of_cases() {
+    let schema = schema();
+    let words = schema["$defs"]["ReasonWord"]["enum"].as_array().unwrap_or_else(|| panic!("{schema}"));
+    let words: BTreeSet<&str> = words.iter().map(|word| word.as_str().unwrap()).collect();
+    assert_eq!(words, policy::case::REASONS.iter().map(|reason| reason.name()).collect());
 }

@@ -1,9 +1,18 @@
 //! One mistake at a time: each in a policy that is right otherwise, with its place between « and ».
 
+mod of_cases;
+
+use of_cases::OF_CASES;
+
 /// A mistake: codes found (the marked one first), what is replaced in the base policy (nothing: appended), by what.
 pub(super) type Mistake = (&'static str, &'static str, &'static str);
 
-pub(super) const MISTAKES: &[Mistake] = &[
+/// Every one, in the order of the language's parts.
+pub(super) fn all() -> impl Iterator<Item = &'static Mistake> {
+    MISTAKES.iter().chain(OF_CASES)
+}
+
+const MISTAKES: &[Mistake] = &[
     // text
     ("syntax", "name = \"p\"", "name = «p»"),
     ("syntax", "audience = [\"api\"]", "audience = «[»\"api\""),
@@ -15,7 +24,6 @@ pub(super) const MISTAKES: &[Mistake] = &[
     ("unknown-key", "", "[[«agents»]]\nname = \"x\"\n"),
     ("unknown-key", "name = \"p\"", "name = \"p\"\n«version» = 3"),
     ("reserved-key", "path = \"/orders/{id}\"", "path = \"/orders/{id}\"\n«timeout» = \"3s\""),
-    ("reserved-key", "", "[[«case»]]\nname = \"x\"\n"),
     ("reserved-key", "addresses = [\"10.0.0.5:80\"]", "addresses = [\"10.0.0.5:80\"]\n«protocol» = \"h2\""),
     ("missing-key", "[[route]]\nname = \"read\"\nhost = \"api.example\"\n", "«[[route]]»\nname = \"read\"\n"),
     ("missing-key", "ca = \"agents\", token", "token"),

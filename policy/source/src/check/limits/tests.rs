@@ -49,7 +49,7 @@ proptest! {
             now_ns += gap;
             let (after, verdict) = step(state, now_ns, counter(&limit));
             let (other_after, other_verdict) = step(other_state, now_ns, counter(&other));
-            prop_assert!(verdict.admitted || !other_verdict.admitted, "{} refuses before {}", written(&limit), written(&other));
+            prop_assert!(verdict.admitted || !other_verdict.admitted, "{limit} refuses before {other}");
             // All or nothing: both are charged or none.
             if verdict.admitted && other_verdict.admitted {
                 (state, other_state) = (after, other_after);
