@@ -6,6 +6,15 @@ pub const RELEASE_BYTES_MAX: usize = 256 << 20;
 pub const ROOT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a pointer payload.
 pub const POINTER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of an attestation payload.
+pub const ATTESTATION_BYTES_MAX: usize = 1 << 20;
+/// Characters of the nonce that an attestation answers: enough that no two are the same.
+pub const NONCE_BYTES_MIN: usize = 16;
+pub const NONCE_BYTES_MAX: usize = 128;
+/// Bytes of a provenance payload.
+pub const PROVENANCE_BYTES_MAX: usize = 4 << 20;
+/// Files that a provenance statement names.
+pub const PROVENANCE_INPUTS_MAX: usize = 4_096;
 /// Bytes of a revocation list payload.
 pub const REVOCATIONS_BYTES_MAX: usize = 64 << 20;
 /// Bytes of an envelope beside its base64 payload: names, white space and signatures.

@@ -13,7 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{
-    POINTER_BYTES_MAX, RELEASE_BYTES_MAX, REVOCATIONS_BYTES_MAX, ROOT_BYTES_MAX, SIGNATURES_MAX, WRAPPER_BYTES_MAX,
+    ATTESTATION_BYTES_MAX, POINTER_BYTES_MAX, PROVENANCE_BYTES_MAX, RELEASE_BYTES_MAX, REVOCATIONS_BYTES_MAX,
+    ROOT_BYTES_MAX, SIGNATURES_MAX, WRAPPER_BYTES_MAX,
 };
 use crate::digest::Digest;
 use crate::key::{KeyFault, KeyId, PublicKey, SignatureBytes, SigningKey};
@@ -25,10 +26,15 @@ pub enum Kind {
     TrustRoot,
     Pointer,
     Revocations,
+    /// What a gateway says it serves.
+    Attestation,
+    /// Where a release comes from: an in-toto statement, so that other tools read it too.
+    Provenance,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Release, Self::TrustRoot, Self::Pointer, Self::Revocations];
+    pub const ALL: [Self; 6] =
+        [Self::Release, Self::TrustRoot, Self::Pointer, Self::Revocations, Self::Attestation, Self::Provenance];
 
     pub const fn payload_type(self) -> &'static str {
         match self {
@@ -36,6 +42,8 @@ impl Kind {
             Self::TrustRoot => "application/vnd.adamant.trust-root.v1+json",
             Self::Pointer => "application/vnd.adamant.pointer.v1+json",
             Self::Revocations => "application/vnd.adamant.revocations.v1+json",
+            Self::Attestation => "application/vnd.adamant.attestation.v1+json",
+            Self::Provenance => "application/vnd.in-toto+json",
         }
     }
 
@@ -45,6 +53,8 @@ impl Kind {
             Self::TrustRoot => ROOT_BYTES_MAX,
             Self::Pointer => POINTER_BYTES_MAX,
             Self::Revocations => REVOCATIONS_BYTES_MAX,
+            Self::Attestation => ATTESTATION_BYTES_MAX,
+            Self::Provenance => PROVENANCE_BYTES_MAX,
         }
     }
 
@@ -65,6 +75,8 @@ impl fmt::Display for Kind {
             Self::TrustRoot => "trust root",
             Self::Pointer => "pointer",
             Self::Revocations => "revocation list",
+            Self::Attestation => "attestation",
+            Self::Provenance => "provenance statement",
         })
     }
 }

@@ -156,6 +156,13 @@ impl FromStr for PublicKey {
     }
 }
 
+impl KeyId {
+    /// Its first 12 digits: enough for people to tell keys apart, and never compared.
+    pub fn short(&self) -> String {
+        self.to_string().chars().take(12).chain(['…']).collect()
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_hex(&self.0, f)

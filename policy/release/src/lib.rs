@@ -5,6 +5,7 @@
 //!
 //! From bytes to a served policy: [`root::verify_root`] → [`verify::verify`] → [`candidate::check`].
 
+pub mod attestation;
 pub mod bounds;
 pub mod candidate;
 pub mod canonical;
@@ -14,6 +15,7 @@ pub mod key;
 pub mod key_file;
 pub mod manifest;
 pub mod pointer;
+pub mod provenance;
 pub mod root;
 pub mod time;
 pub mod verify;

@@ -3,6 +3,7 @@
 //! Its bytes are a function of policy, version, parent, expiry and cases alone. The newest member that it uses
 //! decides `engine_min`, not the tool that built it.
 
+use policy::case::Case;
 use policy::model::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,6 +40,8 @@ pub enum ManifestFault {
     Names { outer: String, inner: String },
     #[error("expected at most {CASES_MAX} test cases, each an object; {found}")]
     Cases { found: String },
+    #[error("test case {number} has a form that this version does not know: {fault}; use a newer one")]
+    Case { number: usize, fault: serde_json::Error },
     #[error(transparent)]
     Envelope(#[from] EnvelopeFault),
 }
@@ -57,8 +60,8 @@ pub struct Manifest {
     pub expires: Timestamp,
     pub engine_min: EngineVersion,
     pub policy: Policy,
-    /// Test cases, carried for people and tools. A gateway does not read them, so their form may grow.
-    pub cases: Vec<Value>,
+    /// Test cases ([`Case`]), carried for people and tools. A gateway does not read them, so their form may grow.
+    cases: Vec<Value>,
 }
 
 /// What every format version has, read before the rest, so that an old engine says "too old" and not "unknown member".
@@ -70,19 +73,40 @@ struct Head {
 }
 
 impl Manifest {
-    /// A manifest around a normalised policy.
+    /// A manifest around a normalised policy. Cases are sorted by name: where they stood means nothing.
     pub fn new(
         policy: Policy,
         version: u64,
         parent: Option<Digest>,
         expires: Timestamp,
-        cases: Vec<Value>,
+        mut cases: Vec<Case>,
     ) -> Result<Self, ManifestFault> {
+        check_count(cases.len())?;
+        cases.sort_by(|a, b| a.name.cmp(&b.name));
+        let value = |(index, case)| {
+            serde_json::to_value(case).map_err(|fault| ManifestFault::Case { number: index + 1, fault })
+        };
+        let cases = cases.iter().enumerate().map(value).collect::<Result<_, _>>()?;
         let policy_name = policy.name.clone();
         let format = FORMAT.to_owned();
         let manifest = Self { format, policy_name, version, parent, expires, engine_min: ENGINE_MIN, policy, cases };
         manifest.check()?;
         Ok(manifest)
+    }
+
+    /// How many test cases there are, of whatever form.
+    pub fn case_count(&self) -> usize {
+        self.cases.len()
+    }
+
+    /// The test cases.
+    ///
+    /// # Errors
+    /// One has a form that this version does not know.
+    pub fn cases(&self) -> Result<Vec<Case>, ManifestFault> {
+        let case =
+            |(index, case)| Case::deserialize(case).map_err(|fault| ManifestFault::Case { number: index + 1, fault });
+        self.cases.iter().enumerate().map(case).collect()
     }
 
     /// The canonical bytes: equal manifests give equal bytes on any machine.
@@ -121,14 +145,16 @@ impl Manifest {
             let short = |name: &str| name.chars().take(80).collect();
             return Err(ManifestFault::Names { outer: short(&self.policy_name), inner: short(&self.policy.name) });
         }
-        if self.cases.len() > CASES_MAX {
-            return Err(ManifestFault::Cases { found: format!("found {}", self.cases.len()) });
-        }
+        check_count(self.cases.len())?;
         match self.cases.iter().position(|case| !case.is_object()) {
             Some(at) => Err(ManifestFault::Cases { found: format!("case {at} is not one") }),
             None => Ok(()),
         }
     }
+}
+
+fn check_count(cases: usize) -> Result<(), ManifestFault> {
+    if cases <= CASES_MAX { Ok(()) } else { Err(ManifestFault::Cases { found: format!("found {cases}") }) }
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 //! Itself an envelope. Version 1 is taken on the word of whoever places the file; it must be signed by the threshold
 //! of its own `root` role. Version N + 1 must be signed by N's `root` threshold and its own (as in TUF 1.0 §5.3).
 
+pub mod edit;
+mod standing;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +17,8 @@ use crate::envelope::{Envelope, EnvelopeFault, Kind, Role};
 use crate::key::{KeyId, PublicKey};
 use crate::time::Timestamp;
 use crate::verify::{self, BelowThreshold, Signer};
+
+pub use self::standing::Standing;
 
 const FORMAT: &str = "adamant.trust-root.v1";
 

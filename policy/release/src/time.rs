@@ -19,6 +19,9 @@ pub struct TimestampFault {
 }
 
 impl Timestamp {
+    /// 9999-12-31T23:59:59Z, the last one.
+    pub const MAX: Self = Self(SECONDS_MAX);
+
     /// None after the year 9999.
     pub const fn from_seconds(seconds: u64) -> Option<Self> {
         if seconds <= SECONDS_MAX { Some(Self(seconds)) } else { None }

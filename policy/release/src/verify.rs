@@ -95,9 +95,19 @@ pub struct Verified {
 /// Verifies `bytes` as what `role` signs, by the threshold of that role in `root`. Whether the root itself has
 /// expired is not looked at here: [`crate::candidate::check`] does.
 pub fn verify(bytes: &[u8], root: &TrustRoot, role: Role) -> Result<Verified, VerifyError> {
-    let envelope = Envelope::parse_kind(bytes, role.kind())?;
+    verify_envelope(Envelope::parse_kind(bytes, role.kind())?, root, &[role])
+}
+
+/// As [`verify`], of an envelope that is parsed already, by the first of `roles` whose threshold is met. An error is
+/// that of the last one.
+pub fn verify_envelope(envelope: Envelope, root: &TrustRoot, roles: &[Role]) -> Result<Verified, VerifyError> {
+    if let Some(other) = roles.iter().find(|role| role.kind() != envelope.kind()) {
+        return Err(EnvelopeFault::Kind { expected: other.kind(), found: envelope.kind() }.into());
+    }
     let tally = tally(&envelope, root.keys());
-    let (signers, not_counted) = count(&tally, root, role)?;
+    let met = |role: &Role| count(&tally, root, *role).map(|counted| (*role, counted));
+    let (last, others) = roles.split_last().unwrap_or((&Role::Root, &[]));
+    let (role, (signers, not_counted)) = others.iter().find_map(|role| met(role).ok()).map_or_else(|| met(last), Ok)?;
     Ok(Verified { digest: envelope.digest(), envelope, role, signers, valid: tally.valid, not_counted })
 }
 
@@ -143,6 +153,13 @@ impl Verified {
 pub(crate) struct Tally {
     valid: BTreeSet<KeyId>,
     invalid: Vec<NotCounted>,
+}
+
+impl Tally {
+    /// Whether `key` signed, and its signature verifies.
+    pub(crate) fn has(&self, key: &KeyId) -> bool {
+        self.valid.contains(key)
+    }
 }
 
 /// Checks every signature against the key that it names.
@@ -205,8 +222,7 @@ struct Reasons<'a>(&'a [NotCounted]);
 impl fmt::Display for Reasons<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, NotCounted { key_id, why }) in self.0.iter().enumerate() {
-            let id: String = key_id.to_string().chars().take(12).collect();
-            write!(f, "{}{id}… {why}", if i == 0 { "; not counted: " } else { ", " })?;
+            write!(f, "{}{} {why}", if i == 0 { "; not counted: " } else { ", " }, key_id.short())?;
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use policy::case::{Asked, CLIENT_DEFAULT, Caller, Credentials, Expect, Step};
+
 use super::*;
 use crate::bounds::DEPTH_MAX;
 use crate::testing::{manifest, policy, time};
@@ -52,10 +54,32 @@ fn each_argument_changes_the_digest_and_nothing_else_does() {
         digest(2, None, "2027-01-31T00:00:00Z", vec![]),
         digest(1, Some(Digest::of(b"p")), "2027-01-31T00:00:00Z", vec![]),
         digest(1, None, "2027-01-31T00:00:01Z", vec![]),
-        digest(1, None, "2027-01-31T00:00:00Z", vec![json!({})]),
+        digest(1, None, "2027-01-31T00:00:00Z", vec![case("a")]),
     ];
     assert_eq!(base(), base());
     assert!(others.iter().all(|other| *other != base()));
+}
+
+fn case(name: &str) -> Case {
+    let asked = Asked { tls: true, method: "GET".into(), host: "a".into(), target: "/".into() };
+    let caller = Caller::Presents(Credentials::default());
+    let (client, expect) = (CLIENT_DEFAULT, Expect::default());
+    Case {
+        name: name.to_owned(),
+        at_s: 1,
+        steps: vec![Step { after_ms: 0, repeat: 1, caller, request: asked, client, expect }],
+    }
+}
+
+#[test]
+fn the_order_of_cases_means_nothing() {
+    let of = |cases: &[&str]| {
+        let cases = cases.iter().map(|name| case(name)).collect();
+        Manifest::new(policy(), 1, None, time("2027-01-31T00:00:00Z"), cases).unwrap()
+    };
+    let manifest = of(&["b", "a"]);
+    assert_eq!(manifest, of(&["a", "b"]));
+    assert_eq!(manifest.cases().unwrap(), [case("a"), case("b")]);
 }
 
 fn parse_edited(edit: impl Fn(&mut Value)) -> Result<Manifest, ManifestFault> {
@@ -126,7 +150,7 @@ fn values_that_cannot_be_meant() {
     assert!(matches!(parse_edited(|json| json["policy_name"] = json!("a\nb")), Err(ManifestFault::Name { .. })));
     assert!(matches!(parse_edited(|json| json["policy_name"] = json!("other")), Err(ManifestFault::Names { .. })));
     assert!(matches!(parse_edited(|json| json["cases"] = json!([1])), Err(ManifestFault::Cases { .. })));
-    let many = vec![json!({}); CASES_MAX + 1];
+    let many = vec![case("a"); CASES_MAX + 1];
     let result = Manifest::new(policy(), 1, None, time("2027-01-31T00:00:00Z"), many);
     assert!(matches!(result, Err(ManifestFault::Cases { .. })));
     let result = Manifest::new(policy(), INTEGER_MAX + 1, None, time("2027-01-31T00:00:00Z"), vec![]);
@@ -142,6 +166,7 @@ fn cases_of_any_form_are_carried_and_bounded() {
     let case = json!({"name": "reads an order", "request": {"method": "GET"}, "expect": {"decision": "permit"}});
     let read = parse_edited(|json| json["cases"] = json!([case.clone()])).unwrap();
     assert_eq!(read.cases, [case]);
+    assert!(matches!(read.cases(), Err(ManifestFault::Case { number: 1, .. })), "a form of a later version");
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
     let payload = String::from_utf8(manifest().to_payload().unwrap()).unwrap();
     let payload = payload.replace("\"cases\":[]", &format!("\"cases\":[{deep}]"));
