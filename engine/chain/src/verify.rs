@@ -1,0 +1,260 @@
+//! The streaming verifier: lines in the order of the log, then a report. Memory does not grow with the log.
+//!
+//! Every line is checked against the chain it says it belongs to and against its place among all lines of the run;
+//! the tree over them is compared with each signed checkpoint on the way. After a finding it goes on as well as it can,
+//! so that one change is one finding, and everything else is still checked.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::checkpoint::Checkpoint;
+use crate::line::{self, Chain, Chained};
+use crate::log::{Previous, Told};
+use crate::report::{At, Ended, Kind, Report, lines};
+
+mod ending;
+mod misfit;
+mod run;
+
+use run::{Run, Spot, State};
+
+/// A checkpoint whose signature was verified.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub checkpoint: Checkpoint,
+    pub signer: String,
+    /// Where it was found.
+    pub place: String,
+    /// Elsewhere than beside the log.
+    pub outside: bool,
+}
+
+/// By origin and size.
+type Checkpoints = HashMap<String, BTreeMap<u64, Vec<Held>>>;
+
+pub struct Verifier {
+    held: Checkpoints,
+    /// The files are a part of the log: what comes after them is not missed.
+    partial: bool,
+    files: Vec<String>,
+    line: u64,
+    run: Option<Run>,
+    cut: Option<Cut>,
+    seen: HashSet<String>,
+    last_origin: Option<String>,
+    report: Report,
+}
+
+/// A line without a chain member that waits for the next one to explain it.
+struct Cut {
+    spot: Spot,
+    bytes: Vec<u8>,
+}
+
+impl Verifier {
+    pub fn new(held: Vec<Held>, partial: bool) -> Self {
+        let mut by_origin = Checkpoints::new();
+        for held in held {
+            let sizes = by_origin.entry(held.checkpoint.origin.clone()).or_default();
+            sizes.entry(held.checkpoint.size).or_default().push(held);
+        }
+        Self {
+            held: by_origin,
+            partial,
+            files: Vec::new(),
+            line: 0,
+            run: None,
+            cut: None,
+            seen: HashSet::new(),
+            last_origin: None,
+            report: Report::default(),
+        }
+    }
+
+    /// Lines that follow are of this file.
+    pub fn begin_file(&mut self, name: &str) {
+        self.settle_cut(None);
+        self.files.push(name.to_owned());
+        self.line = 0;
+    }
+
+    /// Tells a finding that was made elsewhere, such as a wrong signature.
+    pub fn find(&mut self, kind: Kind, what: String) {
+        self.report.find(kind, None, None, what);
+    }
+
+    pub fn note(&mut self, what: String) {
+        self.report.notes.push(what);
+    }
+
+    /// The next line, without its newline.
+    pub fn line(&mut self, bytes: &[u8]) {
+        self.line += 1;
+        self.report.lines += 1;
+        let spot = Spot { file: self.files.len().saturating_sub(1), line: self.line };
+        let Some(chained) = line::read(bytes) else {
+            self.settle_cut(None);
+            self.cut = Some(Cut { spot, bytes: bytes.to_vec() });
+            return;
+        };
+        self.settle_cut(Some(bytes));
+        let first = chained.link.chain == Chain::Control && chained.link.leaf == 0;
+        if first
+            && let Some(Told::Start { origin, key, previous }) = Told::read(bytes)
+            && !self.seen.contains(&origin)
+        {
+            self.begin_run(origin, key, previous, spot, bytes, &chained);
+            return;
+        }
+        if self.run.is_none() {
+            self.begin_in_the_middle(spot, bytes, &chained);
+        }
+        let Some(run) = &mut self.run else { return };
+        run.take(&mut Around { held: &self.held, files: &self.files, report: &mut self.report }, spot, bytes, &chained);
+    }
+
+    fn begin_run(
+        &mut self,
+        origin: String,
+        key: Option<String>,
+        previous: Option<Previous>,
+        spot: Spot,
+        bytes: &[u8],
+        chained: &Chained<'_>,
+    ) {
+        let had_run = self.run.is_some();
+        self.end_run(Some(previous.as_ref()));
+        match (&previous, had_run) {
+            (Some(previous), false) => self.report.notes.push(format!(
+                "{origin} says that {} with {} at least went before; it is not among the files given",
+                previous.origin,
+                lines(previous.size)
+            )),
+            (None, true) => self.report.notes.push(format!(
+                "{origin} knows of no run before it, though one stands there: its state directory was new or gone, or it \
+                 ran without one"
+            )),
+            _ => {}
+        }
+        self.seen.insert(origin.clone());
+        let mut run = Run::new(Some(origin), spot, &chained.link, State::new());
+        run.key = key;
+        let mut around = Around { held: &self.held, files: &self.files, report: &mut self.report };
+        run.take(&mut around, spot, bytes, chained);
+        self.run = Some(run);
+    }
+
+    /// Neither a start nor a `continued` line has been there.
+    fn begin_in_the_middle(&mut self, spot: Spot, bytes: &[u8], chained: &Chained<'_>) {
+        let told = (chained.link.chain == Chain::Control).then(|| Told::read(bytes)).flatten();
+        let run = match told {
+            Some(Told::Continued { origin, frontier, heads }) => {
+                self.seen.insert(origin.clone());
+                Run::new(Some(origin), spot, &chained.link, State::continued(frontier, heads))
+            }
+            _ => {
+                let what = "neither a start line nor one that continues a run stands before this line: what did is \
+                            missing (--partial, if the files begin on purpose in the middle)";
+                let at = spot.at(&self.files, Some(&chained.link));
+                if self.partial {
+                    self.report.notes.push(format!("{at}: the files begin in the middle of a run"));
+                } else {
+                    self.report.find(Kind::Missing, Some(at), None, what.to_owned());
+                }
+                Run::new(None, spot, &chained.link, State::unanchored(chained.link.leaf))
+            }
+        };
+        self.run = Some(run);
+    }
+
+    /// A line without a chain member: what a crash cut off, or damage.
+    fn settle_cut(&mut self, next: Option<&[u8]>) {
+        let Some(Cut { spot, bytes }) = self.cut.take() else { return };
+        let at = spot.at(&self.files, None);
+        let begins_a_run = |next: &[u8]| {
+            line::read(next).is_some_and(|chained| chained.link.chain == Chain::Control && chained.link.leaf == 0)
+                && matches!(Told::read(next), Some(Told::Start { .. }))
+        };
+        match next {
+            // Written again whole, in this file or the next one.
+            Some(next) if next.starts_with(&bytes) && !bytes.is_empty() => {
+                self.report.notes.push(format!("{at} is the beginning of the line after it: a write that was cut off"));
+            }
+            Some(next) if begins_a_run(next) => self.report.notes.push(format!(
+                "{at} was cut off: what the gateway was writing when it was killed; it is in no checkpoint"
+            )),
+            _ if next.is_none() && self.is_last_of_file(spot) => self.report.notes.push(format!(
+                "{at}, the last of its file, was cut off or is still being written; it is in no checkpoint"
+            )),
+            _ => {
+                let run = self.run.as_mut();
+                let origin = run.as_ref().and_then(|run| run.origin.clone());
+                let what = "has no chain member, or a damaged one: it was changed, or put there".to_owned();
+                self.report.find(Kind::Unchained, Some(at), origin.as_deref(), what);
+                if let Some(run) = run {
+                    run.unchained += 1;
+                }
+            }
+        }
+    }
+
+    fn is_last_of_file(&self, spot: Spot) -> bool {
+        spot.file + 1 == self.files.len() && spot.line == self.line
+    }
+
+    /// No more lines.
+    pub fn finish(mut self) -> Report {
+        self.settle_cut(None);
+        self.end_run(None);
+        self.tell_unused();
+        let report = &mut self.report;
+        report.intact = report.findings.is_empty();
+        self.report
+    }
+
+    /// Checkpoints of runs of which no line was there.
+    fn tell_unused(&mut self) {
+        let goes_on = self.partial || self.report.runs.last().is_some_and(|run| run.ended == Ended::Rotation);
+        let mut unused: Vec<_> = self.held.iter().filter(|(origin, _)| !self.seen.contains(*origin)).collect();
+        unused.sort_by_key(|(origin, _)| *origin);
+        let (mut others, last) = (0_u64, self.last_origin.clone());
+        for (origin, sizes) in unused {
+            // Origins of one node differ in their start time, which sorts.
+            let node = |origin: &str| origin.rsplit_once('/').map(|(node, _)| node.to_owned());
+            let later = match &last {
+                Some(last) => node(last) == node(origin) && origin > last,
+                None => self.report.runs.is_empty(),
+            };
+            let Some((size, held)) = sizes.last_key_value().filter(|_| later && !goes_on) else {
+                others += 1;
+                continue;
+            };
+            let place = held.first().map_or("", |held| held.place.as_str());
+            let what = format!(
+                "{origin} began after the last line here and had {} at least ({place}): none of them is in the files \
+                 given (--partial, if they end on purpose before it)",
+                lines(*size)
+            );
+            self.report.find(Kind::RunMissing, None, Some(origin), what);
+        }
+        if others > 0 {
+            let what = if others == 1 { "checkpoints of 1 other log" } else { "checkpoints of other logs" };
+            self.report.notes.push(format!("{what} were not needed"));
+        }
+    }
+}
+
+/// What a run needs of the verifier.
+struct Around<'v> {
+    held: &'v Checkpoints,
+    files: &'v [String],
+    report: &'v mut Report,
+}
+
+impl Spot {
+    fn at(self, files: &[String], link: Option<&line::Link>) -> At {
+        At::new(files.get(self.file).map_or("", String::as_str), self.line, link)
+    }
+}
+
+#[cfg(test)]
+mod tests;

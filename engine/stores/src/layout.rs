@@ -1,0 +1,56 @@
+//! Where each file stands in a store, relative to it.
+//!
+//! ```text
+//! releases/sha256-<64 hex>.json     channels/<channel>/pointer.json
+//! roots/<version>.json              provenance/sha256-<64 hex>.json
+//! ```
+
+use policy_release::digest::Digest;
+
+use crate::Channel;
+
+pub const RELEASES: &str = "releases";
+pub const ROOTS: &str = "roots";
+pub const PROVENANCE: &str = "provenance";
+pub const CHANNELS: &str = "channels";
+
+pub fn release(digest: &Digest) -> String {
+    format!("{RELEASES}/{}", digest_name(digest))
+}
+
+/// Statements about a release. Gateways do not read them.
+pub fn provenance(digest: &Digest) -> String {
+    format!("{PROVENANCE}/{}", digest_name(digest))
+}
+
+pub fn root(version: u64) -> String {
+    format!("{ROOTS}/{version}.json")
+}
+
+pub fn channel(channel: &Channel) -> String {
+    format!("{CHANNELS}/{channel}")
+}
+
+pub fn pointer(channel: &Channel) -> String {
+    format!("{CHANNELS}/{channel}/pointer.json")
+}
+
+/// `sha256-<64 hex>.json`.
+pub fn digest_name(digest: &Digest) -> String {
+    format!("{}.json", digest.to_string().replace(':', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_as_documented() {
+        let digest = Digest::of(b"x");
+        let hex = digest.to_string().replace("sha256:", "");
+        assert_eq!(release(&digest), format!("releases/sha256-{hex}.json"));
+        assert_eq!(provenance(&digest), format!("provenance/sha256-{hex}.json"));
+        assert_eq!(root(2), "roots/2.json");
+        assert_eq!(pointer(&"production".parse().unwrap()), "channels/production/pointer.json");
+    }
+}

@@ -1,0 +1,110 @@
+//! Where releases and pointers come from. A store is a transport and nothing in it is trusted: what comes out of it is
+//! bytes of bounded length, which `control::accept` verifies.
+
+use std::fmt;
+use std::str::FromStr;
+
+use policy_release::digest::Digest;
+
+mod directory;
+pub mod layout;
+
+pub use directory::Directory;
+
+/// A transport of signed files.
+pub trait Store: Send {
+    /// Where it is, for people.
+    fn place(&self) -> String;
+
+    /// Whether anything in it may have changed since the last call; true on the first. Cheap where nothing did.
+    fn changed(&mut self, channel: &Channel) -> bool;
+
+    /// The envelope of a channel's pointer.
+    fn pointer(&self, channel: &Channel) -> Result<Vec<u8>, StoreFault>;
+
+    /// The envelope of a trust root.
+    fn root(&self, version: u64) -> Result<Vec<u8>, StoreFault>;
+
+    /// The envelope of a release. Whether its payload has this digest is for the reader to check.
+    fn release(&self, digest: &Digest) -> Result<Vec<u8>, StoreFault>;
+}
+
+/// Why a store gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFault {
+    #[error("{what} is not there")]
+    Missing { what: String },
+    /// A writer is at work: whole again at the next look, or a fault of another kind.
+    #[error("{what} changed while it was read")]
+    Changing { what: String },
+    #[error("{what}: expected at most {expected_bytes_max} bytes, found more")]
+    Size { what: String, expected_bytes_max: usize },
+    #[error("{what}: expected a regular file, found {found}")]
+    NotFile { what: String, found: &'static str },
+    #[error("{what}: expected directories and a file, found a symbolic link in its path")]
+    Link { what: String },
+    #[error("{what} cannot be read: {cause}")]
+    Io { what: String, cause: std::io::Error },
+}
+
+impl StoreFault {
+    /// Whether the file is simply not there (yet), or not whole (yet).
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::Changing { .. })
+    }
+}
+
+/// Bytes of a channel's name.
+pub const CHANNEL_BYTES_MAX: usize = 64;
+
+/// The name of a channel: 1 to 64 of `a-z 0-9 . _ -`, the first a letter or digit. It can be a directory's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Channel(String);
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected a channel of 1 to {CHANNEL_BYTES_MAX} characters a-z, 0-9, \".\", \"_\", \"-\" that begins with a letter or digit, \
+     found {found:?}"
+)]
+pub struct ChannelFault {
+    found: String,
+}
+
+impl Channel {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Channel {
+    type Err = ChannelFault;
+
+    fn from_str(text: &str) -> Result<Self, ChannelFault> {
+        let first = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let good = text.len() <= CHANNEL_BYTES_MAX
+            && text.bytes().next().is_some_and(first)
+            && text.bytes().all(|byte| first(byte) || matches!(byte, b'.' | b'_' | b'-'));
+        if good { Ok(Self(text.to_owned())) } else { Err(ChannelFault { found: text.chars().take(80).collect() }) }
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_a_plain_name() {
+        for good in ["production", "a", "0", "eu-west.1_b", &"x".repeat(64)] {
+            assert!(good.parse::<Channel>().is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "../x", "a/b", "A", "-a", "_a", "a b", "a\0", "ä", &"x".repeat(65)] {
+            assert!(bad.parse::<Channel>().is_err(), "{bad}");
+        }
+    }
+}
