@@ -1,39 +1,83 @@
 //! The table's bytes in memory that nobody in this process can write: a sealed memfd, mapped shared and read-only.
+//!
+//! What the seals do not stop is that another mapping takes the place of this one (`mmap` with MAP_FIXED, `munmap`,
+//! `mremap`), by arbitrary code in the process or by who may ptrace it. mseal(2) stops that too, for as long as the
+//! process lives; without it a look through the same address finds it, and [`Image::map_again`] puts it right.
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::munmap;
+
+mod mapping;
+mod node;
+
+pub use mapping::MapSeal;
 
 /// Read-only bytes, 4096-byte aligned. The memfd is sealed against writing, growing, shrinking and further seals, so
 /// that no mapping and no descriptor can change them.
 pub struct Image {
     address: NonNull<u8>,
     length: usize,
-    _descriptor: OwnedFd,
+    file: File,
+    map_seal: MapSeal,
+}
+
+/// How an image lies in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// NUMA node whose processors read it; none: wherever the kernel puts it.
+    pub node: Option<u32>,
+    /// The mapping stays as it is until the process ends (mseal, Linux 6.10): it is not unmapped when the value is
+    /// dropped, and cannot be mapped again.
+    pub forever: bool,
 }
 
 impl Image {
     /// Copies `bytes` into sealed memory. Errors are the system's.
     pub fn new(bytes: &[u8]) -> io::Result<Self> {
+        Self::with(bytes, Options::default())
+    }
+
+    /// Copies `bytes` into sealed memory that lies as `options` say, as far as the kernel can.
+    pub fn with(bytes: &[u8], options: Options) -> io::Result<Self> {
         if bytes.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "an image holds at least one byte, found none"));
         }
         let mut file = File::from(memfd_create("adamant-table", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-        file.write_all(bytes)?;
-        let descriptor = OwnedFd::from(file);
-        fcntl_add_seals(&descriptor, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-        // JUSTIFICATION: mapping a descriptor has no safe interface.
-        // SAFETY: a new mapping at an address the kernel picks aliases nothing; its length is the file's, which the
-        // GROW and SHRINK seals fix, so reads stay inside the file; the WRITE seal means that the bytes never change.
-        let address =
-            unsafe { mmap(std::ptr::null_mut(), bytes.len(), ProtFlags::READ, MapFlags::SHARED, &descriptor, 0)? };
-        let address =
-            NonNull::new(address.cast()).ok_or_else(|| io::Error::other("the kernel mapped the image at address 0"))?;
-        Ok(Self { address, length: bytes.len(), _descriptor: descriptor })
+        node::prefer(options.node, || file.write_all(bytes))?;
+        fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+        let address = mapping::map(&file, bytes.len(), None)?;
+        let map_seal = if options.forever { mapping::seal(address, bytes.len()) } else { MapSeal::NotAsked };
+        Ok(Self { address, length: bytes.len(), file, map_seal })
+    }
+
+    /// Whether the mapping itself is sealed.
+    pub fn map_seal(&self) -> &MapSeal {
+        &self.map_seal
+    }
+
+    /// The bytes as the sealed memory has them, read through its descriptor and not through the mapping.
+    pub fn stored(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.length];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    /// Maps the sealed memory again at the same address, in one step for whoever reads there.
+    ///
+    /// # Errors
+    /// The system's; `PermissionDenied` when the mapping is sealed.
+    pub fn map_again(&self) -> io::Result<()> {
+        mapping::map(&self.file, self.length, Some(self.address)).map(drop)
+    }
+
+    /// Where the bytes are mapped, and how many they are: for tests that attack them from outside.
+    pub fn place(&self) -> (usize, usize) {
+        (self.address.as_ptr() as usize, self.length)
     }
 }
 
@@ -60,23 +104,17 @@ unsafe impl Send for Image {}
 // SAFETY: as above.
 unsafe impl Sync for Image {}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn holds_the_bytes_and_refuses_writes() {
-        let image = Image::new(b"rules").unwrap();
-        assert_eq!(image.as_ref(), b"rules");
-        let descriptor = image._descriptor.try_clone().unwrap();
-        assert!(File::from(descriptor).write_all(b"other").is_err());
-        let protect = rustix::mm::MprotectFlags::READ | rustix::mm::MprotectFlags::WRITE;
-        // SAFETY: the page is ours; the call is expected to fail.
-        assert!(unsafe { rustix::mm::mprotect(image.address.as_ptr().cast(), image.length, protect) }.is_err());
-        let memory = std::fs::OpenOptions::new().write(true).open("/proc/self/mem").unwrap();
-        let wrote = std::os::unix::fs::FileExt::write_at(&memory, b"other", image.address.as_ptr() as u64);
-        assert!(wrote.is_err());
-        assert_eq!(image.as_ref(), b"rules");
-        assert!(Image::new(b"").is_err());
+#[cfg(feature = "fault-injection")]
+impl Image {
+    /// Puts other bytes in the place of the mapping, as an attacker with code in the process would. For tests alone: the
+    /// bytes under a `&[u8]` change.
+    pub fn inject_other_bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        let file = File::from(memfd_create("other", MemfdFlags::CLOEXEC)?);
+        file.set_len(self.length as u64)?;
+        file.write_all_at(bytes.get(..self.length.min(bytes.len())).unwrap_or_default(), 0)?;
+        mapping::map(&file, self.length, Some(self.address)).map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests;

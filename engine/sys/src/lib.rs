@@ -5,7 +5,9 @@
 
 pub mod affinity;
 pub mod image;
+#[cfg(all(feature = "fault-injection", target_arch = "x86_64"))]
+pub mod injection;
 pub mod process;
 pub mod socket;
 
-pub use image::Image;
+pub use image::{Image, MapSeal};
