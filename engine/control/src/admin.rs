@@ -1,4 +1,4 @@
-//! The read-only admin listener: `/healthz`, `/readyz`, `/metrics`, `/release`. On a thread of its own, so that it
+//! The read-only admin listener: `/healthz`, `/readyz`, `/metrics`, `/release` and `/attestation`. On a thread of its own, so that it
 //! answers whatever workers and other control threads do. Nothing here changes anything.
 
 use std::convert::Infallible;
@@ -10,11 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
@@ -22,9 +20,17 @@ use crate::bounds::{ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_HEAD_S_MA
 use crate::clock;
 use crate::status::Status;
 
+mod attestation;
+mod executable;
+mod fleet;
 mod metrics;
 mod process;
 mod release;
+mod respond;
+
+use attestation::Attester;
+pub use executable::measure;
+pub use fleet::{BoundStatus, StatusPlace, StatusTlsError, bind as bind_status, check as check_status};
 
 /// Where the admin listener stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +51,12 @@ pub enum AdminError {
     Bind { place: String, cause: io::Error },
     #[error("{} is in use by a process that answers: stop it, or name another socket", .0.display())]
     InUse(PathBuf),
-    #[error("the admin listener's thread did not start: {0}")]
+    #[error("the listener's thread did not start: {0}")]
     Thread(io::Error),
+    #[error("the status listener: {0}")]
+    StatusTls(#[from] StatusTlsError),
+    #[error("the status listener cannot be bound to {address}: {cause}")]
+    BindStatus { address: SocketAddr, cause: io::Error },
 }
 
 /// A bound listener that nobody serves yet.
@@ -77,23 +87,35 @@ impl Bound {
 
     /// Serves on a new thread off `worker_cores`, until the process ends.
     pub fn serve(self, status: Arc<Status>, worker_cores: Vec<usize>) -> Result<(), AdminError> {
-        let (started, told) = std::sync::mpsc::sync_channel(1);
-        let spawned = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            crate::affinity::leave(&worker_cores);
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            match runtime {
-                Ok(runtime) => runtime.block_on(async {
-                    let _ = started.send(Ok(()));
-                    if let Err(error) = accept(self, status).await {
-                        crate::error!("the admin listener ended: {error}");
-                    }
-                }),
-                Err(error) => drop(started.send(Err(error))),
-            }
-        });
-        spawned.map_err(AdminError::Thread)?;
-        told.recv().map_err(|_| AdminError::Thread(io::Error::other("it ended at once")))?.map_err(AdminError::Thread)
+        on_thread("admin", worker_cores, move || accept(self, Attester::new(status)))
     }
+}
+
+/// Runs `serving` on a thread of its own, off `worker_cores`.
+fn on_thread<F>(
+    name: &'static str,
+    worker_cores: Vec<usize>,
+    serving: impl FnOnce() -> F + Send + 'static,
+) -> Result<(), AdminError>
+where
+    F: Future<Output = io::Result<()>>,
+{
+    let (started, told) = std::sync::mpsc::sync_channel(1);
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        crate::affinity::leave(&worker_cores);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(async {
+                let _ = started.send(Ok(()));
+                if let Err(error) = serving().await {
+                    crate::error!("the {name} listener ended: {error}");
+                }
+            }),
+            Err(error) => drop(started.send(Err(error))),
+        }
+    });
+    spawned.map_err(AdminError::Thread)?;
+    told.recv().map_err(|_| AdminError::Thread(io::Error::other("it ended at once")))?.map_err(AdminError::Thread)
 }
 
 /// The socket is made private before it gets its name: nobody can connect in between.
@@ -126,14 +148,15 @@ fn bind_unix(path: &Path) -> Result<Bound, AdminError> {
     }
 }
 
-async fn accept(bound: Bound, status: Arc<Status>) -> io::Result<()> {
+async fn accept(bound: Bound, attester: Attester) -> io::Result<()> {
     let seats = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+    let attester = Arc::new(attester);
     match bound {
         Bound::Tcp(listener) => {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => serve_one(stream, &seats, &status),
+                    Ok((stream, _)) => serve_one(stream, &seats, &attester),
                     Err(error) => pause_after(&error).await,
                 }
             }
@@ -142,7 +165,7 @@ async fn accept(bound: Bound, status: Arc<Status>) -> io::Result<()> {
             let listener = tokio::net::UnixListener::from_std(listener)?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => serve_one(stream, &seats, &status),
+                    Ok((stream, _)) => serve_one(stream, &seats, &attester),
                     Err(error) => pause_after(&error).await,
                 }
             }
@@ -152,75 +175,38 @@ async fn accept(bound: Bound, status: Arc<Status>) -> io::Result<()> {
 
 /// Out of descriptors: trying again at once would only burn the processor.
 async fn pause_after(error: &io::Error) {
-    crate::warning!("the admin listener could not accept: {error}");
+    crate::warning!("a connection could not be accepted: {error}");
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
-fn serve_one<S>(stream: S, seats: &Arc<Semaphore>, status: &Arc<Status>)
+fn serve_one<S>(stream: S, seats: &Arc<Semaphore>, attester: &Arc<Attester>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     // Too many at once: this one is closed.
     let Ok(seat) = Arc::clone(seats).try_acquire_owned() else { return };
-    let status = Arc::clone(status);
+    let attester = Arc::clone(attester);
     tokio::spawn(async move {
         let _seat = seat;
-        let service = service_fn(move |request: Request<Incoming>| {
-            let response = respond(request.method(), request.uri().path(), &status);
-            async move { Ok::<_, Infallible>(response) }
-        });
-        // A client that misbehaves ends its own connection and is of no interest to anybody else.
-        let _ = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_secs(ADMIN_HEAD_S_MAX))
-            .max_buf_size(ADMIN_HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
+        serve_connection(stream, attester).await;
     });
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-fn respond(method: &Method, path: &str, status: &Arc<Status>) -> Response<Full<Bytes>> {
-    let known = matches!(path, "/healthz" | "/readyz" | "/metrics" | "/release");
-    if !known {
-        let text = "not found: this listener has /healthz, /readyz, /metrics and /release\n";
-        return answer(StatusCode::NOT_FOUND, TEXT, text.to_owned());
-    }
-    if method != Method::GET && method != Method::HEAD {
-        let text = "method not allowed: this listener is read-only\n".to_owned();
-        let mut refusal = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, text);
-        refusal.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
-        return refusal;
-    }
-    let now_unix_ns = clock::unix_ns();
-    match path {
-        "/readyz" => ready(status.unready(now_unix_ns)),
-        "/metrics" => match metrics::exposition(status, now_unix_ns) {
-            Ok(text) => answer(StatusCode::OK, OPENMETRICS, text),
-            Err(_) => {
-                answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the metrics could not be formatted\n".to_owned())
-            }
-        },
-        "/release" => answer(StatusCode::OK, "application/json", release::document(status)),
-        _ => answer(StatusCode::OK, TEXT, "ok\n".to_owned()),
-    }
-}
-
-fn ready(reasons: Vec<String>) -> Response<Full<Bytes>> {
-    if reasons.is_empty() {
-        return answer(StatusCode::OK, TEXT, "ready\n".to_owned());
-    }
-    answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, reasons.join("\n") + "\n")
-}
-
-fn answer(code: StatusCode, content_type: &'static str, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = code;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
-    response.headers_mut().insert(CACHE_CONTROL, hyper::header::HeaderValue::from_static("no-store"));
-    response
+/// A client that misbehaves ends its own connection and is of no interest to anybody else.
+async fn serve_connection<S>(stream: S, attester: Arc<Attester>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let response = respond::respond(request.method(), request.uri(), &attester, clock::unix_ns());
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let _ = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(ADMIN_HEAD_S_MAX))
+        .max_buf_size(ADMIN_HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 #[cfg(test)]

@@ -5,12 +5,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use activation::activation::{ApiKey, ReleaseFacts};
-use identity::certificate::{CaSet, ClientCa, ClientCaError};
-use policy::compile::{CompileError, compile};
-use policy::model::Policy;
-use policy::table::{Table, TableError};
-use sha2::{Digest, Sha256};
+use identity::certificate::ClientCaError;
+use policy::compile::CompileError;
+use policy::table::TableError;
 
 use crate::activate::Parts;
 use crate::status::Moving;
@@ -18,9 +15,13 @@ use origins::Planned;
 use tls::Tickets;
 
 pub mod files;
+mod frozen;
 pub mod keysets;
 pub mod origins;
+pub mod renew;
 pub mod tls;
+
+pub use frozen::{Frozen, Placement};
 
 /// A certificate chain and its private key, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,33 +87,11 @@ pub enum AssembleError {
     Origin(#[from] origins::OriginError),
     #[error(transparent)]
     Keyset(#[from] keysets::KeysetError),
-}
-
-/// What a release alone determines.
-pub struct Frozen {
-    pub facts: ReleaseFacts,
-    pub policy: Policy,
-    pub table: Arc<Table<sys::Image>>,
-    pub table_sha256: String,
-    pub client_cas: Arc<CaSet>,
-    pub api_keys: Vec<ApiKey>,
-    /// In the order of the policy.
-    pub api_key_ids: Arc<[String]>,
-}
-
-impl Frozen {
-    /// Compiles `policy`, whose release has `digest`, into sealed memory.
-    pub fn new(policy: Policy, facts: ReleaseFacts, digest: [u8; 32]) -> Result<Self, AssembleError> {
-        let bytes = compile(&policy, digest)?;
-        let table_sha256 = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
-        let image = sys::Image::new(&bytes).map_err(AssembleError::Memory)?;
-        let table = Arc::new(Table::load(image)?);
-        let cas = policy.client_cas.iter().map(|ca| ClientCa::from_pem(&ca.name, &ca.certificates));
-        let client_cas = Arc::new(CaSet::new(cas.collect::<Result<_, _>>()?)?);
-        let api_keys = policy.api_keys.iter().map(api_key).collect::<Result<_, _>>()?;
-        let api_key_ids = policy.api_keys.iter().map(|key| key.id.clone()).collect();
-        Ok(Self { facts, policy, table, table_sha256, client_cas, api_keys, api_key_ids })
-    }
+    #[error(
+        "issuer \"{issuer}\": keys by URL ({url}) are not in this version: let a timer fetch the JWK Set into a file, and \
+         use keys = {{ watch = \"…\" }}"
+    )]
+    KeysByUrl { issuer: String, url: String },
 }
 
 /// A release with everything that the node adds, ready to be activated.
@@ -121,6 +100,8 @@ pub struct Assembled {
     pub parts: Parts,
     pub planned: Vec<Planned>,
     pub tickets: Tickets,
+    /// By listener; none for a plain one.
+    pub server_certificates: Vec<Option<Vec<tls::Loaded>>>,
     /// By listener: a hash over its certificate and key files.
     pub listener_files: Vec<Option<[u8; 32]>>,
     pub moving: Moving,
@@ -128,23 +109,24 @@ pub struct Assembled {
 
 /// Reads every file that the node adds to `frozen`. Names of origins are not resolved yet.
 pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, AssembleError> {
-    let mut moving = Moving { since_unix_s: now_s, table_sha256: frozen.table_sha256.clone(), ..Moving::default() };
+    let mut moving = Moving { since_unix_s: now_s, ..Moving::default() };
     let mut issuers = Vec::new();
     for rules in &frozen.policy.issuers {
         let read = keysets::read(rules, &node.base, now_s)?;
         moving.keysets.insert(rules.name.clone(), read.status);
         issuers.push(read.issuer);
     }
-    let plan = |origin| Planned::new(origin, &node.origin_identities);
-    let planned = frozen.policy.origins.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+    let planned = renew::plan(&frozen, node)?;
     let origins = planned.iter().map(|planned| Arc::new(planned.resolved(|_| Vec::new()))).collect();
     let tickets = Tickets::new()?;
     let mut listeners = Vec::new();
     let mut listener_files = Vec::new();
+    let mut server_certificates = Vec::new();
     for (index, files) in node.listeners.iter().enumerate() {
         let Some(files) = files else {
             listeners.push(None);
             listener_files.push(None);
+            server_certificates.push(None);
             continue;
         };
         let loaded = tls::load_all(files)?;
@@ -152,21 +134,12 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
         for (chain, status) in &loaded.statuses {
             moving.certificates.insert(chain.clone(), status.clone());
         }
-        let tls = tls::listener_tls(index, files, loaded.certificates, &frozen.client_cas, &tickets)?;
+        let tls = tls::listener_tls(index, files, &loaded.certificates, &frozen.client_cas, &tickets)?;
+        server_certificates.push(Some(loaded.certificates));
         listeners.push(Some(Arc::new(tls)));
     }
     let parts = Parts { issuers, origins, listeners };
-    Ok(Assembled { frozen: Arc::new(frozen), parts, planned, tickets, listener_files, moving })
-}
-
-fn api_key(key: &policy::model::ApiKey) -> Result<ApiKey, AssembleError> {
-    let sha256 = match &key.sha256 {
-        None => None,
-        Some(text) => {
-            Some(unhex(text).ok_or_else(|| AssembleError::ApiKeyHash { id: key.id.clone(), found: text.clone() })?)
-        }
-    };
-    Ok(ApiKey { sha256, expires_s: key.expires_s })
+    Ok(Assembled { frozen: Arc::new(frozen), parts, planned, tickets, server_certificates, listener_files, moving })
 }
 
 /// Lower-case hex.
@@ -180,7 +153,7 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || text.bytes().any(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
     }

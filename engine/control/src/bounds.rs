@@ -24,11 +24,39 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 pub const ADMIN_HEAD_S_MAX: u64 = 10;
 /// Bytes of one request head of the admin listener.
 pub const ADMIN_HEAD_BYTES_MAX: usize = 16 << 10;
+/// Connections of the status listener at the same time; further ones are closed.
+pub const STATUS_CONNECTIONS_MAX: usize = 32;
+/// Time for one TLS handshake of the status listener, seconds.
+pub const STATUS_HANDSHAKE_S_MAX: u64 = 5;
+/// TLS handshakes that the status listener begins in one second; further ones wait.
+pub const STATUS_HANDSHAKES_PER_S_MAX: u32 = 50;
+/// Longest life of one connection of the status listener, seconds.
+pub const STATUS_CONNECTION_S_MAX: u64 = 300;
+/// Attestations signed in one second, for each listener; further ones are told to ask again.
+pub const ATTESTATIONS_PER_S_MAX: u32 = 50;
 /// A worker that has not turned its loop for so long stands still, nanoseconds.
 pub const WORKER_STILL_NS_MAX: u64 = 5_000_000_000;
 
 /// Activations of one table alive at the same time; a further one is refused.
 pub const ACTIVATIONS_OF_TABLE_MAX: usize = 64;
+
+/// Bytes of a table that are hashed at a time, between pauses.
+pub const REHASH_SLICE_BYTES: usize = 256 << 10;
+/// Bytes of tables hashed in a second at most.
+pub const REHASH_BYTES_PER_S_MAX: u64 = 64 << 20;
+/// Share of one core that hashing takes at most, percent.
+pub const REHASH_CORE_PERCENT_MAX: u32 = 1;
+/// The longest pause between two slices, milliseconds.
+pub const REHASH_PAUSE_MS_MAX: u64 = 250;
+/// The shortest time from one look at all tables to the next, milliseconds.
+pub const REHASH_PASS_MS_MIN: u64 = 500;
+/// Times that a table in memory is put right before the gateway stops.
+pub const TABLE_REPAIRS_MAX: u32 = 16;
+
+/// How long an activation waits for a place when too many are alive, milliseconds.
+pub const ACTIVATION_WAIT_MS_MAX: u64 = 2_000;
+/// How often it looks for one, milliseconds.
+pub const ACTIVATION_LOOK_MS: u64 = 20;
 
 /// How often watched files are looked at, milliseconds.
 pub const WATCH_INTERVAL_MS: u64 = 1_000;
@@ -49,3 +77,17 @@ pub const FETCH_S_MAX: u64 = 10;
 /// Pause before a failed fetch is tried again, seconds: doubles from the first to the second.
 pub const FETCH_RETRY_S_MIN: u64 = 5;
 pub const FETCH_RETRY_S_MAX: u64 = 300;
+
+/// Time between two checkpoints of the records, milliseconds, unless configured.
+pub const CHECKPOINT_INTERVAL_MS: u64 = 10_000;
+/// Checkpoints on their way from the audit writer to the thread that signs them.
+pub const CHECKPOINTS_QUEUED_MAX: usize = 16;
+/// Places outside the gateway that checkpoints go to.
+pub const CHECKPOINT_PLACES_MAX: usize = 8;
+/// Pause before a checkpoint is sent again, milliseconds: doubles from the first to the second.
+pub const CHECKPOINT_RETRY_MS_MIN: u64 = 500;
+pub const CHECKPOINT_RETRY_MS_MAX: u64 = 60_000;
+/// Time for connecting to a witness, and for each read and write, milliseconds.
+pub const WITNESS_MS_MAX: u64 = 5_000;
+/// Bytes of a witness's answer.
+pub const WITNESS_BYTES_MAX: usize = 16 << 20;

@@ -20,8 +20,13 @@ pub struct Round {
 
 /// Resolves every name of `planned` once, all at the same time.
 pub async fn resolve(planned: &[Planned]) -> Round {
-    let names: BTreeMap<String, u16> =
-        planned.iter().flat_map(Planned::names).map(|(name, port)| (name.to_owned(), port)).collect();
+    resolve_new(planned, &Addresses::new()).await
+}
+
+/// Resolves the names of `planned` that `known` does not have.
+pub async fn resolve_new(planned: &[Planned], known: &Addresses) -> Round {
+    let names = planned.iter().flat_map(Planned::names).filter(|(name, _)| !known.contains_key(*name));
+    let names: BTreeMap<String, u16> = names.map(|(name, port)| (name.to_owned(), port)).collect();
     let mut lookups = tokio::task::JoinSet::new();
     for (name, port) in names {
         lookups.spawn(async move {

@@ -4,23 +4,29 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use activation::ring::{DurableMark, RecordReader};
 use activation::stats::WorkerStats;
+use chain::log::{self, Log};
+use chain::note::Verifier;
 
 use crate::bounds::RECORDS_MESSAGES_MAX;
 use crate::clock;
+use crate::status::CheckpointStatus;
 
 pub mod json;
 pub mod line;
 pub mod naming;
+pub mod seal;
 mod sink;
 mod writer;
 
 pub use json::Object;
 pub use naming::{Names, Naming};
+pub use seal::Sealing;
 pub use sink::Target;
 
 /// What the audit writer gets of one worker.
@@ -34,6 +40,8 @@ pub struct WorkerRecords {
 pub enum RecordsError {
     #[error("records cannot be written to {target}: {cause}: name a file that this user can create, or \"stdout\"")]
     Open { target: Target, cause: std::io::Error },
+    #[error("the node key cannot sign records: {0}")]
+    Key(String),
     #[error("the audit writer's thread did not start: {0}")]
     Thread(std::io::Error),
     #[error("the audit writer does not keep up: {RECORDS_MESSAGES_MAX} messages wait; look at what takes its output")]
@@ -54,6 +62,9 @@ pub struct Progress {
     pub undecodable: AtomicU64,
     /// Whether the last write failed.
     pub failing: AtomicBool,
+    /// Of the places outside that checkpoints go to.
+    pub places: Vec<Arc<seal::place::PlaceProgress>>,
+    checkpoint: Mutex<Option<CheckpointStatus>>,
 }
 
 /// Told to the writer by other control threads.
@@ -67,6 +78,7 @@ enum Message {
 /// The running writer.
 pub struct Records {
     handle: Handle,
+    sealer: seal::Sealer,
     thread: JoinHandle<Result<(), RecordsError>>,
 }
 
@@ -75,14 +87,40 @@ pub struct Records {
 pub struct Handle {
     messages: SyncSender<Message>,
     progress: Arc<Progress>,
+    beginning: Arc<Beginning>,
 }
 
-/// Opens the target and starts the writer off `worker_cores`.
-pub fn spawn(target: Target, workers: Vec<WorkerRecords>, worker_cores: Vec<usize>) -> Result<Records, RecordsError> {
-    let sink = sink::Sink::open(target.clone()).map_err(|cause| RecordsError::Open { target, cause })?;
+/// What the start line says about the log that it begins.
+struct Beginning {
+    origin: String,
+    key: String,
+    /// The last checkpoint of the run before.
+    previous: Option<String>,
+}
+
+/// Opens the target and starts the writer and what seals its lines off `worker_cores`.
+pub fn spawn(
+    target: Target,
+    workers: Vec<WorkerRecords>,
+    worker_cores: Vec<usize>,
+    sealing: &Sealing,
+) -> Result<Records, RecordsError> {
+    let opened = sink::Sink::open(target.clone());
+    let sink = opened.map_err(|cause| RecordsError::Open { target: target.clone(), cause })?;
     let (messages, inbox) = sync_channel(RECORDS_MESSAGES_MAX);
-    let progress = Arc::new(Progress::default());
-    let writer = writer::Writer::new(sink, workers, inbox, Arc::clone(&progress));
+    let progress = Arc::new(Progress::of(sealing));
+    let verifier = Verifier::of_node(*sealing.key.public()).map_err(|error| RecordsError::Key(error.to_string()))?;
+    let previous = sealing.previous();
+    let beginning = Arc::new(Beginning {
+        origin: sealing.origin(&verifier, clock::unix_ns()),
+        key: sealing.key.public().to_string(),
+        previous: previous.as_ref().map(|(_, checkpoint)| log::previous_text(checkpoint)),
+    });
+    let log = Log::new(beginning.origin.clone(), workers.len());
+    let sealer = seal::Sealer::spawn(sealing, verifier, &target, previous, &progress, &worker_cores);
+    let (requests, sealer) = sealer.map_err(RecordsError::Thread)?;
+    let chained = writer::Chained::new(log, requests, sealing.interval);
+    let writer = writer::Writer::new(sink, workers, inbox, Arc::clone(&progress), chained);
     let thread = std::thread::Builder::new()
         .name("records".to_owned())
         .spawn(move || {
@@ -90,7 +128,7 @@ pub fn spawn(target: Target, workers: Vec<WorkerRecords>, worker_cores: Vec<usiz
             writer.run()
         })
         .map_err(RecordsError::Thread)?;
-    Ok(Records { handle: Handle { messages, progress }, thread })
+    Ok(Records { handle: Handle { messages, progress, beginning }, sealer, thread })
 }
 
 impl Records {
@@ -116,7 +154,9 @@ impl Records {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.thread.join().map_err(|_| RecordsError::Gone)?
+        let ended = self.thread.join().map_err(|_| RecordsError::Gone)?;
+        self.sealer.join(deadline + Duration::from_secs(1));
+        ended
     }
 }
 
@@ -124,6 +164,19 @@ impl Handle {
     /// Names of an activation; to be told before any worker sees it.
     pub fn announce(&self, names: impl Naming + 'static) -> Result<(), RecordsError> {
         self.tell(Message::Activation(Box::new(names)))
+    }
+
+    /// The first line of all: what begins here, and the members that `put` adds.
+    pub fn start(&self, put: impl FnOnce(&mut Object<'_>)) {
+        let beginning = &self.beginning;
+        self.event("start", |line| {
+            line.text(log::ORIGIN, beginning.origin.as_bytes());
+            line.text(log::KEY, beginning.key.as_bytes());
+            if let Some(previous) = &beginning.previous {
+                line.text(log::PREVIOUS, previous.as_bytes());
+            }
+            put(line);
+        });
     }
 
     /// A line about the gateway itself: `kind`, and the members that `put` adds.
@@ -165,7 +218,34 @@ fn event_line(kind: &str, unix_ns: u64, put: impl FnOnce(&mut Object<'_>)) -> Ve
 }
 
 impl Progress {
+    fn of(sealing: &Sealing) -> Self {
+        let named = |place: &seal::Place| seal::place::PlaceProgress { name: place.to_string(), ..Default::default() };
+        Self { places: sealing.places.iter().map(|place| Arc::new(named(place))).collect(), ..Self::default() }
+    }
+
+    /// The last checkpoint that was signed.
+    pub fn checkpoint(&self) -> Option<CheckpointStatus> {
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell_checkpoint(&self, checkpoint: CheckpointStatus) {
+        *self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
+    }
+
     fn add(counter: &AtomicU64, more: u64) {
         counter.fetch_add(more, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+pub mod testing {
+    use std::sync::Arc;
+
+    use super::Sealing;
+    use crate::node::NodeKey;
+
+    /// By a key that goes with the test.
+    pub fn sealing() -> Sealing {
+        Sealing::with_key(Arc::new(NodeKey::ephemeral().unwrap()))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use activation::Activation;
 use activation::stats::WorkerStats;
@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use policy::model::Audit;
 
 use crate::bounds::WORKER_STILL_NS_MAX;
+use crate::node::NodeKey;
 use crate::records::Progress;
 
 /// Where in its life the process is.
@@ -21,6 +22,16 @@ pub enum Phase {
     Draining = 2,
 }
 
+impl Phase {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+        }
+    }
+}
+
 /// What does not change while the process lives.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -28,6 +39,8 @@ pub struct Facts {
     /// `sha256:…` over the bytes of gateway.toml.
     pub config_digest: String,
     pub started_unix_s: u64,
+    /// Signs what only this gateway can say.
+    pub node: Arc<NodeKey>,
 }
 
 /// Shared by all control threads.
@@ -38,13 +51,14 @@ pub struct Status {
     pub activation: Arc<ArcSwap<Activation>>,
     phase: AtomicU8,
     moving: Mutex<Moving>,
+    failure: OnceLock<String>,
+    binary_sha256: OnceLock<String>,
+    kernel: String,
 }
 
 /// What moves under a release.
 #[derive(Clone, Debug, Default)]
 pub struct Moving {
-    /// Over the bytes that decide.
-    pub table_sha256: String,
     /// Since when the present release serves.
     pub since_unix_s: u64,
     pub activations_alive: usize,
@@ -55,6 +69,98 @@ pub struct Moving {
     pub certificates: BTreeMap<String, CertificateStatus>,
     /// By origin name: whether its addresses are known, and failed look-ups so far.
     pub origins: BTreeMap<String, OriginStatus>,
+    /// Since when the release that serves has been accepted; none where nothing is accepted (`adamant dev`).
+    pub accepted_unix_s: Option<u64>,
+    /// What the store's channel said when it was last believed; none when a release file is named.
+    pub pointer: Option<PointerStatus>,
+    /// What takes their place in the moment in which its release does; none while no release is being activated.
+    pub accepting: Option<AcceptingStatus>,
+    /// The candidate that stands in the store and is not served; none when there is none.
+    pub refusal: Option<RefusalStatus>,
+    /// Refusals since the start, by check; the same one again is not counted again.
+    pub refusals: BTreeMap<&'static str, u64>,
+    pub waiting: Option<WaitingStatus>,
+    /// Version of the trust root that counts; 0 where none does (`adamant dev`).
+    pub root_version: u64,
+    /// When the store was last read whole, whatever was in it; 0 where there is none.
+    pub store_looked_unix_s: u64,
+    pub memory: MemoryStatus,
+}
+
+/// The accepted pointer.
+#[derive(Clone, Debug, Default)]
+pub struct PointerStatus {
+    pub channel: String,
+    pub serial: u64,
+    pub issued_unix_s: u64,
+    pub expires_unix_s: u64,
+    /// Nothing new is accepted by it any more.
+    pub expired: bool,
+}
+
+/// A release that is written down as accepted and comes to serve next.
+#[derive(Clone, Debug, Default)]
+pub struct AcceptingStatus {
+    pub release: String,
+    pub accepted_unix_s: u64,
+    pub pointer: Option<PointerStatus>,
+}
+
+impl Moving {
+    /// When `release`, which serves, was accepted, and by which pointer.
+    pub fn acceptance_of(&self, release: &str) -> (Option<u64>, Option<&PointerStatus>) {
+        match self.accepting.as_ref().filter(|accepting| accepting.release == release) {
+            Some(accepting) => (Some(accepting.accepted_unix_s), accepting.pointer.as_ref()),
+            None => (self.accepted_unix_s, self.pointer.as_ref()),
+        }
+    }
+}
+
+/// A release that a newer pointer names, and that serves from the next start.
+#[derive(Clone, Debug, Default)]
+pub struct WaitingStatus {
+    pub release: String,
+    pub version: u64,
+    pub serial: u64,
+}
+
+/// Why a candidate is not served.
+#[derive(Clone, Debug, Default)]
+pub struct RefusalStatus {
+    pub since_unix_s: u64,
+    /// A word for the check that failed, such as `threshold`.
+    pub check: String,
+    /// What was expected and found, for people.
+    pub message: String,
+    /// `sha256:…` of the release that was refused, where that much is known.
+    pub release: Option<String>,
+}
+
+/// How the table is protected.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStatus {
+    /// Whether the mappings of the table are sealed with mseal(2).
+    pub mseal: bool,
+    /// Copies of the table, one a NUMA node; 0 before the first is made.
+    pub copies: usize,
+    /// When the table was last found to be what it should be.
+    pub hashed_unix_s: Option<u64>,
+    /// Times that a copy was found to be what it should be.
+    pub looks: u64,
+    pub mismatches: u64,
+    /// Mismatches that were put right.
+    pub repairs: u64,
+}
+
+/// A checkpoint of the record chain (C2SP tlog-checkpoint).
+#[derive(Clone, Debug, Default)]
+pub struct CheckpointStatus {
+    pub origin: String,
+    /// Records under it.
+    pub size: u64,
+    /// The root hash in base64, as the checkpoint shows it.
+    pub root: String,
+    pub made_unix_s: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -97,7 +203,34 @@ impl Status {
         moving: Moving,
     ) -> Self {
         let phase = AtomicU8::new(Phase::Starting as u8);
-        Self { facts, workers, records, activation, phase, moving: Mutex::new(moving) }
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
+        let (moving, binary_sha256) = (Mutex::new(moving), OnceLock::new());
+        Self { facts, workers, records, activation, phase, moving, binary_sha256, kernel, failure: OnceLock::new() }
+    }
+
+    /// `sha256:…` over the running executable; none until it was read.
+    pub fn binary_sha256(&self) -> Option<&str> {
+        self.binary_sha256.get().map(String::as_str)
+    }
+
+    /// To be said once.
+    pub fn set_binary_sha256(&self, sha256: String) {
+        let _ = self.binary_sha256.set(sha256);
+    }
+
+    /// Release of the running kernel, such as `6.12.3`; empty where /proc does not tell it.
+    pub fn kernel(&self) -> &str {
+        &self.kernel
+    }
+
+    /// Service must stop: something was found that cannot be put right. To be said once.
+    pub fn fail(&self, why: String) {
+        let _ = self.failure.set(why);
+    }
+
+    /// Why service must stop.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     pub fn enter(&self, phase: Phase) {
@@ -118,10 +251,10 @@ impl Status {
     pub fn unready(&self, now_unix_ns: u64) -> Vec<String> {
         let mut reasons = Vec::new();
         match self.phase() {
-            Phase::Starting => reasons.push("starting".to_owned()),
-            Phase::Draining => reasons.push("draining".to_owned()),
             Phase::Serving => {}
+            phase => reasons.push(phase.word().to_owned()),
         }
+        reasons.extend(self.failure().map(str::to_owned));
         for (index, worker) in self.workers.iter().enumerate() {
             let turned = worker.turn_unix_ns.get();
             if turned != 0 && now_unix_ns.saturating_sub(turned) > WORKER_STILL_NS_MAX {

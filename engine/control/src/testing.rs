@@ -1,5 +1,7 @@
 //! What several tests start from: a small policy with every moving part, and its files.
 
+pub mod rig;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -87,4 +89,8 @@ pub fn listener(certificates: Vec<ChainFiles>) -> ListenerFiles {
 
 pub fn node(directory: &Path, certificates: Vec<ChainFiles>) -> Node {
     Node { listeners: vec![Some(listener(certificates)), None], origin_identities: vec![], base: directory.to_owned() }
+}
+
+pub fn node_key() -> std::sync::Arc<crate::node::NodeKey> {
+    std::sync::Arc::new(crate::node::NodeKey::ephemeral().unwrap())
 }

@@ -1,8 +1,10 @@
-//! Keeps what moves under a release fresh: keysets, certificates, names of origins. A good change is published as a new
-//! activation that reuses everything else; a bad one leaves the old in place, loudly.
+//! Keeps what moves under a release fresh: keysets, certificates, names of origins; and puts another release in its
+//! place. A good change is published as a new activation that reuses everything else; a bad one leaves the old in place,
+//! loudly.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,8 +15,9 @@ use tokio::time::Instant;
 use crate::activate::{Activator, Parts};
 use crate::assemble::keysets::watched_path;
 use crate::assemble::origins::Planned;
-use crate::assemble::tls::{self, Tickets};
-use crate::assemble::{Node, keysets};
+use crate::assemble::renew::{origin, same_origin};
+use crate::assemble::tls::{self, Loaded, Tickets};
+use crate::assemble::{Frozen, Node, Placement, keysets};
 use crate::bounds::{RESOLVE_INTERVAL_S, RESOLVE_RETRY_S, WATCH_INTERVAL_MS};
 use crate::clock;
 use crate::names::{self, Addresses};
@@ -23,8 +26,10 @@ use crate::status::Status;
 use fingerprint::Watched;
 
 mod fingerprint;
+mod renewal;
 mod report;
 
+use renewal::{Renewal, show_memory};
 pub use report::report_origins;
 use report::{refuse_certificate, refuse_keyset, take_certificate, take_keyset};
 
@@ -36,7 +41,12 @@ pub struct Start {
     pub planned: Vec<Planned>,
     pub addresses: Addresses,
     pub tickets: Tickets,
+    /// By listener.
+    pub server_certificates: Vec<Option<Vec<Loaded>>>,
     pub listener_files: Vec<Option<[u8; 32]>>,
+    pub placement: Placement,
+    /// Whether audit mode `durable` can be kept: records go where they can be made durable.
+    pub durable_records: bool,
     pub status: Arc<Status>,
     pub records: records::Handle,
     pub worker_cores: Vec<usize>,
@@ -45,23 +55,65 @@ pub struct Start {
 enum Order {
     /// Look at every file now, changed or not.
     Reload,
+    Activate(Box<Renewal>),
+    /// Publish the present release from fresh memory.
+    RenewMemory(SyncSender<Result<u64, String>>),
     Stop,
 }
 
 /// The running watcher.
 pub struct Watch {
-    orders: mpsc::Sender<Order>,
+    handle: Handle,
     thread: JoinHandle<()>,
 }
 
+/// For the other control threads.
+#[derive(Clone)]
+pub struct Handle {
+    orders: mpsc::Sender<Order>,
+}
+
+/// Persists that a release is accepted; why it could not be.
+pub type Commit = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
+impl Handle {
+    /// Puts another release before the workers: assembles what the node adds to `frozen`, makes the activation, calls
+    /// `commit`, and only then swaps it in. Its number; an error leaves the present one serving and says why. Waits for
+    /// the control thread, so it is not to be called from a task.
+    pub fn activate(&self, frozen: Frozen, commit: Commit) -> Result<u64, String> {
+        self.ask(|reply| Order::Activate(Box::new(Renewal { frozen, commit, reply })))
+    }
+
+    /// Compiles the present release again into fresh memory, and puts that before the workers. Its number.
+    pub(crate) fn renew_memory(&self) -> Result<u64, String> {
+        self.ask(Order::RenewMemory)
+    }
+
+    fn ask(&self, order: impl FnOnce(SyncSender<Result<u64, String>>) -> Order) -> Result<u64, String> {
+        let (reply, answer) = sync_channel(1);
+        let gone = "the control thread has ended: the gateway stops";
+        self.orders.blocking_send(order(reply)).map_err(|_| gone.to_owned())?;
+        answer.recv().map_err(|_| gone.to_owned())?
+    }
+}
+
 impl Watch {
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// As [`Handle::activate`].
+    pub fn activate(&self, frozen: Frozen, commit: Commit) -> Result<u64, String> {
+        self.handle.activate(frozen, commit)
+    }
+
     /// Reads certificates and keysets now.
     pub fn reload(&self) {
-        let _ = self.orders.try_send(Order::Reload);
+        let _ = self.handle.orders.try_send(Order::Reload);
     }
 
     pub fn stop(self) {
-        let _ = self.orders.try_send(Order::Stop);
+        let _ = self.handle.orders.try_send(Order::Stop);
         let _ = self.thread.join();
     }
 }
@@ -76,7 +128,7 @@ pub fn spawn(start: Start) -> std::io::Result<Watch> {
         // A look-up that hangs in the system's resolver must not keep the process.
         runtime.shutdown_background();
     })?;
-    Ok(Watch { orders, thread })
+    Ok(Watch { handle: Handle { orders }, thread })
 }
 
 struct Watcher {
@@ -92,10 +144,7 @@ struct Watcher {
 
 impl Watcher {
     fn new(start: Start) -> Self {
-        let keysets = start.activator.frozen().policy.issuers.iter().map(|rules| match &rules.keys {
-            Keys::Watch { path } => Some(Watched::new(vec![watched_path(path, &start.node.base)])),
-            Keys::Pinned { .. } | Keys::Url { .. } => None,
-        });
+        let keysets = watched_keysets(start.activator.frozen(), &start.node);
         let chain_paths = |of: &crate::assemble::ChainFiles| [of.chain.clone(), of.key.clone()];
         let listeners = start.node.listeners.iter().map(|files| {
             let paths: Option<Vec<PathBuf>> =
@@ -105,8 +154,9 @@ impl Watcher {
         let mut origin_identities =
             Watched::new(start.node.origin_identities.iter().flat_map(|of| chain_paths(&of.files)).collect());
         origin_identities.changed();
+        show_memory(&start.status, start.activator.frozen());
         Self {
-            keysets: keysets.collect(),
+            keysets,
             listeners: listeners.collect(),
             origin_identities,
             resolve_at: Instant::now() + resolve_pause(&start.planned, &start.addresses),
@@ -123,6 +173,8 @@ impl Watcher {
                 _ = ticks.tick() => {}
                 order = inbox.recv() => match order {
                     Some(Order::Reload) => self.forget_seen(),
+                    Some(Order::Activate(renewal)) => self.renew(*renewal).await,
+                    Some(Order::RenewMemory(reply)) => drop(reply.send(self.renew_memory())),
                     Some(Order::Stop) | None => return,
                 },
             }
@@ -195,8 +247,11 @@ impl Watcher {
         }
         let (content, statuses) = (loaded.content, loaded.statuses.clone());
         let frozen = start.activator.frozen();
-        match tls::listener_tls(index, files, loaded.certificates, &frozen.client_cas, &start.tickets) {
+        match tls::listener_tls(index, files, &loaded.certificates, &frozen.client_cas, &start.tickets) {
             Ok(tls) => {
+                if let Some(slot) = start.server_certificates.get_mut(index) {
+                    *slot = Some(loaded.certificates);
+                }
                 if let Some(slot) = start.parts.listeners.get_mut(index) {
                     *slot = Some(Arc::new(tls));
                 }
@@ -250,16 +305,14 @@ impl Watcher {
     /// Takes the origins that differ from what serves.
     fn set_origins(&mut self) {
         for (planned, slot) in self.start.planned.iter().zip(&mut self.start.parts.origins) {
-            let next = planned.resolved(|name| self.start.addresses.get(name).cloned().unwrap_or_default());
-            let sockets = |origin: &activation::activation::Origin| -> Vec<_> {
-                origin.addresses.iter().map(|address| address.socket).collect()
-            };
-            if next.identity != slot.identity || sockets(&next) != sockets(slot) {
+            let next = origin(planned, &self.start.addresses, std::slice::from_ref(slot));
+            if !same_origin(&next, slot) {
+                let sockets: Vec<_> = next.addresses.iter().map(|address| address.socket).collect();
                 self.start.records.event("origin", |line| {
                     line.text("adamant.origin", planned.name.as_bytes());
-                    line.text("adamant.addresses", format!("{:?}", sockets(&next)).as_bytes());
+                    line.text("adamant.addresses", format!("{sockets:?}").as_bytes());
                 });
-                *slot = Arc::new(next);
+                *slot = next;
                 self.changed = true;
             }
         }
@@ -267,9 +320,10 @@ impl Watcher {
 
     fn publish(&mut self) {
         let activator = &mut self.start.activator;
-        activator.tidy();
+        let now_unix_ns = clock::unix_ns();
+        activator.tidy(now_unix_ns);
         if self.changed {
-            match activator.publish(self.start.parts.clone(), clock::unix_ns()) {
+            match activator.publish(self.start.parts.clone(), now_unix_ns) {
                 Ok(id) => {
                     self.changed = false;
                     crate::info!("activation {id} serves");
@@ -287,6 +341,15 @@ impl Watcher {
         }
         self.start.status.moving().activations_alive = activator.tables_alive();
     }
+}
+
+/// The files of moving keysets, by issuer.
+fn watched_keysets(frozen: &Frozen, node: &Node) -> Vec<Option<Watched>> {
+    let watched = |rules: &policy::model::Issuer| match &rules.keys {
+        Keys::Watch { path } => Some(Watched::new(vec![watched_path(path, &node.base)])),
+        Keys::Pinned { .. } | Keys::Url { .. } => None,
+    };
+    frozen.policy.issuers.iter().map(watched).collect()
 }
 
 /// Soon again while a name has no address at all.

@@ -1,10 +1,11 @@
 //! An activation is replaced whole, its names are known first, and what nobody uses is freed here.
 
-use activation::counters::Arena;
-use policy::model::Keys;
+use activation::counters::{Arena, LimitStates};
+use policy::model::{Keys, Limit, LimitKind, Per, Unit};
+use policy::table::AgentId;
 
 use super::*;
-use crate::assemble::{Frozen, assemble};
+use crate::assemble::{Frozen, Placement, assemble};
 use crate::records::{self, Target};
 use crate::testing;
 
@@ -14,7 +15,8 @@ fn activator(directory: &std::path::Path) -> (Activator, Parts, records::Records
     let assembled =
         assemble(frozen, &testing::node(directory, vec![testing::write_chain(directory, "a", &["a.example"])]), 5);
     let assembled = assembled.unwrap();
-    let records = records::spawn(Target::File(directory.join("records")), vec![], vec![]).unwrap();
+    let records =
+        records::spawn(Target::File(directory.join("records")), vec![], vec![], &records::testing::sealing()).unwrap();
     let parts = assembled.parts;
     let activator = Activator::start(assembled.frozen, Arena::new(), records.handle(), parts.clone(), 5).unwrap();
     (activator, parts, records)
@@ -32,12 +34,12 @@ fn the_next_activation_reuses_what_did_not_change_and_the_old_one_is_freed_when_
     assert!(Arc::ptr_eq(&now.table, &worker_holds.table));
     assert!(Arc::ptr_eq(&now.issuers[0], &worker_holds.issuers[0]));
     drop(now);
-    activator.tidy();
+    activator.tidy(7);
     assert_eq!(activator.alive(), 2);
     let gone = Arc::downgrade(&worker_holds);
     drop(worker_holds);
     assert_eq!(gone.strong_count(), 1, "control frees it, not the worker");
-    activator.tidy();
+    activator.tidy(7);
     assert_eq!((activator.alive(), activator.tables_alive(), gone.strong_count()), (1, 1, 0));
     records.stop(std::time::Duration::from_secs(5)).unwrap();
 }
@@ -58,4 +60,82 @@ fn too_many_activations_are_refused_naming_the_oldest() {
     assert_eq!(activator.swap().load().id, held.len() as u64);
     held.remove(0);
     assert!(activator.publish(parts, 6).is_ok());
+}
+
+fn frozen(version: u8, copies: Placement) -> Arc<Frozen> {
+    let keys = Keys::Pinned { jwks: testing::JWKS.to_owned() };
+    let frozen = Frozen::new(testing::policy(keys, None), testing::facts(), [version; 32]).unwrap();
+    Arc::new(frozen.place(&copies).unwrap())
+}
+
+#[test]
+fn what_was_prepared_and_not_put_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut activator, parts, _records) = activator(directory.path());
+    drop(activator.prepare(frozen(8, Placement::default()), parts.clone(), 6).unwrap());
+    assert_eq!((activator.swap().load().id, activator.alive(), activator.tables_alive()), (1, 1, 1));
+    assert_eq!(activator.frozen().table.policy_digest(), [7; 32]);
+    let prepared = activator.prepare(frozen(8, Placement::default()), parts, 6).unwrap();
+    assert_eq!(activator.put(prepared, 7), 3, "a number whose names were announced is not used again");
+    assert_eq!(activator.swap().load().table.policy_digest(), [8; 32]);
+}
+
+#[test]
+fn each_node_has_its_copy_and_all_count_with_the_same_counters() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, parts, records) = activator(directory.path());
+    drop(first);
+    // Two copies; the machine need not have such nodes.
+    let two = Placement { nodes: vec![0, 1], forever: false };
+    let arena = Arena::new();
+    let mut activator = Activator::start(frozen(7, two.clone()), arena, records.handle(), parts.clone(), 5).unwrap();
+    let both = |activator: &Activator| {
+        let of: Vec<_> = activator.swaps().iter().map(|swap| swap.load_full()).collect();
+        <[_; 2]>::try_from(of).ok().unwrap()
+    };
+    let [one, other] = both(&activator);
+    assert_ne!(one.table.storage().place(), other.table.storage().place());
+    assert_eq!(one.table.image(), other.table.image());
+    assert!(Arc::ptr_eq(&one.limits, &other.limits));
+    let next = activator.prepare(frozen(8, two), parts, 6).unwrap();
+    activator.put(next, 6);
+    drop(one);
+    activator.tidy(7);
+    assert_eq!(activator.alive(), 2, "a worker of the second node still holds it");
+    drop(other);
+    activator.tidy(7);
+    assert_eq!((activator.alive(), both(&activator).map(|of| of.id)), (1, [2, 2]));
+}
+
+/// The agent may call `count` times an hour.
+fn limited(count: u32) -> Arc<Frozen> {
+    let mut policy = testing::policy(Keys::Pinned { jwks: testing::JWKS.to_owned() }, None);
+    let kind = LimitKind::Rate { burst: 1 };
+    policy.agents[0].limits = vec![Limit { name: "l".to_owned(), kind, count, unit: Unit::Hour, per: Per::Agent }];
+    Arc::new(Frozen::new(policy, testing::facts(), [count as u8; 32]).unwrap())
+}
+
+#[test]
+fn counters_are_shared_and_follow_the_new_numbers_once_the_old_ones_are_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, parts, records) = activator(directory.path());
+    drop(first);
+    let hour_ns = 3_600 * NS_PER_S;
+    let now_ns = 1_000_000 * hour_ns;
+    let mut activator = Activator::start(limited(1), Arena::new(), records.handle(), parts.clone(), now_ns).unwrap();
+    let charge = |activation: &Activation, now_ns| {
+        activation.limits.charge(&activation.table, AgentId(0), None, now_ns, &mut LimitStates::new()).is_ok()
+    };
+    let old = activator.swap().load_full();
+    assert!(charge(&old, now_ns) && !charge(&old, now_ns));
+    let next = activator.prepare(limited(3_600), parts, now_ns).unwrap();
+    activator.put(next, now_ns);
+    let new = activator.swap().load_full();
+    let later_ns = now_ns + 3 * NS_PER_S;
+    assert!(!charge(&new, later_ns), "an activation refills nobody");
+    activator.tidy(later_ns);
+    assert!(!charge(&new, later_ns), "an exchange still counts with the old numbers");
+    drop(old);
+    activator.tidy(later_ns);
+    assert!(!charge(&new, later_ns) && charge(&new, later_ns + 3 * NS_PER_S), "no longer than the new numbers say");
 }

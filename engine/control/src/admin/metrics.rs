@@ -16,6 +16,8 @@ use super::process;
 use crate::clock;
 use crate::status::Status;
 
+mod trust;
+
 type Labels = Vec<(&'static str, String)>;
 /// Name, help, how to read it from a worker.
 type OfWorker = (&'static str, &'static str, fn(&WorkerStats) -> &Count);
@@ -73,6 +75,7 @@ impl Collector for Everything {
         self.put_sums(&mut families)?;
         self.put_records(&mut families)?;
         self.put_activation(&mut families)?;
+        trust::put(&self.status.moving(), &mut families)?;
         self.put_keysets(&mut families)?;
         self.put_certificates_and_origins(&mut families)?;
         put_process(&mut families, self.status.facts.started_unix_s)
@@ -122,7 +125,24 @@ impl Everything {
         families.counter("record_write_errors", "Writes of records that failed", records.write_errors.load(Relaxed))?;
         families.counter("records_undecodable", "Records that were none", records.undecodable.load(Relaxed))?;
         let failing = u8::from(records.failing.load(Relaxed));
-        families.gauge("records_failing", "1 while records cannot be written", f64::from(failing))
+        families.gauge("records_failing", "1 while records cannot be written", f64::from(failing))?;
+        self.put_checkpoints(families)
+    }
+
+    fn put_checkpoints(&self, families: &mut Families<'_>) -> fmt::Result {
+        let records = &self.status.records;
+        if let Some(last) = records.checkpoint() {
+            families.gauge("checkpoint_lines", "Lines of this run under the last checkpoint", last.size as f64)?;
+            families.gauge("checkpoint_timestamp_seconds", "When it was signed", last.made_unix_s as f64)?;
+        }
+        let places = || records.places.iter().map(|place| (vec![("place", place.name.clone())], place));
+        let success = places().map(|(labels, place)| (labels, place.success_unix_s.load(Relaxed) as f64));
+        let help = "When a checkpoint last reached the place outside; 0: never";
+        families.gauges("checkpoint_place_success_timestamp_seconds", help, success)?;
+        let failures = places().map(|(labels, place)| (labels, place.failures.load(Relaxed)));
+        families.counters("checkpoint_place_failures", "Checkpoints that did not reach the place at once", failures)?;
+        let failing = places().map(|(labels, place)| (labels, f64::from(u8::from(place.failing.load(Relaxed)))));
+        families.gauges("checkpoint_place_failing", "1 while checkpoints do not reach the place", failing)
     }
 
     fn put_activation(&self, families: &mut Families<'_>) -> fmt::Result {
@@ -144,6 +164,16 @@ impl Everything {
         let moving = self.status.moving();
         families.gauge("activations_alive", "Tables that some exchange still uses", moving.activations_alive as f64)?;
         families.counter("activations_refused", "Activations refused", moving.activations_refused)?;
+        let memory = &moving.memory;
+        families.gauge(
+            "table_mapping_sealed",
+            "1 where the mapping is sealed (mseal)",
+            f64::from(u8::from(memory.mseal)),
+        )?;
+        families.gauge("table_copies", "Copies of the table, one a NUMA node", memory.copies as f64)?;
+        families.counter("table_looks", "Copies of the table in memory found to be right", memory.looks)?;
+        families.counter("table_mismatches", "Copies of the table in memory found changed", memory.mismatches)?;
+        families.counter("table_repairs", "Changed copies that were put right", memory.repairs)?;
         let ready = u8::from(self.status.unready(self.now_unix_ns).is_empty());
         families.gauge("ready", "1 while /readyz says yes", f64::from(ready))
     }

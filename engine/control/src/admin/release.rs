@@ -1,57 +1,108 @@
-//! `/release`: what serves, as JSON. Names and digests, never a rule.
+//! What the gateway says of itself, for `/release` and `/attestation`. Names and digests, never a rule.
 
-use serde_json::{Value, json};
+use policy_release::attestation::{
+    Attestation, Certificate, Checkpoint, Format, Keyset, Memory, Node, Nonce, Pointer, Refusal, Waiting,
+};
+use policy_release::time::Timestamp;
 
-use crate::status::{KeysetStatus, Status};
+use crate::clock::NS_PER_S;
+use crate::status::{
+    CertificateStatus, CheckpointStatus, KeysetStatus, PointerStatus, RefusalStatus, Status, WaitingStatus,
+};
 
-/// The document, ended by a newline.
-pub fn document(status: &Status) -> String {
+/// All of it, as it is now.
+pub fn document(status: &Status, nonce: Option<Nonce>, now_unix_ns: u64) -> Attestation {
+    let unready = status.unready(now_unix_ns);
+    // In this order: an activation that comes in between has told by whose word.
+    let moving = status.moving();
     let activation = status.activation.load();
     let release = &activation.release;
-    let moving = status.moving();
-    let keysets: serde_json::Map<String, Value> =
-        moving.keysets.iter().map(|(name, keyset)| (name.clone(), keyset_value(keyset))).collect();
-    let certificates: Vec<Value> = moving
-        .certificates
-        .iter()
-        .map(|(chain, of)| {
-            json!({
-                "chain": chain, "sha256": of.sha256, "not_after": time(of.not_after_unix_s), "names": of.names,
-                "last_failure": of.last_failure,
-            })
-        })
-        .collect();
-    let document = json!({
-        "release": release.digest,
-        "version": release.version,
-        "policy": release.policy_name,
-        "signers": release.signers,
-        "expires": release.expires_s.map(time),
-        "since": time(moving.since_unix_s),
-        "activation": activation.id,
-        "table_sha256": moving.table_sha256,
-        "audit": activation.audit,
-        "keysets": keysets,
-        "certificates": certificates,
-        "config": status.facts.config_digest,
-        "binary": status.facts.version,
-    });
-    format!("{document:#}\n")
+    let (accepted_s, accepted_by) = moving.acceptance_of(&release.digest);
+    let (facts, memory) = (&status.facts, &moving.memory);
+    Attestation {
+        format: Format,
+        node: Node { key: *facts.node.public(), id: facts.node.id() },
+        nonce,
+        time: time(now_unix_ns / NS_PER_S),
+        phase: status.phase().word().to_owned(),
+        unready,
+        started: time(facts.started_unix_s),
+        release: release.digest.clone(),
+        version: release.version,
+        policy: release.policy_name.clone(),
+        signers: release.signers.clone(),
+        expires: release.expires_s.map(time),
+        since: time(moving.since_unix_s),
+        accepted: accepted_s.map(time),
+        activation: activation.id,
+        table_sha256: activation.table_sha256.clone(),
+        audit: activation.audit,
+        pointer: accepted_by.map(pointer),
+        refusal: moving.refusal.as_ref().map(refusal),
+        waiting: moving.waiting.as_ref().map(waiting),
+        trust_root: moving.root_version,
+        keysets: moving.keysets.iter().map(|(name, of)| (name.clone(), keyset(of))).collect(),
+        certificates: moving.certificates.iter().map(|(chain, of)| certificate(chain, of)).collect(),
+        config: facts.config_digest.clone(),
+        binary: facts.version.to_owned(),
+        binary_sha256: status.binary_sha256().map(str::to_owned),
+        kernel: status.kernel().to_owned(),
+        memory: Memory {
+            mseal: memory.mseal,
+            copies: memory.copies as u64,
+            hashed: memory.hashed_unix_s.map(time),
+            mismatches: memory.mismatches,
+        },
+        checkpoint: status.records.checkpoint().as_ref().map(checkpoint),
+    }
 }
 
-fn keyset_value(keyset: &KeysetStatus) -> Value {
-    json!({
-        "source": keyset.source,
-        "thumbprint": keyset.thumbprint,
-        "version": keyset.version,
-        "keys": keyset.keys,
-        "loaded": time(keyset.loaded_unix_s),
-        "stale": keyset.stale_unix_s.map(time),
-        "last_failure": keyset.last_failure,
-    })
+fn pointer(of: &PointerStatus) -> Pointer {
+    Pointer {
+        channel: of.channel.clone(),
+        serial: of.serial,
+        issued: time(of.issued_unix_s),
+        expires: time(of.expires_unix_s),
+        expired: of.expired,
+    }
 }
 
-fn time(unix_s: u64) -> String {
-    let time = i64::try_from(unix_s).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
-    time.map_or_else(String::new, |time| time.to_string())
+fn waiting(of: &WaitingStatus) -> Waiting {
+    Waiting { release: of.release.clone(), version: of.version, serial: of.serial }
+}
+
+fn refusal(of: &RefusalStatus) -> Refusal {
+    let (check, message, release) = (of.check.clone(), of.message.clone(), of.release.clone());
+    Refusal { since: time(of.since_unix_s), check, message, release }
+}
+
+fn keyset(of: &KeysetStatus) -> Keyset {
+    Keyset {
+        source: of.source.clone(),
+        thumbprint: of.thumbprint.clone(),
+        version: of.version,
+        keys: of.keys as u64,
+        loaded: time(of.loaded_unix_s),
+        stale: of.stale_unix_s.map(time),
+        last_failure: of.last_failure.clone(),
+    }
+}
+
+fn certificate(chain: &str, of: &CertificateStatus) -> Certificate {
+    Certificate {
+        chain: chain.to_owned(),
+        sha256: of.sha256.clone(),
+        not_after: time(of.not_after_unix_s),
+        names: of.names.clone(),
+        last_failure: of.last_failure.clone(),
+    }
+}
+
+fn checkpoint(of: &CheckpointStatus) -> Checkpoint {
+    Checkpoint { origin: of.origin.clone(), size: of.size, root: of.root.clone(), made: time(of.made_unix_s) }
+}
+
+/// Times after the year 9999 are shown as its last second.
+fn time(unix_s: u64) -> Timestamp {
+    Timestamp::from_seconds(unix_s).unwrap_or(Timestamp::MAX)
 }

@@ -19,9 +19,11 @@ fn status(directory: &Path, keys: Keys) -> (Arc<Status>, Records) {
     let frozen = Frozen::new(testing::policy(keys, None), testing::facts(), [7; 32]).unwrap();
     let chain = testing::write_chain(directory, "a", &["a.example"]);
     let assembled = assemble(frozen, &testing::node(directory, vec![chain]), 5).unwrap();
-    let records = records::spawn(Target::File(directory.join("records")), vec![], vec![]).unwrap();
+    let records =
+        records::spawn(Target::File(directory.join("records")), vec![], vec![], &records::testing::sealing()).unwrap();
     let activator = Activator::start(assembled.frozen, Arena::new(), records.handle(), assembled.parts, 5).unwrap();
-    let facts = Facts { version: "1.2.3", config_digest: "sha256:c0".to_owned(), started_unix_s: 5 };
+    let facts =
+        Facts { version: "1.2.3", config_digest: "sha256:c0".to_owned(), started_unix_s: 5, node: testing::node_key() };
     let workers = vec![Arc::new(WorkerStats::new(0)), Arc::new(WorkerStats::new(1))];
     let progress = Arc::clone(records.handle().progress());
     let status = Status::new(facts, workers, progress, Arc::clone(activator.swap()), assembled.moving);
@@ -116,6 +118,56 @@ fn the_release_is_told_and_no_rule_of_it() {
     assert_eq!(document["signers"][0], "ops");
     assert_eq!(document["table_sha256"].as_str().unwrap().len(), 71);
     assert!(!text.contains("rest...") && !text.contains("\"bot\""));
+}
+
+fn content(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").unwrap().1
+}
+
+#[test]
+fn an_attestation_answers_the_nonce_and_is_signed_by_the_node() {
+    use policy_release::attestation::{Attestation, Nonce};
+    let directory = tempfile::tempdir().unwrap();
+    let (status, _records) = status(directory.path(), pinned());
+    let address = serve(&status);
+    let nonce = Nonce::new([7; 16]);
+    let (code, answer) = get(&address, &format!("/attestation?nonce={nonce}"));
+    assert_eq!(code, 200, "{answer}");
+    let said = Attestation::open(content(&answer).as_bytes(), &nonce).unwrap();
+    assert_eq!((said.node.id, said.version), (status.facts.node.id(), 7));
+    assert!(!answer.contains("rest..."));
+    assert!(Attestation::open(content(&answer).as_bytes(), &Nonce::new([8; 16])).is_err());
+    let (_, readable) = get(&address, &format!("/release?nonce={nonce}"));
+    let readable: Attestation = serde_json::from_str(content(&readable)).unwrap();
+    assert_eq!((readable.nonce, readable.table_sha256), (Some(nonce), said.table_sha256));
+    for wrong in [
+        "nonce=",
+        "nonce=short",
+        "other=0123456789abcdef",
+        "nonce=0123456789abcdef&a=b",
+        &format!("nonce={}", "a".repeat(129)),
+    ] {
+        assert_eq!(get(&address, &format!("/attestation?{wrong}")).0, 400, "{wrong}");
+        assert_eq!(get(&address, &format!("/release?{wrong}")).0, 400, "{wrong}");
+    }
+}
+
+#[test]
+fn signatures_are_bounded_and_those_without_a_nonce_are_shared() {
+    use crate::bounds::ATTESTATIONS_PER_S_MAX;
+    use policy_release::attestation::Nonce;
+    let directory = tempfile::tempdir().unwrap();
+    let (status, _records) = status(directory.path(), pinned());
+    let attester = Attester::new(status);
+    let now = 5_000_000_000;
+    let shared = attester.attest(None, now).unwrap();
+    for at in 1..ATTESTATIONS_PER_S_MAX {
+        assert_ne!(attester.attest(Some(Nonce::new([at as u8; 16])), now).unwrap(), shared);
+    }
+    let further = attester.attest(Some(Nonce::new([0; 16])), now).unwrap_err();
+    assert!(further.to_string().contains("ask again"), "{further}");
+    assert_eq!(attester.attest(None, now + 1).unwrap(), shared);
+    assert!(attester.attest(Some(Nonce::new([0; 16])), now + 1_000_000_000).is_ok());
 }
 
 #[test]

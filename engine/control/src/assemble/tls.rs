@@ -49,6 +49,7 @@ pub enum TlsError {
 }
 
 /// A chain with its key, read and checked against each other.
+#[derive(Clone)]
 pub struct Loaded {
     key: Arc<CertifiedKey>,
     names: ServerNames,
@@ -141,7 +142,7 @@ impl Tickets {
 pub fn listener_tls(
     listener: usize,
     files: &ListenerFiles,
-    loaded: Vec<Loaded>,
+    loaded: &[Loaded],
     client_cas: &Arc<CaSet>,
     tickets: &Tickets,
 ) -> Result<ListenerTls, TlsError> {
@@ -156,7 +157,7 @@ pub fn listener_tls(
         None => builder.with_no_client_auth(),
     };
     let names = loaded.iter().map(|of| of.names.clone()).collect();
-    let resolver = ByName { certificates: loaded.into_iter().map(|of| (of.names, of.key)).collect() };
+    let resolver = ByName { certificates: loaded.iter().map(|of| (of.names.clone(), Arc::clone(&of.key))).collect() };
     let mut config = builder.with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -106,6 +106,18 @@ fn put_hex(out: &mut Vec<u8>, bytes: &[u8], digits: &[u8; 16]) {
     }
 }
 
+/// A list whose elements `put` writes.
+pub fn put_list<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, put: impl Fn(&mut Vec<u8>, T)) {
+    out.push(b'[');
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        put(out, item);
+    }
+    out.push(b']');
+}
+
 /// A query as a string with its names kept and its values redacted.
 pub fn put_redacted_query(out: &mut Vec<u8>, query: &[u8]) {
     out.push(b'"');

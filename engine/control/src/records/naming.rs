@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use activation::Activation;
+use activation::counters::Slots;
 use policy::model::Audit;
 use policy::table::{AgentId, LimitIndex, RouteId, ScopeId, Table};
 
@@ -19,17 +20,20 @@ pub trait Naming: Send {
     fn limit(&self, index: u32) -> Option<&str>;
     fn issuer(&self, index: u32) -> Option<&str>;
     fn api_key(&self, index: u32) -> Option<&str>;
+    fn client_ca(&self, index: u32) -> Option<&str>;
 }
 
 /// Names of one activation. Holds its table, but not the activation: whether that is gone tells when the last record
 /// of it was pushed.
 pub struct Names {
-    activation: Weak<Activation>,
+    /// What all copies of the activation share.
+    limits: Weak<Slots>,
     id: u64,
     audit: Audit,
     release: String,
     table: Arc<Table<sys::Image>>,
     issuers: Vec<String>,
+    client_cas: Vec<String>,
     api_keys: Arc<[String]>,
 }
 
@@ -37,12 +41,13 @@ impl Names {
     /// `api_keys`: ids in the order of the policy.
     pub fn of(activation: &Arc<Activation>, api_keys: Arc<[String]>) -> Self {
         Self {
-            activation: Arc::downgrade(activation),
+            limits: Arc::downgrade(&activation.limits),
             id: activation.id,
             audit: activation.audit,
             release: activation.release.digest.clone(),
             table: Arc::clone(&activation.table),
             issuers: activation.issuers.iter().map(|issuer| issuer.rules().name.clone()).collect(),
+            client_cas: activation.client_cas.cas().iter().map(|ca| ca.name().to_owned()).collect(),
             api_keys,
         }
     }
@@ -62,7 +67,7 @@ impl Naming for Names {
     }
 
     fn is_live(&self) -> bool {
-        self.activation.strong_count() > 0
+        self.limits.strong_count() > 0
     }
 
     fn agent(&self, index: u32) -> Option<&str> {
@@ -87,6 +92,10 @@ impl Naming for Names {
 
     fn api_key(&self, index: u32) -> Option<&str> {
         self.api_keys.get(index as usize).map(String::as_str)
+    }
+
+    fn client_ca(&self, index: u32) -> Option<&str> {
+        self.client_cas.get(index as usize).map(String::as_str)
     }
 }
 
@@ -145,5 +154,6 @@ pub(crate) mod fake {
         numbered!(limit, "limit");
         numbered!(issuer, "issuer");
         numbered!(api_key, "key");
+        numbered!(client_ca, "ca");
     }
 }

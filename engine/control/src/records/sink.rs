@@ -114,14 +114,18 @@ impl Sink {
         }
     }
 
-    /// Opens the path again. After an error the old file stays in use.
-    pub fn reopen(&mut self, pending: &mut Pending) -> io::Result<()> {
-        let Target::File(path) = &self.target else { return Ok(()) };
+    /// Opens the path again, without using it yet. After an error the old file stays in use.
+    pub fn open_next(&self) -> io::Result<Option<Next>> {
+        let Target::File(path) = &self.target else { return Ok(None) };
         let output = open_file(path)?;
         let place = place_of(&output)?;
-        if place != self.place {
-            pending.rewind_to_line();
-        }
+        Ok(Some(Next { output, place, is_another: place != self.place }))
+    }
+
+    /// Goes on in what was opened.
+    pub fn switch(&mut self, next: Next, pending: &mut Pending) {
+        // Whatever stands there in part is ended, by a newline or because it is another file: it is to stand whole.
+        pending.rewind_to_line();
         // What stands in the old file should be as safe as what will stand in the new one; but a medium that fails must be
         // replaceable, and some (a pipe, a device) know no such thing.
         if let Err(error) = self.output.sync_data()
@@ -129,9 +133,21 @@ impl Sink {
         {
             crate::error!("the last records in the old file may not be on stable storage: {error}");
         }
-        (self.output, self.place) = (output, place);
-        Ok(())
+        (self.output, self.place) = (next.output, next.place);
     }
+
+    /// The file that is in use, for another thread to bring it to stable storage.
+    pub fn output(&self) -> io::Result<File> {
+        self.output.try_clone()
+    }
+}
+
+/// What was opened at the path and is not in use yet.
+pub struct Next {
+    output: File,
+    place: (u64, u64),
+    /// Not the file that is in use.
+    pub is_another: bool,
 }
 
 fn place_of(file: &File) -> io::Result<(u64, u64)> {

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use activation::bounds::{RECORD_DRAIN_INTERVAL_MS, RECORD_IDLE_INTERVAL_MS_MAX};
 use activation::record::Record;
+use chain::line::Chain;
+use chain::log;
 use policy::model::Audit;
 
 use super::line::{Place, TimeText, put_record};
@@ -18,6 +20,10 @@ use crate::bounds::{
     RECORDS_RETRY_MS_MAX, RECORDS_RETRY_MS_MIN,
 };
 use crate::clock;
+
+mod chained;
+
+pub(super) use chained::Chained;
 
 pub(super) struct Writer {
     sink: Sink,
@@ -34,11 +40,11 @@ pub(super) struct Writer {
     emptied: u64,
     rename_check: Instant,
     loss_check: Instant,
+    chained: Chained,
 }
 
 struct Worker {
     records: WorkerRecords,
-    sequence: u64,
     /// Records taken from the permits ring.
     taken: u64,
     lost_told: (u64, u64),
@@ -65,8 +71,9 @@ impl Writer {
         workers: Vec<WorkerRecords>,
         inbox: Receiver<Message>,
         progress: Arc<Progress>,
+        chained: Chained,
     ) -> Self {
-        let worker = |records| Worker { records, sequence: 0, taken: 0, lost_told: (0, 0) };
+        let worker = |records| Worker { records, taken: 0, lost_told: (0, 0) };
         Self {
             sink,
             pending: Pending::default(),
@@ -81,6 +88,7 @@ impl Writer {
             emptied: 0,
             rename_check: Instant::now(),
             loss_check: Instant::now(),
+            chained,
         }
     }
 
@@ -95,6 +103,9 @@ impl Writer {
             self.follow_rename(now);
             let before = self.progress.lines.load(Ordering::Relaxed);
             let done = self.turn();
+            if done && self.pending.lines.is_empty() && now >= self.chained.due {
+                self.seal();
+            }
             // While nothing comes, there is no hurry; the rings hold much more than comes in between.
             let quiet = self.progress.lines.load(Ordering::Relaxed) == before;
             pause_ms = if quiet { (pause_ms * 2).min(RECORD_IDLE_INTERVAL_MS_MAX) } else { RECORD_DRAIN_INTERVAL_MS };
@@ -104,10 +115,9 @@ impl Writer {
                 stop_told = true;
                 self.put_stop_line();
             } else if done && self.pending.is_sent() {
-                return self
-                    .sink
-                    .sync()
-                    .map_err(|cause| RecordsError::Open { target: self.sink.target().clone(), cause });
+                let synced = self.sink.sync();
+                self.seal();
+                return synced.map_err(|cause| RecordsError::Open { target: self.sink.target().clone(), cause });
             } else if now > deadline {
                 return Err(RecordsError::Unfinished { lost: self.count_left() });
             }
@@ -181,18 +191,23 @@ impl Writer {
             Progress::add(&self.progress.undecodable, 1);
             return true;
         };
-        let place = Place { worker: index, sequence: worker.sequence };
-        worker.sequence += 1;
+        let place = Place { worker: index, sequence: self.chained.log.next(index) };
         // The newest activation first: it is nearly always the one.
         let known = self.names.iter().rev().find(|known| known.naming.activation() == record.activation);
         let names = known.map(|known| known.naming.as_ref() as &dyn Naming);
+        let start = self.pending.lines.len();
         put_record(&mut self.pending.lines, &record, place, names, &mut self.times);
+        let chain = Chain::Worker(u32::try_from(index).unwrap_or(u32::MAX));
+        self.chained.log.seal(&mut self.pending.lines, start, chain);
         self.pending_lines += 1;
         true
     }
 
+    /// A line of the gateway itself. Once it stands in `pending` it is chained: it is written as it is, or never.
     fn put_line(&mut self, line: &[u8]) {
+        let start = self.pending.lines.len();
         self.pending.lines.extend_from_slice(line);
+        self.chained.log.seal(&mut self.pending.lines, start, Chain::Control);
         self.pending_lines += 1;
     }
 
@@ -204,15 +219,7 @@ impl Writer {
         if self.trouble.next_attempt.is_some_and(|at| Instant::now() < at) {
             return false;
         }
-        let done = self.sink.send(&mut self.pending).and_then(|()| {
-            if !self.names.iter().any(|known| known.naming.audit() == Audit::Durable) {
-                return Ok(());
-            }
-            // After a failed sync nothing says what is on the medium: the batch is written again (a line that stands
-            // twice has the same worker and sequence).
-            self.sink.sync().inspect_err(|_| self.pending.restart())
-        });
-        if let Err(error) = done {
+        if let Err(error) = self.send() {
             self.fail(&error);
             return false;
         }
@@ -224,7 +231,30 @@ impl Writer {
         for worker in &self.workers {
             worker.records.durable.advance_to(worker.taken);
         }
+        if Instant::now() >= self.chained.due {
+            self.seal();
+        }
+        let again = std::mem::take(&mut self.chained.again);
+        if again > 0 {
+            let line = event_line("written-again", clock::unix_ns(), |line| line.number(log::LINES_AGAIN, again));
+            self.put_line(&line);
+        }
         true
+    }
+
+    fn send(&mut self) -> std::io::Result<()> {
+        self.sink.send(&mut self.pending)?;
+        if !self.names.iter().any(|known| known.naming.audit() == Audit::Durable) {
+            return Ok(());
+        }
+        // After a failed sync nothing says what is on the medium: the batch is written again, the same bytes, and a
+        // line of kind `written-again` says so.
+        let synced = self.sink.sync();
+        if synced.is_err() {
+            self.pending.restart();
+            self.chained.again += self.pending_lines;
+        }
+        synced
     }
 
     fn fail(&mut self, error: &std::io::Error) {
@@ -267,12 +297,6 @@ impl Writer {
         }
     }
 
-    fn reopen(&mut self) {
-        if let Err(error) = self.sink.reopen(&mut self.pending) {
-            self.fail(&error);
-        }
-    }
-
     /// One line for each worker whose loss counters moved; also forgets activations that are gone.
     fn tell_losses(&mut self, now: Instant, stopping: bool) {
         let due = now.saturating_duration_since(self.loss_check) >= Duration::from_millis(RECORDS_LOSS_INTERVAL_MS);
@@ -280,20 +304,20 @@ impl Writer {
             return;
         }
         self.loss_check = now;
+        let mut lines = Vec::new();
         for (index, worker) in self.workers.iter_mut().enumerate() {
             let stats = &worker.records.stats;
             let lost = (stats.records_lost.get(), stats.denials_aggregated.get());
             if lost != worker.lost_told {
                 worker.lost_told = lost;
-                let line = event_line("loss", clock::unix_ns(), |line| {
+                lines.push(event_line("loss", clock::unix_ns(), |line| {
                     line.number("adamant.worker", index as u64);
                     line.number("adamant.records_lost", lost.0);
                     line.number("adamant.denials_aggregated", lost.1);
-                });
-                self.pending.lines.extend_from_slice(&line);
-                self.pending_lines += 1;
+                }));
             }
         }
+        lines.iter().for_each(|line| self.put_line(line));
         self.forget_dead();
     }
 

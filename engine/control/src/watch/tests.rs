@@ -1,57 +1,8 @@
 //! A good change of a file comes before the workers, a bad one does not, and both are told.
 
-use std::path::Path;
-use std::time::Instant as StdInstant;
-
-use activation::counters::Arena;
-
 use super::*;
-use crate::assemble::{Frozen, assemble};
-use crate::records::{Records, Target};
-use crate::status::Facts;
 use crate::testing;
-
-struct Rig {
-    watch: Watch,
-    status: Arc<Status>,
-    records: Records,
-}
-
-fn rig(directory: &Path) -> Rig {
-    std::fs::write(directory.join("corp.jwks.json"), testing::JWKS).unwrap();
-    let keys = Keys::Watch { path: "corp.jwks.json".to_owned() };
-    let frozen = Frozen::new(testing::policy(keys, None), testing::facts(), [7; 32]).unwrap();
-    let node = testing::node(directory, vec![testing::write_chain(directory, "a", &["a.example"])]);
-    let assembled = assemble(frozen, &node, 5).unwrap();
-    let records = records::spawn(Target::File(directory.join("records")), vec![], vec![]).unwrap();
-    let handle = records.handle();
-    let parts = assembled.parts;
-    let activator = Activator::start(assembled.frozen, Arena::new(), handle.clone(), parts.clone(), 5).unwrap();
-    let facts = Facts { version: "1.2.3", config_digest: String::new(), started_unix_s: 5 };
-    let progress = Arc::clone(handle.progress());
-    let status = Arc::new(Status::new(facts, vec![], progress, Arc::clone(activator.swap()), assembled.moving));
-    let watch = spawn(Start {
-        activator,
-        parts,
-        node,
-        planned: assembled.planned,
-        addresses: Addresses::new(),
-        tickets: assembled.tickets,
-        listener_files: assembled.listener_files,
-        status: Arc::clone(&status),
-        records: handle,
-        worker_cores: vec![],
-    });
-    Rig { watch: watch.unwrap(), status, records }
-}
-
-fn wait(what: &str, condition: impl Fn() -> bool) {
-    let started = StdInstant::now();
-    while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(10), "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use crate::testing::rig::{rig, wait};
 
 #[test]
 fn a_good_keyset_is_taken_and_a_bad_one_leaves_the_old() {
@@ -78,9 +29,7 @@ fn a_good_keyset_is_taken_and_a_bad_one_leaves_the_old() {
     wait("the confirmation", || rig.status.moving().keysets["corp"].last_failure.is_none());
     assert_eq!(rig.status.activation.load().id, 2);
 
-    rig.watch.stop();
-    rig.records.stop(Duration::from_secs(5)).unwrap();
-    let text = std::fs::read_to_string(directory.path().join("records")).unwrap();
+    let text = rig.end(directory.path());
     let outcomes = |outcome: &str| text.matches(&format!("\"adamant.outcome\":\"{outcome}\"")).count();
     assert_eq!((outcomes("taken"), outcomes("refused")), (1, 1), "{text}");
 }

@@ -76,7 +76,10 @@ fn a_rename_is_noticed_and_followed() {
     assert!(!sink.was_renamed());
     std::fs::rename(&path, &rotated).unwrap();
     assert!(sink.was_renamed());
-    sink.reopen(&mut Pending::default()).unwrap();
+    let next = sink.open_next().unwrap().unwrap();
+    assert!(next.is_another);
+    sink.switch(next, &mut Pending::default());
+    assert!(!sink.open_next().unwrap().unwrap().is_another);
     assert!(!sink.was_renamed());
     sink.send(&mut pending("new\n")).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
@@ -92,7 +95,21 @@ fn a_file_that_cannot_be_reopened_leaves_the_old_one_in_use() {
     let moved = directory.path().join("moved");
     std::fs::rename(&inner, &moved).unwrap();
     assert!(sink.was_renamed());
-    assert!(sink.reopen(&mut Pending::default()).is_err());
+    assert!(sink.open_next().is_err());
     sink.send(&mut pending("kept\n")).unwrap();
     assert_eq!(std::fs::read_to_string(moved.join("records")).unwrap(), "kept\n");
+}
+
+#[test]
+fn a_partial_line_stands_whole_after_the_same_file_was_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records");
+    let mut sink = Sink::open(Target::File(path.clone())).unwrap();
+    let mut lines = pending("first\nsecond\n");
+    std::fs::write(&path, "first\nsec").unwrap();
+    lines.sent = 9;
+    let next = sink.open_next().unwrap().unwrap();
+    sink.switch(next, &mut lines);
+    sink.send(&mut lines).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\nsec\nsecond\n");
 }

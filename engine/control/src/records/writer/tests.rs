@@ -1,18 +1,21 @@
 //! Every record comes out, whatever the medium does; marks move only with what was written.
 
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use activation::ring::{DurableMark, RecordWriter, rings};
 use activation::stats::WorkerStats;
+use chain::log::Log;
 use serde_json::Value;
 
 use super::*;
 use crate::records::Target;
 use crate::records::line::tests::record;
 use crate::records::naming::fake::Fake;
+use crate::records::seal::Request;
 
 struct Rig {
+    requests: Receiver<Request>,
     writer: Writer,
     worker: RecordWriter,
     mark: Arc<DurableMark>,
@@ -29,8 +32,10 @@ fn rig(path: &Path, ring_bytes: usize) -> Rig {
     let progress = Arc::new(Progress::default());
     let records = WorkerRecords { reader, stats: Arc::clone(&stats), durable: Arc::clone(&mark) };
     let sink = Sink::open(Target::File(path.to_owned())).unwrap();
-    let writer = Writer::new(sink, vec![records], inbox, Arc::clone(&progress));
-    Rig { writer, worker, mark, stats, messages, progress }
+    let (seals, requests) = sync_channel(1_000);
+    let chained = Chained::new(Log::new("node/now".to_owned(), 1), seals, Duration::from_secs(3_600));
+    let writer = Writer::new(sink, vec![records], inbox, Arc::clone(&progress), chained);
+    Rig { requests, writer, worker, mark, stats, messages, progress }
 }
 
 fn lines(path: &Path) -> Vec<Value> {
@@ -125,6 +130,170 @@ fn a_renamed_file_is_followed() {
     rig.writer.follow_rename(Instant::now() + Duration::from_millis(RECORDS_RENAME_CHECK_MS));
     rig.worker.intent(&record(b"/new", None)).unwrap();
     assert!(rig.writer.turn());
-    assert_eq!(lines(&rotated).last().unwrap()["url.path"], "/old");
-    assert_eq!(lines(&path).first().unwrap()["url.path"], "/new");
+    assert_eq!(lines(&rotated)[0]["url.path"], "/old");
+    assert_eq!(lines(&path)[0]["adamant.kind"], "continued");
+    assert_eq!(lines(&path)[1]["url.path"], "/new");
+}
+
+fn verify(rig: &Rig, files: &[&Path]) -> chain::report::Report {
+    let held = rig.requests.try_iter().map(|request| chain::verify::Held {
+        checkpoint: request.checkpoint,
+        signer: "node".to_owned(),
+        place: "test".to_owned(),
+        outside: true,
+    });
+    let mut verifier = chain::verify::Verifier::new(held.collect(), false);
+    for file in files {
+        verifier.begin_file(&file.display().to_string());
+        std::fs::read_to_string(file).unwrap().lines().for_each(|line| verifier.line(line.as_bytes()));
+    }
+    verifier.finish()
+}
+
+fn start(rig: &mut Rig) {
+    let line = event_line("start", 0, |line| line.text(log::ORIGIN, b"node/now"));
+    rig.writer.put_line(&line);
+}
+
+#[test]
+fn every_line_hangs_on_the_one_before_and_checkpoints_cover_what_was_delivered() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records");
+    let mut rig = rig(&path, 1 << 20);
+    start(&mut rig);
+    for _ in 0..100 {
+        rig.worker.intent(&record(b"/permitted", None)).unwrap();
+        rig.worker.denied(&record(b"/denied", None));
+    }
+    assert!(rig.writer.turn());
+    rig.writer.seal();
+    let report = verify(&rig, &[&path]);
+    assert!(report.intact, "{report:#?}");
+    let run = &report.runs[0];
+    assert_eq!((run.chains["control"], run.chains["0"], run.unsealed), (1, 200, 0));
+    rig.writer.seal();
+    assert!(rig.requests.try_recv().is_err(), "nothing new, no checkpoint");
+}
+
+#[test]
+fn a_full_disk_does_not_fork_the_chain() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records");
+    let mut rig = rig(Path::new("/dev/full"), 1 << 20);
+    start(&mut rig);
+    for _ in 0..3 {
+        rig.worker.intent(&record(b"/a", None)).unwrap();
+        rig.writer.trouble.next_attempt = None;
+        assert!(!rig.writer.turn());
+    }
+    assert!(rig.requests.try_recv().is_err(), "what is not delivered is in no checkpoint");
+    rig.writer.sink = Sink::open(Target::File(path.clone())).unwrap();
+    rig.writer.trouble.next_attempt = None;
+    assert!(rig.writer.turn());
+    rig.writer.seal();
+    let report = verify(&rig, &[&path]);
+    assert!(report.intact && report.runs[0].proved.as_ref().unwrap().size == 4, "{report:#?}");
+}
+
+#[test]
+fn a_batch_that_is_written_again_is_told_and_verifies() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records");
+    let mut rig = rig(&path, 1 << 20);
+    start(&mut rig);
+    rig.worker.intent(&record(b"/a", None)).unwrap();
+    rig.writer.gather();
+    // As after a sync that failed.
+    rig.writer.sink.send(&mut rig.writer.pending).unwrap();
+    rig.writer.pending.restart();
+    rig.writer.chained.again += rig.writer.pending_lines;
+    rig.worker.intent(&record(b"/b", None)).unwrap();
+    assert!(rig.writer.turn() && rig.writer.turn());
+    rig.writer.seal();
+    assert_eq!(lines(&path).len(), 2 + 2 + 1 + 1);
+    let report = verify(&rig, &[&path]);
+    assert!(report.intact && report.runs[0].lines == 4, "{report:#?}");
+}
+
+#[test]
+fn both_files_of_a_rotation_verify_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, rotated) = (directory.path().join("records"), directory.path().join("rotated"));
+    let mut rig = rig(&path, 1 << 20);
+    start(&mut rig);
+    rig.worker.intent(&record(b"/old", None)).unwrap();
+    assert!(rig.writer.turn());
+    std::fs::rename(&path, &rotated).unwrap();
+    rig.writer.follow_rename(Instant::now() + Duration::from_millis(RECORDS_RENAME_CHECK_MS));
+    rig.worker.intent(&record(b"/new", None)).unwrap();
+    assert!(rig.writer.turn());
+    rig.writer.seal();
+    let requests: Vec<_> = rig.requests.try_iter().map(|request| request.checkpoint).collect();
+    assert_eq!(requests.iter().map(|of| of.size).collect::<Vec<_>>(), [1, 3, 5], "at the start, at the rotation, last");
+    let kinds =
+        |path| lines(path).iter().map(|line| line["adamant.kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(kinds(&rotated), ["start", "exchange", "rotation"]);
+    assert_eq!(kinds(&path), ["continued", "exchange"]);
+    for files in [&[rotated.as_path(), &path][..], &[&rotated], &[&path]] {
+        let report = verify(&rig, files);
+        assert!(report.intact, "{report:#?}");
+    }
+}
+
+/// Lines of the long log: `FULL=1` for the whole of it.
+fn long() -> u64 {
+    if std::env::var_os("FULL").is_some() { 1_000_000 } else { 100_000 }
+}
+
+#[test]
+fn a_long_log_verifies_and_one_changed_byte_in_it_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records");
+    let mut rig = rig(&path, 8 << 20);
+    rig.writer.names.push(Known { naming: Box::new(Fake), dead_at: None });
+    start(&mut rig);
+    let begun = Instant::now();
+    for number in 0..long() {
+        while rig.worker.intent(&record(b"/permitted", None)).is_none() {
+            assert!(rig.writer.turn());
+        }
+        if number % (long() / 10) == 0 {
+            assert!(rig.writer.turn());
+            rig.writer.seal();
+        }
+    }
+    assert!(rig.writer.turn());
+    rig.writer.seal();
+    let written = begun.elapsed();
+    let held: Vec<_> = rig.requests.try_iter().map(|request| request.checkpoint).collect();
+    let verify = |text: &[u8]| {
+        let of = |checkpoint: &chain::checkpoint::Checkpoint| chain::verify::Held {
+            checkpoint: checkpoint.clone(),
+            signer: "node".to_owned(),
+            place: "test".to_owned(),
+            outside: true,
+        };
+        let mut verifier = chain::verify::Verifier::new(held.iter().map(of).collect(), false);
+        verifier.begin_file("records");
+        text.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n').for_each(|line| verifier.line(line));
+        verifier.finish()
+    };
+    let mut text = std::fs::read(&path).unwrap();
+    let begun = Instant::now();
+    let report = verify(&text);
+    let verified = begun.elapsed();
+    assert!(report.intact && report.runs[0].unsealed == 0 && report.lines == long() + 1, "{:?}", report.findings);
+    println!(
+        "{} lines of {} bytes: written in {:.2} s, verified in {:.2} s",
+        report.lines,
+        text.len() as u64 / report.lines,
+        written.as_secs_f64(),
+        verified.as_secs_f64()
+    );
+    let middle = text.len() / 2;
+    let line = text[..middle].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+    text[middle] ^= 1;
+    let report = verify(&text);
+    let found: Vec<_> = report.findings.iter().map(|of| of.at.as_ref().unwrap().line).collect();
+    assert!(found.contains(&line) && found.len() <= 2, "line {line}: {:?}", report.findings);
 }

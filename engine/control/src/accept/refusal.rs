@@ -1,0 +1,146 @@
+//! Why something was not accepted: the check that failed, what it expected, what it found, what to do about it.
+
+use std::fmt;
+
+use policy_release::digest::Digest;
+
+/// The checks, in the order in which they are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Check {
+    /// The file could be had.
+    Read,
+    RootSuccession,
+    PointerSignatures,
+    PointerPolicy,
+    PointerChannel,
+    PointerSerial,
+    PointerEquivocation,
+    RootExpiry,
+    PointerExpiry,
+    ReleaseDigest,
+    ReleaseSignatures,
+    ReleaseForm,
+    ReleaseEngine,
+    ReleasePolicy,
+    ReleaseExpiry,
+    ReleaseVersion,
+    /// It compiles, and this node has what it needs.
+    ReleaseTable,
+    /// Signed by as many as its change needs.
+    ReleaseThreshold,
+    Activation,
+    /// What was accepted before is in the state directory, whole.
+    State,
+}
+
+impl Check {
+    pub const ALL: [Self; 20] = [
+        Self::Read,
+        Self::RootSuccession,
+        Self::PointerSignatures,
+        Self::PointerPolicy,
+        Self::PointerChannel,
+        Self::PointerSerial,
+        Self::PointerEquivocation,
+        Self::RootExpiry,
+        Self::PointerExpiry,
+        Self::ReleaseDigest,
+        Self::ReleaseSignatures,
+        Self::ReleaseForm,
+        Self::ReleaseEngine,
+        Self::ReleasePolicy,
+        Self::ReleaseExpiry,
+        Self::ReleaseVersion,
+        Self::ReleaseTable,
+        Self::ReleaseThreshold,
+        Self::Activation,
+        Self::State,
+    ];
+
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::RootSuccession => "root-succession",
+            Self::PointerSignatures => "pointer-signatures",
+            Self::PointerPolicy => "pointer-policy",
+            Self::PointerChannel => "pointer-channel",
+            Self::PointerSerial => "pointer-serial",
+            Self::PointerEquivocation => "pointer-equivocation",
+            Self::RootExpiry => "root-expiry",
+            Self::PointerExpiry => "pointer-expiry",
+            Self::ReleaseDigest => "release-digest",
+            Self::ReleaseSignatures => "release-signatures",
+            Self::ReleaseForm => "release-form",
+            Self::ReleaseEngine => "release-engine",
+            Self::ReleasePolicy => "release-policy",
+            Self::ReleaseExpiry => "release-expiry",
+            Self::ReleaseVersion => "release-version",
+            Self::ReleaseTable => "release-table",
+            Self::ReleaseThreshold => "release-threshold",
+            Self::Activation => "activation",
+            Self::State => "state",
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// One refusal. Two are the same when nothing in them differs, so none of its texts holds the present time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub check: Check,
+    pub expected: Box<str>,
+    pub found: Box<str>,
+    /// What to do.
+    pub remedy: Box<str>,
+    /// Which release was refused, where that much is known.
+    pub release: Option<Digest>,
+    /// Serial of the pointer that was refused or named the release.
+    pub serial: Option<u64>,
+    passing: bool,
+}
+
+impl Refusal {
+    pub fn new(check: Check, expected: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let [expected, found, remedy] = [expected.into(), found.into(), remedy.into()].map(String::into_boxed_str);
+        Self { check, expected, found, remedy, release: None, serial: None, passing: false }
+    }
+
+    /// A writer may be at work.
+    pub fn passing(self) -> Self {
+        Self { passing: true, ..self }
+    }
+
+    pub fn of_release(self, release: Digest) -> Self {
+        Self { release: Some(release), ..self }
+    }
+
+    pub fn of_serial(self, serial: u64) -> Self {
+        Self { serial: Some(serial), ..self }
+    }
+}
+
+impl Refusal {
+    /// Whether a writer may be at work, and the next look finds everything in its place.
+    pub fn is_passing(&self) -> bool {
+        self.passing
+    }
+
+    /// Without what to do.
+    pub fn facts(&self) -> String {
+        let Self { check, expected, found, .. } = self;
+        format!("refused at the check {check}: expected {expected}; found {found}")
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.facts(), self.remedy)
+    }
+}
+
+impl std::error::Error for Refusal {}

@@ -1,0 +1,29 @@
+//! What is accepted, what is refused, and whether the word that the gateway follows is still fresh.
+
+use std::fmt;
+
+use super::Families;
+use crate::accept::Check;
+use crate::status::Moving;
+
+pub(super) fn put(moving: &Moving, families: &mut Families<'_>) -> fmt::Result {
+    let refusals =
+        |check: &Check| (vec![("check", check.word().to_owned())], moving.refusals.get(check.word()).copied());
+    let rows = Check::ALL.iter().map(refusals).map(|(labels, count)| (labels, count.unwrap_or_default()));
+    families.counters("acceptance_refusals", "Trust roots, pointers and releases refused, by check", rows)?;
+    let refused = u8::from(moving.refusal.is_some());
+    families.gauge("acceptance_refused", "1 while something in the store is refused", f64::from(refused))?;
+    families.gauge("trust_root_version", "Version of the trust root that counts", moving.root_version as f64)?;
+    if let Some(accepted_s) = moving.accepted_unix_s {
+        families.gauge("release_accepted_timestamp_seconds", "When the release was accepted", accepted_s as f64)?;
+    }
+    let Some(pointer) = &moving.pointer else { return Ok(()) };
+    families.gauge("pointer_serial", "Serial of the accepted pointer", pointer.serial as f64)?;
+    let expires_s = pointer.expires_unix_s as f64;
+    families.gauge("pointer_expiry_timestamp_seconds", "When the accepted pointer expires", expires_s)?;
+    families.gauge("pointer_expired", "1 once it has", f64::from(u8::from(pointer.expired)))?;
+    let waiting = u8::from(moving.waiting.is_some());
+    families.gauge("release_waiting", "1 while a newer release waits for a restart", f64::from(waiting))?;
+    let looked_s = moving.store_looked_unix_s as f64;
+    families.gauge("store_read_timestamp_seconds", "When the store was last read with nothing to refuse", looked_s)
+}

@@ -1,0 +1,120 @@
+//! The parts of an activation of another release, with everything kept that the release does not touch: verdicts on
+//! tokens, connections to origins and TLS sessions of clients outlive it as far as they may.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use activation::activation::Origin;
+use identity::token::Issuer;
+use policy::model::{self, Keys};
+
+use super::origins::Planned;
+use super::tls::{self, Loaded, Tickets};
+use super::{AssembleError, Frozen, Node, keysets};
+use crate::activate::Parts;
+use crate::names::Addresses;
+use crate::status::KeysetStatus;
+
+/// What serves now.
+pub struct Present<'a> {
+    pub frozen: &'a Frozen,
+    pub parts: &'a Parts,
+    pub tickets: &'a Tickets,
+    /// By listener.
+    pub server_certificates: &'a [Option<Vec<Loaded>>],
+}
+
+/// What is to serve next.
+pub struct Renewed {
+    pub parts: Parts,
+    pub tickets: Tickets,
+    /// Of issuers whose keyset was read anew, by name.
+    pub keysets: BTreeMap<String, KeysetStatus>,
+}
+
+/// The origins of a release before their names are resolved.
+pub fn plan(frozen: &Frozen, node: &Node) -> Result<Vec<Planned>, AssembleError> {
+    let plan = |origin| Planned::new(origin, &node.origin_identities);
+    Ok(frozen.policy.origins.iter().map(plan).collect::<Result<_, _>>()?)
+}
+
+/// Assembles the parts of `frozen`, which comes after `present`.
+pub fn renew(
+    frozen: &Frozen,
+    node: &Node,
+    present: &Present<'_>,
+    planned: &[Planned],
+    addresses: &Addresses,
+    now_s: u64,
+) -> Result<Renewed, AssembleError> {
+    let mut keysets = BTreeMap::new();
+    let mut issuers = Vec::new();
+    for rules in &frozen.policy.issuers {
+        issuers.push(issuer(rules, node, present, now_s, &mut keysets)?);
+    }
+    let origins = planned.iter().map(|planned| origin(planned, addresses, &present.parts.origins)).collect();
+    let trust_changes = frozen.client_cas.digest() != present.frozen.client_cas.digest();
+    // Tickets of sessions that other CAs vouched for are worth nothing any more.
+    let tickets = if trust_changes { Tickets::new()? } else { present.tickets.clone() };
+    let mut listeners = Vec::new();
+    for (index, (files, certificates)) in node.listeners.iter().zip(present.server_certificates).enumerate() {
+        listeners.push(match (files, certificates) {
+            (Some(files), Some(certificates)) if trust_changes => {
+                Some(Arc::new(tls::listener_tls(index, files, certificates, &frozen.client_cas, &tickets)?))
+            }
+            _ => present.parts.listeners.get(index).cloned().flatten(),
+        });
+    }
+    Ok(Renewed { parts: Parts { issuers, origins, listeners }, tickets, keysets })
+}
+
+/// The issuer that serves now when nothing about it changed; else one that was read anew.
+fn issuer(
+    rules: &model::Issuer,
+    node: &Node,
+    present: &Present<'_>,
+    now_s: u64,
+    keysets: &mut BTreeMap<String, KeysetStatus>,
+) -> Result<Arc<Issuer>, AssembleError> {
+    if let Keys::Url { url, .. } = &rules.keys {
+        return Err(AssembleError::KeysByUrl { issuer: rules.name.clone(), url: url.clone() });
+    }
+    let before = present.parts.issuers.iter().find(|issuer| issuer.rules().name == rules.name);
+    match keysets::read(rules, &node.base, now_s) {
+        Ok(read) => Ok(match before.filter(|before| same(before, &read.issuer)) {
+            Some(before) => Arc::clone(before),
+            None => {
+                keysets.insert(rules.name.clone(), read.status);
+                read.issuer
+            }
+        }),
+        // The last good keyset of the same file goes on being good.
+        Err(error) => match before.filter(|before| {
+            let then = before.rules();
+            then.keys == rules.keys && then.algorithms == rules.algorithms && before.keyset().is_some()
+        }) {
+            Some(before) => {
+                crate::warning!("{error}: the keyset that serves stays in use");
+                Ok(Arc::new(Issuer::new(rules.clone(), before.keyset().cloned())))
+            }
+            None => Err(error.into()),
+        },
+    }
+}
+
+fn same(one: &Issuer, other: &Issuer) -> bool {
+    one.rules() == other.rules() && one.digest() == other.digest()
+}
+
+/// The origin that serves now when nothing about it changed.
+pub fn origin(planned: &Planned, addresses: &Addresses, present: &[Arc<Origin>]) -> Arc<Origin> {
+    let next = planned.resolved(|name| addresses.get(name).cloned().unwrap_or_default());
+    let before = present.iter().find(|before| before.name == next.name && same_origin(before, &next));
+    before.map_or_else(|| Arc::new(next), Arc::clone)
+}
+
+/// Whether requests would go to the same place in the same way.
+pub fn same_origin(one: &Origin, other: &Origin) -> bool {
+    let sockets = |origin: &Origin| origin.addresses.iter().map(|address| address.socket).collect::<Vec<_>>();
+    one.identity == other.identity && one.pass_credentials == other.pass_credentials && sockets(one) == sockets(other)
+}
