@@ -4,7 +4,10 @@ use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, completions, dev, key, release, run, schema, trust};
+use crate::commands::{
+    audit, check, completions, dev, diff, explain, key, point, release, replay, rollback, run, schema, status, test,
+    trust, tune,
+};
 use crate::demo::{self, DemoArgs};
 use crate::failure::Failure;
 
@@ -52,6 +55,64 @@ enum Command {
     /// Make and show trust roots: which keys may sign what, and how many must.
     #[command(subcommand)]
     Trust(trust::TrustCommand),
+    /// Run the test cases that stand beside a policy, or in a release, and say what no case touches.
+    #[command(after_help = "Examples:\n  \
+        adamant test policy.toml\n  \
+        adamant test policy.toml --watch\n  \
+        adamant test policy.toml --format junit --out junit.xml --require-coverage 90\n  \
+        adamant test release.json --filter reports-bot\n\n\
+        A case is a [[case]] table in the source, or in a file that `cases` in [policy] names. A failure shows its place, \
+        what was expected, and how it was decided. Ends with 1 when a case fails.")]
+    Test(test::TestArgs),
+    /// Say exactly what a change of policy newly allows and newly refuses.
+    #[command(after_help = "Examples:\n  \
+        adamant diff policy.toml new.toml\n  \
+        adamant diff live.json policy.toml --trust-root root.json     # and how many must sign\n  \
+        adamant diff gateway:http://127.0.0.1:9901 policy.toml --store store --format json\n\n\
+        Ends with 0 when nothing changes, 10 narrower, 11 wider, 12 both; 1 is a failure, 2 a wrong command line.")]
+    Diff(diff::DiffArgs),
+    /// Point a channel at a release: the signed word that gateways follow.
+    Point(point::PointArgs),
+    /// Point a channel back at an older release.
+    Rollback(rollback::RollbackArgs),
+    /// Explain a decision step by step: one of the past from its record, or one that has not been made.
+    #[command(after_help = "Examples:\n  \
+        adamant explain --records records.jsonl --request-id 38d233361851ab221ad06eb82e856ed5 --store /srv/store\n  \
+        tail -n1 records.jsonl | adamant explain --record - --release release.json\n  \
+        adamant explain --request 'GET https://api.corp.example/orders/7' --agent reports-bot --policy policy.toml\n  \
+        adamant explain --request 'GET https://api.corp.example/orders/7' --token token.jwt --release release.json\n\n\
+        Ends with 1 when a record does not follow from its release.")]
+    Explain(explain::ExplainArgs),
+    /// Make recorded decisions again: against their own release, or against a candidate.
+    #[command(after_help = "Examples:\n  \
+        adamant replay records.jsonl --store /srv/store           # is every decision right?\n  \
+        adamant replay records.jsonl --store /srv/store --against next.json\n  \
+        zcat records.*.gz | adamant replay - --against policy.toml --format json\n\n\
+        Ends with 1 when a decision does not follow from its release. With --against: 0 when no outcome \
+        changes, 10 when requests are newly refused, 11 when they are newly permitted, 12 for both.")]
+    Replay(replay::ReplayArgs),
+    /// Verify, show and filter records.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Ask gateways what they serve, and find those that differ.
+    #[command(after_help = "Examples:\n  \
+        adamant status http://127.0.0.1:9901\n  \
+        adamant status https://gw1:9902 https://gw2:9902 --ca gateways-ca.pem --cert me.pem --key me.key\n  \
+        adamant status --hosts gateways.txt --node-keys node-keys.txt \\\n    \
+        --store /srv/adamant --channel production --trust-root root.json\n  \
+        adamant status unix:/run/adamant/admin --expect sha256:… --format json\n\n\
+        Every answer is signed by the key of its node, over a nonce of ours. Pin node keys to know\n\
+        which node it was: they stand in node.pub of each gateway's state directory.\n\n\
+        Ends with 0 when nothing is wrong, with 2 when the command line is, and with 1 when a gateway\n\
+        - cannot be reached or not be believed, or has a key that is not pinned while others are,\n\
+        - serves another release or follows another pointer than expected,\n\
+        - has an expired pointer, or refuses a candidate,\n\
+        - has another table than others of the same release, or the node key of another gateway,\n\
+        - is not ready, or its clock is more than a minute off.")]
+    Status(status::StatusArgs),
+    /// See what this machine is, and where workers should stand on it.
+    #[command(subcommand)]
+    Tune(tune::TuneCommand),
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  adamant completions bash > /etc/bash_completion.d/adamant")]
     Completions(completions::CompletionsArgs),
@@ -68,6 +129,15 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Release(command) => release::run(command, out),
         Command::Key(command) => key::run(command, out),
         Command::Trust(command) => trust::run(command, out),
+        Command::Test(args) => test::run(&args, out),
+        Command::Diff(args) => diff::run(&args, out),
+        Command::Point(args) => point::run(&args, out),
+        Command::Rollback(args) => rollback::run(&args, out),
+        Command::Explain(args) => explain::run(&args, out),
+        Command::Replay(args) => replay::run(&args, out),
+        Command::Audit(command) => audit::run(command, out),
+        Command::Status(args) => status::run(&args, out),
+        Command::Tune(command) => tune::run(command, out),
         Command::Completions(args) => completions::run(&args, out),
     }
 }

@@ -1,11 +1,20 @@
 //! The bodies of the subcommands, one file each.
 
+pub mod audit;
 pub mod check;
 pub mod completions;
 pub mod dev;
+pub mod diff;
+pub mod explain;
 pub mod key;
+pub mod point;
 pub mod release;
+pub mod replay;
+pub mod rollback;
 pub mod run;
 pub mod schema;
 pub mod signing;
+pub mod status;
+pub mod test;
 pub mod trust;
+pub mod tune;

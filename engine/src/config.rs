@@ -8,11 +8,15 @@ use control::assemble::{ListenerFiles, OriginIdentityFiles};
 use control::records;
 use proxy::settings::Settings;
 use sha2::{Digest, Sha256};
+use stores::Channel;
 
+mod checkpoints;
 mod cores;
 mod file;
 mod place;
 mod read;
+mod releases;
+mod status;
 mod value;
 
 pub use cores::parse as parse_cores;
@@ -30,8 +34,9 @@ pub struct Config {
     /// The one policy that this gateway may serve.
     pub policy: String,
     pub state: PathBuf,
-    pub release: PathBuf,
+    pub releases: Releases,
     pub trust_root: PathBuf,
+    pub activation: ActivationMode,
     /// One worker each.
     pub cores: Vec<usize>,
     pub settings: Settings,
@@ -39,9 +44,30 @@ pub struct Config {
     pub tls: Vec<Option<ListenerFiles>>,
     pub origin_identities: Vec<OriginIdentityFiles>,
     pub admin: Option<admin::Place>,
+    pub status: Option<admin::StatusPlace>,
     pub records: records::Target,
     pub record_ring_bytes: usize,
     pub denial_ring_bytes: usize,
+    pub checkpoints: Vec<records::seal::Place>,
+    pub checkpoint_interval: std::time::Duration,
+}
+
+/// Where releases come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Releases {
+    /// One file, looked at when the gateway starts.
+    File(PathBuf),
+    /// What a signed pointer names.
+    Store { directory: PathBuf, channel: Channel },
+}
+
+/// When a release that was accepted comes to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActivationMode {
+    /// At the next start.
+    Restart,
+    /// At once.
+    Hot,
 }
 
 impl Config {

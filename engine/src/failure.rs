@@ -5,18 +5,24 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Shown on standard error; the process ends with status 1 (2 is a wrong command line).
+/// Shown on standard error; the process ends with status 1 (2 is a wrong command line), or that of an outcome.
 #[derive(Debug)]
 pub struct Failure {
     message: String,
     help: Option<String>,
     /// Whoever read standard output went away: nothing to say.
     silent: bool,
+    status: u8,
 }
 
 impl Failure {
     pub fn new(message: impl Display) -> Self {
-        Self { message: message.to_string(), help: None, silent: false }
+        Self { message: message.to_string(), help: None, silent: false, status: 1 }
+    }
+
+    /// No failure, but an outcome that the exit status tells: everything was said already.
+    pub fn outcome(status: u8) -> Self {
+        Self { silent: true, status, ..Self::new("") }
     }
 
     /// A failure about a file.
@@ -30,6 +36,16 @@ impl Failure {
         self
     }
 
+    /// What to do.
+    pub fn hint(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// Whoever read standard output went away.
+    pub const fn is_silent(&self) -> bool {
+        self.silent
+    }
+
     pub fn report(&self) -> ExitCode {
         if !self.silent {
             eprintln!("error: {}", self.message);
@@ -37,7 +53,7 @@ impl Failure {
                 eprintln!(" help: {help}");
             }
         }
-        ExitCode::FAILURE
+        ExitCode::from(self.status)
     }
 }
 

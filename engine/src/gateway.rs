@@ -1,6 +1,7 @@
 //! The life of a gateway process: what is checked, opened and started in which order, and how it ends.
 //!
-//! `trust` verifies a release, `start` brings everything up, `life` runs until a signal ends it.
+//! `choose` decides which release a start serves, `standing` knows what was accepted, `start` brings everything up,
+//! `follow` looks for newer releases, `life` runs until a signal ends it.
 
 use std::path::PathBuf;
 
@@ -10,30 +11,54 @@ use control::records;
 use policy_release::candidate::Release;
 use proxy::settings::Settings;
 
+mod accepted;
 mod addresses;
+mod choose;
+mod decide;
+mod follow;
 mod life;
+mod sealed;
+mod showing;
 mod sockets;
+mod standing;
 mod start;
 mod state;
+mod tellers;
 pub mod trust;
 
+pub use choose::Trust;
+pub use decide::rehearse;
 pub use life::run_until_signal;
-pub use start::{Running, check, start};
+pub use start::{Running, start};
 
-/// Everything a gateway is started from: a verified release, and what belongs to the node.
+/// What a gateway serves.
+pub enum Serve {
+    /// A release of one's own (`adamant dev`).
+    ThrowAway(Box<Release>),
+    /// What is accepted: by the trust root, from a file or a store.
+    Accepted(Trust),
+}
+
+/// Everything a gateway is started from: where its release comes from, and what belongs to the node.
 pub struct Plan {
-    pub release: Release,
+    pub serve: Serve,
     pub settings: Settings,
     pub node: Node,
     /// One worker each; none: a worker that is not pinned.
     pub cores: Vec<Option<usize>>,
     pub admin: Option<admin::Place>,
+    pub status: Option<admin::StatusPlace>,
     pub records: records::Target,
     pub record_ring_bytes: usize,
     pub denial_ring_bytes: usize,
+    /// Where checkpoints of the records go, outside this gateway.
+    pub checkpoints: Vec<records::seal::Place>,
+    pub checkpoint_interval: std::time::Duration,
     /// None: nothing outlives the process (`adamant dev`).
     pub state: Option<PathBuf>,
     pub config_digest: String,
+    /// Releases take each other's place while the gateway serves.
+    pub hot: bool,
     /// Where the bound addresses are written as JSON.
     pub print_addresses: Option<PathBuf>,
 }

@@ -1,14 +1,21 @@
 //! Adamant: an immutable API access proxy. One binary; each subcommand stands in `commands`.
 
+mod cases;
 mod cli;
 mod commands;
 mod config;
 mod demo;
 mod failure;
 mod files;
+mod fleet;
 mod gateway;
 mod passphrase;
+mod pointing;
+mod replay;
+mod signer;
 mod source;
+mod span;
+mod store;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

@@ -1,9 +1,10 @@
 //! Reads a policy source and the files that it embeds from disk.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use policy::model::Policy;
-use policy_source::{Files, Loaded};
+use policy_source::{Diagnostic, Files, Loaded, Severity};
 
 use crate::failure::Failure;
 use crate::files;
@@ -17,15 +18,29 @@ const EMBEDDED_BYTES_MAX: usize = 4 << 20;
 pub struct Source {
     text: String,
     loaded: Loaded,
-    name: String,
+    path: PathBuf,
+    inputs: Vec<Input>,
 }
 
-/// Files next to the policy source.
-struct Beside(PathBuf);
+/// A file that the policy comes from.
+pub struct Input {
+    pub path: PathBuf,
+    /// None: it could not be read.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// Files next to the policy source; those that were asked for are kept.
+struct Beside {
+    directory: PathBuf,
+    read: RefCell<Vec<Input>>,
+}
 
 impl Files for Beside {
-    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        files::read(&self.0.join(path), EMBEDDED_BYTES_MAX).map_err(|fault| fault.to_string())
+    fn read(&self, name: &str) -> Result<Vec<u8>, String> {
+        let path = self.directory.join(name);
+        let found = files::read(&path, EMBEDDED_BYTES_MAX).map_err(|fault| fault.to_string());
+        self.read.borrow_mut().push(Input { path, bytes: found.as_ref().ok().cloned() });
+        found
     }
 }
 
@@ -33,10 +48,12 @@ impl Files for Beside {
 pub fn read(path: &Path) -> Result<Source, Failure> {
     let bytes = files::read(path, SOURCE_BYTES_MAX)?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::at(path, "expected UTF-8 text, found other bytes"))?;
-    let name = path.display().to_string();
-    let beside = Beside(path.parent().unwrap_or(Path::new("")).to_owned());
-    let loaded = policy_source::load(&name, &text, &beside);
-    Ok(Source { text, loaded, name })
+    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+    let beside = Beside { directory, read: RefCell::default() };
+    let loaded = policy_source::load(&path.display().to_string(), &text, &beside);
+    let mut inputs = beside.read.into_inner();
+    inputs.insert(0, Input { path: path.to_owned(), bytes: Some(text.clone().into_bytes()) });
+    Ok(Source { text, loaded, path: path.to_owned(), inputs })
 }
 
 impl Source {
@@ -45,29 +62,55 @@ impl Source {
     }
 
     /// As diagnostics call it.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// The source itself, and every file that it names.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// A file of cases, as diagnostics call it.
+    pub fn case_file(&self, index: usize) -> String {
+        let path = self.loaded.case_files.get(index).map_or("", |file| &file.path);
+        self.path.parent().unwrap_or(Path::new("")).join(path).display().to_string()
+    }
+
+    /// Findings of one severity, in the source and its files of cases.
+    pub fn count(&self, severity: Severity) -> usize {
+        let of = |found: &[Diagnostic]| found.iter().filter(|found| found.severity == severity).count();
+        let in_cases: usize = self.loaded.case_files.iter().map(|file| of(&file.diagnostics)).sum();
+        of(&self.loaded.diagnostics) + in_cases
     }
 
     /// Compiles the table and throws it away: some bounds show only then. Nothing to compile is no fault.
     pub fn compiles(&self) -> Result<(), Failure> {
         let Some(policy) = &self.loaded.policy else { return Ok(()) };
         let compiled = policy::compile::compile(policy, [0; 32]);
-        compiled.map(drop).map_err(|fault| Failure::new(format_args!("{}: {fault}", self.name)))
+        compiled.map(drop).map_err(|fault| Failure::new(format_args!("{}: {fault}", self.name())))
     }
 
     /// The diagnostics for people; empty when there are none.
     pub fn diagnostics(&self, color: bool) -> String {
-        policy_source::render(&self.loaded.diagnostics, &self.name, &self.text, color)
+        let mut all = policy_source::render(&self.loaded.diagnostics, &self.name(), &self.text, color);
+        for (index, file) in self.loaded.case_files.iter().enumerate() {
+            all.push_str(&policy_source::render(&file.diagnostics, &self.case_file(index), &file.text, color));
+        }
+        all
+    }
+
+    /// The policy, if the source has no errors and compiles. Errors and warnings are shown on standard error.
+    pub fn policy(&self) -> Result<&Policy, Failure> {
+        use std::io::IsTerminal as _;
+        eprint!("{}", self.diagnostics(std::io::stderr().is_terminal()));
+        self.compiles()?;
+        self.loaded.policy.as_ref().ok_or_else(|| Failure::at(&self.path, "the policy has errors"))
     }
 }
 
 /// The policy of a source without errors. Errors and warnings are shown on standard error.
 pub fn load(path: &Path) -> Result<Policy, Failure> {
-    use std::io::IsTerminal as _;
     let source = read(path)?;
-    eprint!("{}", source.diagnostics(std::io::stderr().is_terminal()));
-    source.compiles()?;
-    let refused = || Failure::at(path, "the policy has errors");
-    source.loaded.policy.ok_or_else(refused)
+    source.policy().cloned()
 }

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use policy_source::Severity;
 use serde_json::json;
 
+use super::signing::plural;
 use crate::failure::Failure;
 use crate::source::{self, Source};
 
@@ -35,8 +36,7 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
     for path in &args.policies {
         let source = source::read(path)?;
         source.compiles()?;
-        let count = |severity| source.loaded().diagnostics.iter().filter(|found| found.severity == severity).count();
-        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let (errors, warnings) = (source.count(Severity::Error), source.count(Severity::Warning));
         refused += usize::from(errors > 0 || (args.deny_warnings && warnings > 0));
         match args.format {
             Format::Text => text(&source, out)?,
@@ -60,6 +60,10 @@ fn text(source: &Source, out: &mut dyn Write) -> Result<(), Failure> {
     eprint!("{}", source.diagnostics(std::io::stderr().is_terminal()));
     if let Some(policy) = &source.loaded().policy {
         writeln!(out, "{}", policy_source::summary(policy).to_string().trim_end())?;
+        if !source.loaded().cases.is_empty() {
+            let cases = plural(source.loaded().cases.len(), "test case");
+            writeln!(out, "  {cases}, not run here (adamant test does)")?;
+        }
     }
     Ok(())
 }
@@ -70,6 +74,20 @@ fn document(source: &Source) -> serde_json::Value {
         members.insert("file".to_owned(), json!(source.name()));
         let summary = source.loaded().policy.as_ref().map(policy_source::summary);
         members.insert("summary".to_owned(), json!(summary));
+        members.insert("cases".to_owned(), json!(source.loaded().cases.len()));
+        members.insert("case_files".to_owned(), case_files(source));
     }
     document
+}
+
+/// `[{file, errors, warnings, diagnostics}]`.
+fn case_files(source: &Source) -> serde_json::Value {
+    let of = |(index, file): (usize, &policy_source::CaseFile)| {
+        let mut document = policy_source::to_json(&file.diagnostics);
+        if let Some(members) = document.as_object_mut() {
+            members.insert("file".to_owned(), json!(source.case_file(index)));
+        }
+        document
+    };
+    source.loaded().case_files.iter().enumerate().map(of).collect()
 }

@@ -13,7 +13,7 @@ use policy::model::Policy;
 use proxy::settings::{Bounds, ClientAddress, Listener, Settings, Timeouts};
 
 use crate::failure::{Failure, warn};
-use crate::gateway::{self, Plan, trust};
+use crate::gateway::{self, Plan, Serve, trust};
 use crate::{config, source};
 
 /// Workers without `--cores`: enough to see that there are several.
@@ -126,7 +126,7 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
         ring_entries: RING_ENTRIES,
     };
     Ok(Plan {
-        release,
+        serve: Serve::ThrowAway(Box::new(release)),
         settings,
         node: Node {
             listeners: vec![tls],
@@ -135,11 +135,15 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
         },
         cores,
         admin: args.admin.map(admin::Place::Tcp),
+        status: None,
         records: if args.records == Path::new("stdout") { Target::Stdout } else { Target::File(args.records) },
         record_ring_bytes: RECORD_RING_BYTES,
         denial_ring_bytes: DENIAL_RING_BYTES,
+        checkpoints: Vec::new(),
+        checkpoint_interval: std::time::Duration::from_millis(control::bounds::CHECKPOINT_INTERVAL_MS),
         state: None,
         config_digest: "none".to_owned(),
+        hot: false,
         print_addresses: args.print_addresses,
     })
 }

@@ -15,16 +15,22 @@ use zeroize::Zeroizing;
 use crate::failure::{Failure, warn};
 use crate::files::{self, Access, Existing};
 use crate::passphrase;
+use crate::signer::{self, KeySource, TransitArgs};
 
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
-    /// Make an API key for an agent; it is printed once and kept nowhere.
-    #[command(after_help = "Example:\n  adamant key new --id reports-1 --expires 2027-01-31T00:00:00Z")]
+    /// Make an API key for an agent. The policy gets its digest, the agent gets the key, and nothing keeps it.
+    #[command(after_help = "Examples:\n  \
+        adamant key new --id reports-1 --expires 2027-01-31T00:00:00Z --out reports-1.key >> policy.toml\n  \
+        adamant key new --id reports-1      # the key is the first line; the rest is for the policy")]
     New(NewArgs),
     /// Make an Ed25519 key to sign releases, pointers and trust roots with.
     #[command(after_help = "Example:\n  adamant key signer --out alice.key\n  adamant key public alice.key")]
-    Signer(SignerArgs),
+    Signer(MakeArgs),
     /// Print the public half of a signing key; needs no passphrase.
+    #[command(after_help = "Examples:\n  \
+        adamant key public alice.key > alice.pub\n  \
+        BAO_TOKEN=… adamant key public transit:https://bao.example:8200/transit/keys/alice")]
     Public(PublicArgs),
 }
 
@@ -36,10 +42,16 @@ pub struct NewArgs {
     /// When the key ends, like 2027-01-31T00:00:00Z; goes into the TOML that is printed.
     #[arg(long, value_name = "TIME")]
     expires: Option<Timestamp>,
+    /// Write the key there (mode 0600), so that standard output has the TOML alone.
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace an existing file. The key in it is lost.
+    #[arg(long, requires = "out")]
+    force: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct SignerArgs {
+pub struct MakeArgs {
     /// Where to write the key file (mode 0600).
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
@@ -56,27 +68,42 @@ pub struct SignerArgs {
 
 #[derive(Debug, Args)]
 pub struct PublicArgs {
-    /// A key file made by `adamant key signer`.
-    file: PathBuf,
+    /// A key file made by `adamant key signer`, or transit:https://HOST:PORT/MOUNT/keys/NAME[@VERSION].
+    key: KeySource,
+    #[command(flatten)]
+    transit: TransitArgs,
 }
 
 pub fn run(command: KeyCommand, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
         KeyCommand::New(args) => new(&args, out),
         KeyCommand::Signer(args) => signer(&args, out),
-        KeyCommand::Public(args) => Ok(writeln!(out, "{}", public_of_file(&args.file)?)?),
+        KeyCommand::Public(args) => Ok(writeln!(out, "{}", public_of(&args.key, &args.transit)?)?),
     }
 }
 
 fn new(args: &NewArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let existing = Existing::replace_if(args.force);
+    args.out.as_ref().map_or(Ok(()), |path| files::expect_free(path, existing))?;
     let key = api_key::generate(&args.id, random()?).map_err(|fault| {
         let message = format!("--id {:?}: {fault}", args.id);
         Failure::new(message).help("for example: adamant key new --id reports-1")
     })?;
     let digest = Digest::from_bytes(api_key::digest(key.as_bytes())).to_string();
     let sha256 = digest.trim_start_matches("sha256:");
-    writeln!(out, "{}\n", *key)?;
-    writeln!(out, "# The line above is the key: give it to the agent, it is kept nowhere. This goes into the policy:")?;
+    match &args.out {
+        Some(path) => {
+            let line = Zeroizing::new(format!("{}\n", *key));
+            files::write(path, line.as_bytes(), Access::OwnerOnly, existing)?;
+            eprintln!("the key is in {}: give it to the agent; what follows goes into the policy", path.display());
+        }
+        None => {
+            writeln!(out, "{}\n", *key)?;
+            let told =
+                "# The line above is the key: give it to the agent, it is kept nowhere. This goes into the policy:";
+            writeln!(out, "{told}")?;
+        }
+    }
     writeln!(out, "[[api_key]]\nid = \"{}\"\nsha256 = \"{sha256}\"", args.id)?;
     if let Some(expires) = args.expires {
         writeln!(out, "expires = {expires}")?;
@@ -84,7 +111,7 @@ fn new(args: &NewArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-fn signer(args: &SignerArgs, out: &mut dyn Write) -> Result<(), Failure> {
+fn signer(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let existing = Existing::replace_if(args.force);
     files::expect_free(&args.out, existing)?;
     let passphrase = if args.no_passphrase {
@@ -109,8 +136,16 @@ fn signer(args: &SignerArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The public half of a key, wherever it is.
+pub fn public_of(key: &KeySource, transit: &TransitArgs) -> Result<PublicKey, Failure> {
+    match key {
+        KeySource::File(path) => public_of_file(path),
+        KeySource::Transit(address) => signer::public_of_transit(address, transit),
+    }
+}
+
 /// The public half that a key file states.
-pub fn public_of_file(path: &Path) -> Result<PublicKey, Failure> {
+fn public_of_file(path: &Path) -> Result<PublicKey, Failure> {
     let secret = files::read_secret(path, SMALL_FILE_BYTES_MAX)?;
     key_file::public_of(&secret.text).map_err(|fault| Failure::at(path, fault))
 }

@@ -8,7 +8,7 @@ use control::assemble::Node;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::gateway::{self, Plan, trust};
+use crate::gateway::{self, Plan, Serve, Trust};
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -24,32 +24,39 @@ pub struct RunArgs {
 
 pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(Failure::new)?;
-    let release = trust::verify_files(&config.release, &config.trust_root, &config.policy)?;
     let base = config.path.parent().map(PathBuf::from).unwrap_or_default();
+    let trust = Trust {
+        policy: config.policy,
+        trust_root: config.trust_root,
+        releases: config.releases,
+        activation: config.activation,
+    };
     let plan = Plan {
-        release,
+        serve: Serve::Accepted(trust),
         settings: config.settings,
         node: Node { listeners: config.tls, origin_identities: config.origin_identities, base },
         cores: config.cores.into_iter().map(Some).collect(),
         admin: config.admin,
+        status: config.status,
         records: config.records,
         record_ring_bytes: config.record_ring_bytes,
         denial_ring_bytes: config.denial_ring_bytes,
+        checkpoints: config.checkpoints,
+        checkpoint_interval: config.checkpoint_interval,
         state: Some(config.state),
         config_digest: config.digest,
+        hot: config.activation == crate::config::ActivationMode::Hot,
         print_addresses: args.print_addresses,
     };
     if args.check {
-        gateway::check(&plan)?;
-        writeln!(
-            out,
-            "ok: policy {} version {}, release {}, signed by {}",
-            plan.release.policy.name,
-            plan.release.version,
-            plan.release.digest,
-            plan.release.signers.iter().map(|signer| signer.owner.as_str()).collect::<Vec<_>>().join(", "),
-        )?;
+        writeln!(out, "ok: {}", gateway::rehearse(&plan)?)?;
         return Ok(());
+    }
+    if plan.checkpoints.is_empty() {
+        control::warning!(
+            "no place outside this gateway keeps checkpoints of the records: whoever takes it over can rewrite them \
+             unnoticed (checkpoints under [records])"
+        );
     }
     gateway::run_until_signal(gateway::start(plan)?)
 }

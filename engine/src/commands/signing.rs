@@ -5,26 +5,21 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use policy_release::bounds::SMALL_FILE_BYTES_MAX;
 use policy_release::envelope::{Detached, Envelope, Kind};
-use policy_release::key::SigningKey;
-use policy_release::key_file;
+use policy_release::key::PublicKey;
+use policy_release::pointer::Pointer;
+use policy_release::root::RootClaims;
 use policy_release::time::Timestamp;
+use serde::Deserialize;
 
-use crate::failure::{Failure, warn};
+use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
-use crate::passphrase;
+use crate::signer::{KeyArgs, Signer};
 
 #[derive(Debug, Args)]
 pub struct SignArgs {
     /// The file to sign.
-    file: PathBuf,
-    /// Signing key made by `adamant key signer`.
-    #[arg(long, value_name = "KEYFILE")]
-    key: PathBuf,
-    /// File whose first line is the passphrase of the key; asked for on the terminal when absent.
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    pub file: PathBuf,
     /// Write the signature alone, to send to whoever gathers them, and leave FILE as it is.
     #[arg(long)]
     detached: bool,
@@ -34,12 +29,14 @@ pub struct SignArgs {
     /// Replace an existing OUT.
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct MergeArgs {
     /// The file that takes the signatures.
-    file: PathBuf,
+    pub file: PathBuf,
     /// Detached signatures, or copies of FILE that others signed.
     #[arg(required = true)]
     signatures: Vec<PathBuf>,
@@ -47,36 +44,84 @@ pub struct MergeArgs {
 
 /// Signs a file of `kind`.
 pub fn sign(args: &SignArgs, kind: Kind, out: &mut dyn Write) -> Result<(), Failure> {
+    sign_checked(args, kind, |_| Ok(()), out).map(drop)
+}
+
+/// As [`sign`], when `check` has nothing against any of the keys. Gives what was written, unless it was detached.
+pub fn sign_checked(
+    args: &SignArgs,
+    kind: Kind,
+    check: impl Fn(&PublicKey) -> Result<(), Failure>,
+    out: &mut dyn Write,
+) -> Result<Option<Envelope>, Failure> {
     let mut envelope = read_envelope(&args.file, kind)?;
-    let key = read_key(&args.key, args.passphrase_file.as_deref())?;
-    let (id, digest) = (key.public().id(), envelope.digest());
-    let short: String = id.to_string().chars().take(12).collect();
+    let signers = args.keys.open()?;
+    signers.iter().try_for_each(|signer| check(&signer.public()))?;
+    writeln!(out, "{}", describe(&envelope))?;
     if args.detached {
-        let path = args.out.clone().unwrap_or_else(|| {
-            let mut name = args.file.clone().into_os_string();
-            name.push(format!(".{short}.sig"));
-            PathBuf::from(name)
-        });
-        let detached = envelope.detached(&key).and_then(|detached| detached.to_bytes());
-        let bytes = detached.map_err(|fault| Failure::at(&args.file, fault))?;
-        files::write(&path, &bytes, Access::Everyone, Existing::replace_if(args.force))?;
-        writeln!(out, "signature of key {short}… over {kind} {digest}\nwrote {}", path.display())?;
-        return Ok(());
+        return write_detached(args, &envelope, &signers, out).map(|()| None);
     }
-    envelope.sign(&key).map_err(|fault| Failure::at(&args.file, fault))?;
+    for signer in &signers {
+        signer.sign(&mut envelope)?;
+        writeln!(out, "signed with key {}", signer.public().id().short())?;
+    }
     let (path, existing) = match &args.out {
         Some(path) => (path, Existing::replace_if(args.force)),
         None => (&args.file, Existing::Replace),
     };
     files::write(path, &envelope.to_bytes(), Access::Everyone, existing)?;
-    let count = envelope.signatures().len();
-    writeln!(
-        out,
-        "signed {kind} {digest} with key {short}…\nwrote {} ({})",
-        path.display(),
-        plural(count, "signature")
-    )?;
+    writeln!(out, "wrote {} ({})", path.display(), plural(envelope.signatures().len(), "signature"))?;
+    Ok(Some(envelope))
+}
+
+fn write_detached(
+    args: &SignArgs,
+    envelope: &Envelope,
+    signers: &[Signer],
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    if args.out.is_some() && signers.len() > 1 {
+        return Err(Failure::new("expected one --key with --detached --out, found several")
+            .help("leave --out away: each signature is written to FILE.KEYID.sig"));
+    }
+    for signer in signers {
+        let short = signer.public().id().short();
+        let path = args.out.clone().unwrap_or_else(|| {
+            let mut name = args.file.clone().into_os_string();
+            name.push(format!(".{}.sig", short.trim_end_matches('…')));
+            PathBuf::from(name)
+        });
+        let bytes = signer.detached(envelope)?.to_bytes().map_err(|fault| Failure::at(&args.file, fault))?;
+        files::write(&path, &bytes, Access::Everyone, Existing::replace_if(args.force))?;
+        writeln!(out, "signature of key {short}\nwrote {}", path.display())?;
+    }
     Ok(())
+}
+
+/// What is being signed, in one line: nobody signs a digest that they cannot read.
+pub fn describe(envelope: &Envelope) -> String {
+    /// Of a release: reading all of it takes long and may need a newer engine.
+    #[derive(Deserialize)]
+    struct Head {
+        policy_name: String,
+        version: u64,
+    }
+    let (kind, digest) = (envelope.kind(), envelope.digest());
+    let more = match kind {
+        Kind::Release => serde_json::from_slice::<Head>(envelope.payload())
+            .map(|Head { policy_name, version }| format!(": policy {} version {version}", policy_name.escape_default()))
+            .unwrap_or_default(),
+        Kind::TrustRoot => RootClaims::read(envelope)
+            .map(|claims| format!(": version {}, expires {}", claims.version, claims.expires))
+            .unwrap_or_default(),
+        Kind::Pointer => Pointer::read(envelope.payload())
+            .map(|Pointer { channel, release, serial, expires, .. }| {
+                format!(": channel {channel} runs {release}, serial {serial}, until {expires}")
+            })
+            .unwrap_or_default(),
+        _ => String::new(),
+    };
+    format!("{kind} {digest}{more}")
 }
 
 /// Gathers signatures into a file of `kind`.
@@ -96,25 +141,6 @@ pub fn merge(args: &MergeArgs, kind: Kind, out: &mut dyn Write) -> Result<(), Fa
     let count = envelope.signatures().len();
     writeln!(out, "wrote {} ({}, {} new)", args.file.display(), plural(count, "signature"), count - before)?;
     Ok(())
-}
-
-/// The signing key of a file; asks for its passphrase if it has one.
-pub fn read_key(path: &Path, passphrase_file: Option<&Path>) -> Result<SigningKey, Failure> {
-    let secret = files::read_secret(path, SMALL_FILE_BYTES_MAX)?;
-    let key = if key_file::is_encrypted(&secret.text) {
-        let passphrase = passphrase::read(passphrase_file, &path.display().to_string())?;
-        key_file::parse(&secret.text, Some(passphrase.as_bytes()))
-    } else {
-        if secret.exposed {
-            let help = format!("run chmod 600 {}, and think about who may have read it", path.display());
-            return Err(Failure::at(path, "others may read this key, and it is not encrypted").help(help));
-        }
-        key_file::parse(&secret.text, None)
-    };
-    if secret.exposed {
-        warn(format_args!("{}: others may read this key file; run chmod 600 on it", path.display()));
-    }
-    key.map_err(|fault| Failure::at(path, fault))
 }
 
 /// An envelope of one kind, with nothing verified.

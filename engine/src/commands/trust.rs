@@ -1,64 +1,88 @@
 //! `adamant trust`: which keys may sign what, and how many must.
 
+mod change;
+mod init;
+mod publish;
+mod standing;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use policy_release::envelope::{Kind, Role};
-use policy_release::key::{KeyId, PublicKey};
-use policy_release::root::{RoleKeys, Roles, RootClaims, RootKey, TrustRoot, verify_root};
-use policy_release::time::Timestamp;
+use policy_release::key::PublicKey;
+use policy_release::root::edit::changes;
+use policy_release::root::{RoleKeys, RootClaims, RootKey, TrustRoot, verify_root, verify_successor};
 
-use super::key::public_of_file;
+use super::key::public_of;
 use super::signing::{self, MergeArgs, SignArgs};
-use crate::failure::{Failure, warn};
-use crate::files::{self, Access, Existing};
+use crate::failure::Failure;
+use crate::files;
+use crate::signer::TransitArgs;
+
+pub use self::standing::{owners, words};
 
 #[derive(Debug, Subcommand)]
 pub enum TrustCommand {
     /// Make the first trust root. It holds once enough of its own root keys have signed it.
     #[command(after_help = "Example, two of three people:\n  \
-        adamant trust init --key alice=alice.key --key bob=adamant-ed25519:… --key carol=carol.key \\\n    \
+        adamant trust init --key alice=alice.key --key bob=adamant-ed25519:… --key carol=carol.pub \\\n    \
         --threshold 2 --role pointer=1 --expires 2028-01-01T00:00:00Z --out root.json\n  \
         adamant trust sign root.json --key alice.key\n  \
         adamant trust sign root.json --key carol.key\n  \
         adamant trust show root.json")]
-    Init(InitArgs),
+    Init(init::InitArgs),
+    /// Make the next trust root, with another key, or with more roles for one that is there.
+    #[command(after_help = "Example:\n  \
+        adamant trust add root.json --key carol=carol.pub --role release-narrower,pointer --threshold pointer=2 \\\n    \
+        --expires 2028-01-01T00:00:00Z -o root-2.json")]
+    Add(change::AddArgs),
+    /// Make the next trust root, without the keys of an owner, or without one key.
+    #[command(after_help = "Examples:\n  \
+        adamant trust remove root.json --owner bob --threshold root=2 -o root-2.json\n  \
+        adamant trust remove root.json --owner bob --role pointer -o root-2.json")]
+    Remove(change::RemoveArgs),
+    /// Make the next trust root, with a new key in the place of an owner's present one.
+    #[command(after_help = "Example:\n  adamant trust rotate root.json alice=alice-new.pub -o root-2.json")]
+    Rotate(change::RotateArgs),
+    /// Make the next trust root, with a later expiry or other thresholds.
+    #[command(after_help = "Example:\n  \
+        adamant trust renew root.json --expires 2029-01-01T00:00:00Z -o root-2.json")]
+    Renew(change::ChangeArgs),
     /// Sign a trust root.
-    Sign(SignArgs),
+    #[command(after_help = "Examples:\n  \
+        adamant trust sign root.json --key alice.key\n  \
+        adamant trust sign root-2.json --after root.json --key transit:https://bao.example:8200/transit/keys/bob")]
+    Sign(RootSignArgs),
     /// Put signatures that several people made into one trust root.
     Merge(MergeArgs),
-    /// Show keys, roles and thresholds, and whether enough of its own keys signed it.
+    /// Show keys, roles and thresholds, who signed, and what a successor changes.
     Show(ShowArgs),
+    /// Verify a trust root; with --after, as the successor of the version before.
+    Verify(ShowArgs),
+    /// Put a successor into a store, for gateways to take.
+    #[command(after_help = "Example:\n  \
+        adamant trust publish root-2.json --trust-root root.json --store /srv/adamant")]
+    Publish(publish::PublishArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct InitArgs {
-    /// A key and who holds it. KEY is a key file, a file with its public half, or the public half itself.
-    #[arg(long = "key", value_name = "OWNER=KEY", required = true)]
-    keys: Vec<OwnerKey>,
-    /// How many keys must sign, in every role that --role does not name.
-    #[arg(long, value_name = "N")]
-    threshold: u32,
-    /// Other threshold, or keys, for one role: root, release-narrower, release-wider, pointer, revocation.
-    #[arg(long = "role", value_name = "ROLE=N[:OWNER,…]")]
-    roles: Vec<RoleSetting>,
-    /// When it ends, like 2028-01-01T00:00:00Z. Nothing new is accepted under it from then on.
-    #[arg(long, value_name = "TIME")]
-    expires: Timestamp,
-    /// Where to write it.
-    #[arg(short, long, value_name = "FILE")]
-    out: PathBuf,
-    /// Replace an existing file.
-    #[arg(long)]
-    force: bool,
+pub struct RootSignArgs {
+    /// The version before FILE, whose keys must sign too.
+    #[arg(long, value_name = "ROOT")]
+    after: Option<PathBuf>,
+    #[command(flatten)]
+    sign: SignArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// A trust root.
     file: PathBuf,
+    /// The version before it.
+    #[arg(long, value_name = "ROOT")]
+    after: Option<PathBuf>,
 }
 
 /// `OWNER=KEY` as it was typed.
@@ -82,39 +106,22 @@ impl FromStr for OwnerKey {
     }
 }
 
-/// `ROLE=N[:OWNER,…]` as it was typed.
-#[derive(Clone, Debug)]
-struct RoleSetting {
-    role: Role,
-    threshold: u32,
-    owners: Option<Vec<String>>,
-}
-
-impl FromStr for RoleSetting {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = text.split_once('=').and_then(|(role, rest)| {
-            let role = Role::ALL.into_iter().find(|known| known.word() == role)?;
-            let (threshold, owners) = match rest.split_once(':') {
-                Some((threshold, owners)) => (threshold, Some(owners.split(',').map(str::to_owned).collect())),
-                None => (rest, None),
-            };
-            Some(Self { role, threshold: threshold.parse().ok()?, owners })
-        });
-        parsed.ok_or_else(|| {
-            let roles = Role::ALL.map(Role::word).join(", ");
-            format!("expected ROLE=N or ROLE=N:OWNER,OWNER with a role of {roles}; for example pointer=1:alice,bob")
-        })
-    }
-}
-
 pub fn run(command: TrustCommand, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
-        TrustCommand::Init(args) => init(&args, out),
-        TrustCommand::Sign(args) => signing::sign(&args, Kind::TrustRoot, out),
-        TrustCommand::Merge(args) => signing::merge(&args, Kind::TrustRoot, out),
+        TrustCommand::Init(args) => init::init(&args, out),
+        TrustCommand::Add(args) => change::add(&args, out),
+        TrustCommand::Remove(args) => change::remove(&args, out),
+        TrustCommand::Rotate(args) => change::rotate(&args, out),
+        TrustCommand::Renew(args) => change::renew(&args, out),
+        TrustCommand::Sign(args) => sign(&args, out),
+        TrustCommand::Merge(args) => {
+            signing::merge(&args, Kind::TrustRoot, out)?;
+            let envelope = signing::read_envelope(&args.file, Kind::TrustRoot)?;
+            standing::write(out, &read_claims(&args.file)?, None, &envelope)
+        }
         TrustCommand::Show(args) => show(&args, out),
+        TrustCommand::Verify(args) => verify(&args, out),
+        TrustCommand::Publish(args) => publish::run(&args, out),
     }
 }
 
@@ -124,76 +131,55 @@ pub fn read_root(path: &Path) -> Result<TrustRoot, Failure> {
     verify_root(&bytes).map_err(|fault| Failure::at(path, fault))
 }
 
-fn init(args: &InitArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let existing = Existing::replace_if(args.force);
-    files::expect_free(&args.out, existing)?;
-    if args.expires <= signing::now()? {
-        return Err(Failure::new(format_args!("expected an expiry in the future, found {}", args.expires)));
-    }
-    let keys = args.keys.iter().map(root_key).collect::<Result<Vec<_>, _>>()?;
-    let of = |role| role_keys(args, &keys, role);
-    let roles = Roles {
-        pointer: of(Role::Pointer)?,
-        release_narrower: of(Role::ReleaseNarrower)?,
-        release_wider: of(Role::ReleaseWider)?,
-        revocation: of(Role::Revocation)?,
-        root: of(Role::Root)?,
-    };
-    if roles.release_wider.threshold == 1 {
-        warn("one key alone can sign any release; a threshold of 2 or more survives one stolen key");
-    }
-    let claims = RootClaims::new(1, args.expires, keys, roles).map_err(Failure::new)?;
-    let envelope = claims.to_envelope().map_err(Failure::new)?;
-    files::write(&args.out, &envelope.to_bytes(), Access::Everyone, existing)?;
-    let (path, needed) = (args.out.display(), claims.roles.root.threshold);
-    writeln!(out, "wrote {path}: trust root version 1, {}, without signatures", envelope.digest())?;
-    writeln!(out, "next: {} of its root role must sign it:", signing::plural(needed as usize, "key"))?;
-    writeln!(out, "  adamant trust sign {path} --key KEYFILE")?;
-    Ok(())
+fn read_claims(path: &Path) -> Result<RootClaims, Failure> {
+    let envelope = signing::read_envelope(path, Kind::TrustRoot)?;
+    RootClaims::read(&envelope).map_err(|fault| Failure::at(path, fault))
 }
 
-fn root_key(typed: &OwnerKey) -> Result<RootKey, Failure> {
+/// The claims of the version before `new`, if it was given.
+fn read_before(after: Option<&Path>, new: &RootClaims) -> Result<Option<RootClaims>, Failure> {
+    let Some(path) = after else { return Ok(None) };
+    let old = read_claims(path)?;
+    if old.version + 1 == new.version {
+        return Ok(Some(old));
+    }
+    let (found, expected) = (old.version, new.version.saturating_sub(1));
+    let message = format!("expected version {expected}, the one before version {}, found {found}", new.version);
+    Err(Failure::at(path, message).help("give every version in turn"))
+}
+
+fn sign(args: &RootSignArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let new = read_claims(&args.sign.file)?;
+    let old = read_before(args.after.as_deref(), &new)?;
+    let may_sign = |key: &PublicKey| standing::may_sign(&new, old.as_ref(), key);
+    match signing::sign_checked(&args.sign, Kind::TrustRoot, may_sign, out)? {
+        Some(envelope) => standing::write(out, &new, old.as_ref(), &envelope),
+        None => Ok(()),
+    }
+}
+
+fn role_of(word: &str) -> Result<Role, String> {
+    let found = Role::ALL.into_iter().find(|role| role.word() == word);
+    found.ok_or_else(|| format!("expected a role of {}, found {word:?}", Role::ALL.map(Role::word).join(", ")))
+}
+
+/// The key that `OWNER=KEY` names, wherever its public half is.
+fn root_key(typed: &OwnerKey, transit: &TransitArgs) -> Result<RootKey, Failure> {
     let public = match typed.key.parse::<PublicKey>() {
         Ok(public) => public,
         Err(fault) if typed.key.starts_with("adamant-") => return Err(Failure::new(fault)),
-        Err(_) => public_of_file(Path::new(&typed.key))?,
+        Err(_) => public_of(&typed.key.parse().map_err(Failure::new)?, transit)?,
     };
     Ok(RootKey::new(&typed.owner, public))
 }
 
-fn role_keys(args: &InitArgs, keys: &[RootKey], role: Role) -> Result<RoleKeys, Failure> {
-    let mut settings = args.roles.iter().filter(|setting| setting.role == role);
-    let setting = settings.next();
-    if settings.next().is_some() {
-        return Err(Failure::new(format_args!("expected --role {role} once, found it twice")));
-    }
-    let threshold = setting.map_or(args.threshold, |setting| setting.threshold);
-    let all = || keys.iter().map(|key| key.id).collect();
-    let keys = match setting.and_then(|setting| setting.owners.as_ref()) {
-        None => all(),
-        Some(owners) => owners.iter().map(|owner| key_of(keys, owner)).collect::<Result<Vec<_>, _>>()?,
-    };
-    Ok(RoleKeys { keys, threshold })
-}
-
-fn key_of(keys: &[RootKey], owner: &str) -> Result<KeyId, Failure> {
-    let mut of_owner = keys.iter().filter(|key| key.owner == owner);
-    match (of_owner.next(), of_owner.next()) {
-        (Some(key), None) => Ok(key.id),
-        (None, _) => Err(Failure::new(format_args!("--role names owner {owner:?}, but no --key has that owner"))),
-        (Some(_), Some(_)) => Err(Failure::new(format_args!(
-            "--role names owner {owner:?}, who holds several keys; give each its own name"
-        ))),
-    }
-}
-
 fn show(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let bytes = files::read(&args.file, Kind::TrustRoot.envelope_bytes_max())?;
     let envelope = signing::read_envelope(&args.file, Kind::TrustRoot)?;
-    let claims = RootClaims::read(&envelope).map_err(|fault| Failure::at(&args.file, fault))?;
+    let claims = read_claims(&args.file)?;
+    let before = read_before(args.after.as_deref(), &claims)?;
     writeln!(out, "trust root  version {}", claims.version)?;
     writeln!(out, "digest      {}", envelope.digest())?;
-    writeln!(out, "expires     {}", claims.expires)?;
+    writeln!(out, "expires     {} ({})", claims.expires, crate::span::distance(signing::now()?, claims.expires))?;
     writeln!(out, "keys        {}", claims.keys.len())?;
     for RootKey { id, owner, public_key } in &claims.keys {
         writeln!(out, "  {owner}\n    {public_key}\n    id {id}")?;
@@ -201,16 +187,57 @@ fn show(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
     writeln!(out, "roles")?;
     for role in Role::ALL {
         let RoleKeys { keys, threshold } = claims.roles.of(role);
-        let owners = claims.keys.iter().filter(|key| keys.contains(&key.id)).map(|key| key.owner.as_str());
-        let owners: Vec<_> = owners.collect();
-        writeln!(out, "  {:<17} {threshold} of {}: {}", role.word(), keys.len(), owners.join(", "))?;
+        let held: Vec<_> = claims.keys.iter().filter(|key| keys.contains(&key.id)).cloned().collect();
+        writeln!(out, "  {:<17} {threshold} of {}: {}", role.word(), keys.len(), owners(&held))?;
     }
-    let now = signing::now()?;
-    match verify_root(&bytes).and_then(|root| root.check_expiry(now)) {
-        Ok(()) => Ok(writeln!(out, "holds: enough of its own root keys signed it")?),
-        Err(fault) => {
-            out.flush()?;
-            Err(Failure::at(&args.file, format_args!("does not hold: {fault}")))
+    if let Some(before) = &before {
+        writeln!(out, "changes since version {}", before.version)?;
+        let lines = changes(before, &claims);
+        lines.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
+    }
+    standing::write(out, &claims, before.as_ref(), &envelope)?;
+    let held = holds(args);
+    if held.is_err() {
+        out.flush()?;
+    }
+    writeln!(out, "{}", held?)?;
+    Ok(())
+}
+
+fn verify(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let held = holds(args)?;
+    let envelope = signing::read_envelope(&args.file, Kind::TrustRoot)?;
+    writeln!(out, "verified {}", signing::describe(&envelope))?;
+    let claims = read_claims(&args.file)?;
+    let before = read_before(args.after.as_deref(), &claims)?;
+    for root in [before.as_ref(), Some(&claims)].into_iter().flatten() {
+        writeln!(out, "  of version {}: {}", root.version, words(&root.standing(Role::Root, &envelope)))?;
+    }
+    writeln!(out, "{held}")?;
+    Ok(())
+}
+
+/// Whether the root holds now: alone, or as the successor of the one that was given.
+fn holds(args: &ShowArgs) -> Result<String, Failure> {
+    let bytes = files::read(&args.file, Kind::TrustRoot.envelope_bytes_max())?;
+    let (root, told) = match &args.after {
+        None => {
+            let root = verify_root(&bytes);
+            let more = match &root {
+                Ok(root) if root.version() > 1 => {
+                    format!("; gateways ask version {} too (--after)", root.version() - 1)
+                }
+                _ => String::new(),
+            };
+            (root, format!("holds: enough of its own root keys signed it{more}"))
         }
-    }
+        Some(after) => {
+            let old = read_root(after)?;
+            let told = format!("holds: enough root keys of version {} and of its own signed it", old.version());
+            (verify_successor(&old, &bytes), told)
+        }
+    };
+    let now = signing::now()?;
+    let checked = root.and_then(|root| root.check_expiry(now));
+    checked.map(|()| told).map_err(|fault| Failure::at(&args.file, format_args!("does not hold: {fault}")))
 }

@@ -16,6 +16,7 @@ pub struct File {
     #[serde(default)]
     pub listener: Vec<Spanned<Listener>>,
     pub admin: Option<Spanned<Admin>>,
+    pub status: Option<Spanned<Status>>,
     #[serde(default)]
     pub records: Records,
     #[serde(default)]
@@ -30,9 +31,10 @@ pub struct File {
 #[serde(deny_unknown_fields)]
 pub struct Gateway {
     pub policy: Spanned<String>,
-    pub channel: Option<Spanned<toml::Value>>,
     pub state: PathBuf,
-    pub release: PathBuf,
+    pub release: Option<Spanned<PathBuf>>,
+    pub store: Option<Spanned<PathBuf>>,
+    pub channel: Option<Spanned<String>>,
     pub trust_root: PathBuf,
     pub activation: Option<Spanned<String>>,
 }
@@ -107,12 +109,38 @@ pub struct Admin {
     pub unix: Option<PathBuf>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    pub address: Spanned<std::net::SocketAddr>,
+    pub tls: Option<Chain>,
+    pub client_ca: Option<PathBuf>,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Records {
     pub to: Option<String>,
     pub ring_bytes: Option<Spanned<Bytes>>,
     pub denial_ring_bytes: Option<Spanned<Bytes>>,
+    #[serde(default)]
+    pub checkpoints: Vec<Spanned<CheckpointPlace>>,
+    pub checkpoint_interval: Option<Spanned<Milliseconds>>,
+}
+
+/// `"DIR"`, `"http://127.0.0.1:…"`, or `{ url = "https://…", ca = "FILE" }`.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a directory, a URL, or { url = \"https://…\", ca = \"FILE\" }")]
+pub enum CheckpointPlace {
+    Text(String),
+    Pinned(Witness),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Witness {
+    pub url: String,
+    pub ca: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]

@@ -23,17 +23,17 @@ const RING_ENTRIES_MAX: u32 = 32_768;
 const FIELDS_MAX: u32 = 128;
 
 /// The file's text, to show mistakes in it.
-struct Source<'t> {
+pub struct Source<'t> {
     path: &'t Path,
     text: &'t str,
 }
 
-type Checked<T> = Result<T, ConfigError>;
+pub type Checked<T> = Result<T, ConfigError>;
 
 pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
     let source = Source { path, text };
     let file: file::File = toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))?;
-    source.refuse_reserved(&file.gateway)?;
+    source.refuse_empty_name(&file.gateway)?;
     if file.listener.is_empty() {
         let (message, hint) = ("expected at least one [[listener]], found none", "add one with an address");
         return source.refuse(&(0..0), message.to_owned(), hint);
@@ -60,37 +60,42 @@ pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
         ring_entries: source.ring_entries(file.workers.ring_entries.as_ref())?,
     };
     let (record_ring_bytes, denial_ring_bytes) = source.rings(&file.records)?;
+    let (checkpoints, checkpoint_interval) = super::checkpoints::read(&source, &file.records)?;
     Ok(Config {
         digest,
         policy: file.gateway.policy.get_ref().clone(),
         state: source.resolve(&file.gateway.state),
-        release: source.resolve(&file.gateway.release),
+        releases: source.releases(&file.gateway)?,
+        activation: source.activation(&file.gateway)?,
         trust_root: source.resolve(&file.gateway.trust_root),
         cores: source.cores(file.workers.cores.as_ref())?,
         settings,
         tls,
         origin_identities: source.origin_identities(&file.origin_identity)?,
         admin: file.admin.as_ref().map(|admin| source.admin(admin)).transpose()?,
+        status: file.status.as_ref().map(|status| source.status(status)).transpose()?,
         records: match file.records.to.as_deref() {
             None | Some("stdout") => records::Target::Stdout,
             Some(to) => records::Target::File(source.resolve(Path::new(to))),
         },
         record_ring_bytes,
         denial_ring_bytes,
+        checkpoints,
+        checkpoint_interval,
         path: path.to_owned(),
     })
 }
 
 impl Source<'_> {
-    fn refuse<T>(&self, span: &Range<usize>, message: String, hint: &str) -> Checked<T> {
+    pub fn refuse<T>(&self, span: &Range<usize>, message: String, hint: &str) -> Checked<T> {
         Err(ConfigError::at(self.path, self.text, span, message, hint.to_owned()))
     }
 
-    fn resolve(&self, path: &Path) -> PathBuf {
+    pub fn resolve(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    fn refuse_reserved(&self, gateway: &file::Gateway) -> Checked<()> {
+    fn refuse_empty_name(&self, gateway: &file::Gateway) -> Checked<()> {
         if gateway.policy.get_ref().is_empty() {
             let hint = "write the name that stands in the policy's [policy] table";
             return self.refuse(
@@ -99,18 +104,7 @@ impl Source<'_> {
                 hint,
             );
         }
-        if let Some(channel) = &gateway.channel {
-            let message = "\"channel\" is not in this version: it will name the pointer that a gateway follows";
-            return self.refuse(&channel.span(), message.to_owned(), "remove it; \"release\" names the release's file");
-        }
-        match &gateway.activation {
-            Some(activation) if activation.get_ref() != "restart" => {
-                let message = format!("expected activation = \"restart\", found \"{}\"", activation.get_ref());
-                let hint = "a release is activated by a restart in this version; \"hot\" is reserved";
-                self.refuse(&activation.span(), message, hint)
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn cores(&self, cores: Option<&Spanned<super::value::Cores>>) -> Checked<Vec<usize>> {
@@ -254,7 +248,7 @@ impl Source<'_> {
     }
 
     /// A number inside its limits, or what holds without one.
-    fn within<T>(
+    pub fn within<T>(
         &self,
         value: Option<&Spanned<T>>,
         number: impl Fn(&T) -> u64,

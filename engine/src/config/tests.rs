@@ -82,6 +82,11 @@ fn what_would_be_unsafe_or_useless_is_refused_with_a_hint() {
         ("[[listener]]\naddress = \"here\"", "socket address"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[admin]\naddress = \"0.0.0.0:1\"", "loopback"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[admin]", "either address or unix"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[status]\naddress = \"127.0.0.1:2\"", "speaks TLS alone"),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:1\"\n[status]\naddress = \"127.0.0.1:2\"\ntls = { chain = \"c\", key = \"k\" }",
+            "found no client_ca",
+        ),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[workers]\ncores = []", "cores"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[workers]\ncores = \"1000\"", "not one that this process may use"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[workers]\nring_entries = 100", "power of two"),
@@ -92,10 +97,32 @@ fn what_would_be_unsafe_or_useless_is_refused_with_a_hint() {
         let shown = with(text);
         assert!(shown.contains(expected), "{text}\n{shown}");
     }
-    let reserved = refused(&format!("{}channel = \"stable\"\n{LISTENER}", BASE));
-    assert!(reserved.contains("not in this version"), "{reserved}");
-    let hot = refused(&format!("{BASE}activation = \"hot\"\n{LISTENER}"));
-    assert!(hot.contains("reserved"), "{hot}");
+}
+
+#[test]
+fn a_release_is_a_file_or_what_a_channel_points_at() {
+    let gateway =
+        |lines: &str| format!("[gateway]\npolicy = \"p\"\nstate = \"s\"\ntrust_root = \"/t\"\n{lines}\n{LISTENER}");
+    let file = parse(&gateway("release = \"r\"")).unwrap();
+    assert_eq!(file.releases, Releases::File("/etc/adamant/r".into()));
+    assert_eq!(file.activation, ActivationMode::Restart);
+    let store = parse(&gateway("store = \"d\"\nchannel = \"eu.production\"\nactivation = \"hot\"")).unwrap();
+    let channel = "eu.production".parse().unwrap();
+    assert_eq!(store.releases, Releases::Store { directory: "/etc/adamant/d".into(), channel });
+    assert_eq!(store.activation, ActivationMode::Hot);
+    for (lines, expected) in [
+        ("", "release or store"),
+        ("channel = \"c\"", "release or store"),
+        ("release = \"r\"\nstore = \"d\"\nchannel = \"c\"", "either release or store, found both"),
+        ("release = \"r\"\nchannel = \"c\"", "a channel is in a store"),
+        ("store = \"d\"", "add channel = \"production\""),
+        ("store = \"d\"\nchannel = \"../c\"", "found \"../c\""),
+        ("release = \"r\"\nactivation = \"hot\"", "activated by a restart"),
+        ("release = \"r\"\nactivation = \"warm\"", "expected activation = \"restart\" or \"hot\", found \"warm\""),
+    ] {
+        let shown = refused(&gateway(lines));
+        assert!(shown.contains(expected) && shown.contains("hint:"), "{lines}\n{shown}");
+    }
 }
 
 #[test]
@@ -111,4 +138,26 @@ fn a_tls_listener_names_its_files_and_whom_it_asks() {
     assert_eq!(tls.min_version, control::assemble::MinimumVersion::Tls13);
     assert!(config.settings.listeners[0].tls);
     assert_eq!(config.settings.listeners[0].trusted_proxies.len(), 1);
+}
+
+#[test]
+fn checkpoints_go_to_directories_and_to_witnesses_that_are_pinned() {
+    use control::records::seal::Place;
+    let of = |records: &str| format!("{BASE}{LISTENER}\n[records]\n{records}\n");
+    let config = parse(&of("checkpoints = [\"out\", \"http://127.0.0.1:9/x\"]\ncheckpoint_interval = \"2s\"")).unwrap();
+    assert_eq!(config.checkpoint_interval, std::time::Duration::from_secs(2));
+    let shown: Vec<_> = config.checkpoints.iter().map(Place::to_string).collect();
+    assert_eq!(shown, ["/etc/adamant/out", "http://127.0.0.1:9/x"]);
+    for (wrong, expected) in [
+        ("checkpoints = [\"\"]", "expected a directory or a URL"),
+        ("checkpoints = [\"https://w.example/\"]", "needs a CA file"),
+        ("checkpoints = [\"http://w.example/\"]", "loopback"),
+        ("checkpoints = [{ url = \"https://w.example/\", ca = \"missing.pem\" }]", "missing.pem"),
+        ("checkpoints = [1]", "expected a directory, a URL"),
+        ("checkpoint_interval = \"1ms\"", "from 100 to 3600000"),
+        ("checkpoints = [\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]", "at most 8"),
+    ] {
+        let shown = refused(&of(wrong));
+        assert!(shown.contains(expected), "{wrong}\n{shown}");
+    }
 }

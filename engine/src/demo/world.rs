@@ -36,6 +36,7 @@ impl World {
         let expires = "2099-01-01T00:00:00Z";
         for arguments in [
             &["check", "policy.toml"][..],
+            &["test", "policy.toml"],
             &["key", "signer", "--out", "alice.key", "--no-passphrase"],
             &[
                 "trust",
@@ -218,6 +219,18 @@ limits = ["60/minute per subject"]
 [[api_key]]
 id = "ci-1"
 sha256 = "{key_digest}"
+
+[[case]]                               # no release is built while a case fails
+name = "reports-bot reads an order"
+agent = "reports-bot"
+request = "GET https://localhost/orders/7"
+expect = {{ decision = "permit", scope = "orders:read" }}
+
+[[case]]
+name = "ci asks three times a minute, not four"
+agent = "ci"
+request = "GET https://localhost/orders/7"
+steps = [{{ repeat = 3, expect = "permit" }}, {{ expect = "limit-exceeded" }}]
 "#
     )
 }

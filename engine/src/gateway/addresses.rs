@@ -6,14 +6,16 @@ use std::path::Path;
 use serde_json::json;
 
 use super::Running;
+use super::tellers::ToldAt;
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
 
-/// Writes `{"listeners":[{"address":"127.0.0.1:8080","tls":false}],"admin":"127.0.0.1:9901"}` whole or not at all.
-pub fn write(path: &Path, listeners: &[(SocketAddr, bool)], admin: Option<&str>) -> Result<(), Failure> {
+/// Writes `{"listeners":[{"address":"127.0.0.1:8080","tls":false}],"admin":"127.0.0.1:9901","status":null}` whole or not
+/// at all.
+pub fn write(path: &Path, listeners: &[(SocketAddr, bool)], told_at: &ToldAt) -> Result<(), Failure> {
     let listeners: Vec<_> =
         listeners.iter().map(|(address, tls)| json!({ "address": address.to_string(), "tls": tls })).collect();
-    let text = format!("{}\n", json!({ "listeners": listeners, "admin": admin }));
+    let text = format!("{}\n", json!({ "listeners": listeners, "admin": told_at.admin, "status": told_at.status }));
     Ok(files::write(path, text.as_bytes(), Access::Everyone, Existing::Replace)?)
 }
 
@@ -30,8 +32,11 @@ pub fn tell(running: &Running) {
             control::warning!("{address} is plain HTTP on a network: whoever can listen there reads every credential");
         }
     }
-    if let Some(admin) = &running.admin {
+    if let Some(admin) = &running.told_at.admin {
         control::info!("the admin listener is at {admin}");
+    }
+    if let Some(status) = &running.told_at.status {
+        control::info!("the status listener is at https://{status} (client certificates required)");
     }
 }
 
@@ -43,8 +48,12 @@ mod tests {
     fn the_file_says_where() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("addresses");
-        write(&path, &[("127.0.0.1:1".parse().unwrap(), true)], None).unwrap();
+        let told_at = ToldAt { admin: None, status: None };
+        write(&path, &[("127.0.0.1:1".parse().unwrap(), true)], &told_at).unwrap();
         let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        assert_eq!(written, json!({"listeners": [{"address": "127.0.0.1:1", "tls": true}], "admin": null}));
+        assert_eq!(
+            written,
+            json!({"listeners": [{"address": "127.0.0.1:1", "tls": true}], "admin": null, "status": null})
+        );
     }
 }

@@ -6,6 +6,7 @@ use control::clock;
 use control::status::Phase;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::follow::Following;
 use super::{Running, addresses};
 use crate::failure::Failure;
 
@@ -21,7 +22,7 @@ struct Signals {
 }
 
 /// Serves until SIGTERM or SIGINT, then drains; a second signal cuts what still runs. SIGHUP reopens the record file and
-/// reads certificates and keysets again.
+/// reads certificates, keysets and the store again.
 pub fn run_until_signal(running: Running) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
     runtime.block_on(live(running))
@@ -37,7 +38,7 @@ async fn live(running: Running) -> Result<(), Failure> {
     // Whoever reads the addresses may send a signal at once: the handlers are there.
     addresses::tell(&running);
     if let Some(path) = &running.print_addresses {
-        addresses::write(path, &running.listeners, running.admin.as_deref())?;
+        addresses::write(path, &running.listeners, &running.told_at)?;
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let outcome = serve(&running, &mut signals).await;
@@ -58,14 +59,18 @@ async fn serve(running: &Running, signals: &mut Signals) -> Result<(), Failure> 
             _ = signals.terminate.recv() => return Ok(()),
             _ = signals.interrupt.recv() => return Ok(()),
             _ = signals.hang_up.recv() => {
-                control::info!("SIGHUP: the record file is reopened, certificates and keysets are read again");
+                control::info!("SIGHUP: the record file is reopened; certificates, keysets and the store are read again");
                 running.records.handle().reopen();
                 running.watch.reload();
+                running.following.iter().for_each(Following::look);
             }
             _ = ticks.tick() => {
                 count += 1;
                 if running.workers.iter().any(proxy::worker::Handle::is_finished) {
                     return Err(Failure::new("a worker ended by itself, the gateway stops"));
+                }
+                if let Some(why) = running.status.failure() {
+                    return Err(Failure::new(why));
                 }
                 if count.is_multiple_of(SAVE_TICKS) {
                     save(running, &mut save_failed);
@@ -113,6 +118,9 @@ fn end(running: Running) -> Result<(), Failure> {
             failed = Some(Failure::new(error));
         }
     }
+    // First what gives orders, then what takes them.
+    running.following.into_iter().for_each(Following::stop);
+    running.guard.stop();
     running.watch.stop();
     if let Some(state) = &running.state
         && let Err(failure) = state.save(&running.arena, clock::unix_ns())

@@ -6,23 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activation::Activation;
-use activation::activation::ReleaseFacts;
 use activation::counters::Arena;
 use activation::ring::{DurableMark, RecordWriter, rings};
 use activation::stats::WorkerStats;
 use arc_swap::ArcSwap;
 use control::activate::Activator;
-use control::assemble::{Assembled, Frozen, assemble};
+use control::assemble::Assembled;
+use control::node::NodeKey;
+use control::per_node::PerNode;
 use control::records::{self, Records, Target, WorkerRecords};
 use control::status::{Facts, Phase, Status};
 use control::watch::{self, Watch};
-use control::{admin, clock, names};
-use policy::model::{Audit, Keys, MinimumTransport};
+use control::{clock, memory, names};
 use proxy::drain::Drain;
 use proxy::settings::{Bounds, Settings};
 use proxy::worker::{self, Seat};
 
+use super::accepted::Memory;
+use super::decide::decide;
+use super::follow::{Following, Hands};
+use super::sealed::Copies;
 use super::state::State;
+use super::tellers::{Tellers, ToldAt};
 use super::{Plan, VERSION, sockets};
 use crate::failure::Failure;
 
@@ -39,11 +44,14 @@ pub struct Running {
     pub status: Arc<Status>,
     pub records: Records,
     pub watch: Watch,
+    /// None: nothing is followed.
+    pub following: Option<Following>,
+    pub guard: memory::Guard,
     pub arena: Arc<Arena>,
     pub state: Option<State>,
     /// Address and whether it speaks TLS, by listener.
     pub listeners: Vec<(SocketAddr, bool)>,
-    pub admin: Option<String>,
+    pub told_at: ToldAt,
     pub print_addresses: Option<PathBuf>,
 }
 
@@ -56,35 +64,20 @@ struct Benches {
     records: Vec<WorkerRecords>,
 }
 
-/// Checks everything that can be checked without binding anything or starting a thread.
-pub fn check(plan: &Plan) -> Result<Assembled, Failure> {
-    proxy::probe::check_kernel(plan.settings.ring_entries).map_err(Failure::new)?;
-    refuse_unsupported(plan)?;
-    let release = &plan.release;
-    let facts = ReleaseFacts {
-        digest: release.digest.to_string(),
-        policy_name: release.policy.name.clone(),
-        version: release.version,
-        expires_s: Some(release.expires.seconds()),
-        signers: release.signers.iter().map(|signer| signer.owner.clone()).collect(),
-    };
-    let frozen = Frozen::new(release.policy.clone(), facts, *release.digest.as_bytes()).map_err(Failure::new)?;
-    let assembled = assemble(frozen, &plan.node, clock::unix_s()).map_err(Failure::new)?;
-    warn_of_useless_listeners(plan);
-    warn_of_cores(&plan.cores);
-    Ok(assembled)
-}
-
 /// Starts everything; returns when the workers accept.
 pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let now_unix_ns = clock::unix_ns();
     let state = plan.state.as_deref().map(|directory| State::open(directory, now_unix_ns)).transpose()?;
-    let mut assembled = check(&plan)?;
+    let node = node_key(plan.state.as_deref())?;
+    let memory = state.as_ref().map(|state| Memory::new(state.directory()));
+    memory.iter().for_each(Memory::sweep);
+    let acceptance_now_ns = state.as_ref().map_or(now_unix_ns, |state| state.now_unix_ns);
+    let (mut assembled, mut choice) = decide(&plan, memory, acceptance_now_ns)?;
     prepare_process(&mut plan.settings, plan.cores.len());
     let round = resolve_names(&mut assembled)?;
     let arena = state.as_ref().map_or_else(|| Ok(Arena::new()), |state| state.counters(now_unix_ns))?;
 
-    let admin = plan.admin.as_ref().map(admin::bind).transpose().map_err(Failure::new)?;
+    let tellers = Tellers::bind(&plan)?;
     let wanted: Vec<_> = plan.settings.listeners.iter().map(|listener| listener.address).collect();
     let bound = sockets::bind(&wanted, plan.cores.len())?;
     let tls = plan.settings.listeners.iter().map(|listener| listener.tls);
@@ -93,27 +86,41 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let worker_cores: Vec<usize> = plan.cores.iter().copied().flatten().collect();
     let benches = Benches::new(&plan);
     let stats: Vec<_> = benches.writers.iter().map(|(_, stats, _)| Arc::clone(stats)).collect();
-    let records = records::spawn(plan.records.clone(), benches.records, worker_cores.clone()).map_err(Failure::new)?;
+    let sealing = records::Sealing {
+        key: Arc::clone(&node),
+        interval: plan.checkpoint_interval,
+        places: plan.checkpoints.clone(),
+        state: plan.state.clone(),
+    };
+    let spawned = records::spawn(plan.records.clone(), benches.records, worker_cores.clone(), &sealing);
+    let records = spawned.map_err(Failure::new)?;
     let handle = records.handle();
     tell_start(&handle, &plan, &assembled, &listeners);
+    if let Some(choice) = &mut choice {
+        choice.settle(&handle, &mut assembled.moving)?;
+    }
 
     let parts = assembled.parts.clone();
     let activator =
         Activator::start(Arc::clone(&assembled.frozen), Arc::clone(&arena), handle.clone(), parts, now_unix_ns)
             .map_err(Failure::new)?;
-    let swap = Arc::clone(activator.swap());
-    let facts = Facts { version: VERSION, config_digest: plan.config_digest.clone(), started_unix_s: clock::unix_s() };
+    let (swaps, tables) = (activator.swaps().clone(), activator.tables().clone());
+    let facts = Facts {
+        version: VERSION,
+        config_digest: plan.config_digest.clone(),
+        started_unix_s: clock::unix_s(),
+        node: Arc::clone(&node),
+    };
     let progress = Arc::clone(handle.progress());
-    let status = Arc::new(Status::new(facts, stats, progress, Arc::clone(&swap), assembled.moving));
+    let status = Arc::new(Status::new(facts, stats, progress, Arc::clone(&swaps.first), assembled.moving));
     watch::report_origins(&status, &assembled.planned, &round.found, &round.failures);
-    let admin_address = admin.as_ref().map(admin::Bound::address);
-    if let Some(admin) = admin {
-        admin.serve(Arc::clone(&status), worker_cores.clone()).map_err(Failure::new)?;
-    }
+    let told_at = tellers.serve(&status, &worker_cores)?;
 
     let drain = Drain::new();
     let settings = Arc::new(plan.settings);
-    let spawner = Spawner { swap, drain: Arc::clone(&drain), settings: Arc::clone(&settings) };
+    let copies = Copies::plan(&plan.cores, plan.hot);
+    let placement = copies.placement.clone();
+    let spawner = Spawner { swaps, copies, drain: Arc::clone(&drain), settings: Arc::clone(&settings) };
     let workers = spawner.spawn_all(&plan.cores, benches.writers, bound.of_workers)?;
     let watch = watch::spawn(watch::Start {
         activator,
@@ -122,12 +129,31 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         planned: assembled.planned,
         addresses: round.found,
         tickets: assembled.tickets,
+        server_certificates: assembled.server_certificates,
         listener_files: assembled.listener_files,
+        placement,
+        durable_records: plan.records != Target::Stdout || plan.state.is_none(),
         status: Arc::clone(&status),
-        records: handle,
-        worker_cores,
+        records: handle.clone(),
+        worker_cores: worker_cores.clone(),
     });
     let watch = watch.map_err(|error| Failure::new(format_args!("the control thread did not start: {error}")))?;
+    let hands = Hands {
+        watch: watch.handle(),
+        status: Arc::clone(&status),
+        records: handle.clone(),
+        worker_cores: worker_cores.clone(),
+    };
+    let following = choice.map_or(Ok(None), |choice| Following::spawn(choice, &assembled.frozen, hands));
+    let following = following.map_err(|error| Failure::new(format_args!("the store thread did not start: {error}")))?;
+    let guard = memory::spawn(memory::Start {
+        tables,
+        status: Arc::clone(&status),
+        records: handle,
+        watch: watch.handle(),
+        worker_cores,
+    });
+    let guard = guard.map_err(|error| Failure::new(format_args!("the guard of memory did not start: {error}")))?;
     status.enter(Phase::Serving);
     Ok(Running {
         workers,
@@ -136,17 +162,26 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         status,
         records,
         watch,
+        following,
+        guard,
         arena,
         state,
         listeners,
-        admin: admin_address,
+        told_at,
         print_addresses: plan.print_addresses,
     })
 }
 
+/// The key of the state directory, which the caller holds; without one, a key that goes with the process.
+fn node_key(state: Option<&Path>) -> Result<Arc<NodeKey>, Failure> {
+    let key = state.map_or_else(NodeKey::ephemeral, NodeKey::load_or_make);
+    Ok(Arc::new(key.map_err(Failure::new)?))
+}
+
 /// What all workers share.
 struct Spawner {
-    swap: Arc<ArcSwap<Activation>>,
+    swaps: PerNode<Arc<ArcSwap<Activation>>>,
+    copies: Copies,
     drain: Arc<Drain>,
     settings: Arc<Settings>,
 }
@@ -165,7 +200,7 @@ impl Spawner {
                 index,
                 core: *core,
                 listeners,
-                activation: Arc::clone(&self.swap),
+                activation: Arc::clone(self.swaps.get(self.copies.of_worker(*core))),
                 records,
                 stats,
                 drain: Arc::clone(&self.drain),
@@ -189,47 +224,6 @@ impl Benches {
             benches.writers.push((writer, stats, durable));
         }
         benches
-    }
-}
-
-fn refuse_unsupported(plan: &Plan) -> Result<(), Failure> {
-    for issuer in &plan.release.policy.issuers {
-        if let Keys::Url { url, .. } = &issuer.keys {
-            let message = format!("issuer \"{}\": keys by URL ({url}) are not in this version", issuer.name);
-            return Err(Failure::new(message)
-                .help("let a timer fetch the JWK Set into a file, and use keys = { watch = \"…\" }"));
-        }
-    }
-    let durable = plan.release.policy.audit == Audit::Durable;
-    if durable && plan.records == Target::Stdout && plan.state.is_some() {
-        let message = "the policy's audit mode is durable, but records go to stdout, which cannot be made durable";
-        return Err(Failure::new(message).help("name a file under [records] to"));
-    }
-    if durable && plan.records == Target::Stdout {
-        control::warning!("audit mode durable with records on stdout: nothing is on stable storage here");
-    }
-    Ok(())
-}
-
-/// Listeners on which the policy's minimum transport refuses everything.
-fn warn_of_useless_listeners(plan: &Plan) {
-    use control::assemble::ClientCertificates::Off;
-    for (listener, tls) in plan.settings.listeners.iter().zip(&plan.node.listeners) {
-        let needed = match (plan.release.policy.transport, tls) {
-            (MinimumTransport::Tls | MinimumTransport::Mtls, None) => "TLS",
-            (MinimumTransport::Mtls, Some(files)) if files.client_certificates == Off => "client certificates",
-            _ => continue,
-        };
-        control::warning!("the policy requires {needed}: every request on {} will be refused", listener.address);
-    }
-}
-
-/// What speaks against the cores of the workers.
-fn warn_of_cores(cores: &[Option<usize>]) {
-    let workers: Vec<usize> = cores.iter().copied().flatten().collect();
-    match tuning::Topology::read(Path::new(tuning::topology::SYSFS)) {
-        Ok(topology) => topology.findings(&workers).iter().for_each(|finding| control::warning!("{finding}")),
-        Err(error) => control::warning!("the processors' topology is not known: {error}"),
     }
 }
 
@@ -279,7 +273,7 @@ fn resolve_names(assembled: &mut Assembled) -> Result<names::Round, Failure> {
 
 fn tell_start(records: &records::Handle, plan: &Plan, assembled: &Assembled, listeners: &[(SocketAddr, bool)]) {
     let facts = &assembled.frozen.facts;
-    records.event("start", |line| {
+    records.start(|line| {
         line.text("service.version", VERSION.as_bytes());
         line.number("process.pid", u64::from(std::process::id()));
         line.text("adamant.release", facts.digest.as_bytes());

@@ -20,6 +20,8 @@ const CLOCK_STEP_NS_MAX: u64 = 60_000_000_000;
 /// An open state directory, locked while it is held.
 pub struct State {
     directory: PathBuf,
+    /// What a gateway goes by that must not go back: the clock, but never below the latest time seen.
+    pub now_unix_ns: u64,
     _lock: File,
 }
 
@@ -50,29 +52,12 @@ impl State {
             return Err(Failure::at(directory, "another gateway uses this state directory")
                 .help("stop it first, or give each gateway a directory of its own"));
         }
-        let state = Self { directory: directory.to_owned(), _lock: lock };
-        state.check_clock(now_unix_ns)?;
-        Ok(state)
+        let now_unix_ns = checked_now(directory, now_unix_ns)?;
+        Ok(Self { directory: directory.to_owned(), now_unix_ns, _lock: lock })
     }
 
-    /// A clock that went back would bring expired credentials to life again.
-    fn check_clock(&self, now_unix_ns: u64) -> Result<(), Failure> {
-        let path = self.directory.join("time");
-        if !path.exists() {
-            return Ok(());
-        }
-        let bytes = files::read(&path, TIME_BYTES_MAX)?;
-        let seen = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<u64>().ok());
-        let seen = seen.ok_or_else(|| {
-            Failure::at(&path, "expected nanoseconds since 1970, found something else").help("remove the file")
-        })?;
-        if now_unix_ns.saturating_add(CLOCK_STEP_NS_MAX) >= seen {
-            return Ok(());
-        }
-        let behind_s = (seen - now_unix_ns) / control::clock::NS_PER_S;
-        let message = format!("the clock is {behind_s} s behind the latest time that this gateway has seen");
-        let help = format!("set the clock (chronyc makestep); if that time was wrong, remove {}", path.display());
-        Err(Failure::new(message).help(help))
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The counters of the last run, or new ones. A file that is damaged stops the start: going on would refill
@@ -93,6 +78,27 @@ impl State {
         let time = format!("{now_unix_ns}\n");
         Ok(files::write(&self.directory.join("time"), time.as_bytes(), Access::OwnerOnly, Existing::Replace)?)
     }
+}
+
+/// The clock, but never below the latest time that is kept in `directory`. One that went back by more than a step of the
+/// time service is refused: it would bring expired credentials to life again.
+pub fn checked_now(directory: &Path, now_unix_ns: u64) -> Result<u64, Failure> {
+    let path = directory.join("time");
+    if !path.exists() {
+        return Ok(now_unix_ns);
+    }
+    let bytes = files::read(&path, TIME_BYTES_MAX)?;
+    let seen = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let seen = seen.ok_or_else(|| {
+        Failure::at(&path, "expected nanoseconds since 1970, found something else").help("remove the file")
+    })?;
+    if now_unix_ns.saturating_add(CLOCK_STEP_NS_MAX) >= seen {
+        return Ok(now_unix_ns.max(seen));
+    }
+    let behind_s = (seen - now_unix_ns) / control::clock::NS_PER_S;
+    let message = format!("the clock is {behind_s} s behind the latest time that this gateway has seen");
+    let help = format!("set the clock (chronyc makestep); if that time was wrong, remove {}", path.display());
+    Err(Failure::new(message).help(help))
 }
 
 #[cfg(test)]
@@ -126,7 +132,9 @@ mod tests {
         state.save(&state.counters(now).unwrap(), now).unwrap();
         assert!(state.counters(now).is_ok());
         drop(state);
-        assert!(State::open(&directory, now - CLOCK_STEP_NS_MAX).is_ok());
+        // Within a step of the time service: taken, but the time that acceptance goes by does not go back.
+        assert_eq!(State::open(&directory, now - CLOCK_STEP_NS_MAX).unwrap().now_unix_ns, now);
+        assert_eq!(State::open(&directory, now + 1).unwrap().now_unix_ns, now + 1);
         assert!(refused(&directory, now - CLOCK_STEP_NS_MAX - 1).contains("behind the latest time"));
         std::fs::write(directory.join("counters"), b"damaged").unwrap();
         assert!(State::open(&directory, now).unwrap().counters(now).is_err());

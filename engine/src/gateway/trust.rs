@@ -1,14 +1,14 @@
-//! Verifies a release before anything is bound, and makes the throw-away trust of `adamant dev`.
+//! The trust root as it was placed, and the throw-away trust of `adamant dev`.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use policy::model::Policy;
 use policy_release::candidate::{self, Expected, Purpose, Release};
 use policy_release::envelope::{Kind, Role};
 use policy_release::key::SigningKey;
 use policy_release::manifest::Manifest;
-use policy_release::root::{RoleKeys, Roles, RootClaims, RootKey, verify_root};
+use policy_release::root::{RoleKeys, Roles, RootClaims, RootKey, TrustRoot, verify_root};
 use policy_release::time::Timestamp;
 use policy_release::verify::verify;
 use policy_release::version::EngineVersion;
@@ -17,18 +17,27 @@ use super::VERSION;
 use crate::failure::Failure;
 use crate::files;
 
-/// The release in the file `release`, if the keys that `root` names signed it and it is for `policy_name` and now.
-pub fn verify_files(release: &Path, root: &Path, policy_name: &str) -> Result<Release, Failure> {
-    refuse_writable_by_others(root)?;
-    let root_bytes = files::read(root, Kind::TrustRoot.envelope_bytes_max())?;
-    let release_bytes = files::read(release, Kind::Release.envelope_bytes_max())?;
-    accept(&release_bytes, &root_bytes, policy_name)
-        .map_err(|refusal| Failure::at(release, format_args!("not served: {refusal}")))
+/// The trust root that the configuration names. It was placed by whoever may decide what this gateway serves.
+pub struct Placed {
+    pub path: PathBuf,
+    pub root: TrustRoot,
+    pub bytes: Vec<u8>,
+}
+
+impl Placed {
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        refuse_writable_by_others(path)?;
+        let bytes = files::read(path, Kind::TrustRoot.envelope_bytes_max())?;
+        let root = verify_root(&bytes).map_err(|fault| {
+            let message = format!("expected a trust root, signed by its own threshold; found {fault}");
+            Failure::at(path, message).help("place the trust root again as it was signed (adamant trust verify)")
+        })?;
+        Ok(Self { path: path.to_owned(), root, bytes })
+    }
 }
 
 fn accept(release: &[u8], root: &[u8], policy_name: &str) -> Result<Release, Box<dyn std::error::Error>> {
     let root = verify_root(root)?;
-    // The wider role: no release was accepted before that this one could be proven narrower than.
     let verified = verify(release, &root, Role::ReleaseWider)?;
     let expected = Expected { policy_name, engine: engine_version()?, purpose: Purpose::Activate { now: now()? } };
     Ok(candidate::check(&verified, &root, &expected)?)
@@ -67,7 +76,7 @@ fn now() -> Result<Timestamp, &'static str> {
     Timestamp::from_seconds(control::clock::unix_s()).ok_or("the clock is beyond the year 9999")
 }
 
-fn engine_version() -> Result<EngineVersion, policy_release::version::VersionFault> {
+pub fn engine_version() -> Result<EngineVersion, policy_release::version::VersionFault> {
     VERSION.parse()
 }
 

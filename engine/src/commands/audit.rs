@@ -1,0 +1,84 @@
+//! `adamant audit`: verify, show, filter and prove records.
+
+use std::io::Write;
+
+use chain::note::Verifier;
+use clap::ValueEnum;
+use policy_release::key::PublicKey;
+
+use crate::failure::Failure;
+use crate::files;
+
+mod checkpoints;
+mod follow;
+mod lines;
+mod print;
+mod prove;
+mod show;
+mod verify;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum AuditCommand {
+    /// Verify that records are what the gateway wrote: nothing removed, changed, moved or put in.
+    #[command(after_help = "Examples:\n  \
+        adamant audit verify records.jsonl --node-key node.pub --checkpoints /mnt/audit/edge-1\n  \
+        adamant audit verify records.jsonl.2 records.jsonl.1 records.jsonl --node-key node.pub --checkpoints DIR\n  \
+        zcat records.jsonl.3.gz | adamant audit verify - --partial --node-key node.pub --checkpoints DIR\n\n\
+        Files are given in their order, oldest first. node.pub stands in the gateway's state directory: keep a copy of it\n\
+        elsewhere. Ends with 1 when anything is wrong; what is proved, and what cannot be known, is said in words.")]
+    Verify(verify::VerifyArgs),
+    /// Show records for people; with -f, as they come.
+    #[command(after_help = "Examples:\n  \
+        adamant audit show records.jsonl\n  \
+        adamant audit show -f records.jsonl --decision deny\n  \
+        adamant audit show records.jsonl --since 2026-11-21T10:00 --until 2026-11-21T11:00 --agent ci")]
+    Show(show::ShowArgs),
+    /// Print the records that match, as the JSON lines they are.
+    #[command(after_help = "Examples:\n  \
+        adamant audit filter records.jsonl --agent ci --status 5xx\n  \
+        adamant audit filter records.jsonl --request-id 00c0ffee… --format text")]
+    Filter(show::FilterArgs),
+    /// Make a proof that one record is in the log of a checkpoint; it can be checked without the log.
+    #[command(after_help = "Example:\n  \
+        adamant audit prove records.jsonl --request-id 00c0ffee… --checkpoint records.jsonl.checkpoints -o proof.json")]
+    Prove(prove::ProveArgs),
+    /// Check a proof of one record.
+    #[command(after_help = "Example:\n  adamant audit check-proof proof.json --node-key node.pub")]
+    CheckProof(prove::CheckProofArgs),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+pub fn run(command: AuditCommand, out: &mut dyn Write) -> Result<(), Failure> {
+    match command {
+        AuditCommand::Verify(args) => verify::run(&args, out),
+        AuditCommand::Show(args) => show::show(args, out),
+        AuditCommand::Filter(args) => show::filter(args, out),
+        AuditCommand::Prove(args) => prove::prove(&args, out),
+        AuditCommand::CheckProof(args) => prove::check_proof(&args, out),
+    }
+}
+
+/// Bytes of a file with a public key.
+const KEY_BYTES_MAX: usize = 4 << 10;
+
+/// A node's public key: as text, or a file that holds it.
+fn node_key(text: &str) -> Result<Verifier, Failure> {
+    let help = "give the gateway's node.pub, which stands in its state directory, or its adamant-ed25519:… text";
+    let wrong = |error: &dyn std::fmt::Display| Failure::new(format_args!("--node-key: {error}")).help(help);
+    let read = |path: &str| -> Result<String, Failure> {
+        let bytes = files::read(path.as_ref(), KEY_BYTES_MAX).map_err(|fault| wrong(&fault))?;
+        String::from_utf8(bytes).map_err(|_| wrong(&"expected text, found other bytes"))
+    };
+    let key = if text.starts_with("adamant-ed25519:") { text.to_owned() } else { read(text)? };
+    let key: PublicKey = key.trim().parse().map_err(|error| wrong(&error))?;
+    Verifier::of_node(key).map_err(|error| wrong(&error))
+}
+
+fn node_keys(texts: &[String]) -> Result<Vec<Verifier>, Failure> {
+    texts.iter().map(|text| node_key(text)).collect()
+}

@@ -1,0 +1,76 @@
+//! Lines of record files, one after the other: streamed, each of bounded length.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+
+/// Bytes of one line: far more than any record has.
+const LINE_BYTES_MAX: usize = 4 << 20;
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// An open record file, or standard input for `-`.
+pub struct Lines {
+    name: String,
+    reader: BufReader<Box<dyn Read>>,
+    line: Vec<u8>,
+}
+
+/// How a file is called in what is told.
+pub fn name_of(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+impl Lines {
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let source: Box<dyn Read> = if path == Path::new("-") {
+            Box::new(std::io::stdin())
+        } else {
+            let opened = File::open(path).and_then(|file| Ok((file.metadata()?.is_dir(), file)));
+            let (is_directory, file) =
+                opened.map_err(|error| Failure::at(path, format_args!("cannot be read: {error}")))?;
+            if is_directory {
+                return Err(Failure::at(path, "expected a file with records, found a directory")
+                    .help("name its files in their order, oldest first"));
+            }
+            Box::new(file)
+        };
+        let mut reader = BufReader::with_capacity(BUFFER_BYTES, source);
+        let name = name_of(path);
+        let start = reader.fill_buf().map_err(|error| Failure::new(format_args!("{name}: cannot be read: {error}")))?;
+        if start.starts_with(&[0x1f, 0x8b]) {
+            return Err(Failure::at(path, "expected records, found gzip")
+                .help(format_args!("pipe it in: zcat {} | adamant audit … -", path.display())));
+        }
+        Ok(Self { name, reader, line: Vec::new() })
+    }
+
+    /// The next line, without its newline.
+    pub fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
+        self.line.clear();
+        let limit = LINE_BYTES_MAX as u64 + 1;
+        let read = (&mut self.reader).take(limit).read_until(b'\n', &mut self.line);
+        let count = read.map_err(|error| Failure::new(format_args!("{}: cannot be read: {error}", self.name)))?;
+        if count > LINE_BYTES_MAX {
+            let message =
+                format!("{}: expected lines of at most {LINE_BYTES_MAX} bytes, found a longer one", self.name);
+            return Err(Failure::new(message).help("is it a file of records?"));
+        }
+        if count == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.line.strip_suffix(b"\n").unwrap_or(&self.line)))
+    }
+}
+
+/// Every line of every file.
+pub fn each(files: &[PathBuf], mut take: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    for file in files {
+        let mut lines = Lines::open(file)?;
+        while let Some(line) = lines.next()? {
+            take(line)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! `adamant audit verify`: what is proved of records, what is wrong with them, and what cannot be known.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use chain::report::{Ended, Finding, Report, Run};
+use chain::verify::Verifier;
+use clap::Args;
+
+use super::checkpoints::Collector;
+use super::lines::{Lines, name_of};
+use super::print::{count, safe};
+use super::{Format, node_keys};
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Record files, oldest first; `-` for standard input.
+    #[arg(required = true)]
+    records: Vec<PathBuf>,
+    /// Checkpoints that are kept elsewhere. Those beside the records (RECORDS.checkpoints) are found by themselves.
+    #[arg(long, value_name = "FILE|DIR|URL", num_args = 1..)]
+    checkpoints: Vec<String>,
+    /// CA (PEM) that vouches for an https URL of --checkpoints.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The gateway's public key: node.pub, or its text. Several if it was replaced.
+    #[arg(long, value_name = "PUB")]
+    node_key: Vec<String>,
+    /// The files are a part of the log: what comes after them is not missed.
+    #[arg(long)]
+    partial: bool,
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let keys = node_keys(&args.node_key)?;
+    let mut collector = Collector::new(&keys);
+    for place in &args.checkpoints {
+        collector.place(place, &args.records, args.ca.as_deref())?;
+    }
+    collector.beside(&args.records, &args.checkpoints)?;
+    let found = collector.finish();
+    let mut verifier = Verifier::new(found.held, args.partial);
+    found.findings.into_iter().for_each(|(kind, what)| verifier.find(kind, what));
+    found.notes.into_iter().for_each(|what| verifier.note(what));
+    for path in &args.records {
+        let mut lines = Lines::open(path)?;
+        verifier.begin_file(&name_of(path));
+        while let Some(line) = lines.next()? {
+            verifier.line(line);
+        }
+    }
+    let report = verifier.finish();
+    match args.format {
+        Format::Json => {
+            let text = serde_json::to_string_pretty(&report).map_err(Failure::new)?;
+            writeln!(out, "{}", safe(&text, true))?;
+        }
+        Format::Text => write!(out, "{}", safe(&text_of(&report, args), true))?,
+    }
+    if report.intact { Ok(()) } else { Err(Failure::outcome(1)) }
+}
+
+fn text_of(report: &Report, args: &VerifyArgs) -> String {
+    let mut text = String::new();
+    for run in &report.runs {
+        let is_of_run = |finding: &Finding| finding.run == run.origin;
+        text.push_str(&text_of_run(run, report.findings.iter().any(is_of_run)));
+    }
+    let mut rest = report.findings.as_slice();
+    while let Some(first) = rest.first() {
+        let alike = rest.iter().zip(0..).take_while(|(of, index)| follows_by(first, of, *index)).count();
+        text.push_str(&text_of_findings(first, rest.get(..alike).unwrap_or_default()));
+        rest = rest.get(alike.max(1)..).unwrap_or_default();
+    }
+    if report.findings_not_told > 0 {
+        text.push_str(&format!("  … and {} more\n", count(report.findings_not_told)));
+    }
+    if !report.findings.is_empty() || report.findings_not_told > 0 {
+        text.push('\n');
+    }
+    for note in &report.notes {
+        text.push_str(&format!("note: {note}\n"));
+    }
+    text.push_str(&verdict(report, args));
+    text
+}
+
+fn text_of_run(run: &Run, has_findings: bool) -> String {
+    let mut text = format!("{}\n", run.origin.as_deref().unwrap_or("a run whose beginning is not there"));
+    let whose = |chain: &str| if chain == "control" { chain.to_owned() } else { format!("worker {chain}") };
+    let chains = run.chains.iter().map(|(chain, lines)| format!("{}: {}", whose(chain), count(*lines)));
+    let chains: Vec<_> = chains.collect();
+    text.push_str(&format!(
+        "  lines     {} from {}:{} to {}:{} ({})\n",
+        count(run.lines),
+        run.first.file,
+        run.first.line,
+        run.last.file,
+        run.last.line,
+        chains.join(", ")
+    ));
+    if run.lines_before > 0 {
+        text.push_str(&format!(
+            "  before    {} more in files that were not given\n",
+            chain::report::lines(run.lines_before)
+        ));
+    }
+    let ended = match run.ended {
+        Ended::Stop => "with its stop line",
+        Ended::Killed => "without a stop line: killed, or the machine went down",
+        Ended::Rotation => "with a rotation: it goes on in another file",
+        Ended::Open => "not: it still runs, or was killed",
+    };
+    text.push_str(&format!("  ended     {ended}\n"));
+    let but = if has_findings { ", but for what is found wrong below" } else { "" };
+    let by = |proved: &chain::report::Proved| {
+        let more = match proved.held.len() {
+            0 | 1 => String::new(),
+            more => format!(" and {} more", more - 1),
+        };
+        let place = proved.held.first().map_or("", String::as_str);
+        format!("up to {}{but}\n            signed by {}, held in {place}{more}", proved.at, proved.signer)
+    };
+    match &run.proved_outside {
+        Some(proved) => text.push_str(&format!("  proved    {}\n", by(proved))),
+        None => text.push_str("  proved    nothing by a checkpoint that is held outside\n"),
+    }
+    if let Some(proved) =
+        run.proved.as_ref().filter(|proved| run.proved_outside.as_ref().is_none_or(|of| of.size < proved.size))
+    {
+        text.push_str(&format!("  sealed    {} (beside the records alone)\n", by(proved)));
+    }
+    if run.unsealed > 0 {
+        text.push_str(&format!(
+            "  unsealed  {} at the end: chained, in no checkpoint that counts\n",
+            chain::report::lines(run.unsealed)
+        ));
+    }
+    if !run.whole {
+        text.push_str("  gaps      behind the first missing line nothing is compared with checkpoints\n");
+    }
+    text.push('\n');
+    text
+}
+
+/// Whether a finding says the same as `first` of the line that many lines after it.
+fn follows_by(first: &Finding, other: &Finding, lines: u64) -> bool {
+    let (Some(one), Some(at)) = (&first.at, &other.at) else { return lines == 0 };
+    first.kind == other.kind && first.what == other.what && one.file == at.file && at.line == one.line + lines
+}
+
+/// `alike`: the finding, and those that say the same of the lines after it.
+fn text_of_findings(finding: &Finding, alike: &[Finding]) -> String {
+    let kind = serde_json::to_value(finding.kind).ok().and_then(|kind| kind.as_str().map(str::to_owned));
+    let kind = kind.unwrap_or_default();
+    let last = alike.get(1..).and_then(<[Finding]>::last).and_then(|last| last.at.as_ref());
+    let more = last.map_or_else(String::new, |last| format!("\n      and so it is with each line up to {last}"));
+    match &finding.at {
+        Some(at) => format!("WRONG {kind}: {at}\n      {}{more}\n", finding.what),
+        None => format!("WRONG {kind}: {}\n", finding.what),
+    }
+}
+
+/// What may lie behind many findings.
+fn hint(report: &Report, args: &VerifyArgs) -> &'static str {
+    let first = args.records.first().map(|first| name_of(first));
+    let is_file_start =
+        |finding: &Finding| finding.at.as_ref().is_some_and(|at| at.line == 1 && Some(&at.file) != first.as_ref());
+    if report.runs.is_empty() && report.lines > 0 {
+        return "hint: no line of it is chained: are these records of a gateway that chains them?\n";
+    }
+    if report.findings.iter().any(is_file_start) {
+        return "hint: it begins where a file begins: were they given in their order, oldest first, and all of them?\n";
+    }
+    ""
+}
+
+fn verdict(report: &Report, args: &VerifyArgs) -> String {
+    let lines = chain::report::lines(report.lines);
+    if !report.intact {
+        let findings = report.findings.len() as u64 + report.findings_not_told;
+        let findings = if findings == 1 { "1 finding".to_owned() } else { format!("{} findings", count(findings)) };
+        return format!("{}NOT INTACT: {findings} in {lines}\n", hint(report, args));
+    }
+    let Some(last) = report.runs.last() else { return "ok: no lines, nothing to prove\n".to_owned() };
+    let is_proved =
+        |run: &Run| run.proved_outside.as_ref().is_some_and(|proved| proved.size == run.lines_before + run.lines);
+    let known = match (&last.proved_outside, &last.proved) {
+        (Some(_), _) if report.runs.iter().all(is_proved) => {
+            "All of it is proved. What cannot be known: whether lines were written after the last checkpoint held outside, \
+             and taken away again."
+        }
+        (Some(_), _) => {
+            "Proved as said above. What cannot be known: whether lines after the last checkpoint held outside were \
+             rewritten together with their chain, or taken away, by somebody who controlled the gateway."
+        }
+        (None, Some(_)) => {
+            "The checkpoints beside the records match. Whoever can write there and has the gateway's key could have \
+             rewritten both, or taken away the last of both: compare with checkpoints held outside (--checkpoints)."
+        }
+        (None, None) if args.node_key.is_empty() => {
+            "The lines hang together, but nothing is proved without the gateway's key: anybody could have written them \
+             so (--node-key, --checkpoints)."
+        }
+        (None, None) => {
+            "The lines hang together, but no checkpoint vouches for them: anybody could have written them so \
+             (--checkpoints)."
+        }
+    };
+    format!("ok: {lines}, nothing removed, changed, moved or put in. {known}\n")
+}

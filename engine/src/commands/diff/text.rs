@@ -1,0 +1,228 @@
+//! A comparison for people: the verdict first, then what becomes possible, what stops, and what else changes.
+
+use std::io::{self, Write};
+
+use policy_diff::{
+    Class, Diff, Direction, Example, LimitChange, Outcome, Principal, PrincipalKind, Requests, SettingChange, Verdict,
+};
+
+use super::side::{End, From};
+
+/// Classes, changes and lines within one that are shown; JSON has more.
+const SHOWN_MAX: usize = 25;
+const LINES_MAX: usize = 8;
+
+pub fn write(out: &mut dyn Write, diff: &Diff, (old, new): (&End, &End), needs: &str) -> io::Result<()> {
+    writeln!(out, "{}: {}", diff.verdict.name(), meaning(diff.verdict))?;
+    if diff.exhausted {
+        writeln!(out, "  given up at the bound of the search: take it as wider, and split the change")?;
+    }
+    writeln!(out, "  old    {}", described(old))?;
+    writeln!(out, "  new    {}", described(new))?;
+    if diff.verdict != Verdict::Same {
+        writeln!(out, "  needs  {needs}{}", why(diff))?;
+    }
+    classes(out, "newly allowed", &diff.allowed, diff.counts.allowed, diff.truncated)?;
+    classes(out, "newly refused", &diff.refused, diff.counts.refused, diff.truncated)?;
+    limits(out, &diff.limits, diff.counts.limits)?;
+    settings(out, &diff.settings, diff.counts.settings)
+}
+
+const fn meaning(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Same => "nothing changes for anybody",
+        Verdict::Narrower => "nobody can do more than before",
+        Verdict::Wider => "something becomes possible, and nothing stops",
+        Verdict::Both => "something becomes possible, and something stops",
+    }
+}
+
+/// Why a change that allows nothing new needs the wider role.
+fn why(diff: &Diff) -> &'static str {
+    if diff.needs_wider() && !diff.verdict.is_wider() { ", because of a setting marked * below" } else { "" }
+}
+
+fn described(end: &End) -> String {
+    let what = match (end.kind, end.verified) {
+        (From::Source, _) => "policy source".to_owned(),
+        (_, true) => "release, verified".to_owned(),
+        (_, false) => "release, unverified".to_owned(),
+    };
+    let version = end.version.map_or_else(String::new, |version| format!(" version {version}"));
+    let digest = end.digest.map_or_else(String::new, |digest| format!(", {digest}"));
+    let digest = if end.name.starts_with("sha256:") { String::new() } else { digest };
+    format!("{} ({what} of {}{version}{digest})", end.name, end.policy.name)
+}
+
+fn classes(out: &mut dyn Write, title: &str, classes: &[Class], count: usize, truncated: bool) -> io::Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    let (odd, plain): (Vec<&Class>, Vec<&Class>) = classes.iter().partition(|class| !class.by_any_means);
+    writeln!(out, "\n{title}")?;
+    for class in plain.iter().take(SHOWN_MAX) {
+        write_class(out, class)?;
+    }
+    if !odd.is_empty() {
+        let note = match title {
+            "newly allowed" => "only when shown together (the same caller could do it before with fewer credentials)",
+            _ => "only when shown together (the same caller still can with fewer credentials)",
+        };
+        writeln!(out, "  {note}")?;
+        for class in odd.iter().take(SHOWN_MAX) {
+            write_class(out, class)?;
+        }
+    }
+    let shown = plain.len().min(SHOWN_MAX) + odd.len().min(SHOWN_MAX);
+    if shown < count {
+        let at_least = if truncated && classes.len() < count { "" } else { "; --format json has them" };
+        writeln!(out, "  … and {} more{at_least}", plural(count - shown, "class", "classes"))?;
+    }
+    Ok(())
+}
+
+fn write_class(out: &mut dyn Write, class: &Class) -> io::Result<()> {
+    let example = &class.example;
+    let mut who: Vec<String> = class.principals.iter().take(LINES_MAX).map(|it| principal(it, example)).collect();
+    let more = class.principals_count.saturating_sub(who.len());
+    if more > 0 {
+        who.push(format!("… and {more} more"));
+    }
+    writeln!(out, "  {}", who.join("\n  "))?;
+    if let Some(scopes) = &class.token_scopes {
+        let any = (!scopes.any_of.is_empty()).then(|| format!("with {}", scopes.any_of.join(" or ")));
+        let none = (!scopes.none_of.is_empty()).then(|| format!("without {}", scopes.none_of.join(", ")));
+        let both: Vec<String> = any.into_iter().chain(none).collect();
+        writeln!(out, "      only tokens {}", both.join(" and "))?;
+    }
+    for entry in class.requests.iter().take(LINES_MAX) {
+        writeln!(out, "      {}", requests(entry))?;
+    }
+    let more = class.requests_count.saturating_sub(LINES_MAX);
+    if more > 0 {
+        writeln!(out, "      … and {more} more")?;
+    }
+    writeln!(out, "    e.g. {} https://{}{}", example.method, example.host, example.path)?;
+    if let Some(line) = shown(example) {
+        writeln!(out, "         {line}")?;
+    }
+    writeln!(out, "         was {}; is {}", outcome(&example.old), outcome(&example.new))
+}
+
+fn principal(principal: &Principal, example: &Example) -> String {
+    let name = match principal.kind {
+        PrincipalKind::Anyone => "anyone".to_owned(),
+        PrincipalKind::Agent => format!("agent {}", principal.name),
+        PrincipalKind::Population => format!("population {}", principal.name),
+        PrincipalKind::Together => match example.new.permitted {
+            true => format!("whoever shows {} beside proofs that do not need it", principal.name),
+            false => format!("whoever shows {} beside proofs of somebody else", principal.name),
+        },
+    };
+    let formerly = principal.formerly.as_ref().map_or_else(String::new, |other| format!(" (formerly {other})"));
+    let by = match principal.by.as_slice() {
+        [] => String::new(),
+        [one] if one == "no credentials" => String::new(),
+        ways => {
+            let more = principal.by_count.saturating_sub(ways.len());
+            let more = if more > 0 { format!(", or {more} more") } else { String::new() };
+            format!(", by {}{more}", ways.join(", or by "))
+        }
+    };
+    format!("{name}{formerly}{by}")
+}
+
+fn requests(requests: &Requests) -> String {
+    let routes = match (&requests.old_route, &requests.new_route) {
+        (Some(old), Some(new)) if old == new => format!("route {new}"),
+        (Some(old), Some(new)) => format!("route {new}, formerly {old}"),
+        (None, Some(new)) => format!("route {new}, new there"),
+        (Some(old), None) => format!("route {old}, gone there"),
+        (None, None) => String::new(),
+    };
+    let only = requests.only_with.map_or_else(String::new, |what| format!(", only paths with {what}"));
+    let host = if requests.host == "*" { "any host " } else { &requests.host };
+    let methods = if requests.methods == ["*"] { "any method".to_owned() } else { requests.methods.join(",") };
+    format!("{methods} {host}{}  ({routes}{only})", requests.path)
+}
+
+/// The credentials of an example.
+fn shown(example: &Example) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(certificate) = &example.certificate {
+        let names = if certificate.names.is_empty() { "any name".to_owned() } else { certificate.names.join(" + ") };
+        parts.push(format!("certificate {names} of {}", certificate.cas.join(" and ")));
+    }
+    if let Some(token) = &example.token {
+        let scopes = token.scopes.iter().map(|(claim, scopes)| format!(" with {claim}={:?}", scopes.join(" ")));
+        parts.push(format!("token {}/{}{}", token.issuer, token.subject, scopes.collect::<String>()));
+    }
+    parts.extend(example.api_key.as_ref().map(|id| format!("API key {id}")));
+    (!parts.is_empty()).then(|| format!("with {}", parts.join(" + ")))
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    if let Some(reason) = outcome.reason {
+        return format!("refused ({reason})");
+    }
+    let part = |what: &str, name: &Option<String>| name.as_ref().map(|name| format!("{what} {name}"));
+    let parts = [part("agent", &outcome.agent), part("scope", &outcome.scope), part("route", &outcome.route)];
+    format!("permitted ({})", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+fn limits(out: &mut dyn Write, changes: &[LimitChange], count: usize) -> io::Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nlimits")?;
+    for change in changes.iter().take(SHOWN_MAX) {
+        let listed = |limits: &[String]| if limits.is_empty() { "no limit".to_owned() } else { limits.join(" and ") };
+        let more = change.agents_count.saturating_sub(LINES_MAX.min(change.agents.len()));
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let agents: Vec<&str> = change.agents.iter().take(LINES_MAX).map(String::as_str).collect();
+        let note = change.note.map_or_else(String::new, |note| format!("; {note}"));
+        let sign = sign(change.direction, change.needs_wider);
+        writeln!(out, "  {sign} {}{more}: {} → {}{note}", agents.join(", "), listed(&change.old), listed(&change.new))?;
+    }
+    rest(out, count)
+}
+
+fn settings(out: &mut dyn Write, changes: &[SettingChange], count: usize) -> io::Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nsettings")?;
+    for change in changes.iter().take(SHOWN_MAX) {
+        let SettingChange { kind, name, what, old, new, .. } = change;
+        let sign = sign(change.direction, change.needs_wider);
+        let line = match (old, new) {
+            (None, Some(new)) => format!("{kind} {name} is new: {new}"),
+            (Some(old), None) => format!("{kind} {name} is gone: {old}"),
+            (old, new) => {
+                let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+                let (old, new) = (text(old), text(new));
+                let new = if old == new { "another of the same form".to_owned() } else { new };
+                format!("{kind} {name}, {what}: {old} → {new}")
+            }
+        };
+        writeln!(out, "  {sign} {line}")?;
+    }
+    rest(out, count)
+}
+
+fn rest(out: &mut dyn Write, count: usize) -> io::Result<()> {
+    if count > SHOWN_MAX {
+        writeln!(out, "  … and {} more; --format json has them", count - SHOWN_MAX)?;
+    }
+    Ok(())
+}
+
+/// The direction, with a mark where the wider role must sign although nothing is proven wider.
+fn sign(direction: Direction, needs_wider: bool) -> String {
+    let mark = if needs_wider && !direction.is_wider() { "*" } else { "" };
+    format!("{:<10}", format!("{}{mark}", direction.name()))
+}
+
+fn plural(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}

@@ -1,0 +1,168 @@
+//! A request that nobody made yet.
+
+use std::io::Write;
+
+use policy::model::{CertificateName, MinimumTransport, Policy};
+use policy_evaluate::{Certificate, Evaluator, Memory, Presented, Request, presented_by};
+
+use super::token::{self, Read};
+use super::{CallerArgs, ExplainArgs, named, write_head, write_steps};
+use crate::failure::Failure;
+use crate::replay::line::parse_time;
+use crate::replay::policies::{self, Shelf};
+
+pub(super) fn explain(args: &ExplainArgs, request: &str, out: &mut dyn Write) -> Result<(), Failure> {
+    let path = match (&args.policy, args.releases.as_slice()) {
+        (Some(path), _) => path,
+        (None, [path]) => path,
+        (None, _) => {
+            let fault = Failure::new("expected a policy to decide with");
+            return Err(fault.help("give --policy policy.toml, or one --release FILE"));
+        }
+    };
+    let (tls, request) = parse_request(request)?;
+    let time_unix_ns = match &args.caller.at {
+        None => control::clock::unix_ns(),
+        Some(text) => parse_time(text).ok_or_else(|| {
+            Failure::new(format_args!("--at: expected a time in UTC like 2026-11-21T18:07:34Z, found {text:?}"))
+        })?,
+    };
+    let found = policies::read(path)?;
+    let digest = found.digest;
+    let shelf = Shelf::default();
+    let evaluator = policies::evaluator(found, &shelf)?;
+    let (presented, said) = match presented(&args.caller, &evaluator, tls, time_unix_ns / 1_000_000_000)? {
+        Caller::Presents(presented, said) => (presented, said),
+        Caller::TokenRefused { status, reason, fault } => {
+            writeln!(out, "refused: {status}, {reason}")?;
+            writeln!(out, "  the token does not hold: {fault}")?;
+            return Ok(());
+        }
+    };
+    let evaluation = evaluator.evaluate(&presented, &request, time_unix_ns, &mut Memory::default());
+    write_head(out, (&presented, &request), time_unix_ns, &named(&evaluator, digest, &path.display().to_string()))?;
+    write_steps(out, &evaluation)?;
+    if !said.is_empty() || !evaluation.limits.is_empty() {
+        writeln!(out)?;
+    }
+    for line in said {
+        writeln!(out, "{line}")?;
+    }
+    if !evaluation.limits.is_empty() {
+        writeln!(out, "The limits count as if nobody had used them before.")?;
+    }
+    Ok(())
+}
+
+/// Whether it comes over TLS, and what it asks for.
+fn parse_request(text: &str) -> Result<(bool, Request), Failure> {
+    let fault = |what: &str| {
+        let fault = Failure::new(format_args!("--request: expected {what}, found {text:?}"));
+        fault.help("like --request 'GET https://api.corp.example/orders/7'")
+    };
+    let (method, url) = text.trim().split_once(' ').ok_or_else(|| fault("a method, a space and a URL"))?;
+    let (scheme, rest) = url.trim().split_once("://").ok_or_else(|| fault("a URL with https:// or http://"))?;
+    let tls = match scheme {
+        "https" => true,
+        "http" => false,
+        _ => return Err(fault("https:// or http://")),
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (host, target) = rest.split_at(end);
+    if host.is_empty() || host.contains('@') {
+        return Err(fault("a host after ://, without user information"));
+    }
+    // A fragment is never sent.
+    let target = target.split('#').next().unwrap_or_default();
+    Ok((tls, Request { method: method.to_owned(), host: host.to_owned(), target: target.to_owned() }))
+}
+
+enum Caller {
+    /// And what there is to say about it.
+    Presents(Presented, Vec<String>),
+    /// Its signature or a claim does not hold.
+    TokenRefused { status: u16, reason: &'static str, fault: String },
+}
+
+fn presented(args: &CallerArgs, evaluator: &Evaluator<'_>, tls: bool, now_s: u64) -> Result<Caller, Failure> {
+    let policy = evaluator.policy();
+    let mut said = Vec::new();
+    let mut presented = match &args.agent {
+        Some(agent) => presented_by(policy, agent, args.alternative, args.subject.as_deref()).map_err(Failure::new)?,
+        None => Presented::nothing(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1))),
+    };
+    presented.tls = tls;
+    if let Some(client) = args.client {
+        presented.client = client;
+    }
+    if let Some(id) = &args.api_key_id {
+        presented.api_key = Some(id.clone());
+    }
+    if let Some(text) = &args.certificate {
+        presented.certificate = Some(certificate(text, policy)?);
+    } else if !tls {
+        presented.certificate = None;
+    }
+    if let Some(path) = &args.token {
+        match token::read(path, policy, now_s)? {
+            Read::Holds(token, how) => {
+                presented.token = Some(token);
+                said.push(how);
+            }
+            Read::Refused(fault) => {
+                let reason = fault.reason();
+                let (status, reason) = (reason.status(), reason.name());
+                return Ok(Caller::TokenRefused { status, reason, fault: fault.to_string() });
+            }
+        }
+    }
+    if let Some(scopes) = &args.scopes {
+        let token = presented.token.as_mut().ok_or_else(|| {
+            Failure::new("--scopes: expected a token whose scopes they are").help("give --agent or --token")
+        })?;
+        token.scopes = Some(scopes.split_ascii_whitespace().map(str::to_owned).collect());
+    }
+    if policy.transport == MinimumTransport::Mtls && args.agent.is_some() && tls {
+        said.push("A client certificate is there, because the policy's transport asks for one.".to_owned());
+    }
+    Ok(Caller::Presents(presented, said))
+}
+
+fn certificate(text: &str, policy: &Policy) -> Result<Certificate, Failure> {
+    let cas = &policy.client_cas;
+    let (name, ca) = match (text.rsplit_once('@'), cas.as_slice()) {
+        (Some((name, ca)), _) => (name, ca),
+        (None, [only]) => (text, only.name.as_str()),
+        (None, _) => {
+            let names: Vec<&str> = cas.iter().map(|ca| ca.name.as_str()).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let fault = Failure::new(format_args!("--certificate: expected NAME@CA, found {text:?}"));
+            return Err(fault.help(format_args!("the policy's client CAs are: {names}")));
+        }
+    };
+    let parsed = CertificateName::from_text(name).ok_or_else(|| {
+        Failure::new(format_args!("--certificate: expected spiffe://…, dns:… or spki-sha256:…, found {name:?}"))
+    })?;
+    Ok(Certificate::named(ca, parsed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_taken_apart() {
+        let of = |text: &str| {
+            parse_request(text).map(|(tls, request)| (tls, request.method, request.host, request.target)).ok()
+        };
+        let is = |tls: bool, method: &str, host: &str, target: &str| {
+            Some((tls, method.to_owned(), host.to_owned(), target.to_owned()))
+        };
+        assert_eq!(of("GET https://a.example/b?c=d#e"), is(true, "GET", "a.example", "/b?c=d"));
+        assert_eq!(of("PUT http://a.example:8080"), is(false, "PUT", "a.example:8080", ""));
+        assert_eq!(of("GET https://[::1]/x"), is(true, "GET", "[::1]", "/x"));
+        for wrong in ["GET", "https://a/", "GET a.example/b", "GET ftp://a/", "GET https:///x", "GET https://u@a/"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+}

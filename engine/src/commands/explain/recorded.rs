@@ -1,0 +1,158 @@
+//! A decision of the past, explained from its record.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _, Write};
+use std::path::Path;
+
+use policy::reason::Reason;
+use policy_evaluate::{Evaluator, Recorded};
+
+use super::{ExplainArgs, named, write_head, write_steps};
+use crate::failure::Failure;
+use crate::replay::compare::{Standing, differences, outcome, standing};
+use crate::replay::line::{Exchange, Line};
+use crate::replay::policies::{self, Policies, Shelf};
+
+/// Bytes of a record.
+const LINE_BYTES_MAX: u64 = 1 << 20;
+
+pub(super) fn explain(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let exchange = exchange(args)?;
+    if let Standing::NotDecided(_) = standing(&exchange) {
+        return not_decided(&exchange, out);
+    }
+    let shelf = Shelf::default();
+    let mut known = Policies::new(&args.releases, args.store.as_deref(), &shelf)?;
+    let (other, name);
+    let own = match &args.policy {
+        Some(path) => {
+            let found = policies::read(path)?;
+            let digest = found.digest;
+            other = policies::evaluator(found, &shelf)?;
+            name = named(&other, digest, &path.display().to_string());
+            &other
+        }
+        None => {
+            let own = of_record(&exchange, &mut known, args)?;
+            name = named(own, exchange.release, "");
+            own
+        }
+    };
+    let mut counters = Recorded::new(exchange.limits.clone());
+    let found = own.evaluate(&exchange.presented, &exchange.request, exchange.time_unix_ns, &mut counters);
+    write_head(out, (&exchange.presented, &exchange.request), exchange.time_unix_ns, &name)?;
+    write_steps(out, &found)?;
+    writeln!(out)?;
+    if standing(&exchange) == Standing::Granted {
+        let reason = exchange.decided.reason.map_or("", Reason::name);
+        writeln!(out, "The gateway refused it of its own accord before its limits were charged: {reason}.")?;
+    }
+    if let (true, Some(reason)) = (exchange.decided.permitted, exchange.decided.reason) {
+        writeln!(out, "It was permitted and failed later: {}.", reason.name())?;
+    }
+    let different = differences(&exchange, &found, &counters, standing(&exchange));
+    if different.is_empty() {
+        writeln!(out, "as recorded")?;
+        return Ok(());
+    }
+    writeln!(out, "NOT as recorded:")?;
+    for difference in &different {
+        writeln!(out, "  {:<10} recorded {}, follows {}", difference.what, difference.recorded, difference.now)?;
+    }
+    out.flush()?;
+    Err(Failure::outcome(1))
+}
+
+fn of_record<'k, 's>(
+    exchange: &Exchange,
+    known: &'k mut Policies<'s>,
+    args: &ExplainArgs,
+) -> Result<&'k Evaluator<'s>, Failure> {
+    let Some(digest) = exchange.release else {
+        let fault = Failure::new("the record does not name its release");
+        return Err(fault.help("decide it with --policy FILE"));
+    };
+    if args.releases.is_empty() && args.store.is_none() {
+        let fault = Failure::new(format_args!("the record names release {digest}, and no release was given"));
+        return Err(fault.help("give --release FILE, --store DIR, or --policy FILE to decide with another policy"));
+    }
+    let missing = || {
+        let fault = Failure::new(format_args!("expected release {digest} of the record, found others"));
+        fault.help("give that release, or --policy FILE to decide with another policy")
+    };
+    known.of(&digest)?.ok_or_else(missing)
+}
+
+/// The policy was not asked: there are no steps to tell.
+fn not_decided(exchange: &Exchange, out: &mut dyn Write) -> Result<(), Failure> {
+    let decided = &exchange.decided;
+    let request = &exchange.request;
+    writeln!(out, "{} {}{}", request.method, request.host, request.target)?;
+    let status = exchange.status.map_or(String::new(), |status| format!(", answered {status}"));
+    match decided.reason {
+        Some(_) => {
+            writeln!(
+                out,
+                "The gateway refused it before the policy was asked: {}{status}.",
+                outcome(false, decided.reason)
+            )?;
+            writeln!(out, "The record does not hold what it was refused for (bytes of the request, or a credential).")?;
+        }
+        None => writeln!(out, "It was about the gateway itself, which answered it{status}.")?,
+    }
+    Ok(())
+}
+
+fn exchange(args: &ExplainArgs) -> Result<Box<Exchange>, Failure> {
+    let line = match (&args.which.record, &args.which.request_id, &args.records) {
+        (Some(record), ..) if record == "-" => first_line(&mut io::stdin().lock())?,
+        (Some(record), ..) if record.trim_start().starts_with('{') => record.clone().into_bytes(),
+        (Some(_), ..) => {
+            let fault = Failure::new("expected a record (one JSON line), or - for standard input");
+            return Err(fault.help("to take it from a file: --records FILE --request-id ID"));
+        }
+        (None, Some(id), Some(path)) => return with_id(path, id),
+        _ => return Err(Failure::new("expected --records FILE and --request-id ID")),
+    };
+    match Line::parse(&line).map_err(Failure::new)? {
+        Line::Exchange(exchange) => Ok(exchange),
+        Line::Other(kind) => {
+            Err(Failure::new(format_args!("expected a record of kind exchange, found one of kind {kind}")))
+        }
+    }
+}
+
+fn first_line(from: &mut dyn BufRead) -> Result<Vec<u8>, Failure> {
+    let mut line = Vec::new();
+    from.take(LINE_BYTES_MAX)
+        .read_until(b'\n', &mut line)
+        .map_err(|error| Failure::new(format_args!("standard input cannot be read: {error}")))?;
+    Ok(line)
+}
+
+/// The exchange with this request id.
+fn with_id(path: &Path, id: &str) -> Result<Box<Exchange>, Failure> {
+    let mut from: Box<dyn BufRead> = match path == Path::new("-") {
+        true => Box::new(BufReader::new(io::stdin())),
+        false => {
+            let file = File::open(path).map_err(|error| Failure::at(path, format_args!("cannot be read: {error}")))?;
+            Box::new(BufReader::new(file))
+        }
+    };
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = from.read_until(b'\n', &mut line).map_err(|error| Failure::at(path, error))?;
+        if read == 0 {
+            let fault = Failure::at(path, format_args!("expected an exchange with request id {id}, found none"));
+            return Err(fault.help("the id is in the response field X-Request-Id, and in the body of a refusal"));
+        }
+        let has_it = line.windows(id.len().max(1)).any(|part| part == id.as_bytes());
+        if has_it
+            && let Ok(Line::Exchange(exchange)) = Line::parse(&line)
+            && exchange.request_id == id
+        {
+            return Ok(exchange);
+        }
+    }
+}

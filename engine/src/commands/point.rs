@@ -1,0 +1,99 @@
+//! `adamant point`: signed pointers, and the store they stand in.
+
+mod show;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use policy_release::envelope::Kind;
+
+use super::signing::{self, MergeArgs, SignArgs};
+use crate::failure::Failure;
+use crate::pointing::{self, Desk, Making, ReleaseChoice, Target, Where};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct PointArgs {
+    #[command(subcommand)]
+    command: Option<PointCommand>,
+    #[command(flatten)]
+    make: Option<MakeArgs>,
+}
+
+/// The group is named by hand: clap leaves it empty where arguments are flattened, and then finds it absent.
+#[derive(Debug, Args)]
+#[group(id = "make", args = ["release"])]
+pub struct MakeArgs {
+    #[command(flatten)]
+    at: Where,
+    /// The release: a file, sha256:… of one in the store, or `current` to renew the pointer.
+    #[arg(long, value_name = "RELEASE")]
+    release: ReleaseChoice,
+    #[command(flatten)]
+    making: Making,
+}
+
+#[derive(Debug, Subcommand)]
+enum PointCommand {
+    /// Sign a pointer that was written with --out.
+    Sign(SignArgs),
+    /// Put signatures that several people made into one pointer.
+    Merge(MergeArgs),
+    /// Publish a pointer that enough people signed, and the release it points at.
+    #[command(after_help = "Example:\n  \
+        adamant point publish pointer.json --store /srv/adamant --channel production --trust-root root.json \\\n    \
+        --release release.json")]
+    Publish(PublishArgs),
+    /// Show the channels of a store, or a pointer in a file.
+    #[command(after_help = "Examples:\n  \
+        adamant point show --store /srv/adamant --trust-root root.json\n  \
+        adamant point show pointer.json")]
+    Show(show::ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// The pointer.
+    file: PathBuf,
+    #[command(flatten)]
+    at: Where,
+    /// The release, when the store does not have it yet.
+    #[arg(long, value_name = "FILE")]
+    release: Option<PathBuf>,
+}
+
+pub fn run(args: &PointArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    match (&args.command, &args.make) {
+        (Some(PointCommand::Sign(args)), _) => signing::sign(args, Kind::Pointer, out),
+        (Some(PointCommand::Merge(args)), _) => signing::merge(args, Kind::Pointer, out),
+        (Some(PointCommand::Publish(args)), _) => publish(args, out),
+        (Some(PointCommand::Show(args)), _) => show::run(args, out),
+        (None, Some(args)) => {
+            let desk = Desk::open(&args.at)?;
+            let target = Target::load(&desk, &args.release)?;
+            pointing::make(&desk, &target, &args.making, out)
+        }
+        (None, None) => Err(Failure::new("expected what to point where, found nothing").help("adamant point --help")),
+    }
+}
+
+fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let (envelope, pointer) = pointing::read_pointer(&args.file)?;
+    let desk = Desk::open(&args.at)?;
+    if let Some(current) = desk.current.pointer().filter(|current| current.serial >= pointer.serial) {
+        let message = format!(
+            "expected a serial above {}, that of the present pointer, found {}",
+            current.serial, pointer.serial
+        );
+        return Err(Failure::at(&args.file, message).help("somebody pointed the channel since; make the pointer again"));
+    }
+    let choice = match &args.release {
+        Some(path) => ReleaseChoice::File(path.clone()),
+        None => ReleaseChoice::Digest(pointer.release),
+    };
+    let target = Target::load(&desk, &choice)?;
+    target.tell(&desk, out)?;
+    pointing::tell_pointer(&pointer, desk.now, out)?;
+    pointing::publish(&desk, &pointer, &envelope, &target, out)
+}

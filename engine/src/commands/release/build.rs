@@ -1,0 +1,104 @@
+//! `adamant release build`: from a policy source whose cases pass to the bytes that people sign.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use policy_release::digest::Digest;
+use policy_release::envelope::{Envelope, Kind};
+use policy_release::manifest::Manifest;
+use policy_release::time::Timestamp;
+
+use crate::cases::{Outcome, Suite, text};
+use crate::commands::signing::{self, plural};
+use crate::failure::{Failure, warn};
+use crate::files::{self, Access, Existing};
+use crate::source::{self, Source};
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The policy source.
+    policy: PathBuf,
+    /// Number of this release, from 1.
+    #[arg(long, value_name = "N")]
+    version: u64,
+    /// When it may no longer be activated, like 2027-01-31T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    expires: Timestamp,
+    /// The release that this one was made from: its file, or its digest.
+    #[arg(long, value_name = "FILE|DIGEST")]
+    parent: Option<String>,
+    /// Where to write it.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Replace an existing file.
+    #[arg(long)]
+    force: bool,
+}
+
+pub fn run(args: &BuildArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let existing = Existing::replace_if(args.force);
+    files::expect_free(&args.out, existing)?;
+    let parent = args.parent.as_deref().map(|parent| parent_of(parent, args)).transpose()?;
+    let source = source::read(&args.policy)?;
+    let (manifest, outcome) = build(&source, args.version, parent, args.expires)?;
+    if args.expires <= signing::now()? {
+        warn(format_args!("the release expires at {}, which is past: no gateway will activate it", args.expires));
+    }
+    let envelope = manifest.to_envelope().map_err(|fault| Failure::at(&args.policy, fault))?;
+    files::write(&args.out, &envelope.to_bytes(), Access::Everyone, existing)?;
+    writeln!(out, "{}", envelope.digest())?;
+    writeln!(out, "# policy {} version {}, expires {}", manifest.policy_name, manifest.version, manifest.expires)?;
+    match outcome.cases.len() {
+        0 => writeln!(out, "# no test cases: nobody knows what it shall permit (adamant test says how to write one)")?,
+        cases => {
+            let percent = outcome.coverage.percent();
+            writeln!(out, "# {} passed, coverage {percent} %", plural(cases, "test case"))?;
+        }
+    }
+    writeln!(out, "# wrote {} without signatures; next: adamant release sign", args.out.display())?;
+    Ok(())
+}
+
+/// A digest as it was typed, or that of a release in a file, of which this one must be able to be the next.
+fn parent_of(typed: &str, args: &BuildArgs) -> Result<Digest, Failure> {
+    if typed.starts_with("sha256:") {
+        return typed.parse().map_err(|fault| Failure::new(format_args!("--parent: {fault}")));
+    }
+    let path = Path::new(typed);
+    let envelope: Envelope = signing::read_envelope(path, Kind::Release)?;
+    let parent = Manifest::parse(envelope.payload(), super::engine_version()?);
+    let parent = parent.map_err(|fault| Failure::at(path, fault))?;
+    if parent.version >= args.version {
+        let message =
+            format!("--parent {typed} has version {}, and this one is to be {}", parent.version, args.version);
+        return Err(Failure::new(message).help("count on: a release has a greater version than its parent"));
+    }
+    Ok(envelope.digest())
+}
+
+/// The manifest of a source, whose cases have passed.
+pub fn build(
+    source: &Source,
+    version: u64,
+    parent: Option<Digest>,
+    expires: Timestamp,
+) -> Result<(Manifest, Outcome), Failure> {
+    let name = source.name();
+    let fail = |fault: &dyn std::fmt::Display| Failure::new(format_args!("{name}: {fault}"));
+    let suite = Suite::of_source(source)?;
+    let outcome = suite.run("").map_err(|fault| fail(&fault))?;
+    if outcome.failed() > 0 {
+        let mut words = Vec::new();
+        for (case, failed) in outcome.cases.iter().filter_map(|case| Some((case, case.failed.as_ref()?))) {
+            text::write_failed(case, failed, &mut words)?;
+        }
+        eprintln!("{}", String::from_utf8_lossy(&words));
+        let of = plural(outcome.cases.len(), "test case");
+        let message = format!("{name}: {} of {of} failed, so no release was built", outcome.failed());
+        return Err(Failure::new(message).help("correct the policy or the case; adamant test --watch runs them again"));
+    }
+    let cases = suite.cases.into_iter().map(|located| located.case).collect();
+    let manifest = Manifest::new(suite.policy, version, parent, expires, cases);
+    Ok((manifest.map_err(|fault| fail(&fault))?, outcome))
+}

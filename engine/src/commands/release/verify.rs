@@ -1,0 +1,119 @@
+//! `adamant release verify`: would a gateway take this release, and where does it come from?
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use policy_release::candidate::{self, Expected, Purpose};
+use policy_release::digest::Digest;
+use policy_release::envelope::{Kind, Role};
+use policy_release::manifest::Manifest;
+use policy_release::provenance::{self, Provenance};
+use policy_release::root::TrustRoot;
+use policy_release::verify::{Signer, Verified, verify};
+
+use super::engine_version;
+use crate::commands::signing::{self, plural};
+use crate::commands::trust::read_root;
+use crate::failure::Failure;
+use crate::files;
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// A release.
+    file: PathBuf,
+    /// The trust root.
+    #[arg(long, value_name = "ROOT")]
+    trust_root: PathBuf,
+    /// The role whose threshold must be met: a first release, or one that allows anything new, needs the wider one.
+    #[arg(long, value_enum, default_value_t = ReleaseRole::ReleaseWider)]
+    role: ReleaseRole,
+    /// The policy that it must be a release of; any when absent.
+    #[arg(long, value_name = "NAME")]
+    policy: Option<String>,
+    /// Its provenance statement, signed by a key of the release roles: verified and shown.
+    #[arg(long, value_name = "FILE")]
+    provenance: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ReleaseRole {
+    ReleaseNarrower,
+    ReleaseWider,
+}
+
+pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let root = read_root(&args.trust_root)?;
+    let bytes = files::read(&args.file, Kind::Release.envelope_bytes_max())?;
+    let (role, other) = match args.role {
+        ReleaseRole::ReleaseNarrower => (Role::ReleaseNarrower, Role::ReleaseWider),
+        ReleaseRole::ReleaseWider => (Role::ReleaseWider, Role::ReleaseNarrower),
+    };
+    let verified = verify(&bytes, &root, role).map_err(|fault| Failure::at(&args.file, fault))?;
+    let engine = engine_version()?;
+    let policy_name = match &args.policy {
+        Some(name) => name.clone(),
+        None => {
+            let manifest = Manifest::parse(verified.payload(), engine);
+            manifest.map_err(|fault| Failure::at(&args.file, fault))?.policy_name
+        }
+    };
+    let expected = Expected { policy_name: &policy_name, engine, purpose: Purpose::Activate { now: signing::now()? } };
+    let release = candidate::check(&verified, &root, &expected).map_err(|fault| Failure::at(&args.file, fault))?;
+    writeln!(out, "verified {}", release.digest)?;
+    writeln!(out, "  policy {policy_name} version {}, expires {}", release.version, release.expires)?;
+    write_role(out, &root, role, Some(verified.signers()))?;
+    write_role(out, &root, other, verified.meets(&root, other).ok().as_deref())?;
+    write_not_counted(out, &verified)?;
+    match &args.provenance {
+        Some(path) => write_provenance(path, &root, &release.digest, out),
+        None => Ok(()),
+    }
+}
+
+fn write_role(out: &mut dyn Write, root: &TrustRoot, role: Role, met: Option<&[Signer]>) -> Result<(), Failure> {
+    let threshold = root.role(role).threshold;
+    match met {
+        None => writeln!(out, "  {role}: fewer than the {threshold} needed")?,
+        Some(signers) => {
+            writeln!(out, "  {role}: {} of {threshold} needed ({})", signers.len(), owners(signers))?;
+        }
+    }
+    Ok(())
+}
+
+fn owners(signers: &[Signer]) -> String {
+    let owners: Vec<_> = signers.iter().map(|signer| signer.owner.as_str()).collect();
+    owners.join(", ")
+}
+
+fn write_not_counted(out: &mut dyn Write, verified: &Verified) -> Result<(), Failure> {
+    for ignored in verified.not_counted() {
+        writeln!(out, "  not counted: key {} {}", ignored.key_id, ignored.why)?;
+    }
+    Ok(())
+}
+
+fn write_provenance(path: &Path, root: &TrustRoot, release: &Digest, out: &mut dyn Write) -> Result<(), Failure> {
+    let bytes = files::read(path, Kind::Provenance.envelope_bytes_max())?;
+    let verified = provenance::verify(&bytes, root, release).map_err(|fault| Failure::at(path, fault))?;
+    let Provenance { builder, tool, source, inputs, outcome, made, .. } = &verified.provenance;
+    writeln!(out, "provenance, signed by {}", owners(&verified.signers))?;
+    writeln!(out, "  stated    {made}")?;
+    writeln!(out, "  builder   {builder}, adamant {tool}")?;
+    match source {
+        None => writeln!(out, "  source    no revision")?,
+        Some(source) => {
+            let dirty = if source.dirty { " dirty: the files were not as in that revision" } else { "" };
+            writeln!(out, "  source    {}{dirty}", source.revision)?;
+        }
+    }
+    let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let cases = plural(count(outcome.cases), "test case");
+    writeln!(out, "  tests     {} of {cases} passed, coverage {} %", outcome.passed, outcome.coverage_percent)?;
+    for (index, input) in inputs.iter().enumerate() {
+        let label = if index == 0 { "inputs" } else { "" };
+        writeln!(out, "  {label:<8}  {}  {}", input.digest, input.name)?;
+    }
+    Ok(())
+}

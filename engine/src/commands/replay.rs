@@ -1,0 +1,98 @@
+//! `adamant replay`: the decisions of a record file, made again.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::failure::Failure;
+use crate::replay::policies::{self, Policies, Shelf};
+use crate::replay::text::Subject;
+use crate::replay::{Replay, json, text};
+
+/// Bytes that are read from a log at once.
+const BUFFER_BYTES: usize = 1 << 18;
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Record files, in the order of their times; - is standard input.
+    #[arg(required = true, value_name = "LOG")]
+    logs: Vec<PathBuf>,
+    /// Put the past requests to this candidate, a release or a policy source, and say which would change.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// A release that records name. May be given several times.
+    #[arg(long = "release", value_name = "FILE")]
+    releases: Vec<PathBuf>,
+    /// A store, or a gateway's state directory, that has the releases that records name.
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// For people, or one JSON document.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    if args.against.is_none() && args.releases.is_empty() && args.store.is_none() {
+        let fault = Failure::new("expected the releases that the records name, or a candidate");
+        return Err(
+            fault.help("give --store DIR or --release FILE to check the log, --against FILE to rehearse a change")
+        );
+    }
+    let shelf = Shelf::default();
+    let known = Policies::new(&args.releases, args.store.as_deref(), &shelf)?;
+    let mut candidate = None;
+    let mut name = None;
+    if let Some(path) = &args.against {
+        let found = policies::read(path)?;
+        name = Some(match found.digest {
+            Some(digest) => format!("{} ({digest})", path.display()),
+            None => path.display().to_string(),
+        });
+        candidate = Some(policies::evaluator(found, &shelf)?);
+    }
+    let mut replay = Replay::new(known, candidate);
+    for (number, log) in args.logs.iter().enumerate() {
+        replay.read(number, &mut *open(log)?)?;
+    }
+    replay.finish()?;
+    let logs: Vec<String> = args.logs.iter().map(|log| log.display().to_string()).collect();
+    let tally = &replay.tally;
+    match args.format {
+        Format::Text => {
+            let releases_given = !args.releases.is_empty() || args.store.is_some();
+            text::write(out, tally, &Subject { logs: &logs, candidate: name.as_deref(), releases_given })?;
+        }
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *out, &json::document(tally, &logs, name.as_deref()))
+                .map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    if tally.exchanges == 0 && tally.differing == 0 && tally.other_kinds.is_empty() && tally.no_records > 0 {
+        out.flush()?;
+        return Err(Failure::new(format_args!("expected records, found none in {}", logs.join(", "))));
+    }
+    match if name.is_some() { tally.status_candidate() } else { tally.status_own() } {
+        0 => Ok(()),
+        status => {
+            out.flush()?;
+            Err(Failure::outcome(status))
+        }
+    }
+}
+
+fn open(log: &Path) -> Result<Box<dyn BufRead>, Failure> {
+    if log == Path::new("-") {
+        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin())));
+    }
+    let file = File::open(log).map_err(|error| Failure::at(log, format_args!("cannot be read: {error}")))?;
+    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
+}

@@ -1,0 +1,198 @@
+//! `adamant status`: what gateways serve, and which of them differ.
+
+use std::io::{IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use policy_release::digest::Digest;
+use policy_release::key::PublicKey;
+use stores::Channel;
+
+use crate::failure::Failure;
+use crate::files;
+use crate::fleet::expect::Expectation;
+use crate::fleet::judge::{self, Judged, Yardstick};
+use crate::fleet::pins::Pins;
+use crate::fleet::{self, Access, Host, show};
+
+/// Bytes of a file of gateways.
+const HOSTS_BYTES_MAX: usize = 1 << 20;
+/// Pause between two rounds of `--watch`.
+const WATCH_PAUSE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Gateways: http://127.0.0.1:9901, unix:/run/adamant/admin, https://gw1:9902.
+    #[arg(value_name = "GATEWAY", required_unless_present = "hosts")]
+    gateways: Vec<Host>,
+    /// A file of more of them, one a line; # begins a comment.
+    #[arg(long, value_name = "FILE")]
+    hosts: Option<PathBuf>,
+    /// The release that all should serve: sha256:…
+    #[arg(long, value_name = "DIGEST", group = "expected")]
+    expect: Option<Digest>,
+    /// The release that all should serve, as its file.
+    #[arg(long, value_name = "FILE", group = "expected")]
+    expect_release: Option<PathBuf>,
+    /// A store: all should serve what it says that the channel runs.
+    #[arg(long, value_name = "DIR", group = "expected", requires = "channel")]
+    store: Option<PathBuf>,
+    /// The channel in that store.
+    #[arg(long, value_name = "CHANNEL", requires = "store")]
+    channel: Option<Channel>,
+    /// Believe the store's pointer only with signatures that count under this trust root or its successors.
+    #[arg(long, value_name = "ROOT", requires = "store")]
+    trust_root: Option<PathBuf>,
+    /// A node key to believe: the line in the node.pub of a gateway's state directory.
+    #[arg(long = "node-key", value_name = "KEY")]
+    node_keys: Vec<PublicKey>,
+    /// A file of them, one a line; a gateway after the key makes it good for that one alone.
+    #[arg(long = "node-keys", value_name = "FILE")]
+    node_key_files: Vec<PathBuf>,
+    /// CA of the gateways' certificates (PEM), for https.
+    #[arg(long, value_name = "FILE", requires_all = ["cert", "key"])]
+    ca: Option<PathBuf>,
+    /// Certificate to show (PEM), for https.
+    #[arg(long, value_name = "FILE", requires_all = ["ca", "key"])]
+    cert: Option<PathBuf>,
+    /// Its private key (PEM, mode 0600).
+    #[arg(long, value_name = "FILE", requires_all = ["ca", "cert"])]
+    key: Option<PathBuf>,
+    /// A table for people, or one JSON document.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// Ask again and again, until interrupted; show it when something changed.
+    #[arg(long)]
+    watch: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Everything that stays the same from one round to the next.
+struct Round {
+    hosts: Vec<Host>,
+    access: Access,
+    pins: Pins,
+}
+
+pub fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let round = Round { hosts: hosts(args)?, access: access(args)?, pins: pins(args)? };
+    let mut shown = String::new();
+    loop {
+        // A store's pointer may move while we look.
+        let expected = expected(args)?;
+        let judged = round.ask(expected.as_ref())?;
+        if !args.watch {
+            show_all(args.format, &judged, expected.as_ref(), out)?;
+            return verdict(&judged);
+        }
+        let now = facts(&judged, expected.as_ref());
+        if now != shown {
+            if args.format == Format::Text && std::io::stdout().is_terminal() {
+                write!(out, "\x1b[H\x1b[2J")?;
+            }
+            show_all(args.format, &judged, expected.as_ref(), out)?;
+            writeln!(out)?;
+            out.flush()?;
+            shown = now;
+        }
+        std::thread::sleep(WATCH_PAUSE);
+    }
+}
+
+impl Round {
+    fn ask(&self, expected: Option<&Expectation>) -> Result<Vec<Judged>, Failure> {
+        let answers = fleet::fetch_all(&self.hosts, &self.access)?;
+        let answers = self.hosts.iter().cloned().zip(answers).collect();
+        let now_unix_s = control::clock::unix_s();
+        Ok(judge::judge(answers, &Yardstick { expected, pins: &self.pins, now_unix_s }))
+    }
+}
+
+fn show_all(
+    format: Format,
+    judged: &[Judged],
+    expected: Option<&Expectation>,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    match format {
+        Format::Text => show::text(judged, expected, out)?,
+        Format::Json => show::json(judged, expected, out)?,
+    }
+    Ok(())
+}
+
+/// What a watcher wants to hear of: all but what changes by itself.
+fn facts(judged: &[Judged], expected: Option<&Expectation>) -> String {
+    let of_one = |of: &Judged| {
+        let said = of.answer.as_ref().map(|said| {
+            let serial = said.pointer.as_ref().map(|pointer| pointer.serial);
+            (said.release.clone(), said.since, said.table_sha256.clone(), said.node.id, serial, said.started)
+        });
+        let codes: Vec<_> = of.problems.iter().chain(&of.notes).map(|finding| finding.code).collect();
+        format!("{} {said:?} {codes:?}", of.host)
+    };
+    format!("{expected:?} {:?}", judged.iter().map(of_one).collect::<Vec<_>>())
+}
+
+fn verdict(judged: &[Judged]) -> Result<(), Failure> {
+    let bad = judged.iter().filter(|of| !of.problems.is_empty()).count();
+    if bad == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(format_args!("problems at {bad} of {} gateways", judged.len())))
+}
+
+fn hosts(args: &StatusArgs) -> Result<Vec<Host>, Failure> {
+    let mut hosts = args.gateways.clone();
+    if let Some(path) = &args.hosts {
+        let bytes = files::read(path, HOSTS_BYTES_MAX)?;
+        let text = String::from_utf8(bytes).map_err(|_| Failure::at(path, "expected UTF-8 text, found other bytes"))?;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if !line.is_empty() {
+                let wrong = |why| Failure::new(format_args!("{}:{}: {why}", path.display(), number + 1));
+                hosts.push(line.parse().map_err(wrong)?);
+            }
+        }
+    }
+    if hosts.is_empty() {
+        return Err(
+            Failure::new("expected at least one gateway, found none").help("name them, or write them in --hosts FILE")
+        );
+    }
+    Ok(hosts)
+}
+
+fn expected(args: &StatusArgs) -> Result<Option<Expectation>, Failure> {
+    match (&args.expect, &args.expect_release, &args.store, &args.channel) {
+        (Some(digest), ..) => Ok(Some(Expectation::of(*digest))),
+        (_, Some(path), ..) => Expectation::from_release(path).map(Some),
+        (.., Some(store), Some(channel)) => match &args.trust_root {
+            Some(root) => Expectation::from_signed(store, channel, root).map(Some),
+            None => Expectation::from_store(store, channel).map(Some),
+        },
+        _ => Ok(None),
+    }
+}
+
+fn pins(args: &StatusArgs) -> Result<Pins, Failure> {
+    let mut pins = Pins::new(&args.node_keys);
+    args.node_key_files.iter().try_for_each(|path| pins.add_file(path))?;
+    if pins.is_empty() && !args.node_key_files.is_empty() {
+        return Err(Failure::new("expected a node key in --node-keys, found none"));
+    }
+    Ok(pins)
+}
+
+fn access(args: &StatusArgs) -> Result<Access, Failure> {
+    match (&args.ca, &args.cert, &args.key) {
+        (Some(ca), Some(cert), Some(key)) => Access::from_files(ca, cert, key),
+        _ => Ok(Access::default()),
+    }
+}

@@ -1,0 +1,49 @@
+//! Where checkpoints of the records go.
+
+use std::path::Path;
+use std::time::Duration;
+
+use control::bounds::{CHECKPOINT_INTERVAL_MS, CHECKPOINT_PLACES_MAX};
+use control::records::seal::Place;
+use control::records::seal::http::Url;
+
+use super::file;
+use super::place::ConfigError;
+use super::read::Source;
+
+/// Bytes of a witness's CA file.
+const CA_BYTES_MAX: usize = 1 << 20;
+
+/// The places, and the time between two checkpoints.
+pub fn read(source: &Source<'_>, records: &file::Records) -> Result<(Vec<Place>, Duration), ConfigError> {
+    if let Some(over) = records.checkpoints.get(CHECKPOINT_PLACES_MAX) {
+        let message = format!("expected at most {CHECKPOINT_PLACES_MAX} places for checkpoints, found more");
+        return source.refuse(&over.span(), message, "one or two places that others look after are enough");
+    }
+    let mut places = Vec::new();
+    for written in &records.checkpoints {
+        let (text, ca) = match written.get_ref() {
+            file::CheckpointPlace::Text(text) => (text, None),
+            file::CheckpointPlace::Pinned(witness) => (&witness.url, witness.ca.as_deref()),
+        };
+        if ca.is_none() && !text.contains("://") {
+            if text.is_empty() {
+                let message = "expected a directory or a URL, found nothing".to_owned();
+                return source.refuse(&written.span(), message, "name a directory on another machine's disk");
+            }
+            places.push(Place::Directory(source.resolve(Path::new(text))));
+            continue;
+        }
+        let ca = ca.map(|ca| crate::files::read(&source.resolve(ca), CA_BYTES_MAX)).transpose();
+        let hint = "write { url = \"https://…\", ca = \"FILE\" }, with the CA that signed the witness's certificate";
+        let url = ca.map_err(|fault| fault.to_string());
+        let url = url.and_then(|ca| Url::parse(text, ca.as_deref()).map_err(|error| error.to_string()));
+        match url {
+            Ok(url) => places.push(Place::Witness(url)),
+            Err(message) => return source.refuse(&written.span(), message, hint),
+        }
+    }
+    let interval = records.checkpoint_interval.as_ref();
+    let ms = source.within(interval, |interval| u64::from(interval.0), 100, 3_600_000, CHECKPOINT_INTERVAL_MS)?;
+    Ok((places, Duration::from_millis(ms)))
+}

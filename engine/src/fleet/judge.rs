@@ -1,0 +1,243 @@
+//! What is wrong with each answer: by itself, against what was expected, and beside the others. Pure.
+
+use std::collections::BTreeMap;
+
+use policy_release::attestation::Attestation;
+use policy_release::key::KeyId;
+use serde::Serialize;
+
+use super::expect::Expectation;
+use super::pins::{Pinned, Pins};
+use super::{FleetFault, Host};
+
+/// How far a gateway's clock may be from this one's, seconds.
+pub const CLOCK_S_MAX: u64 = 60;
+/// How long before an end it is spoken of, seconds.
+const SOON_S: u64 = 24 * 3_600;
+
+/// Something about a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// A word for scripts, such as `drifted`.
+    pub code: &'static str,
+    pub text: String,
+}
+
+/// A gateway's answer and what is to be said about it.
+#[derive(Debug, Serialize)]
+pub struct Judged {
+    pub host: String,
+    pub answer: Option<Attestation>,
+    /// Whether the node key was known beforehand; none when no keys were given or there is no answer.
+    pub pinned: Option<bool>,
+    /// What makes the command end with 1.
+    pub problems: Vec<Finding>,
+    pub notes: Vec<Finding>,
+}
+
+/// What the answers are held against.
+pub struct Yardstick<'a> {
+    pub expected: Option<&'a Expectation>,
+    pub pins: &'a Pins,
+    pub now_unix_s: u64,
+}
+
+/// Judges all answers, in their order.
+pub fn judge(answers: Vec<(Host, Result<Attestation, FleetFault>)>, yardstick: &Yardstick<'_>) -> Vec<Judged> {
+    let mut judged: Vec<Judged> =
+        answers.into_iter().map(|(host, answer)| of_one(host.to_string(), answer, yardstick)).collect();
+    compare_tables(&mut judged);
+    compare_keys(&mut judged);
+    judged
+}
+
+fn of_one(host: String, answer: Result<Attestation, FleetFault>, yardstick: &Yardstick<'_>) -> Judged {
+    let mut judged = Judged { host, answer: None, pinned: None, problems: Vec::new(), notes: Vec::new() };
+    match answer {
+        Ok(said) => {
+            judged.look_at_key(&said, yardstick.pins);
+            judged.look_at_time(&said, yardstick.now_unix_s);
+            if let Some(expected) = yardstick.expected {
+                judged.look_at_release(&said, expected);
+            }
+            judged.look_at_pointer(&said);
+            judged.look_at_condition(&said);
+            judged.answer = Some(said);
+        }
+        Err(fault) => {
+            let code = if matches!(fault, FleetFault::Attestation(_)) { "not-believed" } else { "unreachable" };
+            judged.problem(code, fault.to_string());
+        }
+    }
+    judged
+}
+
+impl Judged {
+    fn problem(&mut self, code: &'static str, text: String) {
+        self.problems.push(Finding { code, text });
+    }
+
+    fn note(&mut self, code: &'static str, text: String) {
+        self.notes.push(Finding { code, text });
+    }
+
+    fn look_at_key(&mut self, said: &Attestation, pins: &Pins) {
+        match pins.look(&self.host, &said.node.key) {
+            Pinned::NoneGiven => {}
+            Pinned::Yes => self.pinned = Some(true),
+            Pinned::Unknown => {
+                self.pinned = Some(false);
+                self.problem("unpinned-key", format!("signed, but by a key you did not pin: {}", said.node.key));
+            }
+            Pinned::Other(own) => {
+                self.pinned = Some(false);
+                let own = own.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+                self.problem(
+                    "unpinned-key",
+                    format!("signed by {}, but the key pinned for it is {own}", said.node.key),
+                );
+            }
+        }
+    }
+
+    fn look_at_time(&mut self, said: &Attestation, now_unix_s: u64) {
+        let apart_s = said.time.seconds().abs_diff(now_unix_s);
+        if apart_s > CLOCK_S_MAX {
+            let side = if said.time.seconds() < now_unix_s { "behind" } else { "ahead of" };
+            self.problem("clock", format!("its clock is {apart_s} s {side} this one: it says {}", said.time));
+        }
+    }
+
+    fn look_at_release(&mut self, said: &Attestation, expected: &Expectation) {
+        let release = expected.release.to_string();
+        if said.release != release {
+            let (found, version) = (&said.release, said.version);
+            let ready = said.waiting.as_ref().is_some_and(|waiting| waiting.release == release);
+            if ready {
+                let text =
+                    format!("serves {found} (version {version}); the expected one is accepted and waits for a restart");
+                self.problem("restart", text);
+            } else {
+                self.problem("drifted", format!("serves {found} (version {version}), expected {release}"));
+            }
+        }
+        let Some(serial) = expected.serial else { return };
+        match &said.pointer {
+            None => self.note("no-pointer", "follows no channel: its release is a file".to_owned()),
+            Some(pointer) if Some(&pointer.channel) != expected.channel.as_ref() => {
+                let channel = expected.channel.as_deref().unwrap_or_default();
+                self.problem("channel", format!("follows channel {}, expected {channel}", pointer.channel));
+            }
+            Some(pointer) if pointer.serial != serial => {
+                self.problem("serial", format!("follows pointer serial {}, expected {serial}", pointer.serial));
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn look_at_pointer(&mut self, said: &Attestation) {
+        if let Some(pointer) = &said.pointer {
+            let expires = pointer.expires;
+            if pointer.expired || expires <= said.time {
+                self.problem("pointer-expired", format!("its pointer expired at {expires}: it accepts nothing new"));
+            } else if expires.seconds() - said.time.seconds() < SOON_S {
+                self.note("pointer-expires", format!("its pointer expires at {expires}"));
+            }
+        }
+        if let Some(refusal) = &said.refusal {
+            let what = refusal.release.as_deref().unwrap_or("a candidate");
+            let (since, check, message) = (refusal.since, &refusal.check, &refusal.message);
+            self.problem("refuses", format!("refuses {what} since {since} ({check}): {message}"));
+        }
+        match said.expires {
+            Some(expires) if expires <= said.time => {
+                self.note("release-expired", format!("its release expired at {expires}; it goes on serving it"));
+            }
+            Some(expires) if expires.seconds() - said.time.seconds() < SOON_S => {
+                self.note("release-expires", format!("its release expires at {expires}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn look_at_condition(&mut self, said: &Attestation) {
+        if !said.unready.is_empty() {
+            self.problem("not-ready", format!("not ready: {}", said.unready.join(", ")));
+        }
+        if said.memory.mismatches > 0 {
+            let times = said.memory.mismatches;
+            self.problem("memory", format!("its table in memory was found changed, {times} times so far"));
+        }
+        for (name, keyset) in &said.keysets {
+            if let Some(why) = &keyset.last_failure {
+                self.note("keyset", format!("keyset of issuer {name:?}: {why}"));
+            }
+        }
+        for certificate in &said.certificates {
+            if let Some(why) = &certificate.last_failure {
+                self.note("certificate", format!("certificate {}: {why}", certificate.chain));
+            }
+            if certificate.not_after.seconds().saturating_sub(said.time.seconds()) < SOON_S {
+                self.note("certificate", format!("certificate {} ends {}", certificate.chain, certificate.not_after));
+            }
+        }
+    }
+}
+
+/// A table is a function of its release: two of the same release that differ are a fault of one of them.
+fn compare_tables(judged: &mut [Judged]) {
+    let mut tables: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+    for of in judged.iter() {
+        if let Some(said) = &of.answer {
+            tables.entry(&said.release).or_default().entry(&said.table_sha256).or_default().push(&of.host);
+        }
+    }
+    let mut found = Vec::new();
+    for (index, of) in judged.iter().enumerate() {
+        let Some(said) = &of.answer else { continue };
+        let Some(of_release) = tables.get(said.release.as_str()) else { continue };
+        let own = of_release.get(said.table_sha256.as_str()).map_or(0, Vec::len);
+        let others = of_release.iter().filter(|(table, _)| **table != said.table_sha256);
+        // Those in the majority have nothing to explain.
+        if let Some((table, hosts)) =
+            others.max_by_key(|(_, hosts)| hosts.len()).filter(|(_, hosts)| hosts.len() >= own)
+        {
+            let other = hosts.first().copied().unwrap_or_default();
+            found.push((
+                index,
+                format!("its table is {}, but for the same release {other} has {table}", said.table_sha256),
+            ));
+        }
+    }
+    for (index, text) in found {
+        if let Some(of) = judged.get_mut(index) {
+            of.problem("table", text);
+        }
+    }
+}
+
+/// A node key belongs to one node: a second gateway with it is a copy, or an answer that was passed on.
+fn compare_keys(judged: &mut [Judged]) {
+    let mut holders: BTreeMap<KeyId, Vec<usize>> = BTreeMap::new();
+    for (index, of) in judged.iter().enumerate() {
+        if let Some(said) = &of.answer {
+            holders.entry(said.node.id).or_default().push(index);
+        }
+    }
+    for indices in holders.values().filter(|indices| indices.len() > 1) {
+        let hosts: Vec<String> =
+            indices.iter().filter_map(|index| judged.get(*index).map(|of| of.host.clone())).collect();
+        for index in indices {
+            if let Some(of) = judged.get_mut(*index) {
+                let others: Vec<&str> = hosts.iter().filter(|host| **host != of.host).map(String::as_str).collect();
+                if !others.is_empty() {
+                    let text = format!("has the same node key as {}: each gateway has its own", others.join(", "));
+                    of.problem("shared-key", text);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! Each thing that can be wrong is told, and nothing else is.
+
+use std::io;
+
+use policy_release::attestation::{Format, Memory, Node, Nonce, Pointer, Refusal, Waiting};
+use policy_release::digest::Digest;
+use policy_release::key::{PublicKey, SigningKey};
+use policy_release::time::Timestamp;
+
+use super::*;
+
+const NOW_S: u64 = 1_800_000_000;
+
+fn key(seed: u8) -> PublicKey {
+    SigningKey::generate([seed; 32]).unwrap().public()
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(seconds).unwrap()
+}
+
+fn said(seed: u8) -> Attestation {
+    let key = key(seed);
+    Attestation {
+        format: Format,
+        node: Node { id: key.id(), key },
+        nonce: Some(Nonce::new([1; 16])),
+        time: at(NOW_S),
+        phase: "serving".to_owned(),
+        unready: vec![],
+        started: at(NOW_S - 10),
+        release: Digest::of(b"release").to_string(),
+        version: 7,
+        policy: "orders".to_owned(),
+        signers: vec!["alice".to_owned()],
+        expires: Some(at(NOW_S + 10 * SOON_S)),
+        since: at(NOW_S - 5),
+        accepted: None,
+        activation: 1,
+        table_sha256: "sha256:table".to_owned(),
+        audit: policy::model::Audit::Queued,
+        pointer: Some(Pointer {
+            channel: "production".to_owned(),
+            serial: 3,
+            issued: at(NOW_S - SOON_S),
+            expires: at(NOW_S + 10 * SOON_S),
+            expired: false,
+        }),
+        refusal: None,
+        waiting: None,
+        trust_root: 1,
+        keysets: BTreeMap::new(),
+        certificates: vec![],
+        config: "sha256:config".to_owned(),
+        binary: "0.1.0".to_owned(),
+        binary_sha256: None,
+        kernel: "6.12".to_owned(),
+        memory: Memory { mseal: false, copies: 1, hashed: None, mismatches: 0 },
+        checkpoint: None,
+    }
+}
+
+fn host(seed: u8) -> Host {
+    format!("https://gw{seed}:9902").parse().unwrap()
+}
+
+fn expectation() -> Expectation {
+    Expectation {
+        release: Digest::of(b"release"),
+        channel: Some("production".to_owned()),
+        serial: Some(3),
+        is_signed: Some(true),
+    }
+}
+
+/// Codes of problems and of notes, by gateway.
+fn codes(all: Vec<Attestation>, pins: &Pins) -> Vec<(Vec<&'static str>, Vec<&'static str>)> {
+    let answers = all.into_iter().enumerate().map(|(index, said)| (host(index as u8 + 1), Ok(said))).collect();
+    let expected = expectation();
+    let yardstick = Yardstick { expected: Some(&expected), pins, now_unix_s: NOW_S };
+    let of = |findings: Vec<Finding>| findings.into_iter().map(|finding| finding.code).collect::<Vec<_>>();
+    judge(answers, &yardstick).into_iter().map(|judged| (of(judged.problems), of(judged.notes))).collect()
+}
+
+/// The problems of one gateway whose answer was changed.
+fn problems(change: impl FnOnce(&mut Attestation)) -> Vec<&'static str> {
+    let mut changed = said(1);
+    change(&mut changed);
+    codes(vec![changed], &Pins::default()).remove(0).0
+}
+
+#[test]
+fn a_fleet_as_it_should_be_has_nothing_to_say() {
+    let pins = Pins::new(&[key(1), key(2)]);
+    assert_eq!(codes(vec![said(1), said(2)], &pins), [(vec![], vec![]), (vec![], vec![])]);
+}
+
+#[test]
+fn every_difference_is_a_problem_of_its_own() {
+    assert_eq!(problems(|said| said.release = "sha256:00".to_owned()), ["drifted"]);
+    let waiting = Waiting { release: Digest::of(b"release").to_string(), version: 8, serial: 3 };
+    let restart = |said: &mut Attestation| {
+        said.release = "sha256:00".to_owned();
+        said.waiting = Some(waiting);
+    };
+    assert_eq!(problems(restart), ["restart"]);
+    assert_eq!(problems(|said| said.time = at(NOW_S - CLOCK_S_MAX - 1)), ["clock"]);
+    assert_eq!(problems(|said| said.time = at(NOW_S + CLOCK_S_MAX + 1)), ["clock"]);
+    assert!(problems(|said| said.time = at(NOW_S + CLOCK_S_MAX)).is_empty());
+    assert_eq!(problems(|said| said.pointer.as_mut().unwrap().serial = 2), ["serial"]);
+    assert_eq!(problems(|said| said.pointer.as_mut().unwrap().channel = "test".to_owned()), ["channel"]);
+    assert_eq!(problems(|said| said.pointer.as_mut().unwrap().expires = at(NOW_S)), ["pointer-expired"]);
+    assert_eq!(problems(|said| said.pointer.as_mut().unwrap().expired = true), ["pointer-expired"]);
+    assert_eq!(problems(|said| said.unready = vec!["draining".to_owned()]), ["not-ready"]);
+    assert_eq!(problems(|said| said.memory.mismatches = 1), ["memory"]);
+    let (check, message) = ("threshold".to_owned(), "expected 2, found 1".to_owned());
+    let refusal = Refusal { since: at(NOW_S), check, message, release: None };
+    assert_eq!(problems(|said| said.refusal = Some(refusal)), ["refuses"]);
+}
+
+#[test]
+fn what_ends_soon_and_what_is_a_file_are_notes() {
+    let mut soon = said(1);
+    soon.pointer.as_mut().unwrap().expires = at(NOW_S + 5);
+    soon.expires = Some(at(NOW_S));
+    let mut file = said(2);
+    file.pointer = None;
+    let found = codes(vec![soon, file], &Pins::default());
+    assert_eq!(found, [(vec![], vec!["pointer-expires", "release-expired"]), (vec![], vec!["no-pointer"])]);
+}
+
+#[test]
+fn a_key_that_nobody_pinned_is_told_where_keys_are_pinned() {
+    let found = codes(vec![said(1), said(2)], &Pins::new(&[key(1)]));
+    assert_eq!(found, [(vec![], vec![]), (vec!["unpinned-key"], vec![])]);
+}
+
+#[test]
+fn two_tables_of_one_release_and_one_key_at_two_places_are_told() {
+    let mut other = said(3);
+    other.table_sha256 = "sha256:other".to_owned();
+    let found = codes(vec![said(1), said(2), other.clone()], &Pins::default());
+    assert_eq!(found, [(vec![], vec![]), (vec![], vec![]), (vec!["table"], vec![])]);
+    // One against one: either may be the wrong one.
+    let found = codes(vec![said(1), other], &Pins::default());
+    assert_eq!(found, [(vec!["table"], vec![]), (vec!["table"], vec![])]);
+    let found = codes(vec![said(1), said(1), said(2)], &Pins::default());
+    assert_eq!(found, [(vec!["shared-key"], vec![]), (vec!["shared-key"], vec![]), (vec![], vec![])]);
+}
+
+#[test]
+fn no_answer_and_a_false_one_are_told_apart() {
+    let unreachable = FleetFault::Connect(io::Error::from(io::ErrorKind::ConnectionRefused));
+    let signature = FleetFault::Attestation(policy_release::attestation::AttestationFault::Signature(key(1).id()));
+    let answers = vec![(host(1), Err(unreachable)), (host(2), Err(signature))];
+    let judged = judge(answers, &Yardstick { expected: None, pins: &Pins::default(), now_unix_s: NOW_S });
+    let codes: Vec<_> = judged.iter().map(|of| of.problems[0].code).collect();
+    assert_eq!(codes, ["unreachable", "not-believed"]);
+    let mut shown = Vec::new();
+    super::super::show::text(&judged, None, &mut shown).unwrap();
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains("no gateway told its release") && shown.contains("2 with problems"), "{shown}");
+}
+
+#[test]
+fn what_a_gateway_says_cannot_move_the_cursor() {
+    let mut said = said(1);
+    said.release = "sha256:\u{1b}[2J".to_owned();
+    let answers = vec![(host(1), Ok(said))];
+    let expected = expectation();
+    let yardstick = Yardstick { expected: Some(&expected), pins: &Pins::default(), now_unix_s: NOW_S };
+    let mut shown = Vec::new();
+    super::super::show::text(&judge(answers, &yardstick), Some(&expected), &mut shown).unwrap();
+    assert!(!shown.contains(&0x1b));
+}

@@ -1,0 +1,106 @@
+//! Node keys that are known beforehand: what turns "somebody signed this" into "this gateway signed this".
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use policy_release::key::PublicKey;
+
+use crate::failure::Failure;
+use crate::files;
+
+/// Bytes of a file of pins.
+const PINS_BYTES_MAX: usize = 4 << 20;
+
+/// Pinned node keys: for one gateway, or for any that is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pins {
+    any: Vec<PublicKey>,
+    /// By the gateway as it is written on the command line.
+    of_host: BTreeMap<String, Vec<PublicKey>>,
+}
+
+/// What the pins say of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pinned {
+    Yes,
+    /// There are no pins at all.
+    NoneGiven,
+    /// Not a pinned key.
+    Unknown,
+    /// Another key is pinned for this gateway.
+    Other(Vec<PublicKey>),
+}
+
+impl Pins {
+    pub fn new(keys: &[PublicKey]) -> Self {
+        Self { any: keys.to_vec(), of_host: BTreeMap::new() }
+    }
+
+    /// Adds the lines of a file: `adamant-ed25519:… [GATEWAY]`, `#` for comments. A `node.pub` is such a file.
+    pub fn add_file(&mut self, path: &Path) -> Result<(), Failure> {
+        let bytes = files::read(path, PINS_BYTES_MAX)?;
+        let text = String::from_utf8(bytes).map_err(|_| Failure::at(path, "expected UTF-8 text, found other bytes"))?;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default();
+            let mut words = line.split_whitespace();
+            let Some(key) = words.next() else { continue };
+            let at = |why: &dyn std::fmt::Display| {
+                let help = "each line is a node key as in its node.pub, then, if it is only for one, the gateway";
+                Failure::new(format_args!("{}:{}: {why}", path.display(), number + 1)).help(help)
+            };
+            let key: PublicKey = key.parse().map_err(|fault| at(&fault))?;
+            match (words.next(), words.next()) {
+                (None, _) => self.any.push(key),
+                (Some(host), None) => self.of_host.entry(host.to_owned()).or_default().push(key),
+                (_, Some(more)) => return Err(at(&format_args!("expected a key and a gateway, found also {more:?}"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// A gateway that has pins of its own must answer with one of those.
+    pub fn look(&self, host: &str, key: &PublicKey) -> Pinned {
+        match self.of_host.get(host) {
+            Some(own) if own.contains(key) => Pinned::Yes,
+            Some(own) => Pinned::Other(own.clone()),
+            None if self.any.contains(key) => Pinned::Yes,
+            None if self.any.is_empty() && self.of_host.is_empty() => Pinned::NoneGiven,
+            None => Pinned::Unknown,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.any.is_empty() && self.of_host.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policy_release::key::SigningKey;
+
+    use super::*;
+
+    fn key(seed: u8) -> PublicKey {
+        SigningKey::generate([seed; 32]).unwrap().public()
+    }
+
+    #[test]
+    fn a_key_is_pinned_for_any_gateway_or_for_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pins");
+        let text = format!("# ours\n{}\n{} https://gw2:9902  # the second\n\n", key(1), key(2));
+        std::fs::write(&path, text).unwrap();
+        let mut pins = Pins::default();
+        assert_eq!(pins.look("https://gw1:9902", &key(1)), Pinned::NoneGiven);
+        pins.add_file(&path).unwrap();
+        assert_eq!(pins.look("https://gw1:9902", &key(1)), Pinned::Yes);
+        assert_eq!(pins.look("https://gw1:9902", &key(2)), Pinned::Unknown);
+        assert_eq!(pins.look("https://gw2:9902", &key(2)), Pinned::Yes);
+        assert_eq!(pins.look("https://gw2:9902", &key(1)), Pinned::Other(vec![key(2)]));
+        for wrong in ["adamant-ed25519:AAAA", &format!("{} a b", key(1))] {
+            std::fs::write(&path, wrong).unwrap();
+            let refused = Pins::default().add_file(&path).unwrap_err().to_string();
+            assert!(refused.contains("pins:1: expected"), "{refused}");
+        }
+    }
+}

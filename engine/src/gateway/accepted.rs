@@ -1,0 +1,294 @@
+//! What this gateway has accepted, as it outlives a restart: trust roots, the release, its pointer, and how high the
+//! serial of each channel has been.
+//!
+//! ```text
+//! STATE/accepted.json               names everything below; replaced whole
+//! STATE/releases/sha256-<hex>.json  the release, as it was received
+//! STATE/roots/<version>.json        every trust root from the first that was placed
+//! ```
+//! Files are on stable storage before `accepted.json` names them; what it does not name is removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use control::accept::pointer::Seen;
+use policy_release::digest::Digest;
+use policy_release::envelope::Kind;
+use policy_release::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use stores::layout;
+
+use crate::failure::Failure;
+use crate::files::{self, Access, Existing};
+
+const FORMAT: &str = "adamant.accepted.v1";
+const FILE: &str = "accepted.json";
+/// Bytes of `accepted.json`: one pointer, and a line for each channel ever followed.
+const FILE_BYTES_MAX: usize = 1 << 20;
+/// What the beginning of a file's name is while it is written.
+const TEMPORARY: &str = ".adamant-";
+
+/// The content of `accepted.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    #[serde(rename = "type")]
+    format: String,
+    pub policy: String,
+    pub root_first: u64,
+    pub root_latest: u64,
+    /// The highest version of any release that was accepted.
+    pub version_highest: u64,
+    /// By channel: the newest pointer that was verified, whatever came of it.
+    pub seen: BTreeMap<String, SeenPointer>,
+    pub release: Option<AcceptedRelease>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenPointer {
+    pub serial: u64,
+    pub digest: Digest,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptedRelease {
+    pub digest: Digest,
+    pub version: u64,
+    /// The trust root by which it was accepted. A later root does not take back what serves.
+    pub root: u64,
+    pub accepted: Timestamp,
+    /// None: it came as a file.
+    pub pointer: Option<AcceptedPointer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptedPointer {
+    pub channel: String,
+    pub root: u64,
+    /// The envelope, as it was received.
+    pub envelope: String,
+}
+
+/// `accepted.json` as a file: damage that leaves it readable is found by the digest.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed {
+    accepted: Accepted,
+    sha256: Digest,
+}
+
+impl Accepted {
+    /// Of a gateway that has accepted nothing yet.
+    pub fn nothing(policy: &str, root: u64) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            policy: policy.to_owned(),
+            root_first: root,
+            root_latest: root,
+            version_highest: 0,
+            seen: BTreeMap::new(),
+            release: None,
+        }
+    }
+
+    pub fn seen(&self, channel: &str) -> Option<Seen> {
+        self.seen.get(channel).map(|seen| Seen { serial: seen.serial, digest: seen.digest })
+    }
+
+    fn digest(&self) -> Result<Digest, serde_json::Error> {
+        Ok(Digest::of(&serde_json::to_vec(self)?))
+    }
+}
+
+/// Where it is kept.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    directory: PathBuf,
+    /// `adamant run --check` beside a running gateway: nothing is written.
+    read_only: bool,
+}
+
+impl Memory {
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), read_only: false }
+    }
+
+    pub fn read_only(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), read_only: true }
+    }
+
+    /// What was accepted; none where nothing ever was. A file that is damaged is refused: going on without it would
+    /// forget the serials.
+    pub fn read(&self) -> Result<Option<Accepted>, Failure> {
+        let path = self.directory.join(FILE);
+        if path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let help = format!(
+            "restore {} from a backup of this gateway; or remove it, which forgets the highest serial: an old pointer \
+             could then be put back, so look first at what the store holds",
+            path.display()
+        );
+        let damaged = |found: String| {
+            let message = format!("expected what this gateway has accepted, whole and unchanged, found {found}");
+            Failure::at(&path, message).help(&help)
+        };
+        let bytes = files::read(&path, FILE_BYTES_MAX).map_err(|fault| damaged(fault.to_string()))?;
+        let sealed: Sealed = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let digest = sealed.accepted.digest().map_err(|error| damaged(error.to_string()))?;
+        if digest != sealed.sha256 {
+            return Err(damaged(format!("content of digest {digest} where {} was written", sealed.sha256)));
+        }
+        if sealed.accepted.format != FORMAT {
+            return Err(damaged(format!("format {:?}", sealed.accepted.format)));
+        }
+        Ok(Some(sealed.accepted))
+    }
+
+    pub fn release(&self, digest: &Digest) -> Result<Vec<u8>, Failure> {
+        Ok(files::read(&self.directory.join(layout::release(digest)), Kind::Release.envelope_bytes_max())?)
+    }
+
+    pub fn root(&self, version: u64) -> Result<Vec<u8>, Failure> {
+        Ok(files::read(&self.directory.join(layout::root(version)), Kind::TrustRoot.envelope_bytes_max())?)
+    }
+
+    /// To be called before [`Memory::keep`] names it.
+    pub fn keep_release(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
+        self.write(layout::RELEASES, &layout::release(digest), bytes)
+    }
+
+    /// To be called before [`Memory::keep`] names it.
+    pub fn keep_root(&self, version: u64, bytes: &[u8]) -> Result<(), Failure> {
+        self.write(layout::ROOTS, &layout::root(version), bytes)
+    }
+
+    fn write(&self, folder: &str, path: &str, bytes: &[u8]) -> Result<(), Failure> {
+        if self.read_only {
+            return Ok(());
+        }
+        let folder = self.directory.join(folder);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(|error| Failure::at(&folder, format_args!("cannot be made: {error}")))?;
+        Ok(files::write(&self.directory.join(path), bytes, Access::OwnerOnly, Existing::Replace)?)
+    }
+
+    /// Writes `accepted.json`: from here on the next start takes what it names.
+    pub fn keep(&self, accepted: &Accepted) -> Result<(), Failure> {
+        if self.read_only {
+            return Ok(());
+        }
+        let unwritable = |error: serde_json::Error| Failure::new(format_args!("{FILE} cannot be written: {error}"));
+        let sha256 = accepted.digest().map_err(unwritable)?;
+        let mut text = serde_json::to_vec(&Sealed { accepted: accepted.clone(), sha256 }).map_err(unwritable)?;
+        text.push(b'\n');
+        Ok(files::write(&self.directory.join(FILE), &text, Access::OwnerOnly, Existing::Replace)?)
+    }
+
+    /// Removes what a crash left half written. Before any other thread writes into the directory.
+    pub fn sweep(&self) {
+        if !self.read_only {
+            remove(&self.directory, |name| name.starts_with(TEMPORARY));
+        }
+    }
+
+    /// Removes the releases and roots that `accepted` does not name.
+    pub fn tidy(&self, accepted: &Accepted) {
+        if self.read_only {
+            return;
+        }
+        let release = accepted.release.as_ref().map(|release| layout::digest_name(&release.digest));
+        let roots = (accepted.root_first..=accepted.root_latest).map(|version| format!("{version}.json"));
+        self.remove_others(layout::RELEASES, &release.into_iter().collect());
+        self.remove_others(layout::ROOTS, &roots.collect());
+    }
+
+    fn remove_others(&self, folder: &str, named: &BTreeSet<String>) {
+        remove(&self.directory.join(folder), |name| !named.contains(name));
+    }
+}
+
+/// Removes the files of `folder` that `wanted` names. One that stays does no harm.
+fn remove(folder: &Path, unwanted: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_str().is_some_and(&unwanted) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted() -> Accepted {
+        let mut accepted = Accepted::nothing("orders-edge", 1);
+        accepted.seen.insert("production".into(), SeenPointer { serial: 7, digest: Digest::of(b"pointer") });
+        accepted.release = Some(AcceptedRelease {
+            digest: Digest::of(b"release"),
+            version: 3,
+            root: 1,
+            accepted: "2026-01-01T00:00:00Z".parse().unwrap(),
+            pointer: Some(AcceptedPointer { channel: "production".into(), root: 1, envelope: "{}".into() }),
+        });
+        accepted
+    }
+
+    #[test]
+    fn comes_back_as_it_was_written_and_what_is_not_named_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let memory = Memory::new(directory.path());
+        assert_eq!(memory.read().unwrap(), None);
+        let (kept, digest) = (accepted(), Digest::of(b"release"));
+        memory.keep_release(&digest, b"R").unwrap();
+        memory.keep_release(&Digest::of(b"older"), b"O").unwrap();
+        memory.keep_root(1, b"1").unwrap();
+        memory.keep_root(9, b"9").unwrap();
+        memory.keep(&kept).unwrap();
+        fs::write(directory.path().join(".adamant-XyZ"), b"half").unwrap();
+        memory.tidy(&kept);
+        memory.sweep();
+        assert_eq!(memory.read().unwrap(), Some(kept));
+        assert_eq!((memory.release(&digest).unwrap(), memory.root(1).unwrap()), (b"R".to_vec(), b"1".to_vec()));
+        assert!(memory.release(&Digest::of(b"older")).is_err() && memory.root(9).is_err());
+        assert!(!directory.path().join(".adamant-XyZ").exists());
+    }
+
+    /// Every single bit: either it reads as it was written, or not at all.
+    #[test]
+    fn no_flipped_bit_goes_unnoticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let memory = Memory::new(directory.path());
+        memory.keep(&accepted()).unwrap();
+        let path = directory.path().join(FILE);
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[at / 8] ^= 1 << (at % 8);
+            fs::write(&path, &bad).unwrap();
+            if let Ok(read) = memory.read() {
+                assert_eq!(read, Some(accepted()), "bit {at} of {:?}", String::from_utf8_lossy(&bad));
+            }
+        }
+        for length in 0..good.len() - 1 {
+            fs::write(&path, &good[..length]).unwrap();
+            let told = format!("{:?}", memory.read().unwrap_err());
+            assert!(told.contains("accepted.json") && told.contains("restore"), "{told}");
+        }
+    }
+
+    #[test]
+    fn read_only_writes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let memory = Memory::read_only(directory.path());
+        memory.keep(&accepted()).unwrap();
+        memory.keep_root(1, b"1").unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}

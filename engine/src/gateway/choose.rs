@@ -1,0 +1,246 @@
+//! Which release a start serves: an acceptable candidate of the store or file, else the one that was accepted last, else
+//! none. Everything is verified before a socket is bound, and what is taken is written down before it serves.
+
+use std::path::PathBuf;
+
+use activation::activation::ReleaseFacts;
+use control::accept::{self, Change, Check, Gateway, Refusal, change};
+use control::assemble::{Assembled, Frozen};
+use control::records::Handle;
+use control::status::Moving;
+use policy::compile::compile;
+use policy::model::Policy;
+use policy::table::Table;
+use policy_release::candidate::Release;
+use policy_release::digest::Digest;
+use policy_release::time::Timestamp;
+use stores::{Directory, Store};
+
+use super::accepted::{Accepted, Memory};
+use super::showing;
+use super::standing::{Candidate, Kept, Look, Standing};
+use super::trust::{self, Placed};
+use crate::config::{ActivationMode, Releases};
+use crate::failure::Failure;
+
+/// Looks at a store that is being written, before it counts as not readable.
+const LOOKS_MAX: usize = 40;
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(25);
+
+/// Where trust and releases come from.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    pub policy: String,
+    pub trust_root: PathBuf,
+    pub releases: Releases,
+    pub activation: ActivationMode,
+}
+
+/// What a start serves and why, beside the release itself.
+pub struct Choice {
+    pub settings: Trust,
+    pub now: Timestamp,
+    pub standing: Standing,
+    /// To be written before it serves; none where it is what was accepted last.
+    pub taken: Option<Taken>,
+    /// Why something else is not served.
+    pub refusals: Vec<Refusal>,
+}
+
+/// A candidate that is accepted once it is written down.
+pub struct Taken {
+    pub candidate: Candidate,
+    pub accepted: Accepted,
+    /// Against the release accepted last; none for the first.
+    pub change: Option<Change>,
+}
+
+impl Trust {
+    pub fn store(&self) -> Option<Directory> {
+        match &self.releases {
+            Releases::File(_) => None,
+            Releases::Store { directory, .. } => Some(Directory::new(directory)),
+        }
+    }
+
+    /// Where releases come from, for people.
+    pub fn place(&self) -> String {
+        match &self.releases {
+            Releases::File(path) => path.display().to_string(),
+            Releases::Store { directory, channel } => format!("store {}, channel {channel}", directory.display()),
+        }
+    }
+
+    fn gateway(&self) -> Result<Gateway, Failure> {
+        let engine = trust::engine_version().map_err(Failure::new)?;
+        Ok(Gateway { policy: self.policy.clone(), engine })
+    }
+}
+
+/// Chooses at `now`. `usable` makes of a compiled release what this node can serve, or says why it cannot.
+pub fn choose(
+    settings: &Trust,
+    memory: Memory,
+    now: Timestamp,
+    usable: impl Fn(Frozen) -> Result<Assembled, Failure>,
+) -> Result<(Assembled, Choice), Failure> {
+    let placed = Placed::read(&settings.trust_root)?;
+    let mut standing = Standing::open(memory, settings.gateway()?, &placed)?;
+    let directory = settings.store();
+    let store = directory.as_ref().map(|directory| directory as &dyn Store);
+    let mut refusals = Vec::new();
+    refusals.extend(standing.advance_roots(store, Some(&placed)).err());
+    standing.expect_reached(&placed)?;
+
+    let candidate = look(settings, &mut standing, store, now).unwrap_or_else(|refusal| {
+        refusals.push(refusal);
+        None
+    });
+    let kept = standing.kept(store);
+    if let Some(candidate) = candidate {
+        let last = kept.as_ref().and_then(|kept| kept.as_ref().ok()).map(|kept| &kept.signed.release);
+        match examine(&candidate, last.map(|last| (&last.policy, last.digest))).and_then(|(frozen, change)| {
+            let assembled = usable(frozen).map_err(|failure| unusable(&candidate, &failure))?;
+            Ok((assembled, change))
+        }) {
+            Ok((assembled, change)) => {
+                let accepted = standing.with(&candidate, now);
+                let taken = Some(Taken { candidate, accepted, change });
+                return Ok((assembled, Choice { settings: settings.clone(), now, standing, taken, refusals }));
+            }
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    match kept {
+        Some(Ok(Kept { signed, taken_back: bytes })) => {
+            let digest = signed.release.digest;
+            let frozen = freeze(&signed.release).map_err(Failure::new)?;
+            let assembled = usable(frozen)?;
+            if let Some(bytes) = bytes {
+                standing.memory.keep_release(&digest, &bytes)?;
+            }
+            Ok((assembled, Choice { settings: settings.clone(), now, standing, taken: None, refusals }))
+        }
+        Some(Err(refusal)) => Err(nothing_to_serve(settings, refusals, Some(refusal))),
+        None => Err(nothing_to_serve(settings, refusals, None)),
+    }
+}
+
+/// Another release than the accepted one, if there is any.
+fn look(
+    settings: &Trust,
+    standing: &mut Standing,
+    store: Option<&dyn Store>,
+    now: Timestamp,
+) -> Result<Option<Candidate>, Refusal> {
+    let (channel, store) = match (&settings.releases, store) {
+        (Releases::File(path), _) => return standing.look_at_file(path, now),
+        (Releases::Store { channel, .. }, Some(store)) => (channel, store),
+        (Releases::Store { .. }, None) => return Err(Refusal::new(Check::Read, "a store", "none", "name one")),
+    };
+    let mut looked = standing.look(store, channel, now);
+    for _ in 1..LOOKS_MAX {
+        if !looked.as_ref().is_err_and(Refusal::is_passing) {
+            break;
+        }
+        std::thread::sleep(LOOK_AGAIN);
+        looked = standing.look(store, channel, now);
+    }
+    match looked? {
+        Look::Same | Look::Renewed => Ok(None),
+        Look::Named(named) => standing.verify(*named, now).map(Some),
+    }
+}
+
+/// Compiles a candidate, compares it with the release accepted `last`, and counts its signatures again by what it
+/// changes.
+pub fn examine(candidate: &Candidate, last: Option<(&Policy, Digest)>) -> Result<(Frozen, Option<Change>), Refusal> {
+    let release = &candidate.signed.release;
+    let frozen = freeze(release).map_err(|why| of_table(&why).of_release(release.digest))?;
+    // One that this engine cannot compile cannot be compared with either.
+    let change = last.and_then(|(policy, digest)| {
+        let table = Table::load(compile(policy, *digest.as_bytes()).ok()?).ok()?;
+        let old = change::Side { policy, table: &table };
+        Some(change::compare(&old, &change::Side { policy: &frozen.policy, table: &frozen.table }))
+    });
+    accept::release::threshold(&candidate.signed, change.as_ref())?;
+    Ok((frozen, change))
+}
+
+/// Compiles a verified release into sealed memory.
+pub fn freeze(release: &Release) -> Result<Frozen, String> {
+    let facts = ReleaseFacts {
+        digest: release.digest.to_string(),
+        policy_name: release.policy.name.clone(),
+        version: release.version,
+        expires_s: Some(release.expires.seconds()),
+        signers: release.signers.iter().map(|signer| signer.owner.clone()).collect(),
+    };
+    Frozen::new(release.policy.clone(), facts, *release.digest.as_bytes()).map_err(|error| error.to_string())
+}
+
+fn of_table(why: &str) -> Refusal {
+    Refusal::new(
+        Check::ReleaseTable,
+        "a policy that this engine can compile",
+        why,
+        "check the policy and build it again",
+    )
+}
+
+fn unusable(candidate: &Candidate, failure: &Failure) -> Refusal {
+    let expected = "a release for which this node has every file and setting";
+    let remedy = failure.hint().unwrap_or("mend what is named, or build another release").to_owned();
+    let refusal = Refusal::new(Check::ReleaseTable, expected, failure.to_string(), remedy);
+    refusal.of_release(candidate.signed.release.digest)
+}
+
+fn nothing_to_serve(settings: &Trust, mut refusals: Vec<Refusal>, kept: Option<Refusal>) -> Failure {
+    let place = settings.place();
+    let state = kept.as_ref().map_or_else(
+        || "none was ever accepted".to_owned(),
+        |refusal| format!("expected {}; found {}", refusal.expected, refusal.found),
+    );
+    let Some(last) = refusals.pop().or(kept) else {
+        return Failure::new(format_args!("{place}: there is no release to serve: {state}"));
+    };
+    refusals.iter().for_each(|refusal| control::error!("{place}: {refusal}"));
+    let message =
+        format!("{place}: {}; nothing is served, and there is no release to go on with: {state}", last.facts());
+    Failure::new(message).help(&last.remedy)
+}
+
+impl Choice {
+    /// Writes down what was taken, so that from here on every start takes it, and tells what was decided.
+    pub fn settle(&mut self, records: &Handle, moving: &mut Moving) -> Result<(), Failure> {
+        if let Some(Taken { candidate, accepted, change }) = self.taken.take() {
+            let release = &candidate.signed.release;
+            self.standing.memory.keep_release(&release.digest, &candidate.bytes)?;
+            self.standing.memory.keep(&accepted)?;
+            let pointer = candidate.pointer.map(|(verified, _)| verified);
+            showing::tell_accepted(records, release, pointer.as_ref(), change.as_ref());
+            self.standing.take(accepted, pointer);
+        }
+        for refusal in &self.refusals {
+            showing::refused(moving, refusal, self.now);
+            showing::tell_refused(records, refusal, &self.settings.place(), &self.standing.served());
+        }
+        showing::accepted(moving, &self.standing, self.now);
+        if let Releases::File(_) = self.settings.releases {
+            // Of a store that was followed before: nobody looks there any more.
+            moving.pointer = None;
+        }
+        Ok(())
+    }
+
+    /// Why it is what it is: for `adamant run --check`.
+    pub fn why(&self) -> String {
+        let place = self.settings.place();
+        let Some(Taken { candidate, change, .. }) = &self.taken else {
+            return format!(", from {place}: accepted before");
+        };
+        let serial = candidate.pointer.as_ref().map(|(verified, _)| format!(", serial {}", verified.pointer.serial));
+        let change = change.as_ref().map_or("the first release of this gateway", |change| &change.told);
+        format!(", from {place}{}: to be accepted, {change}", serial.unwrap_or_default())
+    }
+}

@@ -1,0 +1,103 @@
+//! What a start would serve on this node, or why it would not: everything that can be checked without binding a socket or
+//! starting a thread.
+
+use std::path::Path;
+
+use control::assemble::{Assembled, Frozen, assemble};
+use control::clock;
+use control::records::Target;
+use policy::model::{Audit, Keys, MinimumTransport, Policy};
+use policy_release::time::Timestamp;
+
+use super::accepted::Memory;
+use super::choose::{self, Choice};
+use super::sealed::Copies;
+use super::state::checked_now;
+use super::{Plan, Serve, tellers};
+use crate::failure::Failure;
+
+/// What a start would serve, and why: everything that can be checked without binding, writing or starting anything.
+pub fn rehearse(plan: &Plan) -> Result<String, Failure> {
+    let now_unix_ns = clock::unix_ns();
+    let memory = plan.state.as_deref().map(Memory::read_only);
+    let now_unix_ns = plan.state.as_deref().map_or(Ok(now_unix_ns), |state| checked_now(state, now_unix_ns))?;
+    let (assembled, choice) = decide(plan, memory, now_unix_ns)?;
+    let facts = &assembled.frozen.facts;
+    let (name, version, digest) = (&facts.policy_name, facts.version, &facts.digest);
+    let shown = format!("policy {name} version {version}, release {digest}, signed by {}", facts.signers.join(", "));
+    let Some(choice) = choice else { return Ok(shown) };
+    match choice.refusals.last() {
+        Some(refusal) => {
+            let message = format!("{}; a start would go on with {shown}", refusal.facts());
+            Err(Failure::new(message).help(&refusal.remedy))
+        }
+        None => Ok(format!("{shown}{}", choice.why())),
+    }
+}
+
+/// Chooses what is served, and makes of it what this node can serve.
+pub fn decide(plan: &Plan, memory: Option<Memory>, now_unix_ns: u64) -> Result<(Assembled, Option<Choice>), Failure> {
+    proxy::probe::check_kernel(plan.settings.ring_entries).map_err(Failure::new)?;
+    tellers::check(plan)?;
+    warn_of_cores(&plan.cores);
+    let usable = |frozen: Frozen| {
+        refuse_unsupported(plan, &frozen.policy)?;
+        let frozen = frozen.place(&Copies::plan(&plan.cores, plan.hot).placement).map_err(Failure::new)?;
+        warn_of_useless_listeners(plan, &frozen.policy);
+        assemble(frozen, &plan.node, clock::unix_s()).map_err(Failure::new)
+    };
+    match (&plan.serve, memory) {
+        (Serve::ThrowAway(release), _) => Ok((usable(choose::freeze(release).map_err(Failure::new)?)?, None)),
+        (Serve::Accepted(trust), Some(memory)) => {
+            let now = timestamp(now_unix_ns)?;
+            choose::choose(trust, memory, now, usable).map(|(assembled, choice)| (assembled, Some(choice)))
+        }
+        (Serve::Accepted(_), None) => Err(Failure::new("expected a state directory, found none")),
+    }
+}
+
+fn timestamp(unix_ns: u64) -> Result<Timestamp, Failure> {
+    let now = Timestamp::from_seconds(unix_ns / clock::NS_PER_S);
+    now.ok_or_else(|| Failure::new("expected a clock before the year 10000").help("set the clock of this machine"))
+}
+
+fn refuse_unsupported(plan: &Plan, policy: &Policy) -> Result<(), Failure> {
+    for issuer in &policy.issuers {
+        if let Keys::Url { url, .. } = &issuer.keys {
+            let message = format!("issuer \"{}\": keys by URL ({url}) are not in this version", issuer.name);
+            return Err(Failure::new(message)
+                .help("let a timer fetch the JWK Set into a file, and use keys = { watch = \"…\" }"));
+        }
+    }
+    let durable = policy.audit == Audit::Durable;
+    if durable && plan.records == Target::Stdout && plan.state.is_some() {
+        let message = "the policy's audit mode is durable, but records go to stdout, which cannot be made durable";
+        return Err(Failure::new(message).help("name a file under [records] to"));
+    }
+    if durable && plan.records == Target::Stdout {
+        control::warning!("audit mode durable with records on stdout: nothing is on stable storage here");
+    }
+    Ok(())
+}
+
+/// Listeners on which the policy's minimum transport refuses everything.
+fn warn_of_useless_listeners(plan: &Plan, policy: &Policy) {
+    use control::assemble::ClientCertificates::Off;
+    for (listener, tls) in plan.settings.listeners.iter().zip(&plan.node.listeners) {
+        let needed = match (policy.transport, tls) {
+            (MinimumTransport::Tls | MinimumTransport::Mtls, None) => "TLS",
+            (MinimumTransport::Mtls, Some(files)) if files.client_certificates == Off => "client certificates",
+            _ => continue,
+        };
+        control::warning!("the policy requires {needed}: every request on {} will be refused", listener.address);
+    }
+}
+
+/// What speaks against the cores of the workers.
+fn warn_of_cores(cores: &[Option<usize>]) {
+    let workers: Vec<usize> = cores.iter().copied().flatten().collect();
+    match tuning::Topology::read(Path::new(tuning::topology::SYSFS)) {
+        Ok(topology) => topology.findings(&workers).iter().for_each(|finding| control::warning!("{finding}")),
+        Err(error) => control::warning!("the processors' topology is not known: {error}"),
+    }
+}

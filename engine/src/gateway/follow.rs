@@ -1,0 +1,354 @@
+//! Follows a channel while the gateway serves: a thread off the workers' cores that looks at the store, verifies what is
+//! new, and has it activated or says what is wrong with it. Whatever it finds, what serves goes on serving.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use control::accept::{Change, Check, Refusal};
+use control::assemble::Frozen;
+use control::records::Handle;
+use control::status::Status;
+use control::{clock, watch};
+use policy::model::Policy;
+use policy_release::digest::Digest;
+use policy_release::time::Timestamp;
+use stores::{Channel, Directory, Store};
+
+use super::choose::{Choice, Trust, examine};
+use super::showing;
+use super::standing::{Candidate, Look, Named, Standing};
+use super::trust::Placed;
+use crate::config::{ActivationMode, Releases};
+
+/// How often the store is looked at.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// How often it is read although nothing seems to have changed.
+const READ_INTERVAL: Duration = Duration::from_secs(60);
+/// How soon an activation that failed is tried again.
+const ACTIVATE_AGAIN: Duration = Duration::from_secs(5);
+/// How long a file may be missing or changing before that is told: a writer may be at work.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Different refusals told in a row, and how soon one more may be: whoever can write into the store must not be able to
+/// fill the records.
+const TOLD_MAX: u32 = 32;
+const TOLD_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the end of the process waits for the thread.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whom the thread works with.
+pub struct Hands {
+    pub watch: watch::Handle,
+    pub status: Arc<Status>,
+    pub records: Handle,
+    pub worker_cores: Vec<usize>,
+}
+
+enum Order {
+    /// Read everything now, changed or not.
+    Look,
+    Stop,
+}
+
+/// The running thread.
+pub struct Following {
+    orders: SyncSender<Order>,
+    thread: JoinHandle<()>,
+}
+
+impl Following {
+    /// Starts from what was chosen at the start; `frozen` is what serves. None where nothing is followed.
+    pub fn spawn(choice: Choice, frozen: &Frozen, hands: Hands) -> std::io::Result<Option<Self>> {
+        let Releases::Store { directory, channel } = &choice.settings.releases else { return Ok(None) };
+        let Some(digest) = choice.standing.accepted.release.as_ref().map(|release| release.digest) else {
+            return Ok(None);
+        };
+        let (store, channel) = (Box::new(Directory::new(directory)), channel.clone());
+        let follower = Follower {
+            store,
+            channel,
+            place: choice.settings.place(),
+            last: Last { policy: Arc::clone(&frozen.policy), digest },
+            settled: None,
+            told: choice.refusals.last().cloned(),
+            tellable: (TOLD_MAX, Instant::now()),
+            missing_since: None,
+            told_expired: false,
+            read_at: Instant::now() + READ_INTERVAL,
+            now: choice.now,
+            settings: choice.settings,
+            standing: choice.standing,
+            hands,
+        };
+        let (orders, inbox) = sync_channel(4);
+        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            control::affinity::leave(&follower.hands.worker_cores);
+            follower.run(&inbox);
+        })?;
+        Ok(Some(Self { orders, thread }))
+    }
+
+    /// Reads the store and the placed trust root now.
+    pub fn look(&self) {
+        let _ = self.orders.try_send(Order::Look);
+    }
+
+    /// Waits for it, but not for ever: a store that hangs must not keep the process.
+    pub fn stop(self) {
+        let until = Instant::now() + STOP_PATIENCE;
+        while Instant::now() < until && !self.thread.is_finished() {
+            let _ = self.orders.try_send(Order::Stop);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// What candidates are compared with: the release accepted last.
+struct Last {
+    policy: Arc<Policy>,
+    digest: Digest,
+}
+
+/// What a look went by: the same again need not be verified and compiled again.
+#[derive(PartialEq, Eq)]
+struct Basis {
+    pointer: Digest,
+    release: Digest,
+    root: u64,
+}
+
+struct Follower {
+    settings: Trust,
+    place: String,
+    channel: Channel,
+    store: Box<dyn Store>,
+    standing: Standing,
+    hands: Hands,
+    last: Last,
+    /// What the candidate looked at last came to, when that can only change with its bytes.
+    settled: Option<(Basis, Result<(), Refusal>)>,
+    /// Told, and not gone since.
+    told: Option<Refusal>,
+    /// How many more may be told, and since when that holds.
+    tellable: (u32, Instant),
+    /// Since when a file has been missing or changing.
+    missing_since: Option<Instant>,
+    told_expired: bool,
+    /// When the store is read next, changed or not.
+    read_at: Instant,
+    /// The latest time seen: what is accepted never goes by an earlier one.
+    now: Timestamp,
+}
+
+impl Follower {
+    fn run(mut self, inbox: &Receiver<Order>) {
+        loop {
+            self.now = Timestamp::from_seconds(clock::unix_s()).unwrap_or(self.now).max(self.now);
+            self.watch_expiry();
+            let due = Instant::now() >= self.read_at;
+            if self.store.changed(&self.channel) || due {
+                self.read(None);
+            }
+            match inbox.recv_timeout(INTERVAL) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::Look) => {
+                    self.settled = None;
+                    self.read_all();
+                }
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Also the trust root that was placed by hand.
+    fn read_all(&mut self) {
+        let placed = Placed::read(&self.settings.trust_root);
+        self.read(placed.as_ref().ok());
+        let held = placed.and_then(|placed| {
+            self.standing.expect_line(&placed)?;
+            self.standing.expect_reached(&placed)
+        });
+        if let Err(failure) = held {
+            let version = self.standing.accepted.root_latest;
+            control::error!("{failure}: trust root version {version} goes on to hold, and the next start is refused");
+        }
+    }
+
+    /// Reads trust roots, pointer, and the release that it names.
+    fn read(&mut self, placed: Option<&Placed>) {
+        self.read_at = Instant::now() + READ_INTERVAL;
+        let rooted = self.standing.advance_roots(Some(&*self.store), placed);
+        for version in rooted.as_ref().into_iter().flatten() {
+            showing::tell_root(&self.hands.records, *version);
+        }
+        let outcome = self.standing.look(&*self.store, &self.channel, self.now).and_then(|look| match look {
+            Look::Same => {
+                self.nothing_waits();
+                Ok(())
+            }
+            Look::Renewed => {
+                self.nothing_waits();
+                if let Some(verified) = &self.standing.pointer {
+                    showing::tell_renewed(&self.hands.records, verified);
+                }
+                self.told_expired = false;
+                Ok(())
+            }
+            Look::Named(named) => self.meet(*named),
+        });
+        if outcome.as_ref().is_err_and(|refusal| !refusal.is_passing()) {
+            self.nothing_waits();
+        }
+        // A root that does not hold is told after what was found without it.
+        self.report(outcome.and(rooted.map(drop)));
+    }
+
+    fn nothing_waits(&mut self) {
+        self.hands.status.moving().waiting = None;
+        self.settled = self.settled.take().filter(|(_, outcome)| outcome.is_err());
+    }
+
+    /// Another release than the accepted one is named. The same bytes under the same root come to the same: for a large
+    /// release it takes a second to find out.
+    fn meet(&mut self, named: Named) -> Result<(), Refusal> {
+        let basis = Basis {
+            pointer: named.pointer.digest,
+            release: Digest::of(&named.bytes),
+            root: self.standing.accepted.root_latest,
+        };
+        if let Some((of, outcome)) = &self.settled
+            && *of == basis
+        {
+            return outcome.clone();
+        }
+        let serial = named.pointer.pointer.serial;
+        let verified = self.standing.verify(named, self.now);
+        let outcome = verified.and_then(|candidate| {
+            let last = Some((&*self.last.policy, self.last.digest));
+            let (frozen, change) = examine(&candidate, last).map_err(|refusal| refusal.of_serial(serial))?;
+            Ok((candidate, frozen, change))
+        });
+        let outcome = match outcome {
+            Err(refusal) => Err(refusal),
+            Ok((candidate, _, change)) if self.settings.activation == ActivationMode::Restart => {
+                self.wait(&candidate, serial, change.as_ref());
+                Ok(())
+            }
+            // What it comes to may be another thing a moment later.
+            Ok((candidate, frozen, change)) => return self.activate(candidate, frozen, change.as_ref()),
+        };
+        self.settled = Some((basis, outcome.clone()));
+        outcome
+    }
+
+    fn wait(&self, candidate: &Candidate, serial: u64, change: Option<&Change>) {
+        let release = &candidate.signed.release;
+        let change = change.map_or("it cannot be compared", |change| &change.told);
+        showing::waiting(&mut self.hands.status.moving(), release, serial);
+        control::warning!(
+            "release {} version {} (serial {serial}) waits for a restart, because activation is \"restart\": {}; still \
+             served: {}",
+            release.digest,
+            release.version,
+            change,
+            self.standing.served()
+        );
+        self.hands.records.event("waiting", |line| {
+            line.text("adamant.release", release.digest.to_string().as_bytes());
+            line.number("adamant.pointer.serial", serial);
+            line.text("adamant.change", change.as_bytes());
+        });
+    }
+
+    fn activate(&mut self, candidate: Candidate, frozen: Frozen, change: Option<&Change>) -> Result<(), Refusal> {
+        let digest = candidate.signed.release.digest;
+        let accepted = self.standing.with(&candidate, self.now);
+        let last = Last { policy: Arc::clone(&frozen.policy), digest };
+        let memory = self.standing.memory.clone();
+        let failed = |why: String| {
+            let remedy = "it is tried again every few seconds";
+            Refusal::new(Check::Activation, "a release that can be activated", why, remedy).of_release(digest)
+        };
+        memory.keep_release(&digest, &candidate.bytes).map_err(|failure| failed(failure.to_string()))?;
+        let pointer = candidate.pointer.map(|(verified, _)| verified);
+        let commit = {
+            let (accepted, pointer, now) = (accepted.clone(), pointer.clone(), self.now);
+            let status = Arc::clone(&self.hands.status);
+            Box::new(move || {
+                memory.keep(&accepted).map_err(|failure| failure.to_string())?;
+                showing::accepting(&mut status.moving(), digest, pointer.as_ref(), now);
+                Ok(())
+            })
+        };
+        if let Err(why) = self.hands.watch.activate(frozen, commit) {
+            self.read_at = Instant::now() + ACTIVATE_AGAIN;
+            return Err(failed(why));
+        }
+        showing::tell_accepted(&self.hands.records, &candidate.signed.release, pointer.as_ref(), change);
+        self.standing.take(accepted, pointer);
+        self.last = last;
+        self.told_expired = false;
+        self.nothing_waits();
+        Ok(())
+    }
+
+    /// Tells each refusal once, until it is gone.
+    fn report(&mut self, outcome: Result<(), Refusal>) {
+        let Err(refusal) = outcome else {
+            if self.told.take().is_some() {
+                control::info!("{}: nothing is refused any more", self.place);
+            }
+            self.missing_since = None;
+            let mut moving = self.hands.status.moving();
+            moving.refusal = None;
+            moving.store_looked_unix_s = self.now.seconds();
+            showing::accepted(&mut moving, &self.standing, self.now);
+            return;
+        };
+        if refusal.is_passing() && self.missing_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+            self.read_at = Instant::now() + INTERVAL;
+            return;
+        }
+        if !refusal.is_passing() {
+            self.missing_since = None;
+        }
+        showing::accepted(&mut self.hands.status.moving(), &self.standing, self.now);
+        if self.told.as_ref() == Some(&refusal) {
+            return;
+        }
+        // Told before it is shown, so that whoever sees it finds the line.
+        if self.may_tell() {
+            showing::tell_refused(&self.hands.records, &refusal, &self.place, &self.standing.served());
+        }
+        showing::refused(&mut self.hands.status.moving(), &refusal, self.now);
+        self.told = Some(refusal);
+    }
+
+    /// Takes one from what may be told; beyond that a refusal is shown and counted alone.
+    fn may_tell(&mut self) -> bool {
+        let (left, since) = &mut self.tellable;
+        while *left < TOLD_MAX && since.elapsed() >= TOLD_INTERVAL {
+            (*left, *since) = (*left + 1, *since + TOLD_INTERVAL);
+        }
+        if *left == TOLD_MAX {
+            *since = Instant::now();
+        }
+        let may = *left > 0;
+        *left = left.saturating_sub(1);
+        may
+    }
+
+    /// The alarm that nothing new can be accepted any more.
+    fn watch_expiry(&mut self) {
+        let Some(verified) = &self.standing.pointer else { return };
+        let expired = verified.pointer.expires <= self.now;
+        if let Some(shown) = &mut self.hands.status.moving().pointer {
+            shown.expired = expired;
+        }
+        if expired && !self.told_expired {
+            showing::tell_expired(&self.hands.records, verified, &self.standing.served());
+        }
+        self.told_expired = expired;
+    }
+}

@@ -1,0 +1,69 @@
+//! Puts a release and then the pointer at it into the store: a reader never finds a pointer whose release cannot come.
+
+use std::io::Write;
+
+use policy_release::envelope::{Envelope, EnvelopeFault, Kind};
+use policy_release::pointer::{Pointer, verify_pointer};
+use stores::layout;
+
+use super::{Desk, Target};
+use crate::failure::{Failure, warn};
+use crate::store::Lock;
+
+/// Publishes, if the channel is as it was when it was looked at.
+pub fn publish(
+    desk: &Desk,
+    pointer: &Pointer,
+    envelope: &Envelope,
+    target: &Target,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    verify_pointer(&envelope.to_bytes(), &desk.root)
+        .map_err(|fault| Failure::new(fault).help("adamant point sign FILE --key KEY; nothing was published"))?;
+    if pointer.release != target.digest() || pointer.channel != desk.channel.as_str() {
+        return Err(Failure::new("the pointer is of another release or channel; nothing was published"));
+    }
+    if pointer.expires <= desk.now {
+        return Err(Failure::new(format_args!("the pointer expired at {}; nothing was published", pointer.expires)));
+    }
+    let lock = desk.store.lock()?;
+    if desk.store.pointer(&desk.channel)? != desk.seen {
+        return Err(Failure::new(format_args!(
+            "somebody else pointed channel {} meanwhile; nothing was published",
+            desk.channel
+        ))
+        .help("look with: adamant point show --store DIR; then run this again"));
+    }
+    put_release(desk, &lock, target, out)?;
+    let place = layout::pointer(&desk.channel);
+    lock.write(&place, &envelope.to_bytes())?;
+    writeln!(out, "wrote {}", desk.store.path().join(place).display())?;
+    Ok(())
+}
+
+/// A release is never changed; signatures that the store's copy does not have are added to it.
+fn put_release(desk: &Desk, lock: &Lock<'_>, target: &Target, out: &mut dyn Write) -> Result<(), Failure> {
+    let digest = target.digest();
+    let place = layout::release(&digest);
+    let path = desk.store.path().join(&place);
+    let mut whole = target.envelope.clone();
+    if let Some(bytes) = desk.store.release(&digest)? {
+        let known = Envelope::parse_kind(&bytes, Kind::Release);
+        let merged = known.and_then(|known| whole.merge_envelope(&known).map(|()| known));
+        match merged {
+            Ok(known) if known.signatures() == whole.signatures() => return Ok(()),
+            Ok(_) => {}
+            Err(EnvelopeFault::Signatures) => {
+                warn(format_args!("{}: it has too many signatures and is replaced by yours", path.display()));
+                whole = target.envelope.clone();
+            }
+            Err(fault) => {
+                warn(format_args!("{}: it is damaged and is replaced by yours: {fault}", path.display()));
+                whole = target.envelope.clone();
+            }
+        }
+    }
+    lock.write(&place, &whole.to_bytes())?;
+    writeln!(out, "wrote {}", path.display())?;
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! The release that a channel is to run: found, verified as a gateway would, and told.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use policy_release::candidate::{self, Expected, Purpose, Release};
+use policy_release::digest::Digest;
+use policy_release::envelope::{Envelope, Kind, Role};
+use policy_release::manifest::Manifest;
+use policy_release::root::TrustRoot;
+use policy_release::verify::verify_envelope;
+use stores::layout;
+
+use super::{Change, Desk};
+use crate::commands::release::engine_version;
+use crate::commands::trust::words;
+use crate::failure::{Failure, warn};
+use crate::files;
+use crate::span::distance;
+use crate::store::Store;
+
+/// One of them must have signed a release, or no gateway looks at it.
+pub const RELEASE_ROLES: [Role; 2] = [Role::ReleaseWider, Role::ReleaseNarrower];
+
+/// Which release, as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReleaseChoice {
+    /// What the channel runs: the pointer is renewed.
+    Current,
+    /// One that is in the store.
+    Digest(Digest),
+    File(PathBuf),
+}
+
+impl FromStr for ReleaseChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "current" => Ok(Self::Current),
+            digest if digest.starts_with("sha256:") => Ok(Self::Digest(digest.parse().map_err(|e| format!("{e}"))?)),
+            file => Ok(Self::File(file.into())),
+        }
+    }
+}
+
+/// A release that enough of its role signed.
+pub struct Target {
+    pub envelope: Envelope,
+    pub release: Release,
+    policy_name: String,
+}
+
+impl Target {
+    /// Finds and verifies a release.
+    pub fn load(desk: &Desk, choice: &ReleaseChoice) -> Result<Self, Failure> {
+        match choice {
+            ReleaseChoice::File(path) => {
+                let bytes = files::read(path, Kind::Release.envelope_bytes_max())?;
+                Self::verified(desk, &bytes, None).map_err(|fault| Failure::at(path, fault))
+            }
+            ReleaseChoice::Digest(digest) => Self::in_store(desk, digest),
+            ReleaseChoice::Current => {
+                let nothing = || {
+                    Failure::new(format_args!("channel {} has no pointer that could be renewed", desk.channel))
+                        .help("name the release: --release FILE or sha256:…")
+                };
+                Self::in_store(desk, &desk.current.pointer().ok_or_else(nothing)?.release)
+            }
+        }
+    }
+
+    /// Verifies a release of the store.
+    pub fn in_store(desk: &Desk, digest: &Digest) -> Result<Self, Failure> {
+        let path = desk.store.path().join(layout::release(digest));
+        let bytes = desk.store.release(digest)?.ok_or_else(|| {
+            Failure::at(&path, "the store has no such release").help("give the release as a file: --release FILE")
+        })?;
+        Self::verified(desk, &bytes, Some(digest)).map_err(|fault| Failure::at(&path, fault))
+    }
+
+    /// By the threshold of either role: which one it needs is told, and decided by each gateway.
+    fn verified(desk: &Desk, bytes: &[u8], named: Option<&Digest>) -> Result<Self, Box<dyn std::error::Error>> {
+        let envelope = Envelope::parse_kind(bytes, Kind::Release)?;
+        let verified = verify_envelope(envelope.clone(), &desk.root, &RELEASE_ROLES)?;
+        if let Some(named) = named.filter(|named| **named != verified.digest()) {
+            let found = verified.digest();
+            return Err(
+                format!("expected the release {named}, found {found} under its name; put it there again").into()
+            );
+        }
+        let engine = engine_version().map_err(|failure| failure.to_string())?;
+        let policy_name = Manifest::parse(verified.payload(), engine)?.policy_name;
+        // What the channel runs already may have expired: that blocks activation, not service.
+        let renewed = desk.current.pointer().is_some_and(|current| current.release == verified.digest());
+        let purpose = if renewed { Purpose::Resume } else { Purpose::Activate { now: desk.now } };
+        let expected = Expected { policy_name: &policy_name, engine, purpose };
+        let release = candidate::check(&verified, &desk.root, &expected)?;
+        if renewed && release.expires <= desk.now {
+            warn(format_args!(
+                "the release expired {}: gateways that serve it go on, others refuse it; build and sign a newer one",
+                distance(desk.now, release.expires)
+            ));
+        }
+        Ok(Self { envelope, release, policy_name })
+    }
+
+    pub fn policy_name(&self) -> &str {
+        &self.policy_name
+    }
+
+    pub const fn digest(&self) -> Digest {
+        self.release.digest
+    }
+
+    /// Shows the release, what it changes in the one that the channel runs, and whether its signatures are enough for
+    /// that at a gateway.
+    pub fn tell(&self, desk: &Desk, out: &mut dyn Write) -> Result<(), Failure> {
+        let Release { digest, version, expires, .. } = &self.release;
+        writeln!(out, "release    {digest}")?;
+        writeln!(out, "  policy   {} version {version}, expires {expires}", self.policy_name)?;
+        let change = Change::of(desk, &self.release);
+        writeln!(out, "  change   {change}")?;
+        let role = change.role();
+        let standing = desk.root.standing(role, &self.envelope);
+        writeln!(out, "  needs    {role}: {}", words(&standing))?;
+        let wider = desk.root.standing(Role::ReleaseWider, &self.envelope);
+        if matches!(change, Change::Same) {
+            // A gateway compares with what it took last itself, and may have refused this one.
+            writeln!(out, "           {} where it is not served yet: {}", wider.role, words(&wider))?;
+        }
+        if !standing.is_met() {
+            warn(format_args!(
+                "gateways will not take this release: {role} has {}. Let them sign it (adamant release sign) and point again",
+                words(&standing)
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The release that came before the one that the channel runs: its parent, where that is stated, in the store and
+/// older; else the one of the highest version below it.
+pub fn previous(desk: &Desk) -> Result<Target, Failure> {
+    let nothing = |why: &str| {
+        Failure::new(format_args!("channel {} has no previous release: {why}", desk.channel))
+            .help("name it: --to sha256:…; the store's releases/ has them")
+    };
+    let current = desk.current.pointer().ok_or_else(|| nothing("it has no pointer that is believed"))?;
+    let running = Target::in_store(desk, &current.release)?;
+    if let Some(parent) = running.release.parent
+        && desk.store.release(&parent)?.is_some()
+    {
+        return Target::in_store(desk, &parent);
+    }
+    let mut best: Option<(u64, Digest)> = None;
+    for digest in desk.store.releases()? {
+        let Some(version) = older(&desk.store, &desk.root, &digest, &running)? else { continue };
+        if best.is_none_or(|(highest, _)| version > highest) {
+            best = Some((version, digest));
+        }
+    }
+    let (_, digest) = best.ok_or_else(|| nothing("the store has none of the same policy with a lower version"))?;
+    Target::in_store(desk, &digest)
+}
+
+/// The version of a release in the store, when it is signed, of the same policy, and older than what runs.
+fn older(store: &Store, root: &TrustRoot, digest: &Digest, running: &Target) -> Result<Option<u64>, Failure> {
+    let Some(bytes) = store.release(digest)? else { return Ok(None) };
+    let envelope = Envelope::parse_kind(&bytes, Kind::Release).ok();
+    let verified = envelope.map(|envelope| verify_envelope(envelope, root, &RELEASE_ROLES));
+    let Some(verified) = verified.and_then(Result::ok).filter(|verified| verified.digest() == *digest) else {
+        return Ok(None);
+    };
+    let Ok(manifest) = Manifest::parse(verified.payload(), engine_version()?) else { return Ok(None) };
+    let fits = manifest.policy_name == running.policy_name && manifest.version < running.release.version;
+    Ok(fits.then_some(manifest.version))
+}
