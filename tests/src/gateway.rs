@@ -23,6 +23,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(15);
 pub struct Addresses {
     pub listeners: Vec<Listener>,
     pub admin: Option<SocketAddr>,
+    pub status: Option<SocketAddr>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -132,6 +133,10 @@ impl Gateway {
 
     pub fn admin_address(&self) -> SocketAddr {
         self.running.addresses.admin.unwrap_or_else(|| panic!("no admin listener in {:?}", self.running.addresses))
+    }
+
+    pub fn status_address(&self) -> SocketAddr {
+        self.running.addresses.status.unwrap_or_else(|| panic!("no status listener in {:?}", self.running.addresses))
     }
 
     pub fn client(&self) -> Client {

@@ -18,6 +18,9 @@ const FLOORS: &[(&str, u8)] = &[
     ("policy", 0),
     ("policy-source", 0),
     ("policy-release", 0),
+    ("policy-diff", 0),
+    ("policy-evaluate", 0),
+    ("chain", 0),
     ("http1", 0),
     ("identity", 0),
     ("activation", 0),
@@ -25,6 +28,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("tuning", 0),
     ("loadtest", 0),
     ("proxy", 1),
+    ("stores", 1),
     ("control", 1),
     ("adamant", 2),
     ("bench", 2),
@@ -39,6 +43,9 @@ const PURE: &[(&str, &[&str])] = &[
         "policy-release",
         &["policy", "serde", "serde_json", "thiserror", "sha2", "base64", "aws-lc-rs", "pkcs8", "zeroize"],
     ),
+    ("policy-diff", &["policy", "serde", "thiserror"]),
+    ("policy-evaluate", &["policy", "serde", "serde_json", "thiserror"]),
+    ("chain", &["policy-release", "serde", "serde_json", "thiserror", "sha2", "base64"]),
     ("http1", &["httparse", "itoa", "thiserror"]),
 ];
 

@@ -1,0 +1,204 @@
+//! `adamant diff` as people and pipelines use it: what it says, what it ends with, and where its two sides come from.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::fs;
+
+use serde_json::Value;
+use tests::deployment::Deployment;
+use tests::desk::{Desk, END, assert_says};
+use tests::gateway::Gateway;
+use tests::policy::PolicyText;
+
+/// Two agents by key and everybody, two routes.
+fn policy() -> PolicyText {
+    PolicyText::new()
+        .origin("orders", &["127.0.0.1:9".parse().unwrap()])
+        .route("read", "GET HEAD", "/orders/{id}", "orders")
+        .route("change", "PUT", "/orders/{id}", "orders")
+        .route("status", "GET", "/status", "orders")
+        .scope("orders:read", &["read"])
+        .scope("orders:write", &["change"])
+        .scope("public", &["status"])
+        .agent("bot", "{ api_key = [\"bot-1\"] }", &["orders:read"], &["60/minute"])
+        .agent("editor", "{ api_key = [\"editor-1\"] }", &["orders:read", "orders:write"], &[])
+        .anonymous(&["public"], &[])
+        .with(&format!("[[api_key]]\nid = \"bot-1\"\nsha256 = \"{}\"", "b".repeat(64)))
+        .with(&format!("[[api_key]]\nid = \"editor-1\"\nsha256 = \"{}\"", "e".repeat(64)))
+}
+
+/// A desk with a policy, and an edit of it.
+fn desk(edit: impl FnOnce(String) -> String) -> Desk {
+    let desk = Desk::new();
+    let text = policy().text();
+    desk.write("old.toml", &text);
+    desk.write("new.toml", edit(text));
+    desk
+}
+
+fn wider(text: String) -> String {
+    let before = "scopes = [\"orders:read\"]\nlimits = [\"60/minute\"]";
+    assert!(text.contains(before), "{text}");
+    text.replace(before, "scopes = [\"orders:read\", \"orders:write\"]\nlimits = [\"60/minute\"]")
+}
+
+fn json(desk: &Desk, line: &str, status: i32) -> Value {
+    let (code, stdout, stderr) = desk.run(line);
+    assert_eq!(code, status, "adamant {line}: {stdout}{stderr}");
+    serde_json::from_str(&stdout).unwrap()
+}
+
+#[test]
+fn the_verdict_is_first_and_the_exit_status_tells_it() {
+    let desk = desk(wider);
+    let (code, said, stderr) = desk.run("diff old.toml new.toml");
+    assert_eq!(code, 11, "{stderr}");
+    assert!(said.starts_with("wider: something becomes possible, and nothing stops\n"), "{said}");
+    assert_says(&said, &["release-wider", "newly allowed", "agent bot, by API key bot-1", "PUT any host /orders/{id}"]);
+    assert_says(
+        &said,
+        &["e.g. PUT https://", "with API key bot-1", "was refused (scope-missing)", "scope orders:write"],
+    );
+    assert!(!said.contains("newly refused") && !said.contains("limits") && !said.contains("settings"), "{said}");
+    let (code, said, _) = desk.run("diff new.toml old.toml");
+    assert_eq!(code, 10);
+    assert!(said.starts_with("narrower: nobody can do more than before\n"), "{said}");
+    assert_says(&said, &["release-narrower", "newly refused", "is refused (scope-missing)"]);
+    let (code, said, _) = desk.run("diff old.toml old.toml");
+    assert_eq!((code, said.lines().next()), (0, Some("same: nothing changes for anybody")));
+}
+
+#[test]
+fn what_becomes_possible_and_what_stops_at_once_is_both() {
+    let desk = desk(|text| wider(text).replace("path = \"/status\"", "path = \"/health\""));
+    let (code, said, _) = desk.run("diff old.toml new.toml");
+    assert_eq!(code, 12, "{said}");
+    assert_says(&said, &["both:", "newly allowed", "newly refused", "anyone", "GET any host /health", "/status"]);
+}
+
+#[test]
+fn limits_and_settings_are_said() {
+    let edit = |text: String| text.replace("60/minute", "10/minute").replace("127.0.0.1:9", "127.0.0.1:10");
+    let desk = desk(edit);
+    let (code, said, _) = desk.run("diff old.toml new.toml");
+    assert_eq!(code, 12, "{said}");
+    assert_says(&said, &["limits\n  narrower   bot: 60/minute → 10/minute", "changed", "origin orders, addresses"]);
+    let audit = policy().setting("audit = \"durable\"").text();
+    desk.write("new.toml", audit);
+    let (code, said, _) = desk.run("diff old.toml new.toml");
+    assert_eq!(code, 10, "{said}");
+    assert_says(
+        &said,
+        &["release-wider, because of a setting marked * below", "narrower*  policy tests, audit: queued → durable"],
+    );
+}
+
+#[test]
+fn json_holds_all_of_it() {
+    let desk = desk(wider);
+    let found = json(&desk, "diff old.toml new.toml --format json", 11);
+    assert_eq!(
+        (&found["verdict"], &found["needs_wider"], &found["role"]),
+        (&"wider".into(), &true.into(), &"release-wider".into())
+    );
+    assert_eq!(found["old"]["kind"], "source");
+    assert_eq!(found["counts"]["allowed"], 1);
+    let class = &found["allowed"][0];
+    assert_eq!((&class["principals"][0]["kind"], &class["principals"][0]["name"]), (&"agent".into(), &"bot".into()));
+    assert_eq!(
+        (&class["requests"][0]["methods"][0], &class["requests"][0]["new_route"]),
+        (&"PUT".into(), &"change".into())
+    );
+    let example = &class["example"];
+    assert_eq!((&example["old"]["permitted"], &example["new"]["permitted"]), (&false.into(), &true.into()));
+    assert_eq!((&example["api_key"], &example["new"]["scope"]), (&"bot-1".into(), &"orders:write".into()));
+    assert_eq!(json(&desk, "diff old.toml old.toml --format json", 0)["verdict"], "same");
+}
+
+#[test]
+fn releases_are_compared_by_file_and_by_digest_and_verified_under_a_root() {
+    let desk = desk(wider);
+    desk.keys(&["alice", "bob"]);
+    desk.good(&format!(
+        "trust init --key alice=alice.key --key bob=bob.key --threshold 2 --role release-narrower=1 --expires {END} --out root.json"
+    ));
+    desk.good("trust sign root.json --key alice.key");
+    desk.good("trust sign root.json --key bob.key");
+    let built = desk.good(&format!("release build old.toml --version 1 --expires {END} --out old.json"));
+    let digest = built.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap().to_owned();
+    fs::create_dir_all(desk.path("store/releases")).unwrap();
+    fs::copy(desk.path("old.json"), desk.path("store/releases").join(digest.replace(':', "-") + ".json")).unwrap();
+    // Unsigned: shown as unverified, refused under a root.
+    let (code, said, _) = desk.run("diff old.json new.toml");
+    assert_eq!(code, 11, "{said}");
+    assert_says(&said, &["release, unverified of tests version 1", &digest]);
+    assert_says(&desk.bad("diff old.json new.toml --trust-root root.json"), &["old.json: ", "help: "]);
+    desk.good("release sign old.json --key alice.key");
+    let (code, said, _) = desk.run("diff old.json new.toml --trust-root root.json");
+    assert_eq!(code, 11, "{said}");
+    assert_says(&said, &["release, verified of tests", "needs  2 signatures of release-wider"]);
+    let (_, said, _) = desk.run("diff new.toml old.json --trust-root root.json");
+    assert_says(&said, &["needs  1 signature of release-narrower"]);
+    // By digest, from a store.
+    let found = json(&desk, &format!("diff {digest} new.toml --store store --format json"), 11);
+    assert_eq!((&found["old"]["digest"], &found["old"]["version"]), (&digest.clone().into(), &1.into()));
+    assert_says(&desk.bad(&format!("diff {digest} new.toml")), &["expected a store", "--store DIR"]);
+    let other = format!("sha256:{}", "0".repeat(64));
+    assert_says(&desk.bad(&format!("diff {other} new.toml --store store")), &["has no release sha256:0000", "help: "]);
+    // A file under another release's name.
+    fs::write(desk.path(&format!("store/releases/{}.json", other.replace(':', "-"))), desk.read("old.json")).unwrap();
+    assert_says(&desk.bad(&format!("diff {other} new.toml --store store")), &["expected", "found"]);
+}
+
+#[test]
+fn a_running_gateway_is_one_side() {
+    let desk = desk(wider);
+    let directory = tempfile::tempdir().unwrap();
+    let gateway = Gateway::dev_in(directory, &policy().text(), &["--admin", "127.0.0.1:0"]);
+    let address = gateway.admin_address();
+    // What `adamant dev` serves is in no store.
+    fs::create_dir_all(desk.path("store/releases")).unwrap();
+    let said = desk.bad(&format!("diff gateway:http://{address} new.toml --store store"));
+    assert_says(&said, &["has no release sha256:", "is it the right store"]);
+    assert_says(&desk.bad(&format!("diff gateway:http://{address} new.toml")), &["expected a store", "--store DIR"]);
+    assert_says(&desk.bad("diff gateway:unix:/nonexistent/admin new.toml --store store"), &["cannot be reached"]);
+    assert_says(&desk.bad("diff gateway:there new.toml --store store"), &["expected a gateway like"]);
+    assert_says(&desk.bad("diff gateway:https://127.0.0.1:9902 new.toml --store store"), &["adamant status"]);
+}
+
+#[test]
+fn what_a_gateway_serves_is_found_in_the_store() {
+    let desk = desk(wider);
+    // A copy of the policy with the same hashes of keys.
+    let policy = String::from_utf8(desk.read("old.toml")).unwrap();
+    let gateway = Deployment::new().run(&policy);
+    let shown = desk.good(&format!("release show {}", gateway.directory().join("release.json").display()));
+    let digest = shown.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap().to_owned();
+    fs::create_dir_all(desk.path("store/releases")).unwrap();
+    let stored = desk.path("store/releases").join(digest.replace(':', "-") + ".json");
+    fs::copy(gateway.directory().join("release.json"), stored).unwrap();
+    let line = format!("diff gateway:http://{} new.toml --store store --format json", gateway.admin_address());
+    let found = json(&desk, &line, 11);
+    assert_eq!((&found["old"]["kind"], &found["old"]["digest"]), (&"gateway".into(), &digest.into()));
+    assert_eq!(found["counts"]["allowed"], 1);
+}
+
+#[test]
+fn mistakes_are_told() {
+    let desk = desk(|text| text.replace("origin = \"orders\"", "origin = \"orrders\""));
+    assert_says(&desk.bad("diff old.toml nowhere.toml"), &["nowhere.toml", "help: "]);
+    assert_says(&desk.bad("diff old.toml new.toml"), &["unknown origin", "orrders", "the policy has errors"]);
+    desk.write("broken.json", "{\"payload\": 1}");
+    assert_says(&desk.bad("diff broken.json old.toml"), &["broken.json: "]);
+    assert_says(&desk.bad("diff sha256:12 old.toml --store ."), &["sha256:12: "]);
+    let (code, _, stderr) = desk.run("diff old.toml");
+    assert_eq!(code, 2, "{stderr}");
+    let help = desk.good("diff --help");
+    assert_says(&help, &["0 when nothing changes", "10 narrower", "11 wider", "12 both"]);
+}

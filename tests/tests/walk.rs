@@ -1,0 +1,117 @@
+//! README's walk from an empty directory, executed as it stands there: each `#=>` line says what the commands since the
+//! one before print, or how they end. Only the ports are others.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tests::gateway::binary;
+
+/// Heading of the section that is walked.
+const HEADING: &str = "## From an empty directory";
+/// Ports that README uses, each for one thing.
+const PORTS: &[&str] = &["9000", "8080", "9901"];
+
+/// Commands, and what is promised of them.
+#[derive(Default)]
+struct Step {
+    commands: String,
+    /// Parts of the output.
+    said: Vec<String>,
+    /// Exit status of the last command.
+    status: i32,
+}
+
+/// The steps of the fenced `sh` blocks in README's section.
+fn steps(readme: &str) -> Vec<Step> {
+    let section = readme.split_once(HEADING).expect("README has the section").1;
+    let section = section.split("\n## ").next().unwrap();
+    let mut steps = vec![Step::default()];
+    for block in section.split("```sh\n").skip(1) {
+        for line in block.split("```").next().unwrap().lines() {
+            let last = steps.last_mut().unwrap();
+            let Some(promise) = line.strip_prefix("#=> ") else {
+                if !last.said.is_empty() || last.status != 0 {
+                    steps.push(Step::default());
+                }
+                writeln!(steps.last_mut().unwrap().commands, "{line}").unwrap();
+                continue;
+            };
+            match promise.strip_prefix("exit ") {
+                Some(status) => last.status = status.parse().unwrap(),
+                None => last.said.push(promise.trim().to_owned()),
+            }
+        }
+    }
+    steps
+}
+
+/// One script of all steps: they share variables, directory and background jobs.
+fn script(steps: &[Step]) -> String {
+    let mut script = String::from("set -u\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n");
+    for (number, step) in steps.iter().enumerate() {
+        writeln!(script, "{{\n{}}} > ../out.{number} 2>&1\necho $? > ../status.{number}", step.commands).unwrap();
+        writeln!(script, "[ \"$(cat ../status.{number})\" = {} ] || exit 99", step.status).unwrap();
+    }
+    script
+}
+
+/// As many ports that nobody listens on.
+fn free_ports(count: usize) -> Vec<u16> {
+    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}
+
+/// `adamant` on the path is the binary under test.
+fn path_with_adamant(directory: &Path) -> String {
+    let bin = directory.join("bin");
+    fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(binary(), bin.join("adamant")).unwrap();
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn the_walk_in_readme_does_what_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut readme = fs::read_to_string(root.join("README.md")).unwrap();
+    for (written, free) in PORTS.iter().zip(free_ports(PORTS.len())) {
+        readme = readme.replace(&format!("127.0.0.1:{written}"), &format!("127.0.0.1:{free}"));
+        readme = readme.replace(&format!("http.server {written}"), &format!("http.server {free}"));
+    }
+    let steps = steps(&readme);
+    assert!(steps.iter().filter(|step| !step.said.is_empty()).count() >= 10, "the walk promises too little");
+    let directory = tempfile::tempdir().unwrap();
+    let work = directory.path().join("work");
+    fs::create_dir(&work).unwrap();
+    let path = path_with_adamant(directory.path());
+    let ended = Command::new("bash")
+        .args(["-c", &script(&steps)])
+        .current_dir(&work)
+        .env("PATH", path)
+        .env("HOME", directory.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    let mut told = String::new();
+    for (number, step) in steps.iter().enumerate() {
+        let output = fs::read_to_string(directory.path().join(format!("out.{number}"))).unwrap_or_default();
+        let status = fs::read_to_string(directory.path().join(format!("status.{number}"))).unwrap_or_default();
+        writeln!(told, "$ {}\n{output}[{}]", step.commands.trim_end(), status.trim_end()).unwrap();
+        assert_eq!(status.trim(), step.status.to_string(), "a step ended otherwise:\n{told}");
+        for said in &step.said {
+            assert!(output.contains(said), "expected {said:?} of the last step:\n{told}");
+        }
+    }
+    assert!(ended.success(), "{told}");
+}
