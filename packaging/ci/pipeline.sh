@@ -1,0 +1,254 @@
+#!/usr/bin/env bash
+# From a changed policy to gateways that serve it:
+#
+#   check → test → diff against what is live → build → collect signatures → point → status
+#
+#   pipeline.sh                     all stages, one after the other; stops at the first that fails
+#   pipeline.sh STAGE…              these stages alone: check test diff build sign point status
+#   pipeline.sh rollback [DIGEST]   a new pointer at the release before (or at DIGEST), then status
+#
+# Ends with 0 when all is done, 1 when a stage failed, 2 when it was called wrongly, and 3 when signatures are missing:
+# the release is then in $OUT, and nothing that gateways read was touched. Gather the signatures, then run
+# `pipeline.sh sign point status`.
+#
+# What it works with comes from the environment:
+#
+#   POLICY            the policy source                                          policy.toml
+#   STORE             the store: a directory that gateways read, or a checkout   (needed from diff on)
+#   CHANNEL           the channel to point                                       production
+#   TRUST_ROOT        the trust root that was placed on the gateways             (needed from sign on)
+#   OUT               where the release and the reports are written              build
+#   VERSION           number of the release                                      one above the live one
+#   EXPIRES           when the release may no longer be activated                90 days from now, at midnight UTC
+#   POINTER_FOR       how long the pointer holds; renew it before                30d
+#   RELEASE_KEYS      key files, or transit:… keys, that this job signs with;    (none)
+#                     blanks between them
+#   POINTER_KEYS      the same, for the pointer                                  (needed for point and rollback)
+#   PASSPHRASE_FILE   a file with the passphrase of the key files                (none)
+#   SIGNATURES        a directory of detached signatures (*.sig) of others       signatures
+#   BUILDER           who builds, as its provenance says (signed with RELEASE_KEYS)   pipeline.sh
+#   MIN_COVERAGE      percent of the policy that the test cases must touch       0
+#   ALLOW_WIDER       no: stop at a change that is not proven narrower           yes
+#   PUBLISH           a command that carries STORE to the gateways after a       (none)
+#                     pointer was made, such as packaging/ci/publish-rsync.sh
+#   GATEWAYS          gateways to ask, blanks between them; or a file of them    (none: status says so and ends)
+#   GATEWAYS_FILE
+#   NODE_KEYS         a file of pinned node keys                                 (none: answers may be anybody's)
+#   FLEET_CA, FLEET_CERT, FLEET_KEY    for https:// gateways                     (none)
+#   WAIT_S            how long gateways may take to serve what is pointed at     60
+#   ADAMANT           the binary                                                 adamant
+#
+# Secrets are never arguments: keys are names of files or of keys in OpenBao or Vault, whose token is read from
+# BAO_TOKEN or VAULT_TOKEN by adamant itself.
+set -euo pipefail
+
+ADAMANT=${ADAMANT:-adamant}
+POLICY=${POLICY:-policy.toml}
+CHANNEL=${CHANNEL:-production}
+OUT=${OUT:-build}
+SIGNATURES=${SIGNATURES:-signatures}
+POINTER_FOR=${POINTER_FOR:-30d}
+MIN_COVERAGE=${MIN_COVERAGE:-0}
+BUILDER=${BUILDER:-pipeline.sh}
+ALLOW_WIDER=${ALLOW_WIDER:-yes}
+WAIT_S=${WAIT_S:-60}
+
+RELEASE=$OUT/release.json
+PROVENANCE=$OUT/provenance.json
+MISSING_SIGNATURES=3
+
+say() { printf '\n== %s\n' "$*"; }
+fail() { printf 'pipeline: %s\n' "$*" >&2; exit 1; }
+misused() { printf 'pipeline: %s\n' "$*" >&2; exit 2; }
+needs() { [ -n "${!1:-}" ] || misused "$1 is not set: $2"; }
+
+# The digest that the channel runs; empty before the first pointer.
+live_digest() {
+  local shown
+  needs STORE 'the store, a directory'
+  if [ -f "$STORE/channels/$CHANNEL/pointer.json" ]; then
+    shown=$("$ADAMANT" point show "$STORE/channels/$CHANNEL/pointer.json")
+    # Nothing here ends before it has read everything: a broken pipe would be a failure.
+    grep -o 'sha256:[0-9a-f]\{64\}' <<<"$shown" | sed -n 1p
+  fi
+}
+
+# The file of a release in the store.
+release_file() { printf '%s/releases/%s.json' "$STORE" "${1/:/-}"; }
+
+# The newest trust root in the store, or the one that was placed. Good enough to say early which signatures are missing:
+# `adamant point` and every gateway follow the roots by their signatures.
+newest_root() {
+  local version=2 root=$TRUST_ROOT
+  while [ -f "${STORE:-}/roots/$version.json" ]; do
+    root=$STORE/roots/$version.json
+    version=$((version + 1))
+  done
+  printf '%s\n' "$root"
+}
+
+stage_check() {
+  say "check $POLICY"
+  "$ADAMANT" check "$POLICY"
+}
+
+stage_test() {
+  say "test $POLICY"
+  mkdir -p "$OUT"
+  "$ADAMANT" test "$POLICY" --require-coverage "$MIN_COVERAGE" --format junit --out "$OUT/test.xml"
+}
+
+# Says what changes. Whoever reviews reads this, and gateways come to the same verdict by themselves.
+stage_diff() {
+  local live verdict=0 old
+  mkdir -p "$OUT"
+  live=$(live_digest)
+  if [ -z "$live" ]; then
+    say "diff: channel $CHANNEL runs nothing yet; a first release needs the signatures of a wider one"
+    echo release-wider >"$OUT/role"
+    return
+  fi
+  say "diff $live (live) $POLICY"
+  old=$(release_file "$live")
+  "$ADAMANT" diff "$old" "$POLICY" >"$OUT/diff.txt" || verdict=$?
+  cat "$OUT/diff.txt"
+  # 0: the same, 10: narrower, 11: wider, 12: both.
+  case $verdict in 0 | 10 | 11 | 12) ;; *) fail "the change could not be compared with what is live" ;; esac
+  # Not the verdict alone decides who must sign: another origin or issuer needs the wider role as well.
+  "$ADAMANT" diff "$old" "$POLICY" --format json >"$OUT/diff.json" || true
+  sed -n 's/^  "role": "\(release-[a-z]*\)".*/\1/p' "$OUT/diff.json" >"$OUT/role"
+  if [ "$(cat "$OUT/role")" != release-narrower ] && [ "$ALLOW_WIDER" != yes ]; then
+    fail "the change is not proven narrower than what is live, and ALLOW_WIDER is not yes"
+  fi
+}
+
+# Where this job has a key, it also states where the release comes from.
+stage_build() {
+  local live key parent=() keys=() version=${VERSION:-} expires=${EXPIRES:-}
+  mkdir -p "$OUT"
+  live=$(live_digest)
+  if [ -n "$live" ]; then
+    parent=(--parent "$(release_file "$live")")
+    [ -n "$version" ] || version=$(($("$ADAMANT" release show "$(release_file "$live")" | awk '$1 == "version" { print $2 }') + 1))
+  fi
+  [ -n "$version" ] || version=1
+  [ -n "$expires" ] || expires=$(date -u -d '90 days' +%Y-%m-%dT00:00:00Z)
+  say "build version $version, until $expires"
+  "$ADAMANT" release build "$POLICY" --version "$version" --expires "$expires" "${parent[@]}" --out "$RELEASE" --force |
+    tee "$OUT/build.txt"
+  rm -f "$PROVENANCE"
+  for key in ${RELEASE_KEYS:-}; do keys+=(--key "$key"); done
+  if [ ${#keys[@]} -gt 0 ]; then
+    [ -z "${PASSPHRASE_FILE:-}" ] || keys+=(--passphrase-file "$PASSPHRASE_FILE")
+    "$ADAMANT" release provenance "$RELEASE" --source "$POLICY" --builder "$BUILDER" --out "$PROVENANCE" "${keys[@]}"
+  fi
+}
+
+# Signs with the keys of this job, takes in the signatures of others, and says which are missing.
+stage_sign() {
+  local key role passphrase=() provenance=() file
+  needs TRUST_ROOT 'the trust root that was placed on the gateways'
+  [ -f "$RELEASE" ] || fail "$RELEASE is not there: run the build stage first"
+  [ -z "${PASSPHRASE_FILE:-}" ] || passphrase=(--passphrase-file "$PASSPHRASE_FILE")
+  say "signatures for $RELEASE"
+  for key in ${RELEASE_KEYS:-}; do
+    "$ADAMANT" release sign "$RELEASE" --key "$key" "${passphrase[@]}"
+  done
+  for file in "$SIGNATURES"/*.sig; do
+    [ -e "$file" ] || continue
+    # Signatures of other releases may lie there as well.
+    "$ADAMANT" release merge "$RELEASE" "$file" || echo "  $file is not for this release"
+  done
+  # Without a diff stage the stricter role is asked for.
+  role=$(cat "$OUT/role" 2>/dev/null || true)
+  [ "$role" = release-narrower ] || role=release-wider
+  [ ! -f "$PROVENANCE" ] || provenance=(--provenance "$PROVENANCE")
+  if ! "$ADAMANT" release verify "$RELEASE" --trust-root "$(newest_root)" --role "$role" "${provenance[@]}"; then
+    cat >&2 <<TEXT
+pipeline: signatures are missing: this change needs the role $role. Nothing was pointed at it.
+  Each signer runs:        adamant release sign release.json --key KEY --detached -o NAME.sig
+  Put the files into:      $SIGNATURES
+  Then go on with:         pipeline.sh sign point status
+TEXT
+    exit "$MISSING_SIGNATURES"
+  fi
+}
+
+# `adamant point` itself checks the thresholds again, against its own diff, and so does every gateway.
+stage_point() {
+  local shown
+  needs STORE 'the store, a directory'
+  needs TRUST_ROOT 'the trust root that was placed on the gateways'
+  say "point $CHANNEL at $RELEASE"
+  if [ -f "$PROVENANCE" ]; then
+    shown=$("$ADAMANT" release show "$RELEASE")
+    mkdir -p "$STORE/provenance"
+    cp "$PROVENANCE" "$STORE/provenance/$(awk '$1 == "release" { sub(":", "-", $2); print $2 }' <<<"$shown").json"
+  fi
+  pointer_made point --release "$RELEASE"
+}
+
+stage_rollback() {
+  needs STORE 'the store, a directory'
+  needs TRUST_ROOT 'the trust root that was placed on the gateways'
+  say "roll $CHANNEL back to ${1:-previous}"
+  pointer_made rollback --to "${1:-previous}"
+}
+
+pointer_made() {
+  local key keys=()
+  needs POINTER_KEYS 'key files or transit:… keys of the pointer role'
+  for key in $POINTER_KEYS; do keys+=(--key "$key"); done
+  [ -z "${PASSPHRASE_FILE:-}" ] || keys+=(--passphrase-file "$PASSPHRASE_FILE")
+  "$ADAMANT" "$1" --store "$STORE" --channel "$CHANNEL" --trust-root "$TRUST_ROOT" "${@:2}" --for "$POINTER_FOR" \
+    "${keys[@]}"
+  if [ -n "${PUBLISH:-}" ]; then
+    say "publish: $PUBLISH"
+    STORE=$STORE CHANNEL=$CHANNEL sh -c "$PUBLISH"
+  fi
+}
+
+# Waits until every gateway serves what the store says, or tells which does not.
+stage_status() {
+  local gateway ask=() deadline
+  for gateway in ${GATEWAYS:-}; do ask+=("$gateway"); done
+  [ -z "${GATEWAYS_FILE:-}" ] || ask+=(--hosts "$GATEWAYS_FILE")
+  if [ ${#ask[@]} -eq 0 ]; then
+    say 'status: no GATEWAYS to ask'
+    return
+  fi
+  needs STORE 'the store, a directory'
+  [ -z "${NODE_KEYS:-}" ] || ask+=(--node-keys "$NODE_KEYS")
+  [ -z "${FLEET_CA:-}" ] || ask+=(--ca "$FLEET_CA" --cert "$FLEET_CERT" --key "$FLEET_KEY")
+  ask+=(--store "$STORE" --channel "$CHANNEL")
+  [ -z "${TRUST_ROOT:-}" ] || ask+=(--trust-root "$TRUST_ROOT")
+  say "status: at most $WAIT_S s until all serve what $CHANNEL runs"
+  deadline=$((SECONDS + WAIT_S))
+  until "$ADAMANT" status "${ask[@]}" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || break
+    sleep 1
+  done
+  # Once more, for all to read; its outcome counts.
+  "$ADAMANT" status "${ask[@]}"
+}
+
+main() {
+  local stage
+  command -v "$ADAMANT" >/dev/null || misused "$ADAMANT is not there: put adamant into PATH, or name it in ADAMANT"
+  if [ "${1:-}" = rollback ]; then
+    [ $# -le 2 ] || misused 'rollback takes one digest at most'
+    stage_rollback "${2:-}"
+    stage_status
+    return
+  fi
+  [ $# -gt 0 ] || set -- check test diff build sign point status
+  for stage in "$@"; do
+    case $stage in
+      check | test | diff | build | sign | point | status) ;;
+      *) misused "no stage $stage: check test diff build sign point status, or rollback" ;;
+    esac
+  done
+  for stage in "$@"; do "stage_$stage"; done
+}
+
+main "$@"

@@ -1,0 +1,15 @@
+policy     = "orders-edge"
+binary     = "./adamant"
+trust_root = "./trust-root.json"
+
+gateways = {
+  gw1 = {
+    host     = "gw1.corp.example"
+    host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGV4YW1wbGUtaG9zdC1rZXktcmVwbGFjZS10aGlzLW9uZSE="
+  }
+  gw2 = {
+    host     = "gw2.corp.example"
+    host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGV4YW1wbGUtaG9zdC1rZXktcmVwbGFjZS10aGlzLW9uZSE="
+    status   = "10.0.0.6:9902"
+  }
+}
