@@ -18,7 +18,8 @@ pub fn subject<'s>(
     if grant.by_anonymous || caller.agent.is_none() { Some(client_prefix(client, room)) } else { token }
 }
 
-/// A token's subject as limits count it: equal names of two issuers are two subjects.
+/// A token's subject as limits count it: equal names of two issuers are two subjects. `issuer` is the `iss` value, not
+/// the name of the issuer in the policy: counters go on under a new name.
 pub fn counted_as(issuer: &str, subject: &str) -> Box<[u8]> {
     [issuer, "\0", subject].concat().into_bytes().into()
 }

@@ -335,7 +335,7 @@ impl TokenUse {
             }),
             issuer: token.issuer,
             subject: token.subject.clone(),
-            counted_as: counted_as(issuer.map_or("", |issuer| &issuer.rules().name), &token.subject),
+            counted_as: counted_as(issuer.map_or("", |issuer| &issuer.rules().issuer), &token.subject),
             kid: token.kid.clone(),
             expires_s: token.expires_s,
             scopes_text: scopes.map(|names| one_text(names)),

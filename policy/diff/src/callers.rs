@@ -63,22 +63,23 @@ pub struct Callers<'p> {
 /// Witnesses of one pair that are kept.
 const WITNESSES_MAX: usize = 8;
 /// Names of those who share a proof that are tried with it.
-const KIN_MAX: usize = 4;
-/// Sets of credentials that are tried, for one agent and in total.
-const TRIED_PER_AGENT_MAX: usize = 100_000;
-const TRIED_MAX: usize = 20_000_000;
+const KIN_MAX: usize = 8;
+/// Questions to tables, and proofs of others that are read, for one agent and in total. A gateway that starts compares
+/// first and serves then, so the worst of policies may take it seconds, not minutes.
+const STEPS_PER_AGENT_MAX: usize = 100_000;
+const STEPS_MAX: usize = 1_000_000;
 
 impl<'p> Callers<'p> {
     pub fn find(world: &World<'p>) -> Self {
         let mut callers = Self { all: Vec::new(), known: HashMap::new(), exhausted: false };
-        callers.note(world, Vec::new());
+        let _ = callers.note(world, Vec::new());
         let moved = Moved::find(world);
-        let mut tried = 0;
+        let mut left = STEPS_MAX;
         for which in [Which::Old, Which::New] {
             for agent in 0..world.face(which).policy.agents.len() as u32 {
                 let proofs = OwnProofs::of(world, which, agent, &moved);
                 if proofs.differ {
-                    callers.try_sets(world, &proofs, &mut tried);
+                    callers.try_sets(world, &proofs, &mut left);
                 } else {
                     callers.unmoved(world, which, agent, &proofs);
                 }
@@ -100,70 +101,107 @@ impl<'p> Callers<'p> {
     }
 
     /// Tries every set of an agent's own proofs that could have a pair of its own.
-    fn try_sets(&mut self, world: &World<'p>, proofs: &OwnProofs<'p>, tried: &mut usize) {
+    fn try_sets(&mut self, world: &World<'p>, proofs: &OwnProofs<'p>, left: &mut usize) {
+        let mut steps = Steps { own: STEPS_PER_AGENT_MAX, all: left };
+        if self.try_all(world, proofs, &mut steps).is_none() {
+            self.exhausted = true;
+        }
+    }
+
+    /// None: given up at a bound.
+    fn try_all(&mut self, world: &World<'p>, proofs: &OwnProofs<'p>, steps: &mut Steps<'_>) -> Option<()> {
         for witness in &proofs.alternatives {
-            self.note(world, witness.clone());
+            steps.take(self.note(world, witness.clone()))?;
         }
         for token in &proofs.tokens {
-            self.note(world, vec![*token]);
+            steps.take(self.note(world, vec![*token]))?;
         }
+        steps.take(proofs.reading(world))?;
         let proofs = &proofs.representative(world);
-        let mut own = 0;
         let none_or = |all: &[Credential<'p>]| -> Vec<Option<Credential<'p>>> {
             std::iter::once(None).chain(all.iter().copied().map(Some)).collect()
         };
-        let shared: Vec<_> =
-            proofs.certificates.iter().flat_map(|name| proofs.kin(world, name)).take(KIN_MAX).collect();
+        let shared = self.few(proofs.certificates.iter().flat_map(|name| proofs.kin(world, name)));
         for token in none_or(&proofs.tokens) {
             for key in none_or(&proofs.keys) {
-                let kin = token.iter().chain(&key).flat_map(|credential| proofs.kin(world, credential).take(KIN_MAX));
-                let mut names: Vec<_> = proofs.certificates.iter().copied().chain(kin).chain(shared.clone()).collect();
+                let mut names: Vec<_> = proofs.certificates.iter().copied().chain(shared.clone()).collect();
+                for credential in token.iter().chain(&key) {
+                    steps.take(proofs.reading_of(world, credential))?;
+                    names.extend(self.few(proofs.kin(world, credential)));
+                }
                 names.sort_unstable();
                 names.dedup();
                 for names in up_to_three(&names).flat_map(|names| also_valid(world, names)) {
-                    own += 1;
-                    *tried += 1;
-                    if own > TRIED_PER_AGENT_MAX || *tried > TRIED_MAX {
-                        self.exhausted = true;
-                        return;
-                    }
+                    steps.take(1)?;
                     let set = together(names.into_iter().chain(token).chain(key));
                     if let Some(shown) = set.filter(|set| !set.is_empty()) {
-                        self.note(world, shown);
+                        steps.take(self.note(world, shown))?;
                     }
                 }
             }
         }
+        Some(())
     }
 
-    /// Takes a set of credentials in.
-    pub fn note(&mut self, world: &World<'p>, shown: Shown<'p>) {
-        let pair = pair(world, &shown);
-        if (pair.0, pair.1) != (Taken::Refused, Taken::Refused) {
-            self.add(world, pair, shown);
+    /// The first of some names, each once. That there are more is said.
+    fn few(&mut self, all: impl Iterator<Item = Credential<'p>>) -> Vec<Credential<'p>> {
+        let mut few = Vec::new();
+        for name in all {
+            if few.contains(&name) {
+                continue;
+            }
+            if few.len() == KIN_MAX {
+                self.exhausted = true;
+                break;
+            }
+            few.push(name);
         }
+        few
     }
 
-    fn add(&mut self, world: &World<'p>, pair: Pair, shown: Shown<'p>) {
+    /// Takes a set of credentials in. Gives the number of questions that it took.
+    pub fn note(&mut self, world: &World<'p>, shown: Shown<'p>) -> usize {
+        let pair = pair(world, &shown);
+        if (pair.0, pair.1) == (Taken::Refused, Taken::Refused) { 2 } else { 2 + self.add(world, pair, shown) }
+    }
+
+    fn add(&mut self, world: &World<'p>, pair: Pair, shown: Shown<'p>) -> usize {
         let index = *self.known.entry(pair).or_insert_with(|| {
             self.all.push(Caller { pair, witnesses: Vec::new(), witnesses_count: 0 });
             self.all.len() - 1
         });
-        let Some(caller) = self.all.get_mut(index) else { return };
+        let Some(caller) = self.all.get_mut(index) else { return 0 };
         // A set that holds a smaller witness shows nothing new: its parts are more. A certificate that cannot be left out
         // makes them fewer.
         let needed = world.old.certificate_needed || world.new.certificate_needed;
         let like = |known: &Shown<'p>| !needed || has_certificate(known) == has_certificate(&shown);
         let holds = |known: &Shown<'p>| known.iter().all(|credential| shown.contains(credential));
         if caller.witnesses.iter().any(|known| like(&known.shown) && holds(&known.shown)) {
-            return;
+            return 0;
         }
+        let questions = 2 << shown.len().min(16);
         caller.witnesses_count += 1;
         let reach = Reach { old: parts(world, Which::Old, &shown), new: parts(world, Which::New, &shown) };
         if caller.witnesses.len() < WITNESSES_MAX || caller.witnesses.iter().all(|known| known.reach != reach) {
             caller.witnesses.push(Witness { shown, reach });
             caller.witnesses.sort_by_key(|witness| witness.shown.len());
         }
+        questions
+    }
+}
+
+/// What a search may still take, for one agent and in total.
+struct Steps<'l> {
+    own: usize,
+    all: &'l mut usize,
+}
+
+impl Steps<'_> {
+    /// None: it is used up.
+    fn take(&mut self, count: usize) -> Option<()> {
+        self.own = self.own.checked_sub(count)?;
+        *self.all = self.all.checked_sub(count)?;
+        Some(())
     }
 }
 

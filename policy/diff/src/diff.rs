@@ -87,16 +87,11 @@ fn report(scene: &Scene<'_, '_>, callers: &Callers<'_>, raw: &[RawClass<'_>], ex
     Diff { verdict, needs_wider, truncated, exhausted, counts, allowed, refused, limits, settings }
 }
 
-/// Whether access becomes wider, and narrower. What counts is what a holder of credentials can do with any part of
-/// them. Only where that stays, whatever outcome changes counts.
+/// Whether access becomes wider, and narrower: whether anything at all is newly allowed, and newly refused. That the
+/// holder could have done the same by showing less does not make it less: who stole a credential need not be able to.
 pub fn access(raw: &[RawClass<'_>]) -> (bool, bool) {
-    let any = |change: Change, by_any_means: bool| {
-        raw.iter().any(|class| class.changed.change == change && (class.changed.by_any_means || !by_any_means))
-    };
-    match (any(Change::Allowed, true), any(Change::Refused, true)) {
-        (false, false) => (any(Change::Allowed, false), any(Change::Refused, false)),
-        (wider, narrower) => (wider, narrower),
-    }
+    let any = |change: Change| raw.iter().any(|class| class.changed.change == change);
+    (any(Change::Allowed), any(Change::Refused))
 }
 
 fn written(scene: &Scene<'_, '_>, callers: &Callers<'_>, class: &RawClass<'_>) -> Class {

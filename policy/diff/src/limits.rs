@@ -1,18 +1,20 @@
 //! Limits of the same callers, before and after.
 //!
-//! A limit is no looser than another one when, from any state that both can be in, it admits no request that the other
-//! refuses. Compared are limits of the same kind that count the same: rates by interval and burst, quotas by count over
-//! windows that divide each other. Everything else is incomparable, which counts as both. An agent's limits are no
-//! looser together when each old limit has a new one that is no looser than it.
+//! A counter belongs to the names of its agent and limit, to the kind and window of its states, and to what it counts.
+//! A limit under any other of these starts with nothing used, so it stands for none of the old ones: whoever may rename
+//! limits could refill them with every release. A limit that goes on with the counter of an old one is no looser when,
+//! from every state of the old one, it admits no request that the old one refuses. An agent's limits are no looser
+//! together when each old limit goes on with one that is no looser than it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::model::{Limit, LimitKind, OnFull, Per, Unit};
-use policy::rate::Gcra;
+use policy::rate::{Gcra, Kept};
 
 use crate::callers::Callers;
 use crate::face::{Which, World};
 use crate::report::{Direction, LimitChange};
+use crate::sets::EMPTY;
 use crate::shown::Taken;
 
 /// Agents of one change that are listed.
@@ -35,30 +37,19 @@ pub fn counted(world: &World<'_>, callers: &Callers<'_>, crossed: Counted) -> Co
 
 /// Every change of limits, agents with the same change together.
 pub fn changes(world: &World<'_>, pairs: &Counted) -> Vec<LimitChange> {
-    let mut of_old: BTreeMap<u32, usize> = BTreeMap::new();
-    let mut of_new: BTreeMap<u32, usize> = BTreeMap::new();
-    for (old, new) in pairs {
-        *of_old.entry(*old).or_default() += 1;
-        *of_new.entry(*new).or_default() += 1;
-    }
-    let several = |counts: &BTreeMap<u32, usize>, agent: u32| counts.get(&agent).is_some_and(|count| *count > 1);
     let mut grouped: BTreeMap<Key, Vec<String>> = BTreeMap::new();
-    for (old, new) in pairs {
+    // An agent without scopes grants nothing that its limits could count.
+    for (old, new) in pairs.iter().filter(|(_, new)| world.new.scopes_of_agent(*new) != EMPTY) {
         let limits = |which: Which, agent: u32| {
             world.face(which).policy.agents.get(agent as usize).map_or(&[][..], |agent| &agent.limits)
         };
         let (before, after) = (limits(Which::Old, *old), limits(Which::New, *new));
-        let (split, merged) = (several(&of_old, *old), several(&of_new, *new));
-        let shared = |limits: &[Limit]| limits.iter().any(|limit| limit.per == Per::Agent);
-        let note = match () {
-            () if split && shared(after) => Some("counters that were one are several now"),
-            () if merged && shared(before) && !split => Some("counters that were several are one now"),
-            () => None,
-        };
-        let Some((direction, needs_wider)) = direction(before, after, split && shared(after)) else {
+        let (was, is) = (world.old.agent_name(*old), world.new.agent_name(*new));
+        let Some((direction, needs_wider)) = direction(before, after, was == is) else {
             continue;
         };
-        let (was, is) = (world.old.agent_name(*old), world.new.agent_name(*new));
+        let kept = |limit: &Limit| was == is && after.iter().any(|other| same_counter(other, limit));
+        let note = (!after.is_empty() && !before.iter().all(kept)).then_some("its counter starts anew");
         let name = if was == is { is.to_owned() } else { format!("{was} (now {is})") };
         let key =
             (direction, before.iter().map(written).collect(), after.iter().map(written).collect(), note, needs_wider);
@@ -75,11 +66,13 @@ pub fn changes(world: &World<'_>, pairs: &Counted) -> Vec<LimitChange> {
 type Key = (Direction, Vec<String>, Vec<String>, Option<&'static str>, bool);
 
 /// None: they admit the same.
-fn direction(old: &[Limit], new: &[Limit], split: bool) -> Option<(Direction, bool)> {
-    let covered =
-        |limits: &[Limit], by: &[Limit]| limits.iter().all(|limit| by.iter().any(|other| no_looser(other, limit)));
-    let narrower = covered(old, new) && !split;
-    let wider = covered(new, old);
+fn direction(old: &[Limit], new: &[Limit], same_agent: bool) -> Option<(Direction, bool)> {
+    let goes_on = |limit: &Limit| {
+        same_agent
+            && new.iter().any(|other| same_counter(other, limit) && no_looser(other, limit) && no_slower(other, limit))
+    };
+    let narrower = old.iter().all(goes_on);
+    let wider = new.iter().all(|limit| old.iter().any(|other| no_looser(other, limit)));
     let overflow = |limits: &[Limit]| {
         let kinds = limits.iter().filter_map(|limit| match limit.per {
             Per::Subject { on_full, .. } => Some(on_full == OnFull::Deny),
@@ -97,7 +90,32 @@ fn direction(old: &[Limit], new: &[Limit], split: bool) -> Option<(Direction, bo
     }
 }
 
-/// Whether the first limit admits no request that the second refuses.
+/// Whether two limits of one agent count with the same counter.
+fn same_counter(first: &Limit, second: &Limit) -> bool {
+    let counter = |limit: &Limit| {
+        let kept = match limit.kind {
+            LimitKind::Rate { .. } => Kept::Gcra,
+            LimitKind::Quota => Kept::Quota { window_s: limit.unit.seconds() },
+        };
+        (kept, limit.per == Per::Agent)
+    };
+    first.name == second.name && counter(first) == counter(second)
+}
+
+/// Whether a full bucket of the first rate refills in no more time than one of the second: a state is a time, so in a
+/// bucket that takes longer there would be room again.
+fn no_slower(first: &Limit, second: &Limit) -> bool {
+    let bucket_ns = |limit: &Limit| match limit.kind {
+        LimitKind::Rate { burst } => {
+            let spec = Gcra::new(limit.count, limit.unit.seconds(), burst);
+            u128::from(spec.emission_interval_ns) * u128::from(spec.burst)
+        }
+        LimitKind::Quota => 0,
+    };
+    bucket_ns(first) <= bucket_ns(second)
+}
+
+/// Whether the first limit admits no request that the second refuses, when both begin with nothing used.
 fn no_looser(first: &Limit, second: &Limit) -> bool {
     let counts_alike = match (first.per, second.per) {
         (Per::Agent, Per::Agent) => true,

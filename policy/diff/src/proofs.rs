@@ -85,6 +85,23 @@ impl<'p> OwnProofs<'p> {
         names.filter(move |name| holders(world, which, name).is_none())
     }
 
+    /// How many proofs of others are read to compare what these mean, at most; see `representative` and `kin`.
+    pub fn reading(&self, world: &World<'p>) -> usize {
+        let all = self.certificates.iter().chain(&self.tokens).chain(&self.keys);
+        all.map(|credential| self.reading_of(world, credential)).sum()
+    }
+
+    /// The same for one of them.
+    pub fn reading_of(&self, world: &World<'p>, credential: &Credential<'p>) -> usize {
+        let of = |which: Which| {
+            let agents = holders(world, which, credential).unwrap_or_default().iter();
+            let sets =
+                |agent: &u32| world.face(which).policy.agents.get(*agent as usize).map_or(0, |it| it.identity.len());
+            agents.map(sets).sum::<usize>()
+        };
+        of(Which::Old) + of(Which::New)
+    }
+
     fn read(world: &World<'p>, which: Which, agent: u32) -> Self {
         let mut own = Self::none(which);
         let identities = world.face(which).policy.agents.get(agent as usize).map_or(&[][..], |agent| &agent.identity);

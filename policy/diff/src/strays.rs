@@ -17,8 +17,8 @@ use policy::model::CertificateName;
 
 use crate::access::{Change, Changed, Condition, Scene};
 use crate::callers::{Caller, Callers, Reach, Witness, pair, parts};
-use crate::face::{Which, World};
-use crate::shown::{Credential, Shown, TokenNames, has_certificate, together};
+use crate::face::{Pair, Which, World};
+use crate::shown::{Credential, Shown, TokenNames, together};
 
 /// A stray that changes some outcome.
 pub struct Stray<'p> {
@@ -28,10 +28,10 @@ pub struct Stray<'p> {
 }
 
 /// Strays beside another one that are tried, and sets tried for each stray.
-const SECOND_MAX: usize = 8;
+const SECOND_MAX: usize = 16;
 const TRIED_PER_STRAY_MAX: usize = 4_096;
 /// Sets tried for all strays together.
-const TRIED_MAX: usize = 4_000_000;
+const TRIED_MAX: usize = 200_000;
 
 pub struct Strays<'p> {
     pub found: Vec<Stray<'p>>,
@@ -44,8 +44,10 @@ pub fn strays<'p>(scene: &Scene<'_, 'p>, callers: &Callers<'p>) -> Strays<'p> {
     let mut left = TRIED_MAX;
     for change in [Change::Allowed, Change::Refused] {
         let candidates = candidates(scene.world, change.permits());
+        let changing = callers.all.iter().filter(|caller| may_change(scene, change, caller));
+        let bases: Vec<&Shown<'p>> = changing.flat_map(|caller| &caller.witnesses).map(|it| &it.shown).collect();
         for credential in &candidates {
-            let search = Search { scene, callers, change, credential: *credential, others: &candidates };
+            let search = Search { scene, callers, bases: &bases, change, credential: *credential, others: &candidates };
             match search.run(&mut left) {
                 Ok(found) => all.found.extend(found),
                 Err(Exhausted) => all.exhausted = true,
@@ -67,56 +69,48 @@ pub fn candidates<'p>(world: &World<'p>, which: Which) -> Vec<Credential<'p>> {
     nameless.chain(names).collect()
 }
 
+/// Whether a stray can change anything for a caller: not where the side that passes it over permits nothing anyway.
+fn may_change(scene: &Scene<'_, '_>, change: Change, caller: &Caller<'_>) -> bool {
+    let one_sided = |ca: &Pair| ca.old.is_none() || ca.new.is_none();
+    let (old, new, _) = caller.pair;
+    let taken = if change.permits() == Which::Old { old } else { new };
+    scene.may_do_anything(change.permits(), taken) || scene.world.cas.iter().any(one_sided)
+}
+
 struct Exhausted;
 
 struct Search<'s, 'w, 'p> {
     scene: &'s Scene<'w, 'p>,
     callers: &'s Callers<'p>,
+    /// Sets to which a stray is added.
+    bases: &'s [&'s Shown<'p>],
     change: Change,
     credential: Credential<'p>,
     others: &'s [Credential<'p>],
 }
 
 impl<'p> Search<'_, '_, 'p> {
-    /// The stray's class, if any set with it changes: preferably one that changes by any means.
+    /// The stray's class, if any set with it changes.
     fn run(&self, left: &mut usize) -> Result<Option<Stray<'p>>, Exhausted> {
-        let world = self.scene.world;
-        // Only where a certificate cannot be left out can a stray stand in the way of somebody for good, and only of
-        // somebody who has no other certificate: whoever has one can do without the stray.
-        let for_good = world.old.certificate_needed || world.new.certificate_needed;
-        let mut found: Option<Stray<'p>> = None;
         let mut tried = 0;
-        let bases = self.callers.all.iter().filter(|caller| self.may_change(caller));
-        for base in bases.flat_map(|caller| &caller.witnesses) {
-            if found.is_some() && has_certificate(&base.shown) {
-                continue;
-            }
+        for base in self.bases {
             for second in std::iter::once(None).chain(self.others.iter().take(SECOND_MAX).map(Some)) {
                 for company in self.company() {
-                    let added = [Some(self.credential), second.copied(), company].into_iter().flatten();
-                    let Some(shown) = together(base.shown.iter().copied().chain(added)) else { continue };
                     tried += 1;
                     if tried > TRIED_PER_STRAY_MAX || *left == 0 {
                         return Err(Exhausted);
                     }
                     *left -= 1;
-                    match self.changes(shown) {
-                        Some(stray) if stray.changed.by_any_means || !for_good => return Ok(Some(stray)),
-                        Some(stray) => found = found.or(Some(stray)),
-                        None => {}
+                    let added = [Some(self.credential), second.copied(), company].into_iter().flatten();
+                    let Some(shown) = together(base.iter().copied().chain(added)) else { continue };
+                    if let Some(stray) = self.changes(shown) {
+                        return Ok(Some(stray));
                     }
                 }
             }
         }
-        Ok(found)
-    }
-
-    /// Whether a stray can change anything for a caller: not where the side that passes it over permits nothing anyway.
-    fn may_change(&self, caller: &Caller<'p>) -> bool {
-        let one_sided = |ca: &crate::face::Pair| ca.old.is_none() || ca.new.is_none();
-        let (old, new, _) = caller.pair;
-        let taken = if self.change.permits() == Which::Old { old } else { new };
-        self.scene.may_do_anything(self.change.permits(), taken) || self.scene.world.cas.iter().any(one_sided)
+        let cut = self.others.len() > SECOND_MAX && !self.bases.is_empty();
+        if cut { Err(Exhausted) } else { Ok(None) }
     }
 
     /// A certificate is valid by any CA that it chains to, so a name under a CA that one policy does not have can stand
@@ -136,9 +130,8 @@ impl<'p> Search<'_, '_, 'p> {
     fn changes(&self, shown: Shown<'p>) -> Option<Stray<'p>> {
         let (scene, world) = (self.scene, self.scene.world);
         let pair = pair(world, &shown);
-        // Whatever changes for a pair that is known is in a class already, though perhaps not for good.
-        let for_good = world.old.certificate_needed || world.new.certificate_needed;
-        if !for_good && self.callers.known.contains_key(&pair) {
+        // Whatever changes for a pair that is known is in a class already.
+        if self.callers.known.contains_key(&pair) {
             return None;
         }
         let kind = scene.kind(pair);

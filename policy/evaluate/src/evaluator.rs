@@ -200,7 +200,10 @@ impl<'p> Evaluator<'p> {
         trail.caller = Some(who);
         let (grant, _) = self.table.decide(&who, trail.presented.any(), &trail.scopes, &asked)?;
         trail.grant = Some(grant);
-        let token = caller.token.as_ref().map(|token| counted_as(&token.issuer, &token.subject));
+        let token = caller.token.as_ref().and_then(|token| {
+            let issuer = self.policy.issuers.get(usize::from(*self.issuers.get(token.issuer.as_str())?))?;
+            Some(counted_as(&issuer.issuer, &token.subject))
+        });
         let mut prefix = [0; 16];
         let subject = subject(&grant, &who, token.as_deref(), caller.client, &mut prefix);
         let charged = charge(&self.table, grant.agent, subject, time_unix_ns, counters);

@@ -191,6 +191,21 @@ fn limits_are_told_in_human_units() {
 }
 
 #[test]
+fn subjects_are_counted_by_the_issuer_itself_under_whatever_name() {
+    let mut memory = Memory::default();
+    let alice = staff("alice", Some(&["read"]));
+    assert!(told(&alice, &get("/orders"), &mut memory).0.permitted);
+    let text = serde_json::to_string(&policy()).unwrap();
+    let renamed: Policy = serde_json::from_str(&text.replace("\"corp\"", "\"company\"")).unwrap();
+    assert_ne!(renamed, policy());
+    let mut again = alice.clone();
+    again.token.as_mut().unwrap().issuer = "company".into();
+    let evaluator = Evaluator::new(&renamed, [0; 32]).unwrap();
+    let found = evaluator.evaluate(&again, &get("/orders"), NOW_NS, &mut memory);
+    assert_eq!(found.reason, Some(Reason::LimitExceeded), "the counter goes on");
+}
+
+#[test]
 fn a_recorded_state_decides_and_a_missing_one_is_told() {
     let policy = policy();
     let evaluator = Evaluator::new(&policy, [0; 32]).unwrap();

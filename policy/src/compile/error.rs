@@ -2,7 +2,9 @@
 
 use thiserror::Error;
 
-use crate::bounds::{ALTERNATIVES_PER_AGENT_MAX, LIMITS_PER_AGENT_MAX, METHODS_EXTENSION_MAX, ROUTE_STEPS_MAX};
+use crate::bounds::{
+    ALTERNATIVES_PER_AGENT_MAX, IDENTITIES_PER_AGENT_MAX, LIMITS_PER_AGENT_MAX, METHODS_EXTENSION_MAX, ROUTE_STEPS_MAX,
+};
 use crate::bounds::{IMAGE_BYTES_MAX, SEGMENTS_MAX, STRING_BYTES_MAX};
 use crate::table::TableError;
 
@@ -49,6 +51,10 @@ pub enum CompileError {
         "agent `{agent}` has {found} sets of proofs, counted with each API key, more than {ALTERNATIVES_PER_AGENT_MAX}"
     )]
     TooManyAlternatives { agent: String, found: usize },
+    #[error(
+        "agent `{agent}` has {found} alternatives in its identity, more than {IDENTITIES_PER_AGENT_MAX}; make two agents of it"
+    )]
+    TooManyIdentities { agent: String, found: usize },
     #[error("agents `{first}` and `{second}` have the same set of proofs, so neither could be told; change one")]
     AlternativeShared { first: String, second: String },
     #[error(

@@ -6,7 +6,7 @@ use super::CompileError;
 use super::names::Names;
 use super::places;
 use super::strings::Strings;
-use crate::bounds::ALTERNATIVES_PER_AGENT_MAX;
+use crate::bounds::{ALTERNATIVES_PER_AGENT_MAX, IDENTITIES_PER_AGENT_MAX};
 use crate::hash::{self, Probe};
 use crate::model::{Agent, Identity, Policy, Proofs, Subject, TokenProof};
 use crate::table::CertificateNameRef;
@@ -59,6 +59,10 @@ pub(super) fn build<'p>(
 fn alternatives<'p>(policy: &'p Policy, names: &Names<'_>) -> Result<BTreeMap<Alternative<'p>, u32>, CompileError> {
     let mut all: BTreeMap<Alternative<'p>, u32> = BTreeMap::new();
     for (agent, index) in policy.agents.iter().zip(0_u32..) {
+        let found = agent.identity.len();
+        if found > IDENTITIES_PER_AGENT_MAX {
+            return Err(CompileError::TooManyIdentities { agent: agent.name.clone(), found });
+        }
         let mut own = BTreeSet::new();
         for identity in &agent.identity {
             let Identity::Proofs(proofs) = identity else { continue };

@@ -78,21 +78,41 @@ fn a_removed_agent_whose_tokens_a_population_admits_is_wider_where_the_populatio
 }
 
 #[test]
-fn a_removed_agent_with_a_certificate_is_narrower_although_mixed_proofs_hold_again() {
+fn a_removed_agent_with_a_certificate_is_wider_as_mixed_proofs_hold_again() {
     let old = base();
     let mut new = old.clone();
     new.agents.remove(1);
     let change = compare(&old, &new);
-    assert_eq!((change.verdict, change.needs_wider), (Verdict::Narrower, false));
+    assert_eq!((change.verdict, change.needs_wider), (Verdict::Both, true));
     assert_eq!(change.allowed.len(), 1);
     let mixed = &change.allowed[0];
     assert_eq!((mixed.by_any_means, mixed.principals[0].kind), (false, PrincipalKind::Together));
     assert_eq!((mixed.example.old.reason, mixed.example.new.permitted), (Some("proofs-conflict"), true));
     let back = compare(&new, &old);
-    assert_eq!((back.verdict, back.needs_wider), (Verdict::Wider, true));
-    // Where a certificate cannot be left out, its holder could use no token before, and can now.
+    assert_eq!((back.verdict, back.needs_wider), (Verdict::Both, true));
     let must = |policy: &Policy| Policy { transport: MinimumTransport::Mtls, ..policy.clone() };
     assert_eq!(compare(&must(&old), &must(&new)).verdict, Verdict::Both);
+    // Without its scopes it goes on to refuse them.
+    let mut cut = old.clone();
+    cut.agents[1].scopes.clear();
+    let change = compare(&old, &cut);
+    assert_eq!((change.verdict, change.needs_wider, change.allowed.len()), (Verdict::Narrower, false, 0));
+}
+
+#[test]
+fn an_agent_that_blocks_a_stolen_certificate_is_not_removed_as_a_narrowing() {
+    let mut old = base();
+    let key = CertificateName::SpkiSha256("0f".repeat(32));
+    let stolen = Proofs { certificate: Some(CertificateProof { name: key, ca: "ca".into() }), ..Proofs::default() };
+    old.agents.insert(0, agent("blocked", Identity::Proofs(stolen), &[]));
+    let mut new = old.clone();
+    new.agents.remove(0);
+    // Something else that becomes less.
+    new.scopes[0].routes.retain(|route| route != "read");
+    let change = compare(&old, &new);
+    assert_eq!((change.verdict, change.needs_wider), (Verdict::Both, true));
+    let example = &change.allowed[0].example;
+    assert_eq!((example.old.reason, example.new.permitted), (Some("proofs-conflict"), true));
 }
 
 #[test]

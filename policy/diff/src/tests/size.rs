@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use policy::bounds::IDENTITIES_PER_AGENT_MAX;
 use policy::model::*;
 
 use super::universe::{ca, empty, issuer, table};
@@ -132,4 +133,63 @@ fn a_neighbour_is_compared_in_time_that_grows_with_the_policy_alone() {
         assert_eq!(all.verdict, Verdict::Both);
         assert!(all.allowed.len() <= 1_000 && all.refused.len() <= 1_000);
     }
+}
+
+/// Agents with as many alternatives as compile, each of a certificate name, a token and a key that mean something else
+/// in every one of them.
+fn tangled(agents: usize, shift: usize) -> Policy {
+    let mut policy = large(0, 10);
+    policy.agents.clear();
+    policy.agents.extend((0..agents).map(|agent| {
+        let identity = (0..IDENTITIES_PER_AGENT_MAX).map(|at| {
+            let number = agent * IDENTITIES_PER_AGENT_MAX + at;
+            let name = CertificateName::Spiffe(format!("spiffe://corp.example/{}", number + shift * (at % 3)));
+            let subject = Subject::Exactly(format!("subject-{}", number / (1 + at % 4) + shift));
+            Identity::Proofs(Proofs {
+                certificate: Some(CertificateProof { name, ca: "agents".into() }),
+                token: Some(TokenProof { issuer: "corp".into(), subject }),
+                api_keys: vec![],
+            })
+        });
+        let (name, scopes) = (format!("agent-{agent:04}"), vec!["scope-0000".into()]);
+        Agent { name, identity: identity.collect(), scopes, limits: vec![] }
+    }));
+    policy
+}
+
+#[test]
+fn a_search_that_is_too_long_is_given_up_and_needs_the_wider_role() {
+    let (old, mut new) = (tangled(300, 0), tangled(300, 1));
+    let started = Instant::now();
+    let change = compared(&old, &new, "tangled");
+    assert!(change.exhausted && change.needs_wider && change.verdict == Verdict::Both);
+    assert!(started.elapsed().as_secs() < 60, "a gateway that starts would wait too long");
+    // More alternatives do not compile.
+    let identity = new.agents[1].identity[0].clone();
+    new.agents[0].identity.push(identity);
+    let error = policy::compile::compile(&new, [7; 32]).unwrap_err().to_string();
+    assert!(error.contains("`agent-0000` has 17 alternatives") && error.contains("more than 16"), "{error}");
+}
+
+#[test]
+fn strays_that_are_left_out_make_it_exhausted() {
+    // Nothing changes with any of these names, but not all pairs of them are tried.
+    let with = |names: usize| {
+        let mut policy = large(0, 10);
+        policy.agents[0].scopes.clear();
+        for number in 0..names {
+            let name = CertificateName::Spiffe(format!("spiffe://corp.example/{number}"));
+            let proofs =
+                Proofs { certificate: Some(CertificateProof { name, ca: "agents".into() }), ..Proofs::default() };
+            let (name, identity) = (format!("agent-{number:04}"), vec![Identity::Proofs(proofs)]);
+            policy.agents.insert(number, Agent { name, identity, scopes: vec![], limits: vec![] });
+        }
+        policy.client_cas.push(ca("other"));
+        policy
+    };
+    let few = compared(&with(5), &with(0), "few strays");
+    let mut one_sided = with(0);
+    one_sided.client_cas.pop();
+    let many = compared(&with(40), &one_sided, "many strays");
+    assert!(!few.exhausted && many.exhausted && many.needs_wider, "{few:?} {many:?}");
 }
