@@ -19,6 +19,9 @@ pub struct Report {
     pub findings_not_told: u64,
     /// What is normal but worth knowing, and what could not be known.
     pub notes: Vec<String>,
+    /// The files in their order, where their first lines say that they came in another one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<String>,
 }
 
 /// One run of one gateway, as far as its lines are there.
@@ -112,6 +115,8 @@ pub enum Kind {
     Root,
     /// A checkpoint is not signed as it should be.
     Signature,
+    /// Nothing is wrong with a run, but no checkpoint vouches for it.
+    Unproved,
 }
 
 #[derive(Clone, Debug, Serialize)]

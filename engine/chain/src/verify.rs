@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::checkpoint::Checkpoint;
 use crate::line::{self, Chain, Chained};
 use crate::log::{Previous, Told};
-use crate::report::{At, Ended, Kind, Report, lines};
+use crate::report::{At, Kind, Report, lines};
 
 mod ending;
 mod misfit;
+mod proving;
 mod run;
 
+pub use proving::Demand;
 use run::{Run, Spot, State};
 
 /// A checkpoint whose signature was verified.
@@ -40,7 +42,12 @@ pub struct Verifier {
     run: Option<Run>,
     cut: Option<Cut>,
     seen: HashSet<String>,
-    last_origin: Option<String>,
+    demand: Demand,
+    /// Public keys that were given, as text.
+    keys: Vec<String>,
+    /// By the file: when the run began that its first line is of, and that line's number in it. Files of which that is not
+    /// known, and all after them, have none.
+    beginnings: Vec<((String, String), u64)>,
     report: Report,
 }
 
@@ -65,7 +72,9 @@ impl Verifier {
             run: None,
             cut: None,
             seen: HashSet::new(),
-            last_origin: None,
+            demand: Demand::default(),
+            keys: Vec::new(),
+            beginnings: Vec::new(),
             report: Report::default(),
         }
     }
@@ -97,6 +106,7 @@ impl Verifier {
             return;
         };
         self.settle_cut(Some(bytes));
+        self.look_at_beginning(bytes, &chained);
         let first = chained.link.chain == Chain::Control && chained.link.leaf == 0;
         if first
             && let Some(Told::Start { origin, key, previous }) = Told::read(bytes)
@@ -110,6 +120,16 @@ impl Verifier {
         }
         let Some(run) = &mut self.run else { return };
         run.take(&mut Around { held: &self.held, files: &self.files, report: &mut self.report }, spot, bytes, &chained);
+    }
+
+    /// Of the first line of a file.
+    fn look_at_beginning(&mut self, bytes: &[u8], chained: &Chained<'_>) {
+        if self.line != 1 || self.beginnings.len() + 1 != self.files.len() || chained.link.chain != Chain::Control {
+            return;
+        }
+        if let Some(Told::Start { origin, .. } | Told::Continued { origin, .. }) = Told::read(bytes) {
+            self.beginnings.push((proving::age(&origin), chained.link.leaf));
+        }
     }
 
     fn begin_run(
@@ -206,40 +226,11 @@ impl Verifier {
         self.settle_cut(None);
         self.end_run(None);
         self.tell_unused();
+        self.tell_unproved();
+        self.tell_order();
         let report = &mut self.report;
         report.intact = report.findings.is_empty();
         self.report
-    }
-
-    /// Checkpoints of runs of which no line was there.
-    fn tell_unused(&mut self) {
-        let goes_on = self.partial || self.report.runs.last().is_some_and(|run| run.ended == Ended::Rotation);
-        let mut unused: Vec<_> = self.held.iter().filter(|(origin, _)| !self.seen.contains(*origin)).collect();
-        unused.sort_by_key(|(origin, _)| *origin);
-        let (mut others, last) = (0_u64, self.last_origin.clone());
-        for (origin, sizes) in unused {
-            // Origins of one node differ in their start time, which sorts.
-            let node = |origin: &str| origin.rsplit_once('/').map(|(node, _)| node.to_owned());
-            let later = match &last {
-                Some(last) => node(last) == node(origin) && origin > last,
-                None => self.report.runs.is_empty(),
-            };
-            let Some((size, held)) = sizes.last_key_value().filter(|_| later && !goes_on) else {
-                others += 1;
-                continue;
-            };
-            let place = held.first().map_or("", |held| held.place.as_str());
-            let what = format!(
-                "{origin} began after the last line here and had {} at least ({place}): none of them is in the files \
-                 given (--partial, if they end on purpose before it)",
-                lines(*size)
-            );
-            self.report.find(Kind::RunMissing, None, Some(origin), what);
-        }
-        if others > 0 {
-            let what = if others == 1 { "checkpoints of 1 other log" } else { "checkpoints of other logs" };
-            self.report.notes.push(format!("{what} were not needed"));
-        }
     }
 }
 

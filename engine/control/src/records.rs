@@ -38,7 +38,7 @@ pub struct WorkerRecords {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
-    #[error("records cannot be written to {target}: {cause}: name a file that this user can create, or \"stdout\"")]
+    #[error("records cannot be written to {target}: {cause}{}", open_hint(.cause))]
     Open { target: Target, cause: std::io::Error },
     #[error("the node key cannot sign records: {0}")]
     Key(String),
@@ -50,6 +50,15 @@ pub enum RecordsError {
     Gone,
     #[error("the audit writer could not finish before its deadline: {lost} records are lost")]
     Unfinished { lost: u64 },
+}
+
+/// What to do about a target that cannot be opened; a lock says so itself.
+fn open_hint(cause: &std::io::Error) -> &'static str {
+    if cause.kind() == std::io::ErrorKind::ResourceBusy {
+        ""
+    } else {
+        ": name a file that this user can create, or \"stdout\""
+    }
 }
 
 /// What the writer did so far: written by it, read by the metrics.

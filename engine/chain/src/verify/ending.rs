@@ -21,13 +21,13 @@ impl Verifier {
         if next.is_some() && run.ended == Ended::Open {
             run.ended = Ended::Killed;
         }
-        let goes_on = next.is_none() && (self.partial || run.ended == Ended::Rotation);
+        let goes_on = next.is_none() && self.partial;
         let missed = run.tell_truncated(&mut around, goes_on);
         if let Some(Some(previous)) = next {
-            run.check_successor(&mut around, previous, missed);
+            let stands_above = self.seen.contains(&previous.origin);
+            run.check_successor(&mut around, previous, missed, stands_above);
         }
         run.tell_uncompared(&mut around);
-        self.last_origin = run.origin.clone().or(self.last_origin.take());
         let files = &self.files;
         let proved_size = run.proved.as_ref().map_or(run.first.1.leaf, |proved| proved.size);
         self.report.runs.push(report::Run {
@@ -76,11 +76,17 @@ impl Run {
     }
 
     /// What the start of the run after this one says of it.
-    fn check_successor(&self, around: &mut Around<'_>, previous: &Previous, told: u64) {
+    fn check_successor(&self, around: &mut Around<'_>, previous: &Previous, told: u64, stands_above: bool) {
         let origin = self.origin.as_deref();
         let at = self.last.0.at(around.files, Some(&self.last.1));
         if origin != Some(previous.origin.as_str()) {
-            if origin.is_some() {
+            if stands_above {
+                around.report.notes.push(format!(
+                    "{at}: the next run names {} as the one before it, which stands above, and not this one: the state \
+                     directory was restored from a copy, or this run was killed before its first checkpoint",
+                    previous.origin
+                ));
+            } else if origin.is_some() {
                 let what = format!(
                     "the next run names {} with {} as the one before it: that run is missing after this line",
                     previous.origin,

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::log::{self, Log};
+use crate::report::Ended;
 
 /// A log under way: lines of two workers and the gateway itself, and its checkpoints.
 struct Story {
@@ -218,6 +219,14 @@ fn runs_hang_together() {
     assert_eq!(report.findings.iter().map(|of| of.kind).collect::<Vec<_>>(), [Kind::RunMissing], "{report:#?}");
 }
 
+/// As a part of a log that ends on purpose.
+fn partially(held: &[Held], lines: &[String]) -> Report {
+    let mut verifier = Verifier::new(held.to_vec(), true);
+    verifier.begin_file("f1");
+    lines.iter().for_each(|line| verifier.line(line.as_bytes()));
+    verifier.finish()
+}
+
 #[test]
 fn files_of_a_rotation_verify_together_and_each_alone() {
     let mut story = Story::begin("node/1", None);
@@ -227,7 +236,10 @@ fn files_of_a_rotation_verify_together_and_each_alone() {
     let (first, second) = story.lines.split_at(cut);
     let both = verify(&story.held, &[first, second]);
     assert!(both.intact && both.runs[0].proved.as_ref().unwrap().size == 83, "{both:#?}");
-    let alone = verify(&story.held, &[first]);
+    // A line that anybody could have written does not excuse that lines are missing after it.
+    let cut_off = verify(&story.held, &[first]);
+    assert_eq!(cut_off.findings.iter().map(|of| of.kind).collect::<Vec<_>>(), [Kind::Truncated], "{cut_off:#?}");
+    let alone = partially(&story.held, first);
     assert!(alone.intact && alone.notes.iter().any(|note| note.contains("goes on")), "{alone:#?}");
     assert_eq!(alone.runs[0].ended, Ended::Rotation);
     let alone = verify(&story.held, &[second]);
@@ -246,10 +258,7 @@ fn files_of_a_rotation_verify_together_and_each_alone() {
     let report = verify(&story.held, &[&first[20..], second]);
     let kinds: Vec<_> = report.findings.iter().map(|of| of.kind).collect();
     assert_eq!((kinds, report.runs[0].proved.as_ref().unwrap().size), (vec![Kind::Missing], 83), "{report:#?}");
-    let mut verifier = Verifier::new(story.held.clone(), true);
-    verifier.begin_file("f1");
-    first[20..].iter().chain(second).for_each(|line| verifier.line(line.as_bytes()));
-    assert!(verifier.finish().intact);
+    assert!(partially(&story.held, &[&first[20..], second].concat()).intact);
     let mut changed = first[20..].to_vec();
     changed[5] = changed[5].replacen("number", "nunber", 1);
     assert_eq!(verify(&story.held, &[&changed, second]).findings.len(), 2);
@@ -289,6 +298,8 @@ fn what_a_crash_cuts_off_is_told_and_no_finding() {
     assert_eq!(found(&first, again), []);
     assert_eq!(found(&first, |lines| lines.insert(50, format!("{torn}x"))), [(Kind::Unchained, 51)]);
 }
+
+mod proving;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]

@@ -1,7 +1,7 @@
 //! Where lines go: a file that may be renamed under us, or stdout. A line is written whole or, where the medium took
 //! only a part of it, continued; it never merges with another.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -74,11 +74,11 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Opens the target: a file is created with mode 0600 and appended to.
+    /// Opens the target: a file is created with mode 0600 and appended to, by one gateway at a time.
     pub fn open(target: Target) -> io::Result<Self> {
         let output = match &target {
             Target::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
-            Target::File(path) => open_file(path)?,
+            Target::File(path) => open_file(path, None)?,
         };
         let place = place_of(&output)?;
         Ok(Self { target, output, place })
@@ -117,7 +117,7 @@ impl Sink {
     /// Opens the path again, without using it yet. After an error the old file stays in use.
     pub fn open_next(&self) -> io::Result<Option<Next>> {
         let Target::File(path) = &self.target else { return Ok(None) };
-        let output = open_file(path)?;
+        let output = open_file(path, Some(self.place))?;
         let place = place_of(&output)?;
         Ok(Some(Next { output, place, is_another: place != self.place }))
     }
@@ -126,6 +126,10 @@ impl Sink {
     pub fn switch(&mut self, next: Next, pending: &mut Pending) {
         // Whatever stands there in part is ended, by a newline or because it is another file: it is to stand whole.
         pending.rewind_to_line();
+        if !next.is_another {
+            // The same file; what is open holds the lock on it.
+            return;
+        }
         // What stands in the old file should be as safe as what will stand in the new one; but a medium that fails must be
         // replaceable, and some (a pipe, a device) know no such thing.
         if let Err(error) = self.output.sync_data()
@@ -155,10 +159,17 @@ fn place_of(file: &File) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Opens for appending; a last line that an earlier process left incomplete is ended first.
-fn open_file(path: &Path) -> io::Result<File> {
+/// Opens for appending; a last line that an earlier process left incomplete is ended first. `held`: the file that is
+/// locked already.
+fn open_file(path: &Path, held: Option<(u64, u64)>) -> io::Result<File> {
     let mut file = std::fs::OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    if file.metadata()?.is_file() && file.seek(SeekFrom::End(0))? > 0 {
+    if !file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    if held != Some(place_of(&file)?) {
+        lock(&file)?;
+    }
+    if file.seek(SeekFrom::End(0))? > 0 {
         file.seek(SeekFrom::End(-1))?;
         let mut last = [0];
         file.read_exact(&mut last)?;
@@ -167,6 +178,19 @@ fn open_file(path: &Path) -> io::Result<File> {
         }
     }
     Ok(file)
+}
+
+/// Lines of two gateways in one file would belong to no chain. The lock goes with the open file, also through a rename.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(io::Error::new(
+            ErrorKind::ResourceBusy,
+            "another gateway writes its records there; each needs a file of its own",
+        )),
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -279,7 +279,7 @@ impl Writer {
     fn recover(&mut self) {
         if self.trouble.failures > 0 {
             crate::info!(
-                "records are written to {} again after {} failed attempts",
+                "records are written to {} again (failed attempts: {})",
                 self.sink.target(),
                 self.trouble.failures
             );

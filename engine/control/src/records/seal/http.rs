@@ -5,13 +5,13 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::bounds::{WITNESS_BYTES_MAX, WITNESS_MS_MAX};
+use crate::bounds::{WITNESS_BYTES_MAX, WITNESS_EXCHANGE_MS_MAX, WITNESS_MS_MAX};
 
 #[derive(Debug, thiserror::Error)]
 pub enum UrlError {
@@ -84,6 +84,12 @@ impl Url {
     }
 
     fn ask(&self, method: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+        self.ask_within(Duration::from_millis(WITNESS_EXCHANGE_MS_MAX), method, body)
+    }
+
+    /// `whole`: from connecting to the last byte; one byte now and then keeps nobody waiting for longer.
+    fn ask_within(&self, whole: Duration, method: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+        let deadline = Deadline::after(whole);
         let mut request = format!(
             "{method} {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
              Content-Length: {}\r\n\r\n",
@@ -93,7 +99,7 @@ impl Url {
         )
         .into_bytes();
         request.extend_from_slice(body);
-        let stream = self.connect()?;
+        let stream = self.connect(deadline)?;
         let answer = match &self.tls {
             None => exchange(stream, &request)?,
             Some((config, name)) => {
@@ -112,20 +118,74 @@ impl Url {
         }
     }
 
-    fn connect(&self) -> io::Result<TcpStream> {
-        let patience = Duration::from_millis(WITNESS_MS_MAX);
+    fn connect(&self, deadline: Deadline) -> io::Result<Timed> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{} has no address", self.host));
         for address in (self.host.as_str(), self.port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, patience) {
-                Ok(stream) => {
-                    stream.set_read_timeout(Some(patience))?;
-                    stream.set_write_timeout(Some(patience))?;
-                    return Ok(stream);
-                }
+            match TcpStream::connect_timeout(&address, deadline.patience()?) {
+                Ok(stream) => return Ok(Timed { stream, deadline }),
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+}
+
+/// When an exchange must be over.
+#[derive(Clone, Copy)]
+struct Deadline {
+    whole: Duration,
+    end: Instant,
+}
+
+impl Deadline {
+    fn after(whole: Duration) -> Self {
+        Self { whole, end: Instant::now() + whole }
+    }
+
+    /// How long the next step may take.
+    fn patience(&self) -> io::Result<Duration> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let message = format!("expected the whole exchange within {:?}, it took longer", self.whole);
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        }
+        Ok(left.min(Duration::from_millis(WITNESS_MS_MAX)))
+    }
+
+    /// What the kernel calls "would block" is that the time was over.
+    fn told<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        match done {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.patience()?;
+                let message = format!("expected bytes within {WITNESS_MS_MAX} ms, found none");
+                Err(io::Error::new(io::ErrorKind::TimedOut, message))
+            }
+            done => done,
+        }
+    }
+}
+
+/// A connection of which every read and write ends in time, and all of them together do.
+struct Timed {
+    stream: TcpStream,
+    deadline: Deadline,
+}
+
+impl Read for Timed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.deadline.patience()?))?;
+        self.deadline.told(self.stream.read(into))
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.deadline.patience()?))?;
+        self.deadline.told(self.stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 
@@ -242,6 +302,30 @@ mod tests {
         );
         let url = Url::parse("http://[::1]:8080", None).unwrap();
         assert_eq!((url.authority().as_str(), url.path.as_str()), ("[::1]:8080", "/"));
+    }
+
+    /// One byte now and then, for ever: within the patience of each read.
+    #[test]
+    fn a_witness_that_trickles_is_a_failure() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap()), None).unwrap();
+        let witness = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let begun = Instant::now();
+            for byte in b"HTTP/1.1 200 OK\r\nX-Slow: ".iter().chain(std::iter::repeat(&b'x')) {
+                // It also ends for the test's sake.
+                if stream.write_all(&[*byte]).is_err() || begun.elapsed() > Duration::from_secs(6) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let begun = Instant::now();
+        let fault = url.ask_within(Duration::from_millis(400), "POST", b"note").unwrap_err();
+        assert_eq!(fault.kind(), io::ErrorKind::TimedOut, "{fault}");
+        assert!(fault.to_string().contains("whole exchange within 400ms"), "{fault}");
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        witness.join().unwrap();
     }
 
     #[test]

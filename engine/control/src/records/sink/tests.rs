@@ -113,3 +113,32 @@ fn a_partial_line_stands_whole_after_the_same_file_was_opened_again() {
     sink.send(&mut lines).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\nsec\nsecond\n");
 }
+
+#[test]
+fn a_file_has_one_writer_through_renames_and_reopenings() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, rotated) = (directory.path().join("records"), directory.path().join("records.1"));
+    let open = |path: &Path| Sink::open(Target::File(path.to_owned()));
+    let refused = |path: &Path| {
+        let error = open(path).err().unwrap();
+        assert!(error.to_string().contains("another gateway writes its records there"), "{error}");
+    };
+    let mut sink = open(&path).unwrap();
+    refused(&path);
+    // Opened again without a rename, it is still held.
+    let same = sink.open_next().unwrap().unwrap();
+    sink.switch(same, &mut Pending::default());
+    refused(&path);
+    std::fs::rename(&path, &rotated).unwrap();
+    refused(&rotated);
+    let next = sink.open_next().unwrap().unwrap();
+    sink.switch(next, &mut Pending::default());
+    refused(&path);
+    drop(open(&rotated).unwrap());
+    // What another gateway holds is not taken up.
+    std::fs::rename(&path, directory.path().join("records.2")).unwrap();
+    let other = open(&path).unwrap();
+    assert_eq!(sink.open_next().err().unwrap().kind(), ErrorKind::ResourceBusy);
+    drop((sink, other));
+    assert!(open(&path).is_ok());
+}
