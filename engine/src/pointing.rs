@@ -3,6 +3,7 @@
 //! Nothing in the store is believed: roots are followed by their signatures, the pointer that is there counts when it
 //! verifies, and a release is named by its digest.
 
+mod base;
 mod change;
 mod publish;
 mod target;
@@ -18,7 +19,7 @@ use stores::Channel;
 
 pub use self::change::Change;
 pub use self::publish::publish;
-pub use self::target::{ReleaseChoice, Target, previous};
+pub use self::target::{ReleaseChoice, Target, expect_enough, expect_signed_back, previous};
 use crate::commands::signing;
 use crate::commands::trust::{read_root, words};
 use crate::failure::{Failure, warn};
@@ -26,6 +27,8 @@ use crate::signer::KeyArgs;
 use crate::span::{Span, distance};
 use crate::store::Store;
 
+/// A serial farther above the present one is more likely a slip than meant.
+const SERIAL_STEP_MAX: u64 = 1000;
 /// How long a pointer holds when nothing is said. Short enough that a frozen gateway is noticed.
 const POINTER_SPAN: Span = Span { seconds: 30 * 86_400 };
 
@@ -59,7 +62,20 @@ pub struct Making {
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    consent: Consent,
+    #[command(flatten)]
     keys: KeyArgs,
+}
+
+/// What is not done unless it is asked for by name.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Consent {
+    /// Publish although the release lacks signatures that its change needs: gateways refuse it until it has them.
+    #[arg(long)]
+    pub below_threshold: bool,
+    /// Take a serial more than 1000 above the present one. No gateway goes back, and serials end at 9007199254740991.
+    #[arg(long)]
+    serial_jump: bool,
 }
 
 /// The pointer that a channel has.
@@ -71,6 +87,14 @@ pub enum Current {
 }
 
 impl Current {
+    /// Why the pointer that is there is not believed.
+    pub fn doubt(&self) -> Option<&str> {
+        match self {
+            Self::Doubtful(why) => Some(why),
+            Self::None | Self::Verified(_) => None,
+        }
+    }
+
     pub const fn pointer(&self) -> Option<&Pointer> {
         match self {
             Self::Verified(pointer) => Some(pointer),
@@ -85,6 +109,8 @@ pub struct Desk {
     pub channel: Channel,
     /// The newest that the store's chain leads to.
     pub root: TrustRoot,
+    /// From the root that was placed to `root`.
+    pub chain: Vec<TrustRoot>,
     pub current: Current,
     /// The pointer's bytes, to notice that somebody else published meanwhile.
     seen: Option<Vec<u8>>,
@@ -98,9 +124,40 @@ impl Desk {
         let now = signing::now()?;
         let seen = store.pointer(&at.channel)?;
         let current = seen.as_deref().map_or(Current::None, |bytes| current(bytes, &chain, &at.channel));
-        let root = chain.into_iter().next_back().ok_or_else(|| Failure::new("expected a trust root, found none"))?;
+        let root = chain.last().cloned().ok_or_else(|| Failure::new("expected a trust root, found none"))?;
         root.check_expiry(now).map_err(|fault| Failure::new(fault).help("adamant trust renew makes the successor"))?;
-        Ok(Self { store, channel: at.channel.clone(), root, current, seen, now })
+        Ok(Self { store, channel: at.channel.clone(), root, chain, current, seen, now })
+    }
+
+    /// Refuses a serial far above the present one, or of a first pointer, unless it is meant.
+    pub fn check_serial(&self, serial: u64, consent: Consent) -> Result<(), Failure> {
+        let present = self.current.pointer().map_or(0, |current| current.serial);
+        if consent.serial_jump || serial <= present.saturating_add(SERIAL_STEP_MAX) {
+            return Ok(());
+        }
+        let message = format!(
+            "expected a serial of at most {}, found {serial}: gateways never go back, so all below it are lost",
+            present.saturating_add(SERIAL_STEP_MAX)
+        );
+        Err(Failure::new(message).help("leave --serial away for the next one, or say --serial-jump if it is meant"))
+    }
+
+    /// The channels that the store has, for whoever mistyped one.
+    pub fn others(&self) -> String {
+        let names = self.store.channels().unwrap_or_default();
+        let names: Vec<_> = names.iter().map(Channel::as_str).collect();
+        if names.is_empty() {
+            "the store has no channels".into()
+        } else {
+            format!("the store has: {}", names.join(", "))
+        }
+    }
+
+    /// Whether `serial` may come after the `current` pointer. One that does not hold by the newest root is forgotten by
+    /// gateways too, however high its serial.
+    pub fn counts_on_from(&self, current: &Pointer, serial: u64) -> bool {
+        let holds = |bytes: &[u8]| verify_pointer(bytes, &self.root).is_ok();
+        serial > current.serial || !self.seen.as_deref().is_some_and(holds)
     }
 
     /// The serial of the next pointer: `wanted`, or one above the present one.
@@ -109,7 +166,7 @@ impl Desk {
             (Current::None, None) => Ok(1),
             (Current::None, Some(serial)) => Ok(serial),
             (Current::Verified(current), None) => Ok(current.serial + 1),
-            (Current::Verified(current), Some(serial)) if serial > current.serial => Ok(serial),
+            (Current::Verified(current), Some(serial)) if self.counts_on_from(current, serial) => Ok(serial),
             (Current::Verified(current), Some(serial)) => {
                 let message =
                     format!("expected a serial above {}, that of the present pointer, found {serial}", current.serial);
@@ -148,9 +205,14 @@ pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) 
         Failure::new(format_args!("expected a pointer that expires in the future; it is {}", desk.now))
     })?;
     let serial = desk.serial(making.serial)?;
+    desk.check_serial(serial, making.consent)?;
     let pointer = Pointer::new(policy_name, desk.channel.as_str(), target.digest(), serial, desk.now, expires)
         .map_err(Failure::new)?;
     let mut envelope = pointer.to_envelope().map_err(Failure::new)?;
+    let needed = target.tell(desk, out)?;
+    if making.out.is_none() {
+        expect_enough(&needed, making.consent)?;
+    }
     let signers = making.keys.open()?;
     for signer in &signers {
         may_point(&desk.root, &signer.public())?;
@@ -158,10 +220,15 @@ pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) 
     for signer in &signers {
         signer.sign(&mut envelope)?;
     }
-    target.tell(desk, out)?;
     tell_pointer(&pointer, desk.now, out)?;
     let standing = desk.root.standing(Role::Pointer, &envelope);
     writeln!(out, "  signed   {}", words(&standing))?;
+    if let Some(wider) = target.way_back(desk, &needed, &envelope) {
+        writeln!(out, "  needs    {} on the pointer too, which leads back: {}", wider.role, words(&wider))?;
+        if making.out.is_none() {
+            expect_signed_back(&wider, making.consent)?;
+        }
+    }
     match &making.out {
         Some(path) => {
             use crate::files::{self, Access, Existing};
@@ -190,19 +257,16 @@ pub fn tell_pointer(pointer: &Pointer, now: Timestamp, out: &mut dyn Write) -> R
 
 /// Refuses a key whose signature on a pointer would count for nothing.
 pub fn may_point(root: &TrustRoot, key: &policy_release::key::PublicKey) -> Result<(), Failure> {
-    let role = root.role(Role::Pointer);
-    if role.keys.contains(&key.id()) {
-        return Ok(());
-    }
-    let held = root.keys().get(&key.id());
-    let whose = held.map_or_else(|| "in no role".to_owned(), |key| format!("of {}, in other roles alone", key.owner));
-    let can: Vec<_> = role.keys.iter().filter_map(|id| root.keys().get(id)).cloned().collect();
-    let message = format!(
-        "expected a key of role pointer (trust root version {}), found {} ({whose}); its signature would not count",
-        root.version(),
-        key.id().short()
-    );
-    Err(Failure::new(message).help(format_args!("let sign: {}", crate::commands::trust::owners(&can))))
+    // One that leads back to what allows more needs the wider role too.
+    signing::may_sign(root, &[Role::Pointer, Role::ReleaseWider], key)
+}
+
+/// The newest trust root that the one in a file leads to in a store; the one in the file when no store is given.
+pub fn newest_root(path: &Path, store: Option<&Path>) -> Result<TrustRoot, Failure> {
+    let first = read_root(path)?;
+    let Some(store) = store else { return Ok(first) };
+    let chain = follow(&Store::open(store)?, first)?;
+    chain.into_iter().next_back().ok_or_else(|| Failure::new("expected a trust root, found none"))
 }
 
 /// The chain from the root that gateways hold to the newest in the store. One that does not verify ends it.

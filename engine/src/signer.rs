@@ -124,6 +124,10 @@ impl Signer {
 /// The signing key of a file; asks for its passphrase if it has one.
 fn read_key(path: &std::path::Path, passphrase_file: Option<&std::path::Path>) -> Result<SigningKey, Failure> {
     let secret = files::read_secret(path, SMALL_FILE_BYTES_MAX)?;
+    if !secret.text.contains("-----BEGIN ") && key_file::public_of(&secret.text).is_ok() {
+        return Err(Failure::at(path, "expected a private key to sign with, found a public half alone")
+            .help("give the file that adamant key signer wrote"));
+    }
     let key = if key_file::is_encrypted(&secret.text) {
         let passphrase = passphrase::read(passphrase_file, &path.display().to_string())?;
         key_file::parse(&secret.text, Some(passphrase.as_bytes()))

@@ -1,7 +1,8 @@
 //! Whether a trust root, a pointer or a release that somebody brought is to be believed: bytes in, verdict out. Nothing
 //! here reads a file or a clock; what was accepted before, and the time, are arguments.
 //!
-//! [`roots::successor`] → [`pointer::check`] → [`pointer::fresh`] → [`release::check`] → [`release::threshold`].
+//! [`roots::successor`] → [`pointer::check`] → [`pointer::fresh`] → [`release::check`] → [`release::threshold`] →
+//! [`pointer::threshold`].
 
 pub mod change;
 pub mod pointer;

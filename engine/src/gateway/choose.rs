@@ -13,6 +13,7 @@ use policy::model::Policy;
 use policy::table::Table;
 use policy_release::candidate::Release;
 use policy_release::digest::Digest;
+use policy_release::pointer::VerifiedPointer;
 use policy_release::time::Timestamp;
 use stores::{Directory, Store};
 
@@ -99,10 +100,15 @@ pub fn choose(
     let kept = standing.kept(store);
     if let Some(candidate) = candidate {
         let last = kept.as_ref().and_then(|kept| kept.as_ref().ok()).map(|kept| &kept.signed.release);
-        match examine(&candidate, last.map(|last| (&last.policy, last.digest))).and_then(|(frozen, change)| {
+        let serial = candidate.pointer.as_ref().map(|(verified, _)| verified.pointer.serial);
+        let highest = standing.accepted.version_highest;
+        let examined = examine(&candidate, last.map(|last| (&last.policy, last.digest)), highest);
+        let outcome = examined.and_then(|(frozen, change)| {
             let assembled = usable(frozen).map_err(|failure| unusable(&candidate, &failure))?;
             Ok((assembled, change))
-        }) {
+        });
+        // With everything that the store thread would say of it, which then takes it as told.
+        match outcome.map_err(|refusal| serial.into_iter().fold(refusal, Refusal::of_serial)) {
             Ok((assembled, change)) => {
                 let accepted = standing.with(&candidate, now);
                 let taken = Some(Taken { candidate, accepted, change });
@@ -153,8 +159,12 @@ fn look(
 }
 
 /// Compiles a candidate, compares it with the release accepted `last`, and counts its signatures again by what it
-/// changes.
-pub fn examine(candidate: &Candidate, last: Option<(&Policy, Digest)>) -> Result<(Frozen, Option<Change>), Refusal> {
+/// changes; those of its pointer too, where its version is not above the `highest` accepted.
+pub fn examine(
+    candidate: &Candidate,
+    last: Option<(&Policy, Digest)>,
+    highest: u64,
+) -> Result<(Frozen, Option<Change>), Refusal> {
     let release = &candidate.signed.release;
     let frozen = freeze(release).map_err(|why| of_table(&why).of_release(release.digest))?;
     // One that this engine cannot compile cannot be compared with either.
@@ -164,6 +174,9 @@ pub fn examine(candidate: &Candidate, last: Option<(&Policy, Digest)>) -> Result
         Some(change::compare(&old, &change::Side { policy: &frozen.policy, table: &frozen.table }))
     });
     accept::release::threshold(&candidate.signed, change.as_ref())?;
+    if let Some((verified, _)) = &candidate.pointer {
+        accept::pointer::threshold(verified, release, highest, change.as_ref())?;
+    }
     Ok((frozen, change))
 }
 
@@ -213,12 +226,13 @@ fn nothing_to_serve(settings: &Trust, mut refusals: Vec<Refusal>, kept: Option<R
 impl Choice {
     /// Writes down what was taken, so that from here on every start takes it, and tells what was decided.
     pub fn settle(&mut self, records: &Handle, moving: &mut Moving) -> Result<(), Failure> {
+        self.standing.news.drain(..).for_each(|new| showing::tell_root(records, &new));
         if let Some(Taken { candidate, accepted, change }) = self.taken.take() {
             let release = &candidate.signed.release;
             self.standing.memory.keep_release(&release.digest, &candidate.bytes)?;
             self.standing.memory.keep(&accepted)?;
             let pointer = candidate.pointer.map(|(verified, _)| verified);
-            showing::tell_accepted(records, release, pointer.as_ref(), change.as_ref());
+            showing::tell_accepted(records, release, pointer.as_ref(), change.as_ref(), self.now);
             self.standing.take(accepted, pointer);
         }
         for refusal in &self.refusals {
@@ -237,10 +251,33 @@ impl Choice {
     pub fn why(&self) -> String {
         let place = self.settings.place();
         let Some(Taken { candidate, change, .. }) = &self.taken else {
-            return format!(", from {place}: accepted before");
+            let refused =
+                if self.refusals.is_empty() { "" } else { ", and goes on because what is there now is refused" };
+            return format!(", from {place}: accepted before{refused}");
         };
         let serial = candidate.pointer.as_ref().map(|(verified, _)| format!(", serial {}", verified.pointer.serial));
         let change = change.as_ref().map_or("the first release of this gateway", |change| &change.told);
         format!(", from {place}{}: to be accepted, {change}", serial.unwrap_or_default())
+    }
+
+    /// What is refused, and what is wrong with the pointer by which it goes on.
+    pub fn warnings(&self) -> Vec<String> {
+        let place = self.settings.place();
+        let mut warnings: Vec<String> = self.refusals.iter().map(|refusal| format!("{place}: {refusal}")).collect();
+        if matches!(self.settings.releases, Releases::Store { .. })
+            && let Some(verified) = self.pointer()
+        {
+            let expired = (verified.pointer.expires <= self.now).then(|| showing::expired(verified));
+            warnings.extend(expired.into_iter().chain(showing::from_the_future(verified, self.now)));
+        }
+        warnings
+    }
+
+    /// The pointer of what is served.
+    fn pointer(&self) -> Option<&VerifiedPointer> {
+        match &self.taken {
+            Some(taken) => taken.candidate.pointer.as_ref().map(|(verified, _)| verified),
+            None => self.standing.pointer.as_ref(),
+        }
     }
 }

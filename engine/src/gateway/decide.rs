@@ -8,6 +8,10 @@ use control::clock;
 use control::records::Target;
 use policy::model::{Audit, Keys, MinimumTransport, Policy};
 use policy_release::time::Timestamp;
+use tuning::choice::Wish;
+use tuning::machine::Machine;
+use tuning::profile::{self, Profile};
+use tuning::read::Root;
 
 use super::accepted::Memory;
 use super::choose::{self, Choice};
@@ -16,8 +20,17 @@ use super::state::checked_now;
 use super::{Plan, Serve, tellers};
 use crate::failure::Failure;
 
-/// What a start would serve, and why: everything that can be checked without binding, writing or starting anything.
-pub fn rehearse(plan: &Plan) -> Result<String, Failure> {
+/// What a start would come to.
+pub struct Rehearsal {
+    /// What would be served, and why.
+    pub serves: String,
+    /// What an operator should know of before that start.
+    pub warnings: Vec<String>,
+}
+
+/// What a start would serve, and why: everything that can be checked without binding, writing or starting anything. An
+/// error where a start would fail, and only there.
+pub fn rehearse(plan: &Plan) -> Result<Rehearsal, Failure> {
     let now_unix_ns = clock::unix_ns();
     let memory = plan.state.as_deref().map(Memory::read_only);
     let now_unix_ns = plan.state.as_deref().map_or(Ok(now_unix_ns), |state| checked_now(state, now_unix_ns))?;
@@ -25,21 +38,16 @@ pub fn rehearse(plan: &Plan) -> Result<String, Failure> {
     let facts = &assembled.frozen.facts;
     let (name, version, digest) = (&facts.policy_name, facts.version, &facts.digest);
     let shown = format!("policy {name} version {version}, release {digest}, signed by {}", facts.signers.join(", "));
-    let Some(choice) = choice else { return Ok(shown) };
-    match choice.refusals.last() {
-        Some(refusal) => {
-            let message = format!("{}; a start would go on with {shown}", refusal.facts());
-            Err(Failure::new(message).help(&refusal.remedy))
-        }
-        None => Ok(format!("{shown}{}", choice.why())),
-    }
+    let why = choice.as_ref().map(Choice::why).unwrap_or_default();
+    let warnings = choice.as_ref().map(Choice::warnings).unwrap_or_default();
+    Ok(Rehearsal { serves: format!("{shown}{why}"), warnings })
 }
 
 /// Chooses what is served, and makes of it what this node can serve.
 pub fn decide(plan: &Plan, memory: Option<Memory>, now_unix_ns: u64) -> Result<(Assembled, Option<Choice>), Failure> {
     proxy::probe::check_kernel(plan.settings.ring_entries).map_err(Failure::new)?;
     tellers::check(plan)?;
-    warn_of_cores(&plan.cores);
+    look_at_cores(plan);
     let usable = |frozen: Frozen| {
         refuse_unsupported(plan, &frozen.policy)?;
         let frozen = frozen.place(&Copies::plan(&plan.cores, plan.hot).placement).map_err(Failure::new)?;
@@ -93,11 +101,31 @@ fn warn_of_useless_listeners(plan: &Plan, policy: &Policy) {
     }
 }
 
-/// What speaks against the cores of the workers.
-fn warn_of_cores(cores: &[Option<usize>]) {
-    let workers: Vec<usize> = cores.iter().copied().flatten().collect();
+/// What speaks against the cores of the workers, and how far the machine is from what they need.
+fn look_at_cores(plan: &Plan) {
+    let workers: Vec<usize> = plan.cores.iter().copied().flatten().collect();
     match tuning::Topology::read(Path::new(tuning::topology::SYSFS)) {
         Ok(topology) => topology.findings(&workers).iter().for_each(|finding| control::warning!("{finding}")),
         Err(error) => control::warning!("the processors' topology is not known: {error}"),
     }
+    // Workers without a core are those of `adamant dev`: the machine is not theirs to tune.
+    if !workers.is_empty()
+        && let Some((drifting, looked)) = drift(&workers).filter(|(drifting, _)| *drifting > 0)
+    {
+        control::info!(
+            "{drifting} of {looked} settings of this machine are not those of a gateway's own machine: adamant tune \
+             check says which and why"
+        );
+    }
+}
+
+/// Settings that `adamant tune check` would name, and all that it looks at: /proc and /sys are read once, which takes a
+/// few milliseconds. None where the machine does not tell.
+fn drift(workers: &[usize]) -> Option<(usize, usize)> {
+    let machine = Machine::read(&Root::machine()).ok()?;
+    let (name, _) = profile::BUILT_IN.first()?;
+    let profile = Profile::built_in(name)?.ok()?;
+    let nics = tuning::choice::nics(&machine, &Wish::default()).ok()?;
+    let settings = tuning::settings::settings(&machine, workers, &nics, &profile);
+    Some((settings.iter().filter(|setting| setting.drifts()).count(), settings.len()))
 }

@@ -113,6 +113,7 @@ struct Last {
 /// What a look went by: the same again need not be verified and compiled again.
 #[derive(PartialEq, Eq)]
 struct Basis {
+    /// Over the whole files: signatures may be added.
     pointer: Digest,
     release: Digest,
     root: u64,
@@ -179,8 +180,8 @@ impl Follower {
     fn read(&mut self, placed: Option<&Placed>) {
         self.read_at = Instant::now() + READ_INTERVAL;
         let rooted = self.standing.advance_roots(Some(&*self.store), placed);
-        for version in rooted.as_ref().into_iter().flatten() {
-            showing::tell_root(&self.hands.records, *version);
+        for new in self.standing.news.drain(..) {
+            showing::tell_root(&self.hands.records, &new);
         }
         let outcome = self.standing.look(&*self.store, &self.channel, self.now).and_then(|look| match look {
             Look::Same => {
@@ -190,7 +191,7 @@ impl Follower {
             Look::Renewed => {
                 self.nothing_waits();
                 if let Some(verified) = &self.standing.pointer {
-                    showing::tell_renewed(&self.hands.records, verified);
+                    showing::tell_renewed(&self.hands.records, verified, self.now);
                 }
                 self.told_expired = false;
                 Ok(())
@@ -201,7 +202,7 @@ impl Follower {
             self.nothing_waits();
         }
         // A root that does not hold is told after what was found without it.
-        self.report(outcome.and(rooted.map(drop)));
+        self.report(outcome.and(rooted));
     }
 
     fn nothing_waits(&mut self) {
@@ -213,7 +214,7 @@ impl Follower {
     /// release it takes a second to find out.
     fn meet(&mut self, named: Named) -> Result<(), Refusal> {
         let basis = Basis {
-            pointer: named.pointer.digest,
+            pointer: Digest::of(named.envelope.as_bytes()),
             release: Digest::of(&named.bytes),
             root: self.standing.accepted.root_latest,
         };
@@ -226,7 +227,8 @@ impl Follower {
         let verified = self.standing.verify(named, self.now);
         let outcome = verified.and_then(|candidate| {
             let last = Some((&*self.last.policy, self.last.digest));
-            let (frozen, change) = examine(&candidate, last).map_err(|refusal| refusal.of_serial(serial))?;
+            let highest = self.standing.accepted.version_highest;
+            let (frozen, change) = examine(&candidate, last, highest).map_err(|refusal| refusal.of_serial(serial))?;
             Ok((candidate, frozen, change))
         });
         let outcome = match outcome {
@@ -285,7 +287,7 @@ impl Follower {
             self.read_at = Instant::now() + ACTIVATE_AGAIN;
             return Err(failed(why));
         }
-        showing::tell_accepted(&self.hands.records, &candidate.signed.release, pointer.as_ref(), change);
+        showing::tell_accepted(&self.hands.records, &candidate.signed.release, pointer.as_ref(), change, self.now);
         self.standing.take(accepted, pointer);
         self.last = last;
         self.told_expired = false;

@@ -1,6 +1,6 @@
 //! What is shown of trust and releases: the status that `/release` and the metrics read, lines on stderr, records.
 
-use control::accept::{Change, Refusal};
+use control::accept::{self, Change, Refusal};
 use control::records::Handle;
 use control::status::{AcceptingStatus, Moving, PointerStatus, RefusalStatus, WaitingStatus};
 use policy_release::candidate::Release;
@@ -8,7 +8,7 @@ use policy_release::digest::Digest;
 use policy_release::pointer::VerifiedPointer;
 use policy_release::time::Timestamp;
 
-use super::standing::Standing;
+use super::standing::{NewRoot, Standing};
 
 /// Shows what is accepted from the moment in which it serves.
 pub fn accepting(moving: &mut Moving, release: Digest, by: Option<&VerifiedPointer>, now: Timestamp) {
@@ -71,12 +71,19 @@ pub fn tell_refused(records: &Handle, refusal: &Refusal, place: &str, served: &s
 }
 
 /// One line on stderr and one record, for a release that is accepted.
-pub fn tell_accepted(records: &Handle, release: &Release, pointer: Option<&VerifiedPointer>, change: Option<&Change>) {
+pub fn tell_accepted(
+    records: &Handle,
+    release: &Release,
+    pointer: Option<&VerifiedPointer>,
+    change: Option<&Change>,
+    now: Timestamp,
+) {
     let change = change.map_or("the first release of this gateway", |change| &change.told);
     let signers: Vec<&str> = release.signers.iter().map(|signer| signer.owner.as_str()).collect();
     let signers = signers.join(", ");
     let (digest, version) = (release.digest, release.version);
     control::info!("accepted release {digest} version {version}, signed by {signers}: {change}");
+    warn_of_the_future(pointer, now);
     records.event("accepted", |line| {
         line.text("adamant.release", digest.to_string().as_bytes());
         line.number("adamant.release.version", version);
@@ -87,8 +94,9 @@ pub fn tell_accepted(records: &Handle, release: &Release, pointer: Option<&Verif
 }
 
 /// A newer pointer at the release that serves.
-pub fn tell_renewed(records: &Handle, verified: &VerifiedPointer) {
+pub fn tell_renewed(records: &Handle, verified: &VerifiedPointer, now: Timestamp) {
     let pointer = &verified.pointer;
+    warn_of_the_future(Some(verified), now);
     control::info!(
         "the pointer of channel {} is renewed: serial {}, until {}",
         pointer.channel,
@@ -98,22 +106,56 @@ pub fn tell_renewed(records: &Handle, verified: &VerifiedPointer) {
     records.event("pointer", |line| put_pointer(line, Some(verified)));
 }
 
+/// What an expired pointer means.
+pub fn expired(verified: &VerifiedPointer) -> String {
+    let pointer = &verified.pointer;
+    format!(
+        "the pointer of channel {} (serial {}) expired at {}, nothing new is accepted by it: find out why no newer one \
+         arrives",
+        pointer.channel, pointer.serial, pointer.expires
+    )
+}
+
+/// A pointer that was issued ahead of this machine's clock: one of two clocks is wrong. It is accepted all the same,
+/// because expiry and serial are what bounds it.
+pub fn from_the_future(verified: &VerifiedPointer, now: Timestamp) -> Option<String> {
+    let ahead_s = accept::pointer::issued_ahead_s(verified, now)?;
+    let pointer = &verified.pointer;
+    Some(format!(
+        "the pointer of channel {} (serial {}) was issued at {}, {ahead_s} s ahead of this machine's clock: set the clock \
+         of this machine, or that of whoever signs pointers",
+        pointer.channel, pointer.serial, pointer.issued
+    ))
+}
+
+fn warn_of_the_future(verified: Option<&VerifiedPointer>, now: Timestamp) {
+    if let Some(told) = verified.and_then(|verified| from_the_future(verified, now)) {
+        control::warning!("{told}");
+    }
+}
+
 /// The time has come that nothing new is accepted by the pointer.
 pub fn tell_expired(records: &Handle, verified: &VerifiedPointer, served: &str) {
-    let pointer = &verified.pointer;
-    control::error!(
-        "the pointer of channel {} (serial {}) expired at {}: find out why no newer one arrives; still served: {served}",
-        pointer.channel,
-        pointer.serial,
-        pointer.expires
-    );
+    control::error!("{}; still served: {served}", expired(verified));
     records.event("pointer-expired", |line| put_pointer(line, Some(verified)));
 }
 
 /// A newer trust root counts from now on.
-pub fn tell_root(records: &Handle, version: u64) {
-    control::info!("trust root version {version} is accepted");
-    records.event("trust-root", |line| line.number("adamant.trust_root.version", version));
+pub fn tell_root(records: &Handle, new: &NewRoot) {
+    control::info!("trust root version {} is accepted", new.version);
+    let forgotten = new.forgotten.join(", ");
+    if !new.forgotten.is_empty() {
+        control::warning!(
+            "trust root version {} has other keys or thresholds for what was remembered, so it is forgotten: {forgotten}",
+            new.version
+        );
+    }
+    records.event("trust-root", |line| {
+        line.number("adamant.trust_root.version", new.version);
+        if !new.forgotten.is_empty() {
+            line.text("adamant.forgotten", forgotten.as_bytes());
+        }
+    });
 }
 
 fn put_pointer(line: &mut control::records::Object<'_>, pointer: Option<&VerifiedPointer>) {

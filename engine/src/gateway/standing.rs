@@ -1,12 +1,13 @@
 //! Where this gateway stands: its line of trust roots, what it accepted last, how high each serial has been. Looks at a
 //! store or a release file from there, and says what is new.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use control::accept::{self, Check, Gateway, Refusal, pointer, release::Signed};
 use policy_release::candidate::Purpose;
 use policy_release::digest::Digest;
-use policy_release::envelope::Kind;
+use policy_release::envelope::{Kind, Role};
 use policy_release::pointer::{VerifiedPointer, verify_pointer};
 use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
@@ -23,8 +24,17 @@ pub struct Standing {
     pub accepted: Accepted,
     /// The pointer by which the accepted release came.
     pub pointer: Option<VerifiedPointer>,
+    /// Roots that were accepted and are to be told.
+    pub news: Vec<NewRoot>,
     /// In turn, from the first that was placed to the latest.
     roots: Vec<TrustRoot>,
+}
+
+/// A trust root that counts from now on.
+pub struct NewRoot {
+    pub version: u64,
+    /// What was remembered by the word of keys that do not count any more, in words.
+    pub forgotten: Vec<String>,
 }
 
 /// What a look found.
@@ -47,7 +57,7 @@ pub struct Kept {
 /// A pointer that may be followed, and what the store has under the name that it gives.
 pub struct Named {
     pub pointer: VerifiedPointer,
-    envelope: String,
+    pub envelope: String,
     /// The envelope of the release.
     pub bytes: Vec<u8>,
 }
@@ -68,7 +78,8 @@ impl Standing {
             let version = placed.root.version();
             memory.keep_root(version, &placed.bytes)?;
             let accepted = Accepted::nothing(&gateway.policy, version);
-            return Ok(Self { gateway, memory, accepted, pointer: None, roots: vec![placed.root.clone()] });
+            let roots = vec![placed.root.clone()];
+            return Ok(Self { gateway, memory, accepted, pointer: None, news: Vec::new(), roots });
         };
         if accepted.policy != gateway.policy {
             let message = format!(
@@ -78,7 +89,7 @@ impl Standing {
             return Err(Failure::new(message).help("give each policy a state directory of its own"));
         }
         let roots = read_roots(&memory, &accepted)?;
-        let mut standing = Self { gateway, memory, accepted, pointer: None, roots };
+        let mut standing = Self { gateway, memory, accepted, pointer: None, news: Vec::new(), roots };
         standing.pointer = standing.read_pointer()?;
         standing.expect_line(placed)?;
         Ok(standing)
@@ -131,9 +142,8 @@ impl Standing {
         }
     }
 
-    /// Follows the line of roots as far as `store` and the placed file lead. The versions that are new.
-    pub fn advance_roots(&mut self, store: Option<&dyn Store>, placed: Option<&Placed>) -> Result<Vec<u64>, Refusal> {
-        let mut new = Vec::new();
+    /// Follows the line of roots as far as `store` and the placed file lead; those that are new are in `news`.
+    pub fn advance_roots(&mut self, store: Option<&dyn Store>, placed: Option<&Placed>) -> Result<(), Refusal> {
         while let Some(latest) = self.roots.last() {
             let next = latest.version() + 1;
             let bytes = match store.map(|store| store.root(next)) {
@@ -150,12 +160,52 @@ impl Standing {
             self.memory.keep_root(next, &bytes).map_err(|failure| unkept(&failure))?;
             let mut accepted = self.accepted.clone();
             accepted.root_latest = next;
+            let mut forgotten = self.forget_serials(&root, &mut accepted);
+            if store.is_none() {
+                forgotten.extend(self.forget_version(&root, &mut accepted));
+            }
             self.memory.keep(&accepted).map_err(|failure| unkept(&failure))?;
             self.accepted = accepted;
             self.roots.push(root);
-            new.push(next);
+            self.news.push(NewRoot { version: next, forgotten });
         }
-        Ok(new)
+        Ok(())
+    }
+
+    /// Serials that keys signed which may have been taken out for it: otherwise the highest serial of all, signed once
+    /// by a stolen key, would lock every channel for good (TUF 1.0 §5.3.11). The pointer accepted last goes on to count
+    /// where it holds under the new root as well.
+    fn forget_serials(&self, new: &TrustRoot, accepted: &mut Accepted) -> Vec<String> {
+        if self.root().is_none_or(|old| old.role(Role::Pointer) == new.role(Role::Pointer)) {
+            return Vec::new();
+        }
+        let kept = accepted.release.as_ref().and_then(|release| release.pointer.as_ref());
+        let floor = kept.and_then(|kept| verify_pointer(kept.envelope.as_bytes(), new).ok());
+        let floor = floor.map(|VerifiedPointer { pointer, digest, .. }| {
+            (pointer.channel, SeenPointer { serial: pointer.serial, digest })
+        });
+        let floors: BTreeMap<_, _> = floor.into_iter().collect();
+        let before = std::mem::replace(&mut accepted.seen, floors);
+        let lost = before.iter().filter(|(channel, seen)| accepted.seen.get(*channel) != Some(*seen));
+        lost.map(|(channel, seen)| format!("serial {} of channel {channel}", seen.serial)).collect()
+    }
+
+    /// Likewise the highest version, where nothing but the version says which release is the newer one. With a store it
+    /// locks nothing, and goes on to say which pointers lead back.
+    fn forget_version(&self, new: &TrustRoot, accepted: &mut Accepted) -> Option<String> {
+        let old = self.root()?;
+        let same = |role| old.role(role) == new.role(role);
+        if same(Role::ReleaseWider) && same(Role::ReleaseNarrower) {
+            return None;
+        }
+        let kept = accepted.release.as_ref()?;
+        let bytes = self.memory.release(&kept.digest).ok();
+        let holds = bytes.is_some_and(|bytes| {
+            accept::release::check(&bytes, Some(kept.digest), new, &self.gateway, Purpose::Resume).is_ok()
+        });
+        let floor = if holds { kept.version } else { 0 };
+        let before = std::mem::replace(&mut accepted.version_highest, floor);
+        (before != floor).then(|| format!("release version {before}"))
     }
 
     /// After [`Standing::advance_roots`]: a placed file that is newer than where the line leads would be ignored.

@@ -20,8 +20,21 @@ pub fn publish(
 ) -> Result<(), Failure> {
     verify_pointer(&envelope.to_bytes(), &desk.root)
         .map_err(|fault| Failure::new(fault).help("adamant point sign FILE --key KEY; nothing was published"))?;
-    if pointer.release != target.digest() || pointer.channel != desk.channel.as_str() {
-        return Err(Failure::new("the pointer is of another release or channel; nothing was published"));
+    if pointer.channel != desk.channel.as_str() {
+        let message = format!(
+            "the pointer is of channel {:?}, and --channel names {:?}; nothing was published",
+            pointer.channel,
+            desk.channel.as_str()
+        );
+        return Err(Failure::new(message).help(format_args!("give --channel {}", pointer.channel.escape_default())));
+    }
+    if pointer.release != target.digest() {
+        let message = format!(
+            "the pointer is of release {}, and the one that was given is {}; nothing was published",
+            pointer.release,
+            target.digest()
+        );
+        return Err(Failure::new(message).help("give the release that it points at, or make a pointer at this one"));
     }
     if pointer.expires <= desk.now {
         return Err(Failure::new(format_args!("the pointer expired at {}; nothing was published", pointer.expires)));

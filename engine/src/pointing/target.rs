@@ -8,11 +8,12 @@ use policy_release::candidate::{self, Expected, Purpose, Release};
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::Manifest;
-use policy_release::root::TrustRoot;
+use policy_release::root::{Standing, TrustRoot};
 use policy_release::verify::verify_envelope;
+use serde::Deserialize;
 use stores::layout;
 
-use super::{Change, Desk};
+use super::{Change, Consent, Desk};
 use crate::commands::release::engine_version;
 use crate::commands::trust::words;
 use crate::failure::{Failure, warn};
@@ -62,9 +63,17 @@ impl Target {
             }
             ReleaseChoice::Digest(digest) => Self::in_store(desk, digest),
             ReleaseChoice::Current => {
-                let nothing = || {
-                    Failure::new(format_args!("channel {} has no pointer that could be renewed", desk.channel))
-                        .help("name the release: --release FILE or sha256:…")
+                let nothing = || match desk.current.doubt() {
+                    Some(why) => {
+                        Failure::new(format_args!("the pointer of channel {} is not believed: {why}", desk.channel))
+                            .help("who put it there? Name the release (--release FILE or sha256:…), and a --serial")
+                    }
+                    None => Failure::new(format_args!(
+                        "channel {} has no pointer that could be renewed; {}",
+                        desk.channel,
+                        desk.others()
+                    ))
+                    .help("name the release: --release FILE or sha256:…"),
                 };
                 Self::in_store(desk, &desk.current.pointer().ok_or_else(nothing)?.release)
             }
@@ -75,7 +84,8 @@ impl Target {
     pub fn in_store(desk: &Desk, digest: &Digest) -> Result<Self, Failure> {
         let path = desk.store.path().join(layout::release(digest));
         let bytes = desk.store.release(digest)?.ok_or_else(|| {
-            Failure::at(&path, "the store has no such release").help("give the release as a file: --release FILE")
+            Failure::at(&path, "the store has no such release")
+                .help("bring it there with: adamant point --release FILE")
         })?;
         Self::verified(desk, &bytes, Some(digest)).map_err(|fault| Failure::at(&path, fault))
     }
@@ -115,8 +125,8 @@ impl Target {
     }
 
     /// Shows the release, what it changes in the one that the channel runs, and whether its signatures are enough for
-    /// that at a gateway.
-    pub fn tell(&self, desk: &Desk, out: &mut dyn Write) -> Result<(), Failure> {
+    /// that at a gateway: the standing of the role that it needs.
+    pub fn tell(&self, desk: &Desk, out: &mut dyn Write) -> Result<Standing, Failure> {
         let Release { digest, version, expires, .. } = &self.release;
         writeln!(out, "release    {digest}")?;
         writeln!(out, "  policy   {} version {version}, expires {expires}", self.policy_name)?;
@@ -126,18 +136,80 @@ impl Target {
         let standing = desk.root.standing(role, &self.envelope);
         writeln!(out, "  needs    {role}: {}", words(&standing))?;
         let wider = desk.root.standing(Role::ReleaseWider, &self.envelope);
-        if matches!(change, Change::Same) {
-            // A gateway compares with what it took last itself, and may have refused this one.
-            writeln!(out, "           {} where it is not served yet: {}", wider.role, words(&wider))?;
-        }
-        if !standing.is_met() {
+        if standing.is_met() && !wider.is_met() {
+            // It is compared with nothing there, so it counts as wider.
             warn(format_args!(
-                "gateways will not take this release: {role} has {}. Let them sign it (adamant release sign) and point again",
-                words(&standing)
+                "a new gateway, which has accepted nothing yet, cannot start from this release: {} has {}",
+                wider.role,
+                words(&wider)
             ));
+        }
+        self.warn_of_twin(desk)?;
+        Ok(standing)
+    }
+
+    /// Who of the wider role signed the pointer itself, where gateways ask for that: it leads back to a version that they
+    /// have had, and allows more than the one that the channel runs.
+    pub fn way_back(&self, desk: &Desk, needed: &Standing, pointer: &Envelope) -> Option<Standing> {
+        let current = desk.current.pointer().filter(|current| current.release != self.digest())?;
+        let running = Self::in_store(desk, &current.release).ok()?;
+        let leads_back = needed.role == Role::ReleaseWider && self.release.version <= running.release.version;
+        leads_back.then(|| desk.root.standing(Role::ReleaseWider, pointer))
+    }
+
+    /// Two releases of one version are told apart by their digests alone, which nobody reads.
+    fn warn_of_twin(&self, desk: &Desk) -> Result<(), Failure> {
+        #[derive(Deserialize)]
+        struct Head {
+            policy_name: String,
+            version: u64,
+        }
+        for digest in desk.store.releases()?.into_iter().filter(|digest| *digest != self.digest()) {
+            // What cannot be read is nobody's twin, and told where it matters.
+            let Ok(Some(bytes)) = desk.store.release(&digest) else { continue };
+            let Ok(envelope) = Envelope::parse_kind(&bytes, Kind::Release) else { continue };
+            let Ok(head) = serde_json::from_slice::<Head>(envelope.payload()) else { continue };
+            if head.policy_name == self.policy_name && head.version == self.release.version {
+                warn(format_args!(
+                    "the store has another release of version {}: {digest}; count on, so that people can tell them apart",
+                    head.version
+                ));
+            }
         }
         Ok(())
     }
+}
+
+/// Refuses a release that gateways would refuse, unless that is asked for by name.
+pub fn expect_enough(needed: &Standing, consent: Consent) -> Result<(), Failure> {
+    if needed.is_met() {
+        return Ok(());
+    }
+    let message = format!("gateways would not take this release: {} has {}", needed.role, words(needed));
+    if consent.below_threshold {
+        warn(message);
+        return Ok(());
+    }
+    Err(Failure::new(format_args!("{message}; nothing was published"))
+        .help("let them sign it (adamant release sign), or publish it all the same with --below-threshold"))
+}
+
+/// Refuses a pointer whose way back gateways would refuse, unless that is asked for by name.
+pub fn expect_signed_back(wider: &Standing, consent: Consent) -> Result<(), Failure> {
+    if wider.is_met() {
+        return Ok(());
+    }
+    let message = format!(
+        "gateways would not take this pointer: it leads back to what allows more, and {} has {}",
+        wider.role,
+        words(wider)
+    );
+    if consent.below_threshold {
+        warn(message);
+        return Ok(());
+    }
+    Err(Failure::new(format_args!("{message}; nothing was published"))
+        .help("give several --key, or let them sign the pointer: --out FILE, then adamant point sign"))
 }
 
 /// The release that came before the one that the channel runs: its parent, where that is stated, in the store and

@@ -191,7 +191,7 @@ impl Access {
 }
 
 fn token_of_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let secret = files::read_secret(path, SMALL_FILE_BYTES_MAX)?;
+    let secret = files::read_secret_of("--token-file", path, SMALL_FILE_BYTES_MAX)?;
     if secret.exposed {
         warn(format_args!("{}: others may read this token; run chmod 600 on it", path.display()));
     }

@@ -86,7 +86,10 @@ impl fmt::Display for Kind {
 pub enum EnvelopeFault {
     #[error("expected at most {expected} bytes of {what}, found {found}")]
     Size { what: &'static str, expected: usize, found: usize },
-    #[error("expected a DSSE envelope (JSON with payload, payloadType, signatures): {0}; fetch the file again")]
+    #[error(
+        "expected a DSSE envelope (JSON with payload, payloadType, signatures), found something else: {0}; is it the right \
+         file, and whole?"
+    )]
     Json(#[from] serde_json::Error),
     #[error("expected a payload type of Adamant like {}, found {found:?}", Kind::Release.payload_type())]
     PayloadType { found: String },

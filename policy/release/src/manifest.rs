@@ -5,6 +5,7 @@
 
 use policy::case::Case;
 use policy::model::Policy;
+use policy::text::{self, TextFault};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -42,6 +43,8 @@ pub enum ManifestFault {
     Cases { found: String },
     #[error("test case {number} has a form that this version does not know: {fault}; use a newer one")]
     Case { number: usize, fault: serde_json::Error },
+    #[error("the release is not what a policy source gives: {0}")]
+    Text(#[from] TextFault),
     #[error(transparent)]
     Envelope(#[from] EnvelopeFault),
 }
@@ -145,6 +148,7 @@ impl Manifest {
             let short = |name: &str| name.chars().take(80).collect();
             return Err(ManifestFault::Names { outer: short(&self.policy_name), inner: short(&self.policy.name) });
         }
+        text::check(&self.policy)?;
         check_count(self.cases.len())?;
         match self.cases.iter().position(|case| !case.is_object()) {
             Some(at) => Err(ManifestFault::Cases { found: format!("case {at} is not one") }),

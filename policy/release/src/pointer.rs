@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::envelope::{Envelope, EnvelopeFault, Kind, Role};
 use crate::root::TrustRoot;
 use crate::time::Timestamp;
-use crate::verify::{Signer, VerifyError, verify};
+use crate::verify::{BelowThreshold, Signer, VerifyError, verify};
 
 const FORMAT: &str = "adamant.pointer.v1";
 
@@ -58,13 +58,21 @@ pub struct VerifiedPointer {
     /// Over the payload of the pointer itself.
     pub digest: Digest,
     pub signers: Vec<Signer>,
+    /// What its signatures lack of the threshold of `release-wider`, if anything: a pointer back at what allows more
+    /// needs it, because the signatures of the older release were given for another time.
+    pub missing_for_wider: Option<BelowThreshold>,
 }
 
 /// Verifies a pointer by the pointer role of `root`.
 pub fn verify_pointer(bytes: &[u8], root: &TrustRoot) -> Result<VerifiedPointer, PointerFault> {
     let verified = verify(bytes, root, Role::Pointer)?;
     let pointer = Pointer::read(verified.payload())?;
-    Ok(VerifiedPointer { pointer, digest: verified.digest(), signers: verified.signers().to_vec() })
+    Ok(VerifiedPointer {
+        pointer,
+        digest: verified.digest(),
+        signers: verified.signers().to_vec(),
+        missing_for_wider: verified.missing(root, Role::ReleaseWider),
+    })
 }
 
 impl Pointer {

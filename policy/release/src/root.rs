@@ -173,6 +173,20 @@ impl RootClaims {
         Ok(claims)
     }
 
+    /// Owners who hold several keys of a role that asks for several: a threshold counts keys, so one person could
+    /// stand for two. Such a root is read and followed; none is made.
+    pub fn owners_twice(&self) -> Vec<(Role, &str)> {
+        let mut twice = Vec::new();
+        for role in Role::ALL.into_iter().filter(|role| self.roles.of(*role).threshold > 1) {
+            let of_role = self.keys.iter().filter(|key| self.roles.of(role).keys.contains(&key.id));
+            let mut owners: Vec<&str> = of_role.map(|key| key.owner.as_str()).collect();
+            owners.sort_unstable();
+            let repeated = owners.chunk_by(|left, right| left == right).filter(|same| same.len() > 1);
+            twice.extend(repeated.filter_map(|same| Some((role, *same.first()?))));
+        }
+        twice
+    }
+
     /// An envelope around these claims, without signatures.
     pub fn to_envelope(&self) -> Result<Envelope, RootFault> {
         Ok(Envelope::new(Kind::TrustRoot, &canonical::to_bytes(self)?)?)

@@ -144,6 +144,15 @@ impl Verified {
         if role.kind() != self.kind() {
             return Err(EnvelopeFault::Kind { expected: role.kind(), found: self.kind() }.into());
         }
+        Ok(self.count_of(root, role)?)
+    }
+
+    /// What is missing until enough keys of `role` stand behind it as well, whatever kind that role signs on its own.
+    pub(crate) fn missing(&self, root: &TrustRoot, role: Role) -> Option<BelowThreshold> {
+        self.count_of(root, role).err()
+    }
+
+    fn count_of(&self, root: &TrustRoot, role: Role) -> Result<Vec<Signer>, BelowThreshold> {
         let tally = Tally { valid: self.valid.clone(), invalid: Vec::new() };
         Ok(count(&tally, root, role)?.0)
     }

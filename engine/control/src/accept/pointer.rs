@@ -1,12 +1,13 @@
 //! The pointer: is it for this channel, newer than every one seen, and still valid?
 
+use policy_release::candidate::Release;
 use policy_release::digest::Digest;
 use policy_release::pointer::{PointerFault, VerifiedPointer, verify_pointer};
 use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
 use policy_release::verify::VerifyError;
 
-use super::{Check, Gateway, Refusal, roots};
+use super::{Change, Check, Gateway, Refusal, roots};
 
 /// The newest pointer of a channel that this gateway has verified, served or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,8 @@ pub fn check(
             Check::PointerPolicy,
             format!("a pointer of policy {:?}", gateway.policy),
             format!("one of policy {:?}", pointer.policy_name),
-            "give this gateway its own store or channel",
+            "compare policy = under [gateway] with the name in the policy, letter by letter; if both are meant, this \
+             gateway needs a store or channel of its own",
         );
     }
     if pointer.channel != channel {
@@ -81,6 +83,46 @@ pub fn fresh(verified: &VerifiedPointer, root: &TrustRoot, now: Timestamp) -> Re
         "sign a new pointer with a higher serial (adamant point), or find out why it does not arrive",
     );
     Err(refusal.of_release(pointer.release).of_serial(pointer.serial))
+}
+
+/// Whether the pointer is signed by enough for where it leads. The signatures of an older release were given for another
+/// time: the pointer role alone must not bring back what was taken away. So where `release` has a version that is not
+/// above the `highest` ever accepted, and its `change` needs the wider threshold (as that of none does), the pointer
+/// itself needs it too.
+pub fn threshold(
+    verified: &VerifiedPointer,
+    release: &Release,
+    highest: u64,
+    change: Option<&Change>,
+) -> Result<(), Refusal> {
+    if release.version > highest || change.is_some_and(|change| !change.needs_wider) {
+        return Ok(());
+    }
+    let Some(below) = &verified.missing_for_wider else { return Ok(()) };
+    let (expected, found) = super::release::counted(below);
+    let why = change.map_or("it cannot be compared with the release accepted last", |change| &change.told);
+    let refusal = Refusal::new(
+        Check::PointerThreshold,
+        format!(
+            "a pointer with {expected}, because it leads back to version {} (version {highest} was accepted already) and \
+             {why}",
+            release.version
+        ),
+        found,
+        "let more owners of release-wider sign the pointer: adamant rollback with several --key, or with --out and then \
+         adamant point sign",
+    );
+    Err(refusal.of_release(release.digest).of_serial(verified.pointer.serial))
+}
+
+/// Seconds by which a pointer may have been issued ahead of this machine's clock before that is worth a word.
+const AHEAD_S_MAX: u64 = 300;
+
+/// By how many seconds it was issued ahead of `now`, where clocks that are right do not explain it. No reason to refuse:
+/// what bounds a pointer is its serial and its expiry.
+pub fn issued_ahead_s(verified: &VerifiedPointer, now: Timestamp) -> Option<u64> {
+    let ahead_s = verified.pointer.issued.seconds().saturating_sub(now.seconds());
+    (ahead_s > AHEAD_S_MAX).then_some(ahead_s)
 }
 
 fn signatures(fault: &PointerFault) -> Refusal {

@@ -28,13 +28,15 @@ pub enum Check {
     ReleaseTable,
     /// Signed by as many as its change needs.
     ReleaseThreshold,
+    /// So is the pointer, where it leads back to what allows more.
+    PointerThreshold,
     Activation,
     /// What was accepted before is in the state directory, whole.
     State,
 }
 
 impl Check {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Read,
         Self::RootSuccession,
         Self::PointerSignatures,
@@ -53,6 +55,7 @@ impl Check {
         Self::ReleaseVersion,
         Self::ReleaseTable,
         Self::ReleaseThreshold,
+        Self::PointerThreshold,
         Self::Activation,
         Self::State,
     ];
@@ -77,6 +80,7 @@ impl Check {
             Self::ReleaseVersion => "release-version",
             Self::ReleaseTable => "release-table",
             Self::ReleaseThreshold => "release-threshold",
+            Self::PointerThreshold => "pointer-threshold",
             Self::Activation => "activation",
             Self::State => "state",
         }
@@ -133,6 +137,9 @@ impl Refusal {
     /// Without what to do.
     pub fn facts(&self) -> String {
         let Self { check, expected, found, .. } = self;
+        // What was found may be a fault that says itself what it expected: nobody reads "found expected".
+        let fault = found.strip_prefix("expected a ").and_then(|fault| fault.split_once(", found "));
+        let found = fault.map_or_else(|| found.to_string(), |(wanted, found)| format!("no {wanted}, but {found}"));
         format!("refused at the check {check}: expected {expected}; found {found}")
     }
 }

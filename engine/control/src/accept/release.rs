@@ -131,7 +131,8 @@ fn unfit(fault: &candidate::Refusal, gateway: &Gateway, root: &TrustRoot) -> Ref
             Check::ReleasePolicy,
             format!("a release of policy {expected:?}"),
             format!("one of policy {found:?}"),
-            "give this gateway its own release",
+            "compare policy = under [gateway] with the name in the policy, letter by letter; if both are meant, this \
+             gateway needs a release of its own",
         ),
         candidate::Refusal::Expired { version, expires, .. } => Refusal::new(
             Check::ReleaseExpiry,

@@ -155,6 +155,15 @@ fn refused<T>(outcome: Result<T, Refusal>, check: Check, expected: &str, found: 
 }
 
 #[test]
+fn a_refusal_that_quotes_a_fault_does_not_say_found_expected() {
+    let quoted = Refusal::new(Check::Read, "a trust root", "expected a trust root, found a release", "look");
+    let told = "refused at the check read: expected a trust root; found no trust root, but a release";
+    assert_eq!(quoted.facts(), told);
+    let plain = Refusal::new(Check::Read, "a trust root", "a release", "look");
+    assert_eq!(plain.facts(), "refused at the check read: expected a trust root; found a release");
+}
+
+#[test]
 fn roots_follow_each_other_in_turn_and_by_both_thresholds() {
     assert_eq!(roots::successor(&root(), &root_bytes(2, &[2, 3])).unwrap().version(), 2);
     let bad = |bytes: &[u8], found: &str| {
@@ -202,6 +211,19 @@ fn an_expired_pointer_accepts_nothing() {
     );
 }
 
+/// Issued 2026-05-01, until 2026-07-01.
+#[test]
+fn a_pointer_from_the_future_is_told_and_not_refused() {
+    let early = |now| {
+        let verified = check_pointer(&good_pointer(7), None).unwrap();
+        assert!(pointer::fresh(&verified, &root(), time(now)).is_ok(), "{now}");
+        pointer::issued_ahead_s(&verified, time(now))
+    };
+    assert_eq!(early("2026-05-02T00:00:00Z"), None);
+    assert_eq!(early("2026-04-30T23:55:00Z"), None, "five minutes are a clock");
+    assert_eq!(early("2026-04-30T23:54:59Z"), Some(301));
+}
+
 #[test]
 fn a_release_is_the_named_one_for_this_gateway_and_time() {
     assert!(check_release(&good_release(&[1])).is_ok());
@@ -238,6 +260,22 @@ fn how_many_must_sign_follows_from_what_changes() {
     }
     // One who may sign wider releases only together with another signs none alone, however often.
     refused(check_release(&good_release(&[3, 3])), Check::ReleaseSignatures, "narrower", "0");
+}
+
+/// Key 4 has the pointer role alone; the release is version 3.
+#[test]
+fn a_way_back_to_what_allows_more_needs_the_wider_role_on_the_pointer() {
+    let change = |needs_wider| Change { needs_wider, told: "it allows GET /".into() };
+    let release = check_release(&good_release(&[1, 2])).unwrap().release;
+    let by = |by: &[u8]| check_pointer(&pointer_bytes("p", "production", 7, release.digest, by), None).unwrap();
+    let back = |keys: &[u8], highest, change: Option<&Change>| pointer::threshold(&by(keys), &release, highest, change);
+    assert!(back(&[4], 2, Some(&change(true))).is_ok() && back(&[4], 2, None).is_ok(), "newer than all before");
+    for highest in [3, 4] {
+        assert!(back(&[4], highest, Some(&change(false))).is_ok());
+        refused(back(&[4], highest, Some(&change(true))), Check::PointerThreshold, "it allows GET /", "0");
+        refused(back(&[4, 2], highest, None), Check::PointerThreshold, "cannot be compared", "1 (owner-2)");
+        assert!(back(&[4, 2, 3], highest, Some(&change(true))).is_ok() && back(&[4, 1, 2], highest, None).is_ok());
+    }
 }
 
 #[test]

@@ -84,6 +84,26 @@ fn other_roles_cannot_make_a_root() {
     assert!(matches!(verify_successor(&old, &signed(&next, &keys[1..])), Err(RootFault::Predecessor(_))));
 }
 
+/// A threshold counts keys; whoever makes a root asks whether it counts people too.
+#[test]
+fn an_owner_of_several_keys_of_a_role_is_found() {
+    let keys = keys(3);
+    assert_eq!(claims(1, &keys, 2).owners_twice(), []);
+    let of = |threshold| {
+        let mut owned = owners(&keys);
+        owned[2].owner = owned[0].owner.clone();
+        let mut roles = same_roles(&keys, threshold);
+        roles.pointer = RoleKeys { keys: vec![keys[0].public().id(), keys[1].public().id()], threshold };
+        RootClaims::new(1, time("2030-01-01T00:00:00Z"), owned, roles).unwrap()
+    };
+    assert_eq!(of(1).owners_twice(), [], "where one is enough the other is a spare");
+    let (twice, owner) = (of(2), owners(&keys)[0].owner.clone());
+    let roles: Vec<Role> = twice.owners_twice().into_iter().map(|(role, _)| role).collect();
+    assert_eq!(roles, Role::ALL.into_iter().filter(|role| *role != Role::Pointer).collect::<Vec<_>>());
+    assert!(twice.owners_twice().iter().all(|(_, found)| *found == owner));
+    verify_root(&signed(&twice, &keys)).unwrap();
+}
+
 /// A payload edited and signed by everyone: form is checked apart from signatures.
 fn refused(edit: impl Fn(&mut Value)) -> RootFault {
     let keys = keys(3);
