@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use identity::certificate::{CaSet, ServerNames};
 use identity::token::Issuer;
@@ -34,6 +35,26 @@ pub struct Activation {
     pub origins: Vec<Arc<Origin>>,
     /// By listener index of the gateway configuration; none for a plain listener.
     pub listeners: Vec<Option<Arc<ListenerTls>>>,
+    /// Shared by all activations of the process.
+    pub ended: Arc<Ended>,
+}
+
+/// The order to give old activations up: workers look once a tick, and end the exchanges that still run on them.
+#[derive(Debug, Default)]
+pub struct Ended {
+    up_to: AtomicU64,
+}
+
+impl Ended {
+    /// Ends activation `id` and all before it, for good. True where that is news.
+    pub fn end_up_to(&self, id: u64) -> bool {
+        self.up_to.fetch_max(id, Ordering::Release) < id
+    }
+
+    /// Number of the latest activation that is ended; 0 while none is.
+    pub fn up_to(&self) -> u64 {
+        self.up_to.load(Ordering::Acquire)
+    }
 }
 
 /// Which release this is.

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use activation::Activation;
-use activation::activation::{ListenerTls, Origin};
+use activation::activation::{Ended, ListenerTls, Origin};
 use activation::bounds::ACTIVATIONS_ALIVE_MAX;
 use activation::counters::{Arena, CountersError};
 use arc_swap::ArcSwap;
 use identity::token::Issuer;
 
 use crate::assemble::Frozen;
-use crate::bounds::ACTIVATIONS_OF_TABLE_MAX;
-use crate::clock::NS_PER_S;
+use crate::bounds::{ACTIVATION_GRACE_NS, ACTIVATIONS_OF_TABLE_MAX};
 use crate::memory::Register;
 use crate::per_node::PerNode;
 use crate::records::{Handle, Names, RecordsError};
@@ -29,10 +28,10 @@ pub enum ActivateError {
     #[error("the rate counters do not fit: {0}")]
     Counters(#[from] CountersError),
     #[error(
-        "{alive} activations are still in use, the oldest is number {oldest} of release {release}, whose exchanges began \
-         more than {since_s} s ago: wait until they end, or limit [timeouts] exchange"
+        "{alive} activations are still in use, the oldest is number {oldest} of release {release}: the exchanges that \
+         hold it are ended, and the new one is tried again"
     )]
-    TooMany { alive: usize, oldest: u64, release: String, since_s: u64 },
+    TooMany { alive: usize, oldest: u64, release: String },
     #[error(transparent)]
     Records(#[from] RecordsError),
 }
@@ -44,19 +43,15 @@ pub struct Activator {
     records: Handle,
     swaps: PerNode<Arc<ArcSwap<Activation>>>,
     /// Oldest first; the last one serves.
-    alive: Vec<Alive>,
+    alive: Vec<PerNode<Arc<Activation>>>,
+    /// Since when a further one finds no place, nanoseconds since the Unix epoch.
+    full_since_unix_ns: Option<u64>,
+    ended: Arc<Ended>,
     /// Number of the latest activation that was made, whether it came to serve or not.
     latest: u64,
     /// Counters of the present release wait to be clamped to its numbers, because an older one counts with its own.
     unsettled: bool,
     tables: Register,
-}
-
-/// One activation, by NUMA node: the same but for the copy of the table.
-struct Alive {
-    of_nodes: PerNode<Arc<Activation>>,
-    /// When another one took its place.
-    replaced_unix_ns: Option<u64>,
 }
 
 /// An activation that no worker sees yet. Dropped, it leaves nothing behind.
@@ -74,13 +69,24 @@ impl Activator {
         parts: Parts,
         now_unix_ns: u64,
     ) -> Result<Self, ActivateError> {
-        let of_nodes = make(&frozen, &arena, parts, 1, now_unix_ns)?;
+        let ended = Arc::new(Ended::default());
+        let of_nodes = make(&frozen, &arena, parts, 1, &ended, now_unix_ns)?;
         records.announce(Names::of(&of_nodes.first, Arc::clone(&frozen.api_key_ids)))?;
         let swaps = of_nodes.map(|first| Arc::new(ArcSwap::new(Arc::clone(first))));
-        let alive = vec![Alive { of_nodes, replaced_unix_ns: None }];
         let tables = Register::default();
         tables.add(&frozen);
-        Ok(Self { frozen, arena, records, swaps, alive, latest: 1, unsettled: false, tables })
+        Ok(Self {
+            frozen,
+            arena,
+            records,
+            swaps,
+            alive: vec![of_nodes],
+            full_since_unix_ns: None,
+            ended,
+            latest: 1,
+            unsettled: false,
+            tables,
+        })
     }
 
     /// What the workers of the first NUMA node look at: the others see the same, but for the copy of the table.
@@ -106,44 +112,42 @@ impl Activator {
     /// serving.
     pub fn publish(&mut self, parts: Parts, now_unix_ns: u64) -> Result<u64, ActivateError> {
         let prepared = self.prepare(Arc::clone(&self.frozen), parts, now_unix_ns)?;
-        Ok(self.put(prepared, now_unix_ns))
+        Ok(self.put(prepared))
     }
 
     /// Makes the next activation without showing it to anybody but the audit writer, who must know its names before a
-    /// worker can write a record with them. An error leaves everything as it was.
+    /// worker can write a record with them. An error leaves everything as it was, but for exchanges that hold up another
+    /// release too long.
     pub fn prepare(&mut self, frozen: Arc<Frozen>, parts: Parts, now_unix_ns: u64) -> Result<Prepared, ActivateError> {
-        self.tidy(now_unix_ns);
         let another_release = !Arc::ptr_eq(&frozen, &self.frozen);
-        if let Some(oldest) = self.alive.first().filter(|_| self.is_full(another_release)) {
+        if !self.has_room(another_release, now_unix_ns)
+            && let Some(oldest) = self.alive.first()
+        {
             return Err(ActivateError::TooMany {
                 alive: self.alive.len(),
-                oldest: oldest.of_nodes.first.id,
-                release: oldest.of_nodes.first.release.digest.clone(),
-                since_s: now_unix_ns.saturating_sub(oldest.replaced_unix_ns.unwrap_or(now_unix_ns)) / NS_PER_S,
+                oldest: oldest.first.id,
+                release: oldest.first.release.digest.clone(),
             });
         }
         // Counted even if it comes to nothing: names once announced belong to this number.
         self.latest += 1;
-        let of_nodes = make(&frozen, &self.arena, parts, self.latest, now_unix_ns)?;
+        let of_nodes = make(&frozen, &self.arena, parts, self.latest, &self.ended, now_unix_ns)?;
         self.records.announce(Names::of(&of_nodes.first, Arc::clone(&frozen.api_key_ids)))?;
         Ok(Prepared { frozen, of_nodes })
     }
 
     /// Swaps in what was prepared; its number.
-    pub fn put(&mut self, prepared: Prepared, now_unix_ns: u64) -> u64 {
+    pub fn put(&mut self, prepared: Prepared) -> u64 {
         let Prepared { frozen, of_nodes } = prepared;
         for (swap, activation) in self.swaps.iter().zip(of_nodes.iter()) {
             swap.store(Arc::clone(activation));
-        }
-        if let Some(before) = self.alive.last_mut() {
-            before.replaced_unix_ns = Some(now_unix_ns);
         }
         if !Arc::ptr_eq(&self.frozen, &frozen) {
             self.unsettled = true;
             self.tables.add(&frozen);
             self.frozen = frozen;
         }
-        self.alive.push(Alive { of_nodes, replaced_unix_ns: None });
+        self.alive.push(of_nodes);
         self.latest
     }
 
@@ -151,24 +155,59 @@ impl Activator {
     pub fn tidy(&mut self, now_unix_ns: u64) {
         let before = self.alive.len();
         // What serves has a second holder, its swap. One that has none cannot get one again.
-        self.alive.retain(|alive| alive.of_nodes.iter().any(|activation| Arc::strong_count(activation) > 1));
+        self.alive.retain(|of_nodes| of_nodes.iter().any(|activation| Arc::strong_count(activation) > 1));
         if self.unsettled && self.alive.len() < before {
-            if let Some(serving) = self.alive.last().map(|alive| &alive.of_nodes.first) {
+            if let Some(serving) = self.alive.last().map(|of_nodes| &of_nodes.first) {
                 serving.limits.settle(&serving.table, now_unix_ns);
             }
             self.unsettled = self.alive.len() > 1;
         }
     }
 
-    /// Whether a further activation would be one too many.
-    pub fn is_full(&self, another_release: bool) -> bool {
+    /// Whether there is room for a further activation. Where there has been none for [`ACTIVATION_GRACE_NS`], ends the
+    /// exchanges that hold the oldest: nobody can keep out by a slow one the release that removes him.
+    pub fn has_room(&mut self, another_release: bool, now_unix_ns: u64) -> bool {
+        self.tidy(now_unix_ns);
+        if !self.is_full(another_release) {
+            self.full_since_unix_ns = None;
+            return true;
+        }
+        // A clock that was put back begins anew.
+        let since_unix_ns = self.full_since_unix_ns.map_or(now_unix_ns, |since| since.min(now_unix_ns));
+        self.full_since_unix_ns = Some(since_unix_ns);
+        if now_unix_ns - since_unix_ns >= ACTIVATION_GRACE_NS {
+            self.end_oldest();
+        }
+        false
+    }
+
+    fn is_full(&self, another_release: bool) -> bool {
         self.alive.len() >= ACTIVATIONS_OF_TABLE_MAX
             || (another_release && self.tables_alive() >= ACTIVATIONS_ALIVE_MAX)
     }
 
+    /// Orders the workers to end the exchanges on the oldest activation, or where tables are too many, on all activations
+    /// of the oldest table; never on what serves.
+    fn end_oldest(&self) {
+        let Some((serving, before)) = self.alive.split_last() else { return };
+        let Some(oldest) = before.first() else { return };
+        let same = |of_nodes: &&PerNode<Arc<Activation>>| Arc::ptr_eq(&of_nodes.first.table, &oldest.first.table);
+        let last = match self.tables_alive() >= ACTIVATIONS_ALIVE_MAX {
+            true => before.iter().take_while(same).last().unwrap_or(oldest),
+            false => oldest,
+        };
+        let id = last.first.id;
+        if id < serving.first.id && self.ended.end_up_to(id) {
+            crate::warning!(
+                "activation {id} of release {} holds up a further one: the exchanges that still run on it are ended",
+                last.first.release.digest
+            );
+        }
+    }
+
     /// Distinct tables that are in use.
     pub fn tables_alive(&self) -> usize {
-        let table = |alive: &Alive| Arc::as_ptr(&alive.of_nodes.first.table);
+        let table = |of_nodes: &PerNode<Arc<Activation>>| Arc::as_ptr(&of_nodes.first.table);
         let mut tables: Vec<_> = self.alive.iter().map(table).collect();
         tables.sort_unstable();
         tables.dedup();
@@ -186,6 +225,7 @@ fn make(
     arena: &Arc<Arena>,
     parts: Parts,
     id: u64,
+    ended: &Arc<Ended>,
     now_unix_ns: u64,
 ) -> Result<PerNode<Arc<Activation>>, CountersError> {
     let limits = Arc::new(arena.slots(&frozen.table, now_unix_ns)?);
@@ -203,6 +243,7 @@ fn make(
             api_keys: Arc::clone(&frozen.api_keys),
             origins: parts.origins.clone(),
             listeners: parts.listeners.clone(),
+            ended: Arc::clone(ended),
         })
     }))
 }

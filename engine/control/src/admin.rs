@@ -1,6 +1,7 @@
 //! The read-only admin listener: `/healthz`, `/readyz`, `/metrics`, `/release` and `/attestation`. On a thread of its own, so that it
 //! answers whatever workers and other control threads do. Nothing here changes anything.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 use crate::bounds::{ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_HEAD_S_MAX};
 use crate::clock;
@@ -149,14 +150,14 @@ fn bind_unix(path: &Path) -> Result<Bound, AdminError> {
 }
 
 async fn accept(bound: Bound, attester: Attester) -> io::Result<()> {
-    let seats = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+    let mut seats = Seats::default();
     let attester = Arc::new(attester);
     match bound {
         Bound::Tcp(listener) => {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => serve_one(stream, &seats, &attester),
+                    Ok((stream, _)) => serve_one(stream, seats.take(), &attester),
                     Err(error) => pause_after(&error).await,
                 }
             }
@@ -165,7 +166,7 @@ async fn accept(bound: Bound, attester: Attester) -> io::Result<()> {
             let listener = tokio::net::UnixListener::from_std(listener)?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => serve_one(stream, &seats, &attester),
+                    Ok((stream, _)) => serve_one(stream, seats.take(), &attester),
                     Err(error) => pause_after(&error).await,
                 }
             }
@@ -179,16 +180,39 @@ async fn pause_after(error: &io::Error) {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
-fn serve_one<S>(stream: S, seats: &Arc<Semaphore>, attester: &Arc<Attester>)
+/// The connections that are served, oldest first. Who comes last is always served: connections that were opened and left
+/// alone keep nobody from `/healthz`.
+#[derive(Default)]
+struct Seats {
+    taken: VecDeque<oneshot::Sender<Infallible>>,
+}
+
+impl Seats {
+    /// Where none is free, the oldest connection is closed. The receiver ends when this seat is given to another, and
+    /// is dropped to leave it.
+    fn take(&mut self) -> oneshot::Receiver<Infallible> {
+        if self.taken.len() >= ADMIN_CONNECTIONS_MAX {
+            self.taken.retain(|seat| !seat.is_closed());
+        }
+        if self.taken.len() >= ADMIN_CONNECTIONS_MAX {
+            drop(self.taken.pop_front());
+        }
+        let (seat, given_away) = oneshot::channel();
+        self.taken.push_back(seat);
+        given_away
+    }
+}
+
+fn serve_one<S>(stream: S, given_away: oneshot::Receiver<Infallible>, attester: &Arc<Attester>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    // Too many at once: this one is closed.
-    let Ok(seat) = Arc::clone(seats).try_acquire_owned() else { return };
     let attester = Arc::clone(attester);
     tokio::spawn(async move {
-        let _seat = seat;
-        serve_connection(stream, attester).await;
+        tokio::select! {
+            () = serve_connection(stream, attester) => {}
+            _ = given_away => {}
+        }
     });
 }
 

@@ -18,7 +18,7 @@ pub const QUERY_NAME_BYTES_MAX: usize = 64;
 /// Messages of other control threads that wait for the audit writer.
 pub const RECORDS_MESSAGES_MAX: usize = 1_024;
 
-/// Connections of the admin listener at the same time; further ones are closed.
+/// Connections of the admin listener at the same time; for a further one, the oldest is closed.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// Time for one request head of the admin listener, and the longest it idles, seconds.
 pub const ADMIN_HEAD_S_MAX: u64 = 10;
@@ -53,8 +53,11 @@ pub const REHASH_PASS_MS_MIN: u64 = 500;
 /// Times that a table in memory is put right before the gateway stops.
 pub const TABLE_REPAIRS_MAX: u32 = 16;
 
-/// How long an activation waits for a place when too many are alive, milliseconds.
-pub const ACTIVATION_WAIT_MS_MAX: u64 = 2_000;
+/// How long exchanges may hold up a further activation when too many are alive: then those that run on the
+/// oldest are ended. Nanoseconds.
+pub const ACTIVATION_GRACE_NS: u64 = 2_000_000_000;
+/// How long an activation waits for a place in all, milliseconds.
+pub const ACTIVATION_WAIT_MS_MAX: u64 = 5_000;
 /// How often it looks for one, milliseconds.
 pub const ACTIVATION_LOOK_MS: u64 = 20;
 
@@ -89,5 +92,7 @@ pub const CHECKPOINT_RETRY_MS_MIN: u64 = 500;
 pub const CHECKPOINT_RETRY_MS_MAX: u64 = 60_000;
 /// Time for connecting to a witness, and for each read and write, milliseconds.
 pub const WITNESS_MS_MAX: u64 = 5_000;
+/// Time for one whole exchange with a witness, from connecting to the last byte, milliseconds.
+pub const WITNESS_EXCHANGE_MS_MAX: u64 = 10_000;
 /// Bytes of a witness's answer.
 pub const WITNESS_BYTES_MAX: usize = 16 << 20;

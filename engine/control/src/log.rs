@@ -5,11 +5,14 @@ use std::io::Write;
 
 /// Writes one line; what stderr does not take is dropped.
 pub fn line(level: &str, text: fmt::Arguments<'_>) {
-    let mut whole = format!("adamant: {level}: {text}");
-    // One message is one line, whatever a file name or a peer put into it.
-    whole.retain(|character| character == '\t' || !character.is_control());
+    let mut whole = whole(level, text);
     whole.push('\n');
     let _ = std::io::stderr().lock().write_all(whole.as_bytes());
+}
+
+/// One message is one line, and does nothing to a terminal, whatever a file name or a peer put into it.
+fn whole(level: &str, text: fmt::Arguments<'_>) -> String {
+    policy::text::escaped(&format!("adamant: {level}: {text}"), &['\t']).into_owned()
 }
 
 #[macro_export]
@@ -25,4 +28,14 @@ macro_rules! warning {
 #[macro_export]
 macro_rules! error {
     ($($text:tt)*) => { $crate::log::line("error", format_args!($($text)*)) };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn one_message_is_one_line_and_does_nothing() {
+        let name = "a\nadamant: info: all is well\x1b[2J\u{9b}\u{202e}\té";
+        let line = super::whole("error", format_args!("{name}"));
+        assert_eq!(line, "adamant: error: a\\u000aadamant: info: all is well\\u001b[2J\\u009b\\u202e\té");
+    }
 }

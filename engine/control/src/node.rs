@@ -71,7 +71,8 @@ impl NodeKey {
         };
         let public = format!("{}\n", node.public);
         let public_path = state_dir.join(PUBLIC_FILE);
-        if fs::read(&public_path).ok().as_deref() != Some(public.as_bytes()) {
+        let written = crate::assemble::files::read(&public_path, SMALL_FILE_BYTES_MAX).ok();
+        if written.as_deref() != Some(public.as_bytes()) {
             write(state_dir, PUBLIC_FILE, public.as_bytes(), 0o644)?;
         }
         Ok(node)

@@ -174,7 +174,7 @@ impl Watcher {
                 order = inbox.recv() => match order {
                     Some(Order::Reload) => self.forget_seen(),
                     Some(Order::Activate(renewal)) => self.renew(*renewal).await,
-                    Some(Order::RenewMemory(reply)) => drop(reply.send(self.renew_memory())),
+                    Some(Order::RenewMemory(reply)) => drop(reply.send(self.renew_memory().await)),
                     Some(Order::Stop) | None => return,
                 },
             }

@@ -20,6 +20,8 @@ pub enum Stage {
     OriginFirstByte,
     OriginContent,
     Exchange,
+    /// The activation that the exchange runs on was ended.
+    Activation,
     Linger,
 }
 
@@ -48,11 +50,15 @@ struct Slot {
     /// Limits of the two directions, which may wait at the same time.
     lanes: [Lane; 2],
     /// The whole exchange must be over by then.
-    exchange_at_ms: Cell<u64>,
+    exchange: Lane,
+    /// Number of the activation that its exchange runs on; 0 between exchanges.
+    activation: Cell<u64>,
+    /// How much later than its exchange it is ended with its activation, milliseconds.
+    last_word_ms: Cell<u64>,
     expired: Cell<Option<Stage>>,
 }
 
-/// One direction's limit.
+/// One limit.
 struct Lane {
     at_ms: Cell<u64>,
     stage: Cell<Stage>,
@@ -77,9 +83,10 @@ impl Deadlines {
     pub fn slot(self: &Rc<Self>, stream: &Rc<TcpStream>) -> Deadline {
         let slot = Rc::new(Slot {
             stream: Rc::clone(stream),
-            lanes: [Stage::First, Stage::Content]
-                .map(|stage| Lane { at_ms: Cell::new(NEVER_MS), stage: Cell::new(stage) }),
-            exchange_at_ms: Cell::new(NEVER_MS),
+            lanes: [Stage::First, Stage::Content].map(Lane::new),
+            exchange: Lane::new(Stage::Exchange),
+            activation: Cell::new(0),
+            last_word_ms: Cell::new(LAST_WORD_MS),
             expired: Cell::new(None),
         });
         let mut slots = self.slots.borrow_mut();
@@ -91,11 +98,15 @@ impl Deadlines {
         Deadline { slot, index, all: Rc::clone(self) }
     }
 
-    /// Moves the clock on and shuts down what is due; gives how many were.
-    pub fn sweep(&self, now_ms: u64) -> usize {
+    /// Moves the clock on and shuts down what is due; gives how many were. Exchanges on activations up to number
+    /// `ended` (0 = none) are due now, and their clients once there was time to say so.
+    pub fn sweep(&self, now_ms: u64, ended: u64) -> usize {
         self.now_ms.set(now_ms);
         let mut expired = 0;
         for slot in self.slots.borrow().iter().flatten() {
+            if slot.runs_on_any(ended) {
+                slot.end_exchange(now_ms);
+            }
             if let Some(stage) = slot.due(now_ms) {
                 slot.expire(stage);
                 expired += 1;
@@ -139,6 +150,17 @@ impl Deadlines {
     }
 }
 
+impl Lane {
+    fn new(stage: Stage) -> Self {
+        Self { at_ms: Cell::new(NEVER_MS), stage: Cell::new(stage) }
+    }
+
+    fn set(&self, stage: Stage, at_ms: u64) {
+        self.stage.set(stage);
+        self.at_ms.set(at_ms);
+    }
+}
+
 impl Slot {
     /// What the connection waits for, seen from its reading side.
     fn stage(&self) -> Stage {
@@ -148,8 +170,8 @@ impl Slot {
 
     /// The stage whose limit is over, if one's is.
     fn due(&self, now_ms: u64) -> Option<Stage> {
-        let lane = self.lanes.iter().find(|lane| lane.at_ms.get() <= now_ms);
-        lane.map(|lane| lane.stage.get()).or_else(|| (self.exchange_at_ms.get() <= now_ms).then_some(Stage::Exchange))
+        let mut lanes = self.lanes.iter().chain([&self.exchange]);
+        lanes.find(|lane| lane.at_ms.get() <= now_ms).map(|lane| lane.stage.get())
     }
 
     fn expire(&self, stage: Stage) {
@@ -166,9 +188,20 @@ impl Slot {
         }
     }
 
+    fn runs_on_any(&self, ended: u64) -> bool {
+        (1..=ended).contains(&self.activation.get()) && self.expired.get().is_none()
+    }
+
+    /// Brings the end of the exchange forward, because its activation is given up.
+    fn end_exchange(&self, now_ms: u64) {
+        let at_ms = now_ms + self.last_word_ms.get();
+        if at_ms < self.exchange.at_ms.get() {
+            self.exchange.set(Stage::Activation, at_ms);
+        }
+    }
+
     fn lift(&self) {
-        self.lanes.iter().for_each(|lane| lane.at_ms.set(NEVER_MS));
-        self.exchange_at_ms.set(NEVER_MS);
+        self.lanes.iter().chain([&self.exchange]).for_each(|lane| lane.at_ms.set(NEVER_MS));
     }
 
     fn lane(&self, direction: Direction) -> &Lane {
@@ -183,9 +216,7 @@ impl Slot {
 impl Deadline {
     /// From now on waiting in `direction` for `stage` may take `limit_ms` (0 = for ever).
     pub fn set(&self, direction: Direction, stage: Stage, limit_ms: u32) {
-        let lane = self.slot.lane(direction);
-        lane.stage.set(stage);
-        lane.at_ms.set(self.all.after(limit_ms));
+        self.slot.lane(direction).set(stage, self.all.after(limit_ms));
     }
 
     /// Lifts the limit of one direction.
@@ -195,19 +226,29 @@ impl Deadline {
 
     /// Bounds the whole exchange (0 = for ever).
     pub fn set_exchange(&self, limit_ms: u32) {
-        self.slot.exchange_at_ms.set(self.all.after(limit_ms));
+        self.slot.exchange.set(Stage::Exchange, self.all.after(limit_ms));
     }
 
-    /// Takes over the bound of the exchange from the client's connection, which keeps it a little longer, so that there is
-    /// time to say what happened.
+    /// From now on the exchange runs on this activation, and is ended with it.
+    pub fn runs_on(&self, activation: u64) {
+        self.slot.activation.set(activation);
+    }
+
+    /// Takes over the bounds of the exchange from the client's connection, which keeps them a little longer, so that there
+    /// is time to say what happened.
     pub fn take_exchange(&self, client: &Self) {
-        let at_ms = client.slot.exchange_at_ms.get();
-        self.slot.exchange_at_ms.set(at_ms);
-        client.slot.exchange_at_ms.set(at_ms.saturating_add(LAST_WORD_MS));
+        let theirs = &client.slot.exchange;
+        let at_ms = theirs.at_ms.get();
+        self.slot.exchange.set(theirs.stage.get(), at_ms);
+        theirs.at_ms.set(at_ms.saturating_add(LAST_WORD_MS));
+        self.slot.activation.set(client.slot.activation.get());
+        self.slot.last_word_ms.set(0);
     }
 
+    /// Lifts every limit: there is no exchange any more.
     pub fn clear(&self) {
         self.slot.lift();
+        self.slot.activation.set(0);
     }
 
     /// The stage that ran out of time, if one did.

@@ -65,6 +65,7 @@ async fn exchange<T: Transport>(worker: &Worker, connection: &Connection<T>, des
     };
     connection.deadline.pause(Direction::Read);
     let activation = worker.activation();
+    connection.deadline.runs_on(activation.id);
     let Desk { block, filled, head, reply, target, host } = desk;
     let bytes = block.get(..*filled).unwrap_or(&[]);
     let mut journal = Journal::begin(worker, activation.id, worker.now_unix_ns());

@@ -182,6 +182,7 @@ impl<T: Transport> Between<'_, T> {
     pub fn origin_gone(&self) -> Reason {
         match self.origin.deadline().expired() {
             Some(Stage::Exchange) => Reason::ExchangeTimeout,
+            Some(Stage::Activation) => Reason::ActivationEnded,
             Some(_) => Reason::OriginTimeout,
             None => Reason::OriginBroke,
         }
@@ -191,6 +192,7 @@ impl<T: Transport> Between<'_, T> {
     pub fn client_gone(&self) -> Reason {
         match self.asking.client.deadline.expired() {
             Some(Stage::Exchange) => Reason::ExchangeTimeout,
+            Some(Stage::Activation) => Reason::ActivationEnded,
             Some(_) => Reason::ClientTimeout,
             None => Reason::ClientAborted,
         }

@@ -240,7 +240,8 @@ impl Worker {
             ticks += 1;
             let now_unix_ns = self.now_unix_ns();
             self.stats.turn_unix_ns.set(now_unix_ns);
-            self.stats.deadlines_expired.add(self.deadlines.sweep(started.elapsed().as_millis() as u64) as u64);
+            let expired = self.deadlines.sweep(started.elapsed().as_millis() as u64, self.activation().ended.up_to());
+            self.stats.deadlines_expired.add(expired as u64);
             if ticks.is_multiple_of(10) {
                 self.origins.tidy(&self.activation().origins);
             }

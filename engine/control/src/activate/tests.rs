@@ -6,6 +6,7 @@ use policy::table::AgentId;
 
 use super::*;
 use crate::assemble::{Frozen, Placement, assemble};
+use crate::clock::NS_PER_S;
 use crate::records::{self, Target};
 use crate::testing;
 
@@ -58,8 +59,42 @@ fn too_many_activations_are_refused_naming_the_oldest() {
     assert_eq!(held.len(), ACTIVATIONS_OF_TABLE_MAX);
     assert!(refused.contains("oldest is number 1"), "{refused}");
     assert_eq!(activator.swap().load().id, held.len() as u64);
+    assert!(activator.publish(parts.clone(), 6 + ACTIVATION_GRACE_NS).is_err());
+    assert_eq!(held[0].ended.up_to(), 1, "exchanges on the first one alone are ended");
     held.remove(0);
     assert!(activator.publish(parts, 6).is_ok());
+}
+
+#[test]
+fn after_the_grace_the_oldest_is_ended_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut activator, parts, _records) = activator(directory.path());
+    let ended = Arc::clone(&activator.swap().load().ended);
+    let mut held = vec![activator.swap().load_full()];
+    // The oldest table has two activations.
+    activator.publish(parts.clone(), 6).unwrap();
+    held.push(activator.swap().load_full());
+    for version in 8..11 {
+        let next = activator.prepare(frozen(version, Placement::default()), parts.clone(), 6).unwrap();
+        activator.put(next);
+        held.push(activator.swap().load_full());
+    }
+    let mut fifth = |now_ns| {
+        let prepared = activator.prepare(frozen(11, Placement::default()), parts.clone(), now_ns);
+        prepared.map(|prepared| activator.put(prepared)).map_err(|error| error.to_string())
+    };
+    let refused = fifth(10).unwrap_err();
+    assert_eq!(fifth(10 + ACTIVATION_GRACE_NS - 1).unwrap_err(), refused, "no number in it moves");
+    assert_eq!(ended.up_to(), 0, "within the grace nothing is ended");
+    assert_eq!(fifth(5).unwrap_err(), refused, "a clock that was put back begins anew");
+    assert_eq!((fifth(5 + ACTIVATION_GRACE_NS), ended.up_to()), (Err(refused.clone()), 2), "the whole oldest table");
+    assert_eq!((fifth(u64::MAX), ended.up_to()), (Err(refused), 2), "one table is enough");
+    held.drain(..2);
+    assert_eq!(fifth(6), Ok(6));
+    held.push(activator.swap().load_full());
+    activator.publish(parts.clone(), 7).unwrap();
+    assert!(!activator.has_room(true, 8) && !activator.has_room(true, 8 + ACTIVATION_GRACE_NS));
+    assert_eq!(ended.up_to(), 3, "the next time, after a grace of its own, the next one");
 }
 
 fn frozen(version: u8, copies: Placement) -> Arc<Frozen> {
@@ -76,7 +111,7 @@ fn what_was_prepared_and_not_put_leaves_nothing_behind() {
     assert_eq!((activator.swap().load().id, activator.alive(), activator.tables_alive()), (1, 1, 1));
     assert_eq!(activator.frozen().table.policy_digest(), [7; 32]);
     let prepared = activator.prepare(frozen(8, Placement::default()), parts, 6).unwrap();
-    assert_eq!(activator.put(prepared, 7), 3, "a number whose names were announced is not used again");
+    assert_eq!(activator.put(prepared), 3, "a number whose names were announced is not used again");
     assert_eq!(activator.swap().load().table.policy_digest(), [8; 32]);
 }
 
@@ -98,7 +133,7 @@ fn each_node_has_its_copy_and_all_count_with_the_same_counters() {
     assert_eq!(one.table.image(), other.table.image());
     assert!(Arc::ptr_eq(&one.limits, &other.limits));
     let next = activator.prepare(frozen(8, two), parts, 6).unwrap();
-    activator.put(next, 6);
+    activator.put(next);
     drop(one);
     activator.tidy(7);
     assert_eq!(activator.alive(), 2, "a worker of the second node still holds it");
@@ -129,7 +164,7 @@ fn counters_are_shared_and_follow_the_new_numbers_once_the_old_ones_are_gone() {
     let old = activator.swap().load_full();
     assert!(charge(&old, now_ns) && !charge(&old, now_ns));
     let next = activator.prepare(limited(3_600), parts, now_ns).unwrap();
-    activator.put(next, now_ns);
+    activator.put(next);
     let new = activator.swap().load_full();
     let later_ns = now_ns + 3 * NS_PER_S;
     assert!(!charge(&new, later_ns), "an activation refills nobody");

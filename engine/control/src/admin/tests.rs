@@ -222,3 +222,25 @@ fn a_unix_socket_is_private_and_not_taken_from_a_living_process() {
     assert!(matches!(bind(&Place::Unix(file)), Err(AdminError::Bind { .. })));
     assert!(matches!(bind(&Place::Tcp("0.0.0.0:0".parse().unwrap())), Err(AdminError::NotLoopback(_))));
 }
+
+/// Far more than there are seats, opened and left alone.
+#[test]
+fn idle_connections_keep_nobody_from_an_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let (status, _records) = status(directory.path(), pinned());
+    let address = serve(&status);
+    let mut idle = Vec::new();
+    for _ in 0..ADMIN_CONNECTIONS_MAX * 3 {
+        idle.push(TcpStream::connect(&address).unwrap());
+    }
+    for _ in 0..5 {
+        assert_eq!(get(&address, "/healthz").0, 200);
+    }
+    // The oldest were closed, the newest were not.
+    let closed = |stream: &mut TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        matches!(stream.read(&mut [0]), Ok(0))
+    };
+    assert!(closed(idle.first_mut().unwrap()));
+    assert!(!closed(idle.last_mut().unwrap()));
+}

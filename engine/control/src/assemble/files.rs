@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub enum FileError {
     #[error("{}: cannot be read: {cause}: name a file that the gateway's user can read", .path.display())]
     Read { path: PathBuf, cause: io::Error },
+    #[error("{}: expected a regular file, found something else: move it away, or name another one", .path.display())]
+    NotFile { path: PathBuf },
     #[error("{}: expected at most {most} bytes, found more: is this the right file?", .path.display())]
     TooLarge { path: PathBuf, most: usize },
     #[error(
@@ -20,20 +22,28 @@ pub enum FileError {
 
 /// The whole file, at most `most` bytes.
 pub fn read(path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
-    let failed = |cause| FileError::Read { path: path.to_owned(), cause };
-    read_open(File::open(path).map_err(failed)?, path, most)
+    read_open(open(path)?, path, most)
 }
 
 /// A private key's file: refused when group or others have any right on it.
 pub fn read_private(path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
     let failed = |cause| FileError::Read { path: path.to_owned(), cause };
-    let file = File::open(path).map_err(failed)?;
+    let file = open(path)?;
     // Asked of the open file: nobody can put another in its place between the two.
     let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(FileError::Exposed { path: path.to_owned(), mode });
     }
     read_open(file, path, most)
+}
+
+/// Looked at before it is opened, because opening a pipe waits until somebody writes into it.
+fn open(path: &Path) -> Result<File, FileError> {
+    let failed = |cause| FileError::Read { path: path.to_owned(), cause };
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(FileError::NotFile { path: path.to_owned() });
+    }
+    File::open(path).map_err(failed)
 }
 
 fn read_open(file: File, path: &Path, most: usize) -> Result<Vec<u8>, FileError> {

@@ -103,12 +103,12 @@ impl Watcher {
         Ok(Ready { frozen, planned, round, addresses, renewed, prepared })
     }
 
-    /// Workers let go of what was replaced within a turn of theirs, unless an exchange still runs on it.
+    /// Workers let go of what was replaced within a turn of theirs, unless an exchange still runs on it; after the grace
+    /// it runs no longer.
     async fn wait_for_room(&mut self) {
         let until = Instant::now() + Duration::from_millis(ACTIVATION_WAIT_MS_MAX);
         loop {
-            self.start.activator.tidy(clock::unix_ns());
-            if !self.start.activator.is_full(true) || Instant::now() >= until {
+            if self.start.activator.has_room(true, clock::unix_ns()) || Instant::now() >= until {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(ACTIVATION_LOOK_MS)).await;
@@ -120,7 +120,7 @@ impl Watcher {
         let Ready { frozen, planned, round, addresses, renewed, prepared } = ready;
         let start = &mut self.start;
         let before = Arc::clone(start.activator.frozen());
-        let id = start.activator.put(prepared, clock::unix_ns());
+        let id = start.activator.put(prepared);
         start.parts = renewed.parts;
         start.tickets = renewed.tickets;
         start.planned = planned;
@@ -134,7 +134,8 @@ impl Watcher {
     }
 
     /// Serves the present release from fresh memory.
-    pub(super) fn renew_memory(&mut self) -> Result<u64, String> {
+    pub(super) async fn renew_memory(&mut self) -> Result<u64, String> {
+        self.wait_for_room().await;
         self.serve_from_fresh_memory().map_err(|error| error.to_string())
     }
 
@@ -148,7 +149,7 @@ impl Watcher {
         }
         let now_unix_ns = clock::unix_ns();
         let prepared = start.activator.prepare(Arc::clone(&fresh), start.parts.clone(), now_unix_ns)?;
-        let id = start.activator.put(prepared, now_unix_ns);
+        let id = start.activator.put(prepared);
         show_memory(&start.status, &fresh);
         Ok(id)
     }

@@ -100,6 +100,7 @@ pub fn start(policy: &Policy, origin: SocketAddr, issuers: Vec<Arc<identity::tok
             pass_credentials: false,
         })],
         listeners: vec![None],
+        ended: Arc::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
