@@ -118,7 +118,7 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-/// Runs one command. `out` is standard output; warnings go to standard error.
+/// Runs one command. `out` is standard output, safe for a terminal; warnings go to standard error.
 pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, out),

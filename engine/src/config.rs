@@ -10,6 +10,7 @@ use proxy::settings::Settings;
 use sha2::{Digest, Sha256};
 use stores::Channel;
 
+mod advice;
 mod checkpoints;
 mod cores;
 mod file;

@@ -5,6 +5,11 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::terminal;
+
+/// Of `adamant release verify`: the signatures that are there are not enough, and nothing else was found wrong.
+pub const SIGNATURES_MISSING: u8 = 3;
+
 /// Shown on standard error; the process ends with status 1 (2 is a wrong command line), or that of an outcome.
 #[derive(Debug)]
 pub struct Failure {
@@ -30,6 +35,12 @@ impl Failure {
         Self::new(format_args!("{}: {message}", path.display()))
     }
 
+    /// Ends with another status than 1, for scripts that must tell this failure from others.
+    pub const fn status(mut self, status: u8) -> Self {
+        self.status = status;
+        self
+    }
+
     /// Says what to do.
     pub fn help(mut self, help: impl Display) -> Self {
         self.help = Some(help.to_string());
@@ -48,9 +59,9 @@ impl Failure {
 
     pub fn report(&self) -> ExitCode {
         if !self.silent {
-            eprintln!("error: {}", self.message);
+            eprintln!("error: {}", terminal::text(&self.message));
             if let Some(help) = &self.help {
-                eprintln!(" help: {help}");
+                eprintln!(" hint: {}", terminal::text(help));
             }
         }
         ExitCode::from(self.status)
@@ -65,7 +76,7 @@ impl Display for Failure {
 
 /// Shows a warning without stopping.
 pub fn warn(message: impl Display) {
-    eprintln!("warning: {message}");
+    eprintln!("warning: {}", terminal::text(&message.to_string()));
 }
 
 /// Of writing to standard output.

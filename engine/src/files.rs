@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::failure::Failure;
+
 /// Who may read a file that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -51,6 +53,7 @@ impl FileFault {
             Self::Exists { .. } => Some("choose another name, or replace it with --force".into()),
             Self::NotFile { .. } => Some("give the path of a file".into()),
             Self::Size { .. } | Self::Text { .. } => Some("is it the right file?".into()),
+            Self::Io { action: "read", .. } if io(io::ErrorKind::NotFound) => Some("check the path".into()),
             Self::Io { .. } if io(io::ErrorKind::NotFound) => Some("check the path; its directory must exist".into()),
             Self::Io { .. } if io(io::ErrorKind::PermissionDenied) => Some("check the owner and mode of it".into()),
             Self::Io { .. } => None,
@@ -87,6 +90,18 @@ pub fn read_secret(path: &Path, bytes_max: usize) -> Result<Secret, FileFault> {
     take_in(path, file, bytes_max, &mut bytes)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| FileFault::Text { path: path.to_owned() })?;
     Ok(Secret { text: Zeroizing::new(text.to_owned()), exposed: mode & 0o077 != 0 })
+}
+
+/// As [`read_secret`], of the file that `option` names. A path that does not exist is not shown: whoever gave the secret
+/// itself in its place finds it in no log.
+pub fn read_secret_of(option: &str, path: &Path, bytes_max: usize) -> Result<Secret, Failure> {
+    read_secret(path, bytes_max).map_err(|fault| match fault {
+        FileFault::Io { source, .. } if !path.exists() => Failure::new(format_args!(
+            "the file that {option} names cannot be read: {source}"
+        ))
+        .help(format_args!("{option} takes the name of a file, which is not shown here in case it is the secret")),
+        fault => fault.into(),
+    })
 }
 
 /// Opens a regular file without waiting on a pipe or device.

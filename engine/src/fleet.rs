@@ -108,7 +108,13 @@ impl FromStr for Host {
         } else {
             None
         };
-        place.map(|place| Self { text: text.to_owned(), place }).ok_or_else(expected)
+        let place = place.map(|place| Self { text: text.to_owned(), place });
+        // How `adamant diff` names one.
+        let of_diff = text.strip_prefix("gateway:").filter(|rest| rest.parse::<Self>().is_ok());
+        place.ok_or_else(|| match of_diff {
+            Some(rest) => format!("expected {rest}, found {text:?}: gateway: stands only where files could stand too"),
+            None => expected(),
+        })
     }
 }
 
@@ -286,6 +292,8 @@ mod tests {
             let refused = wrong.parse::<Host>().unwrap_err();
             assert!(refused.contains("expected a gateway like") && refused.contains(wrong), "{refused}");
         }
+        let refused = "gateway:http://127.0.0.1:9901".parse::<Host>().unwrap_err();
+        assert!(refused.starts_with("expected http://127.0.0.1:9901, found"), "{refused}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod tellers;
 pub mod trust;
 
 pub use choose::Trust;
-pub use decide::rehearse;
+pub use decide::{Rehearsal, rehearse};
 pub use life::run_until_signal;
 pub use start::{Running, start};
 

@@ -16,8 +16,9 @@ mod signer;
 mod source;
 mod span;
 mod store;
+mod terminal;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -27,8 +28,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    let mut out = io::stdout().lock();
-    let result = cli::run(cli, &mut out).and_then(|()| Ok(out.flush()?));
+    let mut out = terminal::Safe::new(io::stdout().lock());
+    let result = cli::run(cli, &mut out);
+    // An outcome other than success has been said there too.
+    let finished = out.finish();
+    let result = result.and_then(|()| Ok(finished?));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

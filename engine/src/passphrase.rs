@@ -43,7 +43,7 @@ pub fn choose(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
 
 /// The first line of a file.
 fn from_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let secret = files::read_secret(path, PASSPHRASE_BYTES_MAX)?;
+    let secret = files::read_secret_of("--passphrase-file", path, PASSPHRASE_BYTES_MAX)?;
     if secret.exposed {
         warn(format_args!("{}: others may read this passphrase; run chmod 600 on it", path.display()));
     }

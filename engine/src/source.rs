@@ -8,6 +8,7 @@ use policy_source::{Diagnostic, Files, Loaded, Severity};
 
 use crate::failure::Failure;
 use crate::files;
+use crate::terminal::text;
 
 /// Bytes of a policy source.
 const SOURCE_BYTES_MAX: usize = 64 << 20;
@@ -93,9 +94,9 @@ impl Source {
 
     /// The diagnostics for people; empty when there are none.
     pub fn diagnostics(&self, color: bool) -> String {
-        let mut all = policy_source::render(&self.loaded.diagnostics, &self.name(), &self.text, color);
+        let mut all = policy_source::render(&self.loaded.diagnostics, &text(&self.name()), &self.text, color);
         for (index, file) in self.loaded.case_files.iter().enumerate() {
-            all.push_str(&policy_source::render(&file.diagnostics, &self.case_file(index), &file.text, color));
+            all.push_str(&policy_source::render(&file.diagnostics, &text(&self.case_file(index)), &file.text, color));
         }
         all
     }

@@ -13,3 +13,4 @@ pub mod rate;
 pub mod reason;
 pub mod table;
 pub mod target;
+pub mod text;

@@ -49,6 +49,7 @@ pub enum Reason {
     // gateway (503)
     Overloaded = 96,
     Draining = 97,
+    ActivationEnded = 98,
     // origin (502, 504)
     OriginUnreachable = 112,
     OriginConnectTimeout = 113,
@@ -104,6 +105,7 @@ impl Reason {
         Self::RecordUnavailable,
         Self::Overloaded,
         Self::Draining,
+        Self::ActivationEnded,
         Self::OriginUnreachable,
         Self::OriginConnectTimeout,
         Self::OriginTlsFailed,
@@ -160,7 +162,7 @@ impl Reason {
             | Self::KeysetUnavailable => 401,
             Self::RouteUnknown | Self::ScopeMissing | Self::TransportTooWeak => 403,
             Self::LimitExceeded | Self::SubjectsFull => 429,
-            Self::RecordUnavailable | Self::Overloaded | Self::Draining => 503,
+            Self::RecordUnavailable | Self::Overloaded | Self::Draining | Self::ActivationEnded => 503,
             Self::OriginUnreachable | Self::OriginTlsFailed | Self::OriginBroke | Self::OriginMalformed => 502,
             Self::OriginConnectTimeout | Self::OriginTimeout | Self::ExchangeTimeout => 504,
             Self::ClientAborted | Self::ClientTimeout => 408,
@@ -209,6 +211,7 @@ impl Reason {
             Self::RecordUnavailable => "record-unavailable",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
+            Self::ActivationEnded => "activation-ended",
             Self::OriginUnreachable => "origin-unreachable",
             Self::OriginConnectTimeout => "origin-connect-timeout",
             Self::OriginTlsFailed => "origin-tls-failed",

@@ -4,10 +4,9 @@ use std::io::Write;
 
 use chain::note::Verifier;
 use clap::ValueEnum;
-use policy_release::key::PublicKey;
 
 use crate::failure::Failure;
-use crate::files;
+use crate::fleet::pins;
 
 mod checkpoints;
 mod follow;
@@ -25,7 +24,9 @@ pub enum AuditCommand {
         adamant audit verify records.jsonl.2 records.jsonl.1 records.jsonl --node-key node.pub --checkpoints DIR\n  \
         zcat records.jsonl.3.gz | adamant audit verify - --partial --node-key node.pub --checkpoints DIR\n\n\
         Files are given in their order, oldest first. node.pub stands in the gateway's state directory: keep a copy of it\n\
-        elsewhere. Ends with 1 when anything is wrong; what is proved, and what cannot be known, is said in words.")]
+        elsewhere. Ends with 1 when anything is wrong, and when a run is not proved: by a checkpoint in one of the places of\n\
+        --checkpoints, or without them by one beside the records. --unproved lets that pass. What is proved, and what cannot\n\
+        be known, is said in words.")]
     Verify(verify::VerifyArgs),
     /// Show records for people; with -f, as they come.
     #[command(after_help = "Examples:\n  \
@@ -63,20 +64,9 @@ pub fn run(command: AuditCommand, out: &mut dyn Write) -> Result<(), Failure> {
     }
 }
 
-/// Bytes of a file with a public key.
-const KEY_BYTES_MAX: usize = 4 << 10;
-
-/// A node's public key: as text, or a file that holds it.
 fn node_key(text: &str) -> Result<Verifier, Failure> {
-    let help = "give the gateway's node.pub, which stands in its state directory, or its adamant-ed25519:… text";
-    let wrong = |error: &dyn std::fmt::Display| Failure::new(format_args!("--node-key: {error}")).help(help);
-    let read = |path: &str| -> Result<String, Failure> {
-        let bytes = files::read(path.as_ref(), KEY_BYTES_MAX).map_err(|fault| wrong(&fault))?;
-        String::from_utf8(bytes).map_err(|_| wrong(&"expected text, found other bytes"))
-    };
-    let key = if text.starts_with("adamant-ed25519:") { text.to_owned() } else { read(text)? };
-    let key: PublicKey = key.trim().parse().map_err(|error| wrong(&error))?;
-    Verifier::of_node(key).map_err(|error| wrong(&error))
+    let wrong = |error| Failure::new(format_args!("--node-key: {error}"));
+    Verifier::of_node(pins::node_key(text)?).map_err(wrong)
 }
 
 fn node_keys(texts: &[String]) -> Result<Vec<Verifier>, Failure> {

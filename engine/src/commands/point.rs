@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use policy_release::envelope::Kind;
 
-use super::signing::{self, MergeArgs, SignArgs};
+use super::signing::{self, MergeArgs, WitnessedArgs};
 use crate::failure::Failure;
-use crate::pointing::{self, Desk, Making, ReleaseChoice, Target, Where};
+use crate::pointing::{self, Consent, Desk, Making, ReleaseChoice, Target, Where};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -37,7 +37,7 @@ pub struct MakeArgs {
 #[derive(Debug, Subcommand)]
 enum PointCommand {
     /// Sign a pointer that was written with --out.
-    Sign(SignArgs),
+    Sign(WitnessedArgs),
     /// Put signatures that several people made into one pointer.
     Merge(MergeArgs),
     /// Publish a pointer that enough people signed, and the release it points at.
@@ -48,7 +48,7 @@ enum PointCommand {
     /// Show the channels of a store, or a pointer in a file.
     #[command(after_help = "Examples:\n  \
         adamant point show --store /srv/adamant --trust-root root.json\n  \
-        adamant point show pointer.json")]
+        adamant point show pointer.json --store /srv/adamant --trust-root root.json")]
     Show(show::ShowArgs),
 }
 
@@ -61,11 +61,13 @@ pub struct PublishArgs {
     /// The release, when the store does not have it yet.
     #[arg(long, value_name = "FILE")]
     release: Option<PathBuf>,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 pub fn run(args: &PointArgs, out: &mut dyn Write) -> Result<(), Failure> {
     match (&args.command, &args.make) {
-        (Some(PointCommand::Sign(args)), _) => signing::sign(args, Kind::Pointer, out),
+        (Some(PointCommand::Sign(args)), _) => signing::sign_witnessed(args, Kind::Pointer, out),
         (Some(PointCommand::Merge(args)), _) => signing::merge(args, Kind::Pointer, out),
         (Some(PointCommand::Publish(args)), _) => publish(args, out),
         (Some(PointCommand::Show(args)), _) => show::run(args, out),
@@ -81,19 +83,24 @@ pub fn run(args: &PointArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (envelope, pointer) = pointing::read_pointer(&args.file)?;
     let desk = Desk::open(&args.at)?;
-    if let Some(current) = desk.current.pointer().filter(|current| current.serial >= pointer.serial) {
+    if let Some(current) = desk.current.pointer().filter(|current| !desk.counts_on_from(current, pointer.serial)) {
         let message = format!(
             "expected a serial above {}, that of the present pointer, found {}",
             current.serial, pointer.serial
         );
         return Err(Failure::at(&args.file, message).help("somebody pointed the channel since; make the pointer again"));
     }
+    desk.check_serial(pointer.serial, args.consent)?;
     let choice = match &args.release {
         Some(path) => ReleaseChoice::File(path.clone()),
         None => ReleaseChoice::Digest(pointer.release),
     };
     let target = Target::load(&desk, &choice)?;
-    target.tell(&desk, out)?;
+    let needed = target.tell(&desk, out)?;
+    pointing::expect_enough(&needed, args.consent)?;
+    if let Some(wider) = target.way_back(&desk, &needed, &envelope) {
+        pointing::expect_signed_back(&wider, args.consent)?;
+    }
     pointing::tell_pointer(&pointer, desk.now, out)?;
     pointing::publish(&desk, &pointer, &envelope, &target, out)
 }

@@ -12,7 +12,7 @@ use clap::Subcommand;
 use policy_release::envelope::Kind;
 use policy_release::version::EngineVersion;
 
-use super::signing::{self, MergeArgs, SignArgs};
+use super::signing::{self, MergeArgs, WitnessedArgs};
 use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
@@ -29,12 +29,16 @@ pub enum ReleaseCommand {
         adamant release sign release.json --key alice.key\n  \
         adamant release sign release.json --key bob.key --detached -o bob.sig\n  \
         adamant release merge release.json bob.sig")]
-    Sign(SignArgs),
+    Sign(WitnessedArgs),
     /// Put signatures that several people made into one release.
     Merge(MergeArgs),
     /// Show what a release holds, what a decision costs at most, and who is said to have signed it.
     Show(show::ShowArgs),
     /// Verify a release as a gateway with this trust root would, at this time, with this engine.
+    #[command(after_help = "Examples:\n  \
+        adamant release verify release.json --trust-root root.json --store /srv/adamant\n  \
+        adamant release verify release.json --trust-root root.json --role release-narrower\n\n\
+        Ends with 0 when it verifies, 3 when signatures are missing and nothing else is wrong, 1 otherwise.")]
     Verify(verify::VerifyArgs),
     /// State where a release comes from, signed: source revision, files, builder, tool, outcome of its test cases.
     #[command(after_help = "Examples:\n  \
@@ -48,7 +52,7 @@ pub enum ReleaseCommand {
 pub fn run(command: ReleaseCommand, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
         ReleaseCommand::Build(args) => build::run(&args, out),
-        ReleaseCommand::Sign(args) => signing::sign(&args, Kind::Release, out),
+        ReleaseCommand::Sign(args) => signing::sign_witnessed(&args, Kind::Release, out),
         ReleaseCommand::Merge(args) => signing::merge(&args, Kind::Release, out),
         ReleaseCommand::Show(args) => show::run(&args, out),
         ReleaseCommand::Verify(args) => verify::run(&args, out),

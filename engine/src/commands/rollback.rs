@@ -38,12 +38,14 @@ impl FromStr for To {
 
 pub fn run(args: &RollbackArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let desk = Desk::open(&args.at)?;
-    let current = desk.current.pointer().ok_or_else(|| {
-        Failure::new(format_args!(
-            "channel {} has no pointer that is believed: there is nothing to go back from",
-            desk.channel
-        ))
-        .help("adamant point makes one")
+    let current = desk.current.pointer().ok_or_else(|| match desk.current.doubt() {
+        Some(why) => Failure::new(format_args!("the pointer of channel {} is not believed: {why}", desk.channel))
+            .help("who put it there? adamant point with --release and --serial replaces it"),
+        None => {
+            let message =
+                format!("channel {} has no pointer: there is nothing to go back from; {}", desk.channel, desk.others());
+            Failure::new(message).help("adamant point makes one")
+        }
     })?;
     let target = match args.to {
         To::Previous => pointing::previous(&desk)?,

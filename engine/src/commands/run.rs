@@ -7,14 +7,15 @@ use clap::Args;
 use control::assemble::Node;
 
 use crate::config::Config;
-use crate::failure::Failure;
-use crate::gateway::{self, Plan, Serve, Trust};
+use crate::failure::{Failure, warn};
+use crate::gateway::{self, Plan, Rehearsal, Serve, Trust};
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// The gateway's configuration.
     config: PathBuf,
-    /// Check configuration, release, keys and certificates, then end without binding anything.
+    /// Check configuration, release, keys and certificates, then end without binding anything: with 0 when a start would
+    /// serve, also where it would go on with the last accepted release (then with a warning), else with 1.
     #[arg(long)]
     check: bool,
     /// Write the addresses that were bound to FILE, as JSON.
@@ -49,7 +50,9 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
         print_addresses: args.print_addresses,
     };
     if args.check {
-        writeln!(out, "ok: {}", gateway::rehearse(&plan)?)?;
+        let Rehearsal { serves, warnings } = gateway::rehearse(&plan)?;
+        warnings.iter().for_each(warn);
+        writeln!(out, "ok: {serves}")?;
         return Ok(());
     }
     if plan.checkpoints.is_empty() {

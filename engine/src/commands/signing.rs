@@ -1,19 +1,24 @@
 //! What every signed file has in common: signing it, gathering signatures of several people, telling the time.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use policy_release::envelope::{Detached, Envelope, Kind};
-use policy_release::key::PublicKey;
+use policy_release::envelope::{Detached, Envelope, Kind, Role};
+use policy_release::key::{KeyId, PublicKey};
+use policy_release::manifest::Manifest;
 use policy_release::pointer::Pointer;
-use policy_release::root::RootClaims;
+use policy_release::root::{RootClaims, TrustRoot};
 use policy_release::time::Timestamp;
 use serde::Deserialize;
 
+use super::release::engine_version;
+use super::trust::{owners, whose, words};
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
+use crate::pointing;
 use crate::signer::{KeyArgs, Signer};
 
 #[derive(Debug, Args)]
@@ -33,6 +38,26 @@ pub struct SignArgs {
     keys: KeyArgs,
 }
 
+impl SignArgs {
+    /// Whether the file stays as it is.
+    pub const fn is_detached(&self) -> bool {
+        self.detached
+    }
+}
+
+/// Signing what one trust root says who may sign.
+#[derive(Debug, Args)]
+pub struct WitnessedArgs {
+    #[command(flatten)]
+    sign: SignArgs,
+    /// The trust root that was placed on the gateways: refuses keys that would not count, and says who is missing.
+    #[arg(long, value_name = "ROOT")]
+    trust_root: Option<PathBuf>,
+    /// The store that the successors of ROOT come from.
+    #[arg(long, value_name = "DIR", requires = "trust_root")]
+    store: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub struct MergeArgs {
     /// The file that takes the signatures.
@@ -42,24 +67,61 @@ pub struct MergeArgs {
     signatures: Vec<PathBuf>,
 }
 
-/// Signs a file of `kind`.
-pub fn sign(args: &SignArgs, kind: Kind, out: &mut dyn Write) -> Result<(), Failure> {
-    sign_checked(args, kind, |_| Ok(()), out).map(drop)
+/// Signs a file of `kind`; where a trust root is given, with keys alone that count for it.
+pub fn sign_witnessed(args: &WitnessedArgs, kind: Kind, out: &mut dyn Write) -> Result<(), Failure> {
+    let newest = |root: &PathBuf| pointing::newest_root(root, args.store.as_deref());
+    let root = args.trust_root.as_ref().map(newest).transpose()?;
+    // A pointer that leads back to what allows more needs the wider role too.
+    let counts = |role: &Role| role.kind() == kind || (kind == Kind::Pointer && *role == Role::ReleaseWider);
+    let roles: Vec<Role> = Role::ALL.into_iter().filter(counts).collect();
+    let check = |key: &PublicKey| root.as_ref().map_or(Ok(()), |root| may_sign(root, &roles, key));
+    let envelope = sign_checked(&args.sign, kind, check, out)?;
+    if let Some(root) = &root {
+        let with = if args.sign.detached { ", with this one" } else { "" };
+        writeln!(out, "signatures that count{with} (trust root version {})", root.version())?;
+        for role in roles {
+            writeln!(out, "  {role}: {}", words(&root.standing(role, &envelope)))?;
+        }
+    }
+    Ok(())
 }
 
-/// As [`sign`], when `check` has nothing against any of the keys. Gives what was written, unless it was detached.
+/// Refuses a key whose signature would count for none of `roles`.
+pub fn may_sign(root: &TrustRoot, roles: &[Role], key: &PublicKey) -> Result<(), Failure> {
+    let of_roles: BTreeSet<KeyId> = roles.iter().flat_map(|role| root.role(*role).keys.iter().copied()).collect();
+    if of_roles.contains(&key.id()) {
+        return Ok(());
+    }
+    let can: Vec<_> = of_roles.iter().filter_map(|id| root.keys().get(id)).cloned().collect();
+    let message = format!(
+        "expected a key of role {} (trust root version {}), found {} ({}); its signature would not count",
+        roles.iter().map(|role| role.word()).collect::<Vec<_>>().join(" or "),
+        root.version(),
+        key.id().short(),
+        whose(root.keys().get(&key.id()))
+    );
+    Err(Failure::new(message).help(format_args!("let sign: {}", owners(&can))))
+}
+
+/// Signs a file of `kind`, when `check` has nothing against any of the keys. Gives it with the new signatures, also
+/// where they were written apart.
 pub fn sign_checked(
     args: &SignArgs,
     kind: Kind,
     check: impl Fn(&PublicKey) -> Result<(), Failure>,
     out: &mut dyn Write,
-) -> Result<Option<Envelope>, Failure> {
+) -> Result<Envelope, Failure> {
     let mut envelope = read_envelope(&args.file, kind)?;
+    if kind == Kind::Release {
+        // Nobody shall sign what no gateway reads, or what shows them something else than it holds.
+        Manifest::parse(envelope.payload(), engine_version()?).map_err(|fault| Failure::at(&args.file, fault))?;
+    }
     let signers = args.keys.open()?;
     signers.iter().try_for_each(|signer| check(&signer.public()))?;
     writeln!(out, "{}", describe(&envelope))?;
     if args.detached {
-        return write_detached(args, &envelope, &signers, out).map(|()| None);
+        write_detached(args, &mut envelope, &signers, out)?;
+        return Ok(envelope);
     }
     for signer in &signers {
         signer.sign(&mut envelope)?;
@@ -71,12 +133,12 @@ pub fn sign_checked(
     };
     files::write(path, &envelope.to_bytes(), Access::Everyone, existing)?;
     writeln!(out, "wrote {} ({})", path.display(), plural(envelope.signatures().len(), "signature"))?;
-    Ok(Some(envelope))
+    Ok(envelope)
 }
 
 fn write_detached(
     args: &SignArgs,
-    envelope: &Envelope,
+    envelope: &mut Envelope,
     signers: &[Signer],
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
@@ -91,16 +153,19 @@ fn write_detached(
             name.push(format!(".{}.sig", short.trim_end_matches('…')));
             PathBuf::from(name)
         });
-        let bytes = signer.detached(envelope)?.to_bytes().map_err(|fault| Failure::at(&args.file, fault))?;
+        let at = |fault| Failure::at(&args.file, fault);
+        let detached = signer.detached(envelope)?;
+        let bytes = detached.to_bytes().map_err(at)?;
         files::write(&path, &bytes, Access::Everyone, Existing::replace_if(args.force))?;
         writeln!(out, "signature of key {short}\nwrote {}", path.display())?;
+        envelope.merge(&detached).map_err(at)?;
     }
     Ok(())
 }
 
 /// What is being signed, in one line: nobody signs a digest that they cannot read.
 pub fn describe(envelope: &Envelope) -> String {
-    /// Of a release: reading all of it takes long and may need a newer engine.
+    /// Of a release.
     #[derive(Deserialize)]
     struct Head {
         policy_name: String,

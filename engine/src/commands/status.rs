@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use policy_release::digest::Digest;
-use policy_release::key::PublicKey;
 use stores::Channel;
 
+use super::signing::plural;
 use crate::failure::Failure;
 use crate::files;
 use crate::fleet::expect::Expectation;
 use crate::fleet::judge::{self, Judged, Yardstick};
-use crate::fleet::pins::Pins;
+use crate::fleet::pins::{Pins, node_key};
 use crate::fleet::{self, Access, Host, show};
 
 /// Bytes of a file of gateways.
@@ -44,9 +44,9 @@ pub struct StatusArgs {
     /// Believe the store's pointer only with signatures that count under this trust root or its successors.
     #[arg(long, value_name = "ROOT", requires = "store")]
     trust_root: Option<PathBuf>,
-    /// A node key to believe: the line in the node.pub of a gateway's state directory.
-    #[arg(long = "node-key", value_name = "KEY")]
-    node_keys: Vec<PublicKey>,
+    /// A node key to believe: the node.pub of a gateway's state directory, or its text.
+    #[arg(long = "node-key", value_name = "PUB")]
+    node_keys: Vec<String>,
     /// A file of them, one a line; a gateway after the key makes it good for that one alone.
     #[arg(long = "node-keys", value_name = "FILE")]
     node_key_files: Vec<PathBuf>,
@@ -94,7 +94,7 @@ pub fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
         let now = facts(&judged, expected.as_ref());
         if now != shown {
             if args.format == Format::Text && std::io::stdout().is_terminal() {
-                write!(out, "\x1b[H\x1b[2J")?;
+                crate::terminal::clear(out)?;
             }
             show_all(args.format, &judged, expected.as_ref(), out)?;
             writeln!(out)?;
@@ -145,7 +145,7 @@ fn verdict(judged: &[Judged]) -> Result<(), Failure> {
     if bad == 0 {
         return Ok(());
     }
-    Err(Failure::new(format_args!("problems at {bad} of {} gateways", judged.len())))
+    Err(Failure::new(format_args!("problems at {bad} of {}", plural(judged.len(), "gateway"))))
 }
 
 fn hosts(args: &StatusArgs) -> Result<Vec<Host>, Failure> {
@@ -182,7 +182,8 @@ fn expected(args: &StatusArgs) -> Result<Option<Expectation>, Failure> {
 }
 
 fn pins(args: &StatusArgs) -> Result<Pins, Failure> {
-    let mut pins = Pins::new(&args.node_keys);
+    let keys: Vec<_> = args.node_keys.iter().map(|text| node_key(text)).collect::<Result<_, _>>()?;
+    let mut pins = Pins::new(&keys);
     args.node_key_files.iter().try_for_each(|path| pins.add_file(path))?;
     if pins.is_empty() && !args.node_key_files.is_empty() {
         return Err(Failure::new("expected a node key in --node-keys, found none"));

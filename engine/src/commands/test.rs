@@ -107,6 +107,10 @@ fn verdict(args: &TestArgs, outcomes: &[Outcome]) -> Result<(), Failure> {
     if failed > 0 {
         return Err(Failure::new(format_args!("{failed} of {} failed", plural(cases, "case"))));
     }
+    if cases == 0 && outcomes.iter().any(|outcome| outcome.left_out > 0) {
+        let message = format!("expected a case with {:?} in its name (--filter), found none", args.filter);
+        return Err(Failure::new(message).help("adamant test without --filter lists their names"));
+    }
     for outcome in outcomes {
         if args.require_cases && outcome.cases.is_empty() {
             return Err(Failure::new(format_args!(

@@ -17,11 +17,11 @@ use policy_release::root::{RoleKeys, RootClaims, RootKey, TrustRoot, verify_root
 
 use super::key::public_of;
 use super::signing::{self, MergeArgs, SignArgs};
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::files;
 use crate::signer::TransitArgs;
 
-pub use self::standing::{owners, words};
+pub use self::standing::{owners, whose, words};
 
 #[derive(Debug, Subcommand)]
 pub enum TrustCommand {
@@ -152,10 +152,23 @@ fn sign(args: &RootSignArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let new = read_claims(&args.sign.file)?;
     let old = read_before(args.after.as_deref(), &new)?;
     let may_sign = |key: &PublicKey| standing::may_sign(&new, old.as_ref(), key);
-    match signing::sign_checked(&args.sign, Kind::TrustRoot, may_sign, out)? {
-        Some(envelope) => standing::write(out, &new, old.as_ref(), &envelope),
-        None => Ok(()),
-    }
+    let envelope = signing::sign_checked(&args.sign, Kind::TrustRoot, may_sign, out)?;
+    if args.sign.is_detached() { Ok(()) } else { standing::write(out, &new, old.as_ref(), &envelope) }
+}
+
+/// Refuses a root in which one owner could stand for two people, unless the version before has that already.
+fn expect_people(new: &RootClaims, before: Option<&RootClaims>) -> Result<(), Failure> {
+    let known = before.map(RootClaims::owners_twice).unwrap_or_default();
+    let Some((role, owner)) = new.owners_twice().into_iter().find(|twice| !known.contains(twice)) else {
+        return Ok(());
+    };
+    let threshold = new.roles.of(role).threshold;
+    let message = format!(
+        "role {role} asks for {threshold} signatures, and {owner:?} would hold several of its keys: a threshold counts \
+         keys, so one person could sign for two"
+    );
+    Err(Failure::new(message)
+        .help("one key of each person in a role; trust rotate puts a new key in the place of the old one"))
 }
 
 fn role_of(word: &str) -> Result<Role, String> {
@@ -189,6 +202,11 @@ fn show(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
         let RoleKeys { keys, threshold } = claims.roles.of(role);
         let held: Vec<_> = claims.keys.iter().filter(|key| keys.contains(&key.id)).cloned().collect();
         writeln!(out, "  {:<17} {threshold} of {}: {}", role.word(), keys.len(), owners(&held))?;
+    }
+    for (role, owner) in claims.owners_twice() {
+        warn(format_args!(
+            "{owner} holds several keys of role {role}, whose threshold counts keys: one could sign for two"
+        ));
     }
     if let Some(before) = &before {
         writeln!(out, "changes since version {}", before.version)?;

@@ -344,18 +344,25 @@ fn report(failed: &[script::ApplyError]) -> Result<(), Failure> {
 fn undo(args: &UndoArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let bytes = files::read(&args.record, RECORD_BYTES_MAX)?;
     let written: Vec<Written> = serde_json::from_slice(&bytes).map_err(|error| Failure::at(&args.record, error))?;
-    if let Some(foreign) = written.iter().find(|of| !is_kernels(&of.file)) {
-        let message = format!("expected files below /proc and /sys, found {:?}", foreign.file);
+    let root = Root::machine();
+    if let Some(foreign) = written.iter().find(|of| !is_ours(&root, &of.file)) {
+        let message = format!("expected files that tune apply writes, below /proc and /sys, found {:?}", foreign.file);
         return Err(Failure::at(&args.record, message).help("give the file that tune apply --record wrote"));
     }
-    let failed = script::undo(&Root::machine(), &written);
+    let failed = script::undo(&root, &written);
     writeln!(out, "{} put back", written.len() - failed.len())?;
     report(&failed)
 }
 
-/// Below /proc or /sys, and nowhere else.
-fn is_kernels(file: &str) -> bool {
-    (file.starts_with("proc/") || file.starts_with("sys/")) && !file.split('/').any(|part| part == "..")
+/// Where the files are that settings are made by.
+const PLACES: &[&str] = &["proc/irq/", "proc/sys/", "sys/class/net/", "sys/devices/system/cpu/", "sys/kernel/mm/"];
+
+/// In one of the places, and the kernel's own whatever links lead there.
+fn is_ours(root: &Root, file: &str) -> bool {
+    let named = PLACES.iter().any(|place| file.starts_with(place)) && !file.split('/').any(|part| part == "..");
+    // One that is not there cannot be written either, which is told by its name.
+    let is_kernels = |path: PathBuf| ["proc", "sys"].iter().any(|top| path.starts_with(root.path(top)));
+    named && root.path(file).canonicalize().map_or(true, is_kernels)
 }
 
 fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {

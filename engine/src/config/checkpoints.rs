@@ -10,9 +10,13 @@ use control::records::seal::http::Url;
 use super::file;
 use super::place::ConfigError;
 use super::read::Source;
+use super::value::Milliseconds;
 
 /// Bytes of a witness's CA file.
 const CA_BYTES_MAX: usize = 1 << 20;
+
+/// The longest time between two checkpoints.
+const INTERVAL_MS_MAX: u32 = 3_600_000;
 
 /// The places, and the time between two checkpoints.
 pub fn read(source: &Source<'_>, records: &file::Records) -> Result<(Vec<Place>, Duration), ConfigError> {
@@ -44,6 +48,7 @@ pub fn read(source: &Source<'_>, records: &file::Records) -> Result<(Vec<Place>,
         }
     }
     let interval = records.checkpoint_interval.as_ref();
-    let ms = source.within(interval, |interval| u64::from(interval.0), 100, 3_600_000, CHECKPOINT_INTERVAL_MS)?;
-    Ok((places, Duration::from_millis(ms)))
+    let default = u32::try_from(CHECKPOINT_INTERVAL_MS).map_or(Milliseconds(INTERVAL_MS_MAX), Milliseconds);
+    let ms = source.duration(interval, Milliseconds(INTERVAL_MS_MAX), default)?;
+    Ok((places, Duration::from_millis(u64::from(ms))))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::value::{Bytes, Cores, Milliseconds, NetworkText};
+use super::value::{Address, Bytes, Cores, Milliseconds, NetworkText};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,7 +49,7 @@ pub struct Workers {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
-    pub address: Spanned<std::net::SocketAddr>,
+    pub address: Spanned<Address>,
     pub tls: Option<Spanned<Tls>>,
     pub plain: Option<Spanned<String>>,
     #[serde(default)]
@@ -105,14 +105,14 @@ pub enum MinimumVersion {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
-    pub address: Option<Spanned<std::net::SocketAddr>>,
+    pub address: Option<Spanned<Address>>,
     pub unix: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Status {
-    pub address: Spanned<std::net::SocketAddr>,
+    pub address: Spanned<Address>,
     pub tls: Option<Chain>,
     pub client_ca: Option<PathBuf>,
 }

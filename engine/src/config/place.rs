@@ -31,7 +31,9 @@ impl ConfigError {
 
     pub(super) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let place = error.span().map(|span| Place::of(text, &span));
-        Self { path: path.to_owned(), place, message: error.message().replace('\n', "; "), hint: None }
+        let message = error.message().replace('\n', "; ");
+        let hint = super::advice::of(&message);
+        Self { path: path.to_owned(), place, message, hint }
     }
 
     pub(super) fn at(path: &Path, text: &str, span: &Range<usize>, message: String, hint: String) -> Self {
@@ -71,7 +73,7 @@ impl fmt::Display for ConfigError {
             write!(f, "\n{gutter} |\n{number} | {}\n{gutter} | {indent}{}", place.text, "^".repeat(place.marked))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n  hint: {hint}")?;
+            write!(f, "\n hint: {hint}")?;
         }
         Ok(())
     }

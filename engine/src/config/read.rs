@@ -1,5 +1,6 @@
 //! From the file as it is written to a configuration that holds.
 
+use std::fmt::Display;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,9 @@ const RING_ENTRIES: u32 = 4_096;
 const RING_ENTRIES_MAX: u32 = 32_768;
 /// Fields that the parser has room for.
 const FIELDS_MAX: u32 = 128;
+
+/// The longest of the timeouts.
+const TIMEOUT_MS_MAX: u32 = 86_400_000;
 
 /// The file's text, to show mistakes in it.
 pub struct Source<'t> {
@@ -139,7 +143,7 @@ impl Source<'_> {
 
     fn listener(&self, listener: &Spanned<file::Listener>) -> Checked<(Listener, Option<ListenerFiles>)> {
         let written = listener.get_ref();
-        let address = *written.address.get_ref();
+        let address = written.address.get_ref().0;
         self.check_plain(written)?;
         let proxy_protocol = written.proxy_protocol.as_ref().is_some_and(|on| *on.get_ref());
         if proxy_protocol && written.trusted_proxies.is_empty() {
@@ -157,7 +161,7 @@ impl Source<'_> {
     }
 
     fn check_plain(&self, written: &file::Listener) -> Checked<()> {
-        let loopback = written.address.get_ref().ip().is_loopback();
+        let loopback = written.address.get_ref().0.ip().is_loopback();
         match (&written.tls, &written.plain) {
             (Some(_), Some(plain)) => {
                 let message = "a listener has either tls or plain, found both".to_owned();
@@ -172,7 +176,7 @@ impl Source<'_> {
                 )
             }
             (None, None) if !loopback => {
-                let message = format!("a plain listener stands on loopback, found {}", written.address.get_ref());
+                let message = format!("a plain listener stands on loopback, found {}", written.address.get_ref().0);
                 let hint = "add tls = { certificates = [{ chain = \"…\", key = \"…\" }] }, or plain = \"insecure\" if every \
                             network in between is yours";
                 self.refuse(&written.address.span(), message, hint)
@@ -211,9 +215,11 @@ impl Source<'_> {
 
     fn admin(&self, admin: &Spanned<file::Admin>) -> Checked<admin::Place> {
         match (&admin.get_ref().address, &admin.get_ref().unix) {
-            (Some(address), None) if address.get_ref().ip().is_loopback() => Ok(admin::Place::Tcp(*address.get_ref())),
+            (Some(address), None) if address.get_ref().0.ip().is_loopback() => {
+                Ok(admin::Place::Tcp(address.get_ref().0))
+            }
             (Some(address), None) => {
-                let message = format!("the admin listener stands on loopback, found {}", address.get_ref());
+                let message = format!("the admin listener stands on loopback, found {}", address.get_ref().0);
                 self.refuse(&address.span(), message, "use 127.0.0.1, [::1], or unix = \"/run/adamant/admin\"")
             }
             (None, Some(path)) => Ok(admin::Place::Unix(self.resolve(path))),
@@ -240,42 +246,61 @@ impl Source<'_> {
 
     fn rings(&self, records: &file::Records) -> Checked<(usize, usize)> {
         let ring = |bytes: Option<&Spanned<Bytes>>, otherwise| {
-            self.within(bytes, |bytes| bytes.0, 2 * RECORD_BYTES_MAX as u64, 1 << 30, otherwise as u64)
+            self.within(bytes, |bytes| bytes.0, 2 * RECORD_BYTES_MAX as u64, 1 << 30, otherwise as u64, Bytes)
         };
         let permits = ring(records.ring_bytes.as_ref(), RECORD_RING_BYTES)?;
         let denials = ring(records.denial_ring_bytes.as_ref(), DENIAL_RING_BYTES)?;
         Ok((permits as usize, denials as usize))
     }
 
-    /// A number inside its limits, or what holds without one.
-    pub fn within<T>(
+    /// A number inside its limits, or what holds without one; `shown` writes numbers as the file does.
+    fn within<T, D: Display>(
         &self,
         value: Option<&Spanned<T>>,
         number: impl Fn(&T) -> u64,
         least: u64,
         most: u64,
         otherwise: u64,
+        shown: impl Fn(u64) -> D,
     ) -> Checked<u64> {
         let Some(value) = value else { return Ok(otherwise) };
         let found = number(value.get_ref());
         if (least..=most).contains(&found) {
             return Ok(found);
         }
-        let message = format!("expected a number from {least} to {most}, found {found}");
-        self.refuse(&value.span(), message, &format!("it is {otherwise} without this line"))
+        let message = match most {
+            u64::MAX => format!("expected {} or more, found {}", shown(least), shown(found)),
+            _ => format!("expected {} to {}, found {}", shown(least), shown(most), shown(found)),
+        };
+        self.refuse(&value.span(), message, &format!("it is {} without this line", shown(otherwise)))
+    }
+
+    /// As [`Source::within`]: milliseconds, 100 at least.
+    pub fn duration(
+        &self,
+        value: Option<&Spanned<Milliseconds>>,
+        most: Milliseconds,
+        otherwise: Milliseconds,
+    ) -> Checked<u32> {
+        let shown = |ms: u64| Milliseconds(u32::try_from(ms).unwrap_or(u32::MAX));
+        let [most, otherwise] = [most, otherwise].map(|limit| u64::from(limit.0));
+        let found = self.within(value, |limit| u64::from(limit.0), 100, most, otherwise, shown)?;
+        Ok(shown(found).0)
     }
 
     fn bounds(&self, written: &file::Bounds) -> Checked<Bounds> {
         let base = Bounds::default();
+        let plain = |number: u64| number;
         let count = |value: Option<&Spanned<u32>>, most: u32, otherwise: usize| {
-            self.within(value, |count| u64::from(*count), 1, u64::from(most), otherwise as u64)
+            self.within(value, |count| u64::from(*count), 1, u64::from(most), otherwise as u64, plain)
                 .map(|count| count as usize)
         };
         let size = |value: Option<&Spanned<Bytes>>, otherwise: usize| {
-            self.within(value, |bytes| bytes.0, 256, BLOCK_BYTES as u64, otherwise as u64).map(|bytes| bytes as usize)
+            self.within(value, |bytes| bytes.0, 256, BLOCK_BYTES as u64, otherwise as u64, Bytes)
+                .map(|bytes| bytes as usize)
         };
         let rate = |value: Option<&Spanned<u32>>, otherwise: u32| {
-            let found = self.within(value, |count| u64::from(*count), 1, 1_000_000, u64::from(otherwise))?;
+            let found = self.within(value, |count| u64::from(*count), 1, 1_000_000, u64::from(otherwise), plain)?;
             Ok(u32::try_from(found).unwrap_or(otherwise))
         };
         let requests = written.requests_per_connection_max.as_ref();
@@ -298,6 +323,7 @@ impl Source<'_> {
                 1,
                 u64::MAX,
                 base.requests_per_connection_max,
+                plain,
             )?,
             origin_idle_max: written.origin_idle_max.map_or(base.origin_idle_max, |max| max as usize),
             origin_connections_max: count(
@@ -311,6 +337,7 @@ impl Source<'_> {
                 TOKEN_CACHE_ENTRIES_MIN,
                 1 << 24,
                 base.token_cache_entries_max as u64,
+                plain,
             )? as usize,
             identification_failures_per_s_max: rate(
                 written.identification_failures_per_s_max.as_ref(),
@@ -326,8 +353,7 @@ impl Source<'_> {
     fn timeouts(&self, written: &file::Timeouts) -> Checked<Timeouts> {
         let base = Timeouts::default();
         let limit = |value: Option<&Spanned<Milliseconds>>, otherwise: u32| {
-            let found = self.within(value, |limit| u64::from(limit.0), 100, 86_400_000, u64::from(otherwise))?;
-            Ok(u32::try_from(found).unwrap_or(otherwise))
+            self.duration(value, Milliseconds(TIMEOUT_MS_MAX), Milliseconds(otherwise))
         };
         Ok(Timeouts {
             handshake_ms: limit(written.handshake.as_ref(), base.handshake_ms)?,

@@ -20,7 +20,7 @@ impl Source<'_> {
             return self.refuse(&status.span(), message, hint);
         };
         Ok(StatusPlace {
-            address: *written.address.get_ref(),
+            address: written.address.get_ref().0,
             tls: ChainFiles { chain: self.resolve(&tls.chain), key: self.resolve(&tls.key) },
             client_ca: self.resolve(client_ca),
         })

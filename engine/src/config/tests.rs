@@ -46,6 +46,56 @@ fn the_documented_defaults_are_the_defaults() {
     assert_eq!(spelled.denial_ring_bytes, silent.denial_ring_bytes);
 }
 
+/// By table of `gateway.toml`: its keys, as `file.rs` has them. Tables in tables stand under their Rust name.
+fn keys_by_table() -> Vec<(String, Vec<&'static str>)> {
+    let mut tables: Vec<(String, Vec<&str>)> = Vec::new();
+    for line in include_str!("file.rs").lines() {
+        if let Some(name) = line.strip_prefix("pub struct ").and_then(|rest| rest.strip_suffix(" {")) {
+            let name = if name == "OriginIdentity" { "origin_identity".to_owned() } else { name.to_lowercase() };
+            tables.push((name, Vec::new()));
+        } else if let Some((key, _)) = line.strip_prefix("    pub ").and_then(|rest| rest.split_once(": ")) {
+            tables.last_mut().unwrap().1.push(key);
+        }
+    }
+    tables
+}
+
+/// What stands between any of `beginnings` and the next of `ends`.
+fn parts(text: &str, beginnings: &[String], ends: &[&str]) -> String {
+    let found = beginnings.iter().flat_map(|beginning| text.split(beginning.as_str()).skip(1));
+    let parts: Vec<&str> =
+        found.map(|rest| &rest[..ends.iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len())]).collect();
+    assert!(!parts.is_empty(), "none of {beginnings:?} is there");
+    parts.concat()
+}
+
+#[test]
+fn every_key_is_documented_and_in_the_example() {
+    let manual = include_str!("../../../docs/operating.md");
+    let tables = keys_by_table();
+    assert!(tables.len() >= 12 && tables.iter().map(|(_, keys)| keys.len()).sum::<usize>() >= 60, "{tables:?}");
+    let top = tables.iter().find(|(name, _)| name == "file").unwrap().1.clone();
+    for (table, keys) in tables.iter().filter(|(name, _)| name != "file") {
+        let nested = !top.contains(&table.as_str());
+        let (mut explained, mut shown) = (manual.to_owned(), EXAMPLE.to_owned());
+        if !nested {
+            let [one, many] = [format!("[{table}]"), format!("[[{table}]]")];
+            let rows = ["| `", "### `"].map(|begin| [format!("{begin}{one}`"), format!("{begin}{many}`")]).concat();
+            explained = parts(manual, &rows, &["\n| `[", "\n#"]);
+            let heads = ["\n", "\n# "].map(|begin| [format!("{begin}{one}"), format!("{begin}{many}")]).concat();
+            shown = parts(EXAMPLE, &heads, &["\n[", "\n# ["]);
+        }
+        for key in keys {
+            assert!(explained.contains(&format!("`{key}`")), "docs/operating.md does not explain `{key}` of {table}");
+            let is_shown = |begin: &str| shown.contains(&format!("{begin}{key} = "));
+            assert!(
+                ["\n", "\n# ", "{ ", ", "].into_iter().any(is_shown),
+                "packaging/gateway.toml does not show `{key}` of {table}"
+            );
+        }
+    }
+}
+
 #[test]
 fn relative_paths_start_at_the_file() {
     let config = parse(&format!("{BASE}{LISTENER}[records]\nto = \"r.jsonl\"\n[admin]\nunix = \"admin\"")).unwrap();
@@ -65,8 +115,12 @@ fn a_mistake_is_shown_at_its_place() {
     assert_eq!(shown, expected);
     let shown = refused(&format!("{BASE}{LISTENER}adress = 1\n"));
     assert!(shown.contains(":8:1: unknown field `adress`") && shown.contains("expected one of `address`"), "{shown}");
+    assert!(shown.ends_with("\n hint: did you mean `address`?"), "{shown}");
     assert!(refused("[gateway").contains(":1:"));
-    assert!(refused(LISTENER).contains("missing field `gateway`"));
+    let shown = refused(LISTENER);
+    assert!(shown.contains("missing field `gateway`") && shown.contains("hint: add [gateway]"), "{shown}");
+    let shown = refused("[gateway]\npolicy = \"p\"\n");
+    assert!(shown.contains("missing field `state`") && shown.contains("state = \"/var/lib/adamant\""), "{shown}");
 }
 
 #[test]
@@ -79,7 +133,7 @@ fn what_would_be_unsafe_or_useless_is_refused_with_a_hint() {
         ("[[listener]]\naddress = \"127.0.0.1:1\"\nproxy_protocol = true", "trusted_proxies"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"", "two listeners"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\ntls = { certificates = [] }", "at least one certificate"),
-        ("[[listener]]\naddress = \"here\"", "socket address"),
+        ("[[listener]]\naddress = \"here\"", "expected an IP address and port, like 127.0.0.1:8080, found \"here\""),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[admin]\naddress = \"0.0.0.0:1\"", "loopback"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[admin]", "either address or unix"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[status]\naddress = \"127.0.0.1:2\"", "speaks TLS alone"),
@@ -90,8 +144,11 @@ fn what_would_be_unsafe_or_useless_is_refused_with_a_hint() {
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[workers]\ncores = []", "cores"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[workers]\ncores = \"1000\"", "not one that this process may use"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[workers]\nring_entries = 100", "power of two"),
-        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[bounds]\nfields_max = 500", "from 1 to 128"),
-        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[records]\nring_bytes = \"1KiB\"", "it is 8388608 without"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[bounds]\nhead_bytes_max = 1", "expected 256B to 64KiB, found 1B"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[timeouts]\nidle = \"25h\"", "expected 100ms to 24h, found 25h"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[bounds]\nrequests_per_connection_max = 0", "1 or more, found 0"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[bounds]\nfields_max = 500", "expected 1 to 128, found 500"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[records]\nring_bytes = \"1KiB\"", "it is 8MiB without"),
     ];
     for (text, expected) in cases {
         let shown = with(text);
@@ -154,7 +211,8 @@ fn checkpoints_go_to_directories_and_to_witnesses_that_are_pinned() {
         ("checkpoints = [\"http://w.example/\"]", "loopback"),
         ("checkpoints = [{ url = \"https://w.example/\", ca = \"missing.pem\" }]", "missing.pem"),
         ("checkpoints = [1]", "expected a directory, a URL"),
-        ("checkpoint_interval = \"1ms\"", "from 100 to 3600000"),
+        ("checkpoint_interval = \"1ms\"", "expected 100ms to 1h, found 1ms"),
+        ("checkpoint_interval = \"48h\"", "expected 100ms to 1h, found 48h"),
         ("checkpoints = [\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]", "at most 8"),
     ] {
         let shown = refused(&of(wrong));

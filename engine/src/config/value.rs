@@ -1,7 +1,7 @@
 //! Values of `gateway.toml` that TOML has no type for: durations, sizes, networks, lists of cores.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use proxy::settings::Network;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
@@ -21,6 +21,10 @@ pub struct Cores(pub Vec<usize>);
 /// `"10.0.0.0/8"`, `"2001:db8::1"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetworkText(pub Network);
+
+/// `"127.0.0.1:8080"`, `"[::1]:8080"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address(pub SocketAddr);
 
 fn parse_ms(text: &str) -> Option<u32> {
     if text == "0" {
@@ -70,6 +74,41 @@ impl<'de> Deserialize<'de> for Milliseconds {
             D::Error::custom(format!("expected a duration like \"250ms\", \"10s\", \"5m\" or \"1h\", found \"{text}\""))
         };
         parse_ms(&text).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for Milliseconds {
+    /// In the largest unit that it is a whole number of.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("0"),
+            ms if ms % 3_600_000 == 0 => write!(f, "{}h", ms / 3_600_000),
+            ms if ms % 60_000 == 0 => write!(f, "{}m", ms / 60_000),
+            ms if ms % 1_000 == 0 => write!(f, "{}s", ms / 1_000),
+            ms => write!(f, "{ms}ms"),
+        }
+    }
+}
+
+impl fmt::Display for Bytes {
+    /// In the largest unit that it is a whole number of.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("0"),
+            bytes if bytes % (1 << 30) == 0 => write!(f, "{}GiB", bytes >> 30),
+            bytes if bytes % (1 << 20) == 0 => write!(f, "{}MiB", bytes >> 20),
+            bytes if bytes % (1 << 10) == 0 => write!(f, "{}KiB", bytes >> 10),
+            bytes => write!(f, "{bytes}B"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let wrong =
+            |_| D::Error::custom(format!("expected an IP address and port, like 127.0.0.1:8080, found \"{text}\""));
+        text.parse().map(Self).map_err(wrong)
     }
 }
 
@@ -141,6 +180,13 @@ mod tests {
         assert_eq!(parse_ms("250ms"), Some(250));
         assert_eq!(parse_ms("5m"), Some(300_000));
         assert_eq!(parse_ms("0"), Some(0));
+        for (shown, ms) in [("250ms", 250), ("24h", 86_400_000), ("90m", 5_400_000), ("10s", 10_000), ("0", 0)] {
+            assert_eq!((Milliseconds(ms).to_string().as_str(), parse_ms(shown)), (shown, Some(ms)));
+        }
+        for (shown, bytes) in [("256B", 256), ("64KiB", 65_536), ("8MiB", 8 << 20), ("1GiB", 1 << 30), ("1025B", 1_025)]
+        {
+            assert_eq!((Bytes(bytes).to_string().as_str(), parse_bytes(shown)), (shown, Some(bytes)));
+        }
         for wrong in ["", "5", "5 s", "s", "-1s", "9999999999s", "1h30m"] {
             assert_eq!(parse_ms(wrong), None, "{wrong}");
         }

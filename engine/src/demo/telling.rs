@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, Write};
 use super::child::Gateway;
 use super::world::World;
 use crate::failure::Failure;
+use crate::terminal;
 
 /// Widest line that is not cut.
 const COLUMNS: usize = 118;
@@ -21,8 +22,17 @@ impl<'o> Telling<'o> {
         Self { out, color, chapters: 0 }
     }
 
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    /// A line whose middle is in a colour: the colour alone goes past what makes text safe.
+    fn painted(&mut self, before: &str, code: &str, text: &str, after: &str) -> Result<(), Failure> {
+        self.out.write_all(before.as_bytes())?;
+        if self.color {
+            terminal::raw(self.out, format!("\x1b[{code}m").as_bytes())?;
+        }
+        self.out.write_all(text.as_bytes())?;
+        if self.color {
+            terminal::raw(self.out, b"\x1b[0m")?;
+        }
+        self.line(after)
     }
 
     pub fn line(&mut self, text: &str) -> Result<(), Failure> {
@@ -31,33 +41,29 @@ impl<'o> Telling<'o> {
     }
 
     pub fn title(&mut self, text: &str) -> Result<(), Failure> {
-        let text = self.paint("1", text);
-        self.line(&text)
+        self.painted("", "1", text, "")
     }
 
     /// A numbered part of the story.
     pub fn chapter(&mut self, text: &str) -> Result<(), Failure> {
         self.chapters += 1;
-        let text = self.paint("1;36", &format!("\n{}. {text}", self.chapters));
-        self.line(&text)
+        let text = format!("\n{}. {text}", self.chapters);
+        self.painted("", "1;36", &text, "")
     }
 
     pub fn note(&mut self, text: &str) -> Result<(), Failure> {
-        let text = self.paint("2", &format!("   {text}"));
-        self.line(&text)
+        self.painted("   ", "2", text, "")
     }
 
     /// What somebody wants.
     pub fn wish(&mut self, text: &str) -> Result<(), Failure> {
         self.line("")?;
-        let text = self.paint("1", &format!("   {text}"));
-        self.line(&text)
+        self.painted("   ", "1", text, "")
     }
 
     /// A command line to paste.
     pub fn paste(&mut self, text: &str) -> Result<(), Failure> {
-        let text = self.paint("33", text);
-        self.line(&format!("   $ {text}"))
+        self.painted("   $ ", "33", text, "")
     }
 
     /// A command of this binary, with what it said.
@@ -82,8 +88,8 @@ impl<'o> Telling<'o> {
 
     /// An answer, and whether it is what was promised.
     pub fn answer(&mut self, good: bool, text: &str) -> Result<(), Failure> {
-        let mark = if good { self.paint("1;32", "✓") } else { self.paint("1;31", "✗") };
-        self.line(&format!("   {mark} {text}"))
+        let (code, mark) = if good { ("1;32", "✓") } else { ("1;31", "✗") };
+        self.painted("   ", code, mark, &format!(" {text}"))
     }
 
     pub fn detail(&mut self, what: &str, text: &str) -> Result<(), Failure> {
@@ -91,8 +97,7 @@ impl<'o> Telling<'o> {
         if shown.len() < text.len() {
             shown.push('…');
         }
-        let what = self.paint("2", &format!("{what:>8}"));
-        self.line(&format!("   {what}  {shown}"))
+        self.painted("   ", "2", &format!("{what:>8}"), &format!("  {shown}"))
     }
 
     /// What can be tried while the gateway stays up.

@@ -1,6 +1,6 @@
 //! What is wrong with each answer: by itself, against what was expected, and beside the others. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy_release::attestation::Attestation;
 use policy_release::key::KeyId;
@@ -89,13 +89,24 @@ impl Judged {
                 self.pinned = Some(false);
                 self.problem("unpinned-key", format!("signed, but by a key you did not pin: {}", said.node.key));
             }
-            Pinned::Other(own) => {
+            Pinned::Elsewhere(hosts) => {
+                self.pinned = Some(false);
+                let text = format!(
+                    "signed by the key that is pinned for {}: is it that gateway, written in another way, or does it pass \
+                     on the answers of that one?",
+                    hosts.join(" and ")
+                );
+                self.problem("unpinned-key", text);
+            }
+            Pinned::Other(own, hosts) => {
                 self.pinned = Some(false);
                 let own = own.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-                self.problem(
-                    "unpinned-key",
-                    format!("signed by {}, but the key pinned for it is {own}", said.node.key),
-                );
+                let whose = match hosts.is_empty() {
+                    true => String::new(),
+                    false => format!(" (pinned for {})", hosts.join(" and ")),
+                };
+                let key = said.node.key;
+                self.problem("unpinned-key", format!("signed by {key}{whose}, but the key pinned for it is {own}"));
             }
         }
     }
@@ -166,7 +177,8 @@ impl Judged {
         }
         if said.memory.mismatches > 0 {
             let times = said.memory.mismatches;
-            self.problem("memory", format!("its table in memory was found changed, {times} times so far"));
+            let times = crate::commands::signing::plural(usize::try_from(times).unwrap_or(usize::MAX), "time");
+            self.problem("memory", format!("its table in memory was found changed, {times} so far"));
         }
         for (name, keyset) in &said.keysets {
             if let Some(why) = &keyset.last_failure {
@@ -216,7 +228,7 @@ fn compare_tables(judged: &mut [Judged]) {
     }
 }
 
-/// A node key belongs to one node: a second gateway with it is a copy, or an answer that was passed on.
+/// A node key belongs to one node: a second gateway with it is the same one, a copy, or an answer that was passed on.
 fn compare_keys(judged: &mut [Judged]) {
     let mut holders: BTreeMap<KeyId, Vec<usize>> = BTreeMap::new();
     for (index, of) in judged.iter().enumerate() {
@@ -227,11 +239,18 @@ fn compare_keys(judged: &mut [Judged]) {
     for indices in holders.values().filter(|indices| indices.len() > 1) {
         let hosts: Vec<String> =
             indices.iter().filter_map(|index| judged.get(*index).map(|of| of.host.clone())).collect();
+        let starts = indices.iter().filter_map(|index| judged.get(*index)?.answer.as_ref()).map(|said| said.started);
+        let starts: BTreeSet<_> = starts.map(|started| started.seconds()).collect();
+        let why = if starts.len() == 1 {
+            "and runs since the same moment: one gateway at two addresses (ask it at one), or its answers are passed on"
+        } else {
+            "but runs since another moment: a copy of its state directory? each gateway makes its own key"
+        };
         for index in indices {
             if let Some(of) = judged.get_mut(*index) {
                 let others: Vec<&str> = hosts.iter().filter(|host| **host != of.host).map(String::as_str).collect();
                 if !others.is_empty() {
-                    let text = format!("has the same node key as {}: each gateway has its own", others.join(", "));
+                    let text = format!("has the same node key as {}, {why}", others.join(", "));
                     of.problem("shared-key", text);
                 }
             }

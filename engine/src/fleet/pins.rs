@@ -11,6 +11,23 @@ use crate::files;
 /// Bytes of a file of pins.
 const PINS_BYTES_MAX: usize = 4 << 20;
 
+/// Bytes of a file with one public key.
+const KEY_BYTES_MAX: usize = 4 << 10;
+/// What the text of a public key begins with.
+const KEY_PREFIX: &str = "adamant-ed25519:";
+
+/// What `--node-key` names: a node's public key as text, or a file that holds it.
+pub fn node_key(text: &str) -> Result<PublicKey, Failure> {
+    let help = "give the gateway's node.pub, which stands in its state directory, or its adamant-ed25519:… text";
+    let wrong = |error: &dyn std::fmt::Display| Failure::new(format_args!("--node-key: {error}")).help(help);
+    if text.starts_with(KEY_PREFIX) {
+        return text.trim().parse().map_err(|error| wrong(&error));
+    }
+    let bytes = files::read(text.as_ref(), KEY_BYTES_MAX).map_err(|fault| wrong(&fault))?;
+    let held = String::from_utf8(bytes).map_err(|_| wrong(&"expected text, found other bytes"))?;
+    held.trim().parse().map_err(|error| wrong(&format_args!("{text}: {error}")))
+}
+
 /// Pinned node keys: for one gateway, or for any that is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pins {
@@ -27,8 +44,10 @@ pub enum Pinned {
     NoneGiven,
     /// Not a pinned key.
     Unknown,
-    /// Another key is pinned for this gateway.
-    Other(Vec<PublicKey>),
+    /// Pinned for these gateways, and nothing is pinned for this one.
+    Elsewhere(Vec<String>),
+    /// Other keys are pinned for this gateway; the gateways that this one is pinned for.
+    Other(Vec<PublicKey>, Vec<String>),
 }
 
 impl Pins {
@@ -60,12 +79,19 @@ impl Pins {
 
     /// A gateway that has pins of its own must answer with one of those.
     pub fn look(&self, host: &str, key: &PublicKey) -> Pinned {
+        let elsewhere = || {
+            let others = self.of_host.iter().filter(|(_, keys)| keys.contains(key));
+            others.map(|(host, _)| host.clone()).collect::<Vec<_>>()
+        };
         match self.of_host.get(host) {
             Some(own) if own.contains(key) => Pinned::Yes,
-            Some(own) => Pinned::Other(own.clone()),
+            Some(own) => Pinned::Other(own.clone(), elsewhere()),
             None if self.any.contains(key) => Pinned::Yes,
-            None if self.any.is_empty() && self.of_host.is_empty() => Pinned::NoneGiven,
-            None => Pinned::Unknown,
+            None if self.is_empty() => Pinned::NoneGiven,
+            None => match elsewhere() {
+                others if others.is_empty() => Pinned::Unknown,
+                others => Pinned::Elsewhere(others),
+            },
         }
     }
 
@@ -85,6 +111,19 @@ mod tests {
     }
 
     #[test]
+    fn a_node_key_is_a_text_or_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("node.pub");
+        std::fs::write(&path, format!("{}\n", key(1))).unwrap();
+        assert_eq!(node_key(&key(1).to_string()).unwrap(), key(1));
+        assert_eq!(node_key(path.to_str().unwrap()).unwrap(), key(1));
+        std::fs::write(&path, "no key").unwrap();
+        for wrong in [path.to_str().unwrap(), "/nonexistent/node.pub", "adamant-ed25519:AAAA"] {
+            assert!(node_key(wrong).unwrap_err().to_string().starts_with("--node-key: "));
+        }
+    }
+
+    #[test]
     fn a_key_is_pinned_for_any_gateway_or_for_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pins");
@@ -94,9 +133,10 @@ mod tests {
         assert_eq!(pins.look("https://gw1:9902", &key(1)), Pinned::NoneGiven);
         pins.add_file(&path).unwrap();
         assert_eq!(pins.look("https://gw1:9902", &key(1)), Pinned::Yes);
-        assert_eq!(pins.look("https://gw1:9902", &key(2)), Pinned::Unknown);
+        assert_eq!(pins.look("https://gw1:9902", &key(2)), Pinned::Elsewhere(vec!["https://gw2:9902".to_owned()]));
+        assert_eq!(pins.look("https://gw1:9902", &key(3)), Pinned::Unknown);
         assert_eq!(pins.look("https://gw2:9902", &key(2)), Pinned::Yes);
-        assert_eq!(pins.look("https://gw2:9902", &key(1)), Pinned::Other(vec![key(2)]));
+        assert_eq!(pins.look("https://gw2:9902", &key(1)), Pinned::Other(vec![key(2)], Vec::new()));
         for wrong in ["adamant-ed25519:AAAA", &format!("{} a b", key(1))] {
             std::fs::write(&path, wrong).unwrap();
             let refused = Pins::default().add_file(&path).unwrap_err().to_string();

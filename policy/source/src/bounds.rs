@@ -10,28 +10,18 @@ pub const PEM_BYTES_MAX: usize = 256 << 10;
 pub const DIAGNOSTICS_MAX: usize = 1_000;
 
 pub use policy::bounds::{
-    AGENTS_MAX, API_KEYS_MAX, LIMITS_PER_AGENT_MAX, METHODS_EXTENSION_MAX, ORIGINS_MAX, ROUTES_MAX, SCOPES_MAX,
-    SEGMENTS_MAX,
+    AGENTS_MAX, API_KEY_ID_BYTES_MAX, API_KEYS_MAX, CLAIM_BYTES_MAX, LIMITS_PER_AGENT_MAX, LOCATION_BYTES_MAX,
+    METHOD_BYTES_MAX, METHODS_EXTENSION_MAX, NAME_BYTES_MAX, ORIGINS_MAX, PATH_BYTES_MAX, ROUTES_MAX,
+    SCOPE_NAME_BYTES_MAX, SCOPES_MAX, SEGMENTS_MAX, SUBJECT_BYTES_MAX,
 };
 pub const ISSUERS_MAX: usize = 64;
 pub const CLIENT_CAS_MAX: usize = 64;
 
-pub const NAME_BYTES_MAX: usize = 64;
-pub const SCOPE_NAME_BYTES_MAX: usize = 128;
-pub const API_KEY_ID_BYTES_MAX: usize = 32;
-/// A value compared with the `sub` claim.
-pub const SUBJECT_BYTES_MAX: usize = 256;
-/// A value compared with another claim (`iss`, `aud`), or the name of a claim.
-pub const CLAIM_BYTES_MAX: usize = 1_024;
-/// A file path or URL.
-pub const LOCATION_BYTES_MAX: usize = 2_048;
-
-pub const PATH_BYTES_MAX: usize = 4_096;
 pub const METHODS_PER_ROUTE_MAX: usize = 64;
 pub const ADDRESSES_PER_ORIGIN_MAX: usize = 64;
 pub const AUDIENCES_PER_ISSUER_MAX: usize = 64;
 /// Times [`API_KEYS_PER_PROOF_MAX`] they are the sets of proofs that a table holds for one agent.
-pub const ALTERNATIVES_PER_AGENT_MAX: usize = 16;
+pub const ALTERNATIVES_PER_AGENT_MAX: usize = policy::bounds::IDENTITIES_PER_AGENT_MAX;
 pub const API_KEYS_PER_PROOF_MAX: usize = policy::bounds::ALTERNATIVES_PER_AGENT_MAX / ALTERNATIVES_PER_AGENT_MAX;
 pub const EXCEPTED_SUBJECTS_MAX: usize = 65_536;
 /// Keys in a pinned JWK Set.

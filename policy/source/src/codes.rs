@@ -59,6 +59,7 @@ codes! {
     HS256_KEYS = Error "hs256-keys" "HS256 keys are secrets and may only come by `watch`";
     HS256 = Warning "hs256" "whoever can verify an HS256 token can also make one";
     KEYS_SOURCE = Error "keys-source" "`keys` needs exactly one of `file`, `watch` and `url`";
+    KEYS_NOT_FETCHED = Warning "keys-not-fetched" "no gateway of this version fetches keys from an address";
     BAD_URL = Error "bad-url" "the address of a key set is not an https URL";
 
     // files

@@ -153,10 +153,10 @@ impl<'d> Reading<'d, '_> {
         Some(Text { value: string, span })
     }
 
-    /// A string that must not be empty nor hold control characters.
+    /// A string that must not be empty nor hold control characters, nor any that turn the direction of text.
     pub(crate) fn filled_string(&mut self, value: &'d Value<'d>, bytes_max: usize) -> Option<Text<'d>> {
         let text = self.string(value, bytes_max)?;
-        if text.value.trim().is_empty() || text.value.chars().any(char::is_control) {
+        if text.value.trim().is_empty() || text.value.contains(policy::text::is_harmful) {
             let message = "expected a text that is not empty and has no control characters";
             self.sink.push(Diagnostic::new(codes::EMPTY_TEXT, text.span, message).label("nothing to compare with"));
             return None;
@@ -188,7 +188,9 @@ impl<'d> Reading<'d, '_> {
         if fits.is_none() {
             let message = format!("expected a number from {min} to {max}");
             let diagnostic = Diagnostic::new(codes::OUT_OF_RANGE, value.span().into(), message);
-            self.sink.push(diagnostic.label("out of range"));
+            let hint =
+                if number < i64::from(min) { format!("write {min} or more") } else { format!("write {max} or less") };
+            self.sink.push(diagnostic.label("out of range").hint(hint));
         }
         fits
     }

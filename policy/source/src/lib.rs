@@ -27,6 +27,7 @@ pub use json::to_json;
 pub use load::load;
 pub use render::render;
 pub use schema::schema;
+pub use suggest::nearest;
 pub use summary::{LimitSummary, Summary, summary};
 
 use policy::case::Case;

@@ -5,6 +5,11 @@ use crate::bounds::SUGGESTION_STEPS_MAX;
 /// Names listed in a hint.
 const LISTED_MAX: usize = 8;
 
+/// The nearest of a few `names`, if any is near enough to be meant, for readers of other files.
+pub fn nearest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    Suggest::default().nearest(wrong, names)
+}
+
 /// Finds near names within a fixed amount of work for a whole run, so that a file full of mistakes is still checked
 /// quickly.
 #[derive(Debug)]

@@ -32,13 +32,15 @@ pub struct Found {
 pub struct Collector<'v> {
     verifiers: &'v [Verifier],
     found: Found,
+    /// Whether a place was named that is outside.
+    pub looked_outside: bool,
     /// By place and signer: signed by a key that was not given.
     unsigned: BTreeMap<(String, String), u64>,
 }
 
 impl<'v> Collector<'v> {
     pub fn new(verifiers: &'v [Verifier]) -> Self {
-        Self { verifiers, found: Found::default(), unsigned: BTreeMap::new() }
+        Self { verifiers, found: Found::default(), looked_outside: false, unsigned: BTreeMap::new() }
     }
 
     /// Those that stand beside record files: in nobody else's hands.
@@ -58,6 +60,10 @@ impl<'v> Collector<'v> {
 
     /// A place that was named; it is outside unless it stands beside one of the record files.
     pub fn place(&mut self, place: &str, records: &[PathBuf], ca: Option<&Path>) -> Result<(), Failure> {
+        let path = Path::new(place);
+        let is_beside =
+            records.iter().any(|of| same_file(&beside(of), path) || same_file(&beside(&unrotated(of)), path));
+        self.looked_outside |= !is_beside;
         if place.contains("://") {
             let ca = ca.map(|ca| files::read(ca, CA_BYTES_MAX)).transpose()?;
             let wrong = |error: &dyn std::fmt::Display| Failure::new(format_args!("{place}: {error}"));
@@ -66,12 +72,9 @@ impl<'v> Collector<'v> {
             self.text(&String::from_utf8(bytes).map_err(|_| wrong(&"expected text, found other bytes"))?, place, true);
             return Ok(());
         }
-        let path = Path::new(place);
         if path.is_dir() {
             return self.directory(path, 0);
         }
-        let is_beside =
-            records.iter().any(|of| same_file(&beside(of), path) || same_file(&beside(&unrotated(of)), path));
         self.file(path, !is_beside)
     }
 
@@ -133,10 +136,11 @@ impl<'v> Collector<'v> {
     pub fn finish(mut self) -> Found {
         for ((place, names), count) in std::mem::take(&mut self.unsigned) {
             let checkpoints = if count == 1 { "1 checkpoint".to_owned() } else { format!("{count} checkpoints") };
+            let counts = if count == 1 { "counts" } else { "count" };
             let why = if self.verifiers.is_empty() {
-                "count for nothing without --node-key".to_owned()
+                format!("{counts} for nothing without --node-key")
             } else {
-                format!("count for nothing: signed by {names}, which is not among the keys given")
+                format!("{counts} for nothing: signed by {names}, which is not among the keys given")
             };
             self.found.notes.push(format!("{place}: {checkpoints} {why}"));
         }

@@ -4,10 +4,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use policy::reason::Reason;
 use serde_json::Value;
 
 use super::print::safe;
 use super::{Format, follow, lines};
+use crate::commands::signing::plural;
 use crate::failure::{Failure, warn};
 
 #[derive(Debug, Args)]
@@ -46,7 +48,7 @@ struct Which {
     #[arg(long, value_parser = ["permit", "deny"])]
     decision: Option<String>,
     /// A reason of docs/decisions.md, such as scope-missing.
-    #[arg(long, value_name = "REASON")]
+    #[arg(long, value_name = "REASON", value_parser = reason)]
     reason: Option<String>,
     /// Status of the response: 403, or 4xx.
     #[arg(long, value_name = "STATUS", value_parser = status)]
@@ -68,6 +70,16 @@ struct Which {
     /// exchange, intent, start, …
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
+}
+
+/// One of those that a gateway of this version writes.
+fn reason(text: &str) -> Result<String, String> {
+    if Reason::from_name(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    let near = policy_source::nearest(text, Reason::ALL.iter().map(|reason| reason.name()));
+    let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+    Err(format!("expected a reason of docs/decisions.md, such as scope-missing{near}"))
 }
 
 fn status(text: &str) -> Result<String, String> {
@@ -97,15 +109,17 @@ pub fn filter(args: FilterArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
-    let mut unreadable = 0_u64;
+    let (mut unreadable, mut read, mut shown) = (0_u64, 0_u64, 0_u64);
     let mut take = |line: &[u8]| -> Result<bool, Failure> {
         let Ok(record) = serde_json::from_slice::<Value>(line) else {
             unreadable += 1;
             return Ok(false);
         };
+        read += 1;
         if !which.matches(&record) {
             return Ok(false);
         }
+        shown += 1;
         match format {
             Format::Json => writeln!(out, "{}", safe(&String::from_utf8_lossy(line), false))?,
             Format::Text => writeln!(out, "{}", safe(&text_of(&record), false))?,
@@ -126,6 +140,9 @@ fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Re
         } else {
             follow::follow(file, |line| take(line).map(drop))?;
         }
+    }
+    if shown == 0 && read > 0 {
+        warn(format_args!("none of {} matches", plural(usize::try_from(read).unwrap_or(usize::MAX), "record")));
     }
     if unreadable > 0 {
         warn(format_args!("lines that are no records: {unreadable} (adamant audit verify says where)"));

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use chain::report::{Ended, Finding, Report, Run};
-use chain::verify::Verifier;
+use chain::report::{Ended, Finding, Kind, Report, Run};
+use chain::verify::{Demand, Verifier};
 use clap::Args;
 
 use super::checkpoints::Collector;
@@ -30,6 +30,9 @@ pub struct VerifyArgs {
     /// The files are a part of the log: what comes after them is not missed.
     #[arg(long)]
     partial: bool,
+    /// Accept runs that no checkpoint vouches for: that their lines are chained proves nothing about who wrote them.
+    #[arg(long)]
+    unproved: bool,
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
@@ -41,8 +44,14 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
         collector.place(place, &args.records, args.ca.as_deref())?;
     }
     collector.beside(&args.records, &args.checkpoints)?;
+    let demand = match (args.unproved, collector.looked_outside) {
+        (true, _) => Demand::Chained,
+        (false, true) => Demand::Outside,
+        (false, false) => Demand::Signed,
+    };
     let found = collector.finish();
     let mut verifier = Verifier::new(found.held, args.partial);
+    verifier.demand(demand, keys.iter().map(|key| key.key().to_string()).collect());
     found.findings.into_iter().for_each(|(kind, what)| verifier.find(kind, what));
     found.notes.into_iter().for_each(|what| verifier.note(what));
     for path in &args.records {
@@ -159,27 +168,63 @@ fn text_of_findings(finding: &Finding, alike: &[Finding]) -> String {
     let last = alike.get(1..).and_then(<[Finding]>::last).and_then(|last| last.at.as_ref());
     let more = last.map_or_else(String::new, |last| format!("\n      and so it is with each line up to {last}"));
     match &finding.at {
+        _ if finding.kind == Kind::Unproved => format!("UNPROVED: {}\n", finding.what),
         Some(at) => format!("WRONG {kind}: {at}\n      {}{more}\n", finding.what),
         None => format!("WRONG {kind}: {}\n", finding.what),
     }
 }
 
-/// What may lie behind many findings.
-fn hint(report: &Report, args: &VerifyArgs) -> &'static str {
+/// What may lie behind the findings.
+fn hint(report: &Report, args: &VerifyArgs) -> String {
     let first = args.records.first().map(|first| name_of(first));
     let is_file_start =
         |finding: &Finding| finding.at.as_ref().is_some_and(|at| at.line == 1 && Some(&at.file) != first.as_ref());
     if report.runs.is_empty() && report.lines > 0 {
-        return "hint: no line of it is chained: are these records of a gateway that chains them?\n";
+        return "hint: no line of it is chained: are these records of a gateway that chains them?\n".to_owned();
+    }
+    if !report.order.is_empty() {
+        return order_hint(report);
     }
     if report.findings.iter().any(is_file_start) {
-        return "hint: it begins where a file begins: were they given in their order, oldest first, and all of them?\n";
+        let hint =
+            "hint: it begins where a file begins: were they given in their order, oldest first, and all of them?";
+        return format!("{hint}\n");
     }
-    ""
+    String::new()
+}
+
+/// Empty where the files came in their order, as far as is known.
+fn order_hint(report: &Report) -> String {
+    if report.order.is_empty() {
+        return String::new();
+    }
+    format!("hint: the files are not in their order, oldest first; it is: {}\n", report.order.join(" "))
+}
+
+/// Nothing is wrong but that something is not proved.
+fn not_proved(report: &Report, args: &VerifyArgs) -> String {
+    let instead = if args.node_key.is_empty() {
+        "give the gateway's key (--node-key), and the checkpoints held outside (--checkpoints)"
+    } else {
+        "give the key and the checkpoints of the gateway that wrote these records"
+    };
+    let lines = chain::report::lines(report.lines);
+    let runs = match (report.findings.len(), report.runs.len()) {
+        (_, 0) => String::new(),
+        (1, 1) => "the run, ".to_owned(),
+        (found, runs) => format!("{found} of {runs} runs, "),
+    };
+    format!(
+        "NOT PROVED: {runs}{lines} in all, chained consistently. A chain alone proves nothing about who wrote it: anybody \
+         could have.\nhint: {instead}; --unproved accepts them as they are\n"
+    )
 }
 
 fn verdict(report: &Report, args: &VerifyArgs) -> String {
     let lines = chain::report::lines(report.lines);
+    if !report.intact && report.findings_not_told == 0 && report.findings.iter().all(|of| of.kind == Kind::Unproved) {
+        return not_proved(report, args);
+    }
     if !report.intact {
         let findings = report.findings.len() as u64 + report.findings_not_told;
         let findings = if findings == 1 { "1 finding".to_owned() } else { format!("{} findings", count(findings)) };
@@ -201,14 +246,10 @@ fn verdict(report: &Report, args: &VerifyArgs) -> String {
             "The checkpoints beside the records match. Whoever can write there and has the gateway's key could have \
              rewritten both, or taken away the last of both: compare with checkpoints held outside (--checkpoints)."
         }
-        (None, None) if args.node_key.is_empty() => {
-            "The lines hang together, but nothing is proved without the gateway's key: anybody could have written them \
-             so (--node-key, --checkpoints)."
-        }
         (None, None) => {
-            "The lines hang together, but no checkpoint vouches for them: anybody could have written them so \
-             (--checkpoints)."
+            "They are chained consistently, which proves nothing about who wrote them (--unproved): anybody could have \
+             written them so."
         }
     };
-    format!("ok: {lines}, nothing removed, changed, moved or put in. {known}\n")
+    format!("{}ok: {lines}, nothing removed, changed, moved or put in. {known}\n", order_hint(report))
 }

@@ -59,6 +59,10 @@ impl Ends<'_> {
         if let Some(address) = given.strip_prefix("gateway:") {
             return self.gateway(given, address);
         }
+        if given.parse::<Host>().is_ok() && !Path::new(given).exists() {
+            let fault = Failure::new(format_args!("{given}: expected a policy source, a release, or gateway:ADDRESS"));
+            return Err(fault.help(format_args!("for the release of that gateway: gateway:{given}")));
+        }
         if given.starts_with("sha256:") {
             let digest = given.parse::<Digest>().map_err(|fault| Failure::new(format_args!("{given}: {fault}")))?;
             return self.stored(given, digest);

@@ -2,11 +2,15 @@
 
 use std::io::{self, Write};
 
+use policy::model::{Agent, Identity, Proofs};
+use policy::reason::Reason;
 use policy_diff::{
     Class, Diff, Direction, Example, LimitChange, Outcome, Principal, PrincipalKind, Requests, SettingChange, Verdict,
 };
 
 use super::side::{End, From};
+
+const CONFLICT: &str = Reason::ProofsConflict.name();
 
 /// Classes, changes and lines within one that are shown; JSON has more.
 const SHOWN_MAX: usize = 25;
@@ -22,10 +26,30 @@ pub fn write(out: &mut dyn Write, diff: &Diff, (old, new): (&End, &End), needs: 
     if diff.verdict != Verdict::Same {
         writeln!(out, "  needs  {needs}{}", why(diff))?;
     }
+    if old.policy.name != new.policy.name {
+        let (old, new) = (&old.policy.name, &new.policy.name);
+        writeln!(out, "  note   the policy has another name: a gateway for {old} takes no release of {new}")?;
+    }
     classes(out, "newly allowed", &diff.allowed, diff.counts.allowed, diff.truncated)?;
+    if let Some(hint) = instead_of_removing(diff, old, new) {
+        writeln!(out, "  hint: {hint}")?;
+    }
     classes(out, "newly refused", &diff.refused, diff.counts.refused, diff.truncated)?;
     limits(out, &diff.limits, diff.counts.limits)?;
     settings(out, &diff.settings, diff.counts.settings)
+}
+
+/// What to do instead, where all that is newly allowed comes from the removal of an agent whose certificate stood in the
+/// way of other proofs.
+fn instead_of_removing(diff: &Diff, old: &End, new: &End) -> Option<String> {
+    let is_gone = |agent: &&Agent| !new.policy.agents.iter().any(|other| other.name == agent.name);
+    let has_certificate = |agent: &&Agent| {
+        agent.identity.iter().any(|it| matches!(it, Identity::Proofs(Proofs { certificate: Some(_), .. })))
+    };
+    let freed = |class: &Class| class.example.certificate.is_some() && class.example.old.reason == Some(CONFLICT);
+    let agent = old.policy.agents.iter().filter(is_gone).find(has_certificate)?;
+    let all = !diff.allowed.is_empty() && diff.allowed.iter().all(freed);
+    all.then(|| format!("to cut {} off, take its scopes away instead of the agent: that is narrower", agent.name))
 }
 
 const fn meaning(verdict: Verdict) -> &'static str {
@@ -44,11 +68,11 @@ fn why(diff: &Diff) -> &'static str {
 
 fn described(end: &End) -> String {
     let what = match (end.kind, end.verified) {
-        (From::Source, _) => "policy source".to_owned(),
-        (_, true) => "release, verified".to_owned(),
-        (_, false) => "release, unverified".to_owned(),
+        (From::Source, _) => "policy source",
+        (_, true) => "verified release",
+        (_, false) => "unverified release",
     };
-    let version = end.version.map_or_else(String::new, |version| format!(" version {version}"));
+    let version = end.version.map_or_else(String::new, |version| format!(", version {version}"));
     let digest = end.digest.map_or_else(String::new, |digest| format!(", {digest}"));
     let digest = if end.name.starts_with("sha256:") { String::new() } else { digest };
     format!("{} ({what} of {}{version}{digest})", end.name, end.policy.name)

@@ -11,6 +11,10 @@ use crate::failure::Failure;
 use crate::replay::line::parse_time;
 use crate::replay::policies::{self, Shelf};
 
+/// What an API key begins with, and the bytes that an id has at most.
+const API_KEY_PREFIX: &str = "adm_";
+const API_KEY_ID_BYTES_MAX: usize = 64;
+
 pub(super) fn explain(args: &ExplainArgs, request: &str, out: &mut dyn Write) -> Result<(), Failure> {
     let path = match (&args.policy, args.releases.as_slice()) {
         (Some(path), _) => path,
@@ -96,7 +100,7 @@ fn presented(args: &CallerArgs, evaluator: &Evaluator<'_>, tls: bool, now_s: u64
         presented.client = client;
     }
     if let Some(id) = &args.api_key_id {
-        presented.api_key = Some(id.clone());
+        presented.api_key = Some(api_key_id(id)?);
     }
     if let Some(text) = &args.certificate {
         presented.certificate = Some(certificate(text, policy)?);
@@ -126,6 +130,18 @@ fn presented(args: &CallerArgs, evaluator: &Evaluator<'_>, tls: bool, now_s: u64
         said.push("A client certificate is there, because the policy's transport asks for one.".to_owned());
     }
     Ok(Caller::Presents(presented, said))
+}
+
+/// The id of a key. Whatever may be a secret is not repeated.
+fn api_key_id(text: &str) -> Result<String, Failure> {
+    let is_like_one = text.len() <= API_KEY_ID_BYTES_MAX && !text.starts_with(API_KEY_PREFIX);
+    if is_like_one {
+        return Ok(text.to_owned());
+    }
+    let fault = Failure::new("--api-key-id: expected the id of a key, found what looks like a whole key");
+    Err(fault.help(
+        "the id stands between adm_ and the next _; others can see the command line (and the shell keeps it): replace that key",
+    ))
 }
 
 fn certificate(text: &str, policy: &Policy) -> Result<Certificate, Failure> {

@@ -5,12 +5,12 @@ use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::path::Path;
 
 use policy::reason::Reason;
-use policy_evaluate::{Evaluator, Recorded};
+use policy_evaluate::{Evaluator, Recorded, Request};
 
 use super::{ExplainArgs, named, write_head, write_steps};
 use crate::failure::Failure;
 use crate::replay::compare::{Standing, differences, outcome, standing};
-use crate::replay::line::{Exchange, Line};
+use crate::replay::line::{Exchange, Line, time_text};
 use crate::replay::policies::{self, Policies, Shelf};
 
 /// Bytes of a record.
@@ -86,8 +86,14 @@ fn of_record<'k, 's>(
 /// The policy was not asked: there are no steps to tell.
 fn not_decided(exchange: &Exchange, out: &mut dyn Write) -> Result<(), Failure> {
     let decided = &exchange.decided;
-    let request = &exchange.request;
-    writeln!(out, "{} {}{}", request.method, request.host, request.target)?;
+    let Request { method, host, target } = &exchange.request;
+    let scheme = if exchange.presented.tls { "https" } else { "http" };
+    let at = time_text(exchange.time_unix_ns);
+    match host.is_empty() {
+        true => writeln!(out, "a request that was not understood")?,
+        false => writeln!(out, "{method} {scheme}://{host}{target}")?,
+    }
+    writeln!(out, "  at {at} from {}", exchange.presented.client)?;
     let status = exchange.status.map_or(String::new(), |status| format!(", answered {status}"));
     match decided.reason {
         Some(_) => {

@@ -31,9 +31,13 @@ pub(super) fn read(path: &Path, policy: &Policy, now_s: u64) -> Result<Read, Fai
     let claims = claims(&text)
         .ok_or_else(|| Failure::new("--token: expected a JWT (three parts of base64url with a dot between)"))?;
     let Some((position, issuer)) = issuer_of(&claims, policy) else {
-        let iss = claims.get("iss").and_then(Value::as_str).unwrap_or("none");
-        let fault =
-            Failure::new(format_args!("--token: no issuer of the policy fits iss {iss:?} and aud of the token"));
+        let fault = match claims.get("iss").map(Value::as_str) {
+            Some(Some(iss)) => {
+                Failure::new(format_args!("--token: no issuer of the policy fits iss {iss:?} and aud of the token"))
+            }
+            Some(None) => Failure::new("--token: expected an iss claim that is a string, found another value"),
+            None => Failure::new("--token: expected an iss claim, found none"),
+        };
         return Err(fault.help("a gateway answers such a token with 401, token-issuer-unknown or token-audience-wrong"));
     };
     if matches!(issuer.keys, Keys::Pinned { .. }) {

@@ -11,7 +11,7 @@ use policy_release::time::Timestamp;
 use stores::Channel;
 
 use crate::commands::signing;
-use crate::commands::trust::{read_root, words};
+use crate::commands::trust::words;
 use crate::failure::Failure;
 use crate::pointing;
 use crate::span::distance;
@@ -19,15 +19,15 @@ use crate::store::Store;
 
 #[derive(Debug, Args)]
 #[group(skip)]
-#[command(group(clap::ArgGroup::new("what").required(true).args(["file", "store"])))]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["file", "store"])))]
 pub struct ShowArgs {
     /// A pointer.
     file: Option<PathBuf>,
-    /// A store.
+    /// A store: all its channels, or with FILE the trust roots that gateways follow.
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     /// This channel alone.
-    #[arg(long, value_name = "NAME", requires = "store")]
+    #[arg(long, value_name = "NAME", requires = "store", conflicts_with = "file")]
     channel: Option<Channel>,
     /// The trust root that was placed on the gateways: says who signed, and whether that is enough.
     #[arg(long, value_name = "ROOT")]
@@ -35,11 +35,12 @@ pub struct ShowArgs {
 }
 
 pub fn run(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let root = args.trust_root.as_deref().map(read_root).transpose()?;
+    let newest = |root| pointing::newest_root(root, args.store.as_deref());
+    let root = args.trust_root.as_deref().map(newest).transpose()?;
     let now = signing::now()?;
     match (&args.store, &args.file) {
-        (Some(store), _) => channels(args, store, root, now, out),
-        (None, Some(file)) => {
+        (Some(store), None) => channels(args, store, root, now, out),
+        (_, Some(file)) => {
             let (envelope, pointer) = pointing::read_pointer(file)?;
             tell(&envelope, &pointer, root.as_ref(), now, out)
         }
@@ -55,7 +56,6 @@ fn channels(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let store = Store::open(path)?;
-    let root = root.map(|root| pointing::follow(&store, root)).transpose()?.and_then(|mut chain| chain.pop());
     let channels = match &args.channel {
         Some(channel) => vec![channel.clone()],
         None => store.channels()?,

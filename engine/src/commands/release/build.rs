@@ -11,7 +11,7 @@ use policy_release::time::Timestamp;
 
 use crate::cases::{Outcome, Suite, text};
 use crate::commands::signing::{self, plural};
-use crate::failure::{Failure, warn};
+use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
 use crate::source::{self, Source};
 
@@ -31,6 +31,9 @@ pub struct BuildArgs {
     /// Where to write it.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
+    /// Build it although its expiry is past, as to check an old release by building it again.
+    #[arg(long)]
+    already_expired: bool,
     /// Replace an existing file.
     #[arg(long)]
     force: bool,
@@ -39,12 +42,17 @@ pub struct BuildArgs {
 pub fn run(args: &BuildArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let existing = Existing::replace_if(args.force);
     files::expect_free(&args.out, existing)?;
+    let now = signing::now()?;
+    if args.expires <= now && !args.already_expired {
+        return Err(Failure::new(format_args!(
+            "expected an expiry in the future, found {}; it is {now}, and no gateway would take the release",
+            args.expires
+        ))
+        .help("give a later one with --expires; to build an old release again, say --already-expired"));
+    }
     let parent = args.parent.as_deref().map(|parent| parent_of(parent, args)).transpose()?;
     let source = source::read(&args.policy)?;
     let (manifest, outcome) = build(&source, args.version, parent, args.expires)?;
-    if args.expires <= signing::now()? {
-        warn(format_args!("the release expires at {}, which is past: no gateway will activate it", args.expires));
-    }
     let envelope = manifest.to_envelope().map_err(|fault| Failure::at(&args.policy, fault))?;
     files::write(&args.out, &envelope.to_bytes(), Access::Everyone, existing)?;
     writeln!(out, "{}", envelope.digest())?;
@@ -93,7 +101,7 @@ pub fn build(
         for (case, failed) in outcome.cases.iter().filter_map(|case| Some((case, case.failed.as_ref()?))) {
             text::write_failed(case, failed, &mut words)?;
         }
-        eprintln!("{}", String::from_utf8_lossy(&words));
+        eprintln!("{}", crate::terminal::text(&String::from_utf8_lossy(&words)));
         let of = plural(outcome.cases.len(), "test case");
         let message = format!("{name}: {} of {of} failed, so no release was built", outcome.failed());
         return Err(Failure::new(message).help("correct the policy or the case; adamant test --watch runs them again"));

@@ -57,7 +57,9 @@ pub fn run(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
     for (part, cost) in
         [("who calls", cost.caller), ("which route", cost.route), ("what grants", cost.grant), ("in all", cost.total())]
     {
-        writeln!(out, "  {part:<12} {:>4} cache lines in {:>4} steps", cost.lines, cost.steps)?;
+        let noun = |count, one: &str| format!("{one}{}", if count == 1 { " " } else { "s" });
+        let (lines, steps) = (noun(cost.lines, "cache line"), noun(cost.steps, "step"));
+        writeln!(out, "  {part:<12} {:>4} {lines} in {:>4} {}", cost.lines, cost.steps, steps.trim_end())?;
     }
     writeln!(
         out,

@@ -10,21 +10,24 @@ use policy_release::envelope::{Kind, Role};
 use policy_release::manifest::Manifest;
 use policy_release::provenance::{self, Provenance};
 use policy_release::root::TrustRoot;
-use policy_release::verify::{Signer, Verified, verify};
+use policy_release::verify::{Signer, Verified, VerifyError, Why, verify};
 
 use super::engine_version;
 use crate::commands::signing::{self, plural};
-use crate::commands::trust::read_root;
-use crate::failure::Failure;
+use crate::failure::{Failure, SIGNATURES_MISSING};
 use crate::files;
+use crate::pointing;
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// A release.
     file: PathBuf,
-    /// The trust root.
+    /// The trust root that was placed on the gateways; with --store, its successors come from there.
     #[arg(long, value_name = "ROOT")]
     trust_root: PathBuf,
+    /// The store whose trust roots gateways follow. Without it, ROOT alone counts.
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
     /// The role whose threshold must be met: a first release, or one that allows anything new, needs the wider one.
     #[arg(long, value_enum, default_value_t = ReleaseRole::ReleaseWider)]
     role: ReleaseRole,
@@ -43,13 +46,18 @@ enum ReleaseRole {
 }
 
 pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let root = read_root(&args.trust_root)?;
+    let root = pointing::newest_root(&args.trust_root, args.store.as_deref())?;
     let bytes = files::read(&args.file, Kind::Release.envelope_bytes_max())?;
     let (role, other) = match args.role {
         ReleaseRole::ReleaseNarrower => (Role::ReleaseNarrower, Role::ReleaseWider),
         ReleaseRole::ReleaseWider => (Role::ReleaseWider, Role::ReleaseNarrower),
     };
-    let verified = verify(&bytes, &root, role).map_err(|fault| Failure::at(&args.file, fault))?;
+    let verified = verify(&bytes, &root, role).map_err(|fault| match &fault {
+        VerifyError::BelowThreshold(missing) if missing.not_counted.iter().all(|one| one.why != Why::BadSignature) => {
+            Failure::at(&args.file, &fault).status(SIGNATURES_MISSING)
+        }
+        _ => Failure::at(&args.file, &fault),
+    })?;
     let engine = engine_version()?;
     let policy_name = match &args.policy {
         Some(name) => name.clone(),
@@ -61,6 +69,7 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let expected = Expected { policy_name: &policy_name, engine, purpose: Purpose::Activate { now: signing::now()? } };
     let release = candidate::check(&verified, &root, &expected).map_err(|fault| Failure::at(&args.file, fault))?;
     writeln!(out, "verified {}", release.digest)?;
+    writeln!(out, "  trust root version {}", root.version())?;
     writeln!(out, "  policy {policy_name} version {}, expires {}", release.version, release.expires)?;
     write_role(out, &root, role, Some(verified.signers()))?;
     write_role(out, &root, other, verified.meets(&root, other).ok().as_deref())?;
@@ -76,14 +85,20 @@ fn write_role(out: &mut dyn Write, root: &TrustRoot, role: Role, met: Option<&[S
     match met {
         None => writeln!(out, "  {role}: fewer than the {threshold} needed")?,
         Some(signers) => {
-            writeln!(out, "  {role}: {} of {threshold} needed ({})", signers.len(), owners(signers))?;
+            let count = u32::try_from(signers.len()).unwrap_or(u32::MAX);
+            let told = match count > threshold {
+                true => format!("{}, {threshold} needed", plural(signers.len(), "signature")),
+                false => format!("{count} of {threshold} needed"),
+            };
+            writeln!(out, "  {role}: {told} ({})", owners(signers))?;
         }
     }
     Ok(())
 }
 
 fn owners(signers: &[Signer]) -> String {
-    let owners: Vec<_> = signers.iter().map(|signer| signer.owner.as_str()).collect();
+    let mut owners: Vec<_> = signers.iter().map(|signer| signer.owner.as_str()).collect();
+    owners.sort_unstable();
     owners.join(", ")
 }
 

@@ -10,11 +10,10 @@ use super::TestArgs;
 use crate::commands::signing::plural;
 use crate::failure::Failure;
 use crate::source;
+use crate::terminal;
 
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_millis(300);
-/// Clears a terminal with its scrollback, and goes to its top.
-const CLEAR: &[u8] = b"\x1b[H\x1b[2J\x1b[3J";
 
 /// Goes on until the process is ended.
 pub fn run(args: &TestArgs, out: &mut dyn Write) -> Result<(), Failure> {
@@ -23,8 +22,7 @@ pub fn run(args: &TestArgs, out: &mut dyn Write) -> Result<(), Failure> {
         let files = files(args);
         let before = look(&files);
         if std::io::stdout().is_terminal() {
-            out.write_all(CLEAR)?;
-            out.flush()?;
+            terminal::clear(out)?;
         }
         match super::once(args, out) {
             Ok(()) => {}

@@ -12,7 +12,7 @@ use policy_release::root::edit::{Draft, EditFault, changes};
 use policy_release::root::{RootClaims, RootFault, verify_root};
 use policy_release::time::Timestamp;
 
-use super::{OwnerKey, role_of, root_key, standing};
+use super::{OwnerKey, expect_people, role_of, root_key, standing};
 use crate::commands::signing;
 use crate::failure::{Failure, warn};
 use crate::files::{self, Access, Existing};
@@ -168,6 +168,7 @@ fn change(
         draft.set_expires(expires);
     }
     let new = draft.finish().map_err(told)?;
+    expect_people(&new, Some(&old))?;
     let now = signing::now()?;
     if new.expires <= now {
         return Err(Failure::new(format_args!("expected an expiry in the future, found {}; it is {now}", new.expires))

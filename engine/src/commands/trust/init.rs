@@ -74,6 +74,7 @@ pub fn init(args: &InitArgs, out: &mut dyn Write) -> Result<(), Failure> {
         return Err(Failure::new(format_args!("expected an expiry in the future, found {}", args.expires)));
     }
     let keys = args.keys.iter().map(|typed| root_key(typed, &args.transit)).collect::<Result<Vec<_>, _>>()?;
+    each_key_once(&keys)?;
     let of = |role| role_keys(args, &keys, role);
     let roles = Roles {
         pointer: of(Role::Pointer)?,
@@ -86,12 +87,25 @@ pub fn init(args: &InitArgs, out: &mut dyn Write) -> Result<(), Failure> {
         warn("one key alone can sign any release; a threshold of 2 or more survives one stolen key");
     }
     let claims = RootClaims::new(1, args.expires, keys, roles).map_err(Failure::new)?;
+    super::expect_people(&claims, None)?;
     let envelope = claims.to_envelope().map_err(Failure::new)?;
     files::write(&args.out, &envelope.to_bytes(), Access::Everyone, existing)?;
     let (path, needed) = (args.out.display(), claims.roles.root.threshold);
     writeln!(out, "wrote {path}: trust root version 1, {}, without signatures", envelope.digest())?;
     writeln!(out, "next: {} of its root role must sign it:", signing::plural(needed as usize, "key"))?;
     writeln!(out, "  adamant trust sign {path} --key KEYFILE")?;
+    Ok(())
+}
+
+fn each_key_once(keys: &[RootKey]) -> Result<(), Failure> {
+    for (index, key) in keys.iter().enumerate() {
+        let Some(other) = keys.iter().take(index).find(|other| other.id == key.id) else { continue };
+        let message = match other.owner == key.owner {
+            true => format!("expected each --key once, found the key of {} twice", key.owner),
+            false => format!("expected each --key once, but {} and {} have the same key", other.owner, key.owner),
+        };
+        return Err(Failure::new(message).help("each person makes a key of his own: adamant key signer"));
+    }
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub fn owners(keys: &[RootKey]) -> String {
     names.join(", ")
 }
 
-/// `1 of 2 signatures (alice); 1 more of: bob, carol`
+/// `1 of 2 signatures (alice); 1 more of: bob, carol`, or `3 signatures, 2 needed (alice, bob, carol)`
 pub fn words(standing: &Standing) -> String {
     let Standing { threshold, signed, missing, .. } = standing;
     let signers = if signed.is_empty() { String::new() } else { format!(" ({})", owners(signed)) };
@@ -57,6 +57,11 @@ pub fn write(
     Ok(())
 }
 
+/// Whose a key is that is not in the role that is asked for.
+pub fn whose(held: Option<&RootKey>) -> String {
+    held.map_or_else(|| "not in the trust root".to_owned(), |key| format!("of {}, in other roles alone", key.owner))
+}
+
 /// Refuses a key whose signature would count for nothing.
 pub fn may_sign(new: &RootClaims, old: Option<&RootClaims>, key: &PublicKey) -> Result<(), Failure> {
     let id = key.id();
@@ -65,7 +70,7 @@ pub fn may_sign(new: &RootClaims, old: Option<&RootClaims>, key: &PublicKey) -> 
         return Ok(());
     }
     let held = [Some(new), old].into_iter().flatten().find_map(|root| root.keys.iter().find(|key| key.id == id));
-    let whose = held.map_or_else(|| "unknown here".to_owned(), |key| format!("of {}, in other roles alone", key.owner));
+    let whose = whose(held);
     let expected = match old {
         Some(old) => format!("trust root version {} or {}", old.version, new.version),
         None => format!("trust root version {}", new.version),

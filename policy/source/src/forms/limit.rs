@@ -127,7 +127,12 @@ fn number(text: &str, at: Range<usize>) -> Result<u32, Flaw> {
     }
     text.parse::<u32>().ok().filter(|number| (1..=LIMIT_COUNT_MAX).contains(number)).ok_or_else(|| {
         let message = format!("expected a number from 1 to {LIMIT_COUNT_MAX}");
-        Flaw::new(OUT_OF_RANGE, message).at(at).label("out of range")
+        let hint = if text.bytes().all(|byte| byte == b'0') {
+            "write 1 or more; an agent that may do nothing has no scopes".to_owned()
+        } else {
+            format!("write {LIMIT_COUNT_MAX} or less")
+        };
+        Flaw::new(OUT_OF_RANGE, message).at(at).label("out of range").hint(hint)
     })
 }
 

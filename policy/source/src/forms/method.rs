@@ -1,12 +1,12 @@
 //! Request methods: tokens of RFC 9110 §5.6.2, without CONNECT and TRACE.
 
+use crate::bounds::METHOD_BYTES_MAX;
 use crate::codes::{BAD_METHOD, METHOD_CASE};
 use crate::fields::shown;
 use crate::forms::{Flaw, first_not};
 
 /// Methods that clients really send (IANA HTTP Method Registry, the common ones).
 const COMMON: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "QUERY", "PROPFIND"];
-const METHOD_BYTES_MAX: usize = 32;
 
 pub(crate) fn method(text: &str) -> Result<(), Flaw> {
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);

@@ -153,7 +153,11 @@ fn read_url<'d>(fields: &Fields<'d>, location: Text<'d>, reading: &mut Reading<'
         reading.sink.push(diagnostic.hint(format!("at least {}", duration::written(refresh_s))));
         return None;
     }
-    url.map(|()| Keys::Url { url: location.value.to_owned(), refresh_s, max_stale_s })
+    url?;
+    let message = "no gateway of this version fetches keys: it would refuse the release";
+    let diagnostic = Diagnostic::new(codes::KEYS_NOT_FETCHED, fields.key_span("url"), message).label("not fetched");
+    reading.sink.push(diagnostic.hint("pin them with `file`, or have them put into a file and `watch` it"));
+    Some(Keys::Url { url: location.value.to_owned(), refresh_s, max_stale_s })
 }
 
 fn read_duration<'d>(value: &'d Value<'d>, min_s: u32, max_s: u32, reading: &mut Reading<'d, '_>) -> Option<u32> {

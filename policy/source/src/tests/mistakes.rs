@@ -75,6 +75,11 @@ const MISTAKES: &[Mistake] = &[
         "{ url = \"https://«u:p@id.example»/k\", refresh = \"10m\", max_stale = \"1d\" }",
     ),
     (
+        "keys-not-fetched",
+        "{ file = \"corp.jwks.json\" }",
+        "{ «url» = \"https://id.example/k\", refresh = \"10m\", max_stale = \"1d\" }",
+    ),
+    (
         "out-of-range",
         "{ file = \"corp.jwks.json\" }",
         "{ url = \"https://id.example/k\", refresh = \"1h\", max_stale = «\"10m\"» }",
