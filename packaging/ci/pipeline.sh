@@ -7,9 +7,9 @@
 #   pipeline.sh STAGE…              these stages alone: check test diff build sign point status
 #   pipeline.sh rollback [DIGEST]   a new pointer at the release before (or at DIGEST), then status
 #
-# Ends with 0 when all is done, 1 when a stage failed, 2 when it was called wrongly, and 3 when signatures are missing:
-# the release is then in $OUT, and nothing that gateways read was touched. Gather the signatures, then run
-# `pipeline.sh sign point status`.
+# Ends with 0 when all is done, 1 when a stage failed, 2 when it was called wrongly, and 3 when signatures are missing
+# and nothing else is wrong: the release is then in $OUT, and nothing that gateways read was touched. Gather the
+# signatures, then run `pipeline.sh sign point status`; with `build` in between, the release could be another one.
 #
 # What it works with comes from the environment:
 #
@@ -18,8 +18,9 @@
 #   CHANNEL           the channel to point                                       production
 #   TRUST_ROOT        the trust root that was placed on the gateways             (needed from sign on)
 #   OUT               where the release and the reports are written              build
-#   VERSION           number of the release                                      one above the live one
-#   EXPIRES           when the release may no longer be activated                90 days from now, at midnight UTC
+#   VERSION           number of the release                                      one above the highest in the store
+#   EXPIRES           when the release may no longer be activated                90 days after the commit, at midnight UTC
+#                                                                                (needed for build outside of git)
 #   POINTER_FOR       how long the pointer holds; renew it before                30d
 #   RELEASE_KEYS      key files, or transit:… keys, that this job signs with;    (none)
 #                     blanks between them
@@ -62,10 +63,21 @@ fail() { printf 'pipeline: %s\n' "$*" >&2; exit 1; }
 misused() { printf 'pipeline: %s\n' "$*" >&2; exit 2; }
 needs() { [ -n "${!1:-}" ] || misused "$1 is not set: $2"; }
 
+# A store that is not there is a mistake: nobody shall take it for one that nothing was published to yet.
+needs_store() {
+  needs STORE 'the store, a directory'
+  [ -d "$STORE" ] || fail "STORE names no directory: $STORE"
+}
+
+needs_trust_root() {
+  needs TRUST_ROOT 'the trust root that was placed on the gateways'
+  [ -f "$TRUST_ROOT" ] || fail "TRUST_ROOT names no file: $TRUST_ROOT"
+}
+
 # The digest that the channel runs; empty before the first pointer.
 live_digest() {
   local shown
-  needs STORE 'the store, a directory'
+  needs_store
   if [ -f "$STORE/channels/$CHANNEL/pointer.json" ]; then
     shown=$("$ADAMANT" point show "$STORE/channels/$CHANNEL/pointer.json")
     # Nothing here ends before it has read everything: a broken pipe would be a failure.
@@ -76,15 +88,27 @@ live_digest() {
 # The file of a release in the store.
 release_file() { printf '%s/releases/%s.json' "$STORE" "${1/:/-}"; }
 
-# The newest trust root in the store, or the one that was placed. Good enough to say early which signatures are missing:
-# `adamant point` and every gateway follow the roots by their signatures.
-newest_root() {
-  local version=2 root=$TRUST_ROOT
-  while [ -f "${STORE:-}/roots/$version.json" ]; do
-    root=$STORE/roots/$version.json
-    version=$((version + 1))
+# The member NAME of a release in a file.
+release_member() { "$ADAMANT" release show "$1" | awk -v name="$2" '$1 == name { print $2 }'; }
+
+# One above the highest version of the same policy in the store: after a rollback that is more than what is live.
+next_version() {
+  local file highest=0 version name
+  name=$(release_member "$1" policy)
+  for file in "$STORE"/releases/*.json; do
+    [ "$(release_member "$file" policy)" = "$name" ] || continue
+    version=$(release_member "$file" version)
+    [ "$version" -le "$highest" ] || highest=$version
   done
-  printf '%s\n' "$root"
+  printf '%s\n' $((highest + 1))
+}
+
+# 90 days after the commit that is checked out, so that the same commit gives the same release on any day.
+expiry_of_commit() {
+  local seconds
+  seconds=$(git log -1 --format=%ct 2>/dev/null) ||
+    misused 'EXPIRES is not set, and this is no git commit whose date it could be counted from'
+  date -u -d "@$((seconds + 90 * 86400))" +%Y-%m-%dT00:00:00Z
 }
 
 stage_check() {
@@ -129,10 +153,10 @@ stage_build() {
   live=$(live_digest)
   if [ -n "$live" ]; then
     parent=(--parent "$(release_file "$live")")
-    [ -n "$version" ] || version=$(($("$ADAMANT" release show "$(release_file "$live")" | awk '$1 == "version" { print $2 }') + 1))
+    [ -n "$version" ] || version=$(next_version "$(release_file "$live")")
   fi
   [ -n "$version" ] || version=1
-  [ -n "$expires" ] || expires=$(date -u -d '90 days' +%Y-%m-%dT00:00:00Z)
+  [ -n "$expires" ] || expires=$(expiry_of_commit)
   say "build version $version, until $expires"
   "$ADAMANT" release build "$POLICY" --version "$version" --expires "$expires" "${parent[@]}" --out "$RELEASE" --force |
     tee "$OUT/build.txt"
@@ -146,8 +170,8 @@ stage_build() {
 
 # Signs with the keys of this job, takes in the signatures of others, and says which are missing.
 stage_sign() {
-  local key role passphrase=() provenance=() file
-  needs TRUST_ROOT 'the trust root that was placed on the gateways'
+  local key role passphrase=() provenance=() file from=() verified=0
+  needs_trust_root
   [ -f "$RELEASE" ] || fail "$RELEASE is not there: run the build stage first"
   [ -z "${PASSPHRASE_FILE:-}" ] || passphrase=(--passphrase-file "$PASSPHRASE_FILE")
   say "signatures for $RELEASE"
@@ -163,7 +187,15 @@ stage_sign() {
   role=$(cat "$OUT/role" 2>/dev/null || true)
   [ "$role" = release-narrower ] || role=release-wider
   [ ! -f "$PROVENANCE" ] || provenance=(--provenance "$PROVENANCE")
-  if ! "$ADAMANT" release verify "$RELEASE" --trust-root "$(newest_root)" --role "$role" "${provenance[@]}"; then
+  # By the newest trust root that the store leads to, as gateways do.
+  if [ -n "${STORE:-}" ]; then
+    needs_store
+    from=(--store "$STORE")
+  fi
+  "$ADAMANT" release verify "$RELEASE" --trust-root "$TRUST_ROOT" "${from[@]}" --role "$role" "${provenance[@]}" || verified=$?
+  # 3: nothing but signatures is missing.
+  case $verified in 0 | 3) ;; *) fail "$RELEASE cannot be verified" ;; esac
+  if [ "$verified" -eq 3 ]; then
     cat >&2 <<TEXT
 pipeline: signatures are missing: this change needs the role $role. Nothing was pointed at it.
   Each signer runs:        adamant release sign release.json --key KEY --detached -o NAME.sig
@@ -174,11 +206,12 @@ TEXT
   fi
 }
 
-# `adamant point` itself checks the thresholds again, against its own diff, and so does every gateway.
+# `adamant point` itself checks the thresholds again, against its own diff, and publishes nothing that lacks signatures;
+# so does every gateway.
 stage_point() {
   local shown
-  needs STORE 'the store, a directory'
-  needs TRUST_ROOT 'the trust root that was placed on the gateways'
+  needs_store
+  needs_trust_root
   say "point $CHANNEL at $RELEASE"
   if [ -f "$PROVENANCE" ]; then
     shown=$("$ADAMANT" release show "$RELEASE")
@@ -189,8 +222,8 @@ stage_point() {
 }
 
 stage_rollback() {
-  needs STORE 'the store, a directory'
-  needs TRUST_ROOT 'the trust root that was placed on the gateways'
+  needs_store
+  needs_trust_root
   say "roll $CHANNEL back to ${1:-previous}"
   pointer_made rollback --to "${1:-previous}"
 }
@@ -217,7 +250,7 @@ stage_status() {
     say 'status: no GATEWAYS to ask'
     return
   fi
-  needs STORE 'the store, a directory'
+  needs_store
   [ -z "${NODE_KEYS:-}" ] || ask+=(--node-keys "$NODE_KEYS")
   [ -z "${FLEET_CA:-}" ] || ask+=(--ca "$FLEET_CA" --cert "$FLEET_CERT" --key "$FLEET_KEY")
   ask+=(--store "$STORE" --channel "$CHANNEL")

@@ -2,6 +2,9 @@ policy     = "orders-edge"
 binary     = "./adamant"
 trust_root = "./trust-root.json"
 
+# Where somebody who has taken over a gateway cannot rewrite what was recorded.
+witness = "https://witness.corp.example/adamant"
+
 gateways = {
   gw1 = {
     host     = "gw1.corp.example"

@@ -21,6 +21,8 @@ locals {
       activation = var.activation
       listen     = gateway.listen
       status     = gateway.status
+      # Its CA is placed by hand, like the keys of listeners.
+      checkpoints = var.witness == "" ? "" : "{ url = \"${var.witness}/${name}\", ca = \"tls/witness-ca.pem\" }"
     })
   }
 }
@@ -98,6 +100,7 @@ resource "terraform_data" "gateway" {
       "sudo systemctl daemon-reload",
       "sudo systemctl enable adamant.service",
       # Without a release in the store there is nothing to serve yet: after the first pointer, start the unit by hand.
+      # A gateway that never accepted anything starts from a release that release-wider signed, and from no other.
       "if [ -e ${var.store}/channels/${var.channel}/pointer.json ]; then sudo systemctl restart adamant.service; fi",
     ]
   }

@@ -79,3 +79,14 @@ variable "activation" {
     error_message = "activation must be \"hot\" or \"restart\"."
   }
 }
+
+variable "witness" {
+  description = "An https:// address outside of the hosts that keeps signed checkpoints of the records, one place below it for each gateway; its CA goes to /etc/adamant/tls/witness-ca.pem. While it is empty each start warns."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(https://[A-Za-z0-9/:._-]+[A-Za-z0-9])?$", var.witness))
+    error_message = "witness must be an https:// address of plain characters, without a slash at its end."
+  }
+}

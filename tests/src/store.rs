@@ -208,7 +208,18 @@ impl World {
         let (source, out) = (format!("policy-{number}.toml"), format!("release-{number}.json"));
         self.write(&source, policy.text().as_bytes());
         let version = version.to_string();
-        let arguments = ["release", "build", &source, "--version", &version, "--expires", expires, "--out", &out];
+        let arguments = [
+            "release",
+            "build",
+            &source,
+            "--version",
+            &version,
+            "--expires",
+            expires,
+            "--out",
+            &out,
+            "--already-expired",
+        ];
         let (status, stdout, stderr) = gateway::run(&arguments, self.home());
         assert!(status.success(), "{arguments:?}: {stdout}{stderr}");
         let payload = payload_of(&fs::read(self.path(&out)).expect("it was written"));
@@ -239,6 +250,12 @@ impl World {
     pub fn point_until(&self, serial: u64, digest: &str, expires: &str) {
         let payload = pointer_payload("tests", CHANNEL, digest, serial, expires);
         self.replace(&self.pointer_path(), &envelope("pointer", &payload, &[4]));
+    }
+
+    /// As [`World::point`], by a pointer that may also lead back to what allows more.
+    pub fn point_anywhere(&self, serial: u64, digest: &str) {
+        let payload = pointer_payload("tests", CHANNEL, digest, serial, END);
+        self.replace(&self.pointer_path(), &envelope("pointer", &payload, &[4, 1, 2]));
     }
 
     /// Release and pointer at once, signed by enough for everything.

@@ -27,6 +27,9 @@ use tests::scene::bearer;
 use tests::store::{Built, World, served, told};
 use tests::tokens::{TokenKey, claims, jwks};
 
+#[path = "activation/held.rs"]
+mod held;
+
 const HOST: &str = "api.test";
 const BOT: &str = "{ token = { issuer = \"corp\", subject = \"bot\" } }";
 const OTHER: &str = "{ token = { issuer = \"corp\", subject = \"other\" } }";
@@ -85,7 +88,7 @@ impl Stage {
 
     fn point(&self, built: &Built) {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed) + 1;
-        self.world.point(serial, &built.digest);
+        self.world.point_anywhere(serial, &built.digest);
     }
 
     /// Points at a release and waits until it serves.

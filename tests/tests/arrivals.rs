@@ -261,7 +261,7 @@ fn a_socket_that_systemd_passes_is_used() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let refused = with_socket(&other, "address = \"127.0.0.1:0\"", &origin).err();
     let said = refused.unwrap_or_else(|| panic!("a socket that no listener has was taken"));
-    assert!(said.contains(&other.local_addr().unwrap().to_string()) && said.contains("help"), "{said}");
+    assert!(said.contains(&other.local_addr().unwrap().to_string()) && said.contains("hint"), "{said}");
 }
 
 /// Restarts a gateway on one socket three times, while `clients` connect and ask all the time; gives the outcome of

@@ -17,7 +17,7 @@ use tests::apikey::hex;
 use tests::client::get;
 use tests::gateway::{self, Gateway};
 use tests::origin::RecordingOrigin;
-use tests::policy::open_to_all;
+use tests::policy::{PolicyText, open_to_all};
 
 const END: &str = "2100-01-01T00:00:00Z";
 
@@ -142,9 +142,9 @@ fn two_people_sign_and_the_gateway_takes_it() {
     assert!(shown.contains("holds: "), "{shown}");
 
     let verify = "release verify release.json --trust-root root.json";
-    assert_says(&desk.bad(1, verify), &["release.json", "2 signatures", "found 0"]);
+    assert_says(&desk.bad(3, verify), &["release.json", "2 signatures", "found 0"]);
     desk.good("release sign release.json --key alice.key --passphrase-file pass");
-    assert_says(&desk.bad(1, verify), &["release.json", "2 signatures", "found 1 (alice)"]);
+    assert_says(&desk.bad(3, verify), &["release.json", "2 signatures", "found 1 (alice)"]);
     assert_says(&desk.bad(1, "run gateway.toml --check"), &["release.json", "2 signatures", "found 1 (alice)"]);
     let before = desk.read("release.json");
     desk.good("release sign release.json --key bob.key --detached --out bob.sig");
@@ -224,12 +224,32 @@ fn private_files_are_for_their_owner_alone_and_a_passphrase_protects() {
     let said = desk.bad(1, "release sign release.json --key alice.key --passphrase-file wrong");
     assert_says(&said, &["alice.key", "passphrase"]);
     desk.write("short", "abc\n");
-    assert_says(&desk.bad(1, "key signer --out c.key --passphrase-file short"), &["8 bytes", "help"]);
+    assert_says(&desk.bad(1, "key signer --out c.key --passphrase-file short"), &["8 bytes", "hint"]);
     assert!(!desk.path("c.key").exists());
     fs::set_permissions(desk.path("bob.key"), fs::Permissions::from_mode(0o644)).unwrap();
     assert_says(&desk.bad(1, "release sign release.json --key bob.key"), &["bob.key", "chmod 600"]);
     let public = desk.good("key public alice.key");
     assert!(public.starts_with("adamant-ed25519:"), "{public}");
+}
+
+#[test]
+fn a_release_that_no_gateway_of_this_version_serves_is_told_when_it_is_built() {
+    let desk = Desk::with_two_keys();
+    let text = PolicyText::new()
+        .origin("origin", &["127.0.0.1:9".parse().unwrap()])
+        .route("all", "*", "/{rest...}", "origin")
+        .scope("all", &["all"])
+        .issuer(&["ES256"], "")
+        .anonymous(&["all"], &[])
+        .text();
+    let by_file = "{ file = \"corp.jwks.json\" }";
+    assert!(text.contains(by_file), "{text}");
+    let by_url = "{ url = \"https://id.example/keys\", refresh = \"10m\", max_stale = \"24h\" }";
+    desk.write("by-url.toml", &text.replace(by_file, by_url));
+    let line = format!("release build by-url.toml --version 1 --expires {END} --out by-url.json");
+    let (code, _, told) = desk.run(&line);
+    assert_eq!(code, 0, "{told}");
+    assert_says(&told, &["warning[keys-not-fetched]", "no gateway of this version fetches"]);
 }
 
 #[test]
@@ -261,7 +281,7 @@ fn wrong_input_is_told_with_the_file_and_what_to_do() {
     let desk = Desk::with_two_keys();
     desk.write("nonsense", "{\"payload\": 7");
     for (line, parts) in [
-        ("check missing.toml", &["missing.toml", "help"][..]),
+        ("check missing.toml", &["missing.toml", "hint"][..]),
         ("release show nonsense", &["nonsense"]),
         ("release sign nonsense --key bob.key", &["nonsense"]),
         ("release sign release.json --key nonsense", &["nonsense"]),
@@ -273,9 +293,9 @@ fn wrong_input_is_told_with_the_file_and_what_to_do() {
         ("release build policy.toml --version 0 --expires 2100-01-01T00:00:00Z --out z.json", &["version", "found 0"]),
         (
             "release build policy.toml --version 1 --expires 2100-01-01T00:00:00Z --out no/z.json",
-            &["no/z.json", "help"],
+            &["no/z.json", "hint"],
         ),
-        ("key new --id Reports_1", &["Reports_1", "help", "for example"]),
+        ("key new --id Reports_1", &["Reports_1", "hint", "for example"]),
         ("run missing.toml", &["missing.toml"]),
         ("dev policy.toml --origin orgin=127.0.0.1:9", &["orgin", "origin"]),
     ] {

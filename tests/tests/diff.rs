@@ -11,6 +11,7 @@
 use std::fs;
 
 use serde_json::Value;
+use tests::certificates::Authority;
 use tests::deployment::Deployment;
 use tests::desk::{Desk, END, assert_says};
 use tests::gateway::Gateway;
@@ -99,6 +100,51 @@ fn limits_and_settings_are_said() {
     );
 }
 
+/// The policy with one more agent by certificate.
+fn certified(scopes: &[&str]) -> String {
+    policy()
+        .client_ca("agents", "agents.pem")
+        .agent("blocked", "{ certificate = \"spiffe://x/blocked\", ca = \"agents\" }", scopes, &[])
+        .text()
+}
+
+#[test]
+fn who_removes_an_agent_with_a_certificate_is_told_how_to_cut_it_off() {
+    let desk = Desk::new();
+    desk.write("agents.pem", Authority::new("agents CA").pem);
+    desk.write("old.toml", certified(&["orders:read"]));
+    desk.write("gone.toml", policy().client_ca("agents", "agents.pem").text());
+    desk.write("cut.toml", certified(&[]));
+    let (code, said, stderr) = desk.run("diff old.toml gone.toml");
+    assert_eq!(code, 12, "{said}{stderr}");
+    assert_says(
+        &said,
+        &["release-wider", "was refused (proofs-conflict)", "hint: to cut blocked off, take its scopes away"],
+    );
+    let (code, said, stderr) = desk.run("diff old.toml cut.toml");
+    assert_eq!(code, 10, "{said}{stderr}");
+    assert!(said.contains("release-narrower") && !said.contains("hint:"), "{said}");
+}
+
+#[test]
+fn a_limit_with_a_new_name_or_window_is_not_narrower() {
+    let named = |limit: &str, name: &str| {
+        policy()
+            .text()
+            .replace("limits = [\"60/minute\"]", &format!("limits = [{{ limit = \"{limit}\", name = \"{name}\" }}]"))
+    };
+    let desk = Desk::new();
+    desk.write("old.toml", named("3/day quota", "first"));
+    for (limit, name, expected) in
+        [("3/day quota", "second", "wider"), ("1/hour quota", "first", "both"), ("2/day quota", "first", "narrower")]
+    {
+        desk.write("new.toml", named(limit, name));
+        let (_, said, stderr) = desk.run("diff old.toml new.toml");
+        assert!(said.starts_with(&format!("{expected}:")), "{limit} {name}: {said}{stderr}");
+        assert_eq!(said.contains("its counter starts anew"), expected != "narrower", "{said}");
+    }
+}
+
 #[test]
 fn json_holds_all_of_it() {
     let desk = desk(wider);
@@ -137,12 +183,12 @@ fn releases_are_compared_by_file_and_by_digest_and_verified_under_a_root() {
     // Unsigned: shown as unverified, refused under a root.
     let (code, said, _) = desk.run("diff old.json new.toml");
     assert_eq!(code, 11, "{said}");
-    assert_says(&said, &["release, unverified of tests version 1", &digest]);
-    assert_says(&desk.bad("diff old.json new.toml --trust-root root.json"), &["old.json: ", "help: "]);
+    assert_says(&said, &["unverified release of tests, version 1, sha256:", &digest]);
+    assert_says(&desk.bad("diff old.json new.toml --trust-root root.json"), &["old.json: ", "hint: "]);
     desk.good("release sign old.json --key alice.key");
     let (code, said, _) = desk.run("diff old.json new.toml --trust-root root.json");
     assert_eq!(code, 11, "{said}");
-    assert_says(&said, &["release, verified of tests", "needs  2 signatures of release-wider"]);
+    assert_says(&said, &["verified release of tests", "needs  2 signatures of release-wider"]);
     let (_, said, _) = desk.run("diff new.toml old.json --trust-root root.json");
     assert_says(&said, &["needs  1 signature of release-narrower"]);
     // By digest, from a store.
@@ -150,7 +196,7 @@ fn releases_are_compared_by_file_and_by_digest_and_verified_under_a_root() {
     assert_eq!((&found["old"]["digest"], &found["old"]["version"]), (&digest.clone().into(), &1.into()));
     assert_says(&desk.bad(&format!("diff {digest} new.toml")), &["expected a store", "--store DIR"]);
     let other = format!("sha256:{}", "0".repeat(64));
-    assert_says(&desk.bad(&format!("diff {other} new.toml --store store")), &["has no release sha256:0000", "help: "]);
+    assert_says(&desk.bad(&format!("diff {other} new.toml --store store")), &["has no release sha256:0000", "hint: "]);
     // A file under another release's name.
     fs::write(desk.path(&format!("store/releases/{}.json", other.replace(':', "-"))), desk.read("old.json")).unwrap();
     assert_says(&desk.bad(&format!("diff {other} new.toml --store store")), &["expected", "found"]);
@@ -192,11 +238,16 @@ fn what_a_gateway_serves_is_found_in_the_store() {
 #[test]
 fn mistakes_are_told() {
     let desk = desk(|text| text.replace("origin = \"orders\"", "origin = \"orrders\""));
-    assert_says(&desk.bad("diff old.toml nowhere.toml"), &["nowhere.toml", "help: "]);
+    assert_says(&desk.bad("diff old.toml nowhere.toml"), &["nowhere.toml", "hint: "]);
     assert_says(&desk.bad("diff old.toml new.toml"), &["unknown origin", "orrders", "the policy has errors"]);
     desk.write("broken.json", "{\"payload\": 1}");
     assert_says(&desk.bad("diff broken.json old.toml"), &["broken.json: "]);
     assert_says(&desk.bad("diff sha256:12 old.toml --store ."), &["sha256:12: "]);
+    assert_says(&desk.bad("diff http://127.0.0.1:1 old.toml"), &["hint: ", "gateway:http://127.0.0.1:1"]);
+    let text = String::from_utf8(desk.read("old.toml")).unwrap();
+    desk.write("other.toml", text.replace("name = \"tests\"", "name = \"others\""));
+    let (_, said, _) = desk.run("diff old.toml other.toml");
+    assert_says(&said, &["a gateway for tests takes no release of others"]);
     let (code, _, stderr) = desk.run("diff old.toml");
     assert_eq!(code, 2, "{stderr}");
     let help = desk.good("diff --help");

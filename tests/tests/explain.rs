@@ -211,6 +211,16 @@ fn every_decision_is_explained_as_it_was_recorded() {
     let (status, stdout, _) =
         gateway::run(&["explain", "--record", &line, "--release", "release.json"], stage.directory());
     assert!(status.success() && stdout.contains("is of agent \"bot\", which also needs"), "{stdout}");
+    stage.gateway.once("GET /%zz HTTP/1.1\r\nHost: api.test\r\n\r\n");
+    let records = stage.gateway.wait_for_records(records.len() + 1);
+    for (reason, head) in [
+        ("invalid-target", "a request that was not understood\n  at "),
+        ("credential-malformed", "GET https://api.test/orders/1\n  at "),
+    ] {
+        let line = records.iter().find(|of| of["adamant.reason"] == reason).unwrap().to_string();
+        let (status, stdout, _) = gateway::run(&["explain", "--record", &line], stage.directory());
+        assert!(status.success() && stdout.starts_with(head), "{line}\n{stdout}");
+    }
     let lie = line.replace("proofs-incomplete", "agent-unknown");
     let (status, stdout, _) =
         gateway::run(&["explain", "--record", &lie, "--release", "release.json"], stage.directory());
@@ -349,6 +359,14 @@ fn a_request_that_nobody_made_is_explained() {
     assert!(text.contains("permitted:"), "{text}");
     let (_, text) = explain(&["--request", read, "--api-key-id", "key-old", "--at", "2021-01-31T00:00:00Z"], "");
     assert!(text.contains("expired"), "{text}");
+    // What may be a secret is not repeated.
+    let (ok, text) = explain(&["--request", read, "--api-key-id", &stage.key.text], "");
+    assert!(!ok && text.contains("what looks like a whole key"), "{text}");
+    assert!(!text.contains("key-1") && !text.contains(stage.key.text.rsplit('_').next().unwrap()), "{text}");
+    let mut nameless = claims("alice");
+    nameless.as_object_mut().unwrap().remove("iss");
+    let (ok, text) = explain(&["--request", read, "--token", "-"], &stage.token_key.sign(&nameless));
+    assert!(!ok && text.contains("expected an iss claim, found none"), "{text}");
     let (_, text) = explain(&["--request", "GET http://api.test/public", "--client", "2001:db8::1"], "");
     assert!(text.contains("refused: 403, transport-too-weak"), "{text}");
 }

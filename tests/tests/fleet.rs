@@ -149,8 +149,14 @@ fn a_key_that_was_not_pinned_is_told_and_not_silently_trusted() {
     fs::write(pins, format!("{one_key} {}\n{two_key} {second}\n", url(relay.address))).unwrap();
     let (fine, said) = status(&[&url(relay.address), "--node-keys", pins]);
     assert!(!fine && said.contains("but the key pinned for it is"), "{said}");
+    assert!(!fine && said.contains(&format!("(pinned for {second})")), "{said}");
+    fs::write(pins, format!("{two_key} {second}\n")).unwrap();
+    let (fine, said) = status(&[&url(relay.address), "--node-keys", pins]);
+    assert!(!fine && said.contains(&format!("by the key that is pinned for {second}: ")), "{said}");
     let (fine, said) = status(&[&second, &url(relay.address)]);
-    assert!(!fine && said.contains("has the same node key as"), "{said}");
+    assert!(!fine && said.contains("runs since the same moment: one gateway at two addresses"), "{said}");
+    let file = two.directory().join("state/node.pub").display().to_string();
+    assert!(status(&[&second, "--node-key", &file]).0);
 }
 
 #[test]
@@ -392,11 +398,12 @@ fn wrong_command_lines_are_told_what_was_expected() {
         (&["gw1:9902"], "expected a gateway like http://127.0.0.1:9901"),
         (&["http://127.0.0.1:1", "--expect", "sha256:00"], "sha256"),
         (&["http://127.0.0.1:1", "--store", "d"], "--channel"),
-        (&["http://127.0.0.1:1", "--node-key", "x"], "adamant-ed25519:"),
         (&["https://127.0.0.1:1", "--ca", "ca.pem"], "--cert"),
     ] {
         let (ended, _, said) = run(&[&["status"], arguments].concat(), Path::new("."));
         assert_eq!(ended.code(), Some(2), "{arguments:?}: {said}");
         assert!(said.contains(expected), "{arguments:?}: {said}");
     }
+    let (fine, said) = status(&["http://127.0.0.1:1", "--node-key", "x"]);
+    assert!(!fine && said.contains("--node-key: x: cannot be read") && said.contains("adamant-ed25519:"), "{said}");
 }

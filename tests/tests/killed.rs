@@ -79,7 +79,7 @@ fn killed_at_any_moment_a_gateway_serves_the_old_release_or_the_new_one() {
             let mut pause = Random(42);
             while !stop.load(Ordering::Relaxed) {
                 let next = serial.load(Ordering::Relaxed) + 1;
-                world.point(next, &of_serial(next, &releases).digest);
+                world.point_anywhere(next, &of_serial(next, &releases).digest);
                 serial.store(next, Ordering::Relaxed);
                 thread::sleep(Duration::from_millis(pause.below(60)));
             }

@@ -13,6 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use tests::certificates::Authority;
 use tests::client::get;
 use tests::gateway::{self, Gateway};
 use tests::origin::RecordingOrigin;
@@ -86,6 +87,7 @@ impl Repository {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("ADAMANT", gateway::binary())
             .envs([("STORE", "store"), ("TRUST_ROOT", "root.json"), ("POINTER_KEYS", "ci.key"), ("WAIT_S", "20")])
+            .env("EXPIRES", END)
             .envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null())
             .output()
@@ -186,6 +188,74 @@ fn a_policy_goes_from_its_source_to_a_gateway_and_back() {
     assert_eq!(status, 0, "{said}");
     assert_eq!((status_of(&gateway, "GET"), status_of(&gateway, "DELETE")), (200, 401));
     assert!(said.contains("serial 4"), "a rollback is a new pointer: {said}");
+
+    // What is built next counts on from the highest version there was, not from the one that runs.
+    repository.write("policy.toml", &policy(&origin, "GET HEAD", "HEAD"));
+    let (status, said) = repository.pipeline(&["build"]);
+    assert!(status == 0 && said.contains("== build version 4"), "{status}: {said}");
+}
+
+/// Status 3 says that signatures are missing, and nothing else is called that; a typo is no first release.
+#[test]
+fn missing_signatures_are_told_from_every_other_failure() {
+    let origin = RecordingOrigin::start();
+    let directory = tempfile::tempdir().unwrap();
+    let mut repository = Repository::new(directory.path());
+    repository.write("policy.toml", &policy(&origin, "GET", "GET"));
+    assert_eq!(repository.pipeline(&["diff", "build"]).0, 0);
+    let (status, said) = repository.pipeline(&["sign"]);
+    assert!(status == 3 && said.contains("signatures are missing"), "{status}: {said}");
+    // The release itself says so where it is pointed at all the same.
+    let (status, said) = repository.pipeline(&["point"]);
+    assert!(status == 1 && !directory.path().join("store/channels").exists(), "{status}: {said}");
+
+    for name in ["alice.key", "bob.key"] {
+        repository.adamant(&["release", "sign", "build/release.json", "--key", name]);
+    }
+    let shape = "--key alice=alice.key --threshold 1 --expires 2100-01-01T00:00:00Z --out unsigned.json";
+    repository.adamant(&[&["trust", "init"][..], &shape.split(' ').collect::<Vec<_>>()].concat());
+    for (name, value, expected) in [
+        ("TRUST_ROOT", "nope.json", "TRUST_ROOT names no file: nope.json"),
+        ("TRUST_ROOT", "unsigned.json", "cannot be verified"),
+        ("STORE", "nostore", "STORE names no directory: nostore"),
+    ] {
+        let mut repository = Repository { directory: directory.path().into(), environment: Vec::new() };
+        repository.set(name, value);
+        let (status, said) = repository.pipeline(&["sign"]);
+        assert!(status == 1 && said.contains(expected), "{name}={value}: {status}: {said}");
+        assert!(!said.contains("signatures are missing"), "{said}");
+    }
+    repository.set("STORE", "nostore");
+    let (status, said) = repository.pipeline(&["diff"]);
+    assert!(status == 1 && !said.contains("runs nothing yet"), "{status}: {said}");
+}
+
+/// The same commit gives the same release, whenever it is built; outside of git somebody has to say when it ends.
+#[test]
+fn the_expiry_comes_from_the_commit_and_not_from_the_day() {
+    let origin = RecordingOrigin::start();
+    let directory = tempfile::tempdir().unwrap();
+    let mut repository = Repository::new(directory.path());
+    repository.write("policy.toml", &policy(&origin, "GET", "GET"));
+    repository.set("EXPIRES", "");
+    repository.set("GIT_CEILING_DIRECTORIES", directory.path().parent().unwrap().to_str().unwrap());
+    let (status, said) = repository.pipeline(&["build"]);
+    assert!(status == 2 && said.contains("EXPIRES is not set"), "{status}: {said}");
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .args(["-c", "user.name=tests", "-c", "user.email=tests@localhost"])
+            .args(arguments)
+            .current_dir(directory.path())
+            .env("GIT_COMMITTER_DATE", "2090-01-01T12:00:00Z")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "policy.toml"]);
+    git(&["commit", "--quiet", "--message", "a policy"]);
+    let (status, said) = repository.pipeline(&["build"]);
+    assert!(status == 0 && said.contains("until 2090-04-01T00:00:00Z"), "{status}: {said}");
 }
 
 #[test]
@@ -247,10 +317,13 @@ fn the_terraform_example_places_a_configuration_that_is_understood() {
         ("${activation}", "hot"),
         ("${listen}", "0.0.0.0:8443"),
         ("${status}", "0.0.0.0:9902"),
+        ("${checkpoints}", "{ url = \"https://witness.example/gw1\", ca = \"tls/witness-ca.pem\" }"),
     ];
     let text = values.iter().fold(template, |text, (name, value)| text.replace(name, value));
     assert!(!text.contains("${"), "{text}");
     let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("tls")).unwrap();
+    fs::write(directory.path().join("tls/witness-ca.pem"), Authority::new("witness").pem).unwrap();
     fs::write(directory.path().join("gateway.toml"), text.replace("/etc/adamant/", "").replace("/var/", "var/"))
         .unwrap();
     let (_, _, said) = gateway::run(&["run", "gateway.toml", "--check"], directory.path());

@@ -11,6 +11,9 @@
 use serde_json::Value;
 use tests::apikey::ApiKey;
 use tests::client::{get, post};
+use tests::deployment::Deployment;
+use tests::origin::RecordingOrigin;
+use tests::policy::open_to_all;
 use tests::scene::{self, Scene, bearer};
 use tests::tokens::{TokenKey, claims};
 
@@ -168,4 +171,19 @@ fn no_secret_stands_in_a_record_or_on_stderr() {
     for secret in secrets.iter().chain([&signature, &secret_part, &&secret_part[..16]]) {
         assert!(!written.contains(secret), "{secret} was written");
     }
+}
+
+#[test]
+fn a_second_gateway_with_the_same_record_file_is_refused() {
+    let origin = RecordingOrigin::start();
+    let gateway = Deployment::new().run(&open_to_all(origin.address()).text());
+    gateway.once(get("/first", ""));
+    let directory = gateway.directory();
+    let text = std::fs::read_to_string(directory.join("gateway.toml")).unwrap();
+    std::fs::write(directory.join("second.toml"), text.replace("state = \"state\"", "state = \"other\"")).unwrap();
+    let (status, _, stderr) = tests::gateway::run(&["run", "second.toml"], directory);
+    assert!(!status.success(), "{stderr}");
+    assert!(stderr.contains("records.jsonl: another gateway writes its records there"), "{stderr}");
+    gateway.once(get("/second", ""));
+    gateway.wait_for_records(2);
 }

@@ -153,7 +153,7 @@ fn with_activation_restart_a_newer_release_waits_and_says_so() {
 fn a_gateway_with_nothing_to_serve_does_not_start() {
     let world = World::new("hot");
     let why = world.try_start().err().expect("there is nothing to serve");
-    for part in ["check read", "pointer.json is not there", "none was ever accepted", "help:"] {
+    for part in ["check read", "pointer.json is not there", "none was ever accepted", "hint:"] {
         assert!(why.contains(part), "{part}: {why}");
     }
     let one = world.build(1, &world.policy(&["/one"]));
@@ -198,11 +198,6 @@ fn the_last_accepted_release_outlives_its_store() {
         assert_eq!(told(&gateway)["pointer"]["serial"], 7, "{name}");
         assert_eq!(gateway.metric("acceptance_refused"), 1.0, "{name}");
     }
-    let (status, _, stderr) = world.check();
-    assert!(
-        !status.success() && stderr.contains("a start would go on with") && stderr.contains(&one.digest),
-        "{stderr}"
-    );
 }
 
 #[test]
@@ -262,7 +257,7 @@ fn as_many_must_sign_as_the_change_needs() {
 
     // The way back is wider, whatever was accepted before: the same file needs one more.
     world.put_release(&base, &[1]);
-    world.point(3, &base.digest);
+    world.point_anywhere(3, &base.digest);
     let shown = refused_soon(&gateway, "release-threshold");
     let message = shown["refusal"]["message"].as_str().unwrap();
     assert!(message.contains("2 signatures by different keys of role release-wider"), "{message}");

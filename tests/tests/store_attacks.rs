@@ -368,7 +368,7 @@ fn a_store_that_changes_while_it_is_read_gives_one_version_or_none() {
     let mut last = 1;
     for serial in 2..=1_000 {
         let built = &releases[serial as usize % 2];
-        let pointer = envelope("pointer", &pointer_payload("tests", CHANNEL, &built.digest, serial, END), &[4]);
+        let pointer = envelope("pointer", &pointer_payload("tests", CHANNEL, &built.digest, serial, END), &[4, 1, 2]);
         if serial % 3 == 0 {
             // In place: torn for whoever reads meanwhile.
             fs::write(world.pointer_path(), &pointer[..pointer.len() / 2]).unwrap();

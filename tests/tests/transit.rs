@@ -94,7 +94,7 @@ fn what_a_server_refuses_is_told_with_what_to_do_and_no_token_is_shown() {
     let elsewhere = format!("transit:https://127.0.0.1:{}/no/transit/keys/alice", server.port);
     tried(&desk, &format!("release sign release.json --key {elsewhere}"), &["403", "no/transit/keys/alice"]);
     let plain = key("alice").replace("https://", "http://");
-    tried(&desk, &format!("release sign release.json --key {plain}"), &["400", "help"]);
+    tried(&desk, &format!("release sign release.json --key {plain}"), &["400", "hint"]);
     let nobody = "transit:https://127.0.0.1:1/transit/keys/alice";
     tried(&desk, &format!("release sign release.json --key {nobody}"), &["cannot reach", "127.0.0.1:1"]);
     let far = "transit:http://192.0.2.1:8200/transit/keys/alice";

@@ -1,0 +1,171 @@
+//! What a start, and `adamant run --check` before it, make of a store that is no help, of clocks that differ, and of a
+//! gateway that is new.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::gateway::{self, Gateway};
+use tests::process::eventually;
+use tests::store::{CHANNEL, END, ISSUED, World, envelope, pointer_payload, served, told};
+
+const SOON: Duration = Duration::from_secs(8);
+
+/// Some time from now as RFC 3339: `+10 minutes`.
+fn at(offset: &str) -> String {
+    let out = std::process::Command::new("date").args(["-u", "-d", offset, "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+}
+
+fn records_of_kind(gateway: &Gateway, kind: &str) -> usize {
+    let text = gateway.record_text();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["adamant.kind"] == kind).count()
+}
+
+/// Runs what the unit runs before it starts the gateway.
+fn run_before_start(world: &World) {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/adamant.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    assert!(unit.contains("\nExecStart=/usr/local/bin/adamant run /etc/adamant/gateway.toml\n"), "{unit}");
+    for line in unit.lines().filter_map(|line| line.strip_prefix("ExecStartPre=")) {
+        let arguments = line.strip_prefix("/usr/local/bin/adamant ").expect("the unit runs the gateway's binary");
+        let arguments: Vec<&str> = arguments.split(' ').map(|word| word.trim_start_matches("/etc/adamant/")).collect();
+        let (status, stdout, stderr) = gateway::run(&arguments, world.home());
+        assert!(status.success(), "{line} keeps systemd from starting the gateway: {stdout}{stderr}");
+    }
+}
+
+#[test]
+fn a_check_ends_with_what_a_start_would_come_to() {
+    let world = World::new("hot");
+    let one = world.build(1, &world.policy(&["/one"]));
+    world.publish(1, &one);
+    let (status, stdout, stderr) = world.check();
+    assert!(status.success() && stdout.contains("to be accepted") && !stderr.contains("warning: "), "{stdout}{stderr}");
+    drop(world.start());
+
+    let wider = world.build(2, &world.policy(&["/one", "/two"]));
+    world.put_release(&wider, &[1]);
+    world.point(2, &wider.digest);
+    for (ruin, check) in [("an under-signed release", "release-threshold"), ("no store", "read")] {
+        let (status, stdout, stderr) = world.check();
+        assert!(status.success(), "{ruin}: a start would serve: {stdout}{stderr}");
+        let goes_on = stdout.contains(&one.digest) && stdout.contains("goes on because what is there now is refused");
+        assert!(goes_on && stdout.starts_with("ok: "), "{ruin}: {stdout}");
+        assert!(stderr.contains("warning: ") && stderr.contains(&format!("at the check {check}")), "{ruin}: {stderr}");
+        run_before_start(&world);
+        assert_eq!(served(&world.start()), one.digest, "{ruin}");
+        let _ = fs::remove_dir_all(world.path("store"));
+    }
+    // Nothing to go on with either: a start would fail, and so does the check.
+    fs::remove_dir_all(world.path("state")).unwrap();
+    let (status, _, stderr) = world.check();
+    assert!(!status.success() && stderr.contains("none was ever accepted") && stderr.contains("hint:"), "{stderr}");
+}
+
+#[test]
+fn a_refusal_at_a_start_is_told_once() {
+    let world = World::new("hot");
+    let one = world.build(1, &world.policy(&["/one"]));
+    world.publish(1, &one);
+    drop(world.start());
+    let wider = world.build(2, &world.policy(&["/one", "/two"]));
+    world.put_release(&wider, &[1]);
+    world.point(2, &wider.digest);
+    let gateway = world.start();
+    assert!(eventually(SOON, || records_of_kind(&gateway, "refused") > 0), "{}", gateway.record_text());
+    // The store thread looks four times a second, and at its first look all of it is new to it.
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(records_of_kind(&gateway, "refused"), 1, "{}", gateway.record_text());
+    let stderr = gateway.stderr();
+    assert_eq!(stderr.matches("refused at the check release-threshold").count(), 1, "{stderr}");
+    assert_eq!(gateway.metric("acceptance_refusals_total"), 1.0);
+}
+
+#[test]
+fn an_expired_pointer_is_told_by_the_check() {
+    let world = World::new("hot");
+    let one = world.build(1, &world.policy(&["/one"]));
+    world.put_release(&one, &[1, 2]);
+    let expires = at("+3 seconds");
+    world.point_until(1, &one.digest, &expires);
+    drop(world.start());
+    assert!(eventually(SOON, || world.check().2.contains("expired at")), "{}", world.check().2);
+    let (status, stdout, stderr) = world.check();
+    assert!(status.success() && stdout.contains("accepted before"), "{stdout}{stderr}");
+    assert!(stderr.contains(&format!("(serial 1) expired at {expires}, nothing new is accepted")), "{stderr}");
+}
+
+#[test]
+fn a_pointer_from_the_future_is_taken_with_a_warning() {
+    let world = World::new("hot");
+    let one = world.build(1, &world.policy(&["/one"]));
+    world.put_release(&one, &[1, 2]);
+    let point = |serial, issued: &str| {
+        let payload = String::from_utf8(pointer_payload("tests", CHANNEL, &one.digest, serial, END)).unwrap();
+        let payload = payload.replace(ISSUED, issued);
+        world.replace(&world.pointer_path(), &envelope("pointer", payload.as_bytes(), &[4]));
+    };
+    point(1, &at("+2 minutes"));
+    let (_, _, stderr) = world.check();
+    assert!(!stderr.contains("ahead of this machine's clock"), "two clocks may differ: {stderr}");
+    point(1, &at("+2 hours"));
+    let (status, _, stderr) = world.check();
+    assert!(status.success() && stderr.contains("ahead of this machine's clock"), "{stderr}");
+    let gateway = world.start();
+    assert_eq!(served(&gateway), one.digest);
+    let told_times = || gateway.stderr().matches("ahead of this machine's clock").count();
+    assert_eq!(told_times(), 1, "{}", gateway.stderr());
+    point(2, &at("+3 hours"));
+    assert!(eventually(SOON, || told(&gateway)["pointer"]["serial"] == 2), "{}", gateway.stderr());
+    assert!(eventually(SOON, || told_times() == 2), "also of one that is renewed: {}", gateway.stderr());
+    assert_eq!(told(&gateway)["refusal"], Value::Null);
+}
+
+/// What docs/operating.md says of new gateways in a channel that runs a release signed by release-narrower alone.
+#[test]
+fn a_new_gateway_needs_the_wider_threshold_of_the_release_that_runs() {
+    let world = World::new("hot");
+    let (both, one) = (world.build(1, &world.policy(&["/one", "/two"])), world.build(2, &world.policy(&["/one"])));
+    world.publish(1, &both);
+    let gateway = world.start();
+    world.put_release(&one, &[1]);
+    world.point(2, &one.digest);
+    assert!(eventually(SOON, || served(&gateway) == one.digest), "{}", gateway.stderr());
+    drop(gateway);
+    fs::rename(world.path("state"), world.path("old")).unwrap();
+    let why = world.try_start().err().expect("a new gateway has accepted nothing yet");
+    assert!(why.contains("release-threshold") && why.contains("no release was accepted before"), "{why}");
+    // Either it is given what another one has accepted, or the others sign the same release too.
+    fs::remove_dir_all(world.path("state")).unwrap();
+    fs::create_dir(world.path("state")).unwrap();
+    for name in ["accepted.json", "releases", "roots"] {
+        fs::rename(world.path("old").join(name), world.path("state").join(name)).unwrap();
+    }
+    assert_eq!(served(&world.start()), one.digest);
+    fs::remove_dir_all(world.path("state")).unwrap();
+    world.put_release(&one, &[1, 3]);
+    assert_eq!(served(&world.start()), one.digest);
+}
+
+#[test]
+fn a_policy_that_is_spelt_otherwise_is_told_as_that() {
+    let world = World::new("hot");
+    let one = world.build(1, &world.policy(&["/one"]));
+    world.publish(1, &one);
+    let text = fs::read_to_string(world.path("gateway.toml")).unwrap();
+    world.write("gateway.toml", text.replace("policy = \"tests\"", "policy = \"test\"").as_bytes());
+    let why = world.try_start().err().expect("another policy");
+    assert!(why.contains("a pointer of policy \"test\"; found one of policy \"tests\""), "{why}");
+    assert!(why.contains("compare policy = under [gateway] with the name in the policy"), "{why}");
+}
