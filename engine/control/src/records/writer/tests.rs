@@ -246,7 +246,7 @@ fn long() -> u64 {
 }
 
 #[test]
-fn a_long_log_verifies_and_one_changed_byte_in_it_is_found() {
+fn a_long_log_verifies_and_each_tampering_in_its_middle_is_found_there() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("records");
     let mut rig = rig(&path, 8 << 20);
@@ -266,7 +266,7 @@ fn a_long_log_verifies_and_one_changed_byte_in_it_is_found() {
     rig.writer.seal();
     let written = begun.elapsed();
     let held: Vec<_> = rig.requests.try_iter().map(|request| request.checkpoint).collect();
-    let verify = |text: &[u8]| {
+    let verify = |lines: &[&[u8]]| {
         let of = |checkpoint: &chain::checkpoint::Checkpoint| chain::verify::Held {
             checkpoint: checkpoint.clone(),
             signer: "node".to_owned(),
@@ -275,12 +275,13 @@ fn a_long_log_verifies_and_one_changed_byte_in_it_is_found() {
         };
         let mut verifier = chain::verify::Verifier::new(held.iter().map(of).collect(), false);
         verifier.begin_file("records");
-        text.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n').for_each(|line| verifier.line(line));
+        lines.iter().for_each(|line| verifier.line(line));
         verifier.finish()
     };
-    let mut text = std::fs::read(&path).unwrap();
+    let text = std::fs::read(&path).unwrap();
+    let mut lines: Vec<&[u8]> = text.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n').collect();
     let begun = Instant::now();
-    let report = verify(&text);
+    let report = verify(&lines);
     let verified = begun.elapsed();
     assert!(report.intact && report.runs[0].unsealed == 0 && report.lines == long() + 1, "{:?}", report.findings);
     println!(
@@ -290,10 +291,26 @@ fn a_long_log_verifies_and_one_changed_byte_in_it_is_found() {
         written.as_secs_f64(),
         verified.as_secs_f64()
     );
-    let middle = text.len() / 2;
-    let line = text[..middle].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-    text[middle] ^= 1;
-    let report = verify(&text);
-    let found: Vec<_> = report.findings.iter().map(|of| of.at.as_ref().unwrap().line).collect();
-    assert!(found.contains(&line) && found.len() <= 2, "line {line}: {:?}", report.findings);
+    let middle = lines.len() / 2;
+    let found = |what: &str, lines: &[&[u8]]| {
+        let report = verify(lines);
+        let mut places = report.findings.iter().filter_map(|of| Some(of.at.as_ref()?.line));
+        let expected = middle as u64..=middle as u64 + 2;
+        assert!(places.any(|line| expected.contains(&line)), "{what} at {middle}: {:?}", report.findings);
+    };
+    let whole = lines[middle];
+    let mut changed = whole.to_vec();
+    changed[whole.len() / 2] ^= 1;
+    lines[middle] = &changed;
+    found("changed", &lines);
+    lines[middle] = whole;
+    lines.swap(middle, middle + 1);
+    found("swapped", &lines);
+    lines.swap(middle, middle + 1);
+    lines.insert(middle, whole);
+    found("put in twice", &lines);
+    lines.remove(middle);
+    found("cut off", &lines[..=middle]);
+    lines.remove(middle);
+    found("removed", &lines);
 }
