@@ -122,7 +122,7 @@ fn each_tampering_is_found_where_it_was_done() {
     assert_eq!(tampered(&|lines| lines.truncate(at)), one("truncated", at));
     assert_eq!(tampered(&|lines| lines.truncate(before))[0].0, "run-missing");
     assert_eq!(tampered(&|lines| drop(lines.remove(before - 1)))[0].0, "truncated");
-    assert_eq!(tampered(&|lines| drop(lines.drain(..before))), vec![], "a note says which run went before");
+    assert_eq!(tampered(&|lines| drop(lines.drain(..before))), one("run-missing", 1));
 }
 
 #[test]
@@ -225,14 +225,16 @@ fn files_of_a_rotation_verify_together_and_alone() {
     assert!(eventually(PATIENCE, || directory.join(RECORDS_FILE).exists()));
     traffic(&gateway, 40);
     stop(&mut gateway);
-    // The first file alone ends before the log does, which is to be said.
-    for files in [&[rotated.as_str(), RECORDS_FILE][..], &[&rotated, "--partial"], &[RECORDS_FILE]] {
+    // One file alone begins after the log does, or ends before: that is to be said.
+    for files in [&[rotated.as_str(), RECORDS_FILE][..], &[&rotated, "--partial"], &[RECORDS_FILE, "--archived"]] {
         let report = verify(&directory, &[files, &["--checkpoints", OUTSIDE]].concat());
         assert_eq!(report["intact"], true, "{files:?}: {report:#}");
         assert!(report["runs"][0]["proved_outside"].is_object(), "{files:?}: {report:#}");
     }
     let report = verify(&directory, &[&rotated, "--checkpoints", OUTSIDE]);
     assert_eq!(report["findings"][0]["kind"], "truncated", "{report:#}");
+    let report = verify(&directory, &[RECORDS_FILE, "--checkpoints", OUTSIDE]);
+    assert_eq!(report["findings"][0]["kind"], "run-missing", "{report:#}");
     let first = fs::read_to_string(directory.join(&rotated)).unwrap();
     let shorter: Vec<&str> = first.lines().take(30).collect();
     fs::write(directory.join(&rotated), shorter.join("\n") + "\n").unwrap();

@@ -35,8 +35,7 @@ type Checkpoints = HashMap<String, BTreeMap<u64, Vec<Held>>>;
 
 pub struct Verifier {
     held: Checkpoints,
-    /// The files are a part of the log: what comes after them is not missed.
-    partial: bool,
+    extent: Extent,
     files: Vec<String>,
     line: u64,
     run: Option<Run>,
@@ -57,8 +56,20 @@ struct Cut {
     bytes: Vec<u8>,
 }
 
+/// Which part of the gateway's whole log the files are said to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it, from the gateway's first line on.
+    #[default]
+    Whole,
+    /// Its later part: older files are kept elsewhere.
+    Later,
+    /// Any part of it.
+    Part,
+}
+
 impl Verifier {
-    pub fn new(held: Vec<Held>, partial: bool) -> Self {
+    pub fn new(held: Vec<Held>, extent: Extent) -> Self {
         let mut by_origin = Checkpoints::new();
         for held in held {
             let sizes = by_origin.entry(held.checkpoint.origin.clone()).or_default();
@@ -66,7 +77,7 @@ impl Verifier {
         }
         Self {
             held: by_origin,
-            partial,
+            extent,
             files: Vec::new(),
             line: 0,
             run: None,
@@ -144,11 +155,14 @@ impl Verifier {
         let had_run = self.run.is_some();
         self.end_run(Some(previous.as_ref()));
         match (&previous, had_run) {
-            (Some(previous), false) => self.report.notes.push(format!(
-                "{origin} says that {} with {} at least went before; it is not among the files given",
-                previous.origin,
-                lines(previous.size)
-            )),
+            (Some(previous), false) => {
+                let what = format!(
+                    "{origin} says that {} with {} at least went before: it is not in the files given",
+                    previous.origin,
+                    lines(previous.size)
+                );
+                self.miss_before(spot.at(&self.files, Some(&chained.link)), &origin, what);
+            }
             (None, true) => self.report.notes.push(format!(
                 "{origin} knows of no run before it, though one stands there: its state directory was new or gone, or it \
                  ran without one"
@@ -163,19 +177,32 @@ impl Verifier {
         self.run = Some(run);
     }
 
+    /// What went before the first line.
+    fn miss_before(&mut self, at: At, origin: &str, what: String) {
+        if self.extent == Extent::Whole {
+            let what = format!("{what} (--archived, if they are kept elsewhere)");
+            self.report.find(Kind::RunMissing, Some(at), Some(origin), what);
+        } else {
+            self.report.notes.push(what);
+        }
+    }
+
     /// Neither a start nor a `continued` line has been there.
     fn begin_in_the_middle(&mut self, spot: Spot, bytes: &[u8], chained: &Chained<'_>) {
         let told = (chained.link.chain == Chain::Control).then(|| Told::read(bytes)).flatten();
         let run = match told {
             Some(Told::Continued { origin, frontier, heads }) => {
                 self.seen.insert(origin.clone());
+                let before = lines(chained.link.leaf);
+                let what = format!("{before} of {origin} went before this file: they are not in the files given");
+                self.miss_before(spot.at(&self.files, Some(&chained.link)), &origin, what);
                 Run::new(Some(origin), spot, &chained.link, State::continued(frontier, heads))
             }
             _ => {
                 let what = "neither a start line nor one that continues a run stands before this line: what did is \
                             missing (--partial, if the files begin on purpose in the middle)";
                 let at = spot.at(&self.files, Some(&chained.link));
-                if self.partial {
+                if self.extent == Extent::Part {
                     self.report.notes.push(format!("{at}: the files begin in the middle of a run"));
                 } else {
                     self.report.find(Kind::Missing, Some(at), None, what.to_owned());

@@ -1,8 +1,8 @@
 //! The end of a run: what checkpoints and the run after it say should have been there.
 
-use super::Around;
 use super::Verifier;
 use super::run::Run;
+use super::{Around, Extent};
 use crate::log::Previous;
 use crate::merkle::leaf_hash;
 use crate::report::{self, Ended, Kind, lines};
@@ -11,6 +11,8 @@ impl Verifier {
     /// `next`: another run begins, and which run it names as the one before it.
     pub(super) fn end_run(&mut self, next: Option<Option<&Previous>>) {
         let Some(mut run) = self.run.take() else { return };
+        // Of files that begin in the middle, it became known on the way.
+        self.seen.extend(run.origin.clone());
         let mut around = Around { held: &self.held, files: &self.files, report: &mut self.report };
         run.settle_repeat(&mut around);
         for repeat in std::mem::take(&mut run.owed) {
@@ -21,7 +23,7 @@ impl Verifier {
         if next.is_some() && run.ended == Ended::Open {
             run.ended = Ended::Killed;
         }
-        let goes_on = next.is_none() && self.partial;
+        let goes_on = next.is_none() && self.extent == Extent::Part;
         let missed = run.tell_truncated(&mut around, goes_on);
         if let Some(Some(previous)) = next {
             let stands_above = self.seen.contains(&previous.origin);

@@ -73,7 +73,7 @@ fn story() -> Story {
 }
 
 fn verify(held: &[Held], files: &[&[String]]) -> Report {
-    let mut verifier = Verifier::new(held.to_vec(), false);
+    let mut verifier = Verifier::new(held.to_vec(), Extent::Whole);
     for (index, file) in files.iter().enumerate() {
         verifier.begin_file(&format!("f{}", index + 1));
         file.iter().for_each(|line| verifier.line(line.as_bytes()));
@@ -219,9 +219,9 @@ fn runs_hang_together() {
     assert_eq!(report.findings.iter().map(|of| of.kind).collect::<Vec<_>>(), [Kind::RunMissing], "{report:#?}");
 }
 
-/// As a part of a log that ends on purpose.
-fn partially(held: &[Held], lines: &[String]) -> Report {
-    let mut verifier = Verifier::new(held.to_vec(), true);
+/// As a part of a log that begins or ends on purpose.
+fn as_part(extent: Extent, held: &[Held], lines: &[String]) -> Report {
+    let mut verifier = Verifier::new(held.to_vec(), extent);
     verifier.begin_file("f1");
     lines.iter().for_each(|line| verifier.line(line.as_bytes()));
     verifier.finish()
@@ -239,11 +239,15 @@ fn files_of_a_rotation_verify_together_and_each_alone() {
     // A line that anybody could have written does not excuse that lines are missing after it.
     let cut_off = verify(&story.held, &[first]);
     assert_eq!(cut_off.findings.iter().map(|of| of.kind).collect::<Vec<_>>(), [Kind::Truncated], "{cut_off:#?}");
-    let alone = partially(&story.held, first);
+    let alone = as_part(Extent::Part, &story.held, first);
     assert!(alone.intact && alone.notes.iter().any(|note| note.contains("goes on")), "{alone:#?}");
     assert_eq!(alone.runs[0].ended, Ended::Rotation);
-    let alone = verify(&story.held, &[second]);
+    let kinds = |report: &Report| report.findings.iter().map(|of| of.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(&verify(&story.held, &[second])), [Kind::RunMissing]);
+    let alone = as_part(Extent::Later, &story.held, second);
     assert!(alone.intact, "{alone:#?}");
+    // Its end is missed all the same.
+    assert_eq!(kinds(&as_part(Extent::Later, &story.held, &second[..5])), [Kind::Truncated]);
     let run = &alone.runs[0];
     assert_eq!((run.lines_before, run.proved.as_ref().unwrap().size, run.unsealed), (62, 83, 5));
     // A lost end of the first file shows in both.
@@ -258,7 +262,7 @@ fn files_of_a_rotation_verify_together_and_each_alone() {
     let report = verify(&story.held, &[&first[20..], second]);
     let kinds: Vec<_> = report.findings.iter().map(|of| of.kind).collect();
     assert_eq!((kinds, report.runs[0].proved.as_ref().unwrap().size), (vec![Kind::Missing], 83), "{report:#?}");
-    assert!(partially(&story.held, &[&first[20..], second].concat()).intact);
+    assert!(as_part(Extent::Part, &story.held, &[&first[20..], second].concat()).intact);
     let mut changed = first[20..].to_vec();
     changed[5] = changed[5].replacen("number", "nunber", 1);
     assert_eq!(verify(&story.held, &[&changed, second]).findings.len(), 2);
@@ -341,7 +345,7 @@ proptest! {
         partial: bool,
     ) {
         let story = story();
-        let mut verifier = Verifier::new(story.held.clone(), partial);
+        let mut verifier = Verifier::new(story.held.clone(), if partial { Extent::Part } else { Extent::Whole });
         verifier.begin_file("f1");
         let mut head = [0; 32];
         for (what, sequence, leaf, small, other) in lines {

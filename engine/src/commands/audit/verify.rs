@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use chain::report::{Ended, Finding, Kind, Report, Run};
-use chain::verify::{Demand, Verifier};
+use chain::verify::{Demand, Extent, Verifier};
 use clap::Args;
 
 use super::checkpoints::Collector;
@@ -27,9 +27,12 @@ pub struct VerifyArgs {
     /// The gateway's public key: node.pub, or its text. Several if it was replaced.
     #[arg(long, value_name = "PUB")]
     node_key: Vec<String>,
-    /// The files are a part of the log: what comes after them is not missed.
+    /// The files are any part of the log: what comes before and after them is not missed.
     #[arg(long)]
     partial: bool,
+    /// Older files are kept elsewhere: what comes before these is not missed, but what comes after is.
+    #[arg(long, conflicts_with = "partial")]
+    archived: bool,
     /// Accept runs that no checkpoint vouches for: that their lines are chained proves nothing about who wrote them.
     #[arg(long)]
     unproved: bool,
@@ -50,7 +53,12 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
         (false, false) => Demand::Signed,
     };
     let found = collector.finish();
-    let mut verifier = Verifier::new(found.held, args.partial);
+    let extent = match (args.partial, args.archived) {
+        (true, _) => Extent::Part,
+        (false, true) => Extent::Later,
+        (false, false) => Extent::Whole,
+    };
+    let mut verifier = Verifier::new(found.held, extent);
     verifier.demand(demand, keys.iter().map(|key| key.key().to_string()).collect());
     found.findings.into_iter().for_each(|(kind, what)| verifier.find(kind, what));
     found.notes.into_iter().for_each(|what| verifier.note(what));

@@ -4,7 +4,7 @@ use super::*;
 
 /// The kinds and words of what is found where every run needs a proof under the key "k".
 fn demanded(demand: Demand, keys: &[&str], held: &[Held], files: &[&[String]], partial: bool) -> Report {
-    let mut verifier = Verifier::new(held.to_vec(), partial);
+    let mut verifier = Verifier::new(held.to_vec(), if partial { Extent::Part } else { Extent::Whole });
     verifier.demand(demand, keys.iter().map(|key| (*key).to_owned()).collect());
     for (index, file) in files.iter().enumerate() {
         verifier.begin_file(&format!("f{}", index + 1));
@@ -111,4 +111,25 @@ fn files_in_another_order_are_told_in_theirs() {
     assert_eq!(order(&[first, second, &two.lines]), Vec::<String>::new());
     assert_eq!(order(&[&two.lines, second, first]), ["f3", "f2", "f1"]);
     assert_eq!(order(&[second, first]), ["f2", "f1"]);
+}
+
+#[test]
+fn the_oldest_runs_are_missed_unless_they_are_archived() {
+    let one = run("a/1", None, true);
+    let two = run("a/2", Some(&one.log.checkpoint()), true);
+    let three = run("a/3", Some(&two.log.checkpoint()), true);
+    let held = [one.held.as_slice(), &two.held, &three.held].concat();
+    let report = demanded(Demand::Outside, &["k"], &held, &[&three.lines], false);
+    assert_eq!(kinds(&report), [Kind::RunMissing], "{report:#?}");
+    assert!(report.findings[0].what.contains("a/2") && report.findings[0].at.is_some(), "{report:#?}");
+    // Also where the first run names none, and checkpoints alone tell of them.
+    let alone = run("a/4", None, true);
+    let held = [one.held.as_slice(), &two.held, &alone.held].concat();
+    let report = demanded(Demand::Outside, &["k"], &held, &[&alone.lines], false);
+    assert_eq!(kinds(&report), [Kind::RunMissing], "{report:#?}");
+    let mut verifier = Verifier::new(held, Extent::Later);
+    verifier.demand(Demand::Outside, vec!["k".to_owned()]);
+    verifier.begin_file("f1");
+    alone.lines.iter().for_each(|line| verifier.line(line.as_bytes()));
+    assert!(verifier.finish().intact);
 }

@@ -142,7 +142,7 @@ fn verify(rig: &Rig, files: &[&Path]) -> chain::report::Report {
         place: "test".to_owned(),
         outside: true,
     });
-    let mut verifier = chain::verify::Verifier::new(held.collect(), false);
+    let mut verifier = chain::verify::Verifier::new(held.collect(), chain::verify::Extent::Later);
     for file in files {
         verifier.begin_file(&file.display().to_string());
         std::fs::read_to_string(file).unwrap().lines().for_each(|line| verifier.line(line.as_bytes()));
@@ -273,7 +273,7 @@ fn a_long_log_verifies_and_each_tampering_in_its_middle_is_found_there() {
             place: "test".to_owned(),
             outside: true,
         };
-        let mut verifier = chain::verify::Verifier::new(held.iter().map(of).collect(), false);
+        let mut verifier = chain::verify::Verifier::new(held.iter().map(of).collect(), chain::verify::Extent::Whole);
         verifier.begin_file("records");
         lines.iter().for_each(|line| verifier.line(line));
         verifier.finish()
