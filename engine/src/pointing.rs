@@ -17,6 +17,7 @@ use policy_release::root::{TrustRoot, verify_successor};
 use policy_release::time::Timestamp;
 use stores::Channel;
 
+pub use self::base::table_of;
 pub use self::change::Change;
 pub use self::publish::publish;
 pub use self::target::{ReleaseChoice, Target, expect_enough, expect_signed_back, previous};

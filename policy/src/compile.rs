@@ -21,7 +21,7 @@ use crate::bounds::{
 use crate::model::{Identity, Policy};
 use crate::table::Table;
 use crate::table::cost;
-use crate::table::format::{Agent, NONE, Name, Route, route_flag, shape};
+use crate::table::format::{Agent, LimitNumbers, NONE, Name, Route, route_flag, shape};
 use image::Image;
 use names::Names;
 use strings::Strings;
@@ -38,13 +38,14 @@ pub fn compile(policy: &Policy, policy_digest: [u8; 32]) -> Result<Vec<u8>, Comp
     let routing = routes::build(policy, &names, &mut strings, &policy_digest)?;
     let scopes = scopes::build(policy, &names)?;
     let identities = identities::build(policy, &names, &mut strings, &policy_digest)?;
-    let limits = limits::build(policy, &mut strings)?;
+    let all_limits = limits::build(policy, &mut strings)?;
     let mut image = Image::new(policy_digest);
     image.head.edge_seed = routing.seed;
     image.head.slot_seed = identities.seed;
     image.head.api_keys = policy.api_keys.len() as u32;
     image.head.shapes = identities.shapes | if routing.unusual_methods { shape::METHODS } else { 0 };
     image.head.root = routing.root;
+    image.head.edge_bytes_max = routing.edge_bytes_max;
     image.head.anonymous = anonymous(policy)?;
     let routes = policy.routes.iter().zip(&scopes.of_routes).map(|(route, row)| {
         let (name, name_length) = strings.intern(&route.name)?;
@@ -61,7 +62,13 @@ pub fn compile(policy: &Policy, policy_digest: [u8; 32]) -> Result<Vec<u8>, Comp
         let (limits, limits_count) = (first_limit, agent.limits.len() as u32);
         first_limit += limits_count;
         let (scopes, scopes_count) = (row.start, row.count);
-        Ok(Agent { name, name_length, scopes_count, scopes, limits, limits_count, ..Agent::default() })
+        let mut inside = [LimitNumbers::default(); Agent::LIMITS_INSIDE];
+        let own = all_limits.iter().skip(limits as usize).take(limits_count as usize);
+        for (to, limit) in inside.iter_mut().zip(own) {
+            *to = limit.numbers();
+        }
+        let agent = Agent { name, name_length, scopes_count, scopes, limits, limits_count, ..Agent::default() };
+        Ok(agent.with_limits_inside(inside))
     });
     let agents: Vec<Agent> = agents.collect::<Result<_, CompileError>>()?;
     let scope_names = listed(policy.scopes.iter().map(|scope| scope.name.as_str()), &mut strings)?;
@@ -76,7 +83,7 @@ pub fn compile(policy: &Policy, policy_digest: [u8; 32]) -> Result<Vec<u8>, Comp
     image.records(&identities.combinations)?;
     image.records(&agents)?;
     image.bytes(&scopes.rows)?;
-    image.records(&limits)?;
+    image.records(&all_limits)?;
     image.records(&scope_names)?;
     image.records(&origin_names)?;
     certify(image)
@@ -88,12 +95,7 @@ fn certify(mut image: Image) -> Result<Vec<u8>, CompileError> {
     if certificate.route.steps > ROUTE_STEPS_MAX {
         return Err(CompileError::RouteSteps { steps: certificate.route.steps });
     }
-    image.head.caller_steps = certificate.caller.steps;
-    image.head.caller_lines = certificate.caller.lines;
-    image.head.route_steps = certificate.route.steps;
-    image.head.route_lines = certificate.route.lines;
-    image.head.grant_steps = certificate.grant.steps;
-    image.head.grant_lines = certificate.grant.lines;
+    certificate.write(&mut image.head);
     Ok(image.into_bytes())
 }
 

@@ -2,11 +2,16 @@
 //!
 //! Pure: no I/O, no clock, no randomness. Time and seeds are arguments.
 
+#[cfg(test)]
+extern crate self as policy;
+
 pub mod account;
 pub mod bounds;
 pub mod case;
 pub mod compile;
 pub mod decide;
+#[cfg(test)]
+mod generators;
 pub mod hash;
 pub mod model;
 pub mod rate;

@@ -12,6 +12,7 @@ pub(crate) mod methods;
 mod proofs;
 mod routes;
 pub(crate) mod scopes;
+mod trace;
 
 pub use cost::{Cost, CostCertificate};
 pub use format::{FORMAT_VERSION, Section};
@@ -84,12 +85,7 @@ impl<B: AsRef<[u8]>> Table<B> {
 
     /// What a decision costs at most.
     pub fn certificate(&self) -> CostCertificate {
-        let head = &self.head;
-        CostCertificate {
-            caller: Cost { steps: head.caller_steps, lines: head.caller_lines },
-            route: Cost { steps: head.route_steps, lines: head.route_lines },
-            grant: Cost { steps: head.grant_steps, lines: head.grant_lines },
-        }
+        CostCertificate::read(&self.head)
     }
 
     /// Which combinations of proofs the policy has: bits of `format::shape`.
@@ -183,12 +179,16 @@ impl<B: AsRef<[u8]>> Table<B> {
 
     /// Record `index` of a section.
     pub(crate) fn record<R: Record>(&self, section: Section, index: u32) -> Option<R> {
-        R::read(self.section(section).get(index as usize * R::BYTES..)?)
+        let at = index as usize * R::BYTES;
+        trace::record(section, at, R::BYTES);
+        R::read(self.section(section).get(at..)?)
     }
 
     /// Cache line `index` of a section.
     pub(crate) fn line(&self, section: Section, index: u32) -> Option<&[u8; LINE_BYTES]> {
-        self.section(section).get(index as usize * LINE_BYTES..)?.first_chunk()
+        let at = index as usize * LINE_BYTES;
+        trace::bytes(section, at, LINE_BYTES);
+        self.section(section).get(at..)?.first_chunk()
     }
 
     /// Number of cache lines in a section.

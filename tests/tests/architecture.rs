@@ -32,6 +32,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("control", 1),
     ("adamant", 2),
     ("bench", 2),
+    ("bench-counts", 2),
     ("tests", 3),
 ];
 

@@ -19,7 +19,7 @@ mod desk;
 mod exchange;
 mod forward;
 mod head;
-mod identify;
+pub mod identify;
 mod journal;
 mod linger;
 mod local;

@@ -166,7 +166,11 @@ pub fn examine(
     highest: u64,
 ) -> Result<(Frozen, Option<Change>), Refusal> {
     let release = &candidate.signed.release;
-    let frozen = freeze(release).map_err(|why| of_table(&why).of_release(release.digest))?;
+    let refused = |why: String| of_table(&why).of_release(release.digest);
+    let frozen = freeze(release).map_err(refused)?;
+    // A bound that is not this policy's own is a lie about it, and nothing else in such a release is believed either.
+    let stated = release.cost.as_ref().map_or(Ok(()), |cost| cost.check(&frozen.table.certificate()));
+    stated.map_err(|fault| refused(fault.to_string()))?;
     // One that this engine cannot compile cannot be compared with either.
     let change = last.and_then(|(policy, digest)| {
         let table = Table::load(compile(policy, *digest.as_bytes()).ok()?).ok()?;

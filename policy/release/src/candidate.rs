@@ -2,6 +2,7 @@
 
 use policy::model::Policy;
 
+use crate::cost::ReleaseCost;
 use crate::digest::Digest;
 use crate::envelope::{EnvelopeFault, Kind};
 use crate::manifest::{Manifest, ManifestFault};
@@ -52,6 +53,8 @@ pub struct Release {
     pub expires: Timestamp,
     pub engine_min: EngineVersion,
     pub policy: Policy,
+    /// What it says decisions cost at most. Whoever compiles the policy holds it against the table.
+    pub cost: Option<ReleaseCost>,
     pub signers: Vec<Signer>,
 }
 
@@ -77,6 +80,7 @@ pub fn check(verified: &Verified, root: &TrustRoot, expected: &Expected<'_>) -> 
         expires: manifest.expires,
         engine_min: manifest.engine_min,
         policy: manifest.policy,
+        cost: manifest.cost,
         signers: verified.signers().to_vec(),
     })
 }

@@ -9,6 +9,7 @@ pub mod attestation;
 pub mod bounds;
 pub mod candidate;
 pub mod canonical;
+pub mod cost;
 pub mod digest;
 pub mod envelope;
 pub mod key;

@@ -1,16 +1,19 @@
 //! The payload of a release: one manifest that holds everything, in canonical form (see [`crate::canonical`]).
 //!
 //! Its bytes are a function of policy, version, parent, expiry and cases alone. The newest member that it uses
-//! decides `engine_min`, not the tool that built it.
+//! decides `engine_min`, not the tool that built it. `cost` came before the first engine was released; manifests without
+//! it are read and written as they are.
 
 use policy::case::Case;
+use policy::compile::CompileError;
 use policy::model::Policy;
 use policy::text::{self, TextFault};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::bounds::{CASES_MAX, INTEGER_MAX, NAME_BYTES_MAX, is_name};
 use crate::canonical::{self, CanonicalFault, WriteFault};
+use crate::cost::ReleaseCost;
 use crate::digest::Digest;
 use crate::envelope::{Envelope, EnvelopeFault, Kind};
 use crate::time::Timestamp;
@@ -45,6 +48,8 @@ pub enum ManifestFault {
     Case { number: usize, fault: serde_json::Error },
     #[error("the release is not what a policy source gives: {0}")]
     Text(#[from] TextFault),
+    #[error("the policy does not compile, so nobody can say what a decision costs: {0}")]
+    Compile(#[from] CompileError),
     #[error(transparent)]
     Envelope(#[from] EnvelopeFault),
 }
@@ -63,6 +68,9 @@ pub struct Manifest {
     pub expires: Timestamp,
     pub engine_min: EngineVersion,
     pub policy: Policy,
+    /// What a decision costs at most; none in releases of before there was such a thing.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "never_null")]
+    pub cost: Option<ReleaseCost>,
     /// Test cases ([`Case`]), carried for people and tools. A gateway does not read them, so their form may grow.
     cases: Vec<Value>,
 }
@@ -92,8 +100,11 @@ impl Manifest {
         let cases = cases.iter().enumerate().map(value).collect::<Result<_, _>>()?;
         let policy_name = policy.name.clone();
         let format = FORMAT.to_owned();
-        let manifest = Self { format, policy_name, version, parent, expires, engine_min: ENGINE_MIN, policy, cases };
+        let engine_min = ENGINE_MIN;
+        let cost = None;
+        let mut manifest = Self { format, policy_name, version, parent, expires, engine_min, policy, cost, cases };
         manifest.check()?;
+        manifest.cost = Some(ReleaseCost::of(&manifest.policy)?);
         Ok(manifest)
     }
 
@@ -155,6 +166,11 @@ impl Manifest {
             None => Ok(()),
         }
     }
+}
+
+/// A member that is there has a value: otherwise one manifest had two forms.
+fn never_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ReleaseCost>, D::Error> {
+    ReleaseCost::deserialize(from).map(Some)
 }
 
 fn check_count(cases: usize) -> Result<(), ManifestFault> {

@@ -25,6 +25,8 @@ pub(super) struct Routing {
     pub edges: Vec<Edge>,
     pub nodes: Vec<Node>,
     pub leaves: Vec<Leaf>,
+    /// Bytes of the longest segment of an edge.
+    pub edge_bytes_max: u32,
 }
 
 pub(super) fn build<'p>(
@@ -47,10 +49,11 @@ pub(super) fn build<'p>(
         keys.extend(node.literals.iter().map(|(segment, child)| (parent, *segment, tree.reference(Some(*child)))));
     }
     let (seed, edges) = edges(&keys, strings, digest)?;
+    let edge_bytes_max = keys.iter().map(|(_, segment, _)| segment.len() as u32).max().unwrap_or(0);
     let unusual_methods = !tree.methods.is_empty();
     let root = tree.reference(Some(ROOT));
     let (nodes, leaves) = tree.records();
-    Ok(Routing { seed, root, unusual_methods, edges, nodes, leaves })
+    Ok(Routing { seed, root, unusual_methods, edges, nodes, leaves, edge_bytes_max })
 }
 
 fn edges<'p>(
@@ -151,7 +154,7 @@ impl<'p> Tree<'p> {
             let name = |index: u32| policy.routes.get(index as usize).map_or_else(String::new, |it| it.name.clone());
             return Err(CompileError::RoutesOverlap { first: name(other.route), second: name(route) });
         }
-        branch.leaves.push(Leaf { methods, route, reserved: 0 });
+        branch.leaves.push(Leaf { methods, route, more: NONE });
         Ok(())
     }
 
@@ -165,18 +168,21 @@ impl<'p> Tree<'p> {
     }
 
     fn records(&self) -> (Vec<Node>, Vec<Leaf>) {
-        let mut leaves = Vec::new();
-        let nodes = self.nodes.iter().map(|branch| {
-            let node = Node {
-                segment: self.reference(branch.segment),
-                rest: self.reference(branch.rest),
-                leaves: leaves.len() as u32,
-                leaves_count: branch.leaves.len() as u32,
-            };
-            leaves.extend_from_slice(&branch.leaves);
-            node
-        });
-        (nodes.collect(), leaves)
+        let record =
+            |branch: &Branch<'_>| Node { segment: self.reference(branch.segment), rest: self.reference(branch.rest) };
+        let nodes: Vec<Node> = self.nodes.iter().map(record).collect();
+        let none = Leaf { methods: 0, route: NONE, more: NONE };
+        let (mut first, mut further) = (Vec::with_capacity(nodes.len()), Vec::new());
+        for branch in &self.nodes {
+            let begin = (nodes.len() + further.len()) as u32;
+            let more = if branch.leaves.len() > 1 { begin } else { NONE };
+            first.push(Leaf { more, ..branch.leaves.first().copied().unwrap_or(none) });
+            let rest = branch.leaves.iter().skip(1);
+            let links = (begin + 1..).take(rest.len().saturating_sub(1)).chain([NONE]);
+            further.extend(rest.zip(links).map(|(leaf, more)| Leaf { more, ..*leaf }));
+        }
+        first.append(&mut further);
+        (nodes, first)
     }
 }
 

@@ -1,8 +1,14 @@
 //! The image, byte for byte: a header of four cache lines, then sections that each start on a cache line. All
 //! integers are little-endian and unsigned; all offsets are relative, so the image works at any address.
 
+mod edge_text;
+mod numbers;
+
+pub(crate) use edge_text::EdgeText;
+pub(crate) use numbers::LimitNumbers;
+
 /// Version of the layout below. A change of anything in it is a new version.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// First eight bytes: `ADAMANTT`.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"ADAMANTT");
@@ -138,7 +144,7 @@ macro_rules! record {
 
 record! {
     /// The first bytes of the header.
-    Head, 72 {
+    Head, 116 {
         magic: u64,
         format: u32,
         /// Bytes of the whole image.
@@ -155,10 +161,22 @@ record! {
         root: u32,
         caller_steps: u32,
         caller_lines: u32,
+        caller_probes: u32,
+        caller_comparisons: u32,
+        caller_hashed_bytes: u32,
         route_steps: u32,
         route_lines: u32,
+        route_probes: u32,
+        route_comparisons: u32,
+        route_hashed_bytes: u32,
         grant_steps: u32,
         grant_lines: u32,
+        grant_probes: u32,
+        grant_comparisons: u32,
+        grant_hashed_bytes: u32,
+        limits_checked: u32,
+        /// Bytes of the longest segment of an edge: longer ones need not be hashed.
+        edge_bytes_max: u32,
     }
 }
 
@@ -191,67 +209,26 @@ record! {
     }
 }
 
-/// The segment of an edge, in eight bytes. Most segments are short and stand there themselves, so that comparing them
-/// touches no other line; of longer ones, where they stand and a tag from their hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EdgeText {
-    /// Up to seven bytes, then the length.
-    Short(u64),
-    /// Start, length (16 bits), tag (8 bits), then `LONG`.
-    Long { start: u32, length: u16, tag: u8 },
-}
-
-impl EdgeText {
-    const LONG: u64 = 0xFF;
-    /// Longer segments are interned.
-    pub const SHORT_BYTES_MAX: usize = 7;
-
-    /// The form of a segment that is not interned; none if it is too long for any.
-    pub fn of(segment: &[u8], start: u32, tag: u8) -> Option<Self> {
-        if segment.len() > Self::SHORT_BYTES_MAX {
-            return u16::try_from(segment.len()).ok().map(|length| Self::Long { start, length, tag });
-        }
-        let bytes = segment.iter().rev().fold(0, |bytes, byte| bytes << 8 | u64::from(*byte));
-        Some(Self::Short(bytes | (segment.len() as u64) << 56))
-    }
-
-    pub fn read(text: u64) -> Self {
-        if text >> 56 == Self::LONG {
-            Self::Long { start: text as u32, length: (text >> 32) as u16, tag: (text >> 48) as u8 }
-        } else {
-            Self::Short(text)
-        }
-    }
-
-    pub fn written(self) -> u64 {
-        match self {
-            Self::Short(text) => text,
-            Self::Long { start, length, tag } => {
-                u64::from(start) | u64::from(length) << 32 | u64::from(tag) << 48 | Self::LONG << 56
-            }
-        }
-    }
-}
-
 record! {
     /// A prefix of path patterns. Children have greater numbers than their parent.
-    Node, 16 {
+    Node, 8 {
         /// Reference to the child for `{segment}`, or `NONE`.
         segment: u32,
         /// Reference to the child for `{rest...}`, or `NONE`; only its leaves count.
         rest: u32,
-        leaves: u32,
-        leaves_count: u32,
     }
 }
 
 record! {
-    /// A route that ends at a node.
+    /// A route that ends at a node. The first leaf of a node has its number, so that the end of a walk is one line;
+    /// those after all nodes are the further ones of nodes where several routes end.
     Leaf, 16 {
-        /// Bits of `table::methods`.
+        /// Bits of `table::methods`; none where no route ends.
         methods: u64,
+        /// The route, or `NONE`.
         route: u32,
-        reserved: u32,
+        /// The next leaf of the same node, with a greater number, or `NONE`.
+        more: u32,
     }
 }
 
@@ -331,15 +308,27 @@ record! {
 }
 
 record! {
-    Agent, 32 {
+    /// One line: with the numbers of its first two limits, which most agents have no more of.
+    Agent, 64 {
         name: u32,
         name_length: u16,
         scopes_count: u16,
         scopes: u32,
         limits: u32,
         limits_count: u32,
-        reserved_1: u32,
-        reserved_2: u64,
+        first_interval: u64,
+        first_count: u32,
+        first_subjects_max: u32,
+        first_kind: u8,
+        first_per: u8,
+        first_reserved: u16,
+        second_interval: u64,
+        second_count: u32,
+        second_subjects_max: u32,
+        second_kind: u8,
+        second_per: u8,
+        second_reserved: u16,
+        reserved: u32,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The limits of an agent, as the account stage charges them.
 
-use super::format::{Agent, Limit, Section, limit_kind, limit_per};
+use super::format::{Agent, Limit, LimitNumbers, Section, limit_kind, limit_per};
 use super::{AgentId, LimitIndex, Table};
 use crate::bounds::LIMITS_PER_AGENT_MAX;
 use crate::model::{OnFull, Per};
@@ -26,27 +26,17 @@ impl<B: AsRef<[u8]>> Table<B> {
     pub fn limits(&self, agent: AgentId) -> impl Iterator<Item = LimitEntry> {
         let agent = self.record::<Agent>(Section::Agents, agent.0).unwrap_or_default();
         let indices = agent.limits..agent.limits.saturating_add(agent.limits_count);
-        indices.take(LIMITS_PER_AGENT_MAX).map_while(|index| self.limit(LimitIndex(index)))
+        let inside = agent.limits_inside();
+        indices.take(LIMITS_PER_AGENT_MAX).enumerate().map_while(move |(place, index)| {
+            let index = LimitIndex(index);
+            inside.get(place).map_or_else(|| self.limit(index), |numbers| entry(index, numbers))
+        })
     }
 
     /// One limit.
     pub fn limit(&self, index: LimitIndex) -> Option<LimitEntry> {
         let limit = self.record::<Limit>(Section::Limits, index.0)?;
-        let kind = match limit.kind {
-            limit_kind::RATE => LimitKind::Gcra(Gcra { emission_interval_ns: limit.interval, burst: limit.count }),
-            limit_kind::QUOTA => {
-                LimitKind::Quota(Quota { window_s: u32::try_from(limit.interval).ok()?, count: limit.count })
-            }
-            _ => return None,
-        };
-        let subjects_max = limit.subjects_max;
-        let per = match limit.per {
-            limit_per::AGENT => Per::Agent,
-            limit_per::SUBJECT_OVERFLOW => Per::Subject { subjects_max, on_full: OnFull::Overflow },
-            limit_per::SUBJECT_DENY => Per::Subject { subjects_max, on_full: OnFull::Deny },
-            _ => return None,
-        };
-        Some(LimitEntry { index, kind, per })
+        entry(index, &limit.numbers())
     }
 
     /// Limits of all agents together.
@@ -64,4 +54,21 @@ impl<B: AsRef<[u8]>> Table<B> {
     pub fn limit_name(&self, index: LimitIndex) -> &str {
         self.record::<Limit>(Section::Limits, index.0).map_or("", |limit| self.text(limit.name, limit.name_length))
     }
+}
+
+/// A limit as it is charged; none if it is of no known kind.
+fn entry(index: LimitIndex, numbers: &LimitNumbers) -> Option<LimitEntry> {
+    let LimitNumbers { interval, count, subjects_max, kind, per } = *numbers;
+    let kind = match kind {
+        limit_kind::RATE => LimitKind::Gcra(Gcra { emission_interval_ns: interval, burst: count }),
+        limit_kind::QUOTA => LimitKind::Quota(Quota { window_s: u32::try_from(interval).ok()?, count }),
+        _ => return None,
+    };
+    let per = match per {
+        limit_per::AGENT => Per::Agent,
+        limit_per::SUBJECT_OVERFLOW => Per::Subject { subjects_max, on_full: OnFull::Overflow },
+        limit_per::SUBJECT_DENY => Per::Subject { subjects_max, on_full: OnFull::Deny },
+        _ => return None,
+    };
+    Some(LimitEntry { index, kind, per })
 }

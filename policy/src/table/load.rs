@@ -71,7 +71,7 @@ pub(crate) fn check<B: AsRef<[u8]>>(table: &Table<B>) -> Result<(), TableError> 
     header(table)?;
     edges(table)?;
     tree(table)?;
-    each(table, Section::Leaves, |leaf: Leaf| fault(leaf.route >= table.route_count(), "its route does not exist"))?;
+    leaves(table)?;
     each(table, Section::Routes, |route: Route| {
         name(table, route.name, route.name_length)?;
         fault(u32::from(route.origin) >= table.origin_count(), "its origin does not exist")?;
@@ -108,7 +108,9 @@ fn header<B: AsRef<[u8]>>(table: &Table<B>) -> Result<(), TableError> {
     header_fault(table.count::<Node>(Section::Nodes) == 0, "it has no first node")?;
     let bitmaps = table.scopes_are_bitmaps();
     let whole = !bitmaps || table.section(Section::ScopeRows).len().is_multiple_of(LINE_BYTES);
-    header_fault(!whole, "its rows of scopes are no bitmaps")
+    header_fault(!whole, "its rows of scopes are no bitmaps")?;
+    let longest = table.edges().map(|edge| EdgeText::read(edge.text).length()).max().unwrap_or(0);
+    header_fault(head.edge_bytes_max != longest, "its longest segment is another one")
 }
 
 fn edges<B: AsRef<[u8]>>(table: &Table<B>) -> Result<(), TableError> {
@@ -143,14 +145,11 @@ fn tree<B: AsRef<[u8]>>(table: &Table<B>) -> Result<(), TableError> {
             parent.has_edges = true;
         }
     }
-    let leaves = table.count::<Leaf>(Section::Leaves);
     let mut index = 0;
     each(table, Section::Nodes, |node: Node| {
         for child in [node.segment, node.rest].into_iter().filter(|child| *child != NONE) {
             adopt(&mut places, index, child)?;
         }
-        let end = node.leaves.checked_add(node.leaves_count);
-        fault(end.is_none_or(|end| end > leaves), "its leaves lie outside")?;
         let place = places.get(index as usize).copied().unwrap_or_default();
         // Parents have smaller numbers, so the only reference to this node has been seen.
         let edges = if place.has_edges { HAS_EDGES } else { 0 };
@@ -161,6 +160,20 @@ fn tree<B: AsRef<[u8]>>(table: &Table<B>) -> Result<(), TableError> {
         if let Some(place) = places.get_mut(index as usize) {
             place.depth = depth;
         }
+        index += 1;
+        Ok(())
+    })
+}
+
+/// Each node has its leaf, and what is linked behind it goes on upwards.
+fn leaves<B: AsRef<[u8]>>(table: &Table<B>) -> Result<(), TableError> {
+    let count = table.count::<Leaf>(Section::Leaves);
+    header_fault(count < table.count::<Node>(Section::Nodes), "it has fewer leaves than nodes")?;
+    let mut index = 0;
+    each(table, Section::Leaves, |leaf: Leaf| {
+        let nothing = leaf.route == NONE && leaf.methods == 0;
+        fault(!nothing && leaf.route >= table.route_count(), "its route does not exist")?;
+        fault(leaf.more != NONE && (leaf.more <= index || leaf.more >= count), "the leaf behind it does not exist")?;
         index += 1;
         Ok(())
     })
@@ -217,6 +230,12 @@ fn agents<B: AsRef<[u8]>>(table: &Table<B>) -> Result<(), TableError> {
         row(table, RowRef { start: agent.scopes, count: agent.scopes_count })?;
         fault(agent.limits_count as usize > LIMITS_PER_AGENT_MAX, "it has too many limits")?;
         fault(agent.limits != limits, "its limits do not follow those of the agent before")?;
+        let inside = agent.limits_inside();
+        let own = (0..agent.limits_count).zip(&inside).filter_map(|(place, numbers)| {
+            table.record::<Limit>(Section::Limits, agent.limits.saturating_add(place)).map(|limit| (limit, numbers))
+        });
+        let same = own.into_iter().all(|(limit, numbers)| limit.numbers() == *numbers);
+        fault(!same, "the numbers of its limits are not theirs")?;
         limits = limits.saturating_add(agent.limits_count);
         Ok(())
     })?;

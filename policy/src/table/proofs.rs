@@ -1,7 +1,7 @@
 //! From what a credential says to the proof that it is.
 
 use super::format::{Combination, NONE, Proof, Record, SLOTS_PER_LINE, Section, Slot, proof_flag, proof_kind};
-use super::{AgentId, ApiKeyIndex, CaIndex, IssuerIndex, ProofId, Table, TokenProofId};
+use super::{AgentId, ApiKeyIndex, CaIndex, IssuerIndex, ProofId, Table, TokenProofId, trace};
 use crate::hash::{self, Probe};
 use crate::model::CertificateName;
 
@@ -66,6 +66,7 @@ impl<B: AsRef<[u8]>> Table<B> {
     }
 
     fn proof(&self, kind: u8, qualifier: u16, value: &[u8]) -> Option<(ProofId, Proof)> {
+        trace::probe(value.len());
         self.slot(hash::proof(self.head.slot_seed, kind, qualifier, value), |index| {
             let proof = self.record::<Proof>(Section::Proofs, index)?;
             let same = proof.kind == kind
@@ -79,6 +80,7 @@ impl<B: AsRef<[u8]>> Table<B> {
     /// The agent of the alternative of exactly these proofs (`NONE`: not needed).
     pub(crate) fn combination(&self, members: [u32; 3]) -> Option<AgentId> {
         let proofs = self.count::<Proof>(Section::Proofs);
+        trace::probe(size_of_val(&members));
         self.slot(hash::combination(self.head.slot_seed, members), |index| {
             let combination = self.record::<Combination>(Section::Combinations, index.checked_sub(proofs)?)?;
             let same = [combination.certificate, combination.token, combination.api_key] == members;
@@ -96,6 +98,7 @@ impl<B: AsRef<[u8]>> Table<B> {
         probe.lines().find_map(|line| {
             let (places, _) = self.line(Section::Slots, line)?.as_chunks::<{ Slot::BYTES }>();
             debug_assert_eq!(places.len(), SLOTS_PER_LINE);
+            trace::comparisons(places.len());
             let slots = places.iter().filter_map(|place| Slot::read(place));
             slots.filter(|slot| slot.tag == probe.tag && slot.index != NONE).find_map(|slot| same(slot.index))
         })

@@ -3,7 +3,7 @@
 use super::format::{
     Edge, EdgeText, HAS_EDGES, HAS_PATTERNS, Leaf, NONE, Node, ROOT, Record, Route, Section, node_number, route_flag,
 };
-use super::{OriginIndex, RouteId, Table};
+use super::{OriginIndex, RouteId, Table, trace};
 use crate::hash::{self, Probe};
 
 /// What a route says about the exchange beside who may have it.
@@ -57,6 +57,7 @@ impl<B: AsRef<[u8]>> Table<B> {
     /// changed since it was loaded: then the walk still ends.
     fn descend(&self, reference: u32, path: Option<&[u8]>, methods: u64, steps_left: &mut u32) -> Option<RouteId> {
         *steps_left = steps_left.checked_sub(1)?;
+        trace::visit();
         let number = node_number(reference);
         let Some(path) = path else {
             return self.leaf(number, methods);
@@ -83,25 +84,36 @@ impl<B: AsRef<[u8]>> Table<B> {
 
     /// The route that ends at a node and admits one of `methods`. Leaves of one node admit no method in common.
     fn leaf(&self, node: u32, methods: u64) -> Option<RouteId> {
-        let node = self.record::<Node>(Section::Nodes, node)?;
-        (node.leaves..node.leaves.saturating_add(node.leaves_count))
-            .map_while(|index| self.record::<Leaf>(Section::Leaves, index))
-            .find(|leaf| leaf.methods & methods != 0)
-            .map(|leaf| RouteId(leaf.route))
+        let mut index = node;
+        loop {
+            let leaf = self.record::<Leaf>(Section::Leaves, index)?;
+            trace::comparisons(1);
+            if leaf.methods & methods != 0 {
+                return Some(RouteId(leaf.route));
+            }
+            // Checked at load, and again here for an image that changed since: the walk goes up and so ends.
+            if leaf.more <= index || leaf.more == NONE {
+                return None;
+            }
+            index = leaf.more;
+        }
     }
 
     /// Where the edge from `parent` by exactly `segment` leads.
     pub(crate) fn edge(&self, parent: u32, segment: &[u8]) -> Option<u32> {
         let lines = self.lines(Section::Edges);
-        if lines == 0 {
+        // A longer segment is on no edge: it is not even hashed, however many nodes ask for it.
+        if lines == 0 || segment.len() > self.head.edge_bytes_max as usize {
             return None;
         }
+        trace::probe(segment.len());
         let probe = Probe::new(hash::edge(self.head.edge_seed, parent, segment), lines);
         let wanted = EdgeText::of(segment, 0, probe.short_tag())?;
         let short = matches!(wanted, EdgeText::Short(_));
         let wanted = wanted.written();
         probe.lines().find_map(|line| {
             let (places, _) = self.line(Section::Edges, line)?.as_chunks::<{ Edge::BYTES }>();
+            trace::comparisons(places.len());
             let edges = places.iter().filter_map(|place| Edge::read(place));
             let mut edges = edges.filter(|edge| edge.parent == parent);
             let found = if short {
@@ -109,6 +121,9 @@ impl<B: AsRef<[u8]>> Table<B> {
             } else {
                 edges.find(|edge| edge.text >> 32 == wanted >> 32 && self.edge_string(*edge) == Some(segment))
             };
+            if let Some(edge) = found {
+                trace::edge(edge);
+            }
             found.map(|edge| edge.child)
         })
     }

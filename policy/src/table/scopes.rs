@@ -1,7 +1,7 @@
 //! Sets of scopes: those of an agent or route (rows of the table) and those that a token narrows to.
 
 use super::format::{LINE_BYTES, Name, SCOPES, Section};
-use super::{ScopeId, Table};
+use super::{ScopeId, Table, trace};
 use crate::bounds::SCOPES_IN_BITMAP_MAX;
 
 const WORDS: usize = SCOPES_IN_BITMAP_MAX / 64;
@@ -35,7 +35,13 @@ impl TokenScopes {
         match &self.0 {
             Narrowing::Everything => true,
             Narrowing::Bitmap(_) => false,
-            Narrowing::Sorted(scopes) => scopes.binary_search(&scope).is_ok(),
+            Narrowing::Sorted(scopes) => {
+                let order = |other: &u16| {
+                    trace::row_words(1);
+                    other.cmp(&scope)
+                };
+                scopes.binary_search_by(order).is_ok()
+            }
         }
     }
 }
@@ -89,6 +95,7 @@ impl<B: AsRef<[u8]>> Table<B> {
         let (first, _) = self.line(Section::ScopeRows, first.start)?.as_chunks::<8>();
         let (second, _) = self.line(Section::ScopeRows, second.start)?.as_chunks::<8>();
         first.iter().zip(second).enumerate().find_map(|(index, (first, second))| {
+            trace::row_words(1);
             let common = u64::from_le_bytes(*first) & u64::from_le_bytes(*second) & token.word(index);
             (common != 0).then(|| ScopeId((index * 64) as u16 + common.trailing_zeros() as u16))
         })
@@ -99,12 +106,17 @@ impl<B: AsRef<[u8]>> Table<B> {
         let (shorter, longer) = if first.count <= second.count { (first, second) } else { (second, first) };
         let (shorter, longer) = (self.sorted_row(shorter)?, self.sorted_row(longer)?);
         let common = shorter.iter().map(|entry| u16::from_le_bytes(*entry)).find(|scope| {
-            token.contains(*scope) && longer.binary_search_by_key(scope, |entry| u16::from_le_bytes(*entry)).is_ok()
+            let stands = |entry: &[u8; 2]| {
+                trace::row_words(1);
+                u16::from_le_bytes(*entry)
+            };
+            token.contains(*scope) && longer.binary_search_by_key(scope, stands).is_ok()
         })?;
         Some(ScopeId(common))
     }
 
     pub(crate) fn sorted_row(&self, row: RowRef) -> Option<&[[u8; 2]]> {
+        trace::bytes(Section::ScopeRows, row.start as usize * 2, usize::from(row.count) * 2);
         let (entries, _) = self.section(Section::ScopeRows).as_chunks::<2>();
         entries.get(row.start as usize..)?.get(..usize::from(row.count))
     }

@@ -4,11 +4,11 @@ use policy::compile::compile;
 use policy::decide::{Caller, Presented};
 use policy::model::{Identity, LimitKind as RuleKind, Policy, Proofs, Subject, TokenProof};
 use policy::reason::Reason;
-use policy::table::{AgentId, CaIndex, CertificateNameRef, IssuerIndex, LimitKind, Table, TokenScopes};
+use policy::table::{AgentId, IssuerIndex, LimitKind, Table, TokenScopes};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::naive::{self, Shown};
+use crate::naive;
 use crate::universe::{self, Request};
 
 fn config(cases: u32) -> ProptestConfig {
@@ -146,7 +146,7 @@ fn agree(policy: &Policy, requests: &[Request]) -> Result<(), TestCaseError> {
             let options = table.route_options(route).unwrap();
             prop_assert_eq!(table.origin_name(options.origin), &expected.origin);
         }
-        let caller = table.caller(&presented(policy, &table, &request.shown));
+        let caller = table.caller(&universe::presented(policy, &table, &request.shown));
         let expected_caller = naive::caller(policy, &request.shown);
         let in_words = caller.map(|Caller { agent, population }| {
             let agent = agent.map(|agent| table.agent_name(agent).to_owned());
@@ -171,24 +171,4 @@ fn agree(policy: &Policy, requests: &[Request]) -> Result<(), TestCaseError> {
         prop_assert_eq!(grant, expected, "{:?}", request);
     }
     Ok(())
-}
-
-/// The proofs that the table knows of what is shown.
-pub fn presented<B: AsRef<[u8]>>(policy: &Policy, table: &Table<B>, shown: &Shown) -> Presented {
-    let mut presented = Presented::default();
-    for (place, (ca, name)) in presented.certificate.iter_mut().zip(&shown.certificates) {
-        let ca = policy.client_cas.iter().position(|other| other.name == *ca).unwrap();
-        *place = table.proof_certificate(CaIndex(ca as u16), CertificateNameRef::from(name));
-    }
-    presented.token = shown.token.as_ref().map(|token| {
-        let issuer = policy.issuers.iter().position(|other| other.name == token.issuer).unwrap();
-        table.proof_token(IssuerIndex(issuer as u16), token.subject.as_bytes())
-    });
-    presented.api_key = shown.api_key.as_ref().map(|id| {
-        let found = table.proof_api_key(id.as_bytes());
-        let declared = policy.api_keys.iter().position(|key| key.id == *id);
-        assert_eq!(found.map(|(index, _)| index.index()), declared);
-        found.map(|(_, proof)| proof)
-    });
-    presented
 }

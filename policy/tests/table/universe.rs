@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use policy::decide::Presented;
 use policy::model::{
     Agent, Algorithm, ApiKey, Audit, CertificateName, CertificateProof, ClientCa, Identity, Issuer, Keys, Limit,
     LimitKind, Methods, MinimumTransport, OnFull, Origin, Per, Policy, Proofs, Route, Scope, Subject, TokenProof, Unit,
 };
+use policy::table::{CaIndex, CertificateNameRef, IssuerIndex, Table};
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 
-use crate::naive::{Shown, Token};
+use super::naive::{Shown, Token};
 
 pub const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "CONNECT", "TRACE", "PURGE", "MERGE", "get"];
 const SUBJECTS: [&str; 5] = ["s0", "s1", "s2", "mallory", ""];
@@ -148,6 +150,26 @@ pub fn aimed(policy: &Policy, requests: &[Request]) -> Vec<Request> {
         request
     });
     aimed.collect()
+}
+
+/// The proofs that the table knows of what is shown.
+pub fn presented<B: AsRef<[u8]>>(policy: &Policy, table: &Table<B>, shown: &Shown) -> Presented {
+    let mut presented = Presented::default();
+    for (place, (ca, name)) in presented.certificate.iter_mut().zip(&shown.certificates) {
+        let ca = policy.client_cas.iter().position(|other| other.name == *ca).unwrap();
+        *place = table.proof_certificate(CaIndex(ca as u16), CertificateNameRef::from(name));
+    }
+    presented.token = shown.token.as_ref().map(|token| {
+        let issuer = policy.issuers.iter().position(|other| other.name == token.issuer).unwrap();
+        table.proof_token(IssuerIndex(issuer as u16), token.subject.as_bytes())
+    });
+    presented.api_key = shown.api_key.as_ref().map(|id| {
+        let found = table.proof_api_key(id.as_bytes());
+        let declared = policy.api_keys.iter().position(|key| key.id == *id);
+        assert_eq!(found.map(|(index, _)| index.index()), declared);
+        found.map(|(_, proof)| proof)
+    });
+    presented
 }
 
 /// Exactly these proofs; what they leave open is taken from `other`.

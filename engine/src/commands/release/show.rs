@@ -9,7 +9,7 @@ use policy::table::Table;
 use policy_release::envelope::Kind;
 use policy_release::manifest::Manifest;
 
-use super::engine_version;
+use super::{cost, engine_version};
 use crate::cases::text::harmless;
 use crate::commands::signing::{self, plural};
 use crate::failure::Failure;
@@ -21,6 +21,9 @@ const CASES_LISTED_MAX: usize = 50;
 pub struct ShowArgs {
     /// A release.
     file: PathBuf,
+    /// Also measure decisions on this machine, for a few seconds at most.
+    #[arg(long)]
+    measure: bool,
 }
 
 pub fn run(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
@@ -52,15 +55,8 @@ pub fn run(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
     cases(&manifest, out)?;
     let compiled = compile(policy, *envelope.digest().as_bytes()).map_err(|fault| Failure::at(&args.file, fault))?;
     let table = Table::load(compiled).map_err(|fault| Failure::at(&args.file, fault))?;
-    let (cost, bytes) = (table.certificate(), plural(table.image().len(), "byte"));
-    writeln!(out, "table       {bytes}; a decision reads at most")?;
-    for (part, cost) in
-        [("who calls", cost.caller), ("which route", cost.route), ("what grants", cost.grant), ("in all", cost.total())]
-    {
-        let noun = |count, one: &str| format!("{one}{}", if count == 1 { " " } else { "s" });
-        let (lines, steps) = (noun(cost.lines, "cache line"), noun(cost.steps, "step"));
-        writeln!(out, "  {part:<12} {:>4} {lines} in {:>4} {}", cost.lines, cost.steps, steps.trim_end())?;
-    }
+    writeln!(out, "table       {}", plural(table.image().len(), "byte"))?;
+    stated_cost(&manifest, &table, args, out)?;
     writeln!(
         out,
         "{}, not verified here (adamant release verify does)",
@@ -70,6 +66,25 @@ pub fn run(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
         writeln!(out, "  key {}", signature.key_id)?;
     }
     Ok(())
+}
+
+/// The bound that the release states is shown only when it is its policy's own.
+fn stated_cost(
+    manifest: &Manifest,
+    table: &Table<Vec<u8>>,
+    args: &ShowArgs,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let certificate = table.certificate();
+    match &manifest.cost {
+        Some(cost) => cost.check(&certificate).map_err(|fault| Failure::at(&args.file, fault))?,
+        None => writeln!(out, "            the release states no cost certificate; this engine's own follows")?,
+    }
+    if manifest.cost.as_ref().is_some_and(|cost| !cost.is_of_this_engine()) {
+        writeln!(out, "            its certificate is of another form of table; this engine's own follows")?;
+    }
+    cost::write_certificate(out, &certificate)?;
+    if args.measure { cost::write_measured(out, &manifest.policy, table) } else { Ok(()) }
 }
 
 fn cases(manifest: &Manifest, out: &mut dyn Write) -> Result<(), Failure> {

@@ -68,6 +68,11 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     let expected = Expected { policy_name: &policy_name, engine, purpose: Purpose::Activate { now: signing::now()? } };
     let release = candidate::check(&verified, &root, &expected).map_err(|fault| Failure::at(&args.file, fault))?;
+    if let Some(cost) = &release.cost {
+        let table = pointing::table_of(&release.policy, &release.digest);
+        let table = table.map_err(|fault| Failure::at(&args.file, fault))?;
+        cost.check(&table.certificate()).map_err(|fault| Failure::at(&args.file, fault))?;
+    }
     writeln!(out, "verified {}", release.digest)?;
     writeln!(out, "  trust root version {}", root.version())?;
     writeln!(out, "  policy {policy_name} version {}, expires {}", release.version, release.expires)?;

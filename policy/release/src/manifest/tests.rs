@@ -14,8 +14,20 @@ const RUNNING: EngineVersion = EngineVersion { major: 0, minor: 1, patch: 0 };
 fn golden() {
     let payload = String::from_utf8(manifest().to_payload().unwrap()).unwrap();
     let (parent, zeros) = (Digest::of(b"parent").to_string(), "0".repeat(64));
+    let cost = |of: [u32; 5]| {
+        let [comparisons, hashed, lines, probes, steps] = of;
+        format!(
+            "{{\"comparisons\":{comparisons},\"hashed_bytes\":{hashed},\"lines\":{lines},\"probes\":{probes},\"steps\":{steps}}}"
+        )
+    };
+    let (caller, grant, route) = (cost([0, 0, 1, 0, 1]), cost([8, 0, 4, 0, 12]), cost([17, 32, 7, 2, 8]));
+    let cost = format!(
+        "\"cost\":{{\"decision\":{{\"caller\":{caller},\"grant\":{grant},\"limits\":1,\"route\":{route}}},\"table_format\":2}},"
+    );
     let expected = [
-        "{\"cases\":[],\"engine_min\":\"0.1.0\",\"expires\":\"2027-01-31T00:00:00Z\",",
+        "{\"cases\":[],",
+        &cost,
+        "\"engine_min\":\"0.1.0\",\"expires\":\"2027-01-31T00:00:00Z\",",
         "\"parent\":\"",
         &parent,
         "\",\"policy\":{\"agents\":[{\"identity\":[{\"proofs\":{\"api_keys\":[\"reports-1\"],\"certificate\":null,",
@@ -174,6 +186,36 @@ fn cases_of_any_form_are_carried_and_bounded() {
         Manifest::parse(payload.as_bytes(), RUNNING),
         Err(ManifestFault::Canonical(CanonicalFault::Depth { .. }))
     ));
+}
+
+/// Releases of before there was a cost certificate are read, and keep their bytes and so their digest.
+#[test]
+fn a_manifest_without_a_cost_is_read_as_it_was_written() {
+    let mut older = manifest();
+    older.cost = None;
+    let payload = older.to_payload().unwrap();
+    assert!(!String::from_utf8_lossy(&payload).contains("cost"));
+    let read = Manifest::parse(&payload, RUNNING).unwrap();
+    assert_eq!((read.to_payload().unwrap(), read.cost), (payload, None));
+    let null = parse_edited(|json| json["cost"] = Value::Null);
+    assert!(matches!(null, Err(ManifestFault::Members(_))), "a second form of the same");
+    let unknown = parse_edited(|json| json["cost"]["decision"]["route"]["zzz"] = json!(1));
+    assert!(matches!(unknown, Err(ManifestFault::Members(_))));
+}
+
+#[test]
+fn a_cost_that_is_not_the_policys_own_is_found() {
+    let manifest = manifest();
+    let cost = manifest.cost.clone().unwrap();
+    assert_eq!(cost, ReleaseCost::of(&manifest.policy).unwrap());
+    let table = cost.decision;
+    assert_eq!(cost.check(&table), Ok(()));
+    let cheaper = parse_edited(|json| json["cost"]["decision"]["route"]["lines"] = json!(1)).unwrap().cost.unwrap();
+    let fault = cheaper.check(&table).unwrap_err().to_string();
+    assert!(fault.contains("12 cache lines") && fault.contains("build it again"), "{fault}");
+    let other = ReleaseCost { table_format: 1, ..cheaper };
+    assert_eq!(other.check(&table), Ok(()), "about tables of another form");
+    assert!(!other.is_of_this_engine());
 }
 
 proptest! {
