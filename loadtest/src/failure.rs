@@ -9,6 +9,8 @@ pub enum Failure {
     /// The thing under test did not do what a measurement needs.
     #[error("{0}")]
     Subject(String),
+    #[error(transparent)]
+    Results(#[from] crate::results::Fault),
     #[error("expected {expected}, found {found:?}")]
     Argument { expected: &'static str, found: String },
 }

@@ -2,17 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 
 use crate::failure::Failure;
+use crate::load::ClientTls;
 use crate::measure;
+use crate::tls::Client;
 use crate::wire::{self, Target};
 
 /// How long the subject is left alone before its memory is read.
@@ -35,18 +33,18 @@ enum Held {
 pub fn measure(target: &Target, count: usize, fields: &[String], pid: u32) -> Result<Idle, Failure> {
     measure::raise_descriptor_limit()?;
     let request = target.request(fields);
-    let config = Arc::new(trusting_config()?);
-    let warm: Vec<Held> = (0..count.min(64)).map(|_| open(target, &request, &config)).collect::<Result<_, _>>()?;
+    let client = Client::new(&ClientTls::default(), &target.authority)?;
+    let warm: Vec<Held> = (0..count.min(64)).map(|_| open(target, &request, &client)).collect::<Result<_, _>>()?;
     thread::sleep(SETTLE);
     let before = measure::resident_bytes(pid)?;
-    let held: Vec<Held> = (0..count).map(|_| open(target, &request, &config)).collect::<Result<_, _>>()?;
+    let held: Vec<Held> = (0..count).map(|_| open(target, &request, &client)).collect::<Result<_, _>>()?;
     thread::sleep(SETTLE);
     let after = measure::resident_bytes(pid)?;
     drop((warm, held));
     Ok(Idle { connections: count, bytes_per_connection: (after as f64 - before as f64) / count as f64 })
 }
 
-fn open(target: &Target, request: &[u8], config: &Arc<ClientConfig>) -> Result<Held, Failure> {
+fn open(target: &Target, request: &[u8], client: &Client) -> Result<Held, Failure> {
     let socket =
         TcpStream::connect(target.address).map_err(Failure::io(format!("connection to {}", target.address)))?;
     socket.set_read_timeout(Some(Duration::from_secs(10))).map_err(Failure::io("an idle connection"))?;
@@ -55,11 +53,8 @@ fn open(target: &Target, request: &[u8], config: &Arc<ClientConfig>) -> Result<H
         exchange(&mut socket, request)?;
         return Ok(Held::Plain { _socket: socket });
     }
-    let host = target.authority.split(':').next().unwrap_or_default().to_owned();
-    let name = ServerName::try_from(host).map_err(|error| Failure::Subject(error.to_string()))?;
-    let connection =
-        ClientConnection::new(Arc::clone(config), name).map_err(|error| Failure::Subject(error.to_string()))?;
-    let mut stream = Box::new(StreamOwned::new(connection, socket));
+    let connection = client.connect().map_err(|error| Failure::Subject(error.to_string()))?;
+    let mut stream = Box::new(StreamOwned::new(*connection, socket));
     exchange(&mut *stream, request)?;
     Ok(Held::Tls { _stream: stream })
 }
@@ -76,56 +71,4 @@ fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> Result<(), Fail
         received.extend_from_slice(block.get(..count).unwrap_or_default());
     }
     Ok(())
-}
-
-/// Trusts any certificate: the load generator checks nothing but cost.
-fn trusting_config() -> Result<ClientConfig, Failure> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::Subject(error.to_string()))?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting(provider)))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.resumption = rustls::client::Resumption::disabled();
-    Ok(config)
-}
-
-#[derive(Debug)]
-struct Trusting(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -1,34 +1,40 @@
-//! What the full policy costs over the null policy: two gateways side by side, load in turns.
+//! What enforcement costs, end to end: one binary under the null policy and under the full one, in turns.
+//!
+//! Each start begins all gateways anew, because two processes of one binary differ as long as they live. They are started
+//! with `adamant dev`, which signs the policy with a throw-away key and then serves it as `adamant run` does: the same
+//! workers, the same chained and signed records (here to a file). What it leaves out is off the path of a request: the
+//! state directory and the store that is polled.
+
+mod account;
+mod probes;
+mod turns;
+mod variant;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
-use crate::credentials::{Claims, Token, server_certificate};
 use crate::failure::Failure;
-use crate::generator::{Generator, Slice};
-use crate::idle::{self, Idle};
+use crate::idle;
+use crate::load::Load;
 use crate::measure;
+use crate::noise::{Noise, Ticks};
 use crate::origin::Origin;
-use crate::statistics::{self, Estimate, Pair};
-use crate::subject::Subject;
-use crate::wire::Target;
-
-/// Host that the policies route and the throw-away certificate names.
-const HOST: &str = "api.load.test";
-const ISSUER: &str = "https://id.load.test";
-const AUDIENCE: &str = "load";
+use crate::results::{self, Results};
+use crate::statistics::Estimate;
+use crate::target::Transport;
+use crate::target::material::Material;
+use turns::{Running, Seen};
+use variant::Variant;
 
 /// How to measure.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Times that both gateways are started anew.
-    pub starts: usize,
-    /// Pairs of slices in each start.
-    pub pairs: usize,
+    /// Times that all gateways are started anew.
+    pub starts: u32,
+    /// Rounds in each start; in each round every gateway has its turn.
+    pub rounds: u32,
     pub slice: Duration,
     pub connections: usize,
     pub gateway_core: usize,
@@ -36,231 +42,90 @@ pub struct Plan {
     pub content_bytes: usize,
     pub idle_plain: usize,
     pub idle_tls: usize,
+    /// Stands in the results: too little to prove anything.
+    pub quick: bool,
 }
 
-/// One kind of policy under load.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Load {
-    pub cpu_us: Estimate,
-    pub per_second: f64,
-    pub p50_us: f64,
-    pub p99_us: f64,
-}
-
-/// Everything that was measured.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    pub starts: usize,
-    pub pairs: usize,
-    pub null: Load,
-    pub full: Load,
-    /// CPU per request, full over null.
-    pub ratio: Estimate,
-    pub idle_plain: Option<Idle>,
-    pub idle_tls: Option<Idle>,
-}
-
-/// Starts an origin and both gateways, and measures.
-pub fn run(binary: &Path, plan: &Plan) -> Result<Report, Failure> {
+/// Starts an origin and the gateways, and measures. `told` hears of each round that is done.
+pub fn run(binary: &Path, plan: &Plan, command: &str, mut told: impl FnMut()) -> Result<Results, Failure> {
     measure::raise_descriptor_limit()?;
+    let (began, ticks) = (Instant::now(), Ticks::now());
+    let mut results = Results::begin(results::now(), command.to_owned());
+    results.quick = plan.quick;
     let origin = Origin::start(plan.load_core, plan.content_bytes)?;
-    let now_s = measure::now_s();
-    let claims =
-        Claims { issuer: ISSUER, audience: AUDIENCE, subject: "load", scope: "load", now_s, lifetime_s: 86_400 };
-    let token = Token::sign(&claims)?;
-    let full_files = [("policy.toml", full_policy(origin)), ("load.jwks.json", token.jwks.clone())];
-    let full_files = full_files.each_ref().map(|(name, text)| (*name, text.as_str()));
-    let null_text = null_policy(origin);
-    let null_files = [("policy.toml", null_text.as_str())];
-    let bearer = [format!("Authorization: Bearer {}", token.token)];
-    let mut measured = Measured::default();
-    let mut idle_plain = None;
-    for start in 0..plan.starts.max(1) {
-        let start_null = || Subject::dev(binary, plan.gateway_core, &null_files, &[]);
-        let start_full = || Subject::dev(binary, plan.gateway_core, &full_files, &[]);
-        // They take turns in starting too, so that its order favours neither.
-        let (null, full) = if start % 2 == 0 {
-            let null = start_null()?;
-            (null, start_full()?)
-        } else {
-            let full = start_full()?;
-            (start_null()?, full)
-        };
-        measure::on_core(plan.load_core, || {
-            let mut generators = [
-                Generator::connect(&target(&null, false)?, plan.connections, &[])?,
-                Generator::connect(&target(&full, false)?, plan.connections, &bearer)?,
-            ];
-            alternate(&mut generators, [null.pid(), full.pid()], plan, &mut measured)
-        })?;
-        if start == 0 && plan.idle_plain > 0 {
-            let fresh = start_null()?;
-            idle_plain = Some(idle::measure(&target(&fresh, false)?, plan.idle_plain, &[], fresh.pid())?);
-        }
-    }
-    let mut report = measured.report(plan)?;
-    report.idle_plain = idle_plain;
-    if plan.idle_tls > 0 {
-        let tls = tls_subject(binary, plan.gateway_core, origin)?;
-        report.idle_tls = Some(idle::measure(&target(&tls, true)?, plan.idle_tls, &[], tls.pid())?);
-    }
-    Ok(report)
-}
-
-/// What was seen so far: the pairs of each start, and all slices of each subject together.
-#[derive(Default)]
-struct Measured {
-    blocks: Vec<Vec<Pair>>,
-    totals: [Option<Slice>; 2],
-}
-
-/// Loads both in turns and sees what each slice cost: one block.
-fn alternate(
-    generators: &mut [Generator; 2],
-    pids: [u32; 2],
-    plan: &Plan,
-    measured: &mut Measured,
-) -> Result<(), Failure> {
-    let mut pairs: Vec<Pair> = Vec::with_capacity(plan.pairs);
-    for round in 0..=plan.pairs {
-        let mut pair = [(0, 0); 2];
-        for turn in 0..2 {
-            // Who goes first alternates too, so that a drift of the machine favours nobody.
-            let subject = (turn + round) % 2;
-            let (Some(generator), Some(pid)) = (generators.get_mut(subject), pids.get(subject)) else { continue };
-            let before = measure::cpu_ns(*pid)?;
-            let slice = generator.run(plan.slice)?;
-            thread::sleep(Duration::from_millis(4)); // what still runs is put to the account of this slice
-            let cpu_ns = measure::cpu_ns(*pid)? - before;
-            if slice.refused > 0 {
-                return Err(Failure::Subject(format!("{} of {} requests were refused", slice.refused, slice.requests)));
-            }
-            if let Some(entry) = pair.get_mut(subject) {
-                *entry = (cpu_ns, slice.requests);
-            }
-            if let (true, Some(total)) = (round > 0, measured.totals.get_mut(subject)) {
-                add(total, slice)?;
+    let keys = tempfile::tempdir().map_err(Failure::io("a folder for keys"))?;
+    let material = Material::new(keys.path()).map_err(|fault| Failure::Subject(fault.to_string()))?;
+    let place = Place { binary, plan, origin, keys: keys.path(), material: &material };
+    let mut seen: Vec<Seen> = Variant::ALL.iter().map(|_| Seen::default()).collect();
+    results.targets = account::subjects(&version(binary)?);
+    for start in 0..plan.starts {
+        let mut running = place.start(start)?;
+        if start == 0 {
+            for one in &running {
+                probes::ask(one.variant, &one.subject, &material, &mut results.targets)?;
             }
         }
-        if round > 0 {
-            pairs.push(pair); // the first round warms caches
+        turns::rounds(&mut running, &mut seen, plan, start, &mut told)?;
+    }
+    let references = seen.first().map(|seen| seen.saturated.references()).unwrap_or_default();
+    results.noise = Some(Noise::of(&references, Ticks::steal_since(ticks)));
+    results.experiments = account::experiments(&seen, command);
+    let memory = place.idle()?;
+    if !memory.is_empty() {
+        results.experiments.push(account::idle(&memory, command));
+    }
+    results.goals = account::goals(&seen);
+    results.seconds = began.elapsed().as_secs_f64();
+    Ok(results)
+}
+
+/// Where gateways are started.
+struct Place<'p> {
+    binary: &'p Path,
+    plan: &'p Plan,
+    origin: SocketAddr,
+    keys: &'p Path,
+    material: &'p Material,
+}
+
+impl Place<'_> {
+    /// All variants, in the order of [`Variant::ALL`]; they are started in an order that changes, so that it favours none.
+    fn start(&self, start: u32) -> Result<Vec<Running>, Failure> {
+        let count = Variant::ALL.len();
+        let mut running: Vec<(usize, Running)> = Vec::with_capacity(count);
+        for turn in 0..count {
+            let at = (turn + start as usize) % count;
+            let Some(variant) = Variant::ALL.get(at).copied() else { continue };
+            let subject = variant.start(self.binary, self.plan.gateway_core, self.origin, self.keys)?;
+            let mut load = variant.plan(&subject, self.material, self.plan.connections)?;
+            load.cores = vec![self.plan.load_core];
+            running.push((at, Running { variant, load: Load::connect(load)?, subject }));
         }
+        running.sort_by_key(|(at, _)| *at);
+        Ok(running.into_iter().map(|(_, one)| one).collect())
     }
-    measured.blocks.push(pairs);
-    Ok(())
-}
 
-impl Measured {
-    fn report(&self, plan: &Plan) -> Result<Report, Failure> {
-        let [Some(null), Some(full)] = &self.totals else {
-            return Err(Failure::Subject("nothing was measured".into()));
-        };
-        let seed = 0x5eed;
-        let load = |slice: &Slice, subject| Load {
-            cpu_us: statistics::cpu_us(&self.blocks, subject, seed),
-            per_second: slice.per_second(),
-            p50_us: slice.latency_us(0.5),
-            p99_us: slice.latency_us(0.99),
-        };
-        Ok(Report {
-            starts: self.blocks.len(),
-            pairs: plan.pairs,
-            null: load(null, 0),
-            full: load(full, 1),
-            ratio: statistics::ratio(&self.blocks, seed),
-            idle_plain: None,
-            idle_tls: None,
-        })
+    /// KiB of each idle connection, of fresh processes under the null policy.
+    fn idle(&self) -> Result<Vec<(Transport, Estimate)>, Failure> {
+        let mut found = Vec::new();
+        for (transport, count) in [(Transport::Plain, self.plan.idle_plain), (Transport::Tls, self.plan.idle_tls)] {
+            let variant = Variant::ALL.into_iter().find(|variant| variant.transport == transport);
+            let Some(variant) = variant.filter(|_| count > 0) else { continue };
+            let subject = variant.start(self.binary, self.plan.gateway_core, self.origin, self.keys)?;
+            let idle = idle::measure(&variant.target(&subject)?, count, &[], subject.pid())?;
+            found.push((transport, Estimate::once(idle.bytes_per_connection / 1_024.0)));
+        }
+        Ok(found)
     }
 }
 
-fn add(total: &mut Option<Slice>, slice: Slice) -> Result<(), Failure> {
-    let Some(sum) = total else {
-        *total = Some(slice);
-        return Ok(());
-    };
-    sum.requests += slice.requests;
-    sum.elapsed += slice.elapsed;
-    sum.latencies.add(&slice.latencies).map_err(|error| Failure::Subject(error.to_string()))
+/// What the binary says of itself, without its name.
+fn version(binary: &Path) -> Result<String, Failure> {
+    let output = Command::new(binary).arg("--version").output();
+    let output = output.map_err(Failure::io(format!("starting {}", binary.display())))?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(said.trim().strip_prefix("adamant ").unwrap_or(said.trim()).to_owned())
 }
 
-fn target(subject: &Subject, tls: bool) -> Result<Target, Failure> {
-    Ok(Target { address: subject.address()?, authority: HOST.into(), path: "/orders/7".into(), tls })
-}
-
-/// Everybody may do everything.
-fn null_policy(origin: SocketAddr) -> String {
-    format!(
-        r#"[policy]
-name = "load-null"
-audit = "best-effort"
-
-[[origin]]
-name = "origin"
-addresses = ["{origin}"]
-
-[[route]]
-name = "all"
-host = "*"
-methods = "*"
-path = "/{{rest...}}"
-origin = "origin"
-
-[[scope]]
-name = "load"
-routes = ["all"]
-
-[[agent]]
-name = "anyone"
-identity = ["anonymous"]
-scopes = ["load"]
-limits = []
-"#
-    )
-}
-
-/// A token, its scope, two limits that are never reached, and a record that is waited for.
-fn full_policy(origin: SocketAddr) -> String {
-    format!(
-        r#"[policy]
-name = "load-full"
-audit = "queued"
-
-[[issuer]]
-name = "load"
-issuer = "{ISSUER}"
-audience = ["{AUDIENCE}"]
-algorithms = ["ES256"]
-keys = {{ file = "load.jwks.json" }}
-scope_claim = "scope"
-
-[[origin]]
-name = "origin"
-addresses = ["{origin}"]
-
-[[route]]
-name = "order"
-host = "{HOST}"
-methods = ["GET", "HEAD"]
-path = "/orders/{{id}}"
-origin = "origin"
-
-[[scope]]
-name = "load"
-routes = ["order"]
-
-[[agent]]
-name = "load"
-identity = [{{ token = {{ issuer = "load", subject = "load" }} }}]
-scopes = ["load"]
-limits = ["900000000/minute", "900000000/hour quota"]
-"#
-    )
-}
-
-fn tls_subject(binary: &Path, core: usize, origin: SocketAddr) -> Result<Subject, Failure> {
-    let (certificate, key) = server_certificate(HOST)?;
-    let policy = null_policy(origin);
-    let files = [("policy.toml", policy.as_str()), ("server.pem", &certificate), ("server.key", &key)];
-    Subject::dev(binary, core, &files, &["--tls-chain", "server.pem", "--tls-key", "server.key"])
-}
+#[cfg(test)]
+mod tests;

@@ -1,92 +1,133 @@
-//! Medians and bootstrap intervals.
+//! Figures with their intervals, from slices of load that several subjects took in turns.
+//!
+//! A subject's [`Series`] holds its slices by start (two processes of one binary differ by up to 10 % for as long as
+//! they live) and by round (slices of one round are neighbours in time, so what disturbs one disturbs the other).
+//! Intervals resample starts first and runs of neighbouring rounds second; figures of two subjects are compared over the
+//! same resampled rounds.
 
-/// A value with a 95 % bootstrap interval.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+mod bootstrap;
+mod permutation;
+mod random;
+mod series;
+mod student;
+
+use serde::{Deserialize, Serialize};
+
+pub use bootstrap::Scale;
+pub use permutation::{Permutation, STARTS_MIN, Unit, permutation};
+pub use series::{Sample, Series};
+
+/// A value with a 95 % interval. A number that could not be had is NaN, `null` in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
+    #[serde(deserialize_with = "crate::results::number")]
     pub value: f64,
+    #[serde(deserialize_with = "crate::results::number")]
     pub low: f64,
+    #[serde(deserialize_with = "crate::results::number")]
     pub high: f64,
 }
 
-/// Resamplings of a bootstrap.
-const RESAMPLINGS: usize = 10_000;
-
-/// One pair of slices: (CPU ns, requests) of the first subject and of the second.
-pub type Pair = [(u64, u64); 2];
-
-/// Ratio of CPU per request, second over first. `blocks` holds the pairs of each start of the subjects: two processes
-/// of one binary differ by up to 10 % for as long as they live (memory layout), so blocks are resampled first and the
-/// pairs within them second (hierarchical bootstrap; Davison, Hinkley 1997, §3.8).
-pub fn ratio(blocks: &[Vec<Pair>], seed: u64) -> Estimate {
-    bootstrap(blocks, seed, |sample| per_request(sample, 1) / per_request(sample, 0))
+/// What can be said about slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Figure {
+    /// On-CPU time of the subject for each request.
+    CpuUs,
+    /// Of that, what the threads took that answer requests.
+    WorkerUs,
+    /// And what the others took: those that write records, look after keys and files.
+    OthersUs,
+    /// On-CPU time of the subject for each byte that was received.
+    CpuNsPerByte,
+    PerSecond,
+    P50,
+    P99,
+    P999,
 }
 
-/// CPU per request of one subject (0 or 1), microseconds.
-pub fn cpu_us(blocks: &[Vec<Pair>], subject: usize, seed: u64) -> Estimate {
-    bootstrap(blocks, seed, |sample| per_request(sample, subject) / 1_000.0)
+impl Figure {
+    /// Those of every row.
+    pub const USUAL: [Self; 5] = [Self::CpuUs, Self::PerSecond, Self::P50, Self::P99, Self::P999];
+
+    /// Name among the estimates of a row.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CpuUs => "cpu_us",
+            Self::WorkerUs => "worker_us",
+            Self::OthersUs => "others_us",
+            Self::CpuNsPerByte => "cpu_ns_per_byte",
+            Self::PerSecond => "per_second",
+            Self::P50 => "p50_us",
+            Self::P99 => "p99_us",
+            Self::P999 => "p999_us",
+        }
+    }
+
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::CpuUs | Self::WorkerUs | Self::OthersUs | Self::P50 | Self::P99 | Self::P999 => "µs",
+            Self::CpuNsPerByte => "ns",
+            Self::PerSecond => "1/s",
+        }
+    }
+
+    /// As a heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::CpuUs => "CPU per request",
+            Self::WorkerUs => "CPU of the worker",
+            Self::OthersUs => "CPU of other threads",
+            Self::CpuNsPerByte => "CPU per byte",
+            Self::PerSecond => "requests a second",
+            Self::P50 => "p50",
+            Self::P99 => "p99",
+            Self::P999 => "p99.9",
+        }
+    }
+
+    /// The quantile, where the figure is one.
+    fn quantile(self) -> Option<f64> {
+        match self {
+            Self::P50 => Some(0.5),
+            Self::P99 => Some(0.99),
+            Self::P999 => Some(0.999),
+            _ => None,
+        }
+    }
 }
 
-/// Nanoseconds of CPU per request over a sample of pairs.
-fn per_request(sample: &[&Pair], subject: usize) -> f64 {
-    let slices = || sample.iter().filter_map(|pair| pair.get(subject));
-    let (cpu, requests) = slices().fold((0, 0), |sum, slice| (sum.0 + slice.0, sum.1 + slice.1));
-    cpu as f64 / (requests as f64).max(1.0)
+impl Default for Estimate {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
-fn bootstrap(blocks: &[Vec<Pair>], seed: u64, statistic: impl Fn(&[&Pair]) -> f64) -> Estimate {
-    let all: Vec<&Pair> = blocks.iter().flatten().collect();
-    let mut random = seed | 1;
-    let mut sample = Vec::with_capacity(all.len());
-    let mut values: Vec<f64> = (0..RESAMPLINGS)
-        .map(|_| {
-            sample.clear();
-            for _ in 0..blocks.len() {
-                let Some(block) = blocks.get(next(&mut random, blocks.len())) else { continue };
-                sample.extend((0..block.len()).filter_map(|_| block.get(next(&mut random, block.len()))));
-            }
-            statistic(&sample)
-        })
-        .collect();
-    values.sort_by(f64::total_cmp);
-    let at = |share: usize| values.get(RESAMPLINGS * share / 1_000).copied().unwrap_or(f64::NAN);
-    Estimate { value: statistic(&all), low: at(25), high: at(975) }
+impl Estimate {
+    /// Nothing is known.
+    pub const NONE: Self = Self { value: f64::NAN, low: f64::NAN, high: f64::NAN };
+
+    /// A value without an interval: measured once.
+    pub fn once(value: f64) -> Self {
+        Self { value, ..Self::NONE }
+    }
+
+    /// Mean of independent repetitions with Student's interval; no interval below two.
+    pub fn mean(values: &[f64]) -> Self {
+        let (mean, variance) = student::mean_variance(values);
+        let half = student::t(values.len().saturating_sub(1)) * (variance / values.len() as f64).sqrt();
+        Self { value: mean, low: mean - half, high: mean + half }
+    }
 }
 
-/// xorshift64* (Vigna 2016), reduced to `0..bound`.
-fn next(state: &mut u64, bound: usize) -> usize {
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    let word = state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32;
-    usize::try_from(word).unwrap_or(0) % bound.max(1)
+/// `of` over `to`, over the rounds that both have. NaN where there are none.
+pub fn ratio(figure: Figure, of: &Series, to: &Series, seed: u64) -> Estimate {
+    series::paired(figure, of, to, seed, Scale::Ratio, |of, to| of / to)
+}
+
+/// `of` minus `to` in the unit of the figure, over the rounds that both have.
+pub fn difference(figure: Figure, of: &Series, to: &Series, seed: u64) -> Estimate {
+    series::paired(figure, of, to, seed, Scale::Linear, |of, to| of - to)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Pair, cpu_us, ratio};
-
-    fn block(second_ns: impl Fn(u64) -> u64) -> Vec<Pair> {
-        (0..20).map(|at| [(1_000_000 + at * 100, 100), (second_ns(at), 100)]).collect()
-    }
-
-    #[test]
-    fn a_steady_difference_has_a_narrow_interval_around_it() {
-        let blocks = vec![block(|at| 1_500_000 + at * 100); 2];
-        let estimate = ratio(&blocks, 1);
-        assert!((estimate.value - 1.5).abs() < 0.01 && estimate.low < 1.5 && estimate.high - estimate.low < 0.01);
-        assert!((cpu_us(&blocks, 0, 1).value - 10.0).abs() < 0.1);
-    }
-
-    #[test]
-    fn noise_widens_the_interval() {
-        let estimate = ratio(&[block(|at| if at % 2 == 0 { 500_000 } else { 2_500_000 })], 1);
-        assert!(estimate.low < 1.4 && estimate.high > 1.6, "{estimate:?}");
-    }
-
-    #[test]
-    fn a_difference_between_starts_widens_it_too() {
-        let blocks = [block(|_| 900_000), block(|_| 1_100_000), block(|_| 950_000), block(|_| 1_050_000)];
-        let estimate = ratio(&blocks, 1);
-        assert!(estimate.low < 0.95 && estimate.high > 1.04, "{estimate:?}");
-    }
-}
+mod tests;

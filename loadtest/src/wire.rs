@@ -28,12 +28,16 @@ impl Target {
             Some(at) => rest.split_at(at),
             None => (rest, "/"),
         };
-        let with_port = if authority.contains(':') {
+        let with_port = if authority.rsplit(']').next().is_some_and(|end| end.contains(':')) {
             authority.to_owned()
         } else {
             format!("{authority}:{}", if tls { 443 } else { 80 })
         };
-        let address = with_port.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(bad)?;
+        if authority.is_empty() || url.contains(|c: char| c.is_control() || c == ' ') {
+            return Err(bad());
+        }
+        let resolved = with_port.to_socket_addrs().map_err(Failure::io(format!("the address of {authority}")));
+        let address = resolved?.next().ok_or_else(bad)?;
         Ok(Self { address, authority: authority.to_owned(), path: path.to_owned(), tls })
     }
 
@@ -47,6 +51,17 @@ impl Target {
         text.push_str("\r\n");
         text.into_bytes()
     }
+}
+
+/// Why something is no HTTP/1.1 response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("expected a response head of HTTP/1.1, found something else")]
+    Head,
+    #[error("expected one Content-Length or chunked content, found neither")]
+    Framing,
+    #[error("expected the end of the response, found more bytes")]
+    TooMuch,
 }
 
 /// A whole response at the start of a buffer.
@@ -83,7 +98,30 @@ pub fn response(bytes: &[u8]) -> Result<Option<Response>, Failure> {
 
 /// The length of the head at the start of `bytes`, with its empty line.
 pub fn head_end(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+    memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// Where a request ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestEnd {
+    /// With its head.
+    Head,
+    /// So many bytes after its head.
+    Length(u64),
+    Chunked,
+}
+
+/// Where the request with this head ends (RFC 9112 §6.3). GET and HEAD are taken to have no content, so that the usual
+/// request costs no look at its fields.
+pub fn request_end(head: &[u8]) -> RequestEnd {
+    if head.starts_with(b"GET ") || head.starts_with(b"HEAD ") {
+        return RequestEnd::Head;
+    }
+    if field(head, b"transfer-encoding").is_some() {
+        return RequestEnd::Chunked;
+    }
+    let length = field(head, b"content-length").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+    length.map_or(RequestEnd::Head, RequestEnd::Length)
 }
 
 /// Value of a field of a head; `name` in lower case.
@@ -95,7 +133,7 @@ fn field<'h>(head: &'h [u8], name: &[u8]) -> Option<&'h [u8]> {
 }
 
 /// Bytes up to the end of a chunked content without trailers.
-fn chunks_end(mut body: &[u8]) -> Option<usize> {
+pub fn chunks_end(mut body: &[u8]) -> Option<usize> {
     let whole = body.len();
     loop {
         let end = body.windows(2).position(|window| window == b"\r\n")?;
@@ -130,6 +168,13 @@ mod tests {
         let target = Target::parse("http://127.0.0.1:81/a?b").unwrap();
         assert_eq!((target.address.port(), target.path.as_str(), target.tls), (81, "/a?b", false));
         assert_eq!(Target::parse("https://127.0.0.1").unwrap().address.port(), 443);
-        assert!(Target::parse("127.0.0.1:80").is_err());
+        assert_eq!(Target::parse("http://[::1]/").unwrap().address.to_string(), "[::1]:80");
+        assert_eq!(Target::parse("http://[::1]:8/").unwrap().address.port(), 8);
+        for wrong in
+            ["127.0.0.1:80", "ftp://127.0.0.1/", "http:///", "http://127.0.0.1/a b", "http://127.0.0.1/\r\nX: y"]
+        {
+            assert!(Target::parse(wrong).unwrap_err().to_string().contains("expected a URL"), "{wrong}");
+        }
+        assert!(Target::parse("http://127.0.0.1:x/").unwrap_err().to_string().contains("the address of 127.0.0.1:x"));
     }
 }
