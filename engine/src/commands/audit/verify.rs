@@ -241,17 +241,19 @@ fn verdict(report: &Report, args: &VerifyArgs) -> String {
         return format!("{}NOT INTACT: {findings} in {lines}\n", hint(report, args));
     }
     let Some(last) = report.runs.last() else { return "ok: no lines, nothing to prove\n".to_owned() };
-    let is_proved =
-        |run: &Run| run.proved_outside.as_ref().is_some_and(|proved| proved.size == run.lines_before + run.lines);
+    let proved = |run: &Run| run.proved_outside.as_ref().map_or(run.lines_before, |proved| proved.size);
+    let unsealed: u64 = report.runs.iter().map(|run| (run.lines_before + run.lines).saturating_sub(proved(run))).sum();
+    let ends = format!(
+        "{} at the end of runs in no checkpoint held outside: whoever could write these files could have changed such \
+         lines, put them there, or taken them away.",
+        if unsealed == 1 { "1 line stands".to_owned() } else { format!("{} lines stand", count(unsealed)) }
+    );
     let known = match (&last.proved_outside, &last.proved) {
-        (Some(_), _) if report.runs.iter().all(is_proved) => {
+        (Some(_), _) if unsealed == 0 => {
             "All of it is proved. What cannot be known: whether lines were written after the last checkpoint held outside, \
              and taken away again."
         }
-        (Some(_), _) => {
-            "Proved as said above. What cannot be known: whether lines after the last checkpoint held outside were \
-             rewritten together with their chain, or taken away, by somebody who controlled the gateway."
-        }
+        (Some(_), _) => &ends,
         (None, Some(_)) => {
             "The checkpoints beside the records match. Whoever can write there and has the gateway's key could have \
              rewritten both, or taken away the last of both: compare with checkpoints held outside (--checkpoints)."
@@ -261,5 +263,6 @@ fn verdict(report: &Report, args: &VerifyArgs) -> String {
              written them so."
         }
     };
-    format!("{}ok: {lines}, nothing removed, changed, moved or put in. {known}\n", order_hint(report))
+    let sure = if unsealed == 0 || last.proved.is_none() { "" } else { " up to the last checkpoint of each run" };
+    format!("{}ok: {lines}, nothing removed, changed, moved or put in{sure}. {known}\n", order_hint(report))
 }
