@@ -215,7 +215,7 @@ fn a_running_gateway_is_one_side() {
     assert_says(&desk.bad(&format!("diff gateway:http://{address} new.toml")), &["expected a store", "--store DIR"]);
     assert_says(&desk.bad("diff gateway:unix:/nonexistent/admin new.toml --store store"), &["cannot be reached"]);
     assert_says(&desk.bad("diff gateway:there new.toml --store store"), &["expected a gateway like"]);
-    assert_says(&desk.bad("diff gateway:https://127.0.0.1:9902 new.toml --store store"), &["adamant status"]);
+    assert_says(&desk.bad("diff gateway:https://127.0.0.1:9902 new.toml --store store"), &["--ca"]);
 }
 
 #[test]

@@ -275,17 +275,25 @@ impl Mutual {
         self.askers.spiffe("spiffe://fleet/operator")
     }
 
-    /// `adamant status` with this certificate.
-    fn status(&self, of: &Identity) -> (bool, String) {
+    fn host(&self) -> String {
+        format!("https://{}", self.gateway.status_address())
+    }
+
+    /// The options of a command that asks with this certificate.
+    fn access(&self, of: &Identity) -> Vec<String> {
         let directory = self.gateway.directory();
         let (certificate, key) = (directory.join("me.pem"), directory.join("me.key"));
         fs::write(&certificate, &of.certificate).unwrap();
         fs::write(&key, &of.key).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        let host = format!("https://{}", self.gateway.status_address());
-        let ca = directory.join("gateways.pem");
-        let path = |path: &Path| path.to_str().unwrap().to_owned();
-        status(&[&host, "--ca", &path(&ca), "--cert", &path(&certificate), "--key", &path(&key)])
+        let options = [("--ca", directory.join("gateways.pem")), ("--cert", certificate), ("--key", key)];
+        options.iter().flat_map(|(name, path)| [(*name).to_owned(), path.to_str().unwrap().to_owned()]).collect()
+    }
+
+    /// `adamant status` with this certificate.
+    fn status(&self, of: &Identity) -> (bool, String) {
+        let (host, access) = (self.host(), self.access(of));
+        status(&[host.as_str()].into_iter().chain(access.iter().map(String::as_str)).collect::<Vec<_>>())
     }
 
     fn get(&self, config: &std::sync::Arc<ClientConfig>, path: &str) -> Result<u16, String> {
@@ -328,6 +336,21 @@ fn the_status_listener_answers_those_with_a_certificate_and_nobody_else() {
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer);
     assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1"));
+}
+
+#[test]
+fn what_a_gateway_elsewhere_serves_is_compared() {
+    let mutual = Mutual::new();
+    let directory = mutual.gateway.directory();
+    let served = release(&mutual.gateway)["release"].as_str().unwrap().to_owned();
+    fs::create_dir_all(directory.join("store/releases")).unwrap();
+    let name = format!("store/releases/{}.json", served.replace(':', "-"));
+    fs::copy(directory.join("release.json"), directory.join(name)).unwrap();
+    let (gateway, access) = (format!("gateway:{}", mutual.host()), mutual.access(&mutual.asker()));
+    let line = ["diff", &gateway, &served, "--store", "store"];
+    let line: Vec<&str> = line.into_iter().chain(access.iter().map(String::as_str)).collect();
+    let (status, stdout, stderr) = run(&line, directory);
+    assert!(status.success() && stdout.contains("same"), "{stdout}{stderr}");
 }
 
 #[test]

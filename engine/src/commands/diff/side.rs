@@ -52,6 +52,8 @@ pub struct End {
 pub struct Ends<'a> {
     pub store: Option<&'a Path>,
     pub root: Option<&'a TrustRoot>,
+    /// How to ask gateways.
+    pub access: &'a Access,
 }
 
 impl Ends<'_> {
@@ -80,11 +82,7 @@ impl Ends<'_> {
     /// What a running gateway serves, from the store: a gateway tells the digest, never the policy.
     fn gateway(&self, given: &str, address: &str) -> Result<End, Failure> {
         let host: Host = address.parse().map_err(|fault| Failure::new(format_args!("{given}: {fault}")))?;
-        if address.starts_with("https://") {
-            let fault = Failure::new(format_args!("{given}: a status listener is not asked here"));
-            return Err(fault.help("learn the digest with `adamant status`, and give it with --store"));
-        }
-        let answer = fleet::fetch(&host, &Access::default());
+        let answer = fleet::fetch(&host, self.access);
         let answer = answer.map_err(|fault| Failure::new(format_args!("{given}: {fault}")))?;
         let digest = answer.release.parse::<Digest>();
         let digest = digest.map_err(|fault| Failure::new(format_args!("{given}: {fault}")))?;
