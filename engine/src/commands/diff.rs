@@ -105,6 +105,7 @@ impl End {
             "policy": self.policy.name,
             "digest": self.digest.map(|digest| digest.to_string()),
             "version": self.version,
+            "expires": self.expires.map(|expires| expires.to_string()),
             "verified": self.verified,
         })
     }
