@@ -159,7 +159,7 @@ fn look(
 }
 
 /// Compiles a candidate, compares it with the release accepted `last`, and counts its signatures again by what it
-/// changes; those of its pointer too, where its version is not above the `highest` accepted.
+/// changes, and by how far its version is above the `highest` accepted; those of its pointer too, where it is not above.
 pub fn examine(
     candidate: &Candidate,
     last: Option<(&Policy, Digest)>,
@@ -173,7 +173,7 @@ pub fn examine(
         let old = change::Side { policy, table: &table };
         Some(change::compare(&old, &change::Side { policy: &frozen.policy, table: &frozen.table }))
     });
-    accept::release::threshold(&candidate.signed, change.as_ref())?;
+    accept::release::threshold(&candidate.signed, change.as_ref(), highest)?;
     if let Some((verified, _)) = &candidate.pointer {
         accept::pointer::threshold(verified, release, highest, change.as_ref())?;
     }
