@@ -10,6 +10,9 @@ use crate::terminal;
 /// Of `adamant release verify`: the signatures that are there are not enough, and nothing else was found wrong.
 pub const SIGNATURES_MISSING: u8 = 3;
 
+/// Of `adamant point live`: there is no release that gateways of the channel can be taken to run.
+pub const NOTHING_LIVE: u8 = 4;
+
 /// Shown on standard error; the process ends with status 1 (2 is a wrong command line), or that of an outcome.
 #[derive(Debug)]
 pub struct Failure {

@@ -26,7 +26,7 @@ mod state;
 mod tellers;
 pub mod trust;
 
-pub use choose::Trust;
+pub use choose::{Trust, freeze_as_stated};
 pub use decide::{Rehearsal, rehearse};
 pub use life::run_until_signal;
 pub use start::{Running, start};

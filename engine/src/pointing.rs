@@ -5,8 +5,10 @@
 
 mod base;
 mod change;
+mod fit;
 mod publish;
 mod target;
+mod versions;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,10 +19,11 @@ use policy_release::root::{TrustRoot, verify_successor};
 use policy_release::time::Timestamp;
 use stores::Channel;
 
-pub use self::base::table_of;
+pub use self::base::{Base, table_of};
 pub use self::change::Change;
 pub use self::publish::publish;
 pub use self::target::{ReleaseChoice, Target, expect_enough, expect_signed_back, previous};
+pub use self::versions::next as next_version;
 use crate::commands::signing;
 use crate::commands::trust::{read_root, words};
 use crate::failure::{Failure, warn};

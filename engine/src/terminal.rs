@@ -18,6 +18,11 @@ pub fn text(text: &str) -> Cow<'_, str> {
     policy::text::escaped(text, &LAYOUT)
 }
 
+/// The same of what stands on one line: a newline in it begins none.
+pub fn line(text: &str) -> Cow<'_, str> {
+    policy::text::escaped(text, &[])
+}
+
 /// Passes on what a terminal only prints, and the rest as [`text`] has it: JSON stays JSON and means the same. What is
 /// not UTF-8 becomes U+FFFD. A character may be split over two writes.
 pub struct Safe<W> {

@@ -11,14 +11,18 @@
 # and nothing else is wrong: the release is then in $OUT, and nothing that gateways read was touched. Gather the
 # signatures, then run `pipeline.sh sign point status`; with `build` in between, the release could be another one.
 #
+# Whoever can write to the store is believed nothing: what the channel runs, and which versions are used, is read by
+# `adamant point live` and counts by its signatures under TRUST_ROOT; a release is read by its digest. What he can do is
+# put an older pointer back that was good once (see SERIAL_MIN), or take files away, which makes any change a wider one.
+#
 # What it works with comes from the environment:
 #
 #   POLICY            the policy source                                          policy.toml
 #   STORE             the store: a directory that gateways read, or a checkout   (needed from diff on)
 #   CHANNEL           the channel to point                                       production
-#   TRUST_ROOT        the trust root that was placed on the gateways             (needed from sign on)
+#   TRUST_ROOT        the trust root that was placed on the gateways             (needed from diff on)
 #   OUT               where the release and the reports are written              build
-#   VERSION           number of the release                                      one above the highest in the store
+#   VERSION           number of the release                                      one above the highest that enough signed
 #   EXPIRES           when the release may no longer be activated                90 days after the commit, at midnight UTC
 #                                                                                (needed for build outside of git)
 #   POINTER_FOR       how long the pointer holds; renew it before                30d
@@ -29,7 +33,10 @@
 #   SIGNATURES        a directory of detached signatures (*.sig) of others       signatures
 #   BUILDER           who builds, as its provenance says (signed with RELEASE_KEYS)   pipeline.sh
 #   MIN_COVERAGE      percent of the policy that the test cases must touch       0
-#   ALLOW_WIDER       no: stop at a change that is not proven narrower           yes
+#   ALLOW_WIDER       no: stop at a change that is not proven narrower, also     yes
+#                     where there is nothing that it could be narrower than
+#   SERIAL_MIN        stop at a pointer with a lower serial: an old one was put  0
+#                     back. `adamant status` tells what gateways have seen
 #   PUBLISH           a command that carries STORE to the gateways after a       (none)
 #                     pointer was made, such as packaging/ci/publish-rsync.sh
 #   GATEWAYS          gateways to ask, blanks between them; or a file of them    (none: status says so and ends)
@@ -52,11 +59,13 @@ POINTER_FOR=${POINTER_FOR:-30d}
 MIN_COVERAGE=${MIN_COVERAGE:-0}
 BUILDER=${BUILDER:-pipeline.sh}
 ALLOW_WIDER=${ALLOW_WIDER:-yes}
+SERIAL_MIN=${SERIAL_MIN:-0}
 WAIT_S=${WAIT_S:-60}
 
 RELEASE=$OUT/release.json
 PROVENANCE=$OUT/provenance.json
 MISSING_SIGNATURES=3
+NOTHING_LIVE=4
 
 say() { printf '\n== %s\n' "$*"; }
 fail() { printf 'pipeline: %s\n' "$*" >&2; exit 1; }
@@ -74,33 +83,50 @@ needs_trust_root() {
   [ -f "$TRUST_ROOT" ] || fail "TRUST_ROOT names no file: $TRUST_ROOT"
 }
 
-# The digest that the channel runs; empty before the first pointer.
-live_digest() {
-  local shown
+# What gateways of the channel can be taken to run, by signatures alone: LIVE, its digest, empty where there is nothing,
+# and LIVE_VERSION. NEXT_VERSION is the one to build next.
+read_live() {
+  local shown found=0 serial
   needs_store
-  if [ -f "$STORE/channels/$CHANNEL/pointer.json" ]; then
-    shown=$("$ADAMANT" point show "$STORE/channels/$CHANNEL/pointer.json")
-    # Nothing here ends before it has read everything: a broken pipe would be a failure.
-    grep -o 'sha256:[0-9a-f]\{64\}' <<<"$shown" | sed -n 1p
-  fi
+  needs_trust_root
+  shown=$("$ADAMANT" point live --store "$STORE" --channel "$CHANNEL" --trust-root "$TRUST_ROOT") || found=$?
+  fact() { awk -v name="$1" '$1 == name { print $2 }' <<<"$shown"; }
+  case $found in
+    0) LIVE=$(fact release) LIVE_VERSION=$(fact version) ;;
+    "$NOTHING_LIVE") LIVE='' LIVE_VERSION=0 ;;
+    *) fail "what channel $CHANNEL runs cannot be verified" ;;
+  esac
+  NEXT_VERSION=$(fact next)
+  serial=$(fact serial)
+  [ "${serial:-0}" -ge "$SERIAL_MIN" ] ||
+    fail "the pointer of channel $CHANNEL has serial ${serial:-0}, and SERIAL_MIN is $SERIAL_MIN: an older one was put back"
 }
 
-# The file of a release in the store.
-release_file() { printf '%s/releases/%s.json' "$STORE" "${1/:/-}"; }
-
-# The member NAME of a release in a file.
-release_member() { "$ADAMANT" release show "$1" | awk -v name="$2" '$1 == name { print $2 }'; }
-
-# One above the highest version of the same policy in the store: after a rollback that is more than what is live.
-next_version() {
-  local file highest=0 version name
-  name=$(release_member "$1" policy)
-  for file in "$STORE"/releases/*.json; do
-    [ "$(release_member "$file" policy)" = "$name" ] || continue
-    version=$(release_member "$file" version)
-    [ "$version" -le "$highest" ] || highest=$version
-  done
-  printf '%s\n' $((highest + 1))
+# Compares what is live with a policy or release, and writes who must sign into $OUT/role. Stops at what ALLOW_WIDER does
+# not allow: with nothing to compare with, everything is newly allowed.
+compare() {
+  local new=$1 verdict=0 role=release-wider
+  mkdir -p "$OUT"
+  rm -f "$OUT/role" "$OUT/diff.txt" "$OUT/diff.json"
+  read_live
+  if [ -z "$LIVE" ]; then
+    say "diff: nothing to compare with that gateways of channel $CHANNEL took: it counts as wider"
+  else
+    say "diff $LIVE (live) $new"
+    # By its digest, which is checked: the file could be any.
+    "$ADAMANT" diff "$LIVE" "$new" --store "$STORE" >"$OUT/diff.txt" || verdict=$?
+    cat "$OUT/diff.txt"
+    # 0: the same, 10: narrower, 11: wider, 12: both.
+    case $verdict in 0 | 10 | 11 | 12) ;; *) fail "the change could not be compared with what is live" ;; esac
+    # Not the verdict alone decides who must sign: another origin or issuer needs the wider role as well.
+    "$ADAMANT" diff "$LIVE" "$new" --store "$STORE" --format json >"$OUT/diff.json" || true
+    role=$(sed -n 's/^  "role": "\(release-[a-z]*\)".*/\1/p' "$OUT/diff.json")
+  fi
+  [ "$role" = release-narrower ] || role=release-wider
+  echo "$role" >"$OUT/role"
+  if [ "$role" != release-narrower ] && [ "$ALLOW_WIDER" != yes ]; then
+    fail "the change is not proven narrower than what is live, and ALLOW_WIDER is not yes"
+  fi
 }
 
 # 90 days after the commit that is checked out, so that the same commit gives the same release on any day.
@@ -123,39 +149,18 @@ stage_test() {
 }
 
 # Says what changes. Whoever reviews reads this, and gateways come to the same verdict by themselves.
-stage_diff() {
-  local live verdict=0 old
-  mkdir -p "$OUT"
-  live=$(live_digest)
-  if [ -z "$live" ]; then
-    say "diff: channel $CHANNEL runs nothing yet; a first release needs the signatures of a wider one"
-    echo release-wider >"$OUT/role"
-    return
-  fi
-  say "diff $live (live) $POLICY"
-  old=$(release_file "$live")
-  "$ADAMANT" diff "$old" "$POLICY" >"$OUT/diff.txt" || verdict=$?
-  cat "$OUT/diff.txt"
-  # 0: the same, 10: narrower, 11: wider, 12: both.
-  case $verdict in 0 | 10 | 11 | 12) ;; *) fail "the change could not be compared with what is live" ;; esac
-  # Not the verdict alone decides who must sign: another origin or issuer needs the wider role as well.
-  "$ADAMANT" diff "$old" "$POLICY" --format json >"$OUT/diff.json" || true
-  sed -n 's/^  "role": "\(release-[a-z]*\)".*/\1/p' "$OUT/diff.json" >"$OUT/role"
-  if [ "$(cat "$OUT/role")" != release-narrower ] && [ "$ALLOW_WIDER" != yes ]; then
-    fail "the change is not proven narrower than what is live, and ALLOW_WIDER is not yes"
-  fi
-}
+stage_diff() { compare "$POLICY"; }
 
 # Where this job has a key, it also states where the release comes from.
 stage_build() {
-  local live key parent=() keys=() version=${VERSION:-} expires=${EXPIRES:-}
+  local key parent=() keys=() version=${VERSION:-} expires=${EXPIRES:-}
   mkdir -p "$OUT"
-  live=$(live_digest)
-  if [ -n "$live" ]; then
-    parent=(--parent "$(release_file "$live")")
-    [ -n "$version" ] || version=$(next_version "$(release_file "$live")")
+  read_live
+  [ -n "$version" ] || version=$NEXT_VERSION
+  if [ -n "$LIVE" ]; then
+    parent=(--parent "$LIVE")
+    [ "$version" -gt "$LIVE_VERSION" ] || fail "VERSION is $version, and channel $CHANNEL runs version $LIVE_VERSION: count on"
   fi
-  [ -n "$version" ] || version=1
   [ -n "$expires" ] || expires=$(expiry_of_commit)
   say "build version $version, until $expires"
   "$ADAMANT" release build "$POLICY" --version "$version" --expires "$expires" "${parent[@]}" --out "$RELEASE" --force |
@@ -207,18 +212,16 @@ TEXT
 }
 
 # `adamant point` itself checks the thresholds again, against its own diff, and publishes nothing that lacks signatures;
-# so does every gateway.
+# so does every gateway. What is live may be another release than when the diff was made: who may not widen compares
+# with that one.
 stage_point() {
-  local shown
+  local provenance=()
   needs_store
   needs_trust_root
+  [ "$ALLOW_WIDER" = yes ] || compare "$RELEASE"
   say "point $CHANNEL at $RELEASE"
-  if [ -f "$PROVENANCE" ]; then
-    shown=$("$ADAMANT" release show "$RELEASE")
-    mkdir -p "$STORE/provenance"
-    cp "$PROVENANCE" "$STORE/provenance/$(awk '$1 == "release" { sub(":", "-", $2); print $2 }' <<<"$shown").json"
-  fi
-  pointer_made point --release "$RELEASE"
+  [ ! -f "$PROVENANCE" ] || provenance=(--provenance "$PROVENANCE")
+  pointer_made point --release "$RELEASE" "${provenance[@]}"
 }
 
 stage_rollback() {
@@ -251,10 +254,10 @@ stage_status() {
     return
   fi
   needs_store
+  needs_trust_root
   [ -z "${NODE_KEYS:-}" ] || ask+=(--node-keys "$NODE_KEYS")
   [ -z "${FLEET_CA:-}" ] || ask+=(--ca "$FLEET_CA" --cert "$FLEET_CERT" --key "$FLEET_KEY")
-  ask+=(--store "$STORE" --channel "$CHANNEL")
-  [ -z "${TRUST_ROOT:-}" ] || ask+=(--trust-root "$TRUST_ROOT")
+  ask+=(--store "$STORE" --channel "$CHANNEL" --trust-root "$TRUST_ROOT")
   say "status: at most $WAIT_S s until all serve what $CHANNEL runs"
   deadline=$((SECONDS + WAIT_S))
   until "$ADAMANT" status "${ask[@]}" >/dev/null 2>&1; do

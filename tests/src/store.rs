@@ -65,7 +65,11 @@ impl Key {
     }
 
     fn signature(&self, kind: &str, payload: &[u8]) -> Value {
-        let payload_type = payload_type(kind);
+        self.signature_of(&payload_type(kind), payload)
+    }
+
+    /// As it stands in a DSSE envelope of that payload type.
+    pub fn signature_of(&self, payload_type: &str, payload: &[u8]) -> Value {
         let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
         let signature = self.pair.sign(&[head.as_bytes(), payload].concat());
         json!({ "keyid": self.id(), "sig": STANDARD.encode(signature.as_ref()) })

@@ -240,6 +240,10 @@ fn the_parent_is_a_file_or_a_digest() {
     assert_says(&desk.good("release show b.json"), &[&format!("parent      {parent}")]);
     let same = format!("release build orders.toml --version 3 --expires {END} --parent parent.json -o c.json");
     assert_says(&desk.bad(&same).1, &["parent.json has version 3", "greater version"]);
+    let far = format!("release build orders.toml --version 1000004 --expires {END} --parent parent.json -o far.json");
+    assert_says(&desk.bad(&far).1, &["at most 1000003, found 1000004", "release-wider", "--version-jump"]);
+    desk.good(&format!("{far} --version-jump"));
+    desk.good(&far.replace("1000004", "1000003").replace("far.json", "near.json"));
     assert_says(&desk.bad(&next("sha256:12", "c.json")).1, &["64 lower-case hex digits"]);
     assert_says(&desk.bad(&next("none.json", "c.json")).1, &["none.json"]);
 }

@@ -126,6 +126,89 @@ fn who_removes_an_agent_with_a_certificate_is_told_how_to_cut_it_off() {
     assert!(said.contains("release-narrower") && !said.contains("hint:"), "{said}");
 }
 
+/// Two names of one certificate belong to two agents: its holder shows both, always.
+#[test]
+fn who_has_one_certificate_is_told_as_newly_allowed_and_not_as_showing_less() {
+    let desk = Desk::new();
+    desk.write("agents.pem", Authority::new("agents CA").pem);
+    let machine = policy().client_ca("agents", "agents.pem").agent(
+        "machine",
+        "{ certificate = \"spiffe://x/machine\", ca = \"agents\" }",
+        &["orders:read"],
+        &[],
+    );
+    desk.write("new.toml", machine.text());
+    let hash = "0f".repeat(32);
+    let blocked = format!("{{ certificate = \"spki-sha256:{hash}\", ca = \"agents\" }}");
+    desk.write("old.toml", machine.agent("blocked", &blocked, &[], &[]).text());
+    let (code, said, stderr) = desk.run("diff old.toml new.toml");
+    assert_eq!(code, 11, "{said}{stderr}");
+    let names = format!("whoever has one certificate with several names, spki-sha256:{hash} of agents among them");
+    assert_says(&said, &[&names, "GET,HEAD any host /orders/{id}", "was refused (proofs-conflict); is permitted"]);
+    assert!(!said.contains("only when shown together"), "{said}");
+    assert_says(
+        &said,
+        &["of agents is told to origins as no agent instead of blocked", "hint: blocked may do nothing already"],
+    );
+    let found = json(&desk, "diff old.toml new.toml --format json", 11);
+    let class = &found["allowed"][0];
+    assert_eq!((&class["by_any_means"], &class["requests"][0]["path"]), (&true.into(), &"/orders/{id}".into()));
+    assert_eq!(class["example"]["certificate"]["names"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_caller_under_another_name_is_said() {
+    let swapped = |text: String| {
+        let bot = text.replace("name = \"bot\"", "name = \"other\"");
+        bot.replace("name = \"editor\"", "name = \"bot\"").replace("name = \"other\"", "name = \"editor\"")
+    };
+    let desk = desk(swapped);
+    let (_, said, _) = desk.run("diff old.toml new.toml");
+    assert_says(
+        &said,
+        &["identities\n  changed    API key bot-1 is told to origins as editor instead of bot\n    e.g. GET"],
+    );
+    assert_says(&said, &["API key editor-1 is told to origins as bot instead of editor", "its counter starts anew"]);
+    desk.write("new.toml", policy().text().replace("name = \"editor\"", "name = \"writer\""));
+    let (code, said, _) = desk.run("diff old.toml new.toml");
+    assert_eq!(code, 11, "{said}");
+    assert_says(
+        &said,
+        &["release-wider, because callers are told", "API key editor-1 is told to origins as writer instead of editor"],
+    );
+    assert!(!said.contains("newly allowed") && !said.contains("newly refused") && !said.contains("limits"), "{said}");
+    let found = json(&desk, "diff old.toml new.toml --format json", 11);
+    let change = &found["identities"][0];
+    assert_eq!((&found["counts"]["identities"], &found["needs_wider"]), (&1.into(), &true.into()));
+    assert_eq!(
+        (&change["old"], &change["new"], &change["direction"]),
+        (&"editor".into(), &"writer".into(), &"changed".into())
+    );
+    assert_eq!((&change["by"][0], &change["example"]["api_key"]), (&"API key editor-1".into(), &"editor-1".into()));
+}
+
+#[test]
+fn an_expiry_is_shown_and_is_no_part_of_the_verdict() {
+    let desk = desk(|text| text);
+    for (version, expires) in [(1, "2027-01-01T00:00:00Z"), (2, END)] {
+        desk.good(&format!("release build old.toml --version {version} --expires {expires} --out {version}.json"));
+    }
+    let (code, said, _) = desk.run("diff 1.json 2.json");
+    assert_eq!(code, 0, "{said}");
+    let later =
+        format!("note   the release expires later: {END} instead of 2027-01-01T00:00:00Z (no part of the verdict)");
+    assert_says(
+        &said,
+        &["same:", "version 1, sha256:", ", expires 2027-01-01T00:00:00Z)", &format!(", expires {END})"), &later],
+    );
+    assert_says(&desk.run("diff 2.json 1.json").1, &["expires sooner: 2027-01-01T00:00:00Z"]);
+    assert!(!desk.run("diff 1.json 1.json").1.contains("note"), "nothing changed");
+    let found = json(&desk, "diff 1.json 2.json --format json", 0);
+    assert_eq!((&found["old"]["expires"], &found["new"]["expires"]), (&"2027-01-01T00:00:00Z".into(), &END.into()));
+    assert_eq!((&found["new"]["version"], &found["verdict"]), (&2.into(), &"same".into()));
+    assert!(json(&desk, "diff old.toml 2.json --format json", 0)["old"]["expires"].is_null());
+}
+
 #[test]
 fn a_limit_with_a_new_name_or_window_is_not_narrower() {
     let named = |limit: &str, name: &str| {
@@ -215,7 +298,7 @@ fn a_running_gateway_is_one_side() {
     assert_says(&desk.bad(&format!("diff gateway:http://{address} new.toml")), &["expected a store", "--store DIR"]);
     assert_says(&desk.bad("diff gateway:unix:/nonexistent/admin new.toml --store store"), &["cannot be reached"]);
     assert_says(&desk.bad("diff gateway:there new.toml --store store"), &["expected a gateway like"]);
-    assert_says(&desk.bad("diff gateway:https://127.0.0.1:9902 new.toml --store store"), &["adamant status"]);
+    assert_says(&desk.bad("diff gateway:https://127.0.0.1:9902 new.toml --store store"), &["--ca"]);
 }
 
 #[test]

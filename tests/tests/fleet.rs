@@ -8,6 +8,9 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "fleet/mutual.rs"]
+mod mutual;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -247,148 +250,6 @@ fn asking_costs_a_bounded_number_of_signatures() {
     assert!(signed >= ATTESTATIONS && signed <= seconds * ATTESTATIONS, "{signed} in {seconds} s");
     assert!(answers.iter().all(|answer| matches!(answer, 200 | 503)), "{answers:?}");
     assert!(status(&[&url(gateway.admin_address())]).0, "an honest asker waits and is answered");
-}
-
-/// A CA of gateways, a CA of those who may ask, and a gateway with a status listener under them.
-struct Mutual {
-    gateways: Authority,
-    askers: Authority,
-    gateway: Gateway,
-}
-
-impl Mutual {
-    fn new() -> Self {
-        let (gateways, askers) = (Authority::new("gateways"), Authority::new("askers"));
-        let server = gateways.server(&["127.0.0.1"]);
-        let deployment = Deployment::new()
-            .file("status.pem", &server.certificate)
-            .file("status.key", &server.key)
-            .file("askers.pem", &askers.pem)
-            .file("gateways.pem", &gateways.pem);
-        let lines = "[status]\naddress = \"127.0.0.1:0\"\ntls = { chain = \"status.pem\", key = \"status.key\" }\n\
-                     client_ca = \"askers.pem\"\n";
-        let gateway = deployment.with(lines).run(&policy().text());
-        Self { gateways, askers, gateway }
-    }
-
-    fn asker(&self) -> Identity {
-        self.askers.spiffe("spiffe://fleet/operator")
-    }
-
-    /// `adamant status` with this certificate.
-    fn status(&self, of: &Identity) -> (bool, String) {
-        let directory = self.gateway.directory();
-        let (certificate, key) = (directory.join("me.pem"), directory.join("me.key"));
-        fs::write(&certificate, &of.certificate).unwrap();
-        fs::write(&key, &of.key).unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        let host = format!("https://{}", self.gateway.status_address());
-        let ca = directory.join("gateways.pem");
-        let path = |path: &Path| path.to_str().unwrap().to_owned();
-        status(&[&host, "--ca", &path(&ca), "--cert", &path(&certificate), "--key", &path(&key)])
-    }
-
-    fn get(&self, config: &std::sync::Arc<ClientConfig>, path: &str) -> Result<u16, String> {
-        let address = self.gateway.status_address();
-        let mut client = Client::connect_tls(address, "127.0.0.1", config).map_err(|error| error.to_string())?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        client.try_send(request.as_bytes()).map_err(|error| error.to_string())?;
-        Ok(client.try_response_to("GET")?.status)
-    }
-}
-
-#[test]
-fn the_status_listener_answers_those_with_a_certificate_and_nobody_else() {
-    let mutual = Mutual::new();
-    let (fine, said) = mutual.status(&mutual.asker());
-    assert!(fine, "{said}");
-    let known = mutual.gateways.client_config(Some(&mutual.asker()));
-    for (path, expected) in
-        [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/release", 200), ("/attestation", 200), ("/", 404)]
-    {
-        assert_eq!(mutual.get(&known, path), Ok(expected), "{path}");
-    }
-    let strangers = Authority::new("askers");
-    for (who, refused) in [
-        ("without", mutual.gateways.client_config(None)),
-        ("of another CA", mutual.gateways.client_config(Some(&strangers.spiffe("spiffe://fleet/operator")))),
-        ("of the gateways' own CA", mutual.gateways.client_config(Some(&mutual.gateways.spiffe("spiffe://a/b")))),
-        ("expired", mutual.gateways.client_config(Some(&mutual.askers.expired_spiffe("spiffe://fleet/operator")))),
-    ] {
-        assert!(mutual.get(&refused, "/healthz").is_err(), "a certificate: {who}");
-    }
-    let (fine, said) = mutual.status(&strangers.spiffe("spiffe://fleet/operator"));
-    // Where its refusal comes before our request; a reset of the connection otherwise.
-    assert!(!fine && (said.contains("it refuses our certificate") || said.contains("no answer: ")), "{said}");
-    let (fine, said) = status(&[&format!("https://{}", mutual.gateway.status_address())]);
-    assert!(!fine && said.contains("give --ca, --cert and --key"), "{said}");
-    // Plain HTTP gets nothing at all.
-    let mut plain = TcpStream::connect(mutual.gateway.status_address()).unwrap();
-    plain.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    let _ = plain.read_to_end(&mut answer);
-    assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1"));
-}
-
-#[test]
-fn the_status_listener_is_bounded_in_connections_and_in_their_time() {
-    let mutual = Mutual::new();
-    let known = mutual.gateways.client_config(Some(&mutual.asker()));
-    let address = mutual.gateway.status_address();
-    let held: Vec<TcpStream> = (0..STATUS_CONNECTIONS).map(|_| TcpStream::connect(address).unwrap()).collect();
-    assert!(mutual.get(&known, "/healthz").is_err(), "no seat is free");
-    assert_eq!(mutual.gateway.admin("/healthz").status, 200, "the admin listener has seats of its own");
-    // Those who say nothing are closed, and whoever speaks is served.
-    let begun = Instant::now();
-    assert!(eventually(Duration::from_secs(15), || mutual.get(&known, "/healthz") == Ok(200)));
-    assert!(begun.elapsed() > Duration::from_secs(3), "it was the time limit that freed them");
-    drop(held);
-}
-
-#[test]
-fn handshakes_of_the_status_listener_are_paced() {
-    let mutual = Mutual::new();
-    let known = mutual.gateways.client_config(Some(&mutual.asker()));
-    let begun = Instant::now();
-    for _ in 0..2 * HANDSHAKES + HANDSHAKES / 2 {
-        drop(TcpStream::connect(mutual.gateway.status_address()).unwrap());
-    }
-    assert!(eventually(Duration::from_secs(15), || mutual.get(&known, "/healthz") == Ok(200)));
-    assert!(begun.elapsed() > Duration::from_secs(1), "whoever came later has waited");
-}
-
-/// Takes its whole five minutes: `FULL=1`.
-#[test]
-fn a_connection_to_the_status_listener_ends() {
-    if std::env::var_os("FULL").is_none() {
-        return;
-    }
-    let mutual = Mutual::new();
-    let known = mutual.gateways.client_config(Some(&mutual.asker()));
-    let mut client = Client::connect_tls(mutual.gateway.status_address(), "127.0.0.1", &known).unwrap();
-    let begun = Instant::now();
-    let request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
-    while client.try_send(request).is_ok() && client.try_response_to("GET").is_ok() {
-        assert!(begun.elapsed() < CONNECTION + Duration::from_secs(20), "it is still open");
-        thread::sleep(Duration::from_secs(5));
-    }
-    assert!(begun.elapsed() > CONNECTION - Duration::from_secs(20), "closed after {:?}", begun.elapsed());
-}
-
-#[test]
-fn the_status_listener_takes_new_files_and_keeps_its_old_ones_over_bad_ones() {
-    let mutual = Mutual::new();
-    let directory = mutual.gateway.directory();
-    let known = mutual.gateways.client_config(Some(&mutual.asker()));
-    fs::write(directory.join("askers.pem"), "nonsense").unwrap();
-    thread::sleep(Duration::from_millis(1_100));
-    assert_eq!(mutual.get(&known, "/healthz"), Ok(200));
-    assert!(mutual.gateway.stderr().contains("keeps its old certificate"), "{}", mutual.gateway.stderr());
-    let others = Authority::new("others");
-    fs::write(directory.join("askers.pem"), &others.pem).unwrap();
-    let other = mutual.gateways.client_config(Some(&others.spiffe("spiffe://fleet/operator")));
-    assert!(eventually(Duration::from_secs(5), || mutual.get(&other, "/healthz") == Ok(200)));
-    assert!(mutual.get(&known, "/healthz").is_err(), "the old CA is no longer trusted");
 }
 
 #[test]

@@ -114,6 +114,40 @@ fn a_channel_is_pointed_renewed_and_shown() {
     );
 }
 
+/// For scripts: by its exit status, and one fact a line.
+#[test]
+fn what_a_channel_runs_is_told_by_signatures_alone() {
+    let desk = office();
+    let live = format!("point live {AT}");
+    let nothing = |why: &str| {
+        let (code, said, complained) = desk.run(&live);
+        assert!(code == 4 && !said.contains("release"), "{why}: {code}: {said}{complained}");
+        assert_says(&complained, &["warning: ", why]);
+    };
+    nothing("has no pointer");
+    assert_says(&desk.run(&live).1, &["next     1\n"]);
+    desk.good(&format!("point {AT} --release 1.json --key alice.key"));
+    let digest = pointer(&desk, POINTER)["release"].as_str().unwrap().to_owned();
+    let said = desk.good(&live);
+    assert_says(&said, &[&format!("release  {digest}\nversion  1\nserial   1\n"), "expires  2", "next     2\n"]);
+    let json: Value = serde_json::from_str(&desk.good(&format!("{live} --format json"))).unwrap();
+    assert_eq!((&json["release"], &json["next_version"], &json["expired"]), (&digest.into(), &2.into(), &false.into()));
+
+    // A narrower one counts on from it; without it, anything could have been before.
+    let two = release(&desk, 2, 1, "alice.key");
+    desk.good(&format!("point {AT} --release 2.json --key alice.key"));
+    assert_says(&desk.good(&live), &[&two, "version  2", "serial   2", "next     3"]);
+    let first = json["release"].as_str().unwrap();
+    let whole = desk.read(&file_of(first));
+    fs::remove_file(desk.path(&file_of(first))).unwrap();
+    nothing("release-narrower alone signed");
+    desk.write(&file_of(first), whole);
+    desk.write(&file_of(&two), desk.read("1.json"));
+    nothing("another release under the name");
+    desk.write(POINTER, "{}");
+    assert_says(&desk.bad(&live), &["is not believed"]);
+}
+
 #[test]
 fn what_a_release_will_need_at_the_gateways_is_told() {
     let desk = office();

@@ -8,15 +8,22 @@
     reason = "a test stops at the first surprise"
 )]
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
 use serde_json::Value;
 use tests::apikey::ApiKey;
 use tests::client::{get, post};
 use tests::deployment::Deployment;
 use tests::origin::RecordingOrigin;
 use tests::policy::open_to_all;
+use tests::process::eventually;
 use tests::scene::{self, Scene, bearer};
 use tests::tokens::{TokenKey, claims};
 
+const SOON: Duration = Duration::from_secs(8);
 const BOT: &str = "{ token = { issuer = \"corp\", subject = \"bot\" } }";
 
 fn record_of<'r>(records: &'r [Value], path: &str) -> &'r Value {
@@ -186,4 +193,38 @@ fn a_second_gateway_with_the_same_record_file_is_refused() {
     assert!(stderr.contains("records.jsonl: another gateway writes its records there"), "{stderr}");
     gateway.once(get("/second", ""));
     gateway.wait_for_records(2);
+}
+
+/// Who else may read or write it is told once, when it is opened, and the mode stays as somebody set it.
+#[test]
+fn a_record_file_that_is_open_to_others_is_told_and_left_as_it_is() {
+    let policy = open_to_all("192.0.2.1:80".parse().unwrap()).text();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let deployment = Deployment::new().file("records.jsonl", "").file("next", "");
+    let (file, next) = (deployment.directory().join("records.jsonl"), deployment.directory().join("next"));
+    mode(&file, 0o640);
+    mode(&next, 0o666);
+    let gateway = deployment.run(&policy);
+    let told = |what: &str| gateway.stderr().matches(what).count();
+    assert_eq!(told("records.jsonl: the file of the records has mode 0640: its group may read it"), 1);
+    assert!(gateway.stderr().contains("if that is not meant: chmod 600 "), "{}", gateway.stderr());
+    let wait = |reached: &dyn Fn() -> bool| assert!(eventually(SOON, reached), "{}", gateway.stderr());
+    let opened = |path: &Path| fs::read_to_string(path).is_ok_and(|text| text.contains("\"continued\""));
+
+    // The same file once more; another one that is open to others; one that the gateway makes.
+    gateway.signal("HUP");
+    fs::rename(&file, file.with_extension("1")).unwrap();
+    fs::rename(&next, &file).unwrap();
+    gateway.signal("HUP");
+    wait(&|| opened(&file));
+    assert_eq!(told("has mode 0666: its group and everyone may read or write it"), 1);
+    fs::rename(&file, file.with_extension("2")).unwrap();
+    gateway.signal("HUP");
+    wait(&|| opened(&file));
+    assert_eq!(told("the file of the records has mode"), 2, "{}", gateway.stderr());
+    let found = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (found(&file.with_extension("1")), found(&file.with_extension("2")), found(&file)),
+        (0o640, 0o666, 0o600)
+    );
 }

@@ -13,6 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tests::apikey::ApiKey;
 use tests::client::get;
 use tests::gateway::Gateway;
 use tests::process::eventually;
@@ -169,6 +170,93 @@ fn the_highest_version_of_a_file_is_forgotten_with_the_keys_that_signed_it() {
     let gateway = world.start();
     assert_eq!(served(&gateway), good.digest, "{}", gateway.stderr());
     assert!(gateway.stderr().contains(&format!("forgotten: release version {HIGHEST}")), "{}", gateway.stderr());
+}
+
+/// Key 1 may release what allows nothing new, key 4 points: together they could bring out the highest version of all, and
+/// every later release would count as leading back.
+#[test]
+fn version_numbers_cannot_be_used_up_by_who_may_only_take_away() {
+    let world = World::new("hot");
+    let policy = world.policy(&["/one"]);
+    let one = world.build(1, &policy);
+    world.publish(1, &one);
+    let gateway = world.start();
+    let highest = world.build(HIGHEST, &policy);
+    world.put_release(&highest, &[1]);
+    point(&world, 2, &highest, &[4]);
+    let message = refused_soon(&gateway, "release-threshold");
+    for part in ["2 signatures by different keys of role release-wider", "more than 1000000 above 1", "1 (owner-1)"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!(served(&gateway), one.digest);
+    let near = world.build(1_000_001, &policy);
+    world.put_release(&near, &[1]);
+    point(&world, 3, &near, &[4]);
+    serves_soon(&gateway, &near);
+    let wider = world.build(1_000_002, &world.policy(&["/one", "/two"]));
+    world.publish(4, &wider);
+    serves_soon(&gateway, &wider);
+
+    // `point` says so before it publishes; those who may do anything may do that too.
+    world.write("4.key", Key::file(4).as_bytes());
+    fs::set_permissions(world.path("4.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let far = world.build(5_000_000, &world.policy(&["/one"]));
+    let run = |by: &[u8]| {
+        world.put_release(&far, by);
+        let line = format!(
+            "point --store store --channel {CHANNEL} --trust-root root.json --release {} --key 4.key",
+            far.digest
+        );
+        tests::gateway::run(&line.split(' ').collect::<Vec<_>>(), world.home())
+    };
+    let (status, said, complained) = run(&[1]);
+    assert!(!status.success() && complained.contains("nothing was published"), "{said}{complained}");
+    assert!(said.contains("more than 1000000 above 1000002") && said.contains("release-wider"), "{said}");
+    let (status, said, complained) = run(&[1, 2]);
+    assert!(status.success(), "{said}{complained}");
+    serves_soon(&gateway, &far);
+}
+
+/// Key 1 may release what allows nothing new, key 4 points: together they could let the holder of one agent's key pass
+/// for another agent, to origins and in records.
+#[test]
+fn a_caller_is_not_made_another_agent_by_who_may_only_take_away() {
+    let world = World::new("hot");
+    let (bot_key, root_key) = (ApiKey::new("bot-1"), ApiKey::new("root-1"));
+    let of = |agents: &[(&str, &str)]| {
+        let mut policy = world.policy(&["/one"]).api_key(&bot_key, "").api_key(&root_key, "");
+        for (name, identity) in agents {
+            policy = policy.agent(name, identity, &["all"], &[]);
+        }
+        policy
+    };
+    let (bot, admin) = ("{ api_key = [\"bot-1\"] }", "{ api_key = [\"root-1\"] }");
+    let one = world.build(1, &of(&[("bot", bot), ("admin", admin)]));
+    world.publish(1, &one);
+    let gateway = world.start();
+    let asked = || gateway.once(get("/one", &format!("X-API-Key: {}\r\n", bot_key.text))).status;
+    let told = || world.origin.requests().last().and_then(|it| it.value("adamant-agent").map(str::to_owned));
+    assert_eq!((asked(), told().as_deref()), (200, Some("bot")));
+
+    let both = format!("{bot}, {admin}");
+    let moved = [
+        (vec![("bot", admin), ("admin", bot)], "API key root-1 is told to origins as bot instead of admin"),
+        (vec![("admin", &*both)], "API key bot-1 is told to origins as admin instead of bot"),
+        (vec![("robot", bot), ("admin", admin)], "API key bot-1 is told to origins as robot instead of bot"),
+    ];
+    for ((agents, why), version) in moved.iter().zip(2..) {
+        let built = world.build(version, &of(agents));
+        world.put_release(&built, &[1]);
+        point(&world, version, &built, &[4]);
+        let said = eventually(SOON, || refused_soon(&gateway, "release-threshold").contains(why));
+        assert!(said, "{why}: {}", gateway.stderr());
+        assert_eq!((served(&gateway), asked(), told().as_deref()), (one.digest.clone(), 200, Some("bot")));
+    }
+    // Who may do anything may do that.
+    let last = world.build(5, &of(&moved[1].0));
+    world.publish(5, &last);
+    serves_soon(&gateway, &last);
+    assert_eq!((asked(), told().as_deref()), (200, Some("admin")));
 }
 
 /// Opening a pipe would wait for ever.

@@ -13,6 +13,7 @@ use policy_release::root::TrustRoot;
 use serde_json::json;
 
 use self::side::{End, Ends};
+use super::status::AccessArgs;
 use super::trust::read_root;
 use crate::failure::Failure;
 
@@ -33,6 +34,8 @@ pub struct DiffArgs {
     /// Verify releases under this trust root, and say how many must sign.
     #[arg(long, value_name = "ROOT")]
     trust_root: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,7 +46,8 @@ enum Format {
 
 pub fn run(args: &DiffArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let root = args.trust_root.as_deref().map(read_root).transpose()?;
-    let ends = Ends { store: args.store.as_deref(), root: root.as_ref() };
+    let access = args.access.read()?;
+    let ends = Ends { store: args.store.as_deref(), root: root.as_ref(), access: &access };
     let (old, new) = (ends.read(&args.old)?, ends.read(&args.new)?);
     let diff = policy_diff::diff(
         Side { policy: &old.policy, table: &old.table },
@@ -101,6 +105,7 @@ impl End {
             "policy": self.policy.name,
             "digest": self.digest.map(|digest| digest.to_string()),
             "version": self.version,
+            "expires": self.expires.map(|expires| expires.to_string()),
             "verified": self.verified,
         })
     }

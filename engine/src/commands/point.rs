@@ -1,5 +1,6 @@
 //! `adamant point`: signed pointers, and the store they stand in.
 
+mod live;
 mod show;
 
 use std::io::Write;
@@ -30,6 +31,9 @@ pub struct MakeArgs {
     /// The release: a file, sha256:… of one in the store, or `current` to renew the pointer.
     #[arg(long, value_name = "RELEASE")]
     release: ReleaseChoice,
+    /// The statement of its provenance, verified and put beside it.
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    provenance: Option<PathBuf>,
     #[command(flatten)]
     making: Making,
 }
@@ -45,6 +49,15 @@ enum PointCommand {
         adamant point publish pointer.json --store /srv/adamant --channel production --trust-root root.json \\\n    \
         --release release.json")]
     Publish(PublishArgs),
+    /// What a channel runs, by signatures alone: release, version, serial, and the version to build next.
+    #[command(after_help = "Example:\n  \
+        adamant point live --store /srv/adamant --channel production --trust-root root.json\n\n\
+        Nothing in the store is believed: the pointer and the release count by their signatures under the trust root. \
+        `release` is what gateways of the channel can be taken to run, and is named by its digest: where `adamant diff` \
+        reads it with --store, that is checked again. `next` is one above the highest version that enough signed.\n\n\
+        Ends with 0 when there is one, 4 when there is none (no pointer yet, or one at what lacks signatures), 1 when \
+        the pointer is not believed or the store cannot be read. An expired pointer is told, and counts.")]
+    Live(live::LiveArgs),
     /// Show the channels of a store, or a pointer in a file.
     #[command(after_help = "Examples:\n  \
         adamant point show --store /srv/adamant --trust-root root.json\n  \
@@ -70,10 +83,14 @@ pub fn run(args: &PointArgs, out: &mut dyn Write) -> Result<(), Failure> {
         (Some(PointCommand::Sign(args)), _) => signing::sign_witnessed(args, Kind::Pointer, out),
         (Some(PointCommand::Merge(args)), _) => signing::merge(args, Kind::Pointer, out),
         (Some(PointCommand::Publish(args)), _) => publish(args, out),
+        (Some(PointCommand::Live(args)), _) => live::run(args, out),
         (Some(PointCommand::Show(args)), _) => show::run(args, out),
         (None, Some(args)) => {
             let desk = Desk::open(&args.at)?;
-            let target = Target::load(&desk, &args.release)?;
+            let mut target = Target::load(&desk, &args.release)?;
+            if let Some(path) = &args.provenance {
+                target.state_provenance(&desk, path)?;
+            }
             pointing::make(&desk, &target, &args.making, out)
         }
         (None, None) => Err(Failure::new("expected what to point where, found nothing").help("adamant point --help")),

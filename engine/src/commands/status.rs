@@ -50,6 +50,19 @@ pub struct StatusArgs {
     /// A file of them, one a line; a gateway after the key makes it good for that one alone.
     #[arg(long = "node-keys", value_name = "FILE")]
     node_key_files: Vec<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
+    /// A table for people, or one JSON document.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// Ask again and again, until interrupted; show it when something changed.
+    #[arg(long)]
+    watch: bool,
+}
+
+/// How to ask the status listener of a gateway.
+#[derive(Debug, Args)]
+pub struct AccessArgs {
     /// CA of the gateways' certificates (PEM), for https.
     #[arg(long, value_name = "FILE", requires_all = ["cert", "key"])]
     ca: Option<PathBuf>,
@@ -59,12 +72,15 @@ pub struct StatusArgs {
     /// Its private key (PEM, mode 0600).
     #[arg(long, value_name = "FILE", requires_all = ["ca", "cert"])]
     key: Option<PathBuf>,
-    /// A table for people, or one JSON document.
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    format: Format,
-    /// Ask again and again, until interrupted; show it when something changed.
-    #[arg(long)]
-    watch: bool,
+}
+
+impl AccessArgs {
+    pub fn read(&self) -> Result<Access, Failure> {
+        match (&self.ca, &self.cert, &self.key) {
+            (Some(ca), Some(certificate), Some(key)) => Access::from_files(ca, certificate, key),
+            _ => Ok(Access::default()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -81,7 +97,7 @@ struct Round {
 }
 
 pub fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let round = Round { hosts: hosts(args)?, access: access(args)?, pins: pins(args)? };
+    let round = Round { hosts: hosts(args)?, access: args.access.read()?, pins: pins(args)? };
     let mut shown = String::new();
     loop {
         // A store's pointer may move while we look.
@@ -189,11 +205,4 @@ fn pins(args: &StatusArgs) -> Result<Pins, Failure> {
         return Err(Failure::new("expected a node key in --node-keys, found none"));
     }
     Ok(pins)
-}
-
-fn access(args: &StatusArgs) -> Result<Access, Failure> {
-    match (&args.ca, &args.cert, &args.key) {
-        (Some(ca), Some(cert), Some(key)) => Access::from_files(ca, cert, key),
-        _ => Ok(Access::default()),
-    }
 }

@@ -159,7 +159,7 @@ fn look(
 }
 
 /// Compiles a candidate, compares it with the release accepted `last`, and counts its signatures again by what it
-/// changes; those of its pointer too, where its version is not above the `highest` accepted.
+/// changes, and by how far its version is above the `highest` accepted; those of its pointer too, where it is not above.
 pub fn examine(
     candidate: &Candidate,
     last: Option<(&Policy, Digest)>,
@@ -167,21 +167,28 @@ pub fn examine(
 ) -> Result<(Frozen, Option<Change>), Refusal> {
     let release = &candidate.signed.release;
     let refused = |why: String| of_table(&why).of_release(release.digest);
-    let frozen = freeze(release).map_err(refused)?;
-    // A bound that is not this policy's own is a lie about it, and nothing else in such a release is believed either.
-    let stated = release.cost.as_ref().map_or(Ok(()), |cost| cost.check(&frozen.table.certificate()));
-    stated.map_err(|fault| refused(fault.to_string()))?;
+    let frozen = freeze_as_stated(release).map_err(refused)?;
     // One that this engine cannot compile cannot be compared with either.
     let change = last.and_then(|(policy, digest)| {
         let table = Table::load(compile(policy, *digest.as_bytes()).ok()?).ok()?;
         let old = change::Side { policy, table: &table };
         Some(change::compare(&old, &change::Side { policy: &frozen.policy, table: &frozen.table }))
     });
-    accept::release::threshold(&candidate.signed, change.as_ref())?;
+    accept::release::threshold(&candidate.signed, change.as_ref(), highest)?;
     if let Some((verified, _)) = &candidate.pointer {
         accept::pointer::threshold(verified, release, highest, change.as_ref())?;
     }
     Ok((frozen, change))
+}
+
+/// As [`freeze`]; a bound of its cost that is not this policy's own is a lie about it, and nothing else in such a release is
+/// believed either.
+pub fn freeze_as_stated(release: &Release) -> Result<Frozen, String> {
+    let frozen = freeze(release)?;
+    match &release.cost {
+        Some(cost) => cost.check(&frozen.table.certificate()).map(|()| frozen).map_err(|fault| fault.to_string()),
+        None => Ok(frozen),
+    }
 }
 
 /// Compiles a verified release into sealed memory.

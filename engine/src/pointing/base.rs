@@ -24,11 +24,35 @@ pub struct Base {
     pub version: u64,
     /// It is not the one that the channel points at.
     pub behind: bool,
+    /// It follows from one that `release-wider` signed: everybody would take that one, and from there on it is known what
+    /// gateways took.
+    firm: bool,
     policy: Policy,
     table: Table<Vec<u8>>,
 }
 
 impl Base {
+    /// What gateways serve when the channel points at `current`: it, or the newest before it that they had reason to take.
+    pub fn find(desk: &Desk, current: &Digest) -> Result<Self, String> {
+        find(desk, current)
+    }
+
+    /// Refuses one that is only likely: whoever can remove files of the store, and sign what is narrower, can make any
+    /// release the oldest that the store has.
+    pub fn expect_firm(self) -> Result<Self, String> {
+        if self.firm {
+            return Ok(self);
+        }
+        Err(format!(
+            "release-narrower alone signed {}, and the store shows none before it that release-wider signed",
+            self.digest
+        ))
+    }
+
+    pub fn policy_name(&self) -> &str {
+        &self.policy.name
+    }
+
     pub const fn side(&self) -> Side<'_, Vec<u8>> {
         Side { policy: &self.policy, table: &self.table }
     }
@@ -65,12 +89,11 @@ impl Look {
     fn into_base(self) -> Result<Base, String> {
         let Self { digest, manifest, .. } = self;
         let table = table_of(&manifest.policy, &digest)?;
-        Ok(Base { digest, version: manifest.version, behind: false, policy: manifest.policy, table })
+        Ok(Base { digest, version: manifest.version, behind: false, firm: false, policy: manifest.policy, table })
     }
 }
 
-/// What gateways serve when the channel points at `current`: it, or the newest before it that they had reason to take.
-pub fn find(desk: &Desk, current: &Digest) -> Result<Base, String> {
+fn find(desk: &Desk, current: &Digest) -> Result<Base, String> {
     let mut way = vec![Look::read(desk, current)?];
     while let Some(last) = way.last()
         && !last.wider
@@ -101,6 +124,7 @@ pub fn find(desk: &Desk, current: &Digest) -> Result<Base, String> {
             base = candidate;
         }
     }
+    base.firm = true;
     base.behind = base.digest != *current;
     Ok(base)
 }

@@ -3,13 +3,17 @@
 
 use std::fmt;
 
+use policy::table::Table;
 use policy_diff::{Counts, Diff, Side};
+use policy_release::bounds::VERSION_STEP_MAX;
 use policy_release::candidate::Release;
 use policy_release::envelope::Role;
 
 use super::Desk;
-use super::base::{self, Base};
+use super::base::Base;
+use super::versions;
 use crate::commands::signing::plural;
+use crate::failure::Failure;
 
 pub enum Change {
     /// The channel runs nothing yet.
@@ -19,35 +23,36 @@ pub enum Change {
     Compared {
         diff: Box<Diff>,
         base: Box<Base>,
+        /// The highest version known, where that of the release is far above it.
+        jumped: Option<u64>,
     },
     /// The release that the channel runs cannot be read.
     Unknown(String),
 }
 
 impl Change {
-    pub fn of(desk: &Desk, release: &Release) -> Self {
+    /// `table` is that of the release.
+    pub fn of<B: AsRef<[u8]>>(desk: &Desk, release: &Release, table: &Table<B>) -> Result<Self, Failure> {
         if let Some(why) = desk.current.doubt() {
-            return Self::Unknown(format!("the present pointer is not believed: {why}"));
+            return Ok(Self::Unknown(format!("the present pointer is not believed: {why}")));
         }
-        let Some(current) = desk.current.pointer() else { return Self::First };
-        let base = match base::find(desk, &current.release) {
-            Ok(base) if base.digest == release.digest => return Self::Same,
+        let Some(current) = desk.current.pointer() else { return Ok(Self::First) };
+        let base = match Base::find(desk, &current.release) {
+            Ok(base) if base.digest == release.digest => return Ok(Self::Same),
             Ok(base) => base,
-            Err(why) => return Self::Unknown(why),
+            Err(why) => return Ok(Self::Unknown(why)),
         };
-        let table = match base::table_of(&release.policy, &release.digest) {
-            Ok(table) => table,
-            Err(why) => return Self::Unknown(why),
-        };
-        let (old, new) = (base.side(), Side { policy: &release.policy, table: &table });
-        Self::Compared { diff: Box::new(policy_diff::diff(old, new)), base: Box::new(base) }
+        let (old, new) = (base.side(), Side { policy: &release.policy, table });
+        let diff = Box::new(policy_diff::diff(old, new));
+        let jumped = versions::jumped(desk, &base, release.digest, release.version)?;
+        Ok(Self::Compared { diff, base: Box::new(base), jumped })
     }
 
     /// The role that a gateway asks for when it serves what the channel runs.
     pub fn role(&self) -> Role {
         match self {
             Self::Same => Role::ReleaseNarrower,
-            Self::Compared { diff, .. } if !diff.needs_wider() => Role::ReleaseNarrower,
+            Self::Compared { diff, jumped: None, .. } if !diff.needs_wider() => Role::ReleaseNarrower,
             Self::First | Self::Compared { .. } | Self::Unknown(_) => Role::ReleaseWider,
         }
     }
@@ -59,15 +64,25 @@ impl fmt::Display for Change {
             Self::First => f.write_str("the channel has no release yet"),
             Self::Same => f.write_str("none: the channel points at it already"),
             Self::Unknown(why) => write!(f, "not known, so the wider role is needed: {why}"),
-            Self::Compared { diff, base } => {
-                let Counts { allowed, refused, limits, settings } = diff.counts;
+            Self::Compared { diff, base, jumped } => {
+                let Counts { allowed, refused, identities, limits, settings } = diff.counts;
                 write!(f, "{}: {allowed} newly allowed, {refused} newly refused", diff.verdict.name())?;
+                if identities > 0 {
+                    write!(f, ", {} under another name", plural(identities, "caller"))?;
+                }
                 for (count, noun) in [(limits, "limit"), (settings, "setting")] {
                     if count > 0 {
                         write!(f, ", {} changed", plural(count, noun))?;
                     }
                 }
                 f.write_str("; adamant diff shows each")?;
+                if let Some(highest) = jumped {
+                    write!(
+                        f,
+                        "\n           its version is more than {VERSION_STEP_MAX} above {highest}, the highest known: \
+                         that needs the wider role"
+                    )?;
+                }
                 if base.behind {
                     write!(
                         f,

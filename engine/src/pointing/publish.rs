@@ -48,6 +48,11 @@ pub fn publish(
         .help("look with: adamant point show --store DIR; then run this again"));
     }
     put_release(desk, &lock, target, out)?;
+    if let Some(statement) = &target.provenance {
+        let place = layout::provenance(&target.digest());
+        lock.write(&place, statement)?;
+        writeln!(out, "wrote {}", desk.store.path().join(place).display())?;
+    }
     let place = layout::pointer(&desk.channel);
     lock.write(&place, &envelope.to_bytes())?;
     writeln!(out, "wrote {}", desk.store.path().join(place).display())?;

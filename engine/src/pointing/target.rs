@@ -1,19 +1,20 @@
 //! The release that a channel is to run: found, verified as a gateway would, and told.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use policy_release::candidate::{self, Expected, Purpose, Release};
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::Manifest;
+use policy_release::provenance;
 use policy_release::root::{Standing, TrustRoot};
 use policy_release::verify::verify_envelope;
-use serde::Deserialize;
 use stores::layout;
 
-use super::{Change, Consent, Desk};
+use super::versions::{self, Head};
+use super::{Change, Consent, Desk, fit};
 use crate::commands::release::engine_version;
 use crate::commands::trust::words;
 use crate::failure::{Failure, warn};
@@ -50,6 +51,8 @@ impl FromStr for ReleaseChoice {
 pub struct Target {
     pub envelope: Envelope,
     pub release: Release,
+    /// The envelope of a statement of its provenance, to be published with it.
+    pub provenance: Option<Vec<u8>>,
     policy_name: String,
 }
 
@@ -113,7 +116,15 @@ impl Target {
                 distance(desk.now, release.expires)
             ));
         }
-        Ok(Self { envelope, release, policy_name })
+        Ok(Self { envelope, release, provenance: None, policy_name })
+    }
+
+    /// Takes in the statement of its provenance in a file, if a key of the release roles signed that.
+    pub fn state_provenance(&mut self, desk: &Desk, path: &Path) -> Result<(), Failure> {
+        let bytes = files::read(path, Kind::Provenance.envelope_bytes_max())?;
+        provenance::verify(&bytes, &desk.root, &self.digest()).map_err(|fault| Failure::at(path, fault))?;
+        self.provenance = Some(bytes);
+        Ok(())
     }
 
     pub fn policy_name(&self) -> &str {
@@ -130,7 +141,19 @@ impl Target {
         let Release { digest, version, expires, .. } = &self.release;
         writeln!(out, "release    {digest}")?;
         writeln!(out, "  policy   {} version {version}, expires {expires}", self.policy_name)?;
-        let change = Change::of(desk, &self.release);
+        let change = match fit::compiled(&self.release) {
+            Ok(frozen) => Change::of(desk, &self.release, &frozen.table)?,
+            // Who serves it already goes on; the pointer alone is new.
+            Err(why) if desk.current.pointer().is_some_and(|current| current.release == *digest) => {
+                warn(format_args!("gateways that do not serve this release yet would refuse it: {why}"));
+                Change::Unknown(why)
+            }
+            Err(why) => {
+                let message = format!("gateways would refuse this release at the check release-table: {why}");
+                return Err(Failure::new(format_args!("{message}; nothing was published"))
+                    .help("check the policy and build it again with this version of adamant"));
+            }
+        };
         writeln!(out, "  change   {change}")?;
         let role = change.role();
         let standing = desk.root.standing(role, &self.envelope);
@@ -159,20 +182,12 @@ impl Target {
 
     /// Two releases of one version are told apart by their digests alone, which nobody reads.
     fn warn_of_twin(&self, desk: &Desk) -> Result<(), Failure> {
-        #[derive(Deserialize)]
-        struct Head {
-            policy_name: String,
-            version: u64,
-        }
         for digest in desk.store.releases()?.into_iter().filter(|digest| *digest != self.digest()) {
-            // What cannot be read is nobody's twin, and told where it matters.
-            let Ok(Some(bytes)) = desk.store.release(&digest) else { continue };
-            let Ok(envelope) = Envelope::parse_kind(&bytes, Kind::Release) else { continue };
-            let Ok(head) = serde_json::from_slice::<Head>(envelope.payload()) else { continue };
-            if head.policy_name == self.policy_name && head.version == self.release.version {
+            let Some((Head { policy_name, version }, _)) = versions::head(desk, &digest) else { continue };
+            if policy_name == self.policy_name && version == self.release.version {
                 warn(format_args!(
-                    "the store has another release of version {}: {digest}; count on, so that people can tell them apart",
-                    head.version
+                    "the store has another release of version {version}: {digest}; count on, so that people can tell them \
+                     apart"
                 ));
             }
         }
@@ -228,7 +243,8 @@ pub fn previous(desk: &Desk) -> Result<Target, Failure> {
     }
     let mut best: Option<(u64, Digest)> = None;
     for digest in desk.store.releases()? {
-        let Some(version) = older(&desk.store, &desk.root, &digest, &running)? else { continue };
+        // What cannot be read is no candidate, and stops nobody.
+        let Ok(Some(version)) = older(&desk.store, &desk.root, &digest, &running) else { continue };
         if best.is_none_or(|(highest, _)| version > highest) {
             best = Some((version, digest));
         }

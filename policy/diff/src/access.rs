@@ -85,12 +85,16 @@ pub struct Scene<'w, 'p> {
     all: Index,
     /// The same of groups whose own scopes differ.
     differing: Index,
+    /// The same of groups that both sides can permit.
+    lasting: Index,
 }
 
 #[derive(Default)]
 struct Index {
     by_scope: HashMap<u32, Vec<usize>>,
     for_anyone: Vec<usize>,
+    /// The first that both sides grant to everybody.
+    for_everyone: Option<usize>,
 }
 
 /// What the parts of some credentials may do: the scopes of whom they are taken for, and whether the token narrows them.
@@ -119,14 +123,17 @@ impl<'w, 'p> Scene<'w, 'p> {
                 group.cells.push(index);
             }
         }
-        let (mut all, mut differing) = (Index::default(), Index::default());
+        let (mut all, mut differing, mut lasting) = (Index::default(), Index::default(), Index::default());
         for (group, index) in groups.iter().zip(0..) {
             all.add(world, group, index);
             if group.is_changed() {
                 differing.add(world, group, index);
             }
+            if group.scopes.0 != EMPTY && group.scopes.1 != EMPTY {
+                lasting.add(world, group, index);
+            }
         }
-        Self { world, cells, groups, all, differing }
+        Self { world, cells, groups, all, differing, lasting }
     }
 
     pub fn kind(&self, (old, new, narrowing): (Taken, Taken, Narrowing)) -> Kind {
@@ -228,6 +235,40 @@ impl<'w, 'p> Scene<'w, 'p> {
         crosses
     }
 
+    /// A group of which callers of a kind are permitted a request both before and after, if there is any: with the
+    /// right scopes in the token where it narrows.
+    pub fn lasting(&self, (old, new, _): Kind) -> Option<usize> {
+        let (old, new) = (old?, new?);
+        let permitted = |index: &usize| {
+            let both = self.groups.get(*index).map(|group| {
+                self.grants(Which::Old, Some(old), false, group).always
+                    && self.grants(Which::New, Some(new), false, group).always
+            });
+            both.unwrap_or(false)
+        };
+        let scopes = [old, new].into_iter().flat_map(|set| self.world.sets.get(set));
+        let own = scopes.filter_map(|scope| self.lasting.by_scope.get(scope)).flatten().copied().find(permitted);
+        // What neither side grants by the caller's own scopes, each grants to everybody.
+        own.or(self.lasting.for_everyone)
+    }
+
+    /// Scopes of a token with which both sides permit a group that is `lasting` for callers of this kind.
+    pub fn lasting_names(&self, kind: Kind, group: &Group) -> TokenNames {
+        let (old, new, narrowing) = kind;
+        let needed = |which: Which, scopes: Option<SetId>| -> Vec<u32> {
+            let grants = self.grants(which, scopes, narrowing.at(which), group);
+            if grants.always { Vec::new() } else { grants.scopes.first().copied().into_iter().collect() }
+        };
+        let (mut before, mut after) = (needed(Which::Old, old), needed(Which::New, new));
+        if narrowing.same_claim {
+            before.extend(after);
+            before.sort_unstable();
+            before.dedup();
+            after = before.clone();
+        }
+        TokenNames { old: narrowing.old.then_some(before), new: narrowing.new.then_some(after) }
+    }
+
     /// Scopes of a token for which the outcome changes, with the first witness for which it does by any means.
     pub fn example(&self, change: Change, caller: &Caller<'p>, group: &Group) -> Option<(usize, TokenNames)> {
         let (old, new, narrowing) = self.kind(caller.pair);
@@ -259,6 +300,9 @@ impl Index {
         }
         if group.anyone.0 || group.anyone.1 {
             self.for_anyone.push(index);
+        }
+        if group.anyone.0 && group.anyone.1 {
+            self.for_everyone.get_or_insert(index);
         }
     }
 }

@@ -171,17 +171,27 @@ impl<'p> Callers<'p> {
             self.all.len() - 1
         });
         let Some(caller) = self.all.get_mut(index) else { return 0 };
-        // A set that holds a smaller witness shows nothing new: its parts are more. A certificate that cannot be left out
-        // makes them fewer.
+        // A set that holds a smaller witness shows nothing new where it has all parts of that: not where the certificate
+        // has more names, as its names are shown all or none, or where it cannot be left out.
         let needed = world.old.certificate_needed || world.new.certificate_needed;
-        let like = |known: &Shown<'p>| !needed || has_certificate(known) == has_certificate(&shown);
         let holds = |known: &Shown<'p>| known.iter().all(|credential| shown.contains(credential));
-        if caller.witnesses.iter().any(|known| like(&known.shown) && holds(&known.shown)) {
+        let alike =
+            |known: &Shown<'p>| certificate(known).eq(certificate(&shown)) || (!needed && !has_certificate(known));
+        let mut smaller = caller.witnesses.iter().filter(|known| holds(&known.shown)).peekable();
+        let is_larger = smaller.peek().is_some();
+        if smaller.any(|known| alike(&known.shown)) {
             return 0;
         }
-        let questions = 2 << shown.len().min(16);
-        caller.witnesses_count += 1;
+        let questions = parts_count(&shown) * 2;
         let reach = Reach { old: parts(world, Which::Old, &shown), new: parts(world, Which::New, &shown) };
+        let has_all = |known: &Reach| {
+            known.old.iter().all(|part| reach.old.contains(part))
+                && known.new.iter().all(|part| reach.new.contains(part))
+        };
+        if is_larger && caller.witnesses.iter().any(|known| holds(&known.shown) && has_all(&known.reach)) {
+            return questions;
+        }
+        caller.witnesses_count += 1;
         if caller.witnesses.len() < WITNESSES_MAX || caller.witnesses.iter().all(|known| known.reach != reach) {
             caller.witnesses.push(Witness { shown, reach });
             caller.witnesses.sort_by_key(|witness| witness.shown.len());
@@ -205,17 +215,31 @@ impl Steps<'_> {
     }
 }
 
-/// What the parts of a set are taken for. Where a client certificate is needed, a part has some name of it: nobody is
-/// known to have another one.
+/// The names of the certificate in a set.
+fn certificate<'s, 'p>(shown: &'s [Credential<'p>]) -> impl Iterator<Item = &'s Credential<'p>> {
+    shown.iter().filter(|credential| matches!(credential, Credential::Certificate { .. }))
+}
+
+/// How many parts of a set can be shown.
+fn parts_count(shown: &[Credential<'_>]) -> usize {
+    let others = shown.len() - certificate(shown).count();
+    1 << (others + usize::from(has_certificate(shown)))
+}
+
+/// What the parts of a set are taken for. A part has all names of the certificate or none, because a certificate is
+/// shown as a whole. Where one is needed, each part has it: nobody is known to have another one.
 pub fn parts<'p>(world: &World<'p>, which: Which, shown: &[Credential<'p>]) -> Vec<(Taken, bool)> {
     let certificate_needed = world.face(which).certificate_needed && has_certificate(shown);
+    let others: Shown<'p> = shown.iter().filter(|it| !matches!(it, Credential::Certificate { .. })).copied().collect();
     let mut found = Vec::new();
-    for subset in 0_u32..1 << shown.len().min(16) {
-        let part: Shown<'p> =
-            shown.iter().zip(0..).filter(|(_, bit)| subset & (1 << bit) != 0).map(|(it, _)| *it).collect();
-        if certificate_needed && !has_certificate(&part) {
+    for subset in 0..parts_count(shown) {
+        let (whole, others_in) = (subset >> others.len() != 0, others.iter().zip(0..));
+        if certificate_needed && !whole {
             continue;
         }
+        let names = certificate(shown).filter(|_| whole);
+        let chosen = others_in.filter(|(_, bit)| subset & (1 << bit) != 0).map(|(it, _)| it);
+        let part: Shown<'p> = names.chain(chosen).copied().collect();
         let taken = world.taken(which, &part);
         let token = part.iter().any(|it| matches!(it, Credential::Token { .. }));
         if taken != Taken::Refused && !found.contains(&(taken, token)) {

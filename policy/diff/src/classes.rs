@@ -12,7 +12,7 @@ use crate::strays::Stray;
 #[derive(Clone, Debug)]
 pub struct RawClass<'p> {
     pub changed: Changed,
-    /// Positions in the scene's list.
+    /// Positions in the scene's list; for a stray's class those of its example alone.
     pub groups: Vec<usize>,
     /// Positions in the list of callers; empty for a stray's class.
     pub callers: Vec<usize>,
@@ -54,7 +54,7 @@ pub fn classes<'p>(scene: &Scene<'_, 'p>, callers: &Callers<'p>, strays: Vec<Str
     });
     let strays = strays.into_iter().map(|stray| RawClass {
         changed: stray.changed,
-        groups: Vec::new(),
+        groups: stray.groups,
         callers: Vec::new(),
         stray: Some(stray.credential),
         example: stray.example,

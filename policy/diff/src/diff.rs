@@ -10,10 +10,12 @@ use crate::callers::Callers;
 use crate::cells::{self, Cell};
 use crate::classes::{self, RawClass};
 use crate::face::{Which, World, fresh, subjects};
+use crate::identities::{self, Renamed};
 use crate::limits;
 use crate::look::Look;
 use crate::report::{
-    Class, Counts, Diff, Direction, Example, Outcome, Principal, PrincipalKind, Requests, TokenScopesCondition, Verdict,
+    Class, Counts, Diff, Direction, Example, IdentityChange, Outcome, Principal, PrincipalKind, Requests,
+    TokenScopesCondition, Verdict,
 };
 use crate::settings;
 use crate::shown::{Shown, Taken, TokenNames};
@@ -59,14 +61,20 @@ fn report(scene: &Scene<'_, '_>, callers: &Callers<'_>, raw: &[RawClass<'_>], ex
     let listed = |change: Change| {
         of(change).take(CLASSES_MAX).map(|class| written(scene, callers, class)).collect::<Vec<Class>>()
     };
+    let renamed = identities::renamed(scene, callers);
+    let identities: Vec<_> = renamed.iter().take(CLASSES_MAX).map(|it| identity(scene, callers, it)).collect();
     let (allowed, refused) = (listed(Change::Allowed), listed(Change::Refused));
     let counts = Counts {
         allowed: of(Change::Allowed).count(),
         refused: of(Change::Refused).count(),
+        identities: renamed.len(),
         limits: limits.len(),
         settings: settings.len(),
     };
-    let directions = || limits.iter().map(|it| it.direction).chain(settings.iter().map(|it| it.direction));
+    let directions = || {
+        let rules = identities.iter().map(|it| it.direction).chain(limits.iter().map(|it| it.direction));
+        rules.chain(settings.iter().map(|it| it.direction))
+    };
     let (mut wider, mut narrower) = access(raw);
     wider |= exhausted || directions().any(Direction::is_wider);
     narrower |= exhausted || directions().any(Direction::is_narrower);
@@ -79,12 +87,14 @@ fn report(scene: &Scene<'_, '_>, callers: &Callers<'_>, raw: &[RawClass<'_>], ex
     let truncated = exhausted
         || allowed.len() < counts.allowed
         || refused.len() < counts.refused
+        || identities.len() < counts.identities
+        || identities.iter().any(|it| it.by.len() < it.by_count)
         || limits.len() > CLASSES_MAX
         || allowed.iter().chain(&refused).any(cut)
         || limits.iter().any(|limit| limit.agents.len() < limit.agents_count);
     limits.truncate(CLASSES_MAX);
     let verdict = Verdict::of(wider, narrower);
-    Diff { verdict, needs_wider, truncated, exhausted, counts, allowed, refused, limits, settings }
+    Diff { verdict, needs_wider, truncated, exhausted, counts, allowed, refused, identities, limits, settings }
 }
 
 /// Whether access becomes wider, and narrower: whether anything at all is newly allowed, and newly refused. That the
@@ -134,6 +144,27 @@ fn written(scene: &Scene<'_, '_>, callers: &Callers<'_>, class: &RawClass<'_>) -
             none_of: condition.none_of.iter().map(|scope| world.scopes.name(*scope).to_owned()).collect(),
         }),
         example: example(scene, &class.example),
+    }
+}
+
+fn identity(scene: &Scene<'_, '_>, callers: &Callers<'_>, renamed: &Renamed<'_>) -> IdentityChange {
+    let mut by: Vec<String> = Vec::new();
+    let mut by_count = 0;
+    for caller in renamed.callers.iter().filter_map(|index| callers.all.get(*index)) {
+        by_count += caller.witnesses_count;
+        if by.len() < WAYS_MAX {
+            by.extend(caller.witnesses.iter().map(|witness| scene.world.words(&witness.shown)));
+        }
+    }
+    by.truncate(WAYS_MAX);
+    IdentityChange {
+        direction: Direction::Changed,
+        old: renamed.old.map(str::to_owned),
+        new: renamed.new.map(str::to_owned),
+        by,
+        by_count,
+        example: example(scene, &renamed.example),
+        needs_wider: Direction::Changed.is_wider(),
     }
 }
 

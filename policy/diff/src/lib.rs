@@ -6,6 +6,7 @@ mod cells;
 mod classes;
 mod diff;
 mod face;
+mod identities;
 mod limits;
 mod look;
 mod places;

@@ -61,12 +61,14 @@ pub struct Diff {
     pub counts: Counts,
     pub allowed: Vec<Class>,
     pub refused: Vec<Class>,
+    pub identities: Vec<IdentityChange>,
     pub limits: Vec<LimitChange>,
     pub settings: Vec<SettingChange>,
 }
 
 impl Diff {
-    /// Whether the release needs the threshold of `release-wider`: it is not proven narrower, or touches what a
+    /// Whether the release needs the threshold of `release-wider`: it is not proven narrower (a caller under another
+    /// name is not), or touches what a
     /// comparison of rules cannot judge (origins, issuers, CAs, audiences, algorithms, key sources, staleness, leeway,
     /// audit, overflow, a weaker transport).
     pub const fn needs_wider(&self) -> bool {
@@ -79,6 +81,7 @@ impl Diff {
 pub struct Counts {
     pub allowed: usize,
     pub refused: usize,
+    pub identities: usize,
     pub limits: usize,
     pub settings: usize,
 }
@@ -200,6 +203,25 @@ pub struct Outcome {
     pub scope: Option<String>,
     /// Why not, as in records.
     pub reason: Option<&'static str>,
+}
+
+/// Callers whom the policies take for agents of different names, and permit a request in common: origins are told the
+/// name, and records are kept under it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IdentityChange {
+    /// Always `changed`: what an origin makes of the name is not known.
+    pub direction: Direction,
+    /// What origins are told of these callers by the old policy: the name of an agent; none is nothing.
+    pub old: Option<String>,
+    /// The same by the new policy.
+    pub new: Option<String>,
+    /// Sets of proofs that identify these callers, in words.
+    pub by: Vec<String>,
+    /// Number of such sets that were found, listed or not.
+    pub by_count: usize,
+    /// One request, permitted by both tables.
+    pub example: Example,
+    pub needs_wider: bool,
 }
 
 /// Limits of the same callers, before and after.

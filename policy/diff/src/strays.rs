@@ -10,6 +10,10 @@
 //! of them, or with two (which then are of different agents), that pair's witness changes too, unless the proofs in it
 //! are shared with the stray's agent; those sets are tried in `callers`. What has a pair that is known is in a class
 //! already, so it needs none of the stray.
+//!
+//! A certificate shows all of its names or none, so a stray among the names of one that was good before can be what
+//! refuses its holder everything. Sets with a certificate are therefore tried first: people are told of those for whom
+//! the outcome changes by any means, before those who could leave the stray away.
 
 use std::collections::BTreeSet;
 
@@ -18,18 +22,22 @@ use policy::model::CertificateName;
 use crate::access::{Change, Changed, Condition, Scene};
 use crate::callers::{Caller, Callers, Reach, Witness, pair, parts};
 use crate::face::{Pair, Which, World};
-use crate::shown::{Credential, Shown, TokenNames, together};
+use crate::shown::{Credential, Shown, TokenNames, has_certificate, together};
 
 /// A stray that changes some outcome.
 pub struct Stray<'p> {
     pub credential: Credential<'p>,
     pub changed: Changed,
+    /// Positions in the scene's list: what changes for the set of the example.
+    pub groups: Vec<usize>,
     pub example: (Shown<'p>, TokenNames, usize),
 }
 
 /// Strays beside another one that are tried, and sets tried for each stray.
 const SECOND_MAX: usize = 16;
 const TRIED_PER_STRAY_MAX: usize = 4_096;
+/// Sets tried, once there is one that changes, to find one that changes by any means.
+const BETTER_MAX: usize = 16;
 /// Sets tried for all strays together.
 const TRIED_MAX: usize = 200_000;
 
@@ -45,7 +53,8 @@ pub fn strays<'p>(scene: &Scene<'_, 'p>, callers: &Callers<'p>) -> Strays<'p> {
     for change in [Change::Allowed, Change::Refused] {
         let candidates = candidates(scene.world, change.permits());
         let changing = callers.all.iter().filter(|caller| may_change(scene, change, caller));
-        let bases: Vec<&Shown<'p>> = changing.flat_map(|caller| &caller.witnesses).map(|it| &it.shown).collect();
+        let mut bases: Vec<&Shown<'p>> = changing.flat_map(|caller| &caller.witnesses).map(|it| &it.shown).collect();
+        bases.sort_by_key(|shown| !has_certificate(shown));
         for credential in &candidates {
             let search = Search { scene, callers, bases: &bases, change, credential: *credential, others: &candidates };
             match search.run(&mut left) {
@@ -93,7 +102,7 @@ impl<'p> Search<'_, '_, 'p> {
     /// The stray's class, if any set with it changes.
     fn run(&self, left: &mut usize) -> Result<Option<Stray<'p>>, Exhausted> {
         let mut tried = 0;
-        for base in self.bases {
+        for (base, at) in self.bases.iter().zip(0..) {
             for second in std::iter::once(None).chain(self.others.iter().take(SECOND_MAX).map(Some)) {
                 for company in self.company() {
                     tried += 1;
@@ -101,16 +110,26 @@ impl<'p> Search<'_, '_, 'p> {
                         return Err(Exhausted);
                     }
                     *left -= 1;
-                    let added = [Some(self.credential), second.copied(), company].into_iter().flatten();
-                    let Some(shown) = together(base.iter().copied().chain(added)) else { continue };
-                    if let Some(stray) = self.changes(shown) {
-                        return Ok(Some(stray));
+                    let added = [second.copied(), company].into_iter().flatten();
+                    if let Some(stray) = self.with(base, added) {
+                        return Ok(Some(if stray.changed.by_any_means { stray } else { self.better(at, stray) }));
                     }
                 }
             }
         }
         let cut = self.others.len() > SECOND_MAX && !self.bases.is_empty();
         if cut { Err(Exhausted) } else { Ok(None) }
+    }
+
+    /// One that changes by any means, if one of the next certificates shows it.
+    fn better(&self, after: usize, found: Stray<'p>) -> Stray<'p> {
+        let next = self.bases.iter().skip(after + 1).take(BETTER_MAX).filter(|base| has_certificate(base));
+        let mut next = next.filter_map(|base| self.with(base, std::iter::empty()));
+        next.find(|stray| stray.changed.by_any_means).unwrap_or(found)
+    }
+
+    fn with(&self, base: &Shown<'p>, added: impl Iterator<Item = Credential<'p>>) -> Option<Stray<'p>> {
+        self.changes(together(base.iter().copied().chain([self.credential]).chain(added))?)
     }
 
     /// A certificate is valid by any CA that it chains to, so a name under a CA that one policy does not have can stand
@@ -138,17 +157,18 @@ impl<'p> Search<'_, '_, 'p> {
         let reach = Reach { old: parts(world, Which::Old, &shown), new: parts(world, Which::New, &shown) };
         let reaches = BTreeSet::from([scene.reach_kind(&reach)]);
         let candidates = scene.candidates(kind).into_iter();
-        let mut changed = candidates.filter_map(|index| {
-            let group = scene.groups.get(index)?;
-            Some((scene.changed(self.change, kind, &reaches, group)?, group))
-        });
-        let first = changed.next()?;
-        let best = if first.0.by_any_means { None } else { changed.find(|(changed, _)| changed.by_any_means) };
-        let (mut changed, group) = best.unwrap_or(first);
+        let mut changed: Vec<(Changed, usize)> = candidates
+            .filter_map(|index| Some((scene.changed(self.change, kind, &reaches, scene.groups.get(index)?)?, index)))
+            .collect();
+        let by_any_means = changed.iter().any(|(changed, _)| changed.by_any_means);
+        changed.retain(|(changed, _)| changed.by_any_means == by_any_means);
+        let groups: Vec<usize> = changed.iter().map(|(_, index)| *index).collect();
+        let (mut changed, first) = changed.into_iter().next()?;
+        let group = scene.groups.get(first)?;
         changed.condition = Condition::default();
         let caller = Caller { pair, witnesses: vec![Witness { shown: shown.clone(), reach }], witnesses_count: 1 };
         let (_, names) = scene.example(self.change, &caller, group)?;
         let example = (shown, names, *group.cells.first()?);
-        Some(Stray { credential: self.credential, changed, example })
+        Some(Stray { credential: self.credential, changed, groups, example })
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::bounds::{NONCE_BYTES_MAX, NONCE_BYTES_MIN};
 use crate::canonical::{self, CanonicalFault, WriteFault};
+use crate::digest::{Digest, DigestFault};
 use crate::envelope::{Envelope, EnvelopeFault, Kind};
 use crate::key::{KeyId, PublicKey, SigningKey};
 use crate::time::Timestamp;
@@ -35,6 +36,8 @@ pub enum AttestationFault {
     KeyId { expected: KeyId, found: KeyId },
     #[error("expected a signature by node key {0}, found none that verifies: the answer was changed on its way")]
     Signature(KeyId),
+    #[error("{member}: {fault}")]
+    Digest { member: &'static str, fault: DigestFault },
     #[error("expected the nonce that was asked with, found {found}: an old answer was replayed")]
     Nonce { found: String },
 }
@@ -202,7 +205,32 @@ impl Attestation {
             let found = said.nonce.map_or_else(|| "none".to_owned(), |nonce| format!("{:?}", nonce.0));
             return Err(AttestationFault::Nonce { found });
         }
+        said.check_digests()?;
         Ok(said)
+    }
+
+    /// Digests are compared as texts and shown: each is one, and nothing else.
+    fn check_digests(&self) -> Result<(), AttestationFault> {
+        let is_digest = |member, text: &str| match text.parse::<Digest>() {
+            Ok(_) => Ok(()),
+            Err(fault) => Err(AttestationFault::Digest { member, fault }),
+        };
+        is_digest("release", &self.release)?;
+        is_digest("table_sha256", &self.table_sha256)?;
+        // `adamant dev` has no gateway.toml.
+        if self.config != "none" {
+            is_digest("config", &self.config)?;
+        }
+        self.binary_sha256.iter().try_for_each(|text| is_digest("binary_sha256", text))?;
+        self.waiting.iter().try_for_each(|waiting| is_digest("waiting.release", &waiting.release))?;
+        let mut refused = self.refusal.iter().filter_map(|refusal| refusal.release.as_ref());
+        refused.try_for_each(|text| is_digest("refusal.release", text))?;
+        // These two come without the name of the function.
+        let is_hex = |member, text: &str| is_digest(member, &format!("sha256:{text}"));
+        self.certificates.iter().try_for_each(|of| is_hex("certificates.sha256", &of.sha256))?;
+        let mut thumbprints = self.keysets.values().filter_map(|keyset| keyset.thumbprint.as_ref());
+        thumbprints.try_for_each(|text| is_hex("keysets.thumbprint", text))?;
+        Ok(())
     }
 }
 

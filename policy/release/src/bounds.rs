@@ -33,6 +33,9 @@ pub const NAME_BYTES_MAX: usize = 128;
 pub const CASES_MAX: usize = 1 << 20;
 /// Largest integer of a payload: what an IEEE 754 double holds exactly (RFC 7493 §2.2, RFC 8785 §3.2.2.3).
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+/// How far the version of a release may be above the highest before it, unless `release-wider` signs: numbers end at
+/// [`INTEGER_MAX`], and whoever may take rights away must not use them up.
+pub const VERSION_STEP_MAX: u64 = 1_000_000;
 /// Bytes of memory that the scrypt parameters of a key file may ask for.
 pub const SCRYPT_MEMORY_BYTES_MAX: u64 = 256 << 20;
 /// scrypt parallelisation that a key file may ask for.

@@ -30,8 +30,16 @@ pub use schema::schema;
 pub use suggest::nearest;
 pub use summary::{LimitSummary, Summary, summary};
 
-use policy::case::Case;
+use policy::case::{Asked, Case};
 use policy::model::Policy;
+
+/// `METHOD http[s]://host[:port]/target`, as a case has it.
+///
+/// # Errors
+/// What is wrong with it, and what would be right.
+pub fn request(text: &str) -> Result<Asked, (String, Option<String>)> {
+    forms::request::request(text).map_err(|flaw| (flaw.message, flaw.hint))
+}
 
 /// Reads files that a policy source names, by their path as written there (relative to the source).
 pub trait Files {

@@ -1,6 +1,7 @@
 //! "Did you mean": the nearest of some names, and short lists of them.
 
 use crate::bounds::SUGGESTION_STEPS_MAX;
+use crate::fields::is_harmless;
 
 /// Names listed in a hint.
 const LISTED_MAX: usize = 8;
@@ -30,7 +31,7 @@ impl Suggest {
         let mut best: Option<(usize, &str)> = None;
         for name in names {
             self.steps_left = self.steps_left.checked_sub(1)?;
-            if name.len().abs_diff(wrong.len()) > allowed * 4 {
+            if name.len().abs_diff(wrong.len()) > allowed * 4 || !is_shown(name) {
                 continue;
             }
             let distance = distance(wrong, name, allowed);
@@ -59,9 +60,14 @@ impl Suggest {
     }
 }
 
+/// A name with characters that do something to a terminal is a mistake of its own, and is proposed to nobody.
+fn is_shown(name: &str) -> bool {
+    name.chars().all(is_harmless)
+}
+
 /// "`a`, `b` and `c`", or "`a`, `b` and 40 others"; none when there are no names.
 pub(crate) fn list<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
-    let mut names: Vec<&str> = names.collect();
+    let mut names: Vec<&str> = names.filter(|name| is_shown(name)).collect();
     names.sort_unstable();
     let quoted = |name: &&str| format!("`{name}`");
     match names.as_slice() {

@@ -1,6 +1,11 @@
 //! Stores that somebody else has written to.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use serde_json::json;
+use tests::certificates::Authority;
+use tests::gateway;
+use tests::store::{CHANNEL, Key, World, envelope};
 
 use super::*;
 
@@ -98,4 +103,35 @@ fn no_path_leads_out_of_the_store() {
             .bad(&format!("point {} --release 1.json --key alice.key", AT.replace("--store store", "--store nowhere"))),
         &["nowhere", "mkdir"],
     );
+}
+
+/// What every gateway would refuse for what stands in it is not published in the first place, whoever signed.
+#[test]
+fn a_release_that_no_gateway_could_serve_is_not_pointed_at() {
+    let world = World::new("hot");
+    world.write("ca.pem", Authority::new("callers").pem.as_bytes());
+    let good = world.build(1, &world.policy(&["/one"]).client_ca("callers", "ca.pem"));
+    world.write("4.key", Key::file(4).as_bytes());
+    fs::set_permissions(world.path("4.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let point = |payload: &[u8]| {
+        world.write("release.json", &envelope("release", payload, &[1, 2]));
+        let line = format!(
+            "point --store store --channel {CHANNEL} --trust-root root.json --key 4.key --release release.json"
+        );
+        let (status, said, complained) = gateway::run(&line.split(' ').collect::<Vec<_>>(), world.home());
+        (status.success(), said + &complained)
+    };
+    let whole: Value = serde_json::from_slice(&good.payload).unwrap();
+    for (what, instead) in [("certificates", json!("")), ("certificates", json!("junk")), ("name", json!("z"))] {
+        let mut bad = whole.clone();
+        match what {
+            "name" => bad["policy"]["routes"][0]["origin"] = instead,
+            _ => bad["policy"]["client_cas"][0][what] = instead,
+        }
+        let (done, said) = point(bad.to_string().as_bytes());
+        assert!(!done && !world.pointer_path().exists(), "{bad}: {said}");
+        assert_says(&said, &["gateways would refuse this release at the check release-table", "nothing was published"]);
+    }
+    let (done, said) = point(&good.payload);
+    assert!(done && world.pointer_path().exists(), "{said}");
 }

@@ -136,13 +136,14 @@ impl Verifier {
         }
     }
 
-    /// Whether runs of a node that has no line here should have some: then nothing here is what they vouch for, or they
-    /// began since. What went before the files given may be rotated away.
+    /// Whether runs of a node that has no line here should have some: they are of the whole log, or nothing here is what
+    /// they vouch for, or they began since. What went before the files given may be archived.
     fn is_missed(&self, origins: &[&str]) -> bool {
         let runs = &self.report.runs;
         let first = runs.iter().filter_map(|run| run.origin.as_deref()).map(age).min();
         let since = first.is_none_or(|first| origins.last().is_some_and(|last| age(last) >= first));
-        self.extent != Extent::Part && (since || runs.iter().all(|run| run.proved.is_none()))
+        self.extent == Extent::Whole
+            || self.extent == Extent::Later && (since || runs.iter().all(|run| run.proved.is_none()))
     }
 
     fn missing(&self, origin: &str, when: &str, more: &str) -> String {
@@ -158,7 +159,7 @@ impl Verifier {
         let runs = if count == 1 { "the run".to_owned() } else { format!("the {count} runs, the last of them") };
         format!(
             "no line of {node} is in the files given, but checkpoints vouch for {runs} {last} with {} at least ({place}): \
-             are these the records of that gateway, and all of them?",
+             are these the records of that gateway, and all of them? (--archived, if older ones are kept elsewhere)",
             lines(size)
         )
     }

@@ -48,6 +48,8 @@ pub struct Run {
     pub lines: u64,
     pub chains: BTreeMap<Chain, u64>,
     pub ended: Ended,
+    /// Its stop line has been there.
+    pub stopped: bool,
     pub proved: Option<Proved>,
     pub proved_outside: Option<Proved>,
     pub mismatches: u64,
@@ -142,6 +144,7 @@ impl Run {
             lines: 0,
             chains: BTreeMap::new(),
             ended: Ended::Open,
+            stopped: false,
             proved: None,
             proved_outside: None,
             mismatches: 0,
@@ -171,8 +174,15 @@ impl Run {
     /// Takes a line as the next one.
     pub fn accept(&mut self, around: &mut Around<'_>, spot: Spot, bytes: &[u8], chained: &Chained<'_>) {
         let link = chained.link;
+        let told = (link.chain == Chain::Control).then(|| Told::read(bytes)).flatten();
+        if self.stopped && !matches!(told, Some(Told::WrittenAgain { .. })) {
+            let at = spot.at(around.files, Some(&link));
+            let what =
+                "stands after the stop line of its run, though a gateway writes nothing after that: it was made up";
+            around.report.find(Kind::Foreign, Some(at), self.origin.as_deref(), what.to_owned());
+        }
         if link.chain == Chain::Control {
-            self.hear(around, spot, bytes, &link);
+            self.hear(around, spot, told, &link);
         }
         let previous = self.state.head(self.origin.as_deref(), link.chain).map_or([0; 32], |head| head.hash);
         self.state.advance(&link);
@@ -202,13 +212,13 @@ impl Run {
     }
 
     /// Lines of the gateway itself that say something about the log.
-    fn hear(&mut self, around: &mut Around<'_>, spot: Spot, bytes: &[u8], link: &Link) {
-        let told = Told::read(bytes);
+    fn hear(&mut self, around: &mut Around<'_>, spot: Spot, told: Option<Told>, link: &Link) {
         self.ended = match &told {
             Some(Told::Stop) => Ended::Stop,
             Some(Told::Rotation) => Ended::Rotation,
             _ => Ended::Open,
         };
+        self.stopped |= matches!(told, Some(Told::Stop));
         match told {
             Some(Told::Continued { origin, frontier, heads }) => {
                 self.anchor(around, spot, link, origin, State::continued(frontier, heads));

@@ -303,6 +303,7 @@ fn what_a_crash_cuts_off_is_told_and_no_finding() {
     assert_eq!(found(&first, |lines| lines.insert(50, format!("{torn}x"))), [(Kind::Unchained, 51)]);
 }
 
+mod ending;
 mod proving;
 
 proptest! {
@@ -314,6 +315,9 @@ proptest! {
         let story = story();
         let mut lines = story.lines.clone();
         for (what, one, other) in edits {
+            if lines.is_empty() {
+                break;
+            }
             let (one, other) = (one.index(lines.len().min(80)), other.index(lines.len().min(80)));
             match what {
                 0 => drop(lines.remove(one)),

@@ -30,7 +30,7 @@ pub fn compare<A: AsRef<[u8]>, B: AsRef<[u8]>>(old: &Side<'_, A>, new: &Side<'_,
 fn tell(diff: &Diff) -> String {
     let counts = diff.counts;
     let mut told = format!(
-        "it is {} than the release accepted last ({} newly allowed, {} newly refused, {} limits, {} settings)",
+        "it is {} than the release accepted last ({} newly allowed, {} newly refused, {} identities, {} limits, {} settings)",
         match diff.verdict {
             policy_diff::Verdict::Same => "no other",
             policy_diff::Verdict::Both => "wider and narrower",
@@ -38,6 +38,7 @@ fn tell(diff: &Diff) -> String {
         },
         counts.allowed,
         counts.refused,
+        counts.identities,
         counts.limits,
         counts.settings
     );
@@ -59,10 +60,22 @@ fn reason(diff: &Diff) -> Option<String> {
         let who = if who.is_empty() { "anyone" } else { who };
         return Some(format!("{who} could {} {}{}", example.method, example.host, example.path));
     }
+    if let Some(identity) = diff.identities.first() {
+        let who = identity.by.first().map_or("somebody", String::as_str);
+        return Some(format!(
+            "{who} is told to origins as {} instead of {}",
+            named(&identity.new),
+            named(&identity.old)
+        ));
+    }
     if let Some(setting) = diff.settings.iter().find(|setting| setting.needs_wider) {
         return Some(format!("{} {}: {}", setting.kind, setting.name, setting.what));
     }
     let limit = diff.limits.iter().find(|limit| limit.needs_wider || limit.direction != Direction::Narrower)?;
     let agents = limit.agents.first().map_or("", String::as_str);
     Some(format!("limits of {agents}: {} instead of {}", limit.new.join(", "), limit.old.join(", ")))
+}
+
+fn named(agent: &Option<String>) -> &str {
+    agent.as_deref().unwrap_or("no agent")
 }

@@ -1,5 +1,6 @@
 //! The release: the one that was named, signed by enough, for this gateway and this time.
 
+use policy_release::bounds::VERSION_STEP_MAX;
 use policy_release::candidate::{self, Expected, Purpose, Release};
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
@@ -8,6 +9,8 @@ use policy_release::root::{RootFault, TrustRoot};
 use policy_release::verify::{BelowThreshold, Signer, Verified, VerifyError, verify_envelope};
 
 use super::{Change, Check, Gateway, Refusal, roots};
+
+const SIGN_WIDER: &str = "let more owners of the role release-wider sign, and put the signatures into the store";
 
 /// A release that enough keys signed for a change that allows nothing new, at the least.
 #[derive(Clone, Debug)]
@@ -55,20 +58,26 @@ fn missing(verified: &Verified, root: &TrustRoot) -> Option<BelowThreshold> {
 }
 
 /// Whether the signatures are enough for what the release changes. `change` is none where no release was accepted
-/// before that it could be compared with: then it counts as one that allows something new.
-pub fn threshold(signed: &Signed, change: Option<&Change>) -> Result<(), Refusal> {
-    if change.is_some_and(|change| !change.needs_wider) {
+/// before that it could be compared with: then it counts as one that allows something new. So does a version far above
+/// the `highest` accepted: versions end, and every later release would count as older.
+pub fn threshold(signed: &Signed, change: Option<&Change>, highest: u64) -> Result<(), Refusal> {
+    let version = signed.release.version;
+    let jumps = version > highest.saturating_add(VERSION_STEP_MAX);
+    if !jumps && change.is_some_and(|change| !change.needs_wider) {
         return Ok(());
     }
     let Some(below) = &signed.missing_for_wider else { return Ok(()) };
     let (expected, found) = counted(below);
-    let why = change.map_or("no release was accepted before that it could be narrower than", |change| &change.told);
-    let refusal = Refusal::new(
-        Check::ReleaseThreshold,
-        format!("{expected}, because {why}"),
-        found,
-        "let more owners of the role release-wider sign, and put the signatures into the store",
-    );
+    let (why, remedy) = match change {
+        None => ("no release was accepted before that it could be narrower than".to_owned(), SIGN_WIDER),
+        Some(change) if change.needs_wider => (change.told.clone(), SIGN_WIDER),
+        Some(_) => (
+            format!("its version {version} is more than {VERSION_STEP_MAX} above {highest}, the highest accepted"),
+            "build it again with a lower --version, or, if the jump is meant, let more owners of the role release-wider \
+             sign it",
+        ),
+    };
+    let refusal = Refusal::new(Check::ReleaseThreshold, format!("{expected}, because {why}"), found, remedy);
     Err(refusal.of_release(signed.release.digest))
 }
 

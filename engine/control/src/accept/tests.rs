@@ -60,9 +60,13 @@ fn root() -> TrustRoot {
 }
 
 fn release_bytes(expires: &str, by: &[u8]) -> Vec<u8> {
+    release_version(3, expires, by)
+}
+
+fn release_version(version: u64, expires: &str, by: &[u8]) -> Vec<u8> {
     let mut policy = testing::policy(policy::model::Keys::Pinned { jwks: testing::JWKS.into() }, None);
     policy.name = "p".into();
-    signed(Manifest::new(policy, 3, None, time(expires), vec![]).unwrap().to_envelope().unwrap(), by)
+    signed(Manifest::new(policy, version, None, time(expires), vec![]).unwrap().to_envelope().unwrap(), by)
 }
 
 fn good_release(by: &[u8]) -> Vec<u8> {
@@ -127,7 +131,7 @@ fn no_changed_byte_of_a_release_gets_through() {
     };
     let wider = |bytes: &[u8]| {
         let signed = check_release(bytes)?;
-        release::threshold(&signed, None).map(|()| signed)
+        release::threshold(&signed, None, 0).map(|()| signed)
     };
     assert!(attack(&good, wider, same) > 4_000);
 }
@@ -249,17 +253,44 @@ fn a_release_is_the_named_one_for_this_gateway_and_time() {
 fn how_many_must_sign_follows_from_what_changes() {
     let change = |needs_wider| Change { needs_wider, told: "it allows GET /".into() };
     let one = check_release(&good_release(&[1])).unwrap();
-    assert!(release::threshold(&one, Some(&change(false))).is_ok());
-    refused(release::threshold(&one, Some(&change(true))), Check::ReleaseThreshold, "it allows GET /", "1 (owner-1)");
-    refused(release::threshold(&one, None), Check::ReleaseThreshold, "no release was accepted before", "1 (owner-1)");
+    assert!(release::threshold(&one, Some(&change(false)), 2).is_ok());
+    refused(
+        release::threshold(&one, Some(&change(true)), 2),
+        Check::ReleaseThreshold,
+        "it allows GET /",
+        "1 (owner-1)",
+    );
+    refused(
+        release::threshold(&one, None, 2),
+        Check::ReleaseThreshold,
+        "no release was accepted before",
+        "1 (owner-1)",
+    );
     // Key 3 is in the wider role alone: with key 2 it is enough for both.
     for by in [[1, 2], [2, 3], [1, 3]] {
         let two = check_release(&good_release(&by)).unwrap();
-        assert!(release::threshold(&two, Some(&change(true))).is_ok() && two.is_signed_for_wider());
+        assert!(release::threshold(&two, Some(&change(true)), 2).is_ok() && two.is_signed_for_wider());
         assert_eq!(two.signers().len(), 2);
     }
     // One who may sign wider releases only together with another signs none alone, however often.
     refused(check_release(&good_release(&[3, 3])), Check::ReleaseSignatures, "narrower", "0");
+}
+
+/// Numbers end at 2^53 - 1: one who may only take away must not use them up.
+#[test]
+fn a_version_far_above_the_highest_needs_the_wider_role_whatever_it_changes() {
+    let last = policy_release::bounds::INTEGER_MAX;
+    let same = Change { needs_wider: false, told: "it is no other".into() };
+    let of = |version, by: &[u8]| {
+        let bytes = release_version(version, "2026-12-01T00:00:00Z", by);
+        release::check(&bytes, None, &root(), &gateway(), Purpose::Activate { now: now() }).unwrap()
+    };
+    let attempt = |version, by: &[u8], highest| release::threshold(&of(version, by), Some(&same), highest);
+    assert!(attempt(1_000_007, &[1], 7).is_ok() && attempt(5, &[1], 7).is_ok());
+    refused(attempt(1_000_008, &[1], 7), Check::ReleaseThreshold, "more than 1000000 above 7", "1 (owner-1)");
+    refused(attempt(last, &[2], 7), Check::ReleaseThreshold, "more than 1000000 above 7", "1 (owner-2)");
+    assert!(attempt(1_000_008, &[1, 3], 7).is_ok() && attempt(last, &[1, 2], 7).is_ok(), "who may do all may do that");
+    assert!(attempt(last, &[1], last - 1_000_000).is_ok() && attempt(last, &[1], u64::MAX).is_ok());
 }
 
 /// Key 4 has the pointer role alone; the release is version 3.

@@ -81,6 +81,7 @@ impl Sink {
             Target::File(path) => open_file(path, None)?,
         };
         let place = place_of(&output)?;
+        tell_openness(&target, &output)?;
         Ok(Self { target, output, place })
     }
 
@@ -119,6 +120,9 @@ impl Sink {
         let Target::File(path) = &self.target else { return Ok(None) };
         let output = open_file(path, Some(self.place))?;
         let place = place_of(&output)?;
+        if place != self.place {
+            tell_openness(&self.target, &output)?;
+        }
         Ok(Some(Next { output, place, is_another: place != self.place }))
     }
 
@@ -178,6 +182,35 @@ fn open_file(path: &Path, held: Option<(u64, u64)>) -> io::Result<File> {
         }
     }
     Ok(file)
+}
+
+/// Says when others than the owner can get at the records. The mode may be meant, as for a log shipper: it is left alone.
+fn tell_openness(target: &Target, file: &File) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    if let Target::File(path) = target
+        && metadata.is_file()
+        && let Some(warning) = openness(metadata.mode())
+    {
+        let path = path.display();
+        crate::warning!("{path}: {warning}; if that is not meant: chmod 600 {path}");
+    }
+    Ok(())
+}
+
+/// What `mode` lets others do with a file of records; none where they can do nothing.
+fn openness(mode: u32) -> Option<String> {
+    let who = match (mode & 0o070, mode & 0o007) {
+        (0, 0) => return None,
+        (_, 0) => "its group",
+        (0, _) => "everyone",
+        _ => "its group and everyone",
+    };
+    let what = match (mode & 0o044, mode & 0o022) {
+        (_, 0) => "read",
+        (0, _) => "write",
+        _ => "read or write",
+    };
+    Some(format!("the file of the records has mode {:04o}: {who} may {what} it", mode & 0o7777))
 }
 
 /// Lines of two gateways in one file would belong to no chain. The lock goes with the open file, also through a rename.

@@ -97,10 +97,16 @@ impl Writer {
         let mut pause_ms = RECORD_DRAIN_INTERVAL_MS;
         let mut stop_told = false;
         loop {
-            let told = self.take_messages(Duration::from_millis(pause_ms));
-            deadline = deadline.or(told);
+            // Nothing stands behind the stop line but that it was written again: whatever does is found by that.
+            let patience = Duration::from_millis(pause_ms);
+            if stop_told {
+                std::thread::sleep(patience);
+            } else {
+                let told = self.take_messages(patience);
+                deadline = deadline.or(told);
+                self.follow_rename(Instant::now());
+            }
             let now = Instant::now();
-            self.follow_rename(now);
             let before = self.progress.lines.load(Ordering::Relaxed);
             let done = self.turn();
             if done && self.pending.lines.is_empty() && now >= self.chained.due {
@@ -109,10 +115,13 @@ impl Writer {
             // While nothing comes, there is no hurry; the rings hold much more than comes in between.
             let quiet = self.progress.lines.load(Ordering::Relaxed) == before;
             pause_ms = if quiet { (pause_ms * 2).min(RECORD_IDLE_INTERVAL_MS_MAX) } else { RECORD_DRAIN_INTERVAL_MS };
-            self.tell_losses(now, deadline.is_some());
+            if !stop_told {
+                self.tell_losses(now, deadline.is_some());
+            }
             let Some(deadline) = deadline else { continue };
             if done && !stop_told {
                 stop_told = true;
+                self.take_messages(Duration::ZERO);
                 self.put_stop_line();
             } else if done && self.pending.is_sent() {
                 let synced = self.sink.sync();

@@ -14,10 +14,10 @@ use chain::{Hash, report};
 use clap::Args;
 use serde_json::Value;
 
-use super::print::safe;
 use super::{lines, node_keys, show};
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
+use crate::terminal;
 
 /// Bytes of a proof.
 const PROOF_BYTES_MAX: usize = 1 << 20;
@@ -82,9 +82,9 @@ pub fn prove(args: &ProveArgs, out: &mut dyn Write) -> Result<(), Failure> {
         args.out.display(),
         found.leaf.saturating_add(1),
         checkpoint.size,
-        checkpoint.origin
+        terminal::line(&checkpoint.origin)
     );
-    write!(out, "{}", safe(&told, true))?;
+    write!(out, "{told}")?;
     Ok(())
 }
 
@@ -140,7 +140,7 @@ fn find(args: &ProveArgs) -> Result<Found, Failure> {
     let missing = || {
         Failure::new(format_args!(
             "no record with the request id {} in a chain that is whole",
-            safe(&args.request_id, false)
+            terminal::line(&args.request_id)
         ))
         .help("give the files from the start of the run on; adamant audit filter --request-id finds the line")
     };
@@ -158,7 +158,8 @@ fn choose(path: &Path, found: &Found) -> Result<(String, Checkpoint), Failure> {
     let covering = notes.filter(|(_, of)| of.origin == found.origin && of.size > found.leaf);
     covering.min_by_key(|(_, of)| of.size).ok_or_else(|| {
         let message = format!("no checkpoint of {} covers line {} of it", found.origin, found.leaf.saturating_add(1));
-        Failure::at(path, safe(&message, false)).help("a record is in the checkpoint after it: wait for the next one")
+        Failure::at(path, terminal::line(&message))
+            .help("a record is in the checkpoint after it: wait for the next one")
     })
 }
 
@@ -179,18 +180,19 @@ pub fn check_proof(args: &CheckProofArgs, out: &mut dyn Write) -> Result<(), Fai
     let proof: Proof = serde_json::from_slice(&bytes)
         .map_err(|error| Failure::at(&args.proof, format_args!("expected a proof of adamant audit prove: {error}")))?;
     let checked = proof.check(&keys);
-    let (checkpoint, signer, leaf) = checked
-        .map_err(|fault| Failure::at(&args.proof, format_args!("NOT PROVED: {}", safe(&fault.to_string(), false))))?;
+    let (checkpoint, signer, leaf) = checked.map_err(|fault| {
+        Failure::at(&args.proof, format_args!("NOT PROVED: {}", terminal::line(&fault.to_string())))
+    })?;
     let record: Value = serde_json::from_str(&proof.line).unwrap_or_default();
     let told = format!(
         "proved: this is line {} of the first {} of {}, whose root {} signed\n{}\n{}\n",
         leaf.saturating_add(1),
         report::lines(checkpoint.size),
-        checkpoint.origin,
+        terminal::line(&checkpoint.origin),
         signer.name(),
-        show::text_of(&record),
-        proof.line
+        terminal::line(&show::text_of(&record)),
+        terminal::line(&proof.line)
     );
-    write!(out, "{}", safe(&told, true))?;
+    write!(out, "{told}")?;
     Ok(())
 }

@@ -7,10 +7,10 @@ use clap::Args;
 use policy::reason::Reason;
 use serde_json::Value;
 
-use super::print::safe;
 use super::{Format, follow, lines};
 use crate::commands::signing::plural;
 use crate::failure::{Failure, warn};
+use crate::terminal;
 
 #[derive(Debug, Args)]
 pub struct ShowArgs {
@@ -121,8 +121,8 @@ fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Re
         }
         shown += 1;
         match format {
-            Format::Json => writeln!(out, "{}", safe(&String::from_utf8_lossy(line), false))?,
-            Format::Text => writeln!(out, "{}", safe(&text_of(&record), false))?,
+            Format::Json => writeln!(out, "{}", terminal::line(&String::from_utf8_lossy(line)))?,
+            Format::Text => writeln!(out, "{}", terminal::line(&text_of(&record)))?,
         }
         if follow {
             out.flush()?;
@@ -269,7 +269,7 @@ mod tests {
             "adamant.durations_us": { "total": 1500 },
         });
         assert_eq!(
-            safe(&text_of(&record), false),
+            terminal::line(&text_of(&record)),
             "2026-11-21T10:00:00.123Z deny 403 GET api.test/a\\u001b[2J scope-missing client=10.0.0.1 1.500ms"
         );
         let stop =

@@ -9,9 +9,10 @@ use clap::Args;
 
 use super::checkpoints::Collector;
 use super::lines::{Lines, name_of};
-use super::print::{count, safe};
+use super::print::count;
 use super::{Format, node_keys};
 use crate::failure::Failure;
+use crate::terminal::line;
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
@@ -73,9 +74,9 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     match args.format {
         Format::Json => {
             let text = serde_json::to_string_pretty(&report).map_err(Failure::new)?;
-            writeln!(out, "{}", safe(&text, true))?;
+            writeln!(out, "{text}")?;
         }
-        Format::Text => write!(out, "{}", safe(&text_of(&report, args), true))?,
+        Format::Text => write!(out, "{}", text_of(&report, args))?,
     }
     if report.intact { Ok(()) } else { Err(Failure::outcome(1)) }
 }
@@ -99,14 +100,14 @@ fn text_of(report: &Report, args: &VerifyArgs) -> String {
         text.push('\n');
     }
     for note in &report.notes {
-        text.push_str(&format!("note: {note}\n"));
+        text.push_str(&format!("note: {}\n", line(note)));
     }
     text.push_str(&verdict(report, args));
     text
 }
 
 fn text_of_run(run: &Run, has_findings: bool) -> String {
-    let mut text = format!("{}\n", run.origin.as_deref().unwrap_or("a run whose beginning is not there"));
+    let mut text = format!("{}\n", line(run.origin.as_deref().unwrap_or("a run whose beginning is not there")));
     let whose = |chain: &str| if chain == "control" { chain.to_owned() } else { format!("worker {chain}") };
     let chains = run.chains.iter().map(|(chain, lines)| format!("{}: {}", whose(chain), count(*lines)));
     let chains: Vec<_> = chains.collect();
@@ -175,10 +176,11 @@ fn text_of_findings(finding: &Finding, alike: &[Finding]) -> String {
     let kind = kind.unwrap_or_default();
     let last = alike.get(1..).and_then(<[Finding]>::last).and_then(|last| last.at.as_ref());
     let more = last.map_or_else(String::new, |last| format!("\n      and so it is with each line up to {last}"));
+    let what = line(&finding.what);
     match &finding.at {
-        _ if finding.kind == Kind::Unproved => format!("UNPROVED: {}\n", finding.what),
-        Some(at) => format!("WRONG {kind}: {at}\n      {}{more}\n", finding.what),
-        None => format!("WRONG {kind}: {}\n", finding.what),
+        _ if finding.kind == Kind::Unproved => format!("UNPROVED: {what}\n"),
+        Some(at) => format!("WRONG {kind}: {at}\n      {what}{more}\n"),
+        None => format!("WRONG {kind}: {what}\n"),
     }
 }
 
@@ -239,17 +241,19 @@ fn verdict(report: &Report, args: &VerifyArgs) -> String {
         return format!("{}NOT INTACT: {findings} in {lines}\n", hint(report, args));
     }
     let Some(last) = report.runs.last() else { return "ok: no lines, nothing to prove\n".to_owned() };
-    let is_proved =
-        |run: &Run| run.proved_outside.as_ref().is_some_and(|proved| proved.size == run.lines_before + run.lines);
+    let proved = |run: &Run| run.proved_outside.as_ref().map_or(run.lines_before, |proved| proved.size);
+    let unsealed: u64 = report.runs.iter().map(|run| (run.lines_before + run.lines).saturating_sub(proved(run))).sum();
+    let ends = format!(
+        "{} at the end of runs in no checkpoint held outside: whoever could write these files could have changed such \
+         lines, put them there, or taken them away.",
+        if unsealed == 1 { "1 line stands".to_owned() } else { format!("{} lines stand", count(unsealed)) }
+    );
     let known = match (&last.proved_outside, &last.proved) {
-        (Some(_), _) if report.runs.iter().all(is_proved) => {
+        (Some(_), _) if unsealed == 0 => {
             "All of it is proved. What cannot be known: whether lines were written after the last checkpoint held outside, \
              and taken away again."
         }
-        (Some(_), _) => {
-            "Proved as said above. What cannot be known: whether lines after the last checkpoint held outside were \
-             rewritten together with their chain, or taken away, by somebody who controlled the gateway."
-        }
+        (Some(_), _) => &ends,
         (None, Some(_)) => {
             "The checkpoints beside the records match. Whoever can write there and has the gateway's key could have \
              rewritten both, or taken away the last of both: compare with checkpoints held outside (--checkpoints)."
@@ -259,5 +263,6 @@ fn verdict(report: &Report, args: &VerifyArgs) -> String {
              written them so."
         }
     };
-    format!("{}ok: {lines}, nothing removed, changed, moved or put in. {known}\n", order_hint(report))
+    let sure = if unsealed == 0 || last.proved.is_none() { "" } else { " up to the last checkpoint of each run" };
+    format!("{}ok: {lines}, nothing removed, changed, moved or put in{sure}. {known}\n", order_hint(report))
 }

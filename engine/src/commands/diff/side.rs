@@ -9,6 +9,7 @@ use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::Manifest;
 use policy_release::root::TrustRoot;
+use policy_release::time::Timestamp;
 use policy_release::verify::verify_envelope;
 
 use crate::commands::release::engine_version;
@@ -44,6 +45,8 @@ pub struct End {
     /// None for a source.
     pub digest: Option<Digest>,
     pub version: Option<u64>,
+    /// When the release expires. No part of a verdict.
+    pub expires: Option<Timestamp>,
     /// A release whose signatures meet a release role of the trust root.
     pub verified: bool,
 }
@@ -52,6 +55,8 @@ pub struct End {
 pub struct Ends<'a> {
     pub store: Option<&'a Path>,
     pub root: Option<&'a TrustRoot>,
+    /// How to ask gateways.
+    pub access: &'a Access,
 }
 
 impl Ends<'_> {
@@ -80,11 +85,7 @@ impl Ends<'_> {
     /// What a running gateway serves, from the store: a gateway tells the digest, never the policy.
     fn gateway(&self, given: &str, address: &str) -> Result<End, Failure> {
         let host: Host = address.parse().map_err(|fault| Failure::new(format_args!("{given}: {fault}")))?;
-        if address.starts_with("https://") {
-            let fault = Failure::new(format_args!("{given}: a status listener is not asked here"));
-            return Err(fault.help("learn the digest with `adamant status`, and give it with --store"));
-        }
-        let answer = fleet::fetch(&host, &Access::default());
+        let answer = fleet::fetch(&host, self.access);
         let answer = answer.map_err(|fault| Failure::new(format_args!("{given}: {fault}")))?;
         let digest = answer.release.parse::<Digest>();
         let digest = digest.map_err(|fault| Failure::new(format_args!("{given}: {fault}")))?;
@@ -119,7 +120,8 @@ impl Ends<'_> {
             verified.map_err(|fault| fail(&fault).help("compare it without --trust-root to see it unverified"))?;
         }
         let end = end(given, kind, manifest.policy, Some(digest))?;
-        Ok(End { version: Some(manifest.version), verified: self.root.is_some(), ..end })
+        let (version, expires) = (Some(manifest.version), Some(manifest.expires));
+        Ok(End { version, expires, verified: self.root.is_some(), ..end })
     }
 }
 
@@ -127,5 +129,5 @@ fn end(given: &str, kind: From, policy: Policy, digest: Option<Digest>) -> Resul
     let fail = |fault: &dyn std::fmt::Display| Failure::new(format_args!("{given}: {fault}"));
     let image = compile(&policy, digest.map_or([0; 32], |digest| *digest.as_bytes())).map_err(|fault| fail(&fault))?;
     let table = Table::load(image).map_err(|fault| fail(&fault))?;
-    Ok(End { name: given.to_owned(), kind, policy, table, digest, version: None, verified: false })
+    Ok(End { name: given.to_owned(), kind, policy, table, digest, version: None, expires: None, verified: false })
 }

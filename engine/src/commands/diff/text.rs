@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use policy::model::{Agent, Identity, Proofs};
 use policy::reason::Reason;
 use policy_diff::{
-    Class, Diff, Direction, Example, LimitChange, Outcome, Principal, PrincipalKind, Requests, SettingChange, Verdict,
+    Class, Diff, Direction, Example, IdentityChange, LimitChange, Outcome, Principal, PrincipalKind, Requests,
+    SettingChange, Verdict,
 };
 
 use super::side::{End, From};
@@ -30,11 +31,18 @@ pub fn write(out: &mut dyn Write, diff: &Diff, (old, new): (&End, &End), needs: 
         let (old, new) = (&old.policy.name, &new.policy.name);
         writeln!(out, "  note   the policy has another name: a gateway for {old} takes no release of {new}")?;
     }
+    if let (Some(before), Some(after)) = (old.expires, new.expires)
+        && before != after
+    {
+        let way = if after > before { "later" } else { "sooner" };
+        writeln!(out, "  note   the release expires {way}: {after} instead of {before} (no part of the verdict)")?;
+    }
     classes(out, "newly allowed", &diff.allowed, diff.counts.allowed, diff.truncated)?;
     if let Some(hint) = instead_of_removing(diff, old, new) {
         writeln!(out, "  hint: {hint}")?;
     }
     classes(out, "newly refused", &diff.refused, diff.counts.refused, diff.truncated)?;
+    identities(out, &diff.identities, diff.counts.identities)?;
     limits(out, &diff.limits, diff.counts.limits)?;
     settings(out, &diff.settings, diff.counts.settings)
 }
@@ -49,7 +57,13 @@ fn instead_of_removing(diff: &Diff, old: &End, new: &End) -> Option<String> {
     let freed = |class: &Class| class.example.certificate.is_some() && class.example.old.reason == Some(CONFLICT);
     let agent = old.policy.agents.iter().filter(is_gone).find(has_certificate)?;
     let all = !diff.allowed.is_empty() && diff.allowed.iter().all(freed);
-    all.then(|| format!("to cut {} off, take its scopes away instead of the agent: that is narrower", agent.name))
+    all.then(|| match agent.scopes.as_slice() {
+        [] => format!(
+            "{} may do nothing already: what shows its certificate stays refused while it is left in",
+            agent.name
+        ),
+        _ => format!("to cut {} off, take its scopes away instead of the agent: that is narrower", agent.name),
+    })
 }
 
 const fn meaning(verdict: Verdict) -> &'static str {
@@ -63,7 +77,13 @@ const fn meaning(verdict: Verdict) -> &'static str {
 
 /// Why a change that allows nothing new needs the wider role.
 fn why(diff: &Diff) -> &'static str {
-    if diff.needs_wider() && !diff.verdict.is_wider() { ", because of a setting marked * below" } else { "" }
+    if diff.needs_wider() && !diff.verdict.is_wider() {
+        ", because of a setting marked * below"
+    } else if diff.allowed.is_empty() && !diff.identities.is_empty() {
+        ", because callers are told to origins under other names"
+    } else {
+        ""
+    }
 }
 
 fn described(end: &End) -> String {
@@ -73,9 +93,10 @@ fn described(end: &End) -> String {
         (_, false) => "unverified release",
     };
     let version = end.version.map_or_else(String::new, |version| format!(", version {version}"));
+    let expires = end.expires.map_or_else(String::new, |expires| format!(", expires {expires}"));
     let digest = end.digest.map_or_else(String::new, |digest| format!(", {digest}"));
     let digest = if end.name.starts_with("sha256:") { String::new() } else { digest };
-    format!("{} ({what} of {}{version}{digest})", end.name, end.policy.name)
+    format!("{} ({what} of {}{version}{digest}{expires})", end.name, end.policy.name)
 }
 
 fn classes(out: &mut dyn Write, title: &str, classes: &[Class], count: usize, truncated: bool) -> io::Result<()> {
@@ -133,11 +154,22 @@ fn write_class(out: &mut dyn Write, class: &Class) -> io::Result<()> {
     writeln!(out, "         was {}; is {}", outcome(&example.old), outcome(&example.new))
 }
 
+/// Sets of proofs, any of which identifies somebody.
+fn ways(by: &[String], count: usize) -> String {
+    let more = count.saturating_sub(by.len());
+    let more = if more > 0 { format!(", or {more} more") } else { String::new() };
+    format!("{}{more}", by.join(", or by "))
+}
+
 fn principal(principal: &Principal, example: &Example) -> String {
     let name = match principal.kind {
         PrincipalKind::Anyone => "anyone".to_owned(),
         PrincipalKind::Agent => format!("agent {}", principal.name),
         PrincipalKind::Population => format!("population {}", principal.name),
+        PrincipalKind::Together if names_alone(example) => {
+            let name = principal.name.trim_start_matches("certificate ");
+            format!("whoever has one certificate with several names, {name} among them")
+        }
         PrincipalKind::Together => match example.new.permitted {
             true => format!("whoever shows {} beside proofs that do not need it", principal.name),
             false => format!("whoever shows {} beside proofs of somebody else", principal.name),
@@ -147,13 +179,15 @@ fn principal(principal: &Principal, example: &Example) -> String {
     let by = match principal.by.as_slice() {
         [] => String::new(),
         [one] if one == "no credentials" => String::new(),
-        ways => {
-            let more = principal.by_count.saturating_sub(ways.len());
-            let more = if more > 0 { format!(", or {more} more") } else { String::new() };
-            format!(", by {}{more}", ways.join(", or by "))
-        }
+        by => format!(", by {}", ways(by, principal.by_count)),
     };
     format!("{name}{formerly}{by}")
+}
+
+/// Whether an example shows nothing but one certificate with several names, which no holder can show fewer of.
+fn names_alone(example: &Example) -> bool {
+    let several = example.certificate.as_ref().is_some_and(|certificate| certificate.names.len() > 1);
+    several && example.token.is_none() && example.api_key.is_none()
 }
 
 fn requests(requests: &Requests) -> String {
@@ -192,6 +226,25 @@ fn outcome(outcome: &Outcome) -> String {
     let part = |what: &str, name: &Option<String>| name.as_ref().map(|name| format!("{what} {name}"));
     let parts = [part("agent", &outcome.agent), part("scope", &outcome.scope), part("route", &outcome.route)];
     format!("permitted ({})", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+fn identities(out: &mut dyn Write, changes: &[IdentityChange], count: usize) -> io::Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nidentities")?;
+    let told = |agent: &Option<String>| agent.clone().unwrap_or_else(|| "no agent".to_owned());
+    for change in changes.iter().take(SHOWN_MAX) {
+        let IdentityChange { old, new, by, by_count, example, .. } = change;
+        let sign = sign(change.direction, change.needs_wider);
+        let who = ways(by, *by_count);
+        writeln!(out, "  {sign} {who} is told to origins as {} instead of {}", told(new), told(old))?;
+        writeln!(out, "    e.g. {} https://{}{}", example.method, example.host, example.path)?;
+        if let Some(line) = shown(example) {
+            writeln!(out, "         {line}")?;
+        }
+    }
+    rest(out, count)
 }
 
 fn limits(out: &mut dyn Write, changes: &[LimitChange], count: usize) -> io::Result<()> {

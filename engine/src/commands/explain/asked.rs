@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use policy::bounds::API_KEY_ID_BYTES_MAX;
 use policy::model::{CertificateName, MinimumTransport, Policy};
 use policy_evaluate::{Certificate, Evaluator, Memory, Presented, Request, presented_by};
 
@@ -11,9 +12,8 @@ use crate::failure::Failure;
 use crate::replay::line::parse_time;
 use crate::replay::policies::{self, Shelf};
 
-/// What an API key begins with, and the bytes that an id has at most.
+/// What an API key begins with.
 const API_KEY_PREFIX: &str = "adm_";
-const API_KEY_ID_BYTES_MAX: usize = 64;
 
 pub(super) fn explain(args: &ExplainArgs, request: &str, out: &mut dyn Write) -> Result<(), Failure> {
     let path = match (&args.policy, args.releases.as_slice()) {
@@ -60,25 +60,13 @@ pub(super) fn explain(args: &ExplainArgs, request: &str, out: &mut dyn Write) ->
 
 /// Whether it comes over TLS, and what it asks for.
 fn parse_request(text: &str) -> Result<(bool, Request), Failure> {
-    let fault = |what: &str| {
-        let fault = Failure::new(format_args!("--request: expected {what}, found {text:?}"));
-        fault.help("like --request 'GET https://api.corp.example/orders/7'")
-    };
-    let (method, url) = text.trim().split_once(' ').ok_or_else(|| fault("a method, a space and a URL"))?;
-    let (scheme, rest) = url.trim().split_once("://").ok_or_else(|| fault("a URL with https:// or http://"))?;
-    let tls = match scheme {
-        "https" => true,
-        "http" => false,
-        _ => return Err(fault("https:// or http://")),
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (host, target) = rest.split_at(end);
-    if host.is_empty() || host.contains('@') {
-        return Err(fault("a host after ://, without user information"));
-    }
     // A fragment is never sent.
-    let target = target.split('#').next().unwrap_or_default();
-    Ok((tls, Request { method: method.to_owned(), host: host.to_owned(), target: target.to_owned() }))
+    let sent = text.trim().split('#').next().unwrap_or_default();
+    let asked = policy_source::request(sent).map_err(|(message, hint)| {
+        let fault = Failure::new(format_args!("--request: {message}"));
+        hint.into_iter().fold(fault, Failure::help)
+    })?;
+    Ok((asked.tls, Request { method: asked.method, host: asked.host, target: asked.target }))
 }
 
 enum Caller {
@@ -175,7 +163,7 @@ mod tests {
             Some((tls, method.to_owned(), host.to_owned(), target.to_owned()))
         };
         assert_eq!(of("GET https://a.example/b?c=d#e"), is(true, "GET", "a.example", "/b?c=d"));
-        assert_eq!(of("PUT http://a.example:8080"), is(false, "PUT", "a.example:8080", ""));
+        assert_eq!(of("PUT http://a.example:8080"), is(false, "PUT", "a.example", "/"));
         assert_eq!(of("GET https://[::1]/x"), is(true, "GET", "[::1]", "/x"));
         for wrong in ["GET", "https://a/", "GET a.example/b", "GET ftp://a/", "GET https:///x", "GET https://u@a/"] {
             assert_eq!(of(wrong), None, "{wrong}");

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use policy_release::bounds::VERSION_STEP_MAX;
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind};
 use policy_release::manifest::Manifest;
@@ -34,6 +35,10 @@ pub struct BuildArgs {
     /// Build it although its expiry is past, as to check an old release by building it again.
     #[arg(long)]
     already_expired: bool,
+    /// Take a version more than 1000000 above the parent's. It then needs release-wider, and versions end at
+    /// 9007199254740991.
+    #[arg(long)]
+    version_jump: bool,
     /// Replace an existing file.
     #[arg(long)]
     force: bool,
@@ -81,6 +86,15 @@ fn parent_of(typed: &str, args: &BuildArgs) -> Result<Digest, Failure> {
         let message =
             format!("--parent {typed} has version {}, and this one is to be {}", parent.version, args.version);
         return Err(Failure::new(message).help("count on: a release has a greater version than its parent"));
+    }
+    let most = parent.version.saturating_add(VERSION_STEP_MAX);
+    if args.version > most && !args.version_jump {
+        let message = format!(
+            "expected a version of at most {most}, found {}: gateways take one that is so far above the parent's {} only \
+             with the threshold of release-wider, and none below it comes after it",
+            args.version, parent.version
+        );
+        return Err(Failure::new(message).help("count on, or say --version-jump if it is meant"));
     }
     Ok(envelope.digest())
 }

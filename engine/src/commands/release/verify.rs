@@ -59,12 +59,10 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
         _ => Failure::at(&args.file, &fault),
     })?;
     let engine = engine_version()?;
+    let manifest = Manifest::parse(verified.payload(), engine).map_err(|fault| Failure::at(&args.file, fault))?;
     let policy_name = match &args.policy {
         Some(name) => name.clone(),
-        None => {
-            let manifest = Manifest::parse(verified.payload(), engine);
-            manifest.map_err(|fault| Failure::at(&args.file, fault))?.policy_name
-        }
+        None => manifest.policy_name.clone(),
     };
     let expected = Expected { policy_name: &policy_name, engine, purpose: Purpose::Activate { now: signing::now()? } };
     let release = candidate::check(&verified, &root, &expected).map_err(|fault| Failure::at(&args.file, fault))?;
@@ -80,7 +78,7 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     write_role(out, &root, other, verified.meets(&root, other).ok().as_deref())?;
     write_not_counted(out, &verified)?;
     match &args.provenance {
-        Some(path) => write_provenance(path, &root, &release.digest, out),
+        Some(path) => write_provenance(path, &root, &release.digest, manifest.case_count(), out),
         None => Ok(()),
     }
 }
@@ -114,7 +112,13 @@ fn write_not_counted(out: &mut dyn Write, verified: &Verified) -> Result<(), Fai
     Ok(())
 }
 
-fn write_provenance(path: &Path, root: &TrustRoot, release: &Digest, out: &mut dyn Write) -> Result<(), Failure> {
+fn write_provenance(
+    path: &Path,
+    root: &TrustRoot,
+    release: &Digest,
+    cases_held: usize,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let bytes = files::read(path, Kind::Provenance.envelope_bytes_max())?;
     let verified = provenance::verify(&bytes, root, release).map_err(|fault| Failure::at(path, fault))?;
     let Provenance { builder, tool, source, inputs, outcome, made, .. } = &verified.provenance;
@@ -129,11 +133,20 @@ fn write_provenance(path: &Path, root: &TrustRoot, release: &Digest, out: &mut d
         }
     }
     let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-    let cases = plural(count(outcome.cases), "test case");
+    let (stated, passed) = (count(outcome.cases), count(outcome.passed));
+    let cases = plural(stated, "test case");
     writeln!(out, "  tests     {} of {cases} passed, coverage {} %", outcome.passed, outcome.coverage_percent)?;
     for (index, input) in inputs.iter().enumerate() {
         let label = if index == 0 { "inputs" } else { "" };
         writeln!(out, "  {label:<8}  {}  {}", input.digest, input.name)?;
     }
-    Ok(())
+    // A release is built only when all of its cases pass; a statement that says otherwise is none of such a build.
+    if (stated, passed) == (cases_held, cases_held) {
+        return Ok(());
+    }
+    out.flush()?;
+    let held = plural(cases_held, "test case");
+    let message = format!("expected that the {held} of the release passed, found {passed} of {cases} passed");
+    Err(Failure::at(path, message)
+        .help("state it again with: adamant release provenance; who signed this one, and why?"))
 }

@@ -13,6 +13,7 @@ use crate::callers::{Callers, Pair, pair};
 use crate::classes::RawClass;
 use crate::diff::{access, outcome, with_parts};
 use crate::face::{Which, World};
+use crate::identities::{Renamed, name, renamed};
 use crate::look::Look;
 use crate::shown::{Credential, Narrowing, Shown, Taken, TokenNames, together};
 
@@ -181,7 +182,7 @@ fn check(scene: &Scene<'_, '_>, callers: &Callers<'_>, raw: &[RawClass<'_>]) -> 
     let index = Index::new(scene, callers, raw);
     let strays: Vec<_> = raw.iter().filter_map(|class| Some((class.changed.change, class.stray?))).collect();
     // What changes, for each pair of callers.
-    let mut changes: BTreeMap<Pair, Vec<(Change, Routes, TokenNames)>> = BTreeMap::new();
+    let mut changes: Changes = BTreeMap::new();
     for pair in pairs.values() {
         changes.entry(*pair).or_insert_with(|| {
             let mut found = Vec::new();
@@ -195,6 +196,8 @@ fn check(scene: &Scene<'_, '_>, callers: &Callers<'_>, raw: &[RawClass<'_>]) -> 
             found
         });
     }
+    identities(scene, callers, &pairs, raw, &changes);
+    any_means(world, &pairs, &index);
     // None is missed.
     let mut pointwise = BTreeSet::new();
     for (set, pair) in &pairs {
@@ -222,6 +225,109 @@ fn check(scene: &Scene<'_, '_>, callers: &Callers<'_>, raw: &[RawClass<'_>]) -> 
     let expected = (pointwise.contains(&Change::Allowed), pointwise.contains(&Change::Refused));
     assert_eq!(access(raw), expected, "verdict (wider, narrower)");
     Some(())
+}
+
+/// Whether some request is permitted to callers of a pair on both sides.
+fn lasts(world: &World<'_>, pair: Pair, routes: &BTreeSet<Routes>) -> bool {
+    tokens(world, pair.2).iter().any(|names| {
+        let on = |which, taken, route| permits(world, which, taken, names, route);
+        routes.iter().any(|(old, new)| on(Which::Old, pair.0, *old) && on(Which::New, pair.1, *new))
+    })
+}
+
+type Changes = BTreeMap<Pair, Vec<(Change, Routes, TokenNames)>>;
+
+/// The names that origins are told, before and after, of whoever is permitted something in common.
+fn identities<'p>(
+    scene: &Scene<'_, 'p>,
+    callers: &Callers<'p>,
+    pairs: &BTreeMap<&Shown<'p>, Pair>,
+    raw: &[RawClass<'p>],
+    changes: &Changes,
+) {
+    let world = scene.world;
+    let (routes, found) = (routes(world), renamed(scene, callers));
+    let names = |pair: Pair| (name(world, Which::Old, pair.0), name(world, Which::New, pair.1));
+    let told = |pair: Pair| found.iter().any(|it| (it.old, it.new) == names(pair));
+    let others: BTreeSet<Pair> = pairs.values().copied().filter(|pair| names(*pair).0 != names(*pair).1).collect();
+    let others: BTreeSet<Pair> = others.into_iter().filter(|pair| lasts(world, *pair, &routes)).collect();
+    let is_renamed = |pair: Pair| others.contains(&pair);
+    for (set, pair) in pairs.iter().filter(|(_, pair)| is_renamed(**pair)) {
+        // A certificate that only the new policy knows, beside one that only the old policy knows.
+        let known = |which: Which, it: &Credential<'p>| crate::proofs::holders(world, which, it).is_some();
+        let is_name = |it: &&Credential<'p>| matches!(it, Credential::Certificate { name: Some(_), .. });
+        let gone = set.iter().filter(is_name).any(|it| known(Which::Old, it) && !known(Which::New, it));
+        let mut added = set.iter().filter(is_name).filter(|it| !known(Which::Old, it) && known(Which::New, it));
+        let implied = |it: &Credential<'p>| {
+            let alone = pairs[&vec![*it]];
+            let allowed = changes[&alone].iter().any(|(change, ..)| *change == Change::Allowed);
+            allowed || (is_renamed(alone) && told(alone))
+        };
+        assert!(told(*pair) || (gone && added.any(implied)), "missed: {set:?} {pair:?} {:?}", names(*pair));
+    }
+    let any = pairs.values().any(|pair| is_renamed(*pair));
+    assert_eq!(!found.is_empty() || access(raw).0, any || access(raw).0, "verdict (wider)");
+    let known: BTreeSet<Pair> = pairs.values().copied().collect();
+    for Renamed { old, new, callers: of, example } in &found {
+        for caller in of {
+            let pair = callers.all[*caller].pair;
+            assert!(known.contains(&pair) && is_renamed(pair) && names(pair) == (*old, *new), "invented: {pair:?}");
+        }
+        let (shown, carried, cell) = example;
+        for (which, expected) in [(Which::Old, old), (Which::New, new)] {
+            let caller = world.caller(which, shown).unwrap();
+            assert_eq!(caller.agent.map(|agent| world.face(which).agent_name(agent.0)), *expected);
+            assert!(outcome(world, which, shown, carried, &scene.cells[*cell]).permitted, "example of {old:?} {new:?}");
+        }
+    }
+}
+
+/// What the parts of a set are taken for, and whether they have the token, by side.
+type Parts = [BTreeSet<(Taken, bool)>; 2];
+
+/// Whether what a class says of other means is so: a holder shows the names of his certificate all or none.
+fn any_means(world: &World<'_>, pairs: &BTreeMap<&Shown<'_>, Pair>, index: &Index<'_, '_>) {
+    let is_name = |it: &Credential<'_>| matches!(it, Credential::Certificate { .. });
+    let holders = |which: Which, it: &Credential<'_>| crate::proofs::holders(world, which, it).is_some();
+    let parts = |which: Which, set: &Shown<'_>| -> BTreeSet<(Taken, bool)> {
+        let others: Vec<_> = set.iter().filter(|it| !is_name(it)).copied().collect();
+        let whole: Vec<_> = set.iter().filter(|it| is_name(it)).copied().collect();
+        let needed = world.face(which).certificate_needed && !whole.is_empty();
+        let names = if needed || whole.is_empty() { vec![whole] } else { vec![whole, vec![]] };
+        let all = subsets(&others)
+            .into_iter()
+            .flat_map(|others| names.iter().map(move |names| [&names[..], &others].concat()));
+        let part = |part: Vec<Credential<'_>>| {
+            let token = part.iter().any(|it| matches!(it, Credential::Token { .. }));
+            (world.taken(which, &part), token)
+        };
+        all.map(part).collect()
+    };
+    let mut reaches: BTreeMap<Pair, BTreeMap<Parts, bool>> = BTreeMap::new();
+    for (set, pair) in pairs {
+        // More names, and those that a policy passes over, are not all tried.
+        let passed_over = |it: &Credential<'_>| is_name(it) && !(holders(Which::Old, it) && holders(Which::New, it));
+        let is_tried = set.iter().filter(|it| is_name(it)).count() <= 3 && !set.iter().any(passed_over);
+        let reach = [parts(Which::Old, set), parts(Which::New, set)];
+        *reaches.entry(*pair).or_default().entry(reach).or_default() |= is_tried;
+    }
+    for ((change, pair, routes), classes) in &index.held {
+        let (side, other) = (change.permits(), change.permits().other());
+        let of = |which: Which| if which == Which::Old { (pair.0, routes.0) } else { (pair.1, routes.1) };
+        let whole = |reach: &Parts| {
+            tokens(world, pair.2).iter().any(|names| {
+                permits(world, side, of(side).0, names, of(side).1)
+                    && !reach[usize::from(other == Which::New)].iter().any(|(taken, token)| {
+                        let none = TokenNames::default();
+                        permits(world, other, *taken, if *token { names } else { &none }, of(other).1)
+                    })
+            })
+        };
+        let mut meant = reaches[pair].iter().filter(|(reach, _)| whole(reach)).peekable();
+        let told = classes.iter().any(|class| class.changed.by_any_means);
+        assert!(!told || meant.peek().is_some(), "not by any means: {change:?} {pair:?} {routes:?}");
+        assert!(told || !meant.any(|(_, is_tried)| *is_tried), "by any means: {change:?} {pair:?} {routes:?}");
+    }
 }
 
 fn examples(scene: &Scene<'_, '_>, raw: &[RawClass<'_>]) {
@@ -273,7 +379,7 @@ proptest! {
     fn classes_are_all_that_changes_and_nothing_else(
         first in prop::collection::vec(any::<u8>(), 0..160),
         second in prop::collection::vec(any::<u8>(), 0..160),
-        third in prop::collection::vec(any::<u8>(), 0..16),
+        third in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let first = universe::policy(&mut Dice(first.iter()));
         let second = universe::policy(&mut Dice(second.iter()));

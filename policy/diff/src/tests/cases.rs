@@ -116,11 +116,9 @@ fn an_agent_that_blocks_a_stolen_certificate_is_not_removed_as_a_narrowing() {
 }
 
 #[test]
-fn names_alone_change_nothing() {
+fn names_of_anything_but_agents_change_nothing() {
     let old = base();
     let mut new = old.clone();
-    new.agents[0].name = "robot".into();
-    new.agents.sort_by(|a, b| a.name.cmp(&b.name));
     for route in &mut new.routes {
         route.name.insert(0, 'r');
         route.origin = "renamed".into();
@@ -138,6 +136,133 @@ fn names_alone_change_nothing() {
     let change = compare(&old, &new);
     assert_eq!(change.verdict, Verdict::Same, "{change:#?}");
     assert!(!change.needs_wider);
+}
+
+/// `base` with two agents by key that may do the same, and are not limited.
+fn two_by_key(first: &str, second: &str) -> Policy {
+    let mut policy = base();
+    let key = |id: &str| Identity::Proofs(Proofs { api_keys: vec![id.into()], ..Proofs::default() });
+    let keys = ["bot-1", "root-1"].map(|id| ApiKey { id: id.into(), sha256: None, expires_s: None });
+    policy.api_keys = keys.to_vec();
+    policy.agents = vec![agent(first, key("bot-1"), &["orders:read"]), agent(second, key("root-1"), &["orders:read"])];
+    policy.agents.sort_by(|a, b| a.name.cmp(&b.name));
+    policy
+}
+
+#[test]
+fn a_caller_who_is_told_to_origins_as_another_agent_is_a_change() {
+    let old = two_by_key("bot", "admin");
+    let swapped = compare(&old, &two_by_key("admin", "bot"));
+    assert_eq!((swapped.verdict, swapped.needs_wider, swapped.counts.identities), (Verdict::Wider, true, 2));
+    assert_eq!((swapped.allowed.len(), swapped.refused.len(), swapped.truncated), (0, 0, false));
+    let told = |change: &Diff| {
+        let each = change.identities.iter().map(|it| (it.old.clone(), it.new.clone(), it.by.clone()));
+        each.collect::<Vec<_>>()
+    };
+    let named = |name: &str| Some(name.to_owned());
+    assert_eq!(
+        told(&swapped),
+        [
+            (named("admin"), named("bot"), vec!["API key root-1".to_owned()]),
+            (named("bot"), named("admin"), vec!["API key bot-1".to_owned()])
+        ]
+    );
+    let example = &swapped.identities[1].example;
+    assert_eq!((example.api_key.as_deref(), example.path.as_str()), (Some("bot-1"), "/orders"));
+    assert!(example.old.permitted && example.new.permitted && swapped.identities[1].needs_wider);
+    assert_eq!(swapped.identities[0].direction, Direction::Changed);
+
+    // The agent goes, and its key becomes one more of another's.
+    let mut moved = old.clone();
+    moved.agents.pop();
+    let second = Identity::Proofs(Proofs { api_keys: vec!["bot-1".into()], ..Proofs::default() });
+    moved.agents[0].identity.push(second);
+    let change = compare(&old, &moved);
+    assert_eq!((change.verdict, change.needs_wider), (Verdict::Wider, true));
+    assert_eq!(told(&change), [(named("bot"), named("admin"), vec!["API key bot-1".to_owned()])]);
+    // With less for everybody it is both; and whoever may do nothing is told as nobody.
+    moved.scopes[0].routes.pop();
+    assert_eq!(compare(&old, &moved).verdict, Verdict::Both);
+    let mut silent = [old.clone(), two_by_key("admin", "bot")];
+    silent.iter_mut().flat_map(|policy| &mut policy.agents).for_each(|agent| agent.scopes.clear());
+    assert_eq!(compare(&silent[0], &silent[1]).verdict, Verdict::Same);
+    // A new name alone is told too.
+    let change = compare(&old, &two_by_key("robot", "admin"));
+    assert_eq!((change.verdict, change.needs_wider), (Verdict::Wider, true));
+    assert_eq!(told(&change), [(named("bot"), named("robot"), vec!["API key bot-1".to_owned()])]);
+}
+
+#[test]
+fn a_name_for_those_who_had_none_is_a_change() {
+    let anonymous = |policy: &mut Policy, name: &str| {
+        policy.agents.push(agent(name, Identity::Anonymous, &["orders:read"]));
+        policy.agents.sort_by(|a, b| a.name.cmp(&b.name));
+    };
+    let (mut old, mut new) = (base(), base());
+    anonymous(&mut old, "public");
+    anonymous(&mut new, "public");
+    new.agents.insert(0, agent("admin", proofs(Some("spiffe://any"), None), &[]));
+    for (old, new, names) in [(&old, &new, (None, Some("admin"))), (&new, &old, (Some("admin"), None))] {
+        let change = compare(old, new);
+        assert!(change.verdict.is_wider() && change.needs_wider, "{change:#?}");
+        let told = change.identities.iter().map(|it| (it.old.as_deref(), it.new.as_deref())).collect::<Vec<_>>();
+        assert_eq!(told, [names]);
+    }
+    // Nobody is told of the anonymous agent.
+    let mut new = base();
+    anonymous(&mut new, "everyone");
+    let change = compare(&old, &new);
+    assert_eq!((change.verdict, change.identities.len()), (Verdict::Same, 0), "{change:#?}");
+}
+
+/// A policy in which one agent has a key's hash of a certificate and no scopes, and others have names.
+fn blocking(agents: Vec<Agent>) -> Policy {
+    let mut policy = base();
+    let key = CertificateName::SpkiSha256("0f".repeat(32));
+    let stolen = Proofs { certificate: Some(CertificateProof { name: key, ca: "ca".into() }), ..Proofs::default() };
+    policy.agents = agents;
+    policy.agents.insert(0, agent("blocked", Identity::Proofs(stolen), &[]));
+    policy
+}
+
+#[test]
+fn names_of_one_certificate_are_shown_together_always() {
+    let old = blocking(vec![agent("machine", proofs(Some("spiffe://m"), None), &["orders:write"])]);
+    let mut new = old.clone();
+    new.agents.remove(0);
+    let change = compare(&old, &new);
+    assert_eq!((change.verdict, change.counts.allowed), (Verdict::Wider, 1));
+    let class = &change.allowed[0];
+    assert!(class.by_any_means, "the holder has one certificate, and could do nothing with it: {class:#?}");
+    assert_eq!((class.requests_count, class.requests[0].path.as_str()), (1, "/orders/{id}"));
+    let names = &class.example.certificate.as_ref().unwrap().names;
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert_eq!(
+        (class.example.old.reason, class.example.new.agent.as_deref()),
+        (Some("proofs-conflict"), Some("machine"))
+    );
+    // The same, when the name goes to the agent that has the other one.
+    let mut taken = new.clone();
+    taken.agents[0].identity.push(old.agents[0].identity[0].clone());
+    let class = &compare(&old, &taken).allowed[0];
+    assert!(class.by_any_means && class.example.new.permitted, "{class:#?}");
+    // And back.
+    assert!(compare(&new, &old).refused[0].by_any_means);
+
+    // With a token, which the holder can show alone.
+    let old = blocking(vec![agent("bot", proofs(None, named("bot")), &["orders:write"])]);
+    let mut new = old.clone();
+    new.agents.remove(0);
+    let change = compare(&old, &new);
+    assert!(!change.allowed[0].by_any_means && change.allowed[0].requests_count == 1, "{change:#?}");
+    // With both, the worse is told.
+    let old = blocking(vec![
+        agent("bot", proofs(None, named("bot")), &["orders:write"]),
+        agent("machine", proofs(Some("spiffe://m"), None), &["orders:write"]),
+    ]);
+    let mut new = old.clone();
+    new.agents.remove(0);
+    assert!(compare(&old, &new).allowed[0].by_any_means);
 }
 
 #[test]

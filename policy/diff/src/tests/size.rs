@@ -107,6 +107,13 @@ fn stranger(policy: &Policy) -> Policy {
     policy
 }
 
+/// The same with every agent renamed.
+fn renamed(policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    policy.agents.iter_mut().for_each(|agent| agent.name.insert(0, 'x'));
+    policy
+}
+
 fn compared(old: &Policy, new: &Policy, what: &str) -> Diff {
     let (old_table, new_table) = (table(old), table(new));
     let started = Instant::now();
@@ -129,6 +136,10 @@ fn a_neighbour_is_compared_in_time_that_grows_with_the_policy_alone() {
         let change = compared(&policy, &neighbour(&policy), "a neighbour");
         assert_eq!((change.verdict, change.exhausted), (Verdict::Both, false));
         assert!(change.counts.allowed < 60 && change.counts.refused < 60, "{:?}", change.counts);
+        let named = compared(&policy, &renamed(&policy), "every agent renamed");
+        assert!(named.verdict.is_wider() && named.needs_wider);
+        assert!(named.exhausted || named.counts.identities == agents + 1, "{:?}", named.counts);
+        assert!(named.identities.len() <= 1_000);
         let all = compared(&policy, &stranger(&policy), "nothing in common");
         assert_eq!(all.verdict, Verdict::Both);
         assert!(all.allowed.len() <= 1_000 && all.refused.len() <= 1_000);

@@ -200,7 +200,7 @@ fn repaired(mut policy: Policy) -> Policy {
 /// A neighbour: a few parts taken from another policy.
 pub fn mixed(dice: &mut Dice<'_>, first: &Policy, second: &Policy) -> Policy {
     let mut mixed = first.clone();
-    for part in 0..7 {
+    for part in 0..9 {
         if !dice.one_in(4) {
             continue;
         }
@@ -215,11 +215,19 @@ pub fn mixed(dice: &mut Dice<'_>, first: &Policy, second: &Policy) -> Policy {
                     agent.identity.clone_from(&other.identity);
                 }
             }
-            _ => {
+            6 => {
                 for (agent, other) in mixed.agents.iter_mut().zip(second.agents.iter().rev()) {
                     agent.scopes.clone_from(&other.scopes);
                 }
             }
+            7 => {
+                // Two names are exchanged.
+                if let [first, .., last] = &mut mixed.agents[..] {
+                    std::mem::swap(&mut first.name, &mut last.name);
+                    mixed.agents.sort_by(|a, b| a.name.cmp(&b.name));
+                }
+            }
+            _ => mixed.agents.iter_mut().rev().take(1).for_each(|agent| agent.name = "a9".into()),
         }
     }
     resolve(&mut mixed, second);

@@ -13,7 +13,7 @@ fn said(key: &SigningKey, nonce: &Nonce) -> Attestation {
         phase: "serving".to_owned(),
         unready: vec![],
         started: now,
-        release: "sha256:00".to_owned(),
+        release: Digest::of(b"release").to_string(),
         version: 7,
         policy: "orders".to_owned(),
         signers: vec!["alice".to_owned()],
@@ -21,7 +21,7 @@ fn said(key: &SigningKey, nonce: &Nonce) -> Attestation {
         since: now,
         accepted: Some(now),
         activation: 1,
-        table_sha256: "sha256:01".to_owned(),
+        table_sha256: Digest::of(b"table").to_string(),
         audit: Audit::Queued,
         pointer: Some(Pointer {
             channel: "production".to_owned(),
@@ -35,7 +35,7 @@ fn said(key: &SigningKey, nonce: &Nonce) -> Attestation {
         trust_root: 1,
         keysets: BTreeMap::new(),
         certificates: vec![],
-        config: "sha256:02".to_owned(),
+        config: Digest::of(b"config").to_string(),
         binary: "0.1.0".to_owned(),
         binary_sha256: None,
         kernel: "6.12".to_owned(),
@@ -63,6 +63,52 @@ fn an_old_answer_and_one_without_a_nonce_are_refused() {
     assert!(matches!(Attestation::open(&bytes, &nonce(2)), Err(AttestationFault::Nonce { .. })));
     let without = Attestation { nonce: None, ..said(key, &nonce(1)) }.seal(key).unwrap().to_bytes();
     assert!(matches!(Attestation::open(&without, &nonce(1)), Err(AttestationFault::Nonce { .. })));
+}
+
+/// They are compared as texts, and shown.
+#[test]
+fn what_should_be_a_digest_is_one() {
+    let key = &keys(1)[0];
+    let upper = Digest::of(b"x").to_string().to_uppercase().replace("SHA", "sha");
+    let long = format!("{}0", Digest::of(b"x"));
+    for wrong in ["", "sha256:", "sha256:0", "none at all", "sha256:\u{1b}[2J", &upper, &long] {
+        let wrong = || wrong.to_owned();
+        let refusal = |release| Refusal {
+            since: time("2026-01-01T00:00:00Z"),
+            check: "read".into(),
+            message: "".into(),
+            release,
+        };
+        let good = || said(key, &nonce(1));
+        let now = time("2026-01-01T00:00:00Z");
+        let certificate =
+            |sha256| Certificate { chain: "c.pem".into(), sha256, not_after: now, names: vec![], last_failure: None };
+        let keysets = |thumbprint| {
+            let (source, thumbprint) = ("pinned".into(), Some(thumbprint));
+            let keyset =
+                Keyset { source, thumbprint, version: 1, keys: 1, loaded: now, stale: None, last_failure: None };
+            BTreeMap::from([("issuer".to_owned(), keyset)])
+        };
+        for (member, said) in [
+            ("release", Attestation { release: wrong(), ..good() }),
+            ("table_sha256", Attestation { table_sha256: wrong(), ..good() }),
+            ("config", Attestation { config: wrong(), ..good() }),
+            ("binary_sha256", Attestation { binary_sha256: Some(wrong()), ..good() }),
+            (
+                "waiting.release",
+                Attestation { waiting: Some(Waiting { release: wrong(), version: 1, serial: 1 }), ..good() },
+            ),
+            ("certificates.sha256", Attestation { certificates: vec![certificate(wrong())], ..good() }),
+            ("keysets.thumbprint", Attestation { keysets: keysets(wrong()), ..good() }),
+            ("refusal.release", Attestation { refusal: Some(refusal(Some(wrong()))), ..good() }),
+        ] {
+            let opened = Attestation::open(&said.seal(key).unwrap().to_bytes(), &nonce(1));
+            let Err(AttestationFault::Digest { member: found, .. }) = opened else { panic!("{member}: {opened:?}") };
+            assert_eq!(found, member);
+        }
+    }
+    let dev = Attestation { config: "none".into(), refusal: None, ..said(key, &nonce(1)) };
+    assert!(Attestation::open(&dev.seal(key).unwrap().to_bytes(), &nonce(1)).is_ok());
 }
 
 #[test]

@@ -12,7 +12,8 @@ fn holds_together(text: &str) {
         assert!(found.span.start <= found.span.end && found.span.end <= text.len(), "{found:?} in {text:?}");
         assert!(text.is_char_boundary(found.span.start) && text.is_char_boundary(found.span.end), "{found:?}");
         assert!(found.line >= 1 && found.column >= 1);
-        assert!(!found.message.chars().any(char::is_control), "{found:?}");
+        let hint = found.hint.as_deref().unwrap_or_default();
+        assert!(!found.message.chars().chain(hint.chars()).any(char::is_control), "{found:?}");
     }
     for color in [false, true] {
         let rendered = render(&loaded.diagnostics, "policy.toml", text, color);
@@ -76,6 +77,14 @@ proptest! {
 
     #[test]
     fn any_text(text in any::<String>()) {
+        holds_together(&text);
+    }
+
+    #[test]
+    fn a_backslash_anywhere(at in any::<prop::sample::Index>()) {
+        let mut text = BASE.to_owned();
+        let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        text.insert(places[at.index(places.len())], '\\');
         holds_together(&text);
     }
 

@@ -142,3 +142,22 @@ fn a_file_has_one_writer_through_renames_and_reopenings() {
     drop((sink, other));
     assert!(open(&path).is_ok());
 }
+
+/// A mode that lets nobody else in needs no word.
+#[test]
+fn a_file_that_others_may_read_or_write_is_told() {
+    for fine in [0o100600, 0o100400, 0o100700, 0o600] {
+        assert_eq!(openness(fine), None, "{fine:o}");
+    }
+    for (mode, who) in [
+        (0o100640, "mode 0640: its group may read it"),
+        (0o100620, "mode 0620: its group may write it"),
+        (0o100604, "mode 0604: everyone may read it"),
+        (0o100644, "mode 0644: its group and everyone may read it"),
+        (0o100666, "mode 0666: its group and everyone may read or write it"),
+        (0o100602, "mode 0602: everyone may write it"),
+    ] {
+        let told = openness(mode).unwrap();
+        assert!(told.contains(who), "{mode:o}: {told}");
+    }
+}

@@ -95,11 +95,14 @@ fn losses_are_told_once_and_then_the_writer_stops_with_a_last_line() {
     assert_eq!(rig.stats.records_lost.get(), 1);
     rig.messages.send(Message::Line(event_line("start", 0, |_| {}))).unwrap();
     rig.messages.send(Message::Stop { deadline: Instant::now() + Duration::from_secs(5) }).unwrap();
+    // What somebody says while it ends still stands before the stop line.
+    rig.messages.send(Message::Line(event_line("activation", 0, |_| {}))).unwrap();
     rig.writer.run().unwrap();
     let lines = lines(&path);
     let kinds: Vec<_> = lines.iter().map(|line| line["adamant.kind"].as_str().unwrap()).collect();
     assert_eq!(kinds.first(), Some(&"start"));
     assert_eq!(kinds.iter().filter(|kind| **kind == "loss").count(), 1);
+    assert!(kinds.contains(&"activation"));
     assert_eq!(kinds.last(), Some(&"stop"));
     let loss = lines.iter().find(|line| line["adamant.kind"] == "loss").unwrap();
     assert_eq!(loss["adamant.records_lost"], 1);

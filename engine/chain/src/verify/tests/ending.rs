@@ -1,0 +1,54 @@
+//! What may stand at the end of a run.
+
+use super::*;
+
+/// The run before a `start` line: with its stop line and a checkpoint over it, the chain going on for `more` lines.
+fn stopped_with(more: usize) -> (Vec<Held>, Vec<String>) {
+    let mut first = story();
+    first.control("stop", "");
+    first.checkpoint(true);
+    let mut second = Story::begin("node/2", Some(&first.log.checkpoint()));
+    second.work(10).checkpoint(true);
+    first.work(more);
+    (first.held.iter().chain(&second.held).cloned().collect(), [first.lines, second.lines].concat())
+}
+
+#[test]
+fn nothing_stands_behind_a_stop_line() {
+    let (held, lines) = stopped_with(0);
+    assert!(verify(&held, &[&lines]).intact);
+    let (held, lines) = stopped_with(2);
+    let report = verify(&held, &[&lines]);
+    let places: Vec<_> = report.findings.iter().map(|of| (of.kind, of.at.as_ref().unwrap().line)).collect();
+    let end = lines.len() as u64 - 11;
+    assert_eq!(places, [(Kind::Foreign, end - 1), (Kind::Foreign, end)], "{report:#?}");
+    // A batch whose sync failed is written again, with its stop line.
+    let mut story = story();
+    story.control("stop", "");
+    let stop = story.lines.len() - 1;
+    story.lines.push(story.lines[stop].clone());
+    story.control("written-again", &format!(",\"{}\":1", log::LINES_AGAIN));
+    story.checkpoint(true);
+    assert!(verify(&story.held, &[&story.lines]).intact);
+}
+
+#[test]
+fn what_no_crash_leaves_is_no_line_that_was_cut_off() {
+    let story = story();
+    let last = story.lines.len() as u64 + 1;
+    let with = |text: &str| {
+        let report = verify(&story.held, &[&[story.lines.as_slice(), &[text.to_owned()]].concat()]);
+        report.findings.iter().map(|of| (of.kind, of.at.as_ref().unwrap().line)).collect::<Vec<_>>()
+    };
+    for left in ["", "{", "{\"time\":\"2026-", "{\"a\":{\"b\":1}", "{\"a\":1\0\0\0", "\0\0\0\0"] {
+        assert_eq!(with(left), [], "{left:?}");
+    }
+    for made_up in ["{\"adamant.kind\":\"exchange\",\"url.path\":\"/x\"}", "{}", "x", "permit 200 GET /", "{}\0"] {
+        assert_eq!(with(made_up), [(Kind::Unchained, last)], "{made_up:?}");
+    }
+    // Nothing is being written any more when a run has stopped.
+    let (held, mut lines) = stopped_with(0);
+    lines.insert(lines.len() - 11, "{\"time\":\"2026".to_owned());
+    let report = verify(&held, &[&lines]);
+    assert_eq!(report.findings.iter().map(|of| of.kind).collect::<Vec<_>>(), [Kind::Unchained], "{report:#?}");
+}

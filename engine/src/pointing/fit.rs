@@ -1,0 +1,34 @@
+//! What every gateway makes of a release, whatever its node: one that fails here would be published and then refused by
+//! each of them.
+
+use std::path::Path;
+
+use control::assemble::origins::Planned;
+use control::assemble::{Frozen, keysets};
+use policy::model::{Keys, Origin};
+use policy_release::candidate::Release;
+
+use crate::gateway::freeze_as_stated;
+
+/// Compiles a release, and reads the certificates and keys that it holds. Files of the node (watched keysets, identities
+/// towards origins) are for each gateway.
+pub fn compiled(release: &Release) -> Result<Frozen, String> {
+    let frozen = freeze_as_stated(release)?;
+    for issuer in &release.policy.issuers {
+        if let Keys::Pinned { .. } = issuer.keys {
+            keysets::read(issuer, Path::new(""), 0).map_err(|fault| fault.to_string())?;
+        }
+    }
+    for origin in &release.policy.origins {
+        Planned::new(&without_identity(origin), &[]).map_err(|fault| fault.to_string())?;
+    }
+    Ok(frozen)
+}
+
+fn without_identity(origin: &Origin) -> Origin {
+    let mut origin = origin.clone();
+    if let Some(tls) = &mut origin.tls {
+        tls.identity = None;
+    }
+    origin
+}
