@@ -113,7 +113,7 @@ fn the_release_is_told_and_no_rule_of_it() {
     let (status, _records) = status(directory.path(), pinned());
     let text = get(&serve(&status), "/release").1;
     let document: serde_json::Value = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
-    assert_eq!(document["release"], "sha256:00");
+    assert_eq!(document["release"], testing::facts().digest);
     assert_eq!(document["keysets"]["corp"]["version"], 1);
     assert_eq!(document["signers"][0], "ops");
     assert_eq!(document["table_sha256"].as_str().unwrap().len(), 71);
