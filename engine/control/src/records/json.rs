@@ -1,5 +1,8 @@
 //! JSON appended to a buffer, byte strings included (RFC 8259): no allocation once the buffer has grown.
 
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
 use crate::bounds::QUERY_NAME_BYTES_MAX;
 
 const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";
@@ -57,6 +60,10 @@ pub fn put_text(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn put_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+        return;
+    }
     for chunk in bytes.utf8_chunks() {
         put_escaped_text(out, chunk.valid());
         for byte in chunk.invalid() {
@@ -64,6 +71,12 @@ fn put_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
             put_hex(out, &[*byte], HEX_LOWER);
         }
     }
+}
+
+/// Printable ASCII that needs no escape, as nearly everything is. Looked at without a branch for each byte.
+fn is_plain(bytes: &[u8]) -> bool {
+    let plain = |byte: u8| (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\');
+    bytes.iter().fold(true, |all, byte| all & plain(*byte))
 }
 
 fn put_escaped_text(out: &mut Vec<u8>, text: &str) {
@@ -99,10 +112,37 @@ pub fn put_hex_text_upper(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn put_hex(out: &mut Vec<u8>, bytes: &[u8], digits: &[u8; 16]) {
+    let digit = |nibble: u8| digits.get(usize::from(nibble)).copied().unwrap_or_default();
+    out.reserve(bytes.len() * 2);
     for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            out.extend(digits.get(usize::from(nibble)));
+        out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+}
+
+/// An address as its text (RFC 4291 §2.2 for IPv6), without quotes.
+pub fn put_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                put_number(out, u64::from(octet));
+            }
         }
+        // Writing into a vector cannot fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
+/// `address:port`, an IPv6 address in brackets, without quotes.
+pub fn put_socket_address(out: &mut Vec<u8>, address: SocketAddr) {
+    if address.is_ipv4() {
+        put_address(out, address.ip());
+        out.push(b':');
+        put_number(out, u64::from(address.port()));
+    } else {
+        let _ = write!(out, "{address}");
     }
 }
 
@@ -176,6 +216,18 @@ mod tests {
         out.clear();
         put_redacted_query(&mut out, &[b'e'; QUERY_NAME_BYTES_MAX + 1]);
         assert_eq!(out, b"\"REDACTED\"");
+    }
+
+    #[test]
+    fn addresses_are_written_as_others_write_them() {
+        for address in ["0.0.0.0:0", "127.0.0.1:9000", "255.255.255.255:65535", "[::1]:80", "[2001:db8::7%3]:443"] {
+            let address: SocketAddr = address.parse().unwrap();
+            let (mut whole, mut alone) = (Vec::new(), Vec::new());
+            put_socket_address(&mut whole, address);
+            put_address(&mut alone, address.ip());
+            assert_eq!(String::from_utf8(whole).unwrap(), address.to_string());
+            assert_eq!(String::from_utf8(alone).unwrap(), address.ip().to_string());
+        }
     }
 
     proptest! {

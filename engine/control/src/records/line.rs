@@ -1,7 +1,6 @@
 //! One record as one JSON line. Names are those of the OpenTelemetry semantic conventions where they have one
 //! (`http.*`, `url.*`, `server.*`, `client.*`, `tls.*`); everything else is under `adamant.`.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use activation::record::{CertificateFacts, Kind, Record, STATE_FULL, TokenFacts, Transport};
@@ -141,7 +140,9 @@ fn put_outcome(line: &mut Object<'_>, record: &Record<'_>) {
     }
     if let Some(origin) = record.origin {
         let out = line.member("adamant.origin.address");
-        put_display(out, origin);
+        out.push(b'"');
+        json::put_socket_address(out, origin);
+        out.push(b'"');
     }
     if record.retried {
         line.raw("adamant.retried", b"true");
@@ -167,27 +168,12 @@ fn put_name<'n>(line: &mut Object<'_>, member: &str, index: Option<u32>, name: i
 }
 
 fn put_client(out: &mut Vec<u8>, client: IpAddr) {
-    match client {
-        IpAddr::V4(address) => put_display(out, address),
-        IpAddr::V6(address) => put_display(out, format_args!("{address}/64")),
-    }
-}
-
-/// For values whose text needs no escape.
-fn put_display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
     out.push(b'"');
-    let mut text = AsText(out);
-    let _ = write!(text, "{value}");
-    out.push(b'"');
-}
-
-struct AsText<'o>(&'o mut Vec<u8>);
-
-impl std::fmt::Write for AsText<'_> {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
+    json::put_address(out, client);
+    if client.is_ipv6() {
+        out.extend_from_slice(b"/64");
     }
+    out.push(b'"');
 }
 
 const fn kind_name(kind: Kind) -> &'static str {
@@ -226,7 +212,9 @@ impl TimeText {
         out.push(b'"');
         out.extend_from_slice(self.text.as_bytes());
         out.push(b'.');
-        let _ = write!(AsText(out), "{ns:09}");
+        // With the leading zeros that a number of its own lacks: one more digit, and that one left out.
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(digits.format(crate::clock::NS_PER_S + ns).as_bytes().get(1..).unwrap_or_default());
         out.extend_from_slice(b"Z\"");
     }
 }
