@@ -36,7 +36,7 @@ const OTHER: &str = "{ token = { issuer = \"corp\", subject = \"other\" } }";
 const CERTIFIED: &str = "{ certificate = \"spiffe://test/certified\", ca = \"agents\" }";
 const SPIFFE: &str = "spiffe://test/certified";
 /// A store is looked at several times a second.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A store with a gateway that follows it on a plain and a TLS listener.
 struct Stage {

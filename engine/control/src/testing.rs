@@ -16,9 +16,14 @@ use crate::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVers
 pub const JWKS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","use":"sig","kid":"a","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
 pub const JWKS_OTHER: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","use":"sig","kid":"b","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
 
+/// A digest that ends with `number`.
+pub fn digest(number: u64) -> String {
+    format!("sha256:{number:064x}")
+}
+
 pub fn facts() -> ReleaseFacts {
     ReleaseFacts {
-        digest: format!("sha256:{}", "0".repeat(64)),
+        digest: digest(0),
         policy_name: "p".to_owned(),
         version: 7,
         expires_s: Some(4_000_000_000),

@@ -23,7 +23,7 @@ fn status(directory: &Path, keys: Keys) -> (Arc<Status>, Records) {
         records::spawn(Target::File(directory.join("records")), vec![], vec![], &records::testing::sealing()).unwrap();
     let activator = Activator::start(assembled.frozen, Arena::new(), records.handle(), assembled.parts, 5).unwrap();
     let facts =
-        Facts { version: "1.2.3", config_digest: "sha256:c0".to_owned(), started_unix_s: 5, node: testing::node_key() };
+        Facts { version: "1.2.3", config_digest: testing::digest(0xc0), started_unix_s: 5, node: testing::node_key() };
     let workers = vec![Arc::new(WorkerStats::new(0)), Arc::new(WorkerStats::new(1))];
     let progress = Arc::clone(records.handle().progress());
     let status = Status::new(facts, workers, progress, Arc::clone(activator.swap()), assembled.moving);
