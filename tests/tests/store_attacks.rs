@@ -27,7 +27,7 @@ use tests::store::{
     told,
 };
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A gateway that serves `base`, by a pointer that is put back after each attack.
 struct Siege {
