@@ -54,8 +54,11 @@ enum PointCommand {
         adamant point live --store /srv/adamant --channel production --trust-root root.json\n\n\
         Nothing in the store is believed: the pointer and the release count by their signatures under the trust root. \
         `release` is what gateways of the channel can be taken to run, and is named by its digest: where `adamant diff` \
-        reads it with --store, that is checked again. `next` is one above the highest version that enough signed.\n\n\
-        Ends with 0 when there is one, 4 when there is none (no pointer yet, or one at what lacks signatures), 1 when \
+        reads it with --store, that is checked again. `next` is one above the highest version that \
+        the threshold of a release role signed.\n\n\
+        Where the channel points at what lacks signatures, `release` is the newest before it that gateways took, and a \
+        warning says so.\n\n\
+        Ends with 0 when there is one, 4 when there is none (no pointer yet, or nothing that enough signed), 1 when \
         the pointer is not believed or the store cannot be read. An expired pointer is told, and counts.")]
     Live(live::LiveArgs),
     /// Show the channels of a store, or a pointer in a file.

@@ -130,7 +130,7 @@ impl Verifier {
         if others > 0 {
             let runs = if others == 1 { "1 run that is".to_owned() } else { format!("{others} runs that are") };
             self.report.notes.push(format!(
-                "checkpoints vouch for {runs} not in the files given, from before their first line: give those files too, \
+                "checkpoints vouch for {runs} not in the files given: give those files too, \
                  or nothing is known of them"
             ));
         }

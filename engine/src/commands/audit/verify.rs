@@ -20,6 +20,7 @@ pub struct VerifyArgs {
     #[arg(required = true)]
     records: Vec<PathBuf>,
     /// Checkpoints that are kept elsewhere. Those beside the records (RECORDS.checkpoints) are found by themselves.
+    /// Takes all that follows: give the records before it.
     #[arg(long, value_name = "FILE|DIR|URL", num_args = 1..)]
     checkpoints: Vec<String>,
     /// CA (PEM) that vouches for an https URL of --checkpoints.
