@@ -92,7 +92,14 @@ read_live() {
   shown=$("$ADAMANT" point live --store "$STORE" --channel "$CHANNEL" --trust-root "$TRUST_ROOT") || found=$?
   fact() { awk -v name="$1" '$1 == name { print $2 }' <<<"$shown"; }
   case $found in
-    0) LIVE=$(fact release) LIVE_VERSION=$(fact version) ;;
+    0)
+      LIVE=$(fact release) LIVE_VERSION=$(fact version)
+      # One before what the channel points at: somebody may have taken the signatures of that one away, so as to choose
+      # what a change is compared with.
+      if [ "$LIVE" != "$(fact points)" ] && [ "$ALLOW_WIDER" != yes ]; then
+        fail "channel $CHANNEL points at a release that lacks signatures: it is not known what gateways run, and ALLOW_WIDER is not yes"
+      fi
+      ;;
     "$NOTHING_LIVE") LIVE='' LIVE_VERSION=0 ;;
     *) fail "what channel $CHANNEL runs cannot be verified" ;;
   esac

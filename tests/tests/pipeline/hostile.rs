@@ -118,6 +118,14 @@ fn who_writes_to_the_store_does_not_choose_what_a_change_is_compared_with() {
     repository.write("policy.toml", &policy(&origin, "GET", "GET"));
     let (status, said) = repository.pipeline(&[]);
     assert!(status == 0 && said.contains("== build version 8,"), "{status}: {said}");
+
+    // The signatures of what is live taken away, so that the wider release before it would be compared with.
+    let live = repository.live();
+    let mut unsigned: serde_json::Value = serde_json::from_slice(&fs::read(&live).unwrap()).unwrap();
+    unsigned["signatures"] = serde_json::json!([]);
+    fs::write(&live, serde_json::to_vec(&unsigned).unwrap()).unwrap();
+    repository.write("policy.toml", &policy(&origin, "GET POST", "GET"));
+    repository.stopped(&["diff", "build", "sign", "point"], "lacks signatures");
 }
 
 #[test]

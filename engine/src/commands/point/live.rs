@@ -72,7 +72,11 @@ pub fn run(args: &LiveArgs, out: &mut dyn Write) -> Result<(), Failure> {
                 writeln!(out, "release  {}\nversion  {}", base.digest, base.version)?;
             }
             if let Some(pointer) = pointer {
-                writeln!(out, "serial   {}\nexpires  {}", pointer.serial, pointer.expires)?;
+                writeln!(
+                    out,
+                    "serial   {}\nexpires  {}\npoints   {}",
+                    pointer.serial, pointer.expires, pointer.release
+                )?;
             }
             writeln!(out, "next     {next}")?;
         }
