@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::checkpoint::Checkpoint;
 use crate::line::{self, Chain, Chained};
 use crate::log::{Previous, Told};
-use crate::report::{At, Kind, Report, lines};
+use crate::report::{At, Ended, Kind, Report, lines};
 
 mod ending;
 mod misfit;
@@ -226,12 +226,14 @@ impl Verifier {
             Some(next) if next.starts_with(&bytes) && !bytes.is_empty() => {
                 self.report.notes.push(format!("{at} is the beginning of the line after it: a write that was cut off"));
             }
-            Some(next) if begins_a_run(next) && self.may_be_cut(&bytes) => self.report.notes.push(format!(
+            Some(next) if begins_a_run(next) && self.may_be_cut(spot, &bytes) => self.report.notes.push(format!(
                 "{at} was cut off: what the gateway was writing when it was killed; it is in no checkpoint"
             )),
-            _ if next.is_none() && self.is_last_of_file(spot) && self.may_be_cut(&bytes) => self.report.notes.push(
-                format!("{at}, the last of its file, was cut off or is still being written; it is in no checkpoint"),
-            ),
+            _ if next.is_none() && self.is_last_of_file(spot) && self.may_be_cut(spot, &bytes) => {
+                self.report.notes.push(format!(
+                    "{at}, the last of its file, was cut off or is still being written; it is in no checkpoint"
+                ))
+            }
             _ => {
                 let run = self.run.as_mut();
                 let origin = run.as_ref().and_then(|run| run.origin.clone());
@@ -245,13 +247,16 @@ impl Verifier {
     }
 
     /// Whether a crash can have left this: the beginning of a line, or what a file system puts where nothing was
-    /// written. The beginning of an object is none, and nothing is written after a stop line.
-    fn may_be_cut(&self, bytes: &[u8]) -> bool {
+    /// written. A whole object is none, whatever stands behind it; nothing is written after a stop line, nor to a file after
+    /// its rotation.
+    fn may_be_cut(&self, spot: Spot, bytes: &[u8]) -> bool {
         let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let bytes = bytes.get(..written).unwrap_or_default();
         let begun = bytes.starts_with(b"{\"") || b"{\"".starts_with(bytes);
-        let whole = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
-        begun && !whole && !self.run.as_ref().is_some_and(|run| run.stopped)
+        let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();
+        let whole = values.next().is_some_and(|value| value.is_ok());
+        let is_over = |run: &Run| run.stopped || (run.ended == Ended::Rotation && run.last.0.file == spot.file);
+        begun && !whole && !self.run.as_ref().is_some_and(is_over)
     }
 
     fn is_last_of_file(&self, spot: Spot) -> bool {

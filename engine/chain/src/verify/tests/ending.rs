@@ -30,6 +30,12 @@ fn nothing_stands_behind_a_stop_line() {
     story.control("written-again", &format!(",\"{}\":1", log::LINES_AGAIN));
     story.checkpoint(true);
     assert!(verify(&story.held, &[&story.lines]).intact);
+    // With nothing written again, such a line explains nothing.
+    let mut story = super::story();
+    story.control("stop", "");
+    story.control("written-again", &format!(",\"{}\":9", log::LINES_AGAIN));
+    story.checkpoint(true);
+    assert_eq!(verify(&story.held, &[&story.lines]).findings[0].kind, Kind::Foreign);
 }
 
 #[test]
@@ -43,7 +49,16 @@ fn what_no_crash_leaves_is_no_line_that_was_cut_off() {
     for left in ["", "{", "{\"time\":\"2026-", "{\"a\":{\"b\":1}", "{\"a\":1\0\0\0", "\0\0\0\0"] {
         assert_eq!(with(left), [], "{left:?}");
     }
-    for made_up in ["{\"adamant.kind\":\"exchange\",\"url.path\":\"/x\"}", "{}", "x", "permit 200 GET /", "{}\0"] {
+    for made_up in [
+        "{\"adamant.kind\":\"exchange\",\"url.path\":\"/x\"}",
+        "{}",
+        "x",
+        "permit 200 GET /",
+        "{}\0",
+        "{}x",
+        "{}}",
+        "{}\0 ",
+    ] {
         assert_eq!(with(made_up), [(Kind::Unchained, last)], "{made_up:?}");
     }
     // Nothing is being written any more when a run has stopped.
@@ -51,4 +66,21 @@ fn what_no_crash_leaves_is_no_line_that_was_cut_off() {
     lines.insert(lines.len() - 11, "{\"time\":\"2026".to_owned());
     let report = verify(&held, &[&lines]);
     assert_eq!(report.findings.iter().map(|of| of.kind).collect::<Vec<_>>(), [Kind::Unchained], "{report:#?}");
+}
+
+#[test]
+fn nothing_stands_behind_a_rotation_in_its_file() {
+    let mut story = story();
+    story.rotate();
+    let end = story.lines.iter().position(|line| line.contains("\"rotation\"")).unwrap() + 1;
+    story.work(5).checkpoint(true);
+    let (first, second) = story.lines.split_at(end);
+    let cut = "{\"time\":\"2026".to_owned();
+    let behind = [first, &[cut.clone()]].concat();
+    let kinds = |report: &Report| report.findings.iter().map(|of| of.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(&verify(&story.held, &[&behind, second])), [Kind::Unchained]);
+    // Killed while it began the next file.
+    let next = Story::begin("node/2", Some(&story.held.last().unwrap().checkpoint));
+    let begun = [&[cut], next.lines.as_slice()].concat();
+    assert!(!kinds(&verify(&story.held, &[first, &begun])).contains(&Kind::Unchained));
 }
