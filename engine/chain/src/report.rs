@@ -13,6 +13,8 @@ pub struct Report {
     /// Nothing was found that must not be.
     pub intact: bool,
     pub lines: u64,
+    /// Beginnings of lines that a crash may have left, or whoever could write the files: no checkpoint covers them.
+    pub cut_off: u64,
     pub runs: Vec<Run>,
     pub findings: Vec<Finding>,
     /// Findings beyond the bound, told by their number alone.

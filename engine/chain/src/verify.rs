@@ -226,13 +226,17 @@ impl Verifier {
             Some(next) if next.starts_with(&bytes) && !bytes.is_empty() => {
                 self.report.notes.push(format!("{at} is the beginning of the line after it: a write that was cut off"));
             }
-            Some(next) if begins_a_run(next) && self.may_be_cut(spot, &bytes) => self.report.notes.push(format!(
-                "{at} was cut off: what the gateway was writing when it was killed; it is in no checkpoint"
-            )),
-            _ if next.is_none() && self.is_last_of_file(spot) && self.may_be_cut(spot, &bytes) => {
+            Some(next) if begins_a_run(next) && self.may_be_cut(spot, &bytes) => {
+                self.report.cut_off += 1;
+                self.report.notes.push(format!(
+                    "{at} was cut off: what the gateway was writing when it was killed; it is in no checkpoint"
+                ));
+            }
+            None if self.is_last_of_file(spot) && self.may_be_cut(spot, &bytes) => {
+                self.report.cut_off += 1;
                 self.report.notes.push(format!(
                     "{at}, the last of its file, was cut off or is still being written; it is in no checkpoint"
-                ))
+                ));
             }
             _ => {
                 let run = self.run.as_mut();

@@ -297,6 +297,7 @@ fn what_a_crash_cuts_off_is_told_and_no_finding() {
     assert!(report.intact && report.notes.iter().any(|note| note.contains("f1:91 was cut off")), "{report:#?}");
     let report = verify(&first.held, &[&[&first.lines[..], std::slice::from_ref(&torn)].concat()]);
     assert!(report.intact && report.notes.iter().any(|note| note.contains("the last of its file")), "{report:#?}");
+    assert_eq!(report.cut_off, 1);
     // Written in part, then whole, as after a full disk.
     let again = |lines: &mut Vec<String>| lines.insert(50, lines[50][..30].to_owned());
     assert_eq!(found(&first, again), []);

@@ -244,6 +244,8 @@ fn verdict(report: &Report, args: &VerifyArgs) -> String {
     let Some(last) = report.runs.last() else { return "ok: no lines, nothing to prove\n".to_owned() };
     let proved = |run: &Run| run.proved_outside.as_ref().map_or(run.lines_before, |proved| proved.size);
     let unsealed: u64 = report.runs.iter().map(|run| (run.lines_before + run.lines).saturating_sub(proved(run))).sum();
+    // What was cut off is not of the run's lines, and as little vouched for.
+    let unsealed = unsealed + report.cut_off;
     let ends = format!(
         "{} at the end of runs in no checkpoint held outside: whoever could write these files could have changed such \
          lines, put them there, or taken them away.",
