@@ -79,7 +79,7 @@ fn nothing_stands_behind_a_rotation_in_its_file() {
     story.work(5).checkpoint(true);
     let (first, second) = story.lines.split_at(end);
     let cut = "{\"time\":\"2026".to_owned();
-    let behind = [first, &[cut.clone()]].concat();
+    let behind = [first, std::slice::from_ref(&cut)].concat();
     let kinds = |report: &Report| report.findings.iter().map(|of| of.kind).collect::<Vec<_>>();
     assert_eq!(kinds(&verify(&story.held, &[&behind, second])), [Kind::Unchained]);
     // Killed while it began the next file.
