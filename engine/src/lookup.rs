@@ -60,8 +60,9 @@ pub struct Release {
 #[derive(Default)]
 pub struct Lookup<'a> {
     pub store: Option<&'a Path>,
-    /// None: signatures are not looked at.
-    pub root: Option<&'a TrustRoot>,
+    /// A root and its successors, of which the newest counts whose threshold a release meets. None: signatures are not
+    /// looked at.
+    pub roots: &'a [TrustRoot],
     /// How to ask gateways.
     pub access: Access,
 }
@@ -155,7 +156,8 @@ impl Lookup<'_> {
         let (envelope, manifest) = read_release(bytes).map_err(|fault| fail(&fault))?;
         let digest = envelope.digest();
         let mut standings = Vec::new();
-        if let Some(root) = self.root {
+        let meets = |root: &&TrustRoot| RELEASE_ROLES.iter().any(|role| root.standing(*role, &envelope).is_met());
+        if let Some(root) = self.roots.iter().rev().find(meets).or(self.roots.last()) {
             standings.extend(RELEASE_ROLES.map(|role| root.standing(role, &envelope)));
             let verified = verify_envelope(envelope, root, &RELEASE_ROLES);
             verified.map_err(|fault| fail(&fault).help("give it without --trust-root to see it unverified"))?;

@@ -126,7 +126,7 @@ impl<'s> Replay<'s> {
             return Ok(());
         };
         let Some(own) = self.policies.of(&digest)? else {
-            *self.tally.missing_releases.entry(digest).or_default() += 1;
+            self.tally.missing_releases.add(digest);
             return Ok(());
         };
         let mut recorded = Recorded::new(exchange.limits.clone());

@@ -26,6 +26,9 @@ use tests::origin::RecordingOrigin;
 use tests::policy::open_to_all;
 use tests::process::eventually;
 
+#[path = "chain/verdict.rs"]
+mod verdict;
+
 const OUTSIDE: &str = "outside";
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -351,50 +354,4 @@ fn records_are_shown_and_filtered() {
     let (status, _, stderr) = odd(&["--reason", "scope-mising"]);
     assert!(!status.success() && stderr.contains("did you mean scope-missing?"), "{stderr}");
     assert_eq!(run(&["show", RECORDS_FILE]).lines().count(), lines(gateway.directory()).len());
-}
-
-/// Without a gateway: what `audit verify` says and how it ends, as text.
-fn verdict(directory: &Path, arguments: &[&str]) -> (bool, String) {
-    let (status, stdout, stderr) = gateway::run(&[&["audit", "verify"], arguments].concat(), directory);
-    assert!(status.success() || status.code() == Some(1), "{stdout}{stderr}");
-    (status.success(), stdout + &stderr)
-}
-
-#[test]
-fn what_proves_nothing_is_not_ok() {
-    let origin = RecordingOrigin::start();
-    let run = || {
-        let mut gateway = sealed(&origin);
-        traffic(&gateway, 5);
-        stop(&mut gateway);
-        gateway
-    };
-    let (a, b) = (run(), run());
-    let (dir_a, dir_b) = (a.directory(), b.directory());
-    let path = |directory: &Path, name: &str| directory.join(name).display().to_string();
-    let (key_a, outside_a) = (path(dir_a, "state/node.pub"), path(dir_a, OUTSIDE));
-    let key_b = "state/node.pub";
-    fs::create_dir(dir_b.join("empty")).unwrap();
-    fs::write(dir_b.join("empty.jsonl"), "").unwrap();
-    let fails = |arguments: &[&str], words: &str| {
-        let (ok, said) = verdict(dir_b, arguments);
-        assert!(!ok && said.contains(words), "{arguments:?}: {said}");
-    };
-    // The records of b for those of a: nothing vouches for them, and a's are missing.
-    let another = [RECORDS_FILE, "--node-key", &key_a, "--checkpoints", &outside_a];
-    fails(&another, "which is not among those given");
-    fails(&another, "is in the files given, but checkpoints vouch for the run adamant-");
-    fails(&[RECORDS_FILE, "--node-key", &key_a], "NOT PROVED: the run, ");
-    fails(&[RECORDS_FILE, "--node-key", key_b, "--checkpoints", "empty"], "only those beside the records vouch for it");
-    fails(&[RECORDS_FILE, "--node-key", key_b, "--checkpoints", &outside_a], "only those beside the records");
-    fails(&["empty.jsonl", "--node-key", key_b], "there are no lines, and nothing was proved");
-    fails(&[RECORDS_FILE], "which proves nothing about who wrote it");
-    fails(&[RECORDS_FILE, "--checkpoints", OUTSIDE], "give the gateway's key (--node-key)");
-    let holds = |arguments: &[&str], words: &str| {
-        let (ok, said) = verdict(dir_b, arguments);
-        assert!(ok && said.contains(words), "{arguments:?}: {said}");
-    };
-    holds(&[RECORDS_FILE, "--unproved"], "proves nothing about who wrote them (--unproved)");
-    holds(&[RECORDS_FILE, "--node-key", key_b], "The checkpoints beside the records match.");
-    holds(&[RECORDS_FILE, "--node-key", key_b, "--checkpoints", OUTSIDE], "All of it is proved.");
 }

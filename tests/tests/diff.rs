@@ -8,6 +8,9 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "diff/judging.rs"]
+mod judging;
+
 use std::fs;
 
 use serde_json::Value;

@@ -16,5 +16,13 @@ pub const DISPLACED_LINES_MAX: usize = 64;
 pub const REPEATED_LINES_MAX: usize = 32 << 10;
 /// Findings told one by one; further ones are counted.
 pub const FINDINGS_MAX: usize = 100;
+/// Notes told one by one; further ones are counted.
+pub const NOTES_MAX: usize = 1_000;
+/// Workers of a gateway, each with a chain.
+pub const WORKERS_MAX: u32 = 1 << 12;
+/// Runs that are looked at in one verification: more than years of daily restarts, and each is remembered.
+pub const RUNS_MAX: usize = 20_000;
+/// Chains of all these runs.
+pub const CHAINS_MAX: usize = 1 << 18;
 /// Places that a verifier remembers, to go back to when lines prove not to belong there.
 pub const BRANCHES_MAX: usize = 8;

@@ -4,6 +4,9 @@ use crate::bounds::{CHECKPOINT_BYTES_MAX, ORIGIN_BYTES_MAX};
 use crate::note::{Note, NoteFault, Outcome, Verifier};
 use crate::{Hash, base64, unbase64};
 
+/// What a signature line begins with: an em dash.
+const SIGNATURE: &[u8] = "\u{2014}".as_bytes();
+
 /// The head of a tree at a size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -92,7 +95,7 @@ pub fn open_own<'v>(note: &str, verifiers: &'v [Verifier]) -> Result<(Checkpoint
 pub fn split_notes(text: &str) -> Vec<&str> {
     let (mut notes, mut start, mut at, mut in_signatures) = (Vec::new(), 0, 0, false);
     for line in text.split_inclusive('\n') {
-        let is_signature = line.starts_with('\u{2014}');
+        let is_signature = line.as_bytes().starts_with(SIGNATURE);
         if in_signatures && !is_signature {
             notes.extend(text.get(start..at));
             start = at;
@@ -102,6 +105,18 @@ pub fn split_notes(text: &str) -> Vec<&str> {
     }
     notes.extend(text.get(start..).filter(|rest| !rest.is_empty()));
     notes
+}
+
+/// Bytes up to the end of the last note that is whole. What stands behind it, a crash or a full disk cut off.
+pub fn whole_notes(text: &[u8]) -> usize {
+    let (mut whole, mut at) = (0, 0);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        at += line.len();
+        if line.starts_with(SIGNATURE) && line.ends_with(b"\n") {
+            whole = at;
+        }
+    }
+    whole
 }
 
 #[cfg(test)]
@@ -179,5 +194,12 @@ mod tests {
         let torn = format!("{}{}", notes[0], &notes[1][..20]);
         assert_eq!(split_notes(&torn), [&notes[0], &notes[1][..20]]);
         assert_eq!(split_notes(""), Vec::<&str>::new());
+        for end in 0..=notes[1].len() {
+            let torn = format!("{}{}", notes[0], &notes[1].get(..end).unwrap_or_default());
+            let whole = notes[0].len() + if end == notes[1].len() { end } else { 0 };
+            assert_eq!(whole_notes(torn.as_bytes()), whole, "{end}");
+        }
+        assert_eq!(whole_notes(format!("{}\0\0\0", notes[0]).as_bytes()), notes[0].len());
+        assert_eq!((whole_notes(b""), whole_notes(b"node/1\n5\n")), (0, 0));
     }
 }

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
+use crate::bounds::WORKERS_MAX;
 use crate::{Hash, unbase64};
 
 /// Whose lines a chain holds.
@@ -135,7 +136,7 @@ impl Chain {
     pub fn read(text: &str) -> Option<Self> {
         match text {
             "control" => Some(Self::Control),
-            worker => number(worker)?.try_into().ok().map(Self::Worker),
+            worker => number(worker)?.try_into().ok().filter(|index| *index < WORKERS_MAX).map(Self::Worker),
         }
     }
 }
@@ -178,8 +179,10 @@ mod tests {
         let hash = crate::base64(&[1; 32]);
         let line =
             |numbers: &str| read(format!("{{\"a\":1,\"adamant.chain\":\"{numbers}:{hash}\"}}").as_bytes()).is_some();
-        assert!(line("control:0:0") && line("4294967295:18446744073709551615:18446744073709551615"));
-        for wrong in ["0:0", "0:0:0:0", "00:0:0", "+1:0:0", "x:0:0", "0:01:0", "0: 1:0", "4294967296:0:0", "::"] {
+        assert!(line("control:0:0") && line("4095:18446744073709551615:18446744073709551615"));
+        for wrong in
+            ["0:0", "0:0:0:0", "00:0:0", "+1:0:0", "x:0:0", "0:01:0", "0: 1:0", "4096:0:0", "4294967296:0:0", "::"]
+        {
             assert!(!line(wrong), "{wrong}");
         }
         assert!(read(b"").is_none() && read(b"{\"a\":1}").is_none());
@@ -187,8 +190,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(chain: Option<u32>, sequence: u64, leaf: u64, body in "[a-z\":,]{0,200}") {
-            let chain = chain.map_or(Chain::Control, Chain::Worker);
+        fn what_is_written_is_read(worker in 0..=WORKERS_MAX, sequence: u64, leaf: u64, body in "[a-z\":,]{0,200}") {
+            let chain = Some(worker).filter(|worker| *worker < WORKERS_MAX).map_or(Chain::Control, Chain::Worker);
             let mut lines = format!("{{\"x\":\"{body}\"}}\n").into_bytes();
             let hash = append(&mut lines, 0, &[9; 32], chain, sequence, leaf);
             let chained = read(&lines[..lines.len() - 1]).unwrap();

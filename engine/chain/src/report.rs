@@ -23,6 +23,10 @@ pub struct Report {
     pub findings_not_told: u64,
     /// What is normal but worth knowing, and what could not be known.
     pub notes: Vec<String>,
+    /// Notes beyond the bound, told by their number alone.
+    pub notes_not_told: u64,
+    /// Lines behind more runs than are looked at: nothing is known of them.
+    pub lines_not_looked_at: u64,
     /// The files in their order, where their first lines say that they came in another one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub order: Vec<String>,
@@ -62,11 +66,16 @@ pub struct Run {
     /// Lines by chain.
     pub chains: BTreeMap<String, u64>,
     pub ended: Ended,
+    /// How often its stop line stands again behind itself.
+    pub stop_again: u64,
     /// The last checkpoint that matches.
     pub proved: Option<Proved>,
     /// The last one of those that are held elsewhere than beside the log.
     pub proved_outside: Option<Proved>,
-    /// Lines after the last checkpoint that matches: chained, not sealed.
+    /// Lines in no tree, so that no checkpoint covers them: those before the first line here that says where everything
+    /// stands, and those behind a gap up to the next such line.
+    pub unanchored: u64,
+    /// Lines that no checkpoint vouches for: those after the last one that matches, and before it the unanchored ones.
     pub unsealed: u64,
     /// Whether the run is here from its start line to its stop line. None: nothing is known to be missing, but no stop
     /// line says where the run ended.
@@ -145,6 +154,8 @@ pub enum Kind {
     Signature,
     /// Nothing is wrong with a run, but no checkpoint vouches for it.
     Unproved,
+    /// Lines behind more runs than are looked at.
+    NotLookedAt,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -185,6 +196,14 @@ impl Report {
         }
         self.findings.push(Finding { kind, at, run: run.map(str::to_owned), what });
         Some(self.findings.len() - 1)
+    }
+
+    pub(crate) fn note(&mut self, what: String) {
+        if self.notes.len() < crate::bounds::NOTES_MAX {
+            self.notes.push(what);
+        } else {
+            self.notes_not_told += 1;
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::bounds::{CHAINS_MAX, RUNS_MAX};
 use crate::checkpoint::Checkpoint;
 use crate::line::{self, Chain, Chained};
 use crate::log::{Previous, Told};
@@ -41,6 +42,12 @@ pub struct Verifier {
     run: Option<Run>,
     cut: Option<Cut>,
     seen: HashSet<String>,
+    /// By node: the newest of its runs that have begun so far.
+    newest: HashMap<String, String>,
+    /// Neither the first line nor what followed in its file has said where everything stands.
+    adrift: bool,
+    /// Chains of the runs in the report.
+    chains: usize,
     demand: Demand,
     /// Public keys that were given, as text.
     keys: Vec<String>,
@@ -70,6 +77,9 @@ impl Verifier {
             run: None,
             cut: None,
             seen: HashSet::new(),
+            newest: HashMap::new(),
+            adrift: false,
+            chains: 0,
             demand: Demand::default(),
             keys: Vec::new(),
             beginnings: Vec::new(),
@@ -80,6 +90,7 @@ impl Verifier {
     /// Lines that follow are of this file.
     pub fn begin_file(&mut self, name: &str) {
         self.settle_cut(None);
+        self.settle_beginning();
         self.files.push(name.to_owned());
         self.line = 0;
     }
@@ -90,13 +101,17 @@ impl Verifier {
     }
 
     pub fn note(&mut self, what: String) {
-        self.report.notes.push(what);
+        self.report.note(what);
     }
 
     /// The next line, without its newline.
     pub fn line(&mut self, bytes: &[u8]) {
         self.line += 1;
         self.report.lines += 1;
+        if self.report.lines_not_looked_at > 0 {
+            self.report.lines_not_looked_at += 1;
+            return;
+        }
         let spot = Spot { file: self.files.len().saturating_sub(1), line: self.line };
         let Some(chained) = line::read(bytes) else {
             self.settle_cut(None);
@@ -118,6 +133,9 @@ impl Verifier {
         }
         let Some(run) = &mut self.run else { return };
         run.take(&mut Around { held: &self.held, files: &self.files, report: &mut self.report }, spot, bytes, &chained);
+        if self.adrift && run.origin.is_some() {
+            self.settle_beginning();
+        }
     }
 
     /// Of the first line of a file.
@@ -141,6 +159,9 @@ impl Verifier {
     ) {
         let had_run = self.run.is_some();
         self.end_run(Some(previous.as_ref()));
+        if self.report.runs.len() >= RUNS_MAX || self.chains >= CHAINS_MAX {
+            return self.give_up(spot, chained);
+        }
         match (&previous, had_run) {
             (Some(previous), false) => {
                 let what = format!(
@@ -150,12 +171,13 @@ impl Verifier {
                 );
                 self.miss_before(Kind::RunMissing, spot.at(&self.files, Some(&chained.link)), &origin, what);
             }
-            (None, true) => self.report.notes.push(format!(
+            (None, true) => self.report.note(format!(
                 "{origin} knows of no run before it, though one stands there: its state directory was new or gone, or it \
                  ran without one"
             )),
             _ => {}
         }
+        self.look_at_age(&origin, previous.as_ref(), spot, chained);
         self.seen.insert(origin.clone());
         let mut run = Run::new(Some(origin), spot, &chained.link, State::new());
         run.key = key;
@@ -164,13 +186,40 @@ impl Verifier {
         self.run = Some(run);
     }
 
+    /// From this line on, nothing is looked at: each run is remembered, and whoever can write the files can make up any
+    /// number.
+    fn give_up(&mut self, spot: Spot, chained: &Chained<'_>) {
+        let what = format!(
+            "from here on no line was looked at: {} runs stand before it, and no more are looked at at once (give fewer files,              with --archived or --partial)",
+            self.report.runs.len()
+        );
+        self.report.find(Kind::NotLookedAt, Some(spot.at(&self.files, Some(&chained.link))), None, what);
+        self.report.lines_not_looked_at = 1;
+    }
+
+    /// A run that began before one of the same gateway above it. One that names a run above as the one before it is where
+    /// it was written, whatever the clock said.
+    fn look_at_age(&mut self, origin: &str, previous: Option<&Previous>, spot: Spot, chained: &Chained<'_>) {
+        let newest = self.newest.entry(proving::parts(origin).0.to_owned()).or_insert_with(|| origin.to_owned());
+        if proving::age(origin) >= proving::age(newest) {
+            origin.clone_into(newest);
+        } else if previous.is_none_or(|previous| !self.seen.contains(&previous.origin)) {
+            let what = format!(
+                "begins a run that is older than {newest}, which stands above it: moved (or the clock was set back, and the \
+                 state directory lost)"
+            );
+            let at = spot.at(&self.files, Some(&chained.link));
+            self.report.find(Kind::Moved, Some(at), Some(origin), what);
+        }
+    }
+
     /// What went before the first line.
     fn miss_before(&mut self, kind: Kind, at: At, origin: &str, what: String) {
         if self.report.extent == Extent::Whole {
             let what = format!("{what} (--archived, if they are kept elsewhere)");
             self.report.find(kind, Some(at), Some(origin), what);
         } else {
-            self.report.notes.push(what);
+            self.report.note(what);
         }
     }
 
@@ -186,18 +235,36 @@ impl Verifier {
                 Run::new(Some(origin), spot, &chained.link, State::continued(frontier, heads))
             }
             _ => {
-                let what = "neither a start line nor one that continues a run stands before this line: what did is \
-                            missing (--partial, if the files begin on purpose in the middle)";
-                let at = spot.at(&self.files, Some(&chained.link));
-                if self.report.extent == Extent::Part {
-                    self.report.notes.push(format!("{at}: the files begin in the middle of a run"));
-                } else {
-                    self.report.find(Kind::BeginningMissing, Some(at), None, what.to_owned());
-                }
+                self.adrift = true;
                 Run::new(None, spot, &chained.link, State::unanchored(chained.link.leaf))
             }
         };
         self.run = Some(run);
+        if self.report.extent == Extent::Whole {
+            self.settle_beginning();
+        }
+    }
+
+    /// Lines before the first one that says where everything stands. A gateway leaves such at the beginning of a later
+    /// file, where the one before took nothing any more when it was rotated.
+    fn settle_beginning(&mut self) {
+        let Some(run) = self.run.as_ref().filter(|_| std::mem::take(&mut self.adrift)) else { return };
+        let at = run.first.0.at(&self.files, Some(&run.first.1));
+        match (self.report.extent, &run.origin) {
+            (Extent::Part, _) => self.report.note(format!("{at}: the files begin in the middle of a run")),
+            (Extent::Later, Some(origin)) => {
+                let before = lines(run.unanchored);
+                self.report.note(format!(
+                    "{at}: {before} of {origin} stood still to be written when this file took the place of the one before: no \
+                     checkpoint can be compared with them without it"
+                ));
+            }
+            _ => {
+                let what = "neither a start line nor one that continues a run stands before this line: what did is \
+                            missing (--partial, if the files begin on purpose in the middle)";
+                self.report.find(Kind::BeginningMissing, Some(at), None, what.to_owned());
+            }
+        }
     }
 
     /// A line without a chain member: what a crash cut off, or damage.
@@ -211,17 +278,17 @@ impl Verifier {
         match next {
             // Written again whole, in this file or the next one.
             Some(next) if next.starts_with(&bytes) && !bytes.is_empty() => {
-                self.report.notes.push(format!("{at} is the beginning of the line after it: a write that was cut off"));
+                self.report.note(format!("{at} is the beginning of the line after it: a write that was cut off"));
             }
             Some(next) if begins_a_run(next) && self.may_be_cut(spot, &bytes) => {
                 self.report.cut_off += 1;
-                self.report.notes.push(format!(
+                self.report.note(format!(
                     "{at} was cut off: what the gateway was writing when it was killed; it is in no checkpoint"
                 ));
             }
             None if self.is_last_of_file(spot) && self.may_be_cut(spot, &bytes) => {
                 self.report.cut_off += 1;
-                self.report.notes.push(format!(
+                self.report.note(format!(
                     "{at}, the last of its file, was cut off or is still being written; it is in no checkpoint"
                 ));
             }
@@ -238,15 +305,18 @@ impl Verifier {
     }
 
     /// Whether a crash can have left this: the beginning of a line, or what a file system puts where nothing was
-    /// written. A whole object is none, whatever stands behind it; nothing is written after a stop line, nor to a file after
-    /// its rotation.
+    /// written. A whole object is none, whatever stands behind it; nothing is written after a stop line but itself, nor
+    /// to a file after its rotation.
     fn may_be_cut(&self, spot: Spot, bytes: &[u8]) -> bool {
         let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let bytes = bytes.get(..written).unwrap_or_default();
         let begun = bytes.starts_with(b"{\"") || b"{\"".starts_with(bytes);
         let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();
         let whole = values.next().is_some_and(|value| value.is_ok());
-        let is_over = |run: &Run| run.stopped || (run.ended == Ended::Rotation && run.last.0.file == spot.file);
+        let is_over = |run: &Run| match &run.stop {
+            Some(stop) => !stop.starts_with(bytes),
+            None => run.ended == Ended::Rotation && run.last.0.file == spot.file,
+        };
         begun && !whole && !self.run.as_ref().is_some_and(is_over)
     }
 
@@ -258,7 +328,10 @@ impl Verifier {
     pub fn finish(mut self) -> Report {
         self.settle_cut(None);
         self.end_run(None);
-        self.tell_unused();
+        // A run whose lines were not looked at may be there.
+        if self.report.lines_not_looked_at == 0 {
+            self.tell_unused();
+        }
         self.tell_unproved();
         self.tell_order();
         let report = &mut self.report;

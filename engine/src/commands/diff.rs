@@ -5,19 +5,23 @@ mod text;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::slice;
 
 use clap::{Args, ValueEnum};
 use policy::table::Table;
 use policy_diff::{Side, Verdict};
 use policy_release::digest::Digest;
+use policy_release::root::TrustRoot;
 use serde_json::{Map, Value, json};
 
 use self::signatures::Needs;
+use super::signing;
 use super::status::AccessArgs;
 use super::trust::read_root;
 use crate::failure::Failure;
 use crate::lookup::{Found, Lookup};
-use crate::pointing::table_of;
+use crate::pointing::{follow, table_of};
+use crate::store::Store;
 
 #[derive(Debug, Args)]
 pub struct DiffArgs {
@@ -33,7 +37,7 @@ pub struct DiffArgs {
     /// The store that has the releases named by their digests.
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// Verify releases under this trust root; say how many must sign, and who has.
+    /// Verify releases under this trust root, or its successors in the store; say how many must sign, and who has.
     #[arg(long, value_name = "ROOT")]
     trust_root: Option<PathBuf>,
     #[command(flatten)]
@@ -46,6 +50,13 @@ enum Format {
     Json,
 }
 
+/// The trust root that was given, and the successors of it that the store has, oldest first. None: no root was given.
+struct Roots {
+    chain: Vec<TrustRoot>,
+    /// Successors were looked for.
+    followed: bool,
+}
+
 /// One side: what was found, compiled.
 struct End {
     found: Found,
@@ -53,16 +64,21 @@ struct End {
 }
 
 pub fn run(args: &DiffArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let root = args.trust_root.as_deref().map(read_root).transpose()?;
-    let lookup = Lookup { store: args.store.as_deref(), root: root.as_ref(), access: args.access.read()? };
-    let (old, new) = (End::of(lookup.find(&args.old)?)?, End::of(lookup.find(&args.new)?)?);
+    let roots = Roots::read(args)?;
+    let lookup = |roots| -> Result<_, Failure> {
+        Ok(Lookup { store: args.store.as_deref(), roots, access: args.access.read()? })
+    };
+    // What serves may be signed by people who left since; what is new is not.
+    let old = End::of(lookup(&roots.chain)?.find(&args.old)?)?;
+    let new = End::of(lookup(roots.newest().map_or(&[], slice::from_ref))?.find(&args.new)?)?;
     let diff = policy_diff::diff(old.side(), new.side());
-    let needs = Needs::of(&diff, &new, root.as_ref());
+    let needs = Needs::of(&diff, (&old, &new), roots.newest(), signing::now()?);
     match args.format {
-        Format::Text => text::write(out, &diff, (&old, &new), &needs)?,
+        Format::Text => text::write(out, &diff, (&old, &new), &roots, &needs)?,
         Format::Json => {
             let ends = json!({ "old": old.document(), "new": new.document() });
-            let parts = [ends, needs.members(), serde_json::to_value(&diff).map_err(Failure::new)?];
+            // The needs come last: they know of the versions too.
+            let parts = [ends, serde_json::to_value(&diff).map_err(Failure::new)?, needs.members()];
             let members = parts.iter().filter_map(Value::as_object).flatten();
             let document: Map<String, Value> = members.map(|(name, value)| (name.clone(), value.clone())).collect();
             serde_json::to_writer_pretty(&mut *out, &document).map_err(std::io::Error::from)?;
@@ -83,6 +99,31 @@ const fn status(verdict: Verdict) -> u8 {
         Verdict::Narrower => 10,
         Verdict::Wider => 11,
         Verdict::Both => 12,
+    }
+}
+
+impl Roots {
+    fn read(args: &DiffArgs) -> Result<Self, Failure> {
+        let given = args.trust_root.as_deref().map(read_root).transpose()?;
+        let chain = match (given, &args.store) {
+            (Some(root), Some(store)) => follow(&Store::open(store)?, root)?,
+            (root, _) => root.into_iter().collect(),
+        };
+        Ok(Self { chain, followed: args.store.is_some() })
+    }
+
+    fn newest(&self) -> Option<&TrustRoot> {
+        self.chain.last()
+    }
+
+    /// Under which one the new side was judged.
+    fn text(&self) -> Option<String> {
+        let (given, newest) = (self.chain.first()?.version(), self.newest()?.version());
+        Some(match self.followed {
+            false => format!("version {given}; successors of it are looked for with --store"),
+            true if newest == given => format!("version {given}: the store has no successor of it"),
+            true => format!("version {newest}, to which the store leads from version {given}"),
+        })
     }
 }
 

@@ -123,7 +123,7 @@ fn write_steps(out: &mut dyn Write, evaluation: &Evaluation) -> Result<(), Failu
 
 impl ExplainArgs {
     fn lookup(&self) -> Result<Lookup<'_>, Failure> {
-        Ok(Lookup { store: self.store.as_deref(), root: None, access: self.access.read()? })
+        Ok(Lookup { store: self.store.as_deref(), roots: &[], access: self.access.read()? })
     }
 }
 

@@ -11,6 +11,7 @@ use policy_diff::Side;
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::Manifest;
+use policy_release::step::Step;
 
 use super::Desk;
 use crate::commands::release::engine_version;
@@ -60,7 +61,8 @@ impl Base {
                 continue;
             }
             let candidate = next.into_base()?;
-            if !policy_diff::diff(base.side(), candidate.side()).needs_wider() {
+            let needs_wider = policy_diff::diff(base.side(), candidate.side()).needs_wider();
+            if Step::of(candidate.version, base.version).role(needs_wider) == Role::ReleaseNarrower {
                 base = candidate;
             }
         }

@@ -10,6 +10,7 @@ use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::Manifest;
 use policy_release::provenance;
 use policy_release::root::{Standing, TrustRoot};
+use policy_release::step::Step;
 use policy_release::verify::verify_envelope;
 use stores::layout;
 
@@ -176,8 +177,8 @@ impl Target {
     pub fn way_back(&self, desk: &Desk, needed: &Standing, pointer: &Envelope) -> Option<Standing> {
         let current = desk.current.pointer().filter(|current| current.release != self.digest())?;
         let running = Self::in_store(desk, &current.release).ok()?;
-        let leads_back = needed.role == Role::ReleaseWider && self.release.version <= running.release.version;
-        leads_back.then(|| desk.root.standing(Role::ReleaseWider, pointer))
+        let step = Step::of(self.release.version, running.release.version);
+        step.leads_back(needed.role == Role::ReleaseWider).then(|| desk.root.standing(Role::ReleaseWider, pointer))
     }
 
     /// Two releases of one version are told apart by their digests alone, which nobody reads.

@@ -4,6 +4,7 @@
 use policy_release::bounds::VERSION_STEP_MAX;
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
+use policy_release::step::Step;
 use serde::Deserialize;
 
 use super::Desk;
@@ -67,7 +68,7 @@ pub fn next(desk: &Desk, base: Option<&Base>) -> Result<u64, Failure> {
 
 /// The highest version known, where `version` of the release `digest` is so far above it that the wider role must sign.
 pub fn jumped(desk: &Desk, base: &Base, digest: Digest, version: u64) -> Result<Option<u64>, Failure> {
-    let is_far = |highest: u64| version > highest.saturating_add(VERSION_STEP_MAX);
+    let is_far = |highest: u64| Step::of(version, highest) == Step::Jump;
     if !is_far(base.version) {
         return Ok(None);
     }

@@ -17,7 +17,8 @@ pub fn document(tally: &Tally, logs: &[String], candidate: Option<&str>) -> Valu
         "refused": tally.refused,
         "granted_then_refused_by_the_gateway": tally.granted,
         "not_decided_by_the_policy": tally.not_decided,
-        "releases": tally.releases,
+        "releases": tally.releases.told,
+        "of_further_releases": tally.releases.not_told,
         "other_lines": tally.other_kinds,
         "no_records": {
             "count": tally.no_records,
@@ -50,7 +51,8 @@ fn own(tally: &Tally, place: impl Fn(&Place) -> Value) -> Value {
         "outcome": if tally.status_own() == 0 { "same" } else { "different" },
         "differing": tally.differing,
         "differences": differences.collect::<Vec<_>>(),
-        "missing_releases": tally.missing_releases,
+        "missing_releases": tally.missing_releases.told,
+        "of_further_missing_releases": tally.missing_releases.not_told,
         "without_release": tally.unnamed,
     })
 }

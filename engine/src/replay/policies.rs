@@ -12,6 +12,9 @@ use stores::{Directory, Store as _, StoreFault};
 use crate::failure::Failure;
 use crate::lookup::{Lookup, read_release};
 
+/// Releases that are remembered not to be there; further ones are looked for each time.
+const MISSING_MAX: usize = 1_000;
+
 /// Keeps policies in place while evaluators borrow them: a list that only grows.
 #[derive(Default)]
 pub struct Shelf {
@@ -41,6 +44,8 @@ pub struct Policies<'s> {
     store: Option<Directory>,
     /// None: it was looked for and is not there.
     known: HashMap<Digest, Option<Evaluator<'s>>>,
+    /// How many of them are not there.
+    missing: usize,
 }
 
 impl<'s> Policies<'s> {
@@ -55,18 +60,22 @@ impl<'s> Policies<'s> {
             };
             known.insert(digest, Some(evaluator(found.policy, Some(digest), shelf)?));
         }
-        Ok(Self { shelf, store: store.map(Directory::new), known })
+        Ok(Self { shelf, store: store.map(Directory::new), known, missing: 0 })
     }
 
     #[cfg(test)]
     pub fn of_one(digest: Digest, evaluator: Evaluator<'s>, shelf: &'s Shelf) -> Self {
-        Self { shelf, store: None, known: HashMap::from([(digest, Some(evaluator))]) }
+        Self { shelf, store: None, known: HashMap::from([(digest, Some(evaluator))]), missing: 0 }
     }
 
     /// The release with this digest; none when nobody has it.
     pub fn of(&mut self, digest: &Digest) -> Result<Option<&Evaluator<'s>>, Failure> {
         if !self.known.contains_key(digest) {
             let found = self.fetch(digest)?;
+            if found.is_none() && self.missing >= MISSING_MAX {
+                return Ok(None);
+            }
+            self.missing += usize::from(found.is_none());
             self.known.insert(*digest, found);
         }
         Ok(self.known.get(digest).and_then(Option::as_ref))

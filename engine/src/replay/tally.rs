@@ -1,6 +1,7 @@
 //! What a replay found, counted.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use policy_evaluate::Evaluation;
 use policy_release::digest::Digest;
@@ -15,8 +16,11 @@ const DIFFERENCES_TOLD_MAX: usize = 100;
 const GROUPS_MAX: usize = 10_000;
 /// Lines that are no records and are named.
 const NO_RECORDS_TOLD_MAX: usize = 20;
-/// Kinds of other lines that are named.
+/// Kinds of other lines that are named, and bytes of the name of one.
 const KINDS_MAX: usize = 100;
+const KIND_BYTES_MAX: usize = 100;
+/// Releases that are named: those that decisions were made with, and those that nobody has. More are counted together.
+const RELEASES_MAX: usize = 1_000;
 
 /// A line of a log; logs are counted from 0, lines from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -65,6 +69,25 @@ pub struct Members {
     pub request_id: String,
 }
 
+/// Decisions by release.
+#[derive(Debug, Default)]
+pub struct ByRelease {
+    pub told: BTreeMap<Digest, u64>,
+    /// Decisions of releases that are not named: too many are.
+    pub not_told: u64,
+}
+
+impl ByRelease {
+    pub fn add(&mut self, digest: Digest) {
+        let is_full = self.told.len() >= RELEASES_MAX;
+        match self.told.entry(digest) {
+            Entry::Occupied(known) => *known.into_mut() += 1,
+            Entry::Vacant(free) if !is_full => drop(free.insert(1)),
+            Entry::Vacant(_) => self.not_told += 1,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Lines of kind exchange.
@@ -81,7 +104,7 @@ pub struct Tally {
     pub unclear: BTreeMap<&'static str, u64>,
     /// Without the name of their release.
     pub unnamed: u64,
-    pub missing_releases: BTreeMap<Digest, u64>,
+    pub missing_releases: ByRelease,
     pub other_kinds: BTreeMap<String, u64>,
     pub no_records: u64,
     pub no_records_told: Vec<(Place, String)>,
@@ -94,7 +117,7 @@ pub struct Tally {
     pub first_unix_ns: Option<u64>,
     pub last_unix_ns: Option<u64>,
     /// Releases that the records name.
-    pub releases: BTreeMap<Digest, u64>,
+    pub releases: ByRelease,
     pub notes: Vec<String>,
 }
 
@@ -114,7 +137,8 @@ impl Tally {
     }
 
     pub fn other(&mut self, kind: String) {
-        let kind = if self.other_kinds.len() < KINDS_MAX { kind } else { "further kinds".to_owned() };
+        let is_told = kind.len() <= KIND_BYTES_MAX && self.other_kinds.len() < KINDS_MAX;
+        let kind = if is_told || self.other_kinds.contains_key(&kind) { kind } else { "further kinds".to_owned() };
         *self.other_kinds.entry(kind).or_default() += 1;
     }
 
@@ -150,7 +174,7 @@ impl Tally {
     /// Counts a decision as it was recorded.
     fn count(&mut self, exchange: &Exchange, standing: Standing) {
         if let Some(digest) = exchange.release {
-            *self.releases.entry(digest).or_default() += 1;
+            self.releases.add(digest);
         }
         let reason = exchange.decided.reason.map_or("no reason", policy::reason::Reason::name);
         match standing {
@@ -229,7 +253,7 @@ impl Tally {
 
     /// Exit status of a replay with the releases of the records: 1 unless every decision came out as recorded.
     pub fn status_own(&self) -> u8 {
-        u8::from(self.differing > 0 || !self.missing_releases.is_empty() || self.unnamed > 0)
+        u8::from(self.differing > 0 || !self.missing_releases.told.is_empty() || self.unnamed > 0)
     }
 
     /// Exit status of a replay against a candidate: 0, or 10 newly refused, 11 newly permitted, 12 both.

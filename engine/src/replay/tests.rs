@@ -123,7 +123,41 @@ fn lines_that_are_no_records_are_counted_and_a_torn_one_is_told() {
 fn a_release_that_nobody_has_is_no_success() {
     let log = log().replacen("sha256:abab", "sha256:cdab", 1);
     let tally = replayed(&log, None);
-    assert_eq!((tally.missing_releases.len(), tally.differing, tally.status_own()), (1, 0, 1));
+    assert_eq!((tally.missing_releases.told.len(), tally.differing, tally.status_own()), (1, 0, 1));
+}
+
+#[test]
+fn releases_that_somebody_made_up_are_counted_and_no_more_are_remembered() {
+    let ours = DIGEST.to_string();
+    let made_up = |number: usize| permitted(NOW_NS, 0).replace(&ours, &format!("sha256:{number:064x}"));
+    let log: String = (0..1_500).map(|number| made_up(number) + "\n").collect();
+    let log = format!("{log}{log}{}", self::log());
+    let own = replayed(&log, None);
+    assert_eq!((own.missing_releases.told.len(), own.missing_releases.not_told), (1_000, 1_000));
+    assert!(own.status_own() == 1 && own.releases.told.len() == 1 && own.releases.not_told == 0);
+    let (logs, candidate) = (["log".to_owned()], Some("next"));
+    let mut said = Vec::new();
+    text::write(&mut said, &own, &text::Subject { logs: &logs, candidate: None, releases_given: true }).unwrap();
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("NOT made again: 2800 decisions of further releases, which were not given"), "{said}");
+    assert_eq!(json::document(&own, &logs, None)["of_further_missing_releases"], 1_000);
+    // What a candidate had decided is told of each, whatever its release.
+    let against = replayed(&log, Some(policy()));
+    assert_eq!(
+        (against.releases.told.len(), against.made_again()),
+        (1_000, 3_000 + replayed(&self::log(), None).made_again())
+    );
+    let found = json::document(&against, &logs, candidate);
+    assert_eq!(found["of_further_releases"].as_u64().unwrap(), against.releases.not_told);
+    assert!(against.releases.not_told >= 1_000);
+}
+
+#[test]
+fn kinds_of_lines_that_somebody_made_up_are_counted_together() {
+    let line = |kind: &str| format!("{{\"time\":\"2026-11-22T04:00:00Z\",\"adamant.kind\":\"{kind}\"}}\n");
+    let log: String = (0..150).map(|number| line(&format!("kind{number}"))).collect();
+    let tally = replayed(&format!("{log}{}{}", line("kind7"), line(&"k".repeat(1_000))), None);
+    assert_eq!((tally.other_kinds.len(), tally.other_kinds["further kinds"], tally.other_kinds["kind7"]), (101, 51, 2));
 }
 
 #[test]

@@ -7,12 +7,13 @@ use std::io::{self, Write};
 use policy::reason::Reason;
 
 use super::line::time_text;
-use super::tally::{Change, Differs, Group, Members, Place, Tally};
+use super::tally::{ByRelease, Change, Differs, Group, Members, Place, Tally};
 use crate::commands::signing::plural;
 
 /// Differences and groups that are told; JSON has more.
 const DIFFERENCES_TOLD_MAX: usize = 20;
 const GROUPS_TOLD_MAX: usize = 100;
+const RELEASES_TOLD_MAX: usize = 100;
 
 /// What was replayed, for the words of the report.
 pub struct Subject<'a> {
@@ -56,8 +57,11 @@ fn write_own(out: &mut dyn Write, tally: &Tally, subject: &Subject<'_>) -> io::R
     };
     writeln!(out, "{} made again: {outcome}", count(made, "decision"))?;
     write_decided(out, tally)?;
-    for (digest, lines) in &tally.releases {
+    for (digest, lines) in tally.releases.told.iter().take(RELEASES_TOLD_MAX) {
         writeln!(out, "  {} with {digest}", count(*lines, "decision"))?;
+    }
+    if let Some(more) = further(&tally.releases) {
+        writeln!(out, "  {more}")?;
     }
     for differs in tally.differing_told.iter().take(DIFFERENCES_TOLD_MAX) {
         write_difference(out, differs, subject)?;
@@ -66,17 +70,26 @@ fn write_own(out: &mut dyn Write, tally: &Tally, subject: &Subject<'_>) -> io::R
     if tally.differing > told {
         writeln!(out, "and {} more", tally.differing - told)?;
     }
-    for (digest, lines) in &tally.missing_releases {
+    for (digest, lines) in tally.missing_releases.told.iter().take(RELEASES_TOLD_MAX) {
         writeln!(
             out,
             "NOT made again: {} of {digest}, which was not given (--release, --store)",
             count(*lines, "decision")
         )?;
     }
+    if let Some(more) = further(&tally.missing_releases) {
+        writeln!(out, "NOT made again: {more}, which were not given")?;
+    }
     if tally.unnamed > 0 {
         writeln!(out, "NOT made again: {} whose records do not name their release", count(tally.unnamed, "decision"))?;
     }
     Ok(())
+}
+
+/// Decisions of releases that are not named.
+fn further(of: &ByRelease) -> Option<String> {
+    let decisions = of.told.values().skip(RELEASES_TOLD_MAX).sum::<u64>() + of.not_told;
+    (decisions > 0).then(|| format!("{} of further releases", count(decisions, "decision")))
 }
 
 fn write_difference(out: &mut dyn Write, differs: &Differs, subject: &Subject<'_>) -> io::Result<()> {

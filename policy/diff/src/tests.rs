@@ -2,5 +2,6 @@
 
 mod brute;
 mod cases;
+mod fields;
 mod size;
 pub mod universe;

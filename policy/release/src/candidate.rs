@@ -69,9 +69,7 @@ pub fn check(verified: &Verified, root: &TrustRoot, expected: &Expected<'_>) -> 
     }
     if let Purpose::Activate { now } = expected.purpose {
         root.check_expiry(now)?;
-        if manifest.expires <= now {
-            return Err(Refusal::Expired { version: manifest.version, expires: manifest.expires, now });
-        }
+        check_expiry(manifest.version, manifest.expires, now)?;
     }
     Ok(Release {
         digest: verified.digest(),
@@ -83,6 +81,11 @@ pub fn check(verified: &Verified, root: &TrustRoot, expected: &Expected<'_>) -> 
         cost: manifest.cost,
         signers: verified.signers().to_vec(),
     })
+}
+
+/// Nothing that has expired is served from now on.
+pub fn check_expiry(version: u64, expires: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+    if now < expires { Ok(()) } else { Err(Refusal::Expired { version, expires, now }) }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod pointer;
 pub mod provenance;
 pub mod root;
+pub mod step;
 pub mod time;
 pub mod verify;
 pub mod version;

@@ -135,3 +135,19 @@ fn a_release_that_no_gateway_could_serve_is_not_pointed_at() {
     let (done, said) = point(&good.payload);
     assert!(done && world.pointer_path().exists(), "{said}");
 }
+
+#[test]
+fn a_version_that_no_gateway_took_is_none_to_count_on_from() {
+    let desk = office();
+    desk.good(&format!("point {AT} --release 1.json --key alice.key"));
+    // It takes rights away, so one may sign it; its version is too far above for that.
+    release(&desk, 1_000_002, 1, "alice.key");
+    let said = desk.good(&format!("point {AT} --release 1000002.json --key alice.key --below-threshold"));
+    assert_says(&said, &["its version is more than 1000000 above 1", "gateways would not take this release"]);
+    // The next one is compared with what gateways have, as they do.
+    release(&desk, 1_000_003, 1, "alice.key");
+    let (code, said, told) = desk.run(&format!("point {AT} --release 1000003.json --key alice.key"));
+    assert_eq!(code, 1, "{said}{told}");
+    assert_says(&said, &["its version is more than 1000000 above 1", "compared with version 1 (sha256:"]);
+    assert_says(&told, &["release-wider has 1 of 2 signatures (alice)", "nothing was published"]);
+}

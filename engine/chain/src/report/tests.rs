@@ -49,8 +49,10 @@ fn every_member_of_a_report_has_a_row_in_the_manual() {
         gaps: false,
         chains: BTreeMap::new(),
         ended: Ended::Stop,
+        stop_again: 0,
         proved: Some(proved.clone()),
         proved_outside: Some(proved),
+        unanchored: 0,
         unsealed: 0,
         whole: Some(true),
     };

@@ -10,6 +10,7 @@ use crate::report::{self, Ended, Extent, Kind, lines};
 impl Verifier {
     /// `next`: another run begins, and which run it names as the one before it.
     pub(super) fn end_run(&mut self, next: Option<Option<&Previous>>) {
+        self.settle_beginning();
         let Some(mut run) = self.run.take() else { return };
         // Of files that begin in the middle, it became known on the way.
         self.seen.extend(run.origin.clone());
@@ -20,6 +21,13 @@ impl Verifier {
             let more = ", and no line says that a batch was written again (a gateway that is killed right after a failed \
                         sync leaves this too)";
             run.tell_repeat(&mut around, &repeat, more);
+        }
+        if let (again, Some(first)) = run.stop_again {
+            let at = first.at(&self.files, None);
+            let times = again + 1;
+            around.report.note(format!(
+                "{at}: the stop line stands {times} times, which says nothing more: its sync failed, or somebody copied it"
+            ));
         }
         if next.is_some() && run.ended == Ended::Open {
             run.ended = Ended::Killed;
@@ -38,6 +46,7 @@ impl Verifier {
         let lines_after = size - run.state.leaf;
         let gaps = run.has_gaps();
         let proved_size = run.proved.as_ref().map_or(run.first.1.leaf, |proved| proved.size);
+        self.chains += run.chains.len();
         self.report.runs.push(report::Run {
             first: run.first.0.at(files, Some(&run.first.1)),
             last: run.last.0.at(files, Some(&run.last.1)),
@@ -47,7 +56,9 @@ impl Verifier {
             gaps,
             chains: run.chains.iter().map(|(chain, count)| (chain.to_string(), *count)).collect(),
             ended: run.ended,
-            unsealed: run.state.leaf.saturating_sub(proved_size),
+            stop_again: run.stop_again.0,
+            unanchored: run.unanchored,
+            unsealed: run.state.leaf.saturating_sub(proved_size) + run.unanchored_before_proof,
             whole: run.is_whole(gaps || lines_after > 0),
             proved: run.proved,
             proved_outside: run.proved_outside,
@@ -71,7 +82,7 @@ impl Run {
         if lacks_lines || goes_on || self.first.1.leaf > 0 || self.origin.is_none() {
             return Some(false);
         }
-        self.stopped.then_some(true)
+        self.stop.is_some().then_some(true)
     }
 
     /// Checkpoints of more lines than there are; gives the size that was told.
@@ -82,7 +93,7 @@ impl Run {
         let place = held.map_or(String::new(), |held| format!("{} signed it, {}", held.signer, held.place));
         let missing = size - self.state.leaf;
         if goes_on {
-            around.report.notes.push(format!(
+            around.report.note(format!(
                 "{} goes on for {} more at least ({place}): they are not in the files given",
                 self.origin.as_deref().unwrap_or_default(),
                 lines(missing)
@@ -107,7 +118,7 @@ impl Run {
         let at = self.last.0.at(around.files, Some(&self.last.1));
         if origin != Some(previous.origin.as_str()) {
             if stands_above {
-                around.report.notes.push(format!(
+                around.report.note(format!(
                     "{at}: the next run names {} as the one before it, which stands above, and not this one: the state \
                      directory was restored from a copy, or this run was killed before its first checkpoint",
                     previous.origin
@@ -143,7 +154,7 @@ impl Run {
     fn root_at(&self, size: u64) -> Option<crate::Hash> {
         let mut tree = self.past_tree.clone().filter(|tree| tree.size() <= size)?;
         self.state.tree.as_ref()?;
-        for past in &self.past {
+        for past in self.past.iter().skip(self.past_unanchored) {
             if tree.size() == size {
                 break;
             }
@@ -156,7 +167,7 @@ impl Run {
     fn tell_uncompared(&self, around: &mut Around<'_>) {
         if self.mismatches > 1 {
             let more = self.mismatches - 1;
-            around.report.notes.push(format!("further checkpoints of that run that do not match: {more}"));
+            around.report.note(format!("further checkpoints of that run that do not match: {more}"));
         }
         let Some(sizes) = self.origin.as_ref().and_then(|origin| around.held.get(origin)) else { return };
         let from = self.proved.as_ref().map_or(self.first.1.leaf, |proved| proved.size);
@@ -165,7 +176,7 @@ impl Run {
             .filter(|(size, _)| **size <= self.state.leaf)
             .count();
         if self.state.tree.is_none() && left > 0 {
-            around.report.notes.push(format!(
+            around.report.note(format!(
                 "checkpoints that could not be compared, because lines that they cover are missing or out of place: {left}"
             ));
         }

@@ -1,18 +1,19 @@
 //! A line that is not the next one: what happened to it, or to those before it.
 
 use super::Around;
-use super::run::{Past, Run, Spot, State};
+use super::run::{Run, Spot, State};
 use crate::bounds::BRANCHES_MAX;
 use crate::line::{Chain, Chained, read};
 use crate::report::{Kind, lines};
 
-const CHANGED: &str =
+pub const CHANGED: &str =
     "was changed, or is not of this run: it is not what was chained behind the line before it in its chain";
 
 /// After a gap or a changed line: where things stood before, in case what follows proves not to belong there.
 pub struct Branch {
     before: State,
     past_len: usize,
+    unanchored: u64,
     /// Lines that the gap lacks.
     missing: u64,
     finding: Option<usize>,
@@ -41,7 +42,7 @@ impl Run {
     /// Whether the line goes on with a repetition.
     pub fn repeats_on(&mut self, chained: &Chained<'_>) -> bool {
         let Some(repeat) = &mut self.repeat else { return false };
-        let again = self.past.get(repeat.next).is_some_and(|past| is_again(past, chained));
+        let again = self.past.get(repeat.next).is_some_and(|past| past.is(chained));
         if again {
             (repeat.lines, repeat.next) = (repeat.lines + 1, repeat.next + 1);
         }
@@ -53,10 +54,9 @@ impl Run {
     pub fn settle_repeat(&mut self, around: &mut Around<'_>) {
         let Some(repeat) = self.repeat.take() else { return };
         let is_to_the_end = repeat.next == self.past.len();
-        if is_to_the_end && self.stopped && repeat.lines == 1 {
-            let at = repeat.first.at(around.files, None);
-            around.report.notes.push(format!("{at} is the stop line again: its first sync failed"));
-        } else if is_to_the_end && !self.stopped {
+        if is_to_the_end && self.stop.is_some() && repeat.lines == 1 {
+            self.stop_again = (self.stop_again.0 + 1, self.stop_again.1.or(Some(repeat.first)));
+        } else if is_to_the_end && self.stop.is_none() {
             self.owed.push(repeat);
         } else {
             self.tell_repeat(around, &repeat, "");
@@ -76,7 +76,7 @@ impl Run {
     }
 
     pub fn misfit(&mut self, around: &mut Around<'_>, spot: Spot, bytes: &[u8], chained: &Chained<'_>) {
-        if let Some(at) = self.past.iter().rposition(|past| is_again(past, chained)) {
+        if let Some(at) = self.past.iter().rposition(|past| past.is(chained)) {
             self.settle_repeat(around);
             self.repeat = Some(Repeat { first: spot, lines: 1, next: at + 1 });
             return;
@@ -136,6 +136,7 @@ impl Run {
         self.branches.push(Branch {
             before: self.state.clone(),
             past_len: self.past.len(),
+            unanchored: self.unanchored,
             missing,
             finding,
             last: spot,
@@ -184,8 +185,9 @@ impl Run {
             }
         }
         self.displaced.extend(branch.block.into_iter().map(|of| Displaced { finding: branch.finding, ..of }));
-        self.state = branch.before;
+        (self.state, self.unanchored) = (branch.before, branch.unanchored);
         self.past.truncate(branch.past_len);
+        self.past_unanchored = self.past_unanchored.min(branch.past_len);
         self.accept(around, spot, bytes, chained);
         true
     }
@@ -234,6 +236,7 @@ impl Run {
         }
         let at = spot.at(around.files, None);
         let count = used.len() as u64;
+        self.unanchored += if state.tree.is_none() { count } else { 0 };
         for (finding, link) in used {
             if let Some(finding) = finding.and_then(|index| around.report.findings.get_mut(index)) {
                 finding.kind = Kind::Moved;
@@ -248,13 +251,10 @@ impl Run {
         self.displaced.clear();
         (self.past_tree, self.state) = (state.tree.clone(), state);
         self.past.clear();
+        self.past_unanchored = 0;
         self.accept(around, spot, bytes, chained);
         true
     }
-}
-
-fn is_again(past: &Past, chained: &Chained<'_>) -> bool {
-    past.hash == chained.link.hash && chained.follows(&past.previous)
 }
 
 fn lines_from_here(count: u64) -> String {

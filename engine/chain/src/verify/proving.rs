@@ -18,7 +18,7 @@ pub enum Demand {
 }
 
 /// An origin is `NODE/TIME`; times sort as text.
-fn parts(origin: &str) -> (&str, &str) {
+pub fn parts(origin: &str) -> (&str, &str) {
     origin.rsplit_once('/').unwrap_or(("", origin))
 }
 
@@ -39,21 +39,45 @@ impl Verifier {
         if self.demand == Demand::Chained {
             return;
         }
-        let mut found = Vec::new();
+        let (mut found, mut notes) = (Vec::new(), Vec::new());
         for run in &self.report.runs {
             let is_proved =
                 if self.demand == Demand::Outside { run.proved_outside.is_some() } else { run.proved.is_some() };
             let is_told = self.report.findings.iter().any(|finding| finding.run == run.origin);
-            if !is_proved && !is_told {
+            if is_proved || is_told {
+                continue;
+            }
+            if let Some(note) = self.sealed_before(run) {
+                notes.push(note);
+            } else {
                 found.push((run.last.clone(), run.origin.clone(), self.why_unproved(run)));
             }
         }
+        notes.into_iter().for_each(|note| self.report.note(note));
         if self.report.runs.is_empty() && self.report.findings.is_empty() {
             self.report.find(Kind::Unproved, None, None, "there are no lines, and nothing was proved".to_owned());
         }
         for (at, origin, what) in found {
             self.report.find(Kind::Unproved, Some(at), origin.as_deref(), what);
         }
+    }
+
+    /// Of the last lines of a run that was killed before their first checkpoint: all those that there are cover lines before
+    /// the ones here. In the whole log these lines would be unsealed, and no more is wrong with them.
+    fn sealed_before(&self, run: &Run) -> Option<String> {
+        let counts = |held: &Held| self.demand != Demand::Outside || held.outside;
+        let sizes = self.held.get(run.origin.as_ref()?)?.iter();
+        let (last, held) =
+            sizes.filter_map(|(size, held)| Some((*size, held.iter().find(|of| counts(of))?))).next_back()?;
+        (run.lines_before > 0 && last <= run.lines_before + run.unanchored).then(|| {
+            format!(
+                "the last checkpoint of {} covers {}, all before those here ({}): nothing vouches for the {} at its end",
+                held.checkpoint.origin,
+                lines(last),
+                held.place,
+                lines(run.lines)
+            )
+        })
     }
 
     fn why_unproved(&self, run: &Run) -> String {
@@ -130,7 +154,7 @@ impl Verifier {
         }
         if others > 0 {
             let runs = if others == 1 { "1 run that is".to_owned() } else { format!("{others} runs that are") };
-            self.report.notes.push(format!(
+            self.report.note(format!(
                 "checkpoints vouch for {runs} not in the files given: give those files too, \
                  or nothing is known of them"
             ));

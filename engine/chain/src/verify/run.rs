@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::misfit::{Branch, Displaced, Repeat};
+use super::misfit::{Branch, CHANGED, Displaced, Repeat};
 use super::{Around, Held};
 use crate::Hash;
 use crate::bounds::{DISPLACED_LINES_MAX, REPEATED_LINES_MAX, SIZE_MAX};
@@ -36,8 +36,17 @@ pub struct State {
 #[derive(Clone, Copy)]
 pub struct Past {
     pub hash: Hash,
-    pub previous: Hash,
+    pub before: Before,
     pub spot: Spot,
+}
+
+/// What a line hangs on.
+#[derive(Clone, Copy)]
+pub enum Before {
+    /// The hash before it in its chain.
+    Known(Hash),
+    /// The first line that is there of its chain, and a digest of its text.
+    Unknown(Hash),
 }
 
 pub struct Run {
@@ -48,8 +57,14 @@ pub struct Run {
     pub lines: u64,
     pub chains: BTreeMap<Chain, u64>,
     pub ended: Ended,
-    /// Its stop line has been there.
-    pub stopped: bool,
+    /// Its stop line, once it has been there, and how often and where first it stands again.
+    pub stop: Option<Vec<u8>>,
+    pub stop_again: (u64, Option<Spot>),
+    /// Lines in no tree, so that no checkpoint can cover them: before the first line that says where everything stands,
+    /// and behind a gap up to the next one.
+    pub unanchored: u64,
+    /// How many of them went before the last checkpoint that matches.
+    pub unanchored_before_proof: u64,
     pub proved: Option<Proved>,
     pub proved_outside: Option<Proved>,
     pub mismatches: u64,
@@ -57,6 +72,8 @@ pub struct Run {
     /// The last lines, oldest first; the tree before them, and the number of the first of them.
     pub past: VecDeque<Past>,
     pub past_tree: Option<Frontier>,
+    /// How many of them, the first ones, went before that tree.
+    pub past_unanchored: usize,
     /// Oldest first.
     pub branches: Vec<Branch>,
     pub displaced: Vec<Displaced>,
@@ -144,13 +161,17 @@ impl Run {
             lines: 0,
             chains: BTreeMap::new(),
             ended: Ended::Open,
-            stopped: false,
+            stop: None,
+            stop_again: (0, None),
+            unanchored: 0,
+            unanchored_before_proof: 0,
             proved: None,
             proved_outside: None,
             mismatches: 0,
             past_tree: state.tree.clone(),
             state,
             past: VecDeque::new(),
+            past_unanchored: 0,
             branches: Vec::new(),
             displaced: Vec::new(),
             repeat: None,
@@ -175,18 +196,20 @@ impl Run {
     pub fn accept(&mut self, around: &mut Around<'_>, spot: Spot, bytes: &[u8], chained: &Chained<'_>) {
         let link = chained.link;
         let told = (link.chain == Chain::Control).then(|| Told::read(bytes)).flatten();
-        if self.stopped {
+        if self.stop.is_some() {
             let at = spot.at(around.files, Some(&link));
             let what =
                 "stands after the stop line of its run, though a gateway writes nothing after that: it was made up";
             around.report.find(Kind::Foreign, Some(at), self.origin.as_deref(), what.to_owned());
         }
         if link.chain == Chain::Control {
-            self.hear(around, spot, told, &link);
+            self.hear(around, spot, bytes, told, chained);
         }
-        let previous = self.state.head(self.origin.as_deref(), link.chain).map_or([0; 32], |head| head.hash);
+        let head = self.state.head(self.origin.as_deref(), link.chain);
+        let before = head.map_or_else(|| Before::Unknown(digest(chained)), |head| Before::Known(head.hash));
         self.state.advance(&link);
-        self.remember(Past { hash: link.hash, previous, spot });
+        self.unanchored += u64::from(self.state.tree.is_none());
+        self.remember(Past { hash: link.hash, before, spot });
         for branch in &mut self.branches {
             branch.lines += 1;
             branch.last = spot;
@@ -204,24 +227,27 @@ impl Run {
     fn remember(&mut self, past: Past) {
         if self.past.len() >= REPEATED_LINES_MAX
             && let Some(oldest) = self.past.pop_front()
-            && let Some(tree) = &mut self.past_tree
         {
-            tree.push(leaf_hash(&oldest.hash));
+            if self.past_unanchored > 0 {
+                self.past_unanchored -= 1;
+            } else if let Some(tree) = &mut self.past_tree {
+                tree.push(leaf_hash(&oldest.hash));
+            }
         }
         self.past.push_back(past);
     }
 
     /// Lines of the gateway itself that say something about the log.
-    fn hear(&mut self, around: &mut Around<'_>, spot: Spot, told: Option<Told>, link: &Link) {
+    fn hear(&mut self, around: &mut Around<'_>, spot: Spot, bytes: &[u8], told: Option<Told>, chained: &Chained<'_>) {
         self.ended = match &told {
             Some(Told::Stop) => Ended::Stop,
             Some(Told::Rotation) => Ended::Rotation,
             _ => Ended::Open,
         };
-        self.stopped |= matches!(told, Some(Told::Stop));
         match told {
+            Some(Told::Stop) => self.stop = self.stop.take().or_else(|| Some(bytes.to_vec())),
             Some(Told::Continued { origin, frontier, heads }) => {
-                self.anchor(around, spot, link, origin, State::continued(frontier, heads));
+                self.anchor(around, spot, chained, origin, State::continued(frontier, heads));
             }
             Some(Told::WrittenAgain { lines }) => {
                 let mut left = lines;
@@ -236,18 +262,38 @@ impl Run {
     }
 
     /// A `continued` line: says where everything stood before it.
-    fn anchor(&mut self, around: &mut Around<'_>, spot: Spot, link: &Link, origin: String, told: State) {
+    fn anchor(&mut self, around: &mut Around<'_>, spot: Spot, chained: &Chained<'_>, origin: String, told: State) {
+        let link = &chained.link;
         let at = spot.at(around.files, Some(link));
+        // The first line that is there of its chain: what it says is the hash before it.
+        let is_first = self.state.head(self.origin.as_deref(), link.chain).is_none();
+        if is_first && !told.links(Some(&origin), chained) {
+            around.report.find(Kind::Changed, Some(at.clone()), Some(&origin), CHANGED.to_owned());
+        }
         let same_log = self.origin.as_ref().is_none_or(|known| *known == origin);
         let same_heads = self.state.heads.iter().all(|(chain, head)| told.heads.get(chain) == Some(head));
         let same_tree = self.state.tree.as_ref().is_none_or(|tree| told.tree.as_ref() == Some(tree));
         if !(same_log && same_heads && same_tree && told.leaf == link.leaf) {
             let what = "says that other lines stand before it than do: they were changed together with their chain";
-            around.report.find(Kind::Root, Some(at), self.origin.as_deref(), what.to_owned());
+            around.report.find(Kind::Root, Some(at.clone()), self.origin.as_deref(), what.to_owned());
         }
         if self.state.tree.is_none() {
-            self.past.clear();
+            // A batch that was pending at a rotation, and all of it, may come again.
+            self.past_unanchored = self.past.len();
             self.past_tree = told.tree.clone();
+        }
+        // Where the lines before it are not there, only a checkpoint over just those tells whether it says the truth.
+        if self.state.tree.is_none() || self.lines == 0 {
+            let root = told.tree.as_ref().map(Frontier::root);
+            let held = around.held.get(&origin).and_then(|sizes| sizes.get(&told.leaf));
+            if let Some(other) = held.and_then(|held| held.iter().find(|held| Some(held.checkpoint.root) != root)) {
+                let what = format!(
+                    "says that other lines stand before it than {} signed ({}): it was changed together with its chain, \
+                     or two histories were signed",
+                    other.signer, other.place
+                );
+                around.report.find(Kind::Root, Some(at), Some(&origin), what);
+            }
         }
         self.origin = Some(origin);
         self.state = told;
@@ -285,7 +331,26 @@ impl Run {
             Some(Proved { size: link.leaf + 1, at: at.clone(), signer: first.signer.clone(), held: places })
         };
         let outside: Vec<&Held> = matching.iter().copied().filter(|held| held.outside).collect();
+        if !matching.is_empty() {
+            self.unanchored_before_proof = self.unanchored;
+        }
         self.proved_outside = proved(&outside).or(self.proved_outside.take());
         self.proved = proved(&matching).or(self.proved.take());
+    }
+}
+
+/// Of a line's text alone.
+fn digest(chained: &Chained<'_>) -> Hash {
+    line::hash(&[0; 32], chained.covered)
+}
+
+impl Past {
+    /// Whether a line is this one again.
+    pub fn is(&self, chained: &Chained<'_>) -> bool {
+        self.hash == chained.link.hash
+            && match self.before {
+                Before::Known(previous) => chained.follows(&previous),
+                Before::Unknown(text) => digest(chained) == text,
+            }
     }
 }

@@ -50,7 +50,13 @@ impl Story {
 
     fn rotate(&mut self) {
         self.control("rotation", "");
-        let told = format!(
+        let told = self.continued();
+        self.control("continued", &told);
+    }
+
+    /// Where everything stands.
+    fn continued(&self) -> String {
+        format!(
             ",\"{}\":\"{}\",\"{}\":{},\"{}\":{},\"{}\":{}",
             log::ORIGIN,
             self.log.origin(),
@@ -60,8 +66,7 @@ impl Story {
             self.log.frontier_json(),
             log::CHAINS,
             self.log.chains_json()
-        );
-        self.control("continued", &told);
+        )
     }
 }
 
@@ -308,6 +313,8 @@ fn what_a_crash_cuts_off_is_told_and_no_finding() {
     assert_eq!(found(&first, |lines| lines.insert(50, format!("{torn}x"))), [(Kind::Unchained, 51)]);
 }
 
+mod anchor;
+mod bounds;
 mod ending;
 mod extent;
 mod proving;

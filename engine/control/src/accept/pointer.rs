@@ -4,6 +4,7 @@ use policy_release::candidate::Release;
 use policy_release::digest::Digest;
 use policy_release::pointer::{PointerFault, VerifiedPointer, verify_pointer};
 use policy_release::root::TrustRoot;
+use policy_release::step::Step;
 use policy_release::time::Timestamp;
 use policy_release::verify::VerifyError;
 
@@ -95,7 +96,8 @@ pub fn threshold(
     highest: u64,
     change: Option<&Change>,
 ) -> Result<(), Refusal> {
-    if release.version > highest || change.is_some_and(|change| !change.needs_wider) {
+    let needs_wider = change.is_none_or(|change| change.needs_wider);
+    if !Step::of(release.version, highest).leads_back(needs_wider) {
         return Ok(());
     }
     let Some(below) = &verified.missing_for_wider else { return Ok(()) };

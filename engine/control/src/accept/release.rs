@@ -6,6 +6,7 @@ use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::ManifestFault;
 use policy_release::root::{RootFault, TrustRoot};
+use policy_release::step::Step;
 use policy_release::verify::{BelowThreshold, Signer, Verified, VerifyError, verify_envelope};
 
 use super::{Change, Check, Gateway, Refusal, roots};
@@ -62,8 +63,8 @@ fn missing(verified: &Verified, root: &TrustRoot) -> Option<BelowThreshold> {
 /// the `highest` accepted: versions end, and every later release would count as older.
 pub fn threshold(signed: &Signed, change: Option<&Change>, highest: u64) -> Result<(), Refusal> {
     let version = signed.release.version;
-    let jumps = version > highest.saturating_add(VERSION_STEP_MAX);
-    if !jumps && change.is_some_and(|change| !change.needs_wider) {
+    let needs_wider = change.is_none_or(|change| change.needs_wider);
+    if Step::of(version, highest).role(needs_wider) == Role::ReleaseNarrower {
         return Ok(());
     }
     let Some(below) = &signed.missing_for_wider else { return Ok(()) };

@@ -3,7 +3,7 @@
 //! waits for a disk, a key or a network on account of a checkpoint.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use chain::bounds::CHECKPOINT_BYTES_MAX;
 use chain::checkpoint::Checkpoint;
 use chain::note::{self, Note, Verifier};
 use serde_json::{Value, json};
@@ -238,10 +239,39 @@ fn sync(file: &File) -> io::Result<()> {
     }
 }
 
-/// In one write; opened each time, so that it may be moved away.
+/// In one write; opened each time, so that it may be moved away. Nothing is written behind half a note, and none is left:
+/// it and the next one would be one that is damaged.
 fn append(path: &Path, note: &str) -> io::Result<()> {
-    let mut file = File::options().append(true).create(true).mode(0o600).open(path)?;
-    file.write_all(note.as_bytes())
+    let mut file = File::options().read(true).append(true).create(true).mode(0o600).open(path)?;
+    if !file.metadata()?.is_file() {
+        return file.write_all(note.as_bytes());
+    }
+    let length = cut_to_whole_notes(&mut file)?;
+    file.write_all(note.as_bytes()).inspect_err(|_| {
+        // What it leaves where this fails too is cut off next time.
+        let _ = file.set_len(length);
+    })
+}
+
+/// Cuts off what a crash left behind the last whole note, which is less than one; gives the length.
+fn cut_to_whole_notes(file: &mut File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(CHECKPOINT_BYTES_MAX as u64);
+    file.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::with_capacity(CHECKPOINT_BYTES_MAX);
+    file.take(CHECKPOINT_BYTES_MAX as u64).read_to_end(&mut tail)?;
+    let whole = chain::checkpoint::whole_notes(&tail);
+    if whole == 0 && start > 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "expected checkpoints, found something else at its end",
+        ));
+    }
+    let whole = start + whole as u64;
+    if whole < length {
+        file.set_len(whole)?;
+    }
+    Ok(whole)
 }
 
 #[cfg(test)]

@@ -58,8 +58,13 @@ impl Pending {
         Ok(())
     }
 
-    /// Goes back to the start of a line that was sent in part: it is to stand whole in another file.
+    /// Goes back to the start of a line that was sent in part: it is to stand whole in another file. One that lacks its
+    /// newline alone is whole: the end of a file ends it too, and a file that is opened again has it ended.
     fn rewind_to_line(&mut self) {
+        if self.sent > 0 && self.lines.get(self.sent) == Some(&b'\n') {
+            self.sent += 1;
+            return;
+        }
         let sent = self.lines.get(..self.sent).unwrap_or_default();
         self.sent = sent.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     }

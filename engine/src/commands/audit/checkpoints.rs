@@ -1,10 +1,11 @@
 //! Checkpoints from wherever they are kept: files, directories, URLs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use chain::checkpoint::{CheckpointFault, open_own, split_notes};
+use chain::checkpoint::{CheckpointFault, open_own, split_notes, whole_notes};
 use chain::note::Verifier;
 use chain::report::Kind;
 use chain::verify::Held;
@@ -28,42 +29,63 @@ pub struct Found {
     pub notes: Vec<String>,
 }
 
+/// Device and inode: what a file is, by whatever name or link.
+type FileId = (u64, u64);
+
 /// Collects, under the keys that are trusted.
 pub struct Collector<'v> {
     verifiers: &'v [Verifier],
     found: Found,
     /// Whether a place was named that is outside.
     pub looked_outside: bool,
+    /// Beside the record files.
+    beside: Vec<(PathBuf, FileId)>,
+    /// Beside these and the other record files in their directories.
+    not_outside: HashSet<FileId>,
+    /// Directories of the record files.
+    homes: HashSet<FileId>,
+    /// What was read as standing beside the records.
+    seen: HashSet<FileId>,
     /// By place and signer: signed by a key that was not given.
     unsigned: BTreeMap<(String, String), u64>,
 }
 
 impl<'v> Collector<'v> {
-    pub fn new(verifiers: &'v [Verifier]) -> Self {
-        Self { verifiers, found: Found::default(), looked_outside: false, unsigned: BTreeMap::new() }
+    pub fn new(verifiers: &'v [Verifier], records: &[PathBuf]) -> Self {
+        let candidates = records.iter().flat_map(|path| [beside(path), beside(&unrotated(path))]);
+        let beside = candidates.filter(|path| path.is_file()).filter_map(|path| Some((path.clone(), id_of(&path)?)));
+        let beside: Vec<_> = beside.collect();
+        let homes: BTreeSet<PathBuf> = records.iter().map(|path| home_of(path)).collect();
+        let others = homes.iter().flat_map(|home| beside_any(home));
+        Self {
+            verifiers,
+            found: Found::default(),
+            looked_outside: false,
+            not_outside: beside.iter().map(|(_, id)| *id).chain(others).collect(),
+            beside,
+            homes: homes.iter().filter_map(|home| id_of(home)).collect(),
+            seen: HashSet::new(),
+            unsigned: BTreeMap::new(),
+        }
     }
 
-    /// Those that stand beside record files: in nobody else's hands.
-    pub fn beside(&mut self, records: &[PathBuf], outside: &[String]) -> Result<(), Failure> {
-        let mut seen = Vec::new();
-        for path in records {
-            for candidate in [beside(path), beside(&unrotated(path))] {
-                let named = outside.iter().any(|named| same_file(Path::new(named), &candidate));
-                if candidate.is_file() && !seen.contains(&candidate) && !named {
-                    self.file(&candidate, false)?;
-                    seen.push(candidate);
-                }
+    /// Those that stand beside record files: in nobody else's hands. After the places that were named.
+    pub fn beside(&mut self) -> Result<(), Failure> {
+        for (path, id) in std::mem::take(&mut self.beside) {
+            if self.seen.insert(id) {
+                self.file(&path, false)?;
             }
         }
         Ok(())
     }
 
     /// A place that was named; it is outside unless it stands beside one of the record files.
-    pub fn place(&mut self, place: &str, records: &[PathBuf], ca: Option<&Path>) -> Result<(), Failure> {
+    pub fn place(&mut self, place: &str, ca: Option<&Path>) -> Result<(), Failure> {
         let path = Path::new(place);
-        let is_beside =
-            records.iter().any(|of| same_file(&beside(of), path) || same_file(&beside(&unrotated(of)), path));
-        self.looked_outside |= !is_beside;
+        if self.is_beside(path) {
+            return self.not_outside(path);
+        }
+        self.looked_outside = true;
         if place.contains("://") {
             let ca = ca.map(|ca| files::read(ca, CA_BYTES_MAX)).transpose()?;
             let wrong = |error: &dyn std::fmt::Display| Failure::new(format_args!("{place}: {error}"));
@@ -75,13 +97,31 @@ impl<'v> Collector<'v> {
         if path.is_dir() {
             return self.directory(path, 0);
         }
-        self.file(path, !is_beside)
+        self.file(path, true)
+    }
+
+    /// Whether it is what stands beside a record file.
+    fn is_beside(&self, path: &Path) -> bool {
+        id_of(path).is_some_and(|id| self.not_outside.contains(&id))
+    }
+
+    /// Reads what was named, or found in a place that was, and is none that is outside.
+    fn not_outside(&mut self, path: &Path) -> Result<(), Failure> {
+        if id_of(path).is_some_and(|id| !self.seen.insert(id)) {
+            return Ok(());
+        }
+        let name = path.display();
+        self.found
+            .notes
+            .push(format!("{name} stands beside the records: its checkpoints do not count as held outside"));
+        self.file(path, false)
     }
 
     fn directory(&mut self, path: &Path, depth: usize) -> Result<(), Failure> {
         let read = |error: std::io::Error| Failure::at(path, format_args!("cannot be read: {error}"));
         let mut entries: Vec<_> = fs::read_dir(path).map_err(read)?.collect::<Result<_, _>>().map_err(read)?;
         entries.sort_by_key(fs::DirEntry::file_name);
+        let is_home = id_of(path).is_some_and(|id| self.homes.contains(&id));
         for entry in entries {
             let path = entry.path();
             let kind = entry.file_type().map_err(read)?;
@@ -89,7 +129,12 @@ impl<'v> Collector<'v> {
             if kind.is_dir() && depth < DEPTH_MAX {
                 self.directory(&path, depth + 1)?;
             } else if kind.is_file() && (name.ends_with(".checkpoint") || name.ends_with(".checkpoints")) {
-                self.file(&path, true)?;
+                // In the directory of the records, those of any record file that stands there, or did.
+                if self.is_beside(&path) || is_home && name.ends_with(".checkpoints") {
+                    self.not_outside(&path)?;
+                } else {
+                    self.file(&path, true)?;
+                }
             }
         }
         Ok(())
@@ -123,7 +168,7 @@ impl<'v> Collector<'v> {
                     self.found.findings.push((Kind::Signature, format!("{place}: checkpoint {}: {error}", index + 1)));
                 }
                 // What a crash leaves of a write.
-                Err(_) if index == last && !is_whole(note) => {
+                Err(_) if index == last && whole_notes(note.as_bytes()) < note.len() => {
                     self.found.notes.push(format!("{place}: the last checkpoint was cut off"));
                 }
                 Err(error) => {
@@ -148,16 +193,22 @@ impl<'v> Collector<'v> {
     }
 }
 
-/// Whether a note ends as one does: with a signature line.
-fn is_whole(note: &str) -> bool {
-    note.ends_with('\n') && note.lines().last().is_some_and(|line| line.starts_with('\u{2014}'))
+fn id_of(path: &Path) -> Option<FileId> {
+    fs::metadata(path).ok().map(|of| (of.dev(), of.ino()))
 }
 
-fn same_file(one: &Path, other: &Path) -> bool {
-    match (fs::canonicalize(one), fs::canonicalize(other)) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => false,
-    }
+/// What stands beside any record file in a directory.
+fn beside_any(home: &Path) -> Vec<FileId> {
+    let entries = fs::read_dir(home).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let is_beside =
+        |path: &PathBuf| path.extension().is_some_and(|of| of == "checkpoints") && path.with_extension("").is_file();
+    entries.filter(is_beside).filter_map(|path| id_of(&path)).collect()
+}
+
+/// The directory in which a file stands.
+fn home_of(path: &Path) -> PathBuf {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    path.parent().map_or_else(PathBuf::new, Path::to_owned)
 }
 
 /// The name before a rotation: `records.jsonl.2`, `records.jsonl-20261121` → `records.jsonl`.

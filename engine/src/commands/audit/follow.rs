@@ -1,11 +1,11 @@
 //! Lines of a file as they come, through rotations.
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use super::lines::open;
 use crate::failure::Failure;
 
 /// How often a file is looked at again.
@@ -14,7 +14,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// Every line that is there and comes, without end.
 pub fn follow(path: &Path, mut take: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::at(path, format_args!("cannot be read: {error}"));
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = open(path)?;
     loop {
         let place = file.metadata().map(|of| (of.dev(), of.ino())).map_err(failed)?;
         let mut reader = BufReader::new(file);
@@ -29,7 +29,7 @@ pub fn follow(path: &Path, mut take: impl FnMut(&[u8]) -> Result<(), Failure>) -
             // A line that is not whole yet stays in `line`.
             let another = std::fs::metadata(path).is_ok_and(|of| (of.dev(), of.ino()) != place);
             if another && line.is_empty() {
-                break File::open(path).map_err(failed)?;
+                break open(path)?;
             }
             std::thread::sleep(LOOK_INTERVAL);
         };

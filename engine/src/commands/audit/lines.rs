@@ -24,18 +24,8 @@ pub fn name_of(path: &Path) -> String {
 
 impl Lines {
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        let source: Box<dyn Read> = if path == Path::new("-") {
-            Box::new(std::io::stdin())
-        } else {
-            let opened = File::open(path).and_then(|file| Ok((file.metadata()?.is_dir(), file)));
-            let (is_directory, file) =
-                opened.map_err(|error| Failure::at(path, format_args!("cannot be read: {error}")))?;
-            if is_directory {
-                return Err(Failure::at(path, "expected a file with records, found a directory")
-                    .help("name its files in their order, oldest first"));
-            }
-            Box::new(file)
-        };
+        let source: Box<dyn Read> =
+            if path == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(open(path)?) };
         let mut reader = BufReader::with_capacity(BUFFER_BYTES, source);
         let name = name_of(path);
         let start = reader.fill_buf().map_err(|error| Failure::new(format_args!("{name}: cannot be read: {error}")))?;
@@ -62,6 +52,21 @@ impl Lines {
         }
         Ok(Some(self.line.strip_suffix(b"\n").unwrap_or(&self.line)))
     }
+}
+
+/// Opens a regular file; a pipe would be waited on.
+pub fn open(path: &Path) -> Result<File, Failure> {
+    let failed = |error: std::io::Error| Failure::at(path, format_args!("cannot be read: {error}"));
+    let found = std::fs::metadata(path).map_err(failed)?;
+    if found.is_dir() {
+        return Err(Failure::at(path, "expected a file with records, found a directory")
+            .help("name its files in their order, oldest first"));
+    }
+    if !found.is_file() {
+        return Err(Failure::at(path, "expected a file with records, found a pipe, socket or device")
+            .help("give - in its place, and the records to standard input"));
+    }
+    File::open(path).map_err(failed)
 }
 
 /// Every line of every file.

@@ -44,11 +44,11 @@ pub struct VerifyArgs {
 
 pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let keys = node_keys(&args.node_key)?;
-    let mut collector = Collector::new(&keys);
+    let mut collector = Collector::new(&keys, &args.records);
     for place in &args.checkpoints {
-        collector.place(place, &args.records, args.ca.as_deref())?;
+        collector.place(place, args.ca.as_deref())?;
     }
-    collector.beside(&args.records, &args.checkpoints)?;
+    collector.beside()?;
     let demand = match (args.unproved, collector.looked_outside) {
         (true, _) => Demand::Chained,
         (false, true) => Demand::Outside,
@@ -103,6 +103,12 @@ fn text_of(report: &Report, args: &VerifyArgs) -> String {
     for note in &report.notes {
         text.push_str(&format!("note: {}\n", line(note)));
     }
+    if report.notes_not_told > 0 {
+        text.push_str(&format!("note: … and {} more\n", count(report.notes_not_told)));
+    }
+    if report.lines_not_looked_at > 0 {
+        text.push_str(&format!("not looked at: {}\n", chain::report::lines(report.lines_not_looked_at)));
+    }
     text.push_str(&verdict(report, args));
     text
 }
@@ -140,7 +146,11 @@ fn text_of_run(run: &Run, has_findings: bool) -> String {
         Ended::Open => "not: it still runs, or was killed",
     };
     text.push_str(&format!("  ended     {ended}\n"));
-    let but = if has_findings { ", but for what is found wrong below" } else { "" };
+    let but = match (has_findings, run.unanchored > 0) {
+        (true, _) => ", but for what is found wrong below",
+        (false, true) => ", but for the unanchored lines",
+        (false, false) => "",
+    };
     let by = |proved: &chain::report::Proved| {
         let more = match proved.held.len() {
             0 | 1 => String::new(),
@@ -158,10 +168,17 @@ fn text_of_run(run: &Run, has_findings: bool) -> String {
     {
         text.push_str(&format!("  sealed    {} (beside the records alone)\n", by(proved)));
     }
-    if run.unsealed > 0 {
+    if run.unanchored > 0 {
+        text.push_str(&format!(
+            "  unanchored {}, before the first that says where everything stands or behind a gap: in no checkpoint\n",
+            chain::report::lines(run.unanchored)
+        ));
+    }
+    let at_the_end = run.unsealed - run.unanchored.min(run.unsealed);
+    if at_the_end > 0 {
         text.push_str(&format!(
             "  unsealed  {} at the end: chained, in no checkpoint that counts\n",
-            chain::report::lines(run.unsealed)
+            chain::report::lines(at_the_end)
         ));
     }
     if run.gaps {
@@ -250,31 +267,63 @@ fn verdict(report: &Report, args: &VerifyArgs) -> String {
         let findings = if findings == 1 { "1 finding".to_owned() } else { format!("{} findings", count(findings)) };
         return format!("{}NOT INTACT: {findings} in {lines}\n", hint(report, args));
     }
-    let Some(last) = report.runs.last() else { return "ok: no lines, nothing to prove\n".to_owned() };
-    let proved = |run: &Run| run.proved_outside.as_ref().map_or(run.lines_before, |proved| proved.size);
-    let unsealed: u64 = report.runs.iter().map(|run| (run.lines_before + run.lines).saturating_sub(proved(run))).sum();
+    if report.runs.is_empty() {
+        return "ok: no lines, nothing to prove\n".to_owned();
+    }
+    let unanchored: u64 = report.runs.iter().map(|run| run.unanchored).sum();
     // What was cut off is not of the run's lines, and as little vouched for.
-    let unsealed = unsealed + report.cut_off;
+    let unsealed = report.runs.iter().map(unsealed_outside).sum::<u64>() + report.cut_off;
+    let stand =
+        |lines: u64| if lines == 1 { "1 line stands".to_owned() } else { format!("{} lines stand", count(lines)) };
     let ends = format!(
         "{} at the end of runs in no checkpoint held outside: whoever could write these files could have changed such \
          lines, put them there, or taken them away.",
-        if unsealed == 1 { "1 line stands".to_owned() } else { format!("{} lines stand", count(unsealed)) }
+        stand(unsealed)
     );
-    let known = match (&last.proved_outside, &last.proved) {
-        (Some(_), _) if unsealed == 0 => {
-            "All of it is proved. What cannot be known: whether lines were written after the last checkpoint held outside, \
-             and taken away again."
+    // Without --unproved, a run that nothing vouches for is the end of one that was sealed before: `ends` tells of it.
+    let judged = report.runs.iter().rev().find(|run| args.unproved || run.proved.is_some());
+    let known = match judged.map(|run| (&run.proved_outside, &run.proved)) {
+        Some((Some(_), _)) if unsealed == 0 => {
+            let all = if unanchored == 0 { "All of it is proved. " } else { "" };
+            &format!(
+                "{all}What cannot be known: whether lines were written after the last checkpoint held outside, and taken \
+                 away again."
+            )
         }
-        (Some(_), _) => &ends,
-        (None, Some(_)) => {
+        Some((Some(_), _)) | None => &ends,
+        Some((None, Some(_))) => {
             "The checkpoints beside the records match. Whoever can write there and has the gateway's key could have \
              rewritten both, or taken away the last of both: compare with checkpoints held outside (--checkpoints)."
         }
-        (None, None) => {
+        Some((None, None)) => {
             "They are chained consistently, which proves nothing about who wrote them (--unproved): anybody could have \
              written them so."
         }
     };
-    let sure = if unsealed == 0 || last.proved.is_none() { "" } else { " up to the last checkpoint of each run" };
-    format!("{}ok: {lines}, nothing removed, changed, moved or put in{sure}. {known}\n", order_hint(report))
+    let sure = match (unsealed > 0 && judged.is_none_or(|run| run.proved.is_some()), unanchored > 0) {
+        (false, false) => "",
+        (true, false) => " up to the last checkpoint of each run",
+        (false, true) => " behind the first line that says where everything stands",
+        (true, true) => " between the first line that says where everything stands and the last checkpoint of each run",
+    };
+    let before = match unanchored {
+        0 => String::new(),
+        lines => format!(" {} before that line, and nothing vouches for what is said there.", stand(lines)),
+    };
+    let but = match report.runs.iter().map(|run| run.stop_again).sum::<u64>() {
+        0 => String::new(),
+        again => format!(", but for stop lines again, which say nothing more ({})", count(again)),
+    };
+    format!(
+        "{}ok: {lines}, nothing removed, changed, moved or put in{sure}{but}.{before} {known}\n",
+        order_hint(report)
+    )
+}
+
+/// Lines at the end of a run in no checkpoint held outside.
+const fn unsealed_outside(run: &Run) -> u64 {
+    match &run.proved_outside {
+        Some(proved) => (run.lines_before + run.lines).saturating_sub(proved.size),
+        None => run.lines.saturating_sub(run.unanchored),
+    }
 }

@@ -8,10 +8,11 @@ use policy_diff::{
     Class, Diff, Direction, Example, IdentityChange, LimitChange, Outcome, Principal, PrincipalKind, Requests,
     SettingChange, Verdict,
 };
+use policy_release::envelope::Role;
 use policy_release::time::Timestamp;
 
-use super::End;
 use super::signatures::{self, Needs};
+use super::{End, Roots};
 use crate::lookup::Found;
 
 const CONFLICT: &str = Reason::ProofsConflict.name();
@@ -20,7 +21,13 @@ const CONFLICT: &str = Reason::ProofsConflict.name();
 const SHOWN_MAX: usize = 25;
 const LINES_MAX: usize = 8;
 
-pub fn write(out: &mut dyn Write, diff: &Diff, (old, new): (&End, &End), needs: &Needs) -> io::Result<()> {
+pub fn write(
+    out: &mut dyn Write,
+    diff: &Diff,
+    (old, new): (&End, &End),
+    roots: &Roots,
+    needs: &Needs,
+) -> io::Result<()> {
     writeln!(out, "{}: {}", diff.verdict.name(), meaning(diff.verdict))?;
     if diff.exhausted {
         writeln!(out, "  given up at the bound of the search: take it as wider, and split the change")?;
@@ -31,15 +38,17 @@ pub fn write(out: &mut dyn Write, diff: &Diff, (old, new): (&End, &End), needs: 
             writeln!(out, "         {line}")?;
         }
     }
-    if diff.verdict != Verdict::Same {
+    if let Some(line) = roots.text() {
+        writeln!(out, "  root   {line}")?;
+    }
+    if diff.verdict != Verdict::Same || needs.role == Role::ReleaseWider {
         writeln!(out, "  needs  {}{}", needs.text(), why(diff))?;
-        if let Some(verdict) = needs.verdict() {
-            writeln!(out, "         {verdict}")?;
+        for line in needs.verdict().into_iter().chain(needs.of_pointer()) {
+            writeln!(out, "         {line}")?;
         }
     }
-    if old.found.policy.name != new.found.policy.name {
-        let (old, new) = (&old.found.policy.name, &new.found.policy.name);
-        writeln!(out, "  note   the policy has another name: a gateway for {old} takes no release of {new}")?;
+    for why in needs.refusals() {
+        writeln!(out, "  note   a gateway refuses the new side: {why}")?;
     }
     if let (Some(before), Some(after)) = (expires(old), expires(new))
         && before != after

@@ -32,7 +32,12 @@ fn nothing_stands_behind_a_stop_line() {
             verify(&story.held, &[&story.lines.iter().chain(again.iter().copied()).cloned().collect::<Vec<_>>()]);
         (report.findings.iter().map(|of| of.kind).collect::<Vec<_>>(), report.notes.len())
     };
-    assert_eq!(behind(&[stop, stop]), (vec![], 2));
+    assert_eq!(behind(&[stop]), (vec![], 1));
+    let many = vec![stop; 500];
+    assert_eq!(behind(&many), (vec![], 1));
+    let report = verify(&story.held, &[&[&story.lines[..], &vec![stop.clone(); 500]].concat()]);
+    assert!(report.notes[0].contains("f1:92: the stop line stands 501 times"), "{:?}", report.notes);
+    assert_eq!((report.runs[0].lines, report.runs[0].stop_again), (91, 500));
     assert_eq!(behind(&[last, stop]), (vec![Kind::Repeated], 0));
     assert_eq!(behind(&[stop, last, stop]), (vec![Kind::Repeated], 1));
     let mut again = Story { log: story.log.clone(), lines: vec![stop.clone()], held: Vec::new() };
@@ -64,7 +69,7 @@ fn what_no_crash_leaves_is_no_line_that_was_cut_off() {
     ] {
         assert_eq!(with(made_up), [(Kind::Unchained, last)], "{made_up:?}");
     }
-    // Nothing is being written any more when a run has stopped.
+    // Nothing is being written any more when a run has stopped, but the stop line again.
     let (held, mut lines) = stopped_with(0);
     lines.insert(lines.len() - 11, "{\"time\":\"2026".to_owned());
     let report = verify(&held, &[&lines]);
@@ -86,4 +91,20 @@ fn nothing_stands_behind_a_rotation_in_its_file() {
     let next = Story::begin("node/2", Some(&story.held.last().unwrap().checkpoint));
     let begun = [&[cut], next.lines.as_slice()].concat();
     assert!(!kinds(&verify(&story.held, &[first, &begun])).contains(&Kind::Unchained));
+}
+
+#[test]
+fn a_stop_line_whose_rewriting_was_cut_off_is_none_of_these() {
+    for length in [1, 2, 20, 60] {
+        let (held, mut lines) = stopped_with(0);
+        let end = lines.len() - 11;
+        let begun = lines[end - 1][..length].to_owned();
+        lines.insert(end, begun.clone());
+        let report = verify(&held, &[&lines]);
+        // The start line after it begins with the same letters.
+        assert_eq!((report.intact, report.cut_off), (true, u64::from(length > 19)), "{report:#?}");
+        // Whatever else it begins was never written there.
+        lines[end] = format!("{begun}x");
+        assert_eq!(verify(&held, &[&lines]).findings.len(), 1, "{length}");
+    }
 }

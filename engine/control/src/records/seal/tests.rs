@@ -105,6 +105,57 @@ fn another_checkpoint_of_the_same_size_is_never_replaced() {
     assert!(put(2).unwrap_err().contains("another checkpoint"));
 }
 
+#[test]
+fn half_a_checkpoint_is_not_left_and_nothing_stands_behind_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records.checkpoints");
+    let note = |size: u64| format!("node/1\n{size}\nroot\n\n\u{2014} node signature\n");
+    let text = || std::fs::read_to_string(&path).unwrap();
+    append(&path, &note(1)).unwrap();
+    append(&path, &note(2)).unwrap();
+    let whole = note(1) + &note(2);
+    assert_eq!(text(), whole);
+    // As a crash leaves it, at each place.
+    for left in 1..note(3).len() {
+        if !note(3).is_char_boundary(left) {
+            continue;
+        }
+        std::fs::write(&path, whole.clone() + &note(3)[..left]).unwrap();
+        append(&path, &note(4)).unwrap();
+        assert_eq!(text(), whole.clone() + &note(4), "{left}");
+    }
+    std::fs::write(&path, &note(3)[..9]).unwrap();
+    append(&path, &note(4)).unwrap();
+    assert_eq!(text(), note(4));
+    // What is no half of a note is not touched.
+    let other = "another file\n".repeat(CHECKPOINT_BYTES_MAX);
+    std::fs::write(&path, &other).unwrap();
+    assert!(append(&path, &note(4)).is_err() && text() == other);
+}
+
+/// What a full disk takes of a write is given back.
+#[test]
+fn a_write_that_fails_leaves_the_checkpoints_as_they_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records.checkpoints");
+    let note = "node/1\n1\nroot\n\n\u{2014} node signature\n";
+    append(&path, note).unwrap();
+    let script = format!(
+        "ulimit -f 1; trap '' XFSZ; exec {:?} --exact records::seal::tests::appends_what_does_not_fit",
+        std::env::current_exe().unwrap()
+    );
+    let mut shell = std::process::Command::new("sh");
+    assert!(shell.args(["-c", &script]).env("CHECKPOINTS", &path).status().unwrap().success());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), note);
+}
+
+/// In a process that the test above starts, where a file takes a block and no more.
+#[test]
+fn appends_what_does_not_fit() {
+    let Some(path) = std::env::var_os("CHECKPOINTS") else { return };
+    assert!(append(Path::new(&path), &"x".repeat(4_096)).is_err());
+}
+
 fn fs_dir(directory: &Path, name: &str) {
     std::fs::create_dir(directory.join(name)).unwrap();
 }

@@ -54,6 +54,27 @@ fn in_another_file_the_partial_line_stands_whole() {
 }
 
 #[test]
+fn a_line_that_lacks_its_newline_alone_is_not_sent_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, rotated) = (directory.path().join("records"), directory.path().join("rotated"));
+    let mut sink = Sink::open(Target::File(path.clone())).unwrap();
+    for rename in [true, false] {
+        std::fs::write(&path, "first\nsecond").unwrap();
+        let mut lines = Pending { lines: b"first\nsecond\nthird\n".to_vec(), sent: 12 };
+        if rename {
+            std::fs::rename(&path, &rotated).unwrap();
+        }
+        let next = sink.open_next().unwrap().unwrap();
+        assert_eq!(next.is_another, rename);
+        sink.switch(next, &mut lines);
+        sink.send(&mut lines).unwrap();
+        let before = if rename { "" } else { "first\nsecond\n" };
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{before}third\n"));
+    }
+    assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "first\nsecond");
+}
+
+#[test]
 fn a_file_is_private_and_an_incomplete_last_line_is_ended() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("records");

@@ -261,6 +261,34 @@ fn both_files_of_a_rotation_verify_alone() {
     }
 }
 
+#[test]
+fn what_a_rotation_found_unsent_stands_in_the_next_file_which_verifies_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, rotated) = (directory.path().join("records"), directory.path().join("rotated"));
+    let mut rig = rig(&path, 1 << 20);
+    start(&mut rig);
+    assert!(rig.writer.turn());
+    // The medium takes nothing any more, up to the rotation.
+    rig.worker.intent(&record(b"/old", None)).unwrap();
+    rig.writer.gather();
+    rig.writer.fail(&std::io::ErrorKind::StorageFull.into());
+    rig.writer.trouble.next_attempt = Some(Instant::now() + Duration::from_secs(600));
+    std::fs::rename(&path, &rotated).unwrap();
+    rig.writer.follow_rename(Instant::now() + Duration::from_millis(RECORDS_RENAME_CHECK_MS));
+    rig.writer.trouble.next_attempt = None;
+    rig.worker.intent(&record(b"/new", None)).unwrap();
+    assert!(rig.writer.turn());
+    rig.writer.seal();
+    let kinds: Vec<_> = lines(&path).iter().map(|line| line["adamant.kind"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds, ["exchange", "continued", "exchange"]);
+    let report = verify(&rig, &[&path]);
+    let run = &report.runs[0];
+    assert!(report.intact && run.proved.as_ref().is_some_and(|proved| proved.size == 4), "{report:#?}");
+    assert_eq!((run.unanchored, run.unsealed), (1, 1));
+    let report = verify(&rig, &[&rotated, &path]);
+    assert!(report.intact && report.runs[0].unanchored == 0, "{report:#?}");
+}
+
 /// Lines of the long log: `FULL=1` for the whole of it.
 fn long() -> u64 {
     if std::env::var_os("FULL").is_some() { 1_000_000 } else { 100_000 }
