@@ -67,7 +67,7 @@ enum Command {
     /// Say exactly what a change of policy newly allows and newly refuses.
     #[command(after_help = "Examples:\n  \
         adamant diff policy.toml new.toml\n  \
-        adamant diff live.json policy.toml --trust-root root.json     # and how many must sign\n  \
+        adamant diff live.json next.json --trust-root root.json       # and how many must sign, and who has\n  \
         adamant diff gateway:http://127.0.0.1:9901 policy.toml --store store --format json\n\n\
         Ends with 0 when nothing changes, 10 narrower, 11 wider, 12 both; 1 is a failure, 2 a wrong command line.")]
     Diff(diff::DiffArgs),
@@ -80,7 +80,9 @@ enum Command {
         adamant explain --records records.jsonl --request-id 38d233361851ab221ad06eb82e856ed5 --store /srv/store\n  \
         tail -n1 records.jsonl | adamant explain --record - --release release.json\n  \
         adamant explain --request 'GET https://api.corp.example/orders/7' --agent reports-bot --policy policy.toml\n  \
-        adamant explain --request 'GET https://api.corp.example/orders/7' --token token.jwt --release release.json\n\n\
+        adamant explain --request 'GET https://api.corp.example/orders/7' --token token.jwt --release release.json\n  \
+        adamant explain --request 'GET https://api.corp.example/orders/7' --agent reports-bot \\\n    \
+        --policy gateway:http://127.0.0.1:9901 --store /srv/store\n\n\
         Ends with 1 when a record does not follow from its release.")]
     Explain(explain::ExplainArgs),
     /// Make recorded decisions again: against their own release, or against a candidate.

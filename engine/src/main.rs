@@ -9,6 +9,7 @@ mod failure;
 mod files;
 mod fleet;
 mod gateway;
+mod lookup;
 mod passphrase;
 mod pointing;
 mod replay;

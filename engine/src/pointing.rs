@@ -22,7 +22,7 @@ use stores::Channel;
 pub use self::base::{Base, table_of};
 pub use self::change::Change;
 pub use self::publish::publish;
-pub use self::target::{ReleaseChoice, Target, expect_enough, expect_signed_back, previous};
+pub use self::target::{RELEASE_ROLES, ReleaseChoice, Target, expect_enough, expect_signed_back, previous};
 pub use self::versions::next as next_version;
 use crate::commands::signing;
 use crate::commands::trust::{read_root, words};

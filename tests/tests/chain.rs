@@ -225,16 +225,17 @@ fn files_of_a_rotation_verify_together_and_alone() {
     assert!(eventually(PATIENCE, || directory.join(RECORDS_FILE).exists()));
     traffic(&gateway, 40);
     stop(&mut gateway);
-    // One file alone begins after the log does, or ends before: that is to be said.
+    // One file alone begins after the log does, or ends before: that is to be said, and is said in turn.
     for files in [&[rotated.as_str(), RECORDS_FILE][..], &[&rotated, "--partial"], &[RECORDS_FILE, "--archived"]] {
         let report = verify(&directory, &[files, &["--checkpoints", OUTSIDE]].concat());
         assert_eq!(report["intact"], true, "{files:?}: {report:#}");
         assert!(report["runs"][0]["proved_outside"].is_object(), "{files:?}: {report:#}");
+        assert_eq!(report["runs"][0]["whole"] == true, report["extent"] == "whole", "{files:?}: {report:#}");
     }
     let report = verify(&directory, &[&rotated, "--checkpoints", OUTSIDE]);
     assert_eq!(report["findings"][0]["kind"], "truncated", "{report:#}");
     let report = verify(&directory, &[RECORDS_FILE, "--checkpoints", OUTSIDE]);
-    assert_eq!(report["findings"][0]["kind"], "run-missing", "{report:#}");
+    assert_eq!(report["findings"][0]["kind"], "beginning-missing", "{report:#}");
     let first = fs::read_to_string(directory.join(&rotated)).unwrap();
     let shorter: Vec<&str> = first.lines().take(30).collect();
     fs::write(directory.join(&rotated), shorter.join("\n") + "\n").unwrap();

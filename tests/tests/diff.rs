@@ -286,6 +286,58 @@ fn releases_are_compared_by_file_and_by_digest_and_verified_under_a_root() {
 }
 
 #[test]
+fn whose_signatures_are_there_and_whose_are_needed_is_told() {
+    let desk = desk(wider);
+    desk.keys(&["alice", "bob"]);
+    desk.good(&format!(
+        "trust init --key alice=alice.key --key bob=bob.key --threshold 2 --role release-narrower=1 --expires {END} --out root.json"
+    ));
+    desk.good("trust sign root.json --key alice.key");
+    desk.good("trust sign root.json --key bob.key");
+    for (name, version) in [("old", 1), ("new", 2)] {
+        desk.good(&format!("release build {name}.toml --version {version} --expires {END} --out {name}.json"));
+        desk.good(&format!("release sign {name}.json --key alice.key"));
+    }
+    desk.good("release sign old.json --key bob.key");
+    let (code, said, _) = desk.run("diff old.json new.json --trust-root root.json");
+    assert_eq!(code, 11, "{said}");
+    let (old, new) = said.split_once("  new    ").unwrap();
+    assert_says(old, &["release-wider: 2 of 2 signatures (alice, bob): enough for any change"]);
+    assert_says(old, &["release-narrower: 2 signatures, 1 needed (alice, bob): enough for what is narrower"]);
+    assert_says(new, &["release-wider: 1 of 2 signatures (alice); 1 more of: bob\n"]);
+    assert_says(new, &["release-narrower: 1 of 1 signature (alice): enough for what is narrower"]);
+    assert_says(
+        new,
+        &["needs  2 signatures of release-wider (trust root version 1)", "the new release lacks 1 of them"],
+    );
+    // The other way round one signature is enough.
+    let (_, said, _) = desk.run("diff new.json old.json --trust-root root.json");
+    assert_says(&said, &["needs  1 signature of release-narrower", "the new release has them"]);
+    let (_, said, _) = desk.run("diff old.json new.json");
+    assert!(!said.contains("signatures (") && !said.contains("the new release"), "no root, no word of it: {said}");
+
+    let found = json(&desk, "diff old.json new.json --trust-root root.json --format json", 11);
+    let signatures = |enough: bool, valid: u64, signers: &[&str]| {
+        serde_json::json!([
+            { "role": "release-wider", "needed": 2, "valid": valid, "enough": enough, "signers": signers },
+            { "role": "release-narrower", "needed": 1, "valid": valid, "enough": true, "signers": signers },
+        ])
+    };
+    assert_eq!(found["new"]["signatures"], signatures(false, 1, &["alice"]));
+    assert_eq!(found["old"]["signatures"], signatures(true, 2, &["alice", "bob"]));
+    let needs = |found: &Value| -> Value {
+        ["role", "signatures_needed", "signatures_enough", "trust_root_version"].map(|name| found[name].clone()).into()
+    };
+    assert_eq!(needs(&found), serde_json::json!(["release-wider", 2, false, 1]));
+    let found = json(&desk, "diff old.json new.toml --trust-root root.json --format json", 11);
+    assert_eq!(needs(&found), serde_json::json!(["release-wider", 2, null, 1]));
+    assert_eq!((&found["new"]["signatures"], &found["old"]["verified"]), (&Value::Null, &true.into()));
+    let found = json(&desk, "diff old.json new.json --format json", 11);
+    assert_eq!(needs(&found), serde_json::json!(["release-wider", null, null, null]));
+    assert_eq!((&found["old"]["signatures"], &found["old"]["verified"]), (&Value::Null, &false.into()));
+}
+
+#[test]
 fn a_running_gateway_is_one_side() {
     let desk = desk(wider);
     let directory = tempfile::tempdir().unwrap();

@@ -12,7 +12,11 @@ use crate::line::{Chain, Link};
 pub struct Report {
     /// Nothing was found that must not be.
     pub intact: bool,
+    /// What was expected of the files: what lies outside it is not missed.
+    pub extent: Extent,
     pub lines: u64,
+    /// Beginnings of lines that a crash may have left, or whoever could write the files: no checkpoint covers them.
+    pub cut_off: u64,
     pub runs: Vec<Run>,
     pub findings: Vec<Finding>,
     /// Findings beyond the bound, told by their number alone.
@@ -24,6 +28,20 @@ pub struct Report {
     pub order: Vec<String>,
 }
 
+/// Which part of the gateway's whole log the files are said to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+#[serde(rename_all = "kebab-case")]
+pub enum Extent {
+    /// All of it, from the gateway's first line on.
+    #[default]
+    Whole,
+    /// Its later part: older files are kept elsewhere.
+    Later,
+    /// Any part of it.
+    Part,
+}
+
 /// One run of one gateway, as far as its lines are there.
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
@@ -33,9 +51,14 @@ pub struct Run {
     pub key: Option<String>,
     pub first: At,
     pub last: At,
-    /// Lines of the run that are not there because its first file was not given.
+    /// Lines of the run before the first one here.
     pub lines_before: u64,
     pub lines: u64,
+    /// Lines of the run after the last one here that a checkpoint or the run after it tells of; there may be more.
+    pub lines_after: u64,
+    /// Lines between the first and the last one here are missing or out of place. Behind them nothing is compared with
+    /// checkpoints, until a line of the gateway says where everything stands.
+    pub gaps: bool,
     /// Lines by chain.
     pub chains: BTreeMap<String, u64>,
     pub ended: Ended,
@@ -45,11 +68,13 @@ pub struct Run {
     pub proved_outside: Option<Proved>,
     /// Lines after the last checkpoint that matches: chained, not sealed.
     pub unsealed: u64,
-    /// Whether the tree is whole up to the end: no line is missing.
-    pub whole: bool,
+    /// Whether the run is here from its start line to its stop line. None: nothing is known to be missing, but no stop
+    /// line says where the run ended.
+    pub whole: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 #[serde(rename_all = "kebab-case")]
 pub enum Ended {
     /// With a `stop` line.
@@ -93,6 +118,7 @@ pub struct AtLink {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A line has no chain member, or it is damaged.
@@ -109,6 +135,8 @@ pub enum Kind {
     Repeated,
     /// The end of a run is not there.
     Truncated,
+    /// The first lines of a run are not there.
+    BeginningMissing,
     /// A whole run is not there.
     RunMissing,
     /// A signed checkpoint does not match the lines.
@@ -164,3 +192,6 @@ impl Report {
 pub fn lines(count: u64) -> String {
     if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
 }
+
+#[cfg(test)]
+mod tests;

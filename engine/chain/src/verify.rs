@@ -16,6 +16,7 @@ mod misfit;
 mod proving;
 mod run;
 
+pub use crate::report::Extent;
 pub use proving::Demand;
 use run::{Run, Spot, State};
 
@@ -35,7 +36,6 @@ type Checkpoints = HashMap<String, BTreeMap<u64, Vec<Held>>>;
 
 pub struct Verifier {
     held: Checkpoints,
-    extent: Extent,
     files: Vec<String>,
     line: u64,
     run: Option<Run>,
@@ -56,18 +56,6 @@ struct Cut {
     bytes: Vec<u8>,
 }
 
-/// Which part of the gateway's whole log the files are said to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Extent {
-    /// All of it, from the gateway's first line on.
-    #[default]
-    Whole,
-    /// Its later part: older files are kept elsewhere.
-    Later,
-    /// Any part of it.
-    Part,
-}
-
 impl Verifier {
     pub fn new(held: Vec<Held>, extent: Extent) -> Self {
         let mut by_origin = Checkpoints::new();
@@ -77,7 +65,6 @@ impl Verifier {
         }
         Self {
             held: by_origin,
-            extent,
             files: Vec::new(),
             line: 0,
             run: None,
@@ -86,7 +73,7 @@ impl Verifier {
             demand: Demand::default(),
             keys: Vec::new(),
             beginnings: Vec::new(),
-            report: Report::default(),
+            report: Report { extent, ..Report::default() },
         }
     }
 
@@ -161,7 +148,7 @@ impl Verifier {
                     previous.origin,
                     lines(previous.size)
                 );
-                self.miss_before(spot.at(&self.files, Some(&chained.link)), &origin, what);
+                self.miss_before(Kind::RunMissing, spot.at(&self.files, Some(&chained.link)), &origin, what);
             }
             (None, true) => self.report.notes.push(format!(
                 "{origin} knows of no run before it, though one stands there: its state directory was new or gone, or it \
@@ -178,10 +165,10 @@ impl Verifier {
     }
 
     /// What went before the first line.
-    fn miss_before(&mut self, at: At, origin: &str, what: String) {
-        if self.extent == Extent::Whole {
+    fn miss_before(&mut self, kind: Kind, at: At, origin: &str, what: String) {
+        if self.report.extent == Extent::Whole {
             let what = format!("{what} (--archived, if they are kept elsewhere)");
-            self.report.find(Kind::RunMissing, Some(at), Some(origin), what);
+            self.report.find(kind, Some(at), Some(origin), what);
         } else {
             self.report.notes.push(what);
         }
@@ -195,17 +182,17 @@ impl Verifier {
                 self.seen.insert(origin.clone());
                 let before = lines(chained.link.leaf);
                 let what = format!("{before} of {origin} went before this file: they are not in the files given");
-                self.miss_before(spot.at(&self.files, Some(&chained.link)), &origin, what);
+                self.miss_before(Kind::BeginningMissing, spot.at(&self.files, Some(&chained.link)), &origin, what);
                 Run::new(Some(origin), spot, &chained.link, State::continued(frontier, heads))
             }
             _ => {
                 let what = "neither a start line nor one that continues a run stands before this line: what did is \
                             missing (--partial, if the files begin on purpose in the middle)";
                 let at = spot.at(&self.files, Some(&chained.link));
-                if self.extent == Extent::Part {
+                if self.report.extent == Extent::Part {
                     self.report.notes.push(format!("{at}: the files begin in the middle of a run"));
                 } else {
-                    self.report.find(Kind::Missing, Some(at), None, what.to_owned());
+                    self.report.find(Kind::BeginningMissing, Some(at), None, what.to_owned());
                 }
                 Run::new(None, spot, &chained.link, State::unanchored(chained.link.leaf))
             }
@@ -226,13 +213,17 @@ impl Verifier {
             Some(next) if next.starts_with(&bytes) && !bytes.is_empty() => {
                 self.report.notes.push(format!("{at} is the beginning of the line after it: a write that was cut off"));
             }
-            Some(next) if begins_a_run(next) && self.may_be_cut(spot, &bytes) => self.report.notes.push(format!(
-                "{at} was cut off: what the gateway was writing when it was killed; it is in no checkpoint"
-            )),
-            _ if next.is_none() && self.is_last_of_file(spot) && self.may_be_cut(spot, &bytes) => {
+            Some(next) if begins_a_run(next) && self.may_be_cut(spot, &bytes) => {
+                self.report.cut_off += 1;
+                self.report.notes.push(format!(
+                    "{at} was cut off: what the gateway was writing when it was killed; it is in no checkpoint"
+                ));
+            }
+            None if self.is_last_of_file(spot) && self.may_be_cut(spot, &bytes) => {
+                self.report.cut_off += 1;
                 self.report.notes.push(format!(
                     "{at}, the last of its file, was cut off or is still being written; it is in no checkpoint"
-                ))
+                ));
             }
             _ => {
                 let run = self.run.as_mut();

@@ -26,7 +26,7 @@ pub enum AuditCommand {
         Files are given in their order, oldest first. node.pub stands in the gateway's state directory: keep a copy of it\n\
         elsewhere. Ends with 1 when anything is wrong, and when a run is not proved: by a checkpoint in one of the places of\n\
         --checkpoints, or without them by one beside the records. --unproved lets that pass. What is proved, and what cannot\n\
-        be known, is said in words.")]
+        be known, is said in words. Names of findings, what to do about each, and the JSON: docs/records.md.")]
     Verify(verify::VerifyArgs),
     /// Show records for people; with -f, as they come.
     #[command(after_help = "Examples:\n  \

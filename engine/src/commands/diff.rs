@@ -1,25 +1,27 @@
 //! `adamant diff`: what a change newly allows and newly refuses.
 
-mod side;
+mod signatures;
 mod text;
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use policy_diff::{Diff, Side, Verdict};
-use policy_release::envelope::Role;
-use policy_release::root::TrustRoot;
-use serde_json::json;
+use policy::table::Table;
+use policy_diff::{Side, Verdict};
+use policy_release::digest::Digest;
+use serde_json::{Map, Value, json};
 
-use self::side::{End, Ends};
+use self::signatures::Needs;
 use super::status::AccessArgs;
 use super::trust::read_root;
 use crate::failure::Failure;
+use crate::lookup::{Found, Lookup};
+use crate::pointing::table_of;
 
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// What is: a policy source, a release file, sha256:… in the store, or gateway:ADDRESS.
+    /// What is: a policy source, a release file, sha256:… in the store, gateway:ADDRESS, or a store with one release.
     #[arg(value_name = "OLD")]
     old: String,
     /// What is to be, in the same forms.
@@ -31,7 +33,7 @@ pub struct DiffArgs {
     /// The store that has the releases named by their digests.
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// Verify releases under this trust root, and say how many must sign.
+    /// Verify releases under this trust root; say how many must sign, and who has.
     #[arg(long, value_name = "ROOT")]
     trust_root: Option<PathBuf>,
     #[command(flatten)]
@@ -44,24 +46,25 @@ enum Format {
     Json,
 }
 
+/// One side: what was found, compiled.
+struct End {
+    found: Found,
+    table: Table<Vec<u8>>,
+}
+
 pub fn run(args: &DiffArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let root = args.trust_root.as_deref().map(read_root).transpose()?;
-    let access = args.access.read()?;
-    let ends = Ends { store: args.store.as_deref(), root: root.as_ref(), access: &access };
-    let (old, new) = (ends.read(&args.old)?, ends.read(&args.new)?);
-    let diff = policy_diff::diff(
-        Side { policy: &old.policy, table: &old.table },
-        Side { policy: &new.policy, table: &new.table },
-    );
+    let lookup = Lookup { store: args.store.as_deref(), root: root.as_ref(), access: args.access.read()? };
+    let (old, new) = (End::of(lookup.find(&args.old)?)?, End::of(lookup.find(&args.new)?)?);
+    let diff = policy_diff::diff(old.side(), new.side());
+    let needs = Needs::of(&diff, &new, root.as_ref());
     match args.format {
-        Format::Text => text::write(out, &diff, (&old, &new), &needs(&diff, root.as_ref()))?,
+        Format::Text => text::write(out, &diff, (&old, &new), &needs)?,
         Format::Json => {
-            let mut document = json!({ "old": old.document(), "new": new.document(), "role": role(&diff).to_string() });
-            if let (Some(document), Ok(serde_json::Value::Object(members))) =
-                (document.as_object_mut(), serde_json::to_value(&diff))
-            {
-                document.extend(members);
-            }
+            let ends = json!({ "old": old.document(), "new": new.document() });
+            let parts = [ends, needs.members(), serde_json::to_value(&diff).map_err(Failure::new)?];
+            let members = parts.iter().filter_map(Value::as_object).flatten();
+            let document: Map<String, Value> = members.map(|(name, value)| (name.clone(), value.clone())).collect();
             serde_json::to_writer_pretty(&mut *out, &document).map_err(std::io::Error::from)?;
             writeln!(out)?;
         }
@@ -83,30 +86,34 @@ const fn status(verdict: Verdict) -> u8 {
     }
 }
 
-/// Whose signatures the change needs.
-const fn role(diff: &Diff) -> Role {
-    if diff.needs_wider() { Role::ReleaseWider } else { Role::ReleaseNarrower }
-}
-
-fn needs(diff: &Diff, root: Option<&TrustRoot>) -> String {
-    let role = role(diff);
-    match root.map(|root| root.role(role).threshold) {
-        None => format!("the threshold of {role}"),
-        Some(1) => format!("1 signature of {role}"),
-        Some(threshold) => format!("{threshold} signatures of {role}"),
-    }
-}
-
 impl End {
-    fn document(&self) -> serde_json::Value {
+    fn of(found: Found) -> Result<Self, Failure> {
+        let digest = found.digest().unwrap_or_else(|| Digest::from_bytes([0; 32]));
+        let table = table_of(&found.policy, &digest);
+        let table = table.map_err(|fault| Failure::new(format_args!("{}: {fault}", found.name)))?;
+        Ok(Self { found, table })
+    }
+
+    const fn side(&self) -> Side<'_, Vec<u8>> {
+        Side { policy: &self.found.policy, table: &self.table }
+    }
+
+    fn document(&self) -> Value {
+        let release = self.found.release.as_ref();
         json!({
-            "name": self.name,
-            "kind": self.kind.name(),
-            "policy": self.policy.name,
-            "digest": self.digest.map(|digest| digest.to_string()),
-            "version": self.version,
-            "expires": self.expires.map(|expires| expires.to_string()),
-            "verified": self.verified,
+            "name": self.found.name,
+            "kind": self.found.form.name(),
+            "policy": self.found.policy.name,
+            "digest": release.map(|release| release.digest.to_string()),
+            "version": release.map(|release| release.version),
+            "expires": release.map(|release| release.expires.to_string()),
+            "verified": self.is_verified(),
+            "signatures": signatures::document(self),
         })
+    }
+
+    /// Whether its signatures meet a release role of the trust root.
+    fn is_verified(&self) -> bool {
+        self.found.release.as_ref().is_some_and(|release| !release.standings.is_empty())
     }
 }

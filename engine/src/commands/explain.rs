@@ -9,9 +9,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use policy_evaluate::{Evaluation, Evaluator, Presented, Request};
+use policy_evaluate::{Evaluation, Presented, Request};
+use policy_release::digest::Digest;
 
+use super::status::AccessArgs;
 use crate::failure::Failure;
+use crate::lookup::{Form, Found, Lookup};
 use crate::replay::line::time_text;
 
 #[derive(Debug, Args)]
@@ -24,14 +27,18 @@ pub struct ExplainArgs {
     /// A release: of the record, or to decide the request with. May be given several times for a record.
     #[arg(long = "release", value_name = "FILE")]
     releases: Vec<PathBuf>,
-    /// A store, or a gateway's state directory, that has the record's release.
-    #[arg(long, value_name = "DIR", conflicts_with = "request")]
+    /// A store, or a gateway's state directory, that has the release: that of the record, that of --policy, or the only
+    /// one there.
+    #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// A policy source (or release) to decide with, whatever release a record names.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["releases", "store"])]
-    policy: Option<PathBuf>,
+    /// What to decide with, whatever release a record names: a policy source, a release file, sha256:… in the store,
+    /// gateway:ADDRESS, or a store with one release.
+    #[arg(long, conflicts_with = "releases")]
+    policy: Option<String>,
     #[command(flatten)]
     caller: CallerArgs,
+    #[command(flatten, next_help_heading = "The gateway of --policy gateway:https://…")]
+    access: AccessArgs,
 }
 
 /// What is explained.
@@ -114,11 +121,22 @@ fn write_steps(out: &mut dyn Write, evaluation: &Evaluation) -> Result<(), Failu
     Ok(())
 }
 
-/// `release sha256:… of policy "orders-edge"`, or the file.
-fn named(evaluator: &Evaluator<'_>, digest: Option<policy_release::digest::Digest>, file: &str) -> String {
-    let name = &evaluator.policy().name;
-    match digest {
-        Some(digest) => format!("release {digest} of policy \"{name}\""),
-        None => format!("{file}, policy \"{name}\""),
+impl ExplainArgs {
+    fn lookup(&self) -> Result<Lookup<'_>, Failure> {
+        Ok(Lookup { store: self.store.as_deref(), root: None, access: self.access.read()? })
     }
+}
+
+/// `release sha256:… of policy "orders-edge"`, or the file.
+fn named(found: &Found) -> String {
+    let name = &found.policy.name;
+    match (found.digest(), found.form) {
+        (Some(digest), Form::Gateway) => format!("{}, from {}", named_release(&digest, name), found.name),
+        (Some(digest), _) => named_release(&digest, name),
+        (None, _) => format!("{}, policy \"{name}\"", found.name),
+    }
+}
+
+fn named_release(digest: &Digest, policy_name: &str) -> String {
+    format!("release {digest} of policy \"{policy_name}\"")
 }

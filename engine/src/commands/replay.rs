@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
+use crate::lookup::Lookup;
 use crate::replay::policies::{self, Policies, Shelf};
 use crate::replay::text::Subject;
 use crate::replay::{Replay, json, text};
@@ -51,12 +52,13 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut candidate = None;
     let mut name = None;
     if let Some(path) = &args.against {
-        let found = policies::read(path)?;
-        name = Some(match found.digest {
+        let found = Lookup::default().file(path)?;
+        let digest = found.digest();
+        name = Some(match digest {
             Some(digest) => format!("{} ({digest})", path.display()),
             None => path.display().to_string(),
         });
-        candidate = Some(policies::evaluator(found, &shelf)?);
+        candidate = Some(policies::evaluator(found.policy, digest, &shelf)?);
     }
     let mut replay = Replay::new(known, candidate);
     for (number, log) in args.logs.iter().enumerate() {

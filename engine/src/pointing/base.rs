@@ -34,7 +34,39 @@ pub struct Base {
 impl Base {
     /// What gateways serve when the channel points at `current`: it, or the newest before it that they had reason to take.
     pub fn find(desk: &Desk, current: &Digest) -> Result<Self, String> {
-        find(desk, current)
+        let mut way = vec![Look::read(desk, current)?];
+        while let Some(last) = way.last()
+            && !last.wider
+            && way.len() < LOOKS_MAX
+            && let Some(before) = before(desk, last)
+        {
+            way.push(before);
+        }
+        let Some(first) = way.pop() else { return Err("it has no release".into()) };
+        if !first.wider {
+            // Nothing before it is known that everybody would take: the store was begun with it, or old files are gone.
+            let current = way.into_iter().next().unwrap_or(first);
+            if current.narrower {
+                return current.into_base();
+            }
+            return Err(format!(
+                "{} lacks signatures, and the store shows none before it that gateways took",
+                current.digest
+            ));
+        }
+        let mut base = first.into_base()?;
+        while let Some(next) = way.pop() {
+            if !next.narrower {
+                continue;
+            }
+            let candidate = next.into_base()?;
+            if !policy_diff::diff(base.side(), candidate.side()).needs_wider() {
+                base = candidate;
+            }
+        }
+        base.firm = true;
+        base.behind = base.digest != *current;
+        Ok(base)
     }
 
     /// Refuses one that is only likely: whoever can remove files of the store, and sign what is narrower, can make any
@@ -91,42 +123,6 @@ impl Look {
         let table = table_of(&manifest.policy, &digest)?;
         Ok(Base { digest, version: manifest.version, behind: false, firm: false, policy: manifest.policy, table })
     }
-}
-
-fn find(desk: &Desk, current: &Digest) -> Result<Base, String> {
-    let mut way = vec![Look::read(desk, current)?];
-    while let Some(last) = way.last()
-        && !last.wider
-        && way.len() < LOOKS_MAX
-        && let Some(before) = before(desk, last)
-    {
-        way.push(before);
-    }
-    let Some(first) = way.pop() else { return Err("it has no release".into()) };
-    if !first.wider {
-        // Nothing before it is known that everybody would take: the store was begun with it, or old files are gone.
-        let current = way.into_iter().next().unwrap_or(first);
-        if current.narrower {
-            return current.into_base();
-        }
-        return Err(format!(
-            "{} lacks signatures, and the store shows none before it that gateways took",
-            current.digest
-        ));
-    }
-    let mut base = first.into_base()?;
-    while let Some(next) = way.pop() {
-        if !next.narrower {
-            continue;
-        }
-        let candidate = next.into_base()?;
-        if !policy_diff::diff(base.side(), candidate.side()).needs_wider() {
-            base = candidate;
-        }
-    }
-    base.firm = true;
-    base.behind = base.digest != *current;
-    Ok(base)
 }
 
 /// The release before `look`: its parent, where that is stated and in the store, else the one of the highest lower

@@ -7,13 +7,10 @@ use std::path::Path;
 use policy::model::Policy;
 use policy_evaluate::Evaluator;
 use policy_release::digest::Digest;
-use policy_release::envelope::{Envelope, Kind};
-use policy_release::manifest::Manifest;
 use stores::{Directory, Store as _, StoreFault};
 
-use crate::commands::release::engine_version;
 use crate::failure::Failure;
-use crate::{files, source};
+use crate::lookup::{Lookup, read_release};
 
 /// Keeps policies in place while evaluators borrow them: a list that only grows.
 #[derive(Default)]
@@ -32,32 +29,10 @@ impl Shelf {
     }
 }
 
-/// A policy that was read, from a release or from its source.
-pub struct Found {
-    /// None for a source.
-    pub digest: Option<Digest>,
-    pub policy: Policy,
-}
-
-/// Reads a release, or a policy source. Signatures are not looked at: a release is known by its digest.
-pub fn read(path: &Path) -> Result<Found, Failure> {
-    let bytes = files::read(path, Kind::Release.envelope_bytes_max())?;
-    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
-        return release(&bytes, path);
-    }
-    Ok(Found { digest: None, policy: source::load(path)? })
-}
-
-fn release(bytes: &[u8], path: &Path) -> Result<Found, Failure> {
-    let envelope = Envelope::parse_kind(bytes, Kind::Release).map_err(|fault| Failure::at(path, fault))?;
-    let manifest = Manifest::parse(envelope.payload(), engine_version()?).map_err(|fault| Failure::at(path, fault))?;
-    Ok(Found { digest: Some(envelope.digest()), policy: manifest.policy })
-}
-
 /// Compiles a policy.
-pub fn evaluator<'s>(found: Found, shelf: &'s Shelf) -> Result<Evaluator<'s>, Failure> {
-    let digest = found.digest.map_or([0; 32], |digest| *digest.as_bytes());
-    Evaluator::new(shelf.keep(found.policy), digest).map_err(Failure::new)
+pub fn evaluator(policy: Policy, digest: Option<Digest>, shelf: &Shelf) -> Result<Evaluator<'_>, Failure> {
+    let digest = digest.map_or([0; 32], |digest| *digest.as_bytes());
+    Evaluator::new(shelf.keep(policy), digest).map_err(Failure::new)
 }
 
 /// Releases by their digest: those that were given, and those of a store.
@@ -73,12 +48,12 @@ impl<'s> Policies<'s> {
     pub fn new(releases: &[impl AsRef<Path>], store: Option<&Path>, shelf: &'s Shelf) -> Result<Self, Failure> {
         let mut known = HashMap::new();
         for path in releases.iter().map(AsRef::as_ref) {
-            let found = read(path)?;
-            let Some(digest) = found.digest else {
+            let found = Lookup::default().file(path)?;
+            let Some(digest) = found.digest() else {
                 let fault = Failure::at(path, "expected a release, found a policy source");
                 return Err(fault.help("records name releases: build it, or replay against it with --against"));
             };
-            known.insert(digest, Some(evaluator(found, shelf)?));
+            known.insert(digest, Some(evaluator(found.policy, Some(digest), shelf)?));
         }
         Ok(Self { shelf, store: store.map(Directory::new), known })
     }
@@ -105,10 +80,10 @@ impl<'s> Policies<'s> {
             Err(fault) => return Err(Failure::new(format_args!("{}: {fault}", store.place()))),
         };
         let path = Path::new(&store.place()).join(stores::layout::release(digest));
-        let found = release(&bytes, &path)?;
-        if found.digest != Some(*digest) {
+        let (envelope, manifest) = read_release(&bytes).map_err(|fault| Failure::at(&path, fault))?;
+        if envelope.digest() != *digest {
             return Err(Failure::at(&path, "expected the release that its name says, found another"));
         }
-        evaluator(found, self.shelf).map(Some)
+        evaluator(manifest.policy, Some(*digest), self.shelf).map(Some)
     }
 }

@@ -3,7 +3,7 @@
 use policy::model::{LimitKind, Policy};
 use policy_release::digest::Digest;
 
-use super::policies::{Found, Shelf, evaluator};
+use super::policies::{Shelf, evaluator};
 use super::tally::Change;
 use super::*;
 
@@ -67,8 +67,8 @@ fn log() -> String {
 
 fn replayed(log: &str, candidate: Option<Policy>) -> Tally {
     let shelf = Shelf::default();
-    let own = evaluator(Found { digest: Some(DIGEST), policy: policy() }, &shelf).unwrap();
-    let candidate = candidate.map(|policy| evaluator(Found { digest: None, policy }, &shelf).unwrap());
+    let own = evaluator(policy(), Some(DIGEST), &shelf).unwrap();
+    let candidate = candidate.map(|policy| evaluator(policy, None, &shelf).unwrap());
     let mut replay = Replay::new(Policies::of_one(DIGEST, own, &shelf), candidate);
     replay.read(0, &mut log.as_bytes()).unwrap();
     replay.finish().unwrap();

@@ -104,6 +104,10 @@ fn what_a_gateway_elsewhere_serves_is_compared() {
     let line: Vec<&str> = line.into_iter().chain(access.iter().map(String::as_str)).collect();
     let (status, stdout, stderr) = run(&line, directory);
     assert!(status.success() && stdout.contains("same"), "{stdout}{stderr}");
+    let line = ["explain", "--request", "GET http://api.test/", "--policy", &gateway, "--store", "store"];
+    let line: Vec<&str> = line.into_iter().chain(access.iter().map(String::as_str)).collect();
+    let (status, stdout, stderr) = run(&line, directory);
+    assert!(status.success() && stdout.contains(&format!("{served} of policy")), "{stdout}{stderr}");
 }
 
 #[test]

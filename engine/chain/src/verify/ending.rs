@@ -1,11 +1,11 @@
 //! The end of a run: what checkpoints and the run after it say should have been there.
 
+use super::Around;
 use super::Verifier;
 use super::run::Run;
-use super::{Around, Extent};
 use crate::log::Previous;
 use crate::merkle::leaf_hash;
-use crate::report::{self, Ended, Kind, lines};
+use crate::report::{self, Ended, Extent, Kind, lines};
 
 impl Verifier {
     /// `next`: another run begins, and which run it names as the one before it.
@@ -13,6 +13,7 @@ impl Verifier {
         let Some(mut run) = self.run.take() else { return };
         // Of files that begin in the middle, it became known on the way.
         self.seen.extend(run.origin.clone());
+        let goes_on = next.is_none() && self.report.extent == Extent::Part;
         let mut around = Around { held: &self.held, files: &self.files, report: &mut self.report };
         run.settle_repeat(&mut around);
         for repeat in std::mem::take(&mut run.owed) {
@@ -23,24 +24,31 @@ impl Verifier {
         if next.is_some() && run.ended == Ended::Open {
             run.ended = Ended::Killed;
         }
-        let goes_on = next.is_none() && self.extent == Extent::Part;
         let missed = run.tell_truncated(&mut around, goes_on);
+        let mut size = missed.max(run.state.leaf);
         if let Some(Some(previous)) = next {
+            if run.origin.as_ref() == Some(&previous.origin) {
+                size = size.max(previous.size);
+            }
             let stands_above = self.seen.contains(&previous.origin);
             run.check_successor(&mut around, previous, missed, stands_above);
         }
         run.tell_uncompared(&mut around);
         let files = &self.files;
+        let lines_after = size - run.state.leaf;
+        let gaps = run.has_gaps();
         let proved_size = run.proved.as_ref().map_or(run.first.1.leaf, |proved| proved.size);
         self.report.runs.push(report::Run {
             first: run.first.0.at(files, Some(&run.first.1)),
             last: run.last.0.at(files, Some(&run.last.1)),
             lines_before: run.first.1.leaf,
             lines: run.lines,
+            lines_after,
+            gaps,
             chains: run.chains.iter().map(|(chain, count)| (chain.to_string(), *count)).collect(),
             ended: run.ended,
             unsealed: run.state.leaf.saturating_sub(proved_size),
-            whole: run.state.tree.is_some(),
+            whole: run.is_whole(gaps || lines_after > 0),
             proved: run.proved,
             proved_outside: run.proved_outside,
             origin: run.origin,
@@ -50,6 +58,22 @@ impl Verifier {
 }
 
 impl Run {
+    /// Whether lines behind the first one are missing or out of place.
+    fn has_gaps(&self) -> bool {
+        let here = self.state.leaf.saturating_sub(self.first.1.leaf);
+        // Lines of which it is not known to which run they belong have no tree from the beginning.
+        self.lines < here || (self.state.tree.is_none() && self.origin.is_some())
+    }
+
+    /// From its start line to its stop line; None where nothing says that it ended.
+    fn is_whole(&self, lacks_lines: bool) -> Option<bool> {
+        let goes_on = self.ended == Ended::Rotation;
+        if lacks_lines || goes_on || self.first.1.leaf > 0 || self.origin.is_none() {
+            return Some(false);
+        }
+        self.stopped.then_some(true)
+    }
+
     /// Checkpoints of more lines than there are; gives the size that was told.
     fn tell_truncated(&self, around: &mut Around<'_>, goes_on: bool) -> u64 {
         let longest = self.origin.as_ref().and_then(|origin| around.held.get(origin)?.last_key_value());

@@ -48,10 +48,15 @@ impl Run {
         again
     }
 
-    /// A repetition is over: a batch that was written again reaches up to the last line and is told later.
+    /// A repetition is over: a batch that was written again reaches up to the last line and is told later. The stop line
+    /// is a batch of its own, and no line follows it to tell.
     pub fn settle_repeat(&mut self, around: &mut Around<'_>) {
         let Some(repeat) = self.repeat.take() else { return };
-        if repeat.next == self.past.len() {
+        let is_to_the_end = repeat.next == self.past.len();
+        if is_to_the_end && self.stopped && repeat.lines == 1 {
+            let at = repeat.first.at(around.files, None);
+            around.report.notes.push(format!("{at} is the stop line again: its first sync failed"));
+        } else if is_to_the_end && !self.stopped {
             self.owed.push(repeat);
         } else {
             self.tell_repeat(around, &repeat, "");

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Extent, Held, Verifier};
-use crate::report::{Kind, Run, lines};
+use super::{Held, Verifier};
+use crate::report::{Extent, Finding, Kind, Run, lines};
 
 /// What each run needs; without it there is a finding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Verifier {
 
     /// Checkpoints of runs of which no line was there.
     pub(super) fn tell_unused(&mut self) {
-        let goes_on = self.extent == Extent::Part;
+        let goes_on = self.report.extent == Extent::Part;
         let mut unused: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for origin in self.held.keys().filter(|origin| !self.seen.contains(*origin)) {
             unused.entry(parts(origin).0).or_default().push(origin);
@@ -93,8 +93,9 @@ impl Verifier {
             let mut missing = self.report.findings.iter().filter(|of| of.kind == Kind::RunMissing);
             missing.any(|finding| finding.what.contains(origin))
         };
-        // The first line says which run went before it, and that one the run before: one finding stands for them.
-        let mut before_is_told = self.report.findings.iter().any(|of| of.kind == Kind::RunMissing);
+        // The first line says what went before it, and that the run before: one finding stands for them.
+        let is_of_runs = |of: &Finding| matches!(of.kind, Kind::RunMissing | Kind::BeginningMissing);
+        let mut before_is_told = self.report.findings.iter().any(is_of_runs);
         let newest = self.report.runs.iter().filter_map(|run| run.origin.as_deref()).map(age).max();
         let (mut others, mut found) = (0_u64, Vec::new());
         for (node, mut origins) in unused {
@@ -115,7 +116,7 @@ impl Verifier {
                 } else if origin > first && !goes_on {
                     let more = " (--partial, if they end on purpose before it)";
                     found.push((origin, self.missing(origin, "after the last line here", more)));
-                } else if self.extent == Extent::Whole && !before_is_told {
+                } else if self.report.extent == Extent::Whole && !before_is_told {
                     before_is_told = true;
                     let more = " (--archived, if it is kept elsewhere)";
                     found.push((origin, self.missing(origin, "before the first line here", more)));
@@ -142,8 +143,8 @@ impl Verifier {
         let runs = &self.report.runs;
         let first = runs.iter().filter_map(|run| run.origin.as_deref()).map(age).min();
         let since = first.is_none_or(|first| origins.last().is_some_and(|last| age(last) >= first));
-        self.extent == Extent::Whole
-            || self.extent == Extent::Later && (since || runs.iter().all(|run| run.proved.is_none()))
+        self.report.extent == Extent::Whole
+            || self.report.extent == Extent::Later && (since || runs.iter().all(|run| run.proved.is_none()))
     }
 
     fn missing(&self, origin: &str, when: &str, more: &str) -> String {

@@ -175,8 +175,7 @@ impl Run {
     pub fn accept(&mut self, around: &mut Around<'_>, spot: Spot, bytes: &[u8], chained: &Chained<'_>) {
         let link = chained.link;
         let told = (link.chain == Chain::Control).then(|| Told::read(bytes)).flatten();
-        let explains = matches!(told, Some(Told::WrittenAgain { .. })) && !self.owed.is_empty();
-        if self.stopped && !explains {
+        if self.stopped {
             let at = spot.at(around.files, Some(&link));
             let what =
                 "stands after the stop line of its run, though a gateway writes nothing after that: it was made up";

@@ -243,7 +243,7 @@ fn files_of_a_rotation_verify_together_and_each_alone() {
     assert!(alone.intact && alone.notes.iter().any(|note| note.contains("goes on")), "{alone:#?}");
     assert_eq!(alone.runs[0].ended, Ended::Rotation);
     let kinds = |report: &Report| report.findings.iter().map(|of| of.kind).collect::<Vec<_>>();
-    assert_eq!(kinds(&verify(&story.held, &[second])), [Kind::RunMissing]);
+    assert_eq!(kinds(&verify(&story.held, &[second])), [Kind::BeginningMissing]);
     let alone = as_part(Extent::Later, &story.held, second);
     assert!(alone.intact, "{alone:#?}");
     // Its end is missed all the same.
@@ -261,7 +261,11 @@ fn files_of_a_rotation_verify_together_and_each_alone() {
     // Lines from the middle of a run hang on the line that continues it.
     let report = verify(&story.held, &[&first[20..], second]);
     let kinds: Vec<_> = report.findings.iter().map(|of| of.kind).collect();
-    assert_eq!((kinds, report.runs[0].proved.as_ref().unwrap().size), (vec![Kind::Missing], 83), "{report:#?}");
+    assert_eq!(
+        (kinds, report.runs[0].proved.as_ref().unwrap().size),
+        (vec![Kind::BeginningMissing], 83),
+        "{report:#?}"
+    );
     assert!(as_part(Extent::Part, &story.held, &[&first[20..], second].concat()).intact);
     let mut changed = first[20..].to_vec();
     changed[5] = changed[5].replacen("number", "nunber", 1);
@@ -297,6 +301,7 @@ fn what_a_crash_cuts_off_is_told_and_no_finding() {
     assert!(report.intact && report.notes.iter().any(|note| note.contains("f1:91 was cut off")), "{report:#?}");
     let report = verify(&first.held, &[&[&first.lines[..], std::slice::from_ref(&torn)].concat()]);
     assert!(report.intact && report.notes.iter().any(|note| note.contains("the last of its file")), "{report:#?}");
+    assert_eq!(report.cut_off, 1);
     // Written in part, then whole, as after a full disk.
     let again = |lines: &mut Vec<String>| lines.insert(50, lines[50][..30].to_owned());
     assert_eq!(found(&first, again), []);
@@ -304,6 +309,7 @@ fn what_a_crash_cuts_off_is_told_and_no_finding() {
 }
 
 mod ending;
+mod extent;
 mod proving;
 
 proptest! {

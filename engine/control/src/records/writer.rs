@@ -41,6 +41,8 @@ pub(super) struct Writer {
     rename_check: Instant,
     loss_check: Instant,
     chained: Chained,
+    /// The stop line is chained: nothing may stand behind it but itself again, and whatever does is found by that.
+    stopped: bool,
 }
 
 struct Worker {
@@ -88,17 +90,16 @@ impl Writer {
             rename_check: Instant::now(),
             loss_check: Instant::now(),
             chained,
+            stopped: false,
         }
     }
 
     pub(super) fn run(mut self) -> Result<(), RecordsError> {
         let mut deadline = None;
         let mut pause_ms = RECORD_DRAIN_INTERVAL_MS;
-        let mut stop_told = false;
         loop {
-            // Nothing stands behind the stop line but that it was written again: whatever does is found by that.
             let patience = Duration::from_millis(pause_ms);
-            if stop_told {
+            if self.stopped {
                 std::thread::sleep(patience);
             } else {
                 let told = self.take_messages(patience);
@@ -114,14 +115,16 @@ impl Writer {
             // While nothing comes, there is no hurry; the rings hold much more than comes in between.
             let quiet = self.progress.lines.load(Ordering::Relaxed) == before;
             pause_ms = if quiet { (pause_ms * 2).min(RECORD_IDLE_INTERVAL_MS_MAX) } else { RECORD_DRAIN_INTERVAL_MS };
-            if !stop_told {
+            if !self.stopped {
                 self.tell_losses(now, deadline.is_some());
             }
             let Some(deadline) = deadline else { continue };
-            if done && !stop_told {
-                stop_told = true;
+            if done && !self.stopped {
                 self.take_messages(Duration::ZERO);
-                self.put_stop_line();
+                // The stop line is a batch of its own: if its sync fails, it alone is written again.
+                if self.pending.lines.is_empty() {
+                    self.put_stop_line();
+                }
             } else if done && self.pending.is_sent() {
                 let synced = self.sink.sync();
                 self.seal();
@@ -248,14 +251,20 @@ impl Writer {
         if !self.names.iter().any(|known| known.naming.audit() == Audit::Durable) {
             return Ok(());
         }
-        // After a failed sync nothing says what is on the medium: the batch is written again, the same bytes, and a
-        // line of kind `written-again` says so.
         let synced = self.sink.sync();
         if synced.is_err() {
-            self.pending.restart();
-            self.chained.again += self.pending_lines;
+            self.send_again();
         }
         synced
+    }
+
+    /// After a failed sync nothing says what is on the medium: the batch is written again, the same bytes, and a line of
+    /// kind `written-again` says so; behind the stop line there is none.
+    fn send_again(&mut self) {
+        self.pending.restart();
+        if !self.stopped {
+            self.chained.again += self.pending_lines;
+        }
     }
 
     fn fail(&mut self, error: &std::io::Error) {
@@ -342,6 +351,7 @@ impl Writer {
             line.number("adamant.write_errors", self.progress.write_errors.load(Ordering::Relaxed));
         });
         self.put_line(&line);
+        self.stopped = true;
     }
 
     /// Records in the rings and lines not sent, when it is too late for them.

@@ -123,8 +123,14 @@ fn text_of_run(run: &Run, has_findings: bool) -> String {
     ));
     if run.lines_before > 0 {
         text.push_str(&format!(
-            "  before    {} more in files that were not given\n",
+            "  before    {} more, not in the files given\n",
             chain::report::lines(run.lines_before)
+        ));
+    }
+    if run.lines_after > 0 {
+        text.push_str(&format!(
+            "  after     {} more at least, not in the files given\n",
+            chain::report::lines(run.lines_after)
         ));
     }
     let ended = match run.ended {
@@ -158,8 +164,11 @@ fn text_of_run(run: &Run, has_findings: bool) -> String {
             chain::report::lines(run.unsealed)
         ));
     }
-    if !run.whole {
-        text.push_str("  gaps      behind the first missing line nothing is compared with checkpoints\n");
+    if run.gaps {
+        text.push_str(
+            "  gaps      lines are missing or out of place: behind the first nothing is compared with checkpoints, up to \
+             the next file\n",
+        );
     }
     text.push('\n');
     text
@@ -244,6 +253,8 @@ fn verdict(report: &Report, args: &VerifyArgs) -> String {
     let Some(last) = report.runs.last() else { return "ok: no lines, nothing to prove\n".to_owned() };
     let proved = |run: &Run| run.proved_outside.as_ref().map_or(run.lines_before, |proved| proved.size);
     let unsealed: u64 = report.runs.iter().map(|run| (run.lines_before + run.lines).saturating_sub(proved(run))).sum();
+    // What was cut off is not of the run's lines, and as little vouched for.
+    let unsealed = unsealed + report.cut_off;
     let ends = format!(
         "{} at the end of runs in no checkpoint held outside: whoever could write these files could have changed such \
          lines, put them there, or taken them away.",

@@ -8,8 +8,11 @@ use policy_diff::{
     Class, Diff, Direction, Example, IdentityChange, LimitChange, Outcome, Principal, PrincipalKind, Requests,
     SettingChange, Verdict,
 };
+use policy_release::time::Timestamp;
 
-use super::side::{End, From};
+use super::End;
+use super::signatures::{self, Needs};
+use crate::lookup::Found;
 
 const CONFLICT: &str = Reason::ProofsConflict.name();
 
@@ -17,21 +20,28 @@ const CONFLICT: &str = Reason::ProofsConflict.name();
 const SHOWN_MAX: usize = 25;
 const LINES_MAX: usize = 8;
 
-pub fn write(out: &mut dyn Write, diff: &Diff, (old, new): (&End, &End), needs: &str) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, diff: &Diff, (old, new): (&End, &End), needs: &Needs) -> io::Result<()> {
     writeln!(out, "{}: {}", diff.verdict.name(), meaning(diff.verdict))?;
     if diff.exhausted {
         writeln!(out, "  given up at the bound of the search: take it as wider, and split the change")?;
     }
-    writeln!(out, "  old    {}", described(old))?;
-    writeln!(out, "  new    {}", described(new))?;
-    if diff.verdict != Verdict::Same {
-        writeln!(out, "  needs  {needs}{}", why(diff))?;
+    for (side, end) in [("old", old), ("new", new)] {
+        writeln!(out, "  {side}    {}", described(end))?;
+        for line in signatures::lines(end) {
+            writeln!(out, "         {line}")?;
+        }
     }
-    if old.policy.name != new.policy.name {
-        let (old, new) = (&old.policy.name, &new.policy.name);
+    if diff.verdict != Verdict::Same {
+        writeln!(out, "  needs  {}{}", needs.text(), why(diff))?;
+        if let Some(verdict) = needs.verdict() {
+            writeln!(out, "         {verdict}")?;
+        }
+    }
+    if old.found.policy.name != new.found.policy.name {
+        let (old, new) = (&old.found.policy.name, &new.found.policy.name);
         writeln!(out, "  note   the policy has another name: a gateway for {old} takes no release of {new}")?;
     }
-    if let (Some(before), Some(after)) = (old.expires, new.expires)
+    if let (Some(before), Some(after)) = (expires(old), expires(new))
         && before != after
     {
         let way = if after > before { "later" } else { "sooner" };
@@ -50,12 +60,12 @@ pub fn write(out: &mut dyn Write, diff: &Diff, (old, new): (&End, &End), needs: 
 /// What to do instead, where all that is newly allowed comes from the removal of an agent whose certificate stood in the
 /// way of other proofs.
 fn instead_of_removing(diff: &Diff, old: &End, new: &End) -> Option<String> {
-    let is_gone = |agent: &&Agent| !new.policy.agents.iter().any(|other| other.name == agent.name);
+    let is_gone = |agent: &&Agent| !new.found.policy.agents.iter().any(|other| other.name == agent.name);
     let has_certificate = |agent: &&Agent| {
         agent.identity.iter().any(|it| matches!(it, Identity::Proofs(Proofs { certificate: Some(_), .. })))
     };
     let freed = |class: &Class| class.example.certificate.is_some() && class.example.old.reason == Some(CONFLICT);
-    let agent = old.policy.agents.iter().filter(is_gone).find(has_certificate)?;
+    let agent = old.found.policy.agents.iter().filter(is_gone).find(has_certificate)?;
     let all = !diff.allowed.is_empty() && diff.allowed.iter().all(freed);
     all.then(|| match agent.scopes.as_slice() {
         [] => format!(
@@ -86,17 +96,17 @@ fn why(diff: &Diff) -> &'static str {
     }
 }
 
+fn expires(end: &End) -> Option<Timestamp> {
+    end.found.release.as_ref().map(|release| release.expires)
+}
+
 fn described(end: &End) -> String {
-    let what = match (end.kind, end.verified) {
-        (From::Source, _) => "policy source",
-        (_, true) => "verified release",
-        (_, false) => "unverified release",
-    };
-    let version = end.version.map_or_else(String::new, |version| format!(", version {version}"));
-    let expires = end.expires.map_or_else(String::new, |expires| format!(", expires {expires}"));
-    let digest = end.digest.map_or_else(String::new, |digest| format!(", {digest}"));
-    let digest = if end.name.starts_with("sha256:") { String::new() } else { digest };
-    format!("{} ({what} of {}{version}{digest}{expires})", end.name, end.policy.name)
+    let Found { name, policy, release, .. } = &end.found;
+    let Some(release) = release else { return format!("{name} (policy source of {})", policy.name) };
+    let what = if end.is_verified() { "verified" } else { "unverified" };
+    let digest = if name.starts_with("sha256:") { String::new() } else { format!(", {}", release.digest) };
+    let (version, expires) = (release.version, release.expires);
+    format!("{name} ({what} release of {}, version {version}{digest}, expires {expires})", policy.name)
 }
 
 fn classes(out: &mut dyn Write, title: &str, classes: &[Class], count: usize, truncated: bool) -> io::Result<()> {

@@ -9,6 +9,7 @@ use policy_evaluate::{Certificate, Evaluator, Memory, Presented, Request, presen
 use super::token::{self, Read};
 use super::{CallerArgs, ExplainArgs, named, write_head, write_steps};
 use crate::failure::Failure;
+use crate::lookup::Found;
 use crate::replay::line::parse_time;
 use crate::replay::policies::{self, Shelf};
 
@@ -16,14 +17,6 @@ use crate::replay::policies::{self, Shelf};
 const API_KEY_PREFIX: &str = "adm_";
 
 pub(super) fn explain(args: &ExplainArgs, request: &str, out: &mut dyn Write) -> Result<(), Failure> {
-    let path = match (&args.policy, args.releases.as_slice()) {
-        (Some(path), _) => path,
-        (None, [path]) => path,
-        (None, _) => {
-            let fault = Failure::new("expected a policy to decide with");
-            return Err(fault.help("give --policy policy.toml, or one --release FILE"));
-        }
-    };
     let (tls, request) = parse_request(request)?;
     let time_unix_ns = match &args.caller.at {
         None => control::clock::unix_ns(),
@@ -31,10 +24,10 @@ pub(super) fn explain(args: &ExplainArgs, request: &str, out: &mut dyn Write) ->
             Failure::new(format_args!("--at: expected a time in UTC like 2026-11-21T18:07:34Z, found {text:?}"))
         })?,
     };
-    let found = policies::read(path)?;
-    let digest = found.digest;
+    let found = decided_with(args)?;
+    let (name, digest) = (named(&found), found.digest());
     let shelf = Shelf::default();
-    let evaluator = policies::evaluator(found, &shelf)?;
+    let evaluator = policies::evaluator(found.policy, digest, &shelf)?;
     let (presented, said) = match presented(&args.caller, &evaluator, tls, time_unix_ns / 1_000_000_000)? {
         Caller::Presents(presented, said) => (presented, said),
         Caller::TokenRefused { status, reason, fault } => {
@@ -44,7 +37,7 @@ pub(super) fn explain(args: &ExplainArgs, request: &str, out: &mut dyn Write) ->
         }
     };
     let evaluation = evaluator.evaluate(&presented, &request, time_unix_ns, &mut Memory::default());
-    write_head(out, (&presented, &request), time_unix_ns, &named(&evaluator, digest, &path.display().to_string()))?;
+    write_head(out, (&presented, &request), time_unix_ns, &name)?;
     write_steps(out, &evaluation)?;
     if !said.is_empty() || !evaluation.limits.is_empty() {
         writeln!(out)?;
@@ -56,6 +49,20 @@ pub(super) fn explain(args: &ExplainArgs, request: &str, out: &mut dyn Write) ->
         writeln!(out, "The limits count as if nobody had used them before.")?;
     }
     Ok(())
+}
+
+/// The policy that was named, or the only one that can be meant.
+fn decided_with(args: &ExplainArgs) -> Result<Found, Failure> {
+    let lookup = args.lookup()?;
+    match (&args.policy, args.releases.as_slice(), &args.store) {
+        (Some(given), ..) => lookup.find(given),
+        (None, [path], _) => lookup.file(path),
+        (None, [], Some(store)) => lookup.only_one(store),
+        (None, ..) => {
+            let fault = Failure::new("expected a policy to decide with");
+            Err(fault.help("give --policy policy.toml, one --release FILE, or --policy sha256:… with --store DIR"))
+        }
+    }
 }
 
 /// Whether it comes over TLS, and what it asks for.

@@ -5,9 +5,10 @@ use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::path::Path;
 
 use policy::reason::Reason;
-use policy_evaluate::{Evaluator, Recorded, Request};
+use policy_evaluate::{Recorded, Request};
+use policy_release::digest::Digest;
 
-use super::{ExplainArgs, named, write_head, write_steps};
+use super::{ExplainArgs, named, named_release, write_head, write_steps};
 use crate::failure::Failure;
 use crate::replay::compare::{Standing, differences, outcome, standing};
 use crate::replay::line::{Exchange, Line, time_text};
@@ -25,16 +26,17 @@ pub(super) fn explain(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Fai
     let mut known = Policies::new(&args.releases, args.store.as_deref(), &shelf)?;
     let (other, name);
     let own = match &args.policy {
-        Some(path) => {
-            let found = policies::read(path)?;
-            let digest = found.digest;
-            other = policies::evaluator(found, &shelf)?;
-            name = named(&other, digest, &path.display().to_string());
+        Some(given) => {
+            let found = args.lookup()?.find(given)?;
+            name = named(&found);
+            let digest = found.digest();
+            other = policies::evaluator(found.policy, digest, &shelf)?;
             &other
         }
         None => {
-            let own = of_record(&exchange, &mut known, args)?;
-            name = named(own, exchange.release, "");
+            let digest = expect_release(&exchange, args)?;
+            let own = known.of(&digest)?.ok_or_else(|| missing(&digest))?;
+            name = named_release(&digest, &own.policy().name);
             own
         }
     };
@@ -63,11 +65,8 @@ pub(super) fn explain(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Fai
     Err(Failure::outcome(1))
 }
 
-fn of_record<'k, 's>(
-    exchange: &Exchange,
-    known: &'k mut Policies<'s>,
-    args: &ExplainArgs,
-) -> Result<&'k Evaluator<'s>, Failure> {
+/// The release that the record names.
+fn expect_release(exchange: &Exchange, args: &ExplainArgs) -> Result<Digest, Failure> {
     let Some(digest) = exchange.release else {
         let fault = Failure::new("the record does not name its release");
         return Err(fault.help("decide it with --policy FILE"));
@@ -76,11 +75,12 @@ fn of_record<'k, 's>(
         let fault = Failure::new(format_args!("the record names release {digest}, and no release was given"));
         return Err(fault.help("give --release FILE, --store DIR, or --policy FILE to decide with another policy"));
     }
-    let missing = || {
-        let fault = Failure::new(format_args!("expected release {digest} of the record, found others"));
-        fault.help("give that release, or --policy FILE to decide with another policy")
-    };
-    known.of(&digest)?.ok_or_else(missing)
+    Ok(digest)
+}
+
+fn missing(digest: &Digest) -> Failure {
+    let fault = Failure::new(format_args!("expected release {digest} of the record, found others"));
+    fault.help("give that release, or --policy FILE to decide with another policy")
 }
 
 /// The policy was not asked: there are no steps to tell.

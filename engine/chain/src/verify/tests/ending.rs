@@ -22,20 +22,23 @@ fn nothing_stands_behind_a_stop_line() {
     let places: Vec<_> = report.findings.iter().map(|of| (of.kind, of.at.as_ref().unwrap().line)).collect();
     let end = lines.len() as u64 - 11;
     assert_eq!(places, [(Kind::Foreign, end - 1), (Kind::Foreign, end)], "{report:#?}");
-    // A batch whose sync failed is written again, with its stop line.
+    // The stop line is written again when its sync failed; nothing else is, and no line says so.
     let mut story = story();
     story.control("stop", "");
-    let stop = story.lines.len() - 1;
-    story.lines.push(story.lines[stop].clone());
-    story.control("written-again", &format!(",\"{}\":1", log::LINES_AGAIN));
     story.checkpoint(true);
-    assert!(verify(&story.held, &[&story.lines]).intact);
-    // With nothing written again, such a line explains nothing.
-    let mut story = super::story();
-    story.control("stop", "");
-    story.control("written-again", &format!(",\"{}\":9", log::LINES_AGAIN));
-    story.checkpoint(true);
-    assert_eq!(verify(&story.held, &[&story.lines]).findings[0].kind, Kind::Foreign);
+    let [.., last, stop] = story.lines.as_slice() else { panic!() };
+    let behind = |again: &[&String]| {
+        let report =
+            verify(&story.held, &[&story.lines.iter().chain(again.iter().copied()).cloned().collect::<Vec<_>>()]);
+        (report.findings.iter().map(|of| of.kind).collect::<Vec<_>>(), report.notes.len())
+    };
+    assert_eq!(behind(&[stop, stop]), (vec![], 2));
+    assert_eq!(behind(&[last, stop]), (vec![Kind::Repeated], 0));
+    assert_eq!(behind(&[stop, last, stop]), (vec![Kind::Repeated], 1));
+    let mut again = Story { log: story.log.clone(), lines: vec![stop.clone()], held: Vec::new() };
+    again.control("written-again", &format!(",\"{}\":1", log::LINES_AGAIN));
+    assert_eq!(behind(&[&again.lines[0], &again.lines[1]]).0, [Kind::Foreign]);
+    assert_eq!(behind(&[&again.lines[1]]).0, [Kind::Foreign]);
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn nothing_stands_behind_a_rotation_in_its_file() {
     story.work(5).checkpoint(true);
     let (first, second) = story.lines.split_at(end);
     let cut = "{\"time\":\"2026".to_owned();
-    let behind = [first, &[cut.clone()]].concat();
+    let behind = [first, std::slice::from_ref(&cut)].concat();
     let kinds = |report: &Report| report.findings.iter().map(|of| of.kind).collect::<Vec<_>>();
     assert_eq!(kinds(&verify(&story.held, &[&behind, second])), [Kind::Unchained]);
     // Killed while it began the next file.

@@ -208,14 +208,32 @@ fn a_batch_that_is_written_again_is_told_and_verifies() {
     rig.writer.gather();
     // As after a sync that failed.
     rig.writer.sink.send(&mut rig.writer.pending).unwrap();
-    rig.writer.pending.restart();
-    rig.writer.chained.again += rig.writer.pending_lines;
+    rig.writer.send_again();
     rig.worker.intent(&record(b"/b", None)).unwrap();
     assert!(rig.writer.turn() && rig.writer.turn());
     rig.writer.seal();
     assert_eq!(lines(&path).len(), 2 + 2 + 1 + 1);
     let report = verify(&rig, &[&path]);
     assert!(report.intact && report.runs[0].lines == 4, "{report:#?}");
+}
+
+#[test]
+fn the_stop_line_is_a_batch_of_its_own_and_nothing_stands_behind_it_but_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records");
+    let mut rig = rig(&path, 1 << 20);
+    start(&mut rig);
+    assert!(rig.writer.turn());
+    rig.writer.put_stop_line();
+    // As after a sync that failed.
+    rig.writer.sink.send(&mut rig.writer.pending).unwrap();
+    rig.writer.send_again();
+    assert!(rig.writer.turn());
+    rig.writer.seal();
+    let kinds: Vec<_> = lines(&path).iter().map(|line| line["adamant.kind"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds, ["start", "stop", "stop"]);
+    let report = verify(&rig, &[&path]);
+    assert!(report.intact && report.runs[0].lines == 2, "{report:#?}");
 }
 
 #[test]
