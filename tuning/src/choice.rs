@@ -88,7 +88,7 @@ pub fn choose(machine: &Machine, wish: &Wish) -> Result<Choice, ChoiceError> {
     Ok(complete(machine, workers, reasons))
 }
 
-/// One processor of each physical core: the first that may be used.
+/// One processor of each physical core.
 fn cores(machine: &Machine, reasons: &mut Vec<String>) -> Vec<usize> {
     let cores = machine.cores();
     let usable: usize = cores.values().map(Vec::len).sum();
@@ -110,7 +110,16 @@ fn cores(machine: &Machine, reasons: &mut Vec<String>) -> Vec<usize> {
             write_list(&[machine.allowed.as_slice(), machine.aside.as_slice()].concat())
         ));
     }
-    cores.into_values().filter_map(|numbers| numbers.first().copied()).collect()
+    candidates(machine)
+}
+
+/// The processor of each physical core that a worker would have: an isolated one before its siblings.
+pub(crate) fn candidates(machine: &Machine) -> Vec<usize> {
+    let of = |numbers: Vec<usize>| {
+        let isolated = numbers.iter().find(|number| machine.isolated.contains(number));
+        isolated.or(numbers.first()).copied()
+    };
+    machine.cores().into_values().filter_map(of).collect()
 }
 
 /// Leaves the cores that are fast, isolated, without a tick: those of them that there are.

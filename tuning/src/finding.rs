@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::choice::{left_over, suitable};
+use crate::choice::{candidates, left_over, suitable};
 use crate::machine::{Machine, Nic};
 use crate::read::write_list;
 
@@ -67,11 +67,11 @@ fn far(machine: &Machine, workers: &[usize], nics: &[&Nic]) -> Option<Finding> {
     let near: BTreeSet<usize> = nics.iter().filter_map(|nic| nic.node).collect();
     let on_near = |number: &usize| near.contains(&machine.node(*number));
     let far: Vec<usize> = workers.iter().copied().filter(|worker| !on_near(worker)).collect();
-    let mut cores: Vec<usize> = machine.cores().into_keys().collect();
+    let mut cores = candidates(machine);
     suitable(machine, &mut cores, &mut Vec::new());
     cores.retain(on_near);
     let taken: BTreeSet<usize> = workers.iter().map(|worker| machine.core(*worker)).collect();
-    let free = cores.iter().filter(|core| !taken.contains(core)).count();
+    let free = cores.iter().filter(|number| !taken.contains(&machine.core(**number))).count();
     let names: Vec<&str> = nics.iter().map(|nic| nic.name.as_str()).collect();
     (!far.is_empty() && free > left_over(cores.len())).then(|| Finding::Far { far, nics: names.join(" and "), free })
 }
