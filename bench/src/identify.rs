@@ -43,8 +43,8 @@ fn memory() -> Memory {
 impl Identify {
     fn forget(&mut self) {
         self.memory = memory();
-        let chain = (self.presents == Presents::Certificate).then(|| self.gateway.chain.clone());
-        self.certificate = chain.and_then(PeerCertificate::new);
+        let chain = (self.presents == Presents::Certificate).then_some(&self.gateway.chain);
+        self.certificate = chain.and_then(|chain| PeerCertificate::new(chain));
     }
 }
 
@@ -60,7 +60,7 @@ impl Stage for Identify {
         let credentials = Credentials {
             authorization: (self.presents == Presents::Token).then_some(self.authorization.as_bytes()),
             api_key: (self.presents == Presents::ApiKey).then_some(self.gateway.api_key.as_bytes()),
-            certificate: self.certificate.as_ref(),
+            certificate: self.certificate.as_ref().map(|certificate| (certificate, &*self.gateway.chain)),
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         let found =

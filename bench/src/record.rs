@@ -10,7 +10,7 @@ use bench_counts::Stage;
 use chain::line::Chain;
 use chain::log::Log;
 use control::records::Names;
-use control::records::line::{Place, TimeText, put_record};
+use control::records::line::{Lines, Place};
 
 use crate::gateway::{Gateway, NOW_NS};
 
@@ -34,7 +34,7 @@ struct Recording {
     writer: RecordWriter,
     reader: RecordReader,
     names: Names,
-    times: TimeText,
+    format: Lines,
     log: Log,
     lines: Vec<u8>,
     bytes: Vec<u8>,
@@ -51,7 +51,7 @@ pub fn stage(part: Part) -> Box<dyn Stage> {
         writer,
         reader,
         names,
-        times: TimeText::default(),
+        format: Lines::default(),
         log: Log::new("node/2026-11-22T00:00:00Z".to_owned(), 1),
         lines: Vec::with_capacity(1 << 20),
         bytes: Vec::with_capacity(4 << 10),
@@ -102,7 +102,7 @@ impl Recording {
         assert!(self.reader.next_permitted(&mut self.bytes), "a record was pushed");
         let record = Record::decode(&self.bytes).unwrap();
         let (start, place) = (self.lines.len(), Place { worker: 0, sequence: self.sequence });
-        put_record(&mut self.lines, &record, place, Some(&self.names), &mut self.times);
+        self.format.put(&mut self.lines, &record, Record::facts(&self.bytes), place, Some(&self.names));
         self.log.seal(&mut self.lines, start, Chain::Worker(0));
         black_box(&self.lines);
     }

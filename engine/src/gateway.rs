@@ -14,6 +14,7 @@ use proxy::settings::Settings;
 mod accepted;
 mod addresses;
 mod choose;
+mod cores;
 mod decide;
 mod follow;
 mod life;

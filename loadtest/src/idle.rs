@@ -14,7 +14,7 @@ use crate::tls::Client;
 use crate::wire::{self, Target};
 
 /// How long the subject is left alone before its memory is read.
-const SETTLE: Duration = Duration::from_millis(1_500);
+const SETTLE: Duration = Duration::from_millis(2_000);
 
 /// Memory of one idle connection.
 #[derive(Clone, Copy, Debug, serde::Serialize)]

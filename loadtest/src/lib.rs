@@ -18,7 +18,6 @@ mod ring;
 pub mod scenario;
 mod socket;
 pub mod statistics;
-pub mod subject;
 pub mod target;
 pub mod tls;
 pub mod wire;

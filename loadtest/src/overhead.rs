@@ -12,7 +12,6 @@ mod variant;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
@@ -23,8 +22,7 @@ use crate::noise::{Noise, Ticks};
 use crate::origin::Origin;
 use crate::results::{self, Results};
 use crate::statistics::Estimate;
-use crate::target::Transport;
-use crate::target::material::Material;
+use crate::target::{self, Material, Place, Transport};
 use turns::{Running, Seen};
 use variant::Variant;
 
@@ -47,7 +45,7 @@ pub struct Plan {
 }
 
 /// Starts an origin and the gateways, and measures. `told` hears of each round that is done.
-pub fn run(binary: &Path, plan: &Plan, command: &str, mut told: impl FnMut()) -> Result<Results, Failure> {
+pub fn run(place: &Place, plan: &Plan, command: &str, mut told: impl FnMut()) -> Result<Results, Failure> {
     measure::raise_descriptor_limit()?;
     let (began, ticks) = (Instant::now(), Ticks::now());
     let mut results = Results::begin(results::now(), command.to_owned());
@@ -55,14 +53,14 @@ pub fn run(binary: &Path, plan: &Plan, command: &str, mut told: impl FnMut()) ->
     let origin = Origin::start(plan.load_core, plan.content_bytes)?;
     let keys = tempfile::tempdir().map_err(Failure::io("a folder for keys"))?;
     let material = Material::new(keys.path()).map_err(|fault| Failure::Subject(fault.to_string()))?;
-    let place = Place { binary, plan, origin, keys: keys.path(), material: &material };
+    let stage = Stage { binary: &place.adamant, plan, origin, keys: keys.path(), material: &material };
     let mut seen: Vec<Seen> = Variant::ALL.iter().map(|_| Seen::default()).collect();
-    results.targets = account::subjects(&version(binary)?);
+    results.targets = account::subjects(&target::load("adamant")?.look(place)?.version);
     for start in 0..plan.starts {
-        let mut running = place.start(start)?;
+        let mut running = stage.start(start)?;
         if start == 0 {
             for one in &running {
-                probes::ask(one.variant, &one.subject, &material, &mut results.targets)?;
+                probes::ask(one.variant, &one.process, &material, &mut results.targets)?;
             }
         }
         turns::rounds(&mut running, &mut seen, plan, start, &mut told)?;
@@ -70,7 +68,7 @@ pub fn run(binary: &Path, plan: &Plan, command: &str, mut told: impl FnMut()) ->
     let references = seen.first().map(|seen| seen.saturated.references()).unwrap_or_default();
     results.noise = Some(Noise::of(&references, Ticks::steal_since(ticks)));
     results.experiments = account::experiments(&seen, command);
-    let memory = place.idle()?;
+    let memory = stage.idle()?;
     if !memory.is_empty() {
         results.experiments.push(account::idle(&memory, command));
     }
@@ -80,7 +78,7 @@ pub fn run(binary: &Path, plan: &Plan, command: &str, mut told: impl FnMut()) ->
 }
 
 /// Where gateways are started.
-struct Place<'p> {
+struct Stage<'p> {
     binary: &'p Path,
     plan: &'p Plan,
     origin: SocketAddr,
@@ -88,7 +86,7 @@ struct Place<'p> {
     material: &'p Material,
 }
 
-impl Place<'_> {
+impl Stage<'_> {
     /// All variants, in the order of [`Variant::ALL`]; they are started in an order that changes, so that it favours none.
     fn start(&self, start: u32) -> Result<Vec<Running>, Failure> {
         let count = Variant::ALL.len();
@@ -96,10 +94,10 @@ impl Place<'_> {
         for turn in 0..count {
             let at = (turn + start as usize) % count;
             let Some(variant) = Variant::ALL.get(at).copied() else { continue };
-            let subject = variant.start(self.binary, self.plan.gateway_core, self.origin, self.keys)?;
-            let mut load = variant.plan(&subject, self.material, self.plan.connections)?;
+            let process = variant.start(self.binary, self.plan.gateway_core, self.origin, self.keys)?;
+            let mut load = variant.plan(&process, self.material, self.plan.connections)?;
             load.cores = vec![self.plan.load_core];
-            running.push((at, Running { variant, load: Load::connect(load)?, subject }));
+            running.push((at, Running { variant, load: Load::connect(load)?, process }));
         }
         running.sort_by_key(|(at, _)| *at);
         Ok(running.into_iter().map(|(_, one)| one).collect())
@@ -111,20 +109,12 @@ impl Place<'_> {
         for (transport, count) in [(Transport::Plain, self.plan.idle_plain), (Transport::Tls, self.plan.idle_tls)] {
             let variant = Variant::ALL.into_iter().find(|variant| variant.transport == transport);
             let Some(variant) = variant.filter(|_| count > 0) else { continue };
-            let subject = variant.start(self.binary, self.plan.gateway_core, self.origin, self.keys)?;
-            let idle = idle::measure(&variant.target(&subject)?, count, &[], subject.pid())?;
+            let process = variant.start(self.binary, self.plan.gateway_core, self.origin, self.keys)?;
+            let idle = idle::measure(&variant.target(&process), count, &[], process.pid())?;
             found.push((transport, Estimate::once(idle.bytes_per_connection / 1_024.0)));
         }
         Ok(found)
     }
-}
-
-/// What the binary says of itself, without its name.
-fn version(binary: &Path) -> Result<String, Failure> {
-    let output = Command::new(binary).arg("--version").output();
-    let output = output.map_err(Failure::io(format!("starting {}", binary.display())))?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(said.trim().strip_prefix("adamant ").unwrap_or(said.trim()).to_owned())
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 mod file;
 pub mod material;
 mod obtain;
-mod process;
+pub mod process;
+mod running;
 mod template;
 mod token;
 
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 pub use file::{Target, load, shipped};
 pub use material::Material;
 pub use obtain::{Obtained, Place, obtain, peers_folder};
-pub use process::{Context, LIMIT_NONE, LIMIT_SMALL, Running};
+pub use running::{Context, LIMIT_NONE, LIMIT_SMALL, Running};
 pub use token::{Algorithm, Flaw};
 
 use serde::Deserialize;
@@ -128,9 +129,9 @@ pub enum Fault {
     #[error("{target} was not asked to do {work}: {why}")]
     Cannot { target: String, work: &'static str, why: String },
     #[error("{target} does not listen on {address} within {seconds} s while doing {work}; it said: {said}")]
-    NotReady { target: String, work: &'static str, address: std::net::SocketAddr, seconds: u64, said: String },
+    NotReady { target: String, work: String, address: std::net::SocketAddr, seconds: u64, said: String },
     #[error("{target} ended while starting to do {work}; it said: {said}")]
-    Ended { target: String, work: &'static str, said: String },
+    Ended { target: String, work: String, said: String },
     #[error("cannot make credentials: {0}")]
     Material(String),
 }

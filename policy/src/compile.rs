@@ -75,8 +75,9 @@ pub fn compile(policy: &Policy, policy_digest: [u8; 32]) -> Result<Vec<u8>, Comp
     let origin_names = listed(policy.origins.iter().map(|origin| origin.name.as_str()), &mut strings)?;
     image.bytes(&strings.into_bytes())?;
     image.records(&routing.edges)?;
-    image.records(&routing.nodes)?;
-    image.records(&routing.leaves)?;
+    let (nodes, leaves) = routing.nodes(&routes);
+    image.records(&nodes)?;
+    image.records(&leaves)?;
     image.records(&routes)?;
     image.records(&identities.slots)?;
     image.records(&identities.proofs)?;

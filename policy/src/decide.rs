@@ -3,7 +3,8 @@
 use crate::bounds::CERTIFICATE_NAMES_MAX;
 use crate::model::MinimumTransport;
 use crate::reason::Reason;
-use crate::table::format::{Agent, BELONGS, NONE, Proof, Route, proof_flag, proof_kind, shape};
+use crate::table::format::{Agent, BELONGS, NONE, proof_flag, shape};
+use crate::table::routes::Routed;
 use crate::table::scopes::RowRef;
 use crate::table::{
     AgentId, CaIndex, CertificateNameRef, OriginIndex, ProofId, RouteId, ScopeId, Section, Table, TokenProofId,
@@ -54,6 +55,18 @@ impl Presented {
     #[inline]
     pub fn any(&self) -> bool {
         self.token.is_some() || self.api_key.is_some() || self.certificate.iter().any(Option::is_some)
+    }
+
+    /// The proof that is there, if it is the only credential.
+    fn only(&self) -> Option<ProofId> {
+        let [first, others @ ..] = &self.certificate;
+        let only = match (first, self.token, self.api_key) {
+            (Some(certificate), None, None) => Some(*certificate),
+            (None, Some(Some(token)), None) => Some(token.into()),
+            (None, None, Some(Some(api_key))) => Some(api_key),
+            _ => None,
+        };
+        only.filter(|_| others.iter().all(Option::is_none))
     }
 }
 
@@ -118,9 +131,9 @@ impl<B: AsRef<[u8]>> Table<B> {
         asked: &Asked<'_>,
     ) -> Result<(Grant, OriginIndex), Reason> {
         let target = asked.target.ok_or(Reason::RouteUnknown)?;
-        let route = self.route(asked.host, asked.method, target.path).ok_or(Reason::RouteUnknown)?;
-        let options = self.route_options(route).ok_or(Reason::RouteUnknown)?;
-        let grant = self.grant(caller, scopes, route).ok_or(Reason::ScopeMissing)?;
+        let routed = self.routed(asked.host, asked.method, target.path).ok_or(Reason::RouteUnknown)?;
+        let Routed { route, options, scopes: row } = routed;
+        let grant = self.grant_of(caller, scopes, route, row).ok_or(Reason::ScopeMissing)?;
         if (target.encoded_slash && !options.encoded_slash) || (target.path_parameters && !options.path_parameters) {
             return Err(Reason::TargetNotAdmitted);
         }
@@ -134,7 +147,11 @@ impl<B: AsRef<[u8]>> Table<B> {
     /// - `ProofsIncomplete`: a proof names an agent, but no alternative holds;
     /// - `AgentUnknown`: a token or API key names nobody.
     pub fn caller(&self, presented: &Presented) -> Result<Caller, Reason> {
-        let proofs = Proofs::read(self, presented);
+        // Most requests show one proof that suffices: nothing is to be combined with it, and nothing speaks against it.
+        if let Some(proof) = presented.only().filter(|proof| proof.agent != NONE && proof.has(proof_flag::ALONE)) {
+            return Ok(Caller { agent: Some(AgentId(proof.agent)), population: proof.population });
+        }
+        let proofs = Proofs::of(presented);
         let found = self.identify(&proofs)?;
         let Some(agent) = found.agent else {
             return match (proofs.all().next(), proofs.nobody) {
@@ -155,8 +172,11 @@ impl<B: AsRef<[u8]>> Table<B> {
     /// What allows this caller this route, if anything does: first the caller's own scopes as the token narrows them,
     /// then the anonymous agent's.
     pub fn grant(&self, caller: &Caller, scopes: &TokenScopes, route: RouteId) -> Option<Grant> {
-        let record = self.record::<Route>(Section::Routes, route.0)?;
-        let row = RowRef { start: record.scopes, count: record.scopes_count };
+        self.grant_of(caller, scopes, route, self.route_scopes(route)?)
+    }
+
+    /// The same for a route whose scopes are those of `row`.
+    pub(crate) fn grant_of(&self, caller: &Caller, scopes: &TokenScopes, route: RouteId, row: RowRef) -> Option<Grant> {
         let common = |agent: AgentId, scopes: &TokenScopes| {
             let agent = self.record::<Agent>(Section::Agents, agent.0)?;
             self.common_scope(RowRef { start: agent.scopes, count: agent.scopes_count }, row, scopes)
@@ -175,14 +195,15 @@ impl<B: AsRef<[u8]>> Table<B> {
     fn identify(&self, proofs: &Proofs) -> Result<Found, Reason> {
         let mut found = Found::default();
         for held in proofs.all().filter(|held| held.has(proof_flag::ALONE)) {
-            found.add(AgentId(held.proof.agent), held.is_population())?;
+            found.add(AgentId(held.agent), held.population)?;
         }
-        let combines = |held: Option<Held>| held.filter(|held| held.has(proof_flag::COMBINES));
+        let combines = |held: Option<ProofId>| held.filter(|held| held.has(proof_flag::COMBINES));
         let (token, api_key) = (combines(proofs.token), combines(proofs.api_key));
-        let population = token.is_some_and(|token| token.is_population());
-        let mut look = |shape: u32, members: [Option<Held>; 3], population: bool| {
+        let population = token.is_some_and(|token| token.population);
+        let mut look = |shape: u32, members: [Option<ProofId>; 3], population: bool| {
             let exists = self.shapes() & shape != 0;
-            match exists.then(|| self.combination(members.map(|held| held.map_or(NONE, |held| held.id.0)))).flatten() {
+            match exists.then(|| self.combination(members.map(|held| held.map_or(NONE, |held| held.number)))).flatten()
+            {
                 Some(agent) => found.add(agent, population),
                 None => Ok(()),
             }
@@ -205,43 +226,24 @@ impl<B: AsRef<[u8]>> Table<B> {
     }
 
     /// Whether a proof is part of an alternative of this agent.
-    fn belongs(&self, held: Held, agent: AgentId) -> bool {
-        let shared = || held.has(proof_flag::SHARED) && self.combination([held.id.0, BELONGS, agent.0]).is_some();
-        held.proof.agent == agent.0 || shared()
+    fn belongs(&self, held: ProofId, agent: AgentId) -> bool {
+        let shared = || held.has(proof_flag::SHARED) && self.combination([held.number, BELONGS, agent.0]).is_some();
+        held.agent == agent.0 || shared()
     }
 }
 
-/// A presented proof that names somebody.
-#[derive(Clone, Copy)]
-struct Held {
-    id: ProofId,
-    proof: Proof,
-}
-
-impl Held {
-    fn has(&self, flag: u8) -> bool {
-        self.proof.flags & flag != 0
-    }
-
-    fn is_population(&self) -> bool {
-        self.proof.kind == proof_kind::POPULATION
-    }
-}
-
+/// The presented proofs that name somebody.
 struct Proofs {
-    certificates: [Option<Held>; CERTIFICATE_NAMES_MAX],
-    token: Option<Held>,
-    api_key: Option<Held>,
+    certificates: CertificateProofs,
+    token: Option<ProofId>,
+    api_key: Option<ProofId>,
     /// A token or API key was presented that names nobody.
     nobody: bool,
 }
 
 impl Proofs {
-    fn read<B: AsRef<[u8]>>(table: &Table<B>, presented: &Presented) -> Self {
-        let held = |id: ProofId| {
-            let proof = table.record::<Proof>(Section::Proofs, id.0)?;
-            (proof.agent != NONE).then_some(Held { id, proof })
-        };
+    fn of(presented: &Presented) -> Self {
+        let held = |proof: ProofId| (proof.agent != NONE).then_some(proof);
         let token = presented.token.map(|token| token.and_then(|token| held(token.into())));
         let api_key = presented.api_key.map(|key| key.and_then(held));
         Self {
@@ -252,7 +254,7 @@ impl Proofs {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = Held> {
+    fn all(&self) -> impl Iterator<Item = ProofId> {
         self.certificates.iter().copied().chain([self.token, self.api_key]).flatten()
     }
 }

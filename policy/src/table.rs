@@ -10,7 +10,7 @@ mod limits;
 mod load;
 pub(crate) mod methods;
 mod proofs;
-mod routes;
+pub(crate) mod routes;
 pub(crate) mod scopes;
 mod trace;
 
@@ -121,6 +121,12 @@ impl<B: AsRef<[u8]>> Table<B> {
     /// Name of an agent; empty for one that the table does not know.
     pub fn agent_name(&self, agent: AgentId) -> &str {
         self.record::<Agent>(Section::Agents, agent.0).map_or("", |agent| self.text(agent.name, agent.name_length))
+    }
+
+    /// Where the record of an agent stands, for whoever has it brought near before it is read.
+    pub fn agent_line(&self, agent: AgentId) -> Option<&[u8; LINE_BYTES]> {
+        const { assert!(Agent::BYTES == LINE_BYTES) };
+        self.line(Section::Agents, agent.0)
     }
 
     /// Name of a route; empty for one that the table does not know.

@@ -1,10 +1,13 @@
 //! Which processors get a worker, which are left to the control threads and the kernel, and why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::machine::{Machine, Nic};
+use crate::read::write_list;
+
+mod pack;
 
 /// Physical cores for which one is left to the control threads and the kernel: the audit writer needs about a
 /// twentieth of what workers need.
@@ -32,6 +35,8 @@ pub struct Choice {
     pub workers: Vec<usize>,
     /// For control threads, the audit writer and the kernel; shared with a worker where there is no other.
     pub control: Vec<usize>,
+    /// Siblings of workers' processors: whatever runs there takes from a worker.
+    pub idle: Vec<usize>,
     /// Why, in sentences.
     pub reasons: Vec<String>,
 }
@@ -53,47 +58,37 @@ pub fn choose(machine: &Machine, wish: &Wish) -> Result<Choice, ChoiceError> {
         return Err(ChoiceError::NoWorker);
     }
     let nics = nics(machine, wish)?;
+    let near: BTreeSet<usize> = nics.iter().filter_map(|nic| nic.node).collect();
     let mut reasons = Vec::new();
     let mut workers = cores(machine, &mut reasons);
     if workers.is_empty() {
         return Err(ChoiceError::NoProcessor);
     }
-    let mut control = Vec::new();
-    let mut keep = |workers: &mut Vec<usize>, wanted: &dyn Fn(usize) -> bool, why: String| {
-        let (stay, leave): (Vec<usize>, Vec<usize>) = workers.iter().copied().partition(|number| wanted(*number));
-        if !stay.is_empty() && !leave.is_empty() {
-            reasons.push(why);
-            *workers = stay;
-            control.extend(leave);
-        }
-    };
-    let capacity = |number: usize| machine.processor(number).map_or(0, |processor| processor.capacity);
-    let fastest = workers.iter().map(|number| capacity(*number)).max().unwrap_or(0);
-    let fast = |number| capacity(number) * 100 >= fastest * FAST_PERCENT;
-    keep(&mut workers, &fast, "cores of the slower kind are left to everything but workers".to_owned());
-    let isolated = |number| machine.isolated.contains(&number);
-    keep(
-        &mut workers,
-        &isolated,
-        "workers stand on the isolated cores (isolcpus), everything else on the others".into(),
-    );
-    let near: BTreeSet<usize> = nics.iter().filter_map(|nic| nic.node).collect();
-    if !wish.every_node && !near.is_empty() {
+    let all = workers.len();
+    suitable(machine, &mut workers, &mut reasons);
+    if !wish.every_node {
+        let beside = |number: usize| near.contains(&machine.node(number));
+        let count = workers.iter().filter(|number| beside(**number)).count();
         let names: Vec<&str> = nics.iter().map(|nic| nic.name.as_str()).collect();
         let why = format!(
-            "workers stand on the NUMA node of {}: from another one each packet crosses the interconnect (--every-node \
-             uses all)",
-            names.join(" and ")
+            "workers stand on the {count} cores of the NUMA node of {}, {} others are left: from there each packet crosses \
+             the interconnect (--every-node uses all)",
+            names.join(" and "),
+            workers.len() - count
         );
-        keep(&mut workers, &|number| near.contains(&machine.node(number)), why);
+        keep(&mut workers, &mut reasons, &beside, &why);
     }
-    leave_some(&mut workers, &mut control, &mut reasons);
-    limit(machine, wish, &mut workers, &mut control, &mut reasons);
-    control.sort_unstable();
-    Ok(Choice { workers, control, reasons })
+    if workers.len() == all {
+        leave_some(machine, &mut workers, &mut reasons);
+    }
+    let most = limit(machine, wish, workers.len(), &mut reasons);
+    // Each interface has workers of its own; without that, few nodes and few caches.
+    let spread = near.len() > 1 && !wish.every_node;
+    pack::pack(machine, &mut workers, most, (&near, spread), &mut reasons);
+    Ok(complete(machine, workers, reasons))
 }
 
-/// One processor of each physical core: the first that may be used.
+/// One processor of each physical core.
 fn cores(machine: &Machine, reasons: &mut Vec<String>) -> Vec<usize> {
     let cores = machine.cores();
     let usable: usize = cores.values().map(Vec::len).sum();
@@ -104,29 +99,76 @@ fn cores(machine: &Machine, reasons: &mut Vec<String>) -> Vec<usize> {
             cores.len()
         ));
     }
-    if machine.allowed.len() < machine.processors.len() {
-        let (allowed, all) = (machine.allowed.len(), machine.processors.len());
-        reasons.push(format!("{allowed} of {all} processors may be used (cpuset or affinity)"));
+    if usable < machine.processors.len() {
+        reasons.push(format!("{usable} of {} processors may be used (cpuset or affinity)", machine.processors.len()));
     }
-    cores.into_values().filter_map(|numbers| numbers.first().copied()).collect()
+    if !machine.aside.is_empty() {
+        let list = write_list(&machine.aside);
+        reasons.push(format!(
+            "processors {list} are isolated: a process has them only when it is put there, so start the gateway with \
+             CPUAffinity={} in its unit, or taskset -c",
+            write_list(&[machine.allowed.as_slice(), machine.aside.as_slice()].concat())
+        ));
+    }
+    candidates(machine)
 }
 
-/// Where every core would have a worker, the first ones are left to everything else: the kernel uses them anyway.
-fn leave_some(workers: &mut Vec<usize>, control: &mut Vec<usize>, reasons: &mut Vec<String>) {
-    if !control.is_empty() {
-        return;
+/// The processor of each physical core that a worker would have: an isolated one before its siblings.
+pub(crate) fn candidates(machine: &Machine) -> Vec<usize> {
+    let of = |numbers: Vec<usize>| {
+        let isolated = numbers.iter().find(|number| machine.isolated.contains(number));
+        isolated.or(numbers.first()).copied()
+    };
+    machine.cores().into_values().filter_map(of).collect()
+}
+
+/// Leaves the cores that are fast, isolated, without a tick: those of them that there are.
+pub(crate) fn suitable(machine: &Machine, workers: &mut Vec<usize>, reasons: &mut Vec<String>) {
+    let capacity = |number: usize| machine.processor(number).map_or(0, |processor| processor.capacity);
+    let fastest = workers.iter().map(|number| capacity(*number)).max().unwrap_or(0);
+    let fast = |number| capacity(number) * 100 >= fastest * FAST_PERCENT;
+    keep(workers, reasons, &fast, "cores of the slower kind are left to everything but workers");
+    for (list, name) in [(&machine.isolated, "isolcpus"), (&machine.nohz_full, "nohz_full")] {
+        let why = format!("workers stand on the cores of {name}=, everything else on the others");
+        keep(workers, reasons, &|number| list.contains(&number), &why);
     }
-    if let [only] = workers.as_slice() {
+}
+
+/// Leaves those that are wanted, if any is and not all are.
+fn keep(workers: &mut Vec<usize>, reasons: &mut Vec<String>, wanted: &dyn Fn(usize) -> bool, why: &str) {
+    let stay: Vec<usize> = workers.iter().copied().filter(|number| wanted(*number)).collect();
+    if !stay.is_empty() && stay.len() < workers.len() {
+        reasons.push(why.to_owned());
+        *workers = stay;
+    }
+}
+
+/// Of so many cores, those that are left to everything but workers.
+pub(crate) fn left_over(cores: usize) -> usize {
+    cores.div_ceil(CORES_PER_CONTROL_CORE)
+}
+
+/// Where every core would have a worker, some are left to everything else: the fullest node gives first, and of it the
+/// first core, which the kernel uses anyway.
+fn leave_some(machine: &Machine, workers: &mut Vec<usize>, reasons: &mut Vec<String>) {
+    if workers.len() < 2 {
         reasons.push("there is one core: worker and control threads share it".to_owned());
-        control.push(*only);
         return;
     }
-    let left = workers.len().div_ceil(CORES_PER_CONTROL_CORE).min(workers.len() - 1);
-    let told = if left == 1 { "the first core is".to_owned() } else { format!("the first {left} cores are") };
-    reasons.push(format!("{told} left to control threads, audit writing and the kernel"));
-    let rest = workers.split_off(left);
-    control.append(workers);
-    *workers = rest;
+    let mut nodes: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for worker in workers.iter().rev() {
+        nodes.entry(machine.node(*worker)).or_default().push(*worker);
+    }
+    let mut left = Vec::new();
+    for _ in 0..left_over(workers.len()) {
+        let fullest = nodes.iter_mut().rev().max_by_key(|(_, cores)| cores.len());
+        left.extend(fullest.and_then(|(_, cores)| cores.pop()));
+    }
+    workers.retain(|worker| !left.contains(worker));
+    left.sort_unstable();
+    let (cores, are) = if left.len() == 1 { ("core of processor", "is") } else { ("cores of processors", "are") };
+    let list = write_list(&left);
+    reasons.push(format!("the {cores} {list} {are} left to control threads, audit writing and the kernel"));
 }
 
 /// The interfaces that requests come in by.
@@ -141,16 +183,10 @@ pub fn nics<'m>(machine: &'m Machine, wish: &Wish) -> Result<Vec<&'m Nic>, Choic
     }
 }
 
-/// What the cgroup and the user allow.
-fn limit(
-    machine: &Machine,
-    wish: &Wish,
-    workers: &mut Vec<usize>,
-    control: &mut Vec<usize>,
-    reasons: &mut Vec<String>,
-) {
-    let mut most = workers.len();
-    if let Some(percent) = machine.quota_percent {
+/// How many workers the cgroup and the user allow.
+fn limit(machine: &Machine, wish: &Wish, cores: usize, reasons: &mut Vec<String>) -> usize {
+    let mut most = cores;
+    if let Some(percent) = machine.cgroup.quota_percent {
         let whole = usize::try_from(percent / 100).unwrap_or(usize::MAX).max(1);
         if whole < most {
             reasons.push(format!(
@@ -162,16 +198,33 @@ fn limit(
         }
     }
     if let Some(percent) = wish.workers_percent.filter(|percent| *percent < 100) {
-        let part = (workers.len() * usize::from(percent)).div_ceil(100).max(1);
+        let part = (cores * usize::from(percent)).div_ceil(100).max(1);
         if part < most {
             reasons.push(format!("the profile wants workers on {percent} % of the cores"));
             most = part;
         }
     }
     if let Some(wished) = wish.workers.filter(|wished| *wished < most) {
-        reasons.push(format!("{wished} workers were asked for"));
+        let noun = if wished == 1 { "worker was" } else { "workers were" };
+        reasons.push(format!("{wished} {noun} asked for"));
         most = wished;
     }
-    let freed = workers.split_off(most.min(workers.len()));
-    control.extend(freed);
+    most
+}
+
+/// Says where everything else stands: on cores without a worker, or beside the workers where there is no other.
+fn complete(machine: &Machine, workers: Vec<usize>, reasons: Vec<String>) -> Choice {
+    let of_workers: BTreeSet<usize> = workers.iter().map(|worker| machine.core(*worker)).collect();
+    let numbers = machine.processors.iter().map(|processor| processor.number);
+    let others = numbers.filter(|number| machine.can_be_had(*number) && !workers.contains(number));
+    let (idle, control): (Vec<usize>, Vec<usize>) =
+        others.partition(|number| of_workers.contains(&machine.core(*number)));
+    // Isolated ones are for nobody who does not ask.
+    let usual: Vec<usize> = control.iter().copied().filter(|number| machine.allowed.contains(number)).collect();
+    let control = if usual.is_empty() { control } else { usual };
+    match (control.is_empty(), idle.is_empty()) {
+        (true, true) => Choice { control: workers.clone(), workers, idle, reasons },
+        (true, false) => Choice { workers, control: idle, idle: Vec::new(), reasons },
+        _ => Choice { workers, control, idle, reasons },
+    }
 }

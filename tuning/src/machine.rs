@@ -6,12 +6,15 @@ use serde::Serialize;
 
 use crate::read::{ReadError, Root};
 
+mod cgroup;
 mod kernel;
 mod network;
 mod processors;
 
+pub use cgroup::Cgroup;
 pub use kernel::{Kernel, Transparent};
 pub use network::{Interrupt, Nic, Queue};
+pub use processors::read as processors;
 
 /// A machine as it was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,8 +23,10 @@ pub struct Machine {
     pub processors: Vec<Processor>,
     /// Where this process may run: its affinity, which a cgroup's cpuset limits.
     pub allowed: Vec<usize>,
-    /// Processors' worth of time that the cgroup allows, in hundredths; none: no limit.
-    pub quota_percent: Option<u64>,
+    /// Isolated ones that are not in the affinity only because no process is put there unless it asks: the unit file or
+    /// `taskset` can give them.
+    pub aside: Vec<usize>,
+    pub cgroup: Cgroup,
     /// Kept free of other tasks by `isolcpus=`.
     pub isolated: Vec<usize>,
     /// Without a timer tick by `nohz_full=`.
@@ -29,6 +34,8 @@ pub struct Machine {
     /// Physical or virtual network interfaces that have a device, up or down.
     pub nics: Vec<Nic>,
     pub kernel: Kernel,
+    /// A daemon that moves interrupts runs: it undoes what was set.
+    pub irqbalance: bool,
 }
 
 /// One logical processor.
@@ -45,6 +52,8 @@ pub struct Processor {
     pub cache: usize,
     /// `performance`, `powersave`, …; none without frequency scaling (virtual machines).
     pub governor: Option<String>,
+    /// What sets its clock: `intel_pstate`, `amd-pstate-epp`, `acpi-cpufreq`, …
+    pub frequency_driver: Option<String>,
     /// Relative capacity (1024: the fastest); differs on machines with cores of two kinds.
     pub capacity: u64,
 }
@@ -60,13 +69,17 @@ impl Machine {
         let numbers: BTreeSet<usize> = processors.iter().map(|processor| processor.number).collect();
         let mut allowed = processors::allowed(root)?.unwrap_or_else(|| numbers.iter().copied().collect());
         allowed.retain(|number| numbers.contains(number));
+        let isolated = root.list("sys/devices/system/cpu/isolated")?;
+        let cgroup = Cgroup::read(root);
         Ok(Self {
+            aside: processors::aside(&numbers, &allowed, &isolated, cgroup.cpuset.as_deref()),
             allowed,
-            quota_percent: processors::quota_percent(root),
-            isolated: root.list("sys/devices/system/cpu/isolated")?,
+            cgroup,
+            isolated,
             nohz_full: processors::nohz_full(root),
             nics: network::read(root),
             kernel: Kernel::read(root),
+            irqbalance: network::irqbalance(root),
             processors,
         })
     }
@@ -80,13 +93,32 @@ impl Machine {
         self.processor(number).map_or(0, |processor| processor.node)
     }
 
-    /// Physical cores on which this process may run: their lowest number, with the numbers it may use.
+    /// Physical cores on which workers may stand: their lowest number, with the numbers that can be had.
     pub fn cores(&self) -> BTreeMap<usize, Vec<usize>> {
         let mut cores: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for processor in self.processors.iter().filter(|processor| self.allowed.contains(&processor.number)) {
+        for processor in self.processors.iter().filter(|processor| self.can_be_had(processor.number)) {
             cores.entry(processor.core).or_default().push(processor.number);
         }
         cores
+    }
+
+    /// In the affinity, or aside of it.
+    pub fn can_be_had(&self, number: usize) -> bool {
+        self.allowed.contains(&number) || self.aside.contains(&number)
+    }
+
+    /// Physical core of a processor: the lowest number among its siblings.
+    pub fn core(&self, number: usize) -> usize {
+        self.processor(number).map_or(number, |processor| processor.core)
+    }
+
+    /// Processors by the last-level cache that they share.
+    pub fn cache_groups(&self) -> BTreeMap<usize, Vec<usize>> {
+        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for processor in &self.processors {
+            groups.entry(processor.cache).or_default().push(processor.number);
+        }
+        groups
     }
 
     /// NUMA nodes that have a processor.
@@ -103,6 +135,3 @@ impl Machine {
         self.nics.iter().filter(|nic| nic.up)
     }
 }
-
-#[cfg(test)]
-mod tests;

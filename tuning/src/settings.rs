@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::{Machine, Nic, Transparent};
 use crate::profile::Profile;
-use crate::read::{write_list, write_mask};
+
+mod packets;
 
 /// What a setting is about: settings are made by topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,13 +50,34 @@ impl Setting {
     }
 }
 
+/// Those that are not as wanted, together where the reason is the same: one line for people, however many interrupts an
+/// interface has.
+pub fn drifting(settings: &[Setting]) -> Vec<Vec<&Setting>> {
+    let mut groups: Vec<Vec<&Setting>> = Vec::new();
+    for setting in settings.iter().filter(|setting| setting.drifts()) {
+        match groups.iter_mut().find(|group| group.first().is_some_and(|first| first.why == setting.why)) {
+            Some(group) => group.push(setting),
+            None => groups.push(vec![setting]),
+        }
+    }
+    groups
+}
+
+/// Settings with one reason that are not as wanted, in one line.
+pub fn line(group: &[&Setting]) -> String {
+    let Some((first, more)) = group.split_first() else { return String::new() };
+    let Setting { what, found, wanted, why, .. } = first;
+    match more.len() {
+        0 => format!("{what} is {found}, wanted {wanted}: {why}"),
+        more => format!("{what} is {found}, wanted {wanted}, and {more} more like it: {why}"),
+    }
+}
+
 /// Every setting for workers on these processors, with interfaces `nics`, that `profile` wants; also those that are
 /// right already.
 pub fn settings(machine: &Machine, workers: &[usize], nics: &[&Nic], profile: &Profile) -> Vec<Setting> {
     let mut all = Vec::new();
-    for nic in nics {
-        queues(machine, nic, workers, &mut all);
-    }
+    packets::settings(machine, workers, nics, &mut all);
     governors(machine, workers, &mut all);
     kernel(machine, &mut all);
     all.retain(|setting| profile.topics.contains(&setting.topic));
@@ -76,67 +98,6 @@ pub fn settings(machine: &Machine, workers: &[usize], nics: &[&Nic], profile: &P
 
 fn sysctl_file(name: &str) -> How {
     How::File(format!("proc/sys/{}", name.replace('.', "/")))
-}
-
-/// Workers that an interface's queues go to: those of its node if there are any.
-fn beside(machine: &Machine, nic: &Nic, workers: &[usize]) -> Vec<usize> {
-    let near: Vec<usize> =
-        workers.iter().copied().filter(|worker| nic.node.is_none_or(|node| machine.node(*worker) == node)).collect();
-    if near.is_empty() { workers.to_vec() } else { near }
-}
-
-fn queues(machine: &Machine, nic: &Nic, workers: &[usize], all: &mut Vec<Setting>) {
-    let near = beside(machine, nic, workers);
-    if near.is_empty() {
-        return;
-    }
-    let queues = nic.receive.len();
-    if queues > near.len() {
-        all.push(Setting {
-            topic: Topic::Interrupts,
-            what: format!("{} receive queues", nic.name),
-            found: queues.to_string(),
-            wanted: near.len().to_string(),
-            why: "a queue for each worker: more of them put two interrupts on one core".to_owned(),
-            how: How::Command(format!("ethtool -L {} combined {}", nic.name, near.len())),
-        });
-    }
-    // Each direction in turn: receive and transmit interrupts of one queue go to one core.
-    for (index, interrupt) in nic.interrupts.iter().enumerate() {
-        let queue = queue_of(&interrupt.name).unwrap_or(index);
-        let Some(core) = near.get(queue % near.len()) else { continue };
-        all.push(Setting {
-            topic: Topic::Interrupts,
-            what: format!("interrupt {} ({} {})", interrupt.number, nic.name, interrupt.name),
-            found: write_list(&interrupt.affinity),
-            wanted: core.to_string(),
-            why: "packets are handled on the core of the worker that reads them".to_owned(),
-            how: How::File(format!("proc/irq/{}/smp_affinity_list", interrupt.number)),
-        });
-    }
-    // Fewer queues than workers: software spreads what the hardware cannot.
-    let steer = if queues < near.len() { near.clone() } else { Vec::new() };
-    for queue in &nic.receive {
-        all.push(Setting {
-            topic: Topic::Interrupts,
-            what: format!("{} {} steering (RPS)", nic.name, queue.name),
-            found: write_mask(&queue.steered_to),
-            wanted: write_mask(&steer),
-            why: if steer.is_empty() {
-                "each worker has a queue of its own: steering again would cost an interrupt between cores".to_owned()
-            } else {
-                "there are fewer queues than workers: software spreads the packets over their cores".to_owned()
-            },
-            how: How::File(format!("sys/class/net/{}/queues/{}/rps_cpus", nic.name, queue.name)),
-        });
-    }
-}
-
-/// The number of the queue in the name of an interrupt: `eth0-TxRx-3`, `mlx5_comp3@pci:…`, `virtio2-input.3`.
-fn queue_of(name: &str) -> Option<usize> {
-    let name = name.split('@').next().unwrap_or(name);
-    let digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();
-    name.get(name.len() - digits..)?.parse().ok()
 }
 
 fn governors(machine: &Machine, workers: &[usize], all: &mut Vec<Setting>) {
@@ -165,77 +126,84 @@ const AT_LEAST: &[(&str, u64, &str)] = &[
 
 /// Exactly this.
 const EXACTLY: &[(&str, &str, &str)] = &[
-    ("kernel.io_uring_disabled", "0", "without io_uring the gateway does not start"),
     ("net.ipv4.tcp_syncookies", "1", "a flood of half-open connections must not keep others out"),
     ("net.ipv4.tcp_slow_start_after_idle", "0", "kept connections to origins should not begin slowly after a pause"),
-    ("net.ipv4.ip_local_port_range", "10240 65535", "connections to one origin address are bounded by local ports"),
 ];
 
+/// Local ports that should be there for connections to origins.
+const PORTS: (u32, u32) = (10_240, 65_535);
+
 fn kernel(machine: &Machine, all: &mut Vec<Setting>) {
-    let kernel = &machine.kernel;
-    for (name, least, why) in AT_LEAST {
-        let Some(found) = kernel.sysctls.get(*name) else { continue };
-        let enough = found.parse::<u64>().is_ok_and(|found| found >= *least);
-        let wanted = if enough { found.clone() } else { least.to_string() };
+    let mut sysctl = |name: &str, wanted: &dyn Fn(&str) -> String, why: &str| {
+        let Some(found) = machine.kernel.sysctls.get(name) else { return };
         all.push(Setting {
             topic: Topic::Kernel,
-            what: (*name).to_owned(),
+            what: name.to_owned(),
+            wanted: wanted(found),
             found: found.clone(),
-            wanted,
-            why: (*why).to_owned(),
+            why: why.to_owned(),
             how: sysctl_file(name),
         });
+    };
+    for (name, least, why) in AT_LEAST {
+        let enough = |found: &str| found.parse::<u64>().is_ok_and(|found| found >= *least);
+        sysctl(name, &|found| if enough(found) { found.to_owned() } else { least.to_string() }, why);
     }
     for (name, wanted, why) in EXACTLY {
-        let Some(found) = kernel.sysctls.get(*name) else { continue };
-        let (found, wanted) = (found.clone(), (*wanted).to_owned());
-        all.push(Setting {
-            topic: Topic::Kernel,
-            what: (*name).to_owned(),
-            found,
-            wanted,
-            why: (*why).to_owned(),
-            how: sysctl_file(name),
-        });
+        sysctl(name, &|_| (*wanted).to_owned(), why);
     }
-    if machine.nodes().len() > 1
-        && let Some(found) = kernel.sysctls.get("kernel.numa_balancing")
-    {
-        all.push(Setting {
-            topic: Topic::Kernel,
-            what: "kernel.numa_balancing".to_owned(),
-            found: found.clone(),
-            wanted: "0".to_owned(),
-            why: "workers and their memory do not move: looking whether they should costs page faults".to_owned(),
-            how: sysctl_file("kernel.numa_balancing"),
-        });
+    sysctl(
+        "net.ipv4.ip_local_port_range",
+        &wider_ports,
+        "connections to one origin address are bounded by local ports (keep ports that are listened on out of it with \
+         ip_local_reserved_ports)",
+    );
+    let group = machine.kernel.sysctls.get("kernel.io_uring_group").is_some_and(|group| group != "-1");
+    sysctl(
+        "kernel.io_uring_disabled",
+        &|found| if found == "1" && group { found.to_owned() } else { "0".to_owned() },
+        "without io_uring the gateway does not start",
+    );
+    if machine.nodes().len() > 1 {
+        let why = "workers and their memory do not move: looking whether they should costs page faults";
+        sysctl("kernel.numa_balancing", &|_| "0".to_owned(), why);
     }
-    if let Some(found) = kernel.transparent_hugepages {
-        let word = match found {
-            Transparent::Always => "always",
-            Transparent::Madvise => "madvise",
-            Transparent::Never => "never",
-        };
-        let wanted = if found == Transparent::Always { "madvise" } else { word };
-        all.push(Setting {
-            topic: Topic::Kernel,
-            what: "transparent huge pages".to_owned(),
-            found: word.to_owned(),
-            wanted: wanted.to_owned(),
-            why: "compaction stops threads at moments of its own choice, and small buffers swell".to_owned(),
-            how: How::File("sys/kernel/mm/transparent_hugepage/enabled".to_owned()),
-        });
-    }
-    if let Some((_, hard)) = kernel.descriptors {
-        const DESCRIPTORS: u64 = 1_048_576;
-        let wanted = hard.max(DESCRIPTORS);
-        all.push(Setting {
-            topic: Topic::Kernel,
-            what: "open descriptors of this process (hard limit)".to_owned(),
-            found: hard.to_string(),
-            wanted: wanted.to_string(),
-            why: "each exchange takes two; the gateway lowers its bounds to what is there".to_owned(),
-            how: How::Elsewhere("LimitNOFILE= in the unit file, or ulimit -n"),
-        });
-    }
+    transparent(machine, all);
+    descriptors(machine, all);
+}
+
+/// As many ports as found and as wanted.
+fn wider_ports(found: &str) -> String {
+    let ends =
+        found.split_once(' ').and_then(|(low, high)| Some((low.parse::<u32>().ok()?, high.parse::<u32>().ok()?)));
+    let (low, high) = ends.unwrap_or(PORTS);
+    format!("{} {}", low.min(PORTS.0), high.max(PORTS.1))
+}
+
+fn transparent(machine: &Machine, all: &mut Vec<Setting>) {
+    let Some(found) = machine.kernel.transparent_hugepages else { return };
+    let wanted = if found == Transparent::Always { Transparent::Madvise } else { found };
+    all.push(Setting {
+        topic: Topic::Kernel,
+        what: "transparent huge pages".to_owned(),
+        found: found.word().to_owned(),
+        wanted: wanted.word().to_owned(),
+        why: "compaction stops threads at moments of its own choice, and small buffers swell".to_owned(),
+        how: How::File("sys/kernel/mm/transparent_hugepage/enabled".to_owned()),
+    });
+}
+
+/// Open descriptors that a gateway should be allowed.
+const DESCRIPTORS: u64 = 1_048_576;
+
+fn descriptors(machine: &Machine, all: &mut Vec<Setting>) {
+    let Some((_, hard)) = machine.kernel.descriptors else { return };
+    all.push(Setting {
+        topic: Topic::Kernel,
+        what: "open descriptors of this process (hard limit)".to_owned(),
+        found: hard.to_string(),
+        wanted: hard.max(DESCRIPTORS).to_string(),
+        why: "each exchange takes two; the gateway lowers its bounds to what is there".to_owned(),
+        how: How::Elsewhere("LimitNOFILE= in the unit file, or ulimit -n"),
+    });
 }

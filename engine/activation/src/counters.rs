@@ -13,6 +13,7 @@
 mod arena;
 mod cell;
 mod level;
+mod lines;
 mod slots;
 mod snapshot;
 mod subject;
@@ -41,6 +42,10 @@ pub enum CountersError {
     SubjectSlotsFull { limit: u32, subjects_max: u32, wanted: usize, left: usize, max: usize },
     #[error("limit {limit} was given room for more subjects {max} times since the start: restart to lay it out anew")]
     SubjectLevelsFull { limit: u32, max: usize },
+    #[error(
+        "the system gave no {bytes} bytes for further counters: free memory, or raise the limit that the gateway has"
+    )]
+    NoMemory { bytes: usize },
     #[error("saved counters are {found} bytes, expected at least {expected}: remove the file to start with none")]
     SnapshotShort { found: usize, expected: usize },
     #[error("saved counters do not begin as expected: this is another file, or one of another version")]

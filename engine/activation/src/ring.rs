@@ -30,6 +30,8 @@ pub struct RecordWriter {
 pub struct RecordReader {
     permits: Consumer<u8>,
     denials: Consumer<u8>,
+    /// A record that wraps around the end of its ring.
+    wrapped: Vec<u8>,
 }
 
 /// How many records of a worker's permits ring are on stable storage, in the order they were pushed. Written by the
@@ -67,7 +69,7 @@ pub fn rings(permits_bytes: usize, denials_bytes: usize, stats: Arc<WorkerStats>
         scratch: Vec::with_capacity(4096),
         stats,
     };
-    (writer, RecordReader { permits: permits_out, denials: denials_out })
+    (writer, RecordReader { permits: permits_out, denials: denials_out, wrapped: Vec::new() })
 }
 
 impl RecordWriter {
@@ -147,14 +149,25 @@ impl RecordWriter {
 const LATE_BYTES: usize = 19 + LIMITS_PER_AGENT_MAX * 12;
 
 impl RecordReader {
-    /// Takes the next record of a permitted exchange into `out`; false when there is none. Counts for `DurableMark`.
+    /// Hands the records of permitted exchanges that are there to `take`, oldest first and where they lie, until it wants
+    /// no more; gives how many it took. They count for `DurableMark`.
+    pub fn take_permitted(&mut self, take: impl FnMut(&[u8]) -> Next) -> u64 {
+        take_from(&mut self.permits, &mut self.wrapped, take)
+    }
+
+    /// The same of denials.
+    pub fn take_denied(&mut self, take: impl FnMut(&[u8]) -> Next) -> u64 {
+        take_from(&mut self.denials, &mut self.wrapped, take)
+    }
+
+    /// Takes the next record of a permitted exchange into `out`; false when there is none.
     pub fn next_permitted(&mut self, out: &mut Vec<u8>) -> bool {
-        pop(&mut self.permits, out)
+        self.take_permitted(copy_one(out)) > 0
     }
 
     /// Takes the next record of a denial into `out`; false when there is none.
     pub fn next_denied(&mut self, out: &mut Vec<u8>) -> bool {
-        pop(&mut self.denials, out)
+        self.take_denied(copy_one(out)) > 0
     }
 
     /// Whether the worker is gone and everything it wrote was taken.
@@ -168,14 +181,64 @@ fn push(ring: &mut Producer<u8>, framed: &[u8]) -> bool {
     ring.push_entire_slice(framed).is_ok()
 }
 
-fn pop(ring: &mut Consumer<u8>, out: &mut Vec<u8>) -> bool {
-    let mut length = [0; PREFIX_BYTES];
-    if ring.pop_entire_slice(&mut length).is_err() {
-        return false;
+/// What becomes of the records after one that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Take,
+    Leave,
+}
+
+fn copy_one(out: &mut Vec<u8>) -> impl FnMut(&[u8]) -> Next {
+    |record| {
+        out.clear();
+        out.extend_from_slice(record);
+        Next::Leave
     }
-    out.clear();
-    out.resize(u32::from_le_bytes(length) as usize, 0);
-    ring.pop_entire_slice(out).is_ok()
+}
+
+/// The worker hears once of all that was taken: it looks at the same cache line for every record.
+fn take_from(ring: &mut Consumer<u8>, wrapped: &mut Vec<u8>, mut take: impl FnMut(&[u8]) -> Next) -> u64 {
+    let Ok(chunk) = ring.read_chunk(ring.slots()) else { return 0 };
+    let (first, second) = chunk.as_slices();
+    let (mut held, mut taken, mut bytes) = (Held { first, second }, 0, 0);
+    while let Some(length) = held.take(PREFIX_BYTES, wrapped).and_then(|prefix| prefix.first_chunk()) {
+        let length = u32::from_le_bytes(*length) as usize;
+        // Records are pushed whole: where a length stands, so does its record.
+        let Some(record) = held.take(length, wrapped) else { break };
+        let next = take(record);
+        taken += 1;
+        bytes += PREFIX_BYTES + length;
+        if next == Next::Leave {
+            break;
+        }
+    }
+    chunk.commit(bytes);
+    taken
+}
+
+/// What a ring holds: two pieces where it wraps.
+struct Held<'r> {
+    first: &'r [u8],
+    second: &'r [u8],
+}
+
+impl<'r> Held<'r> {
+    /// The next bytes where they lie; in `wrapped` where they are in two pieces.
+    fn take<'t>(&mut self, bytes: usize, wrapped: &'t mut Vec<u8>) -> Option<&'t [u8]>
+    where
+        'r: 't,
+    {
+        if let Some((taken, rest)) = self.first.split_at_checked(bytes) {
+            self.first = rest;
+            return Some(taken);
+        }
+        let (missing, rest) = self.second.split_at_checked(bytes - self.first.len())?;
+        wrapped.clear();
+        wrapped.extend_from_slice(self.first);
+        wrapped.extend_from_slice(missing);
+        (self.first, self.second) = (rest, &[]);
+        Some(wrapped)
+    }
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ mod tests {
         let text = String::from_utf8(lines).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         let hashes: Vec<Hash> = lines.iter().map(|line| line::read(line.as_bytes()).unwrap().link.hash).collect();
-        let leaves: Vec<Hash> = hashes.iter().map(|hash| leaf_hash(hash)).collect();
+        let leaves: Vec<Hash> = hashes.iter().map(leaf_hash).collect();
         let head = log.checkpoint().text();
         let checkpoint = note::signed(&head, &verifier, &key.sign(head.as_bytes()).unwrap());
         let path = merkle::inclusion_proof(&leaves, 6).unwrap();

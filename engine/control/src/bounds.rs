@@ -1,5 +1,9 @@
 //! Every bound of the control threads, with its unit in its name.
 
+/// Formatted parts of lines that the audit writer keeps.
+pub const RECORDS_PHRASES: usize = 1_024;
+/// Bytes of one of them with the facts that it follows from; a longer one is formatted each time.
+pub const RECORDS_PHRASE_BYTES_MAX: usize = 1_024;
 /// Bytes of formatted records gathered before they are written.
 pub const RECORDS_BATCH_BYTES_MAX: usize = 256 << 10;
 /// Longest pause between two attempts to write records, milliseconds.

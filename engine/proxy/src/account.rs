@@ -61,7 +61,7 @@ pub fn account(
     journal.record.granted_by = Some(grant.agent.0);
     journal.record.route = Some(grant.route.0);
     journal.record.scope = Some(grant.scope.0);
-    if worker.in_flight.get() > worker.settings.bounds.exchanges_in_flight_max {
+    if worker.turn.exchanges() > worker.settings.bounds.exchanges_in_flight_max {
         return Err(Reason::Overloaded.into());
     }
     let origin = activation.origins.get(origin.index()).cloned().ok_or(Reason::OriginUnreachable)?;

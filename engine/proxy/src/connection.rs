@@ -12,7 +12,7 @@ use identity::certificate::ServerNames;
 use monoio::net::TcpStream;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 
-use crate::deadline::{Deadline, Direction, Stage};
+use crate::deadline::{Deadline, Direction, Rest, Stage};
 use crate::identify::PeerCertificate;
 use crate::linger::linger;
 use crate::pooled::Pooled;
@@ -35,9 +35,10 @@ pub struct Connection<T> {
     pub peer: IpAddr,
     pub listener: u16,
     pub kind: TransportKind,
-    pub certificate: Option<PeerCertificate>,
+    /// Boxed, as what follows: a plain connection has neither.
+    pub certificate: Option<Box<PeerCertificate>>,
     /// Names that the certificate we served is good for, and the name that was asked for (TLS only).
-    pub served: Option<Served>,
+    pub served: Option<Box<Served>>,
     pub requests: Cell<u64>,
 }
 
@@ -67,6 +68,12 @@ pub enum Next {
     Close,
     /// Nothing more can be said to the client.
     Cut,
+}
+
+impl Rest for Connection<Tls> {
+    fn rest(&self) {
+        self.transport.rest();
+    }
 }
 
 /// Counts a connection while it lives.
@@ -136,12 +143,15 @@ where
     F: Future<Output = Next>,
 {
     let Arrival { stream, peer, listener, counted: _counted } = arrival;
-    let Some(connection) = shake_hands(&worker, stream, peer, listener, &tls).await else {
+    // Boxed: what a handshake needs must not stay with the connection.
+    let Some(connection) = Box::pin(shake_hands(&worker, stream, peer, listener, &tls)).await else {
         worker.stats.handshakes_failed.add(1);
         return;
     };
     worker.stats.handshakes.add(1);
-    run(&worker, &Rc::new(connection), &sessions).await;
+    drop(tls);
+    connection.deadline.lets_rest(&connection);
+    run(&worker, &connection, &sessions).await;
 }
 
 /// Who the client is: the peer, or whom its PROXY header names; none when there should be a header and is not.
@@ -161,7 +171,7 @@ async fn learn_peer(
         return None;
     }
     deadline.set(Direction::Read, Stage::Handshake, worker.settings.timeouts.handshake_ms);
-    let source = crate::proxy_header::receive(stream).await.ok()?;
+    let source = Box::pin(crate::proxy_header::receive(stream)).await.ok()?;
     deadline.clear();
     Some(source.unwrap_or(peer))
 }
@@ -172,7 +182,7 @@ async fn shake_hands(
     peer: SocketAddr,
     listener: u16,
     tls: &ListenerTls,
-) -> Option<Connection<Tls>> {
+) -> Option<Rc<Connection<Tls>>> {
     let stream = Rc::new(TcpStream::from_std(stream).ok()?);
     let deadline = worker.deadlines.slot(&stream);
     let peer = learn_peer(worker, peer, listener, &stream, &deadline).await?;
@@ -181,37 +191,37 @@ async fn shake_hands(
     let transport = Tls::new(stream, session.into());
     transport.handshake().await.ok()?;
     deadline.clear();
-    let (kind, resumed, chain, asked) = transport.session(|session| {
+    let (kind, resumed, certificate, asked) = transport.session(|session| {
         let kind = match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => TransportKind::Tls12,
             _ => TransportKind::Tls13,
         };
         let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
-        let chain = session.peer_certificates().map(<[_]>::to_vec);
+        let certificate = session.peer_certificates().map(PeerCertificate::new);
         let asked = match session {
             rustls::Connection::Server(server) => server.server_name().map(str::to_ascii_lowercase),
             rustls::Connection::Client(_) => None,
         };
-        (kind, resumed, chain, asked)
+        (kind, resumed, certificate, asked)
     });
     if resumed {
         worker.stats.handshakes_resumed.add(1);
     }
-    let certificate = match chain {
+    let certificate = match certificate {
         // A certificate that the handshake accepted but that cannot be read is not a proof of anything.
-        Some(chain) => Some(PeerCertificate::new(chain)?),
+        Some(read) => Some(Box::new(read?)),
         None => None,
     };
-    Some(Connection {
+    Some(Rc::new(Connection {
         transport,
         deadline,
         peer,
         listener,
         kind,
         certificate,
-        served: Some(Served { names: Arc::clone(&tls.names), asked }),
+        served: Some(Box::new(Served { names: Arc::clone(&tls.names), asked })),
         requests: Cell::new(0),
-    })
+    }))
 }
 
 async fn run<T, M, F>(worker: &Rc<Worker>, connection: &Rc<Connection<T>>, sessions: &Sessions<M, F>)

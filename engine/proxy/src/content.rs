@@ -10,6 +10,7 @@ use http1::{CHUNK_END, Chunk, ChunkedDecoder, Trailers, parse_trailers, write_ch
 use crate::block::{Block, Blocks, Gather};
 use crate::deadline::{Deadline, Direction, Stage};
 use crate::transport::{Interest, Transport, read_some, write_all};
+use crate::turn::Turn;
 
 /// Pieces up to this size are gathered and written together; larger ones go out from where they lie.
 const GATHERED_BYTES_MAX: usize = 8 << 10;
@@ -258,6 +259,7 @@ impl<'a, T: Transport> Reader<'a, T> {
 pub struct Writer<'a, T> {
     transport: &'a T,
     pace: Pace<'a>,
+    turn: &'a Turn,
     gather: Gather,
     chunked: bool,
     /// Content bytes written.
@@ -267,8 +269,8 @@ pub struct Writer<'a, T> {
 }
 
 impl<'a, T: Transport> Writer<'a, T> {
-    pub fn new(transport: &'a T, pace: Pace<'a>, gather: Gather, chunked: bool) -> Self {
-        Self { transport, pace, gather, chunked, bytes: 0, begun: false }
+    pub fn new(transport: &'a T, pace: Pace<'a>, turn: &'a Turn, gather: Gather, chunked: bool) -> Self {
+        Self { transport, pace, turn, gather, chunked, bytes: 0, begun: false }
     }
 
     /// Sends a piece of content, now or with the next ones.
@@ -320,6 +322,10 @@ impl<'a, T: Transport> Writer<'a, T> {
                 parse_trailers(section, &mut trailers).map_err(|_| PumpFault::Read(ReadFault::Malformed))?;
             }
             write_last_chunk(section, &trailers, &mut self.gather);
+        }
+        if !self.begun {
+            // A message in one piece, as most are.
+            self.turn.end().await;
         }
         self.flush().await.map_err(|_| PumpFault::Write)
     }

@@ -1,9 +1,9 @@
 //! Time limits of connections: one slot each, swept every tick. On expiry the socket is shut down, so that whoever
 //! waits on it sees its end, and the slot tells which stage it was.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io::ErrorKind;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use monoio::net::TcpStream;
 
@@ -34,6 +34,12 @@ const LAST_WORD_MS: u64 = 1_000;
 /// How long the first request of a connection may take once the worker drains, milliseconds.
 const FIRST_WHILE_DRAINING_MS: u64 = 1_000;
 
+/// Sweeps after which a connection that waits between exchanges gives back what it does not need: one that is busy again
+/// sooner would only pay for it.
+const REST_SWEEPS: u16 = 10;
+/// Sweeps after which it does so again: the kernel puts small pages together to huge ones, and fills what was given back.
+const REST_AGAIN_SWEEPS: u16 = 600;
+
 const NEVER_MS: u64 = u64::MAX;
 
 /// The slots of one worker.
@@ -56,6 +62,15 @@ struct Slot {
     /// How much later than its exchange it is ended with its activation, milliseconds.
     last_word_ms: Cell<u64>,
     expired: Cell<Option<Stage>>,
+    /// Sweeps until the owner rests.
+    sweeps_to_rest: Cell<u16>,
+    /// Who has something to give back.
+    rests: OnceCell<Weak<dyn Rest>>,
+}
+
+/// What gives memory back while it waits for long.
+pub trait Rest {
+    fn rest(&self);
 }
 
 /// One limit.
@@ -88,6 +103,8 @@ impl Deadlines {
             activation: Cell::new(0),
             last_word_ms: Cell::new(LAST_WORD_MS),
             expired: Cell::new(None),
+            sweeps_to_rest: Cell::new(REST_SWEEPS),
+            rests: OnceCell::new(),
         });
         let mut slots = self.slots.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or(slots.len());
@@ -104,6 +121,7 @@ impl Deadlines {
         self.now_ms.set(now_ms);
         let mut expired = 0;
         for slot in self.slots.borrow().iter().flatten() {
+            slot.rest_when_quiet();
             if slot.runs_on_any(ended) {
                 slot.end_exchange(now_ms);
             }
@@ -180,6 +198,22 @@ impl Slot {
         sys::socket::shut_down(&*self.stream);
     }
 
+    /// Lets the owner rest once it has waited between exchanges for long enough.
+    fn rest_when_quiet(&self) {
+        let Some(owner) = self.rests.get() else { return };
+        let waits = self.activation.get() == 0 && matches!(self.stage(), Stage::First | Stage::Idle);
+        if !waits {
+            return;
+        }
+        let left = self.sweeps_to_rest.get().saturating_sub(1);
+        self.sweeps_to_rest.set(if left == 0 { REST_AGAIN_SWEEPS } else { left });
+        if left == 0
+            && let Some(owner) = owner.upgrade()
+        {
+            owner.rest();
+        }
+    }
+
     /// Brings the limit of waiting to read forward.
     fn hurry(&self, at_ms: u64) {
         let lane = self.lane(Direction::Read);
@@ -249,6 +283,13 @@ impl Deadline {
     pub fn clear(&self) {
         self.slot.lift();
         self.slot.activation.set(0);
+        self.slot.sweeps_to_rest.set(REST_SWEEPS);
+    }
+
+    /// From now on `owner` rests when it waits for long. Once for each slot.
+    pub fn lets_rest<T: Rest + 'static>(&self, owner: &Rc<T>) {
+        let owner: Weak<T> = Rc::downgrade(owner);
+        let _ = self.slot.rests.set(owner);
     }
 
     /// The stage that ran out of time, if one did.
@@ -263,5 +304,45 @@ impl Drop for Deadline {
             *place = None;
             self.all.free.borrow_mut().push(self.index);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Rests(Cell<u32>);
+
+    impl Rest for Rests {
+        fn rest(&self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    #[test]
+    fn who_waits_for_long_rests_and_rests_again() {
+        crate::probe::runtime(8).unwrap().block_on(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let deadlines = Rc::new(Deadlines::default());
+            let deadline = deadlines.slot(&Rc::new(TcpStream::from_std(stream).unwrap()));
+            let owner = Rc::new(Rests(Cell::new(0)));
+            deadline.lets_rest(&owner);
+            let sweep = |sweeps: u16| (0..sweeps).map(|_| deadlines.sweep(0, 0)).sum::<usize>();
+            sweep(REST_SWEEPS - 1);
+            deadline.clear();
+            sweep(REST_SWEEPS - 1);
+            assert_eq!(owner.0.get(), 0, "an exchange came between");
+            deadline.runs_on(1);
+            sweep(REST_SWEEPS);
+            assert_eq!(owner.0.get(), 0, "an exchange is no rest, however long");
+            deadline.clear();
+            sweep(REST_SWEEPS);
+            assert_eq!(owner.0.get(), 1);
+            sweep(REST_AGAIN_SWEEPS - 1);
+            assert_eq!(owner.0.get(), 1);
+            sweep(1);
+            assert_eq!(owner.0.get(), 2);
+        });
     }
 }

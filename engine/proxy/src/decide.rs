@@ -14,6 +14,9 @@ pub fn decide(
     asked: &Asked<'_>,
 ) -> Result<(Grant, OriginIndex), Reason> {
     let everything = TokenScopes::everything();
+    if let Some(agent) = identified.caller.agent {
+        activation.limits.expect(&activation.table, agent);
+    }
     let narrowed = identified.token.as_ref().map_or(&everything, |token| &token.scopes);
     activation.table.decide(&identified.caller, identified.presented.any(), narrowed, asked)
 }

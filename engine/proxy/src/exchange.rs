@@ -151,19 +151,7 @@ async fn permit<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) 
         return Err(Reason::ContentTooLarge.into());
     }
     admit_transport(activation.transport, tls, connection.certificate.is_some())?;
-    let credentials = Credentials {
-        authorization: request.head.authorization.map(|span| span.of(request.bytes)),
-        api_key: request.head.api_key.map(|span| span.of(request.bytes)),
-        certificate: connection.certificate.as_ref(),
-        client,
-    };
-    journal.presented = credentials.any();
-    let now_unix_ns = journal.record.time_unix_ns;
-    let mut identified = Identified::nobody();
-    let found = identify(activation, &mut worker.memory.borrow_mut(), &credentials, now_unix_ns, &mut identified);
-    journal.identified(&identified);
-    found?;
-    journal.presented = identified.presented.any();
+    let identified = identified(asking, journal)?;
     let asked = Asked { method: request.method(), host: request.host, target: request.target.as_ref() };
     let granted = decide(activation, &identified, &asked)?;
     let permit = account(worker, activation, &identified, granted, client, journal)?;
@@ -173,6 +161,27 @@ async fn permit<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) 
     }
     journal.record.decided_us = journal.elapsed_us();
     Ok(permit)
+}
+
+/// Stage 3: who calls.
+fn identified<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) -> Result<Identified, Reason> {
+    let Asking { worker, activation, client: connection, request, address } = asking;
+    let chain = connection.transport.peer_chain();
+    let credentials = Credentials {
+        authorization: request.head.authorization.map(|span| span.of(request.bytes)),
+        api_key: request.head.api_key.map(|span| span.of(request.bytes)),
+        // A certificate without a chain would verify under no CA.
+        certificate: connection.certificate.as_deref().map(|leaf| (leaf, chain.as_deref().unwrap_or_default())),
+        client: address,
+    };
+    journal.presented = credentials.any();
+    let now_unix_ns = journal.record.time_unix_ns;
+    let mut identified = Identified::nobody();
+    let found = identify(activation, &mut worker.memory.borrow_mut(), &credentials, now_unix_ns, &mut identified);
+    journal.identified(&identified);
+    found?;
+    journal.presented = identified.presented.any();
+    Ok(identified)
 }
 
 /// What the record says of the request.

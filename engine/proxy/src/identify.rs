@@ -52,7 +52,6 @@ pub struct TokenUse {
 
 /// The client certificate of a connection.
 pub struct PeerCertificate {
-    pub chain: Vec<CertificateDer<'static>>,
     pub facts: Facts,
     /// The names of the facts as records take them.
     pub names: Box<[u8]>,
@@ -91,7 +90,8 @@ pub struct Credentials<'a> {
     pub authorization: Option<&'a [u8]>,
     /// Value of `X-API-Key`.
     pub api_key: Option<&'a [u8]>,
-    pub certificate: Option<&'a PeerCertificate>,
+    /// The client's certificate, with the chain that it is the first of.
+    pub certificate: Option<(&'a PeerCertificate, &'a [CertificateDer<'static>])>,
     pub client: IpAddr,
 }
 
@@ -151,23 +151,30 @@ fn tokens(bounds: &Bounds, seed: [u64; 4]) -> Tokens {
 
 impl PeerCertificate {
     /// Reads the names of a chain that the handshake accepted; none when the leaf cannot be read.
-    pub fn new(chain: Vec<CertificateDer<'static>>) -> Option<Self> {
-        let facts = Facts::from_der(chain.first()?).ok()?;
+    pub fn new(chain: &[CertificateDer<'static>]) -> Option<Self> {
+        let mut facts = Facts::from_der(chain.first()?).ok()?;
+        facts.names.shrink_to_fit();
         let mut names = Vec::new();
         facts.names.iter().for_each(|name| put_name(&mut names, &name.to_string()));
-        Some(Self { chain, facts, names: names.into(), proofs: RefCell::new(None) })
+        Some(Self { facts, names: names.into(), proofs: RefCell::new(None) })
     }
 
-    /// What the certificate proves under `activation`. The chain is checked against the activation's own CAs, because a
-    /// resumed session skips the check and because CAs change with releases.
-    fn proofs(&self, activation: &Activation, chains: &mut Chains, now_s: u64) -> Result<Vouched, Reason> {
+    /// What the certificate, the first of `chain`, proves under `activation`. The chain is checked against the
+    /// activation's own CAs, because a resumed session skips the check and because CAs change with releases.
+    fn proofs(
+        &self,
+        chain: &[CertificateDer<'_>],
+        activation: &Activation,
+        chains: &mut Chains,
+        now_s: u64,
+    ) -> Result<Vouched, Reason> {
         self.facts.check_time(now_s).map_err(|_| Reason::CertificateExpired)?;
         if let Some((known, proofs)) = &*self.proofs.borrow()
             && *known == activation.id
         {
             return Ok(*proofs);
         }
-        let cas = chains.cas_of(&self.chain, &activation.client_cas, now_s).map_err(|_| Reason::CertificateInvalid)?;
+        let cas = chains.cas_of(chain, &activation.client_cas, now_s).map_err(|_| Reason::CertificateInvalid)?;
         let under = (0..64).filter(|ca| cas & (1 << ca) != 0).map(CaIndex);
         let proofs = activation.table.certificate_proofs(under, self.facts.names.iter().map(Into::into));
         let vouched = Vouched { cas, proofs };
@@ -188,8 +195,8 @@ pub fn identify(
     identified: &mut Identified,
 ) -> Result<(), Reason> {
     let now_s = now_unix_ns / 1_000_000_000;
-    if let Some(certificate) = credentials.certificate {
-        let vouched = certificate.proofs(activation, &mut memory.chains, now_s)?;
+    if let Some((certificate, chain)) = credentials.certificate {
+        let vouched = certificate.proofs(chain, activation, &mut memory.chains, now_s)?;
         identified.presented.certificate = vouched.proofs;
         identified.certificate_cas = vouched.cas;
     }

@@ -26,8 +26,8 @@ impl<'a> Journal<'a> {
     /// Begins a record at `now_unix_ns`.
     pub fn begin(worker: &'a Worker, activation: u64, now_unix_ns: u64) -> Self {
         worker.stats.exchanges.add(1);
-        worker.in_flight.set(worker.in_flight.get() + 1);
-        worker.stats.exchanges_in_flight.set(worker.in_flight.get() as u64);
+        worker.turn.exchange_begun();
+        worker.stats.exchanges_in_flight.set(worker.turn.exchanges() as u64);
         let record = Record::begin(now_unix_ns, worker.request_id(), activation);
         Self { worker, record, token: None, reservation: None, presented: false }
     }
@@ -100,8 +100,8 @@ impl Drop for Journal<'_> {
     fn drop(&mut self) {
         self.record.total_us = self.elapsed_us();
         let stats = &self.worker.stats;
-        self.worker.in_flight.set(self.worker.in_flight.get().saturating_sub(1));
-        stats.exchanges_in_flight.set(self.worker.in_flight.get() as u64);
+        self.worker.turn.exchange_ended();
+        stats.exchanges_in_flight.set(self.worker.turn.exchanges() as u64);
         if let Some(reason) = self.record.reason {
             stats.reason(reason);
         }

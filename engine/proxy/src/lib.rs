@@ -31,3 +31,4 @@ mod respond;
 #[cfg(test)]
 mod testing;
 mod transport;
+mod turn;

@@ -4,6 +4,8 @@ use std::io;
 
 use monoio::{IoUringDriver, RuntimeBuilder};
 
+pub mod measure;
+
 /// The oldest kernel we support.
 pub const KERNEL_MIN: (u32, u32) = (6, 1);
 
@@ -55,6 +57,11 @@ pub fn check_kernel(ring_entries: u32) -> Result<KernelReport, StartError> {
     Ok(KernelReport { kernel, ring_entries })
 }
 
+/// What the workers use of a ring, of what [`sys::uring::features`] asks for: the flags of [`runtime`], and the operations
+/// by which they wait for readiness, connect, close, cancel and are woken.
+pub const USED: &[&str] =
+    &["single_issuer", "coop_taskrun", "ext_arg", "poll_add", "async_cancel", "connect", "close", "read"];
+
 /// The runtime of a worker: io_uring and nothing else, with timers.
 pub(crate) fn runtime(ring_entries: u32) -> io::Result<monoio::Runtime<monoio::time::TimeDriver<IoUringDriver>>> {
     let mut ring = io_uring::IoUring::builder();
@@ -71,5 +78,9 @@ mod tests {
     #[test]
     fn this_kernel_will_do() {
         assert!(check_kernel(256).unwrap().kernel.contains('.'));
+        let features = sys::uring::features().unwrap();
+        for used in USED {
+            assert!(features.iter().any(|feature| feature.name == *used && feature.there), "{used}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Stage 7: the origin's response on its way to the client, interim ones included.
 
 use std::cell::Cell;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 
 use http1::{ChunkedDecoder, Progress, Relay, ResponseFraming, ResponseHead};
 use policy::rate::Verdict;
@@ -16,6 +16,7 @@ use crate::journal::Journal;
 use crate::local::{limit_state, stays_open};
 use crate::origins::OriginConnection;
 use crate::transport::{Interest, Transport, read_some, write_all};
+use crate::worker::Worker;
 
 /// Interim responses that one exchange may have.
 const INTERIM_RESPONSES_MAX: usize = 16;
@@ -83,7 +84,8 @@ impl<T: Transport> Between<'_, T> {
             stage: Stage::Content,
             limit_ms: self.asking.worker.settings.timeouts.content_idle_ms,
         };
-        let mut writer = Writer::new(&self.asking.client.transport, pace, gather, framing == ResponseFraming::Chunked);
+        let (turn, chunked) = (&self.asking.worker.turn, framing == ResponseFraming::Chunked);
+        let mut writer = Writer::new(&self.asking.client.transport, pace, turn, gather, chunked);
         let moved = self.content(reply, block, filled, &mut writer).await;
         journal.record.bytes_out = writer.bytes;
         Ok(Relayed { keep_alive, reusable: moved? && reply.keep_alive })
@@ -124,10 +126,7 @@ impl<T: Transport> Between<'_, T> {
             target_bytes_max: 0,
             fields_max: http1::FIELDS_MAX,
         };
-        // Nothing can be there yet, and an exchange that waits needs no block.
-        self.origin.ready(Interest::Read).await.map_err(|_| self.origin_gone())?;
-        let mut block = self.asking.worker.blocks.block();
-        let mut filled = 0;
+        let (mut block, mut filled) = self.first_bytes().await?;
         let mut interim = 0;
         loop {
             let bytes = block.get(..filled).unwrap_or(&[]);
@@ -160,6 +159,27 @@ impl<T: Transport> Between<'_, T> {
                 }
             }
         }
+    }
+
+    /// Waits for the origin's first bytes; gives a block and how much of it is filled, which may be nothing yet. An exchange
+    /// that waits in the ring holds no block.
+    async fn first_bytes(&self) -> Result<(Block, usize), Reason> {
+        let Worker { turn, blocks, .. } = self.asking.worker;
+        if turn.end().await {
+            // While the others sent theirs, the origin had time to answer.
+            let mut block = blocks.block();
+            match self.origin.try_read(&mut block) {
+                Ok(0) => return Err(self.origin_gone()),
+                Ok(read) => {
+                    self.progressed.heard.set(true);
+                    return Ok((block, read));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Err(self.origin_gone()),
+            }
+        }
+        self.origin.ready(Interest::Read).await.map_err(|_| self.origin_gone())?;
+        Ok((blocks.block(), 0))
     }
 
     async fn pass_interim(&self, bytes: &[u8], reply: &ResponseHead) -> Result<(), Reason> {
@@ -201,12 +221,10 @@ impl<T: Transport> Between<'_, T> {
 
 /// A request id as it stands in fields and records: 32 hexadecimal digits.
 pub fn hex(id: u128) -> [u8; 32] {
+    let digit = |four: u8| if four < 10 { b'0' + four } else { b'a' + four - 10 };
     let mut text = [b'0'; 32];
-    let mut rest = id;
-    for place in text.iter_mut().rev() {
-        let digit = (rest & 15) as u8;
-        *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
-        rest >>= 4;
+    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(id.to_be_bytes()) {
+        *pair = [digit(byte >> 4), digit(byte & 15)];
     }
     text
 }

@@ -1,6 +1,9 @@
 //! Bytes to and from a peer, plain or TLS: the ring reports readiness, the bytes move on borrowed slices.
 
+use std::cell::Ref;
 use std::io::{self, IoSlice};
+
+use rustls::pki_types::CertificateDer;
 
 pub mod tcp;
 pub mod tls;
@@ -29,6 +32,10 @@ pub trait Transport {
     fn finish(&self);
     /// Makes the end of the connection an abnormal one, for the peer to see.
     fn reset(&self);
+    /// The certificate chain that the peer showed, its own first. Not to be held while anything waits.
+    fn peer_chain(&self) -> Option<Ref<'_, [CertificateDer<'static>]>> {
+        None
+    }
     /// Whether the peer has ended or sent something unasked; false while the connection is quiet.
     fn is_stale(&self) -> bool;
 }

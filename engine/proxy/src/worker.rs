@@ -32,6 +32,7 @@ use crate::origins::Origins;
 use crate::probe::{StartError, runtime};
 use crate::settings::Settings;
 use crate::transport::{Tcp, Tls};
+use crate::turn::Turn;
 
 /// How long an intent may take to become durable, milliseconds.
 const DURABLE_WAIT_MS_MAX: u64 = 5_000;
@@ -113,6 +114,8 @@ fn run(seat: Seat, settings: Arc<Settings>, started: &mpsc::SyncSender<Result<()
         let mut seat = seat;
         let listeners = std::mem::take(&mut seat.listeners);
         let worker = Rc::new(Worker::new(seat, settings));
+        let turn = Rc::clone(&worker.turn);
+        drop(monoio::spawn(async move { turn.run().await }));
         match worker.listen(listeners) {
             Ok(accepting) => {
                 let _ = started.send(Ok(()));
@@ -141,7 +144,7 @@ pub(crate) struct Worker {
     pub date: Date,
     durable: Arc<DurableMark>,
     pub connections: Cell<usize>,
-    pub in_flight: Cell<usize>,
+    pub turn: Rc<Turn>,
     pub draining: Cell<bool>,
     drain: Arc<Drain>,
     swap: RefCell<Cache<Arc<ArcSwap<Activation>>, Arc<Activation>>>,
@@ -165,7 +168,7 @@ impl Worker {
             date: Date::default(),
             durable: seat.durable,
             connections: Cell::new(0),
-            in_flight: Cell::new(0),
+            turn: Rc::default(),
             draining: Cell::new(false),
             drain: seat.drain,
             swap: RefCell::new(swap),
@@ -238,6 +241,7 @@ impl Worker {
         loop {
             monoio::time::sleep(Duration::from_millis(TICK_MS)).await;
             ticks += 1;
+            self.turn.tick();
             let now_unix_ns = self.now_unix_ns();
             self.stats.turn_unix_ns.set(now_unix_ns);
             let expired = self.deadlines.sweep(started.elapsed().as_millis() as u64, self.activation().ended.up_to());

@@ -8,8 +8,8 @@ mod world;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -60,8 +60,10 @@ static ALLOCATOR: Counting = Counting;
 /// Allocations per permitted keep-alive request: none. What is admitted here is the timers of the worker's tick, ten a
 /// second however many requests there are.
 const ALLOCATIONS_PER_REQUEST_MAX: f64 = 0.02;
-const WARM_UP: usize = 200;
-const REQUESTS: usize = 1_000;
+const WARM_UP: usize = 1_000;
+const REQUESTS: usize = 3_000;
+/// Clients whose requests are under way together: so many that the worker sends their messages in a row.
+const CLIENTS: usize = 32;
 
 /// A token of the issuer, and the JWK Set that verifies it.
 fn token() -> (String, String) {
@@ -112,21 +114,29 @@ fn full(jwks: &str) -> (Policy, Arc<Issuer>) {
 fn the_permitted_keep_alive_path_allocates_nothing() {
     let (token, jwks) = token();
     let (policy, issuer) = full(&jwks);
-    let (origin, requests) = world::origin(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec());
+    let all_there = Barrier::new(CLIENTS);
+    let (origin, requests) = world::origin(move |_| {
+        all_there.wait();
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec()
+    });
     let world = world::start(&policy, origin, vec![issuer]);
     let request = format!(
         "POST /orders/7?x=1 HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {token}\r\nContent-Length: 4\r\n\r\nbody"
     );
-    let mut client = world.connect();
-    let mut send = |count: usize| {
-        for _ in 0..count {
-            client.write_all(request.as_bytes()).unwrap();
-            let response = world::read_until(&mut client, "hello");
-            assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
-            requests.recv().unwrap();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| world.connect()).collect();
+    // With pauses, because a worker finds out with its tick that it is busy.
+    let mut send = |count: usize, pause_ms: u64| {
+        for _ in 0..count / CLIENTS {
+            clients.iter_mut().for_each(|client| client.write_all(request.as_bytes()).unwrap());
+            for client in &mut clients {
+                let response = world::read_until(client, "hello");
+                assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+                requests.recv().unwrap();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(pause_ms));
         }
     };
-    send(WARM_UP);
+    send(WARM_UP, 10);
     // Counting must be able to fail: a new connection allocates.
     COUNTING.store(true, Ordering::SeqCst);
     drop(world.connect());
@@ -137,11 +147,11 @@ fn the_permitted_keep_alive_path_allocates_nothing() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     COUNTED.store(0, Ordering::SeqCst);
     COUNTING.store(true, Ordering::SeqCst);
-    send(REQUESTS);
+    send(REQUESTS, 3);
     COUNTING.store(false, Ordering::SeqCst);
     let per_request = COUNTED.load(Ordering::SeqCst) as f64 / REQUESTS as f64;
     println!("allocations per permitted keep-alive request: {per_request}");
-    drop(client);
+    drop(clients);
     world.stop();
     assert!(per_request <= ALLOCATIONS_PER_REQUEST_MAX, "{per_request} allocations a request");
 }

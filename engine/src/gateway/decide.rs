@@ -1,23 +1,17 @@
 //! What a start would serve on this node, or why it would not: everything that can be checked without binding a socket or
 //! starting a thread.
 
-use std::path::Path;
-
 use control::assemble::{Assembled, Frozen, assemble};
 use control::clock;
 use control::records::Target;
 use policy::model::{Audit, Keys, MinimumTransport, Policy};
 use policy_release::time::Timestamp;
-use tuning::choice::Wish;
-use tuning::machine::Machine;
-use tuning::profile::{self, Profile};
-use tuning::read::Root;
 
 use super::accepted::Memory;
 use super::choose::{self, Choice};
 use super::sealed::Copies;
 use super::state::checked_now;
-use super::{Plan, Serve, tellers};
+use super::{Plan, Serve, cores, tellers};
 use crate::failure::Failure;
 
 /// What a start would come to.
@@ -47,7 +41,8 @@ pub fn rehearse(plan: &Plan) -> Result<Rehearsal, Failure> {
 pub fn decide(plan: &Plan, memory: Option<Memory>, now_unix_ns: u64) -> Result<(Assembled, Option<Choice>), Failure> {
     proxy::probe::check_kernel(plan.settings.ring_entries).map_err(Failure::new)?;
     tellers::check(plan)?;
-    look_at_cores(plan);
+    let workers: Vec<usize> = plan.cores.iter().copied().flatten().collect();
+    cores::tell_drifts(&workers);
     let usable = |frozen: Frozen| {
         refuse_unsupported(plan, &frozen.policy)?;
         let frozen = frozen.place(&Copies::plan(&plan.cores, plan.hot).placement).map_err(Failure::new)?;
@@ -99,33 +94,4 @@ fn warn_of_useless_listeners(plan: &Plan, policy: &Policy) {
         };
         control::warning!("the policy requires {needed}: every request on {} will be refused", listener.address);
     }
-}
-
-/// What speaks against the cores of the workers, and how far the machine is from what they need.
-fn look_at_cores(plan: &Plan) {
-    let workers: Vec<usize> = plan.cores.iter().copied().flatten().collect();
-    match tuning::Topology::read(Path::new(tuning::topology::SYSFS)) {
-        Ok(topology) => topology.findings(&workers).iter().for_each(|finding| control::warning!("{finding}")),
-        Err(error) => control::warning!("the processors' topology is not known: {error}"),
-    }
-    // Workers without a core are those of `adamant dev`: the machine is not theirs to tune.
-    if !workers.is_empty()
-        && let Some((drifting, looked)) = drift(&workers).filter(|(drifting, _)| *drifting > 0)
-    {
-        control::info!(
-            "{drifting} of {looked} settings of this machine are not those of a gateway's own machine: adamant tune \
-             check says which and why"
-        );
-    }
-}
-
-/// Settings that `adamant tune check` would name, and all that it looks at: /proc and /sys are read once, which takes a
-/// few milliseconds. None where the machine does not tell.
-fn drift(workers: &[usize]) -> Option<(usize, usize)> {
-    let machine = Machine::read(&Root::machine()).ok()?;
-    let (name, _) = profile::BUILT_IN.first()?;
-    let profile = Profile::built_in(name)?.ok()?;
-    let nics = tuning::choice::nics(&machine, &Wish::default()).ok()?;
-    let settings = tuning::settings::settings(&machine, workers, &nics, &profile);
-    Some((settings.iter().filter(|setting| setting.drifts()).count(), settings.len()))
 }

@@ -1,9 +1,9 @@
 //! Which copy of the table each worker reads: one a NUMA node that has workers.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use control::assemble::Placement;
+use tuning::read::Root;
 
 /// Where the copies lie, and who reads which.
 pub struct Copies {
@@ -15,9 +15,14 @@ pub struct Copies {
 impl Copies {
     /// For workers on `cores`. `hot`: activations take each other's place, so no mapping is for ever.
     pub fn plan(cores: &[Option<usize>], hot: bool) -> Self {
-        let topology = tuning::Topology::read(Path::new(tuning::topology::SYSFS)).ok();
-        let topology = topology.filter(tuning::Topology::has_several_nodes);
-        let node = |core| topology.as_ref().and_then(|topology| topology.node(core));
+        let processors = tuning::machine::processors(&Root::machine()).unwrap_or_default();
+        let nodes: BTreeMap<usize, u32> = processors
+            .iter()
+            .filter_map(|processor| Some((processor.number, u32::try_from(processor.node).ok()?)))
+            .collect();
+        // Where all memory is near, no copy has to be.
+        let several = nodes.values().any(|node| nodes.values().next() != Some(node));
+        let node = |core| nodes.get(&core).copied().filter(|_| several);
         Self::of_nodes(cores.iter().flatten().map(|core| (*core, node(*core))), hot)
     }
 

@@ -28,7 +28,7 @@ use super::follow::{Following, Hands};
 use super::sealed::Copies;
 use super::state::State;
 use super::tellers::{Tellers, ToldAt};
-use super::{Plan, VERSION, sockets};
+use super::{Plan, VERSION, cores, sockets};
 use crate::failure::Failure;
 
 /// Descriptors for everything but connections: rings, listeners, records, state, the admin listener.
@@ -84,6 +84,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let listeners: Vec<_> = bound.addresses.iter().copied().zip(tls).collect();
 
     let worker_cores: Vec<usize> = plan.cores.iter().copied().flatten().collect();
+    let worker_cores = cores::avoided(&worker_cores);
     let benches = Benches::new(&plan);
     let stats: Vec<_> = benches.writers.iter().map(|(_, stats, _)| Arc::clone(stats)).collect();
     let sealing = records::Sealing {

@@ -17,7 +17,7 @@ mod node;
 
 pub use mapping::MapSeal;
 
-/// Read-only bytes, 4096-byte aligned. The memfd is sealed against writing, growing, shrinking and further seals, so
+/// Read-only bytes, 4096-byte aligned, in huge pages where they fill some and the kernel has them. The memfd is sealed against writing, growing, shrinking and further seals, so
 /// that no mapping and no descriptor can change them.
 pub struct Image {
     address: NonNull<u8>,
@@ -50,7 +50,7 @@ impl Image {
         let mut file = File::from(memfd_create("adamant-table", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
         node::prefer(options.node, || file.write_all(bytes))?;
         fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-        let address = mapping::map(&file, bytes.len(), None)?;
+        let address = mapping::map_new(&file, bytes.len())?;
         let map_seal = if options.forever { mapping::seal(address, bytes.len()) } else { MapSeal::NotAsked };
         Ok(Self { address, length: bytes.len(), file, map_seal })
     }

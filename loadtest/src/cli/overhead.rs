@@ -7,7 +7,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use loadtest::failure::Failure;
 use loadtest::overhead::{self, Plan};
-use loadtest::{report, results, subject};
+use loadtest::target::Place;
+use loadtest::{report, results};
 
 /// What enforcement costs: one gateway under the null and the full policy, each transport and each audit mode, in turns.
 #[derive(clap::Args)]
@@ -53,8 +54,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
-        let binary = self.adamant.map_or_else(subject::sibling, Ok)?;
-        let binary = binary.canonicalize().map_err(Failure::io(binary.display().to_string()))?;
+        let place = Place::new(self.adamant)?;
         let (starts, rounds) = if self.quick { (4, 2) } else { (self.starts, self.rounds) };
         let plan = Plan {
             starts,
@@ -72,7 +72,7 @@ impl Arguments {
         if let Ok(style) = ProgressStyle::with_template("{bar:30} round {pos} of {len}, {eta} to go") {
             bar.set_style(style);
         }
-        let found = overhead::run(&binary, &plan, &results::command_line(), || bar.inc(1));
+        let found = overhead::run(&place, &plan, &results::command_line(), || bar.inc(1));
         bar.finish_and_clear();
         let found = found?;
         if let Some(path) = &self.out {

@@ -55,7 +55,7 @@ fn run(world: &World<'_>, experiment: Experiment) -> Result<Part, Failure> {
     };
     world.progress.begin(&experiment.id, u64::from(plan.starts * plan.rounds));
     let told = || world.progress.step("adamant");
-    let results = overhead::run(&world.options.place.adamant, &plan, &experiment.command, told)?;
+    let results = overhead::run(&world.options.place, &plan, &experiment.command, told)?;
     world.progress.end();
     let mut experiments = results.experiments;
     for one in &mut experiments {

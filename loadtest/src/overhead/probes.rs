@@ -4,8 +4,8 @@ use super::variant::{Policy, Variant};
 use crate::failure::Failure;
 use crate::probe::client::Client;
 use crate::results::{Probe, Subject};
-use crate::subject;
 use crate::target::material::{Material, PATH, PATH_UNKNOWN};
+use crate::target::process::Process;
 use crate::target::{Algorithm, Flaw, Transport};
 
 /// One request: what it is, its path, the token's flaw (`None` sends no token), and what must come.
@@ -21,12 +21,7 @@ const FULL: [Case; 5] = [
 const NULL: [Case; 2] = [("no token", PATH, None, 200), ("any path", PATH_UNKNOWN, None, 200)];
 
 /// Asks a running gateway, and writes the answers to the account of its subject.
-pub fn ask(
-    variant: Variant,
-    running: &subject::Subject,
-    material: &Material,
-    subjects: &mut [Subject],
-) -> Result<(), Failure> {
+pub fn ask(variant: Variant, running: &Process, material: &Material, subjects: &mut [Subject]) -> Result<(), Failure> {
     let cases: &[Case] = if variant.policy == Policy::Full { &FULL } else { &NULL };
     let Some(subject) = subjects.iter_mut().find(|subject| subject.name == variant.name()) else { return Ok(()) };
     for case in cases {
@@ -42,7 +37,7 @@ pub fn ask(
 
 fn one(
     variant: Variant,
-    running: &subject::Subject,
+    running: &Process,
     material: &Material,
     (request, path, flaw, expected): &Case,
 ) -> Result<Probe, Failure> {
@@ -51,7 +46,7 @@ fn one(
     let fields: Vec<String> = token.into_iter().map(|token| format!("Authorization: Bearer {token}")).collect();
     let roots = variant.transport.is_tls().then(|| material.server_ca.clone());
     let identity = (variant.transport == Transport::Mtls).then(|| material.agent.clone());
-    let answer = Client::connect(running.address()?, roots, identity).and_then(|mut client| client.ask(path, &fields));
+    let answer = Client::connect(running.address, roots, identity).and_then(|mut client| client.ask(path, &fields));
     let found = answer.map_or_else(|closed| closed.to_string(), |answer| answer.status.to_string());
     let expected = expected.to_string();
     let work = format!("over {}", variant.transport.name());

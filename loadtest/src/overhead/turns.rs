@@ -10,7 +10,7 @@ use crate::load::{Load, Loop};
 use crate::measure;
 use crate::noise::Reference;
 use crate::statistics::{Figure, Sample, Series};
-use crate::subject::Subject;
+use crate::target::process::Process;
 
 /// Names of the gateway's threads that answer requests begin so.
 const WORKERS: &str = "worker-";
@@ -22,7 +22,7 @@ const PACE: f64 = 0.7;
 /// A variant with its process and the connections to it.
 pub struct Running {
     pub variant: Variant,
-    pub subject: Subject,
+    pub process: Process,
     pub load: Load,
 }
 
@@ -84,7 +84,7 @@ fn warm(running: &mut [Running], seen: &mut [Seen], plan: &Plan) -> Result<(), F
 }
 
 fn slice(one: &mut Running, loop_: Loop, duration: Duration) -> Result<Sample, Failure> {
-    let pid = one.subject.pid();
+    let pid = one.process.pid();
     one.load.set_loop(loop_)?;
     let cost = || Ok::<_, Failure>((measure::cpu_ns(pid)?, measure::cpu_ns_of_threads(pid, WORKERS)?));
     let before = cost()?;

@@ -2,13 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::load::{self, ClientTls, Identity, Request, Requests};
-use crate::subject::Subject;
-use crate::target::material::{AGENT, AUDIENCE, HOST, ISSUER, Material, PATH, SCOPE};
+use crate::target::material::{self, AGENT, AUDIENCE, HOST, ISSUER, Material, PATH, SCOPE};
+use crate::target::process::{Aim, Process, Start};
 use crate::target::{Algorithm, Flaw, Transport};
 use crate::wire::Target;
+
+/// How long a gateway may take until it listens.
+const READY: Duration = Duration::from_secs(20);
 
 /// How much the policy asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,29 +69,36 @@ impl Variant {
     }
 
     /// Starts a gateway that does this, all threads on `core`. `keys` is where the material wrote its files.
-    pub fn start(self, binary: &Path, core: usize, origin: SocketAddr, keys: &Path) -> Result<Subject, Failure> {
-        let file = |name: &str| keys.join(name).display().to_string();
-        let policy = self.policy_source(origin, keys);
-        let (chain, key) = (file("server.pem"), file("server.key"));
-        // A file as in production: to nowhere, writing would cost nothing.
-        let mut arguments = vec!["--records", "records.jsonl"];
-        if self.transport.is_tls() {
-            arguments.extend(["--tls-chain", &chain, "--tls-key", &key]);
-        }
-        if self.transport == Transport::Mtls {
-            arguments.extend(["--client-certificates", "required"]);
-        }
-        Subject::dev(binary, core, &[("policy.toml", policy.as_str())], &arguments)
+    pub fn start(self, binary: &Path, core: usize, origin: SocketAddr, keys: &Path) -> Result<Process, Failure> {
+        let work = format!("the {} over {}", self.name(), self.transport.name());
+        let aim = Aim { target: "adamant", work: &work, core, ready: READY };
+        let process = Process::start(aim, |address, directory| {
+            material::write(&directory.join("policy.toml"), &self.policy_source(origin, keys))?;
+            let (address, core) = (address.to_string(), core.to_string());
+            // A file as in production: to nowhere, writing would cost nothing.
+            let mut arguments = vec!["dev", "policy.toml", "--listen", &address, "--cores", &core];
+            arguments.extend(["--records", "records.jsonl"]);
+            let file = |name: &str| keys.join(name).display().to_string();
+            let (chain, key) = (file("server.pem"), file("server.key"));
+            if self.transport.is_tls() {
+                arguments.extend(["--tls-chain", &chain, "--tls-key", &key]);
+            }
+            if self.transport == Transport::Mtls {
+                arguments.extend(["--client-certificates", "required"]);
+            }
+            let arguments = arguments.into_iter().map(str::to_owned).collect();
+            Ok(Start { program: binary.display().to_string(), arguments, environment: Vec::new() })
+        })?;
+        Ok(process)
     }
 
-    pub fn target(self, subject: &Subject) -> Result<Target, Failure> {
-        let address = subject.address()?;
-        Ok(Target { address, authority: HOST.into(), path: PATH.into(), tls: self.transport.is_tls() })
+    pub fn target(self, process: &Process) -> Target {
+        Target { address: process.address, authority: HOST.into(), path: PATH.into(), tls: self.transport.is_tls() }
     }
 
     /// Load on it. The null policy gets requests without a token: to receive one is part of what the full policy costs.
-    pub fn plan(self, subject: &Subject, material: &Material, connections: usize) -> Result<load::Plan, Failure> {
-        let target = self.target(subject)?;
+    pub fn plan(self, process: &Process, material: &Material, connections: usize) -> Result<load::Plan, Failure> {
+        let target = self.target(process);
         let fields = match self.policy {
             Policy::Null => Vec::new(),
             Policy::Full => {

@@ -178,7 +178,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// Writes a file that its owner alone can read: some are keys.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), Fault> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Fault> {
     let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(Fault::io(path.display().to_string()))
 }

@@ -82,10 +82,12 @@ impl Target {
         };
         let values = place.values();
         let program = program.render(&values)?;
+        let is_built = matches!(self.source, Source::Built(_));
+        let hint = if is_built { " (`cargo build --release` makes it, beside loadtest)" } else { "" };
         let arguments: Vec<String> =
             self.version.iter().map(|argument| argument.render(&values)).collect::<Result<_, _>>()?;
         let output = Command::new(&program).args(&arguments).stdin(Stdio::null()).output();
-        let output = output.map_err(|error| Fault::NotAvailable(format!("cannot run {program}: {error}")))?;
+        let output = output.map_err(|error| Fault::NotAvailable(format!("cannot run {program}: {error}{hint}")))?;
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
         if !output.status.success() {

@@ -6,25 +6,28 @@ use super::CompileError;
 use super::names::Names;
 use super::places;
 use super::strings::Strings;
-use crate::bounds::{METHODS_EXTENSION_MAX, SEGMENTS_MAX};
+use crate::bounds::{METHODS_EXTENSION_MAX, ROUTES_MAX, SEGMENTS_MAX};
 use crate::hash::{self, Probe};
 use crate::model::{Methods, Policy, Route};
 use crate::table::format::{
-    EDGES_PER_LINE, Edge, EdgeText, HAS_EDGES, HAS_PATTERNS, Leaf, METHODS, NONE, Node, ROOT, SCOPES,
+    EDGES_PER_LINE, Edge, EdgeText, HAS_EDGES, HAS_PATTERNS, METHODS, NONE, Node, ROOT, Route as Record, SCOPES,
 };
 use crate::table::methods;
 
-/// How full the lines of edges are: four to a line with two lines to choose from go up to about 97 %.
-const FILL_PERCENT: usize = 85;
+// A node has room for the number of any route.
+const _: () = assert!(ROUTES_MAX <= 1 << u16::BITS);
 
-pub(super) struct Routing {
+/// How full the lines of edges are: so that few stand in the second of their two lines, which is then one line more to wait
+/// for. There are few edges beside what there is of agents.
+const FILL_PERCENT: usize = 50;
+
+pub(super) struct Routing<'p> {
     pub seed: u64,
     /// Reference to the root.
     pub root: u32,
     pub unusual_methods: bool,
     pub edges: Vec<Edge>,
-    pub nodes: Vec<Node>,
-    pub leaves: Vec<Leaf>,
+    tree: Tree<'p>,
     /// Bytes of the longest segment of an edge.
     pub edge_bytes_max: u32,
 }
@@ -34,7 +37,7 @@ pub(super) fn build<'p>(
     names: &Names<'_>,
     strings: &mut Strings<'p>,
     digest: &[u8; 32],
-) -> Result<Routing, CompileError> {
+) -> Result<Routing<'p>, CompileError> {
     let mut tree = Tree { nodes: vec![Branch::default()], methods: BTreeMap::new() };
     for (route, index) in policy.routes.iter().zip(0_u32..) {
         names.origin(&route.origin, &route.name)?;
@@ -52,8 +55,29 @@ pub(super) fn build<'p>(
     let edge_bytes_max = keys.iter().map(|(_, segment, _)| segment.len() as u32).max().unwrap_or(0);
     let unusual_methods = !tree.methods.is_empty();
     let root = tree.reference(Some(ROOT));
-    let (nodes, leaves) = tree.records();
-    Ok(Routing { seed, root, unusual_methods, edges, nodes, leaves, edge_bytes_max })
+    Ok(Routing { seed, root, unusual_methods, edges, tree, edge_bytes_max })
+}
+
+impl Routing<'_> {
+    /// The nodes, and the leaves beyond the first of each; `routes` are the policy's, in its order.
+    pub fn nodes(&self, routes: &[Record]) -> (Vec<Node>, Vec<Node>) {
+        let (mut nodes, mut leaves) = (Vec::with_capacity(self.tree.nodes.len()), Vec::new());
+        for branch in &self.tree.nodes {
+            let (segment, rest) = (self.tree.reference(branch.segment), self.tree.reference(branch.rest));
+            let begin = leaves.len() as u32;
+            let (first, further) = branch
+                .ends
+                .split_first()
+                .map_or((None, branch.ends.as_slice()), |(first, further)| (Some(first), further));
+            let more = if further.is_empty() { NONE } else { begin };
+            let none = Node { segment, rest, more, ..Node::default() };
+            nodes.push(first.map_or(none, |end| end.at(routes, none)));
+            let links = (begin + 1..).take(further.len().saturating_sub(1)).chain([NONE]);
+            let leaf = |more| Node { segment: NONE, rest: NONE, more, ..Node::default() };
+            leaves.extend(further.iter().zip(links).map(|(end, more)| end.at(routes, leaf(more))));
+        }
+        (nodes, leaves)
+    }
 }
 
 fn edges<'p>(
@@ -84,7 +108,23 @@ struct Branch<'p> {
     literals: BTreeMap<&'p str, u32>,
     segment: Option<u32>,
     rest: Option<u32>,
-    leaves: Vec<Leaf>,
+    ends: Vec<End>,
+}
+
+/// A route that ends at a node.
+#[derive(Clone, Copy)]
+struct End {
+    methods: u64,
+    route: u32,
+}
+
+impl End {
+    /// A node with this route at its end.
+    fn at(&self, routes: &[Record], node: Node) -> Node {
+        let record = routes.get(self.route as usize).copied().unwrap_or_default();
+        let Record { scopes, scopes_count, origin, flags, .. } = record;
+        Node { methods: self.methods, route: self.route as u16, scopes, scopes_count, origin, flags, ..node }
+    }
 }
 
 /// One segment of a pattern.
@@ -150,11 +190,11 @@ impl<'p> Tree<'p> {
 
     fn end(&mut self, policy: &Policy, node: u32, methods: u64, route: u32) -> Result<(), CompileError> {
         let Some(branch) = self.nodes.get_mut(node as usize) else { return Ok(()) };
-        if let Some(other) = branch.leaves.iter().find(|leaf| methods::overlap(leaf.methods, methods)) {
+        if let Some(other) = branch.ends.iter().find(|end| methods::overlap(end.methods, methods)) {
             let name = |index: u32| policy.routes.get(index as usize).map_or_else(String::new, |it| it.name.clone());
             return Err(CompileError::RoutesOverlap { first: name(other.route), second: name(route) });
         }
-        branch.leaves.push(Leaf { methods, route, more: NONE });
+        branch.ends.push(End { methods, route });
         Ok(())
     }
 
@@ -165,24 +205,6 @@ impl<'p> Tree<'p> {
         let edges = if branch.literals.is_empty() { 0 } else { HAS_EDGES };
         let patterns = if branch.segment.or(branch.rest).is_none() { 0 } else { HAS_PATTERNS };
         number | edges | patterns
-    }
-
-    fn records(&self) -> (Vec<Node>, Vec<Leaf>) {
-        let record =
-            |branch: &Branch<'_>| Node { segment: self.reference(branch.segment), rest: self.reference(branch.rest) };
-        let nodes: Vec<Node> = self.nodes.iter().map(record).collect();
-        let none = Leaf { methods: 0, route: NONE, more: NONE };
-        let (mut first, mut further) = (Vec::with_capacity(nodes.len()), Vec::new());
-        for branch in &self.nodes {
-            let begin = (nodes.len() + further.len()) as u32;
-            let more = if branch.leaves.len() > 1 { begin } else { NONE };
-            first.push(Leaf { more, ..branch.leaves.first().copied().unwrap_or(none) });
-            let rest = branch.leaves.iter().skip(1);
-            let links = (begin + 1..).take(rest.len().saturating_sub(1)).chain([NONE]);
-            further.extend(rest.zip(links).map(|(leaf, more)| Leaf { more, ..*leaf }));
-        }
-        first.append(&mut further);
-        (nodes, first)
     }
 }
 

@@ -5,14 +5,14 @@
 //! scopes, how many scopes. It depends on neither the digest nor the hash seeds.
 //!
 //! It bounds a decision from proofs to the numbers of the limits. What comes before (from the text of a credential to
-//! its proof) happens once for a token or connection; the counters themselves are one line more for each agent. A hash
+//! its proof and whom it proves) happens once for a token or connection; the counters themselves are one line more for each agent. A hash
 //! tag that fits by chance (1 in 256 for a neighbour of the same length) costs one line more and is not counted.
 
 use serde::{Deserialize, Serialize};
 
 use super::format::{
-    Agent, EDGES_PER_LINE, Edge, EdgeText, Head, LINE_BYTES, Leaf, METHODS, NONE, Node, Proof, Record, Route,
-    SLOTS_PER_LINE, Section, node_number, proof_kind, shape,
+    Agent, EDGES_PER_LINE, Edge, EdgeText, Head, LINE_BYTES, METHODS, NONE, Node, Proof, Record, Route, SLOTS_PER_LINE,
+    Section, node_number, proof_kind, shape,
 };
 use super::{LimitIndex, Table};
 use crate::bounds::{CERTIFICATE_NAMES_MAX, SCOPES_IN_BITMAP_MAX, SCOPES_MAX};
@@ -114,9 +114,14 @@ pub struct CostCertificate {
 }
 
 impl CostCertificate {
-    /// The whole decision.
+    /// The whole decision, about a request with every proof that there may be.
     pub fn total(&self) -> Cost {
         self.caller.and(self.route).and(self.grant)
+    }
+
+    /// The whole decision about a request with one proof, as most have: whom it proves is known with it.
+    pub fn one_proof(&self) -> Cost {
+        self.route.and(self.grant)
     }
 
     /// Puts it into the header of an image.
@@ -185,7 +190,7 @@ fn caller<B: AsRef<[u8]>>(table: &Table<B>) -> Cost {
         + looks(shape::TOKEN_KEY, 1)
         + looks(shape::ALL_THREE, certificates)
         + looks(shape::SHARED, proofs);
-    Cost::RECORD.times(proofs).and(Cost::COMBINATION.and(Cost::RECORD).times(combinations))
+    Cost::COMBINATION.and(Cost::RECORD).times(combinations)
 }
 
 fn grant<B: AsRef<[u8]>>(table: &Table<B>) -> (Cost, u32) {
@@ -208,9 +213,8 @@ fn grant<B: AsRef<[u8]>>(table: &Table<B>) -> (Cost, u32) {
     let agents = 1 + u32::from(table.anonymous().is_some());
     let outside = limits.saturating_sub(Agent::LIMITS_INSIDE as u32);
     let limit_lines = Cost { steps: outside, lines: lines_of(outside, super::format::Limit::BYTES), ..Cost::NOTHING };
-    // The route is read for its options and again for its row, the agent for its row and again for its limits.
-    let route = Cost::RECORD.and(Cost::AGAIN).and(Cost::of_lines(route_row));
-    (route.and(Cost::RECORD.and(agent_row).times(agents)).and(Cost::AGAIN).and(limit_lines), limits)
+    // The route's row is known from its node; the agent is read for its row and again for its limits.
+    (Cost::of_lines(route_row).and(Cost::RECORD.and(agent_row).times(agents)).and(Cost::AGAIN).and(limit_lines), limits)
 }
 
 /// Comparisons of a binary search among so many.
@@ -246,7 +250,7 @@ fn route<B: AsRef<[u8]>>(table: &Table<B>) -> Cost {
             Some(cost) if child != NONE => *cost,
             _ => Cost::NOTHING,
         };
-        let end = ends.get(index).copied().unwrap_or_default();
+        let end = Cost::LEAF.and(ends.get(node.more as usize).copied().unwrap_or_default());
         let edges = by_edge.get(index).copied().unwrap_or_default();
         let patterns = if node.segment == NONE && node.rest == NONE { Cost::NOTHING } else { Cost::RECORD };
         let on = edges.and(patterns).and(of(node.segment)).and(of(node.rest));
@@ -265,10 +269,10 @@ fn route<B: AsRef<[u8]>>(table: &Table<B>) -> Cost {
 
 /// What going through the leaves from each one on costs.
 fn ends<B: AsRef<[u8]>>(table: &Table<B>) -> Vec<Cost> {
-    let count = table.count::<Leaf>(Section::Leaves);
+    let count = table.count::<Node>(Section::Leaves);
     let mut ends = vec![Cost::NOTHING; count as usize];
     for index in (0..count).rev() {
-        let more = table.record::<Leaf>(Section::Leaves, index).map_or(NONE, |leaf| leaf.more);
+        let more = table.record::<Node>(Section::Leaves, index).map_or(NONE, |leaf| leaf.more);
         let further = ends.get(more as usize).copied().unwrap_or_default();
         if let Some(end) = ends.get_mut(index as usize) {
             *end = Cost::LEAF.and(further);

@@ -8,7 +8,7 @@ pub(crate) use edge_text::EdgeText;
 pub(crate) use numbers::LimitNumbers;
 
 /// Version of the layout below. A change of anything in it is a new version.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// First eight bytes: `ADAMANTT`.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"ADAMANTT");
@@ -89,8 +89,7 @@ impl Section {
         match self {
             Self::Strings => 1,
             Self::Edges | Self::Slots => LINE_BYTES,
-            Self::Nodes => Node::BYTES,
-            Self::Leaves => Leaf::BYTES,
+            Self::Nodes | Self::Leaves => Node::BYTES,
             Self::Routes => Route::BYTES,
             Self::Proofs => Proof::BYTES,
             Self::Combinations => Combination::BYTES,
@@ -210,25 +209,25 @@ record! {
 }
 
 record! {
-    /// A prefix of path patterns. Children have greater numbers than their parent.
-    Node, 8 {
+    /// A prefix of path patterns, and the route that ends there with what a decision needs of it, so that the end of a walk
+    /// is one line. Children have greater numbers than their parent. Where several routes end, the further ones stand among
+    /// the leaves, as nodes without children.
+    Node, 32 {
         /// Reference to the child for `{segment}`, or `NONE`.
         segment: u32,
-        /// Reference to the child for `{rest...}`, or `NONE`; only its leaves count.
+        /// Reference to the child for `{rest...}`, or `NONE`; only its routes count.
         rest: u32,
-    }
-}
-
-record! {
-    /// A route that ends at a node. The first leaf of a node has its number, so that the end of a walk is one line;
-    /// those after all nodes are the further ones of nodes where several routes end.
-    Leaf, 16 {
-        /// Bits of `table::methods`; none where no route ends.
+        /// Bits of `table::methods`; none where no route ends, and then all below is 0 but `more`.
         methods: u64,
-        /// The route, or `NONE`.
-        route: u32,
-        /// The next leaf of the same node, with a greater number, or `NONE`.
+        /// The next leaf of the same node, with a greater number than a leaf before it, or `NONE`.
         more: u32,
+        /// As the route has it, like the three below.
+        scopes: u32,
+        scopes_count: u16,
+        origin: u16,
+        flags: u16,
+        /// The route: `ROUTES_MAX` fits.
+        route: u16,
     }
 }
 

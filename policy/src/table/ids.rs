@@ -1,6 +1,8 @@
 //! Small copyable ids. All but `ProofId`, `TokenProofId` and `LimitIndex` are positions in the policy's lists; each
 //! has a meaning only for the table it came from. One that a table does not know is denied, never out of bounds.
 
+use super::format::{Proof, proof_kind};
+
 macro_rules! ids {
     ($($(#[$meta:meta])* $name:ident($of:ty);)*) => {$(
         $(#[$meta])*
@@ -31,16 +33,42 @@ ids! {
     IssuerIndex(u16);
     /// Position in `policy.api_keys`.
     ApiKeyIndex(u32);
-    /// A value that proves something: a certificate name under its CA, a subject of an issuer, an API key.
-    ProofId(u32);
-    /// A proof by token: a named subject or a population.
-    TokenProofId(u32);
     /// A limit, counted through all agents.
     LimitIndex(u32);
 }
 
+/// A value that proves something: a certificate name under its CA, a subject of an issuer, an API key. It holds what its
+/// record says of whom it proves, so that a request with it reads nothing of that record again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProofId {
+    /// Position among the table's proofs.
+    pub number: u32,
+    /// As `format::Proof` has it.
+    pub agent: u32,
+    /// Bits of `format::proof_flag`.
+    pub flags: u8,
+    /// It is by token, and any subject of its issuer.
+    pub population: bool,
+}
+
+impl ProofId {
+    pub(crate) fn of(number: u32, proof: &Proof) -> Self {
+        let population = proof.kind == proof_kind::POPULATION;
+        Self { number, agent: proof.agent, flags: proof.flags, population }
+    }
+
+    /// Whether it has a bit of `format::proof_flag`.
+    pub(crate) fn has(self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// A proof by token: a named subject or a population.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenProofId(pub ProofId);
+
 impl From<TokenProofId> for ProofId {
     fn from(proof: TokenProofId) -> Self {
-        Self(proof.0)
+        proof.0
     }
 }

@@ -4,8 +4,8 @@ use thiserror::Error;
 
 use super::format::{
     Agent, BELONGS, Combination, DIGEST_AT, DIRECTORY_AT, EdgeText, FORMAT_VERSION, HAS_EDGES, HAS_PATTERNS,
-    HEADER_BYTES, Head, LINE_BYTES, Leaf, Limit, MAGIC, METHODS, NONE, Name, Node, Proof, Record, Route, SCOPES,
-    Section, Slot, node_number, proof_kind, shape,
+    HEADER_BYTES, Head, LINE_BYTES, Limit, MAGIC, METHODS, NONE, Name, Node, Proof, Record, Route, SCOPES, Section,
+    Slot, node_number, proof_kind, shape,
 };
 use super::methods::EXTENSION_FIRST;
 use super::scopes::RowRef;
@@ -71,12 +71,12 @@ pub(crate) fn check<B: AsRef<[u8]>>(table: &Table<B>) -> Result<(), TableError> 
     header(table)?;
     edges(table)?;
     tree(table)?;
-    leaves(table)?;
     each(table, Section::Routes, |route: Route| {
         name(table, route.name, route.name_length)?;
         fault(u32::from(route.origin) >= table.origin_count(), "its origin does not exist")?;
         row(table, RowRef { start: route.scopes, count: route.scopes_count })
     })?;
+    ends(table)?;
     identities(table)?;
     agents(table)?;
     each(table, Section::Limits, |limit: Limit| {
@@ -165,17 +165,25 @@ fn tree<B: AsRef<[u8]>>(table: &Table<B>) -> Result<(), TableError> {
     })
 }
 
-/// Each node has its leaf, and what is linked behind it goes on upwards.
-fn leaves<B: AsRef<[u8]>>(table: &Table<B>) -> Result<(), TableError> {
-    let count = table.count::<Leaf>(Section::Leaves);
-    header_fault(count < table.count::<Node>(Section::Nodes), "it has fewer leaves than nodes")?;
-    let mut index = 0;
-    each(table, Section::Leaves, |leaf: Leaf| {
-        let nothing = leaf.route == NONE && leaf.methods == 0;
-        fault(!nothing && leaf.route >= table.route_count(), "its route does not exist")?;
-        fault(leaf.more != NONE && (leaf.more <= index || leaf.more >= count), "the leaf behind it does not exist")?;
-        index += 1;
-        Ok(())
+/// What nodes and leaves say of routes is so, and what is linked behind them goes on upwards.
+fn ends<B: AsRef<[u8]>>(table: &Table<B>) -> Result<(), TableError> {
+    let leaves = table.count::<Node>(Section::Leaves);
+    let end = |node: &Node, lowest: u32| {
+        let route = match node.methods {
+            0 => Route::default(),
+            _ => table.record::<Route>(Section::Routes, u32::from(node.route)).ok_or("its route does not exist")?,
+        };
+        let same = (node.origin, node.flags) == (route.origin, route.flags)
+            && (node.scopes, node.scopes_count) == (route.scopes, route.scopes_count);
+        fault(!same || (node.methods == 0 && node.route != 0), "what it says of its route is not so")?;
+        fault(node.more != NONE && (node.more < lowest || node.more >= leaves), "the leaf behind it does not exist")
+    };
+    each(table, Section::Nodes, |node: Node| end(&node, 0))?;
+    let mut lowest = 0;
+    each(table, Section::Leaves, |leaf: Node| {
+        lowest += 1;
+        fault(leaf.segment != NONE || leaf.rest != NONE || leaf.methods == 0, "it is no leaf")?;
+        end(&leaf, lowest)
     })
 }
 

@@ -45,27 +45,26 @@ impl<'n> From<&'n CertificateName> for CertificateNameRef<'n> {
 impl<B: AsRef<[u8]>> Table<B> {
     /// The proof that a certificate name under this CA is, if it names anybody.
     pub fn proof_certificate(&self, ca: CaIndex, name: CertificateNameRef<'_>) -> Option<ProofId> {
-        self.proof(name.kind(), ca.0, name.value().as_bytes()).map(|(id, _)| id)
+        self.proof(name.kind(), ca.0, name.value().as_bytes())
     }
 
     /// The proof that a token of this issuer with this subject is: the named subject's, else the population's unless
     /// the subject is excepted.
     pub fn proof_token(&self, issuer: IssuerIndex, subject: &[u8]) -> Option<TokenProofId> {
-        let (id, _) = match self.proof(proof_kind::TOKEN, issuer.0, subject) {
-            Some((_, proof)) if proof.flags & proof_flag::EXCEPTED != 0 => return None,
-            Some(named) => named,
-            None => self.proof(proof_kind::POPULATION, issuer.0, b"")?,
-        };
-        Some(TokenProofId(id.0))
+        match self.proof(proof_kind::TOKEN, issuer.0, subject) {
+            Some(named) if named.has(proof_flag::EXCEPTED) => None,
+            Some(named) => Some(TokenProofId(named)),
+            None => self.proof(proof_kind::POPULATION, issuer.0, b"").map(TokenProofId),
+        }
     }
 
     /// The declared API key with this id: its position in `policy.api_keys`, and the proof that it is.
     pub fn proof_api_key(&self, id: &[u8]) -> Option<(ApiKeyIndex, ProofId)> {
-        let (proof, _) = self.proof(proof_kind::API_KEY, 0, id)?;
-        Some((ApiKeyIndex(proof.0), proof))
+        let proof = self.proof(proof_kind::API_KEY, 0, id)?;
+        Some((ApiKeyIndex(proof.number), proof))
     }
 
-    fn proof(&self, kind: u8, qualifier: u16, value: &[u8]) -> Option<(ProofId, Proof)> {
+    fn proof(&self, kind: u8, qualifier: u16, value: &[u8]) -> Option<ProofId> {
         trace::probe(value.len());
         self.slot(hash::proof(self.head.slot_seed, kind, qualifier, value), |index| {
             let proof = self.record::<Proof>(Section::Proofs, index)?;
@@ -73,7 +72,7 @@ impl<B: AsRef<[u8]>> Table<B> {
                 && proof.qualifier == qualifier
                 && usize::from(proof.value_length) == value.len()
                 && self.string(proof.value, proof.value_length) == Some(value);
-            same.then_some((ProofId(index), proof))
+            same.then(|| ProofId::of(index, &proof))
         })
     }
 

@@ -1,8 +1,9 @@
 //! From host, method and path to the route.
 
 use super::format::{
-    Edge, EdgeText, HAS_EDGES, HAS_PATTERNS, Leaf, NONE, Node, ROOT, Record, Route, Section, node_number, route_flag,
+    Edge, EdgeText, HAS_EDGES, HAS_PATTERNS, NONE, Node, ROOT, Record, Route, Section, node_number, route_flag,
 };
+use super::scopes::RowRef;
 use super::{OriginIndex, RouteId, Table, trace};
 use crate::hash::{self, Probe};
 
@@ -16,6 +17,14 @@ pub struct RouteOptions {
     pub path_parameters: bool,
 }
 
+/// A route, with what its node says of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Routed {
+    pub route: RouteId,
+    pub options: RouteOptions,
+    pub scopes: RowRef,
+}
+
 impl<B: AsRef<[u8]>> Table<B> {
     /// The most specific route that admits the request.
     ///
@@ -23,15 +32,20 @@ impl<B: AsRef<[u8]>> Table<B> {
     /// at each segment an exact one goes before `{segment}`, and that before `{rest...}`. A pattern that fits but
     /// does not admit the method is passed over.
     pub fn route(&self, host: &[u8], method: &[u8], path: &[u8]) -> Option<RouteId> {
+        self.routed(host, method, path).map(|routed| routed.route)
+    }
+
+    /// The same, with what a decision needs of the route.
+    pub(crate) fn routed(&self, host: &[u8], method: &[u8], path: &[u8]) -> Option<Routed> {
         let methods = self.method_bits(method)?;
         let path = path.strip_prefix(b"/")?;
         let root = self.head.root;
         let mut steps_left = self.head.route_steps;
         if root & HAS_EDGES != 0
             && let Some(node) = self.edge(ROOT, host)
-            && let Some(route) = self.descend(node, Some(path), methods, &mut steps_left)
+            && let Some(routed) = self.descend(node, Some(path), methods, &mut steps_left)
         {
-            return Some(route);
+            return Some(routed);
         }
         if root & HAS_PATTERNS == 0 {
             return None;
@@ -43,11 +57,13 @@ impl<B: AsRef<[u8]>> Table<B> {
     /// What the route asks of the exchange; none for a route that the table does not know.
     pub fn route_options(&self, route: RouteId) -> Option<RouteOptions> {
         let route = self.record::<Route>(Section::Routes, route.0)?;
-        Some(RouteOptions {
-            origin: OriginIndex(route.origin),
-            encoded_slash: route.flags & route_flag::ENCODED_SLASH != 0,
-            path_parameters: route.flags & route_flag::PATH_PARAMETERS != 0,
-        })
+        Some(RouteOptions::of(route.origin, route.flags))
+    }
+
+    /// Where the scopes of a route stand; none for a route that the table does not know.
+    pub(crate) fn route_scopes(&self, route: RouteId) -> Option<RowRef> {
+        let route = self.record::<Route>(Section::Routes, route.0)?;
+        Some(RowRef { start: route.scopes, count: route.scopes_count })
     }
 
     /// Matches what is left of the path (none: nothing, not even an empty segment) below a node.
@@ -55,7 +71,7 @@ impl<B: AsRef<[u8]>> Table<B> {
     /// Nodes form a tree at most `SEGMENTS_MAX` + 1 deep (checked at load), so the recursion is bounded and each node
     /// is visited at most once. `steps_left` starts at what the certificate says and never runs out, unless the image
     /// changed since it was loaded: then the walk still ends.
-    fn descend(&self, reference: u32, path: Option<&[u8]>, methods: u64, steps_left: &mut u32) -> Option<RouteId> {
+    fn descend(&self, reference: u32, path: Option<&[u8]>, methods: u64, steps_left: &mut u32) -> Option<Routed> {
         *steps_left = steps_left.checked_sub(1)?;
         trace::visit();
         let number = node_number(reference);
@@ -82,20 +98,21 @@ impl<B: AsRef<[u8]>> Table<B> {
         if node.rest == NONE { None } else { self.leaf(node_number(node.rest), methods) }
     }
 
-    /// The route that ends at a node and admits one of `methods`. Leaves of one node admit no method in common.
-    fn leaf(&self, node: u32, methods: u64) -> Option<RouteId> {
-        let mut index = node;
+    /// The route that ends at a node and admits one of `methods`. Those of one node admit no method in common.
+    fn leaf(&self, node: u32, methods: u64) -> Option<Routed> {
+        let mut end = self.record::<Node>(Section::Nodes, node)?;
+        let mut lowest = 0;
         loop {
-            let leaf = self.record::<Leaf>(Section::Leaves, index)?;
             trace::comparisons(1);
-            if leaf.methods & methods != 0 {
-                return Some(RouteId(leaf.route));
+            if end.methods & methods != 0 {
+                return Some(Routed::of(&end));
             }
             // Checked at load, and again here for an image that changed since: the walk goes up and so ends.
-            if leaf.more <= index || leaf.more == NONE {
+            if end.more < lowest || end.more == NONE {
                 return None;
             }
-            index = leaf.more;
+            lowest = end.more + 1;
+            end = self.record::<Node>(Section::Leaves, end.more)?;
         }
     }
 
@@ -133,6 +150,26 @@ impl<B: AsRef<[u8]>> Table<B> {
         match EdgeText::read(edge.text) {
             EdgeText::Long { start, length, .. } => self.string(start, length),
             EdgeText::Short(_) => None,
+        }
+    }
+}
+
+impl RouteOptions {
+    fn of(origin: u16, flags: u16) -> Self {
+        Self {
+            origin: OriginIndex(origin),
+            encoded_slash: flags & route_flag::ENCODED_SLASH != 0,
+            path_parameters: flags & route_flag::PATH_PARAMETERS != 0,
+        }
+    }
+}
+
+impl Routed {
+    fn of(end: &Node) -> Self {
+        Self {
+            route: RouteId(u32::from(end.route)),
+            options: RouteOptions::of(end.origin, end.flags),
+            scopes: RowRef { start: end.scopes, count: end.scopes_count },
         }
     }
 }

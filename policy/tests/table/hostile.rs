@@ -120,7 +120,7 @@ fn each_kind_of_fault_is_told_apart() {
         Table::load(image).err()
     };
     assert_eq!(with(0, 1), Some(TableError::NotATable));
-    assert_eq!(with(8, 2), Some(TableError::Format { found: 0 }));
+    assert_eq!(with(8, 3), Some(TableError::Format { found: 0 }));
     assert!(matches!(with(12, 1), Some(TableError::Length { .. })));
     assert!(matches!(with(36, 1), Some(TableError::Header { .. })), "an anonymous agent that does not exist");
     assert!(matches!(with(44, 1), Some(TableError::Record { .. })), "a root with another number");
@@ -212,10 +212,12 @@ fn exercise<B: AsRef<[u8]>>(policy: &Policy, table: &Table<B>, request: &Request
     presented.api_key = Some(table.proof_api_key(b"k1").map(|(_, proof)| proof));
     let _ = table.caller(&presented);
     for id in [0, 1, 2, 3, 5, 8, 1_000_000, u32::MAX - 1, u32::MAX] {
+        let proof =
+            |number: u32| ProofId { number, agent: id, flags: number as u8, population: number.is_multiple_of(2) };
         let proofs = Presented {
-            certificate: [Some(ProofId(id)); 8],
-            token: Some(Some(TokenProofId(id.wrapping_add(1)))),
-            api_key: Some(Some(ProofId(id.wrapping_add(2)))),
+            certificate: [Some(proof(id)); 8],
+            token: Some(Some(TokenProofId(proof(id.wrapping_add(1))))),
+            api_key: Some(Some(proof(id.wrapping_add(2)))),
         };
         let _ = table.caller(&proofs);
         let names = [b"scope0001".as_slice(), b"", b"scope0006"];

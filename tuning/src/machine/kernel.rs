@@ -24,6 +24,7 @@ pub const SYSCTLS: &[&str] = &[
     "fs.nr_open",
     "fs.file-max",
     "kernel.io_uring_disabled",
+    "kernel.io_uring_group",
     "kernel.numa_balancing",
     "vm.swappiness",
 ];
@@ -40,8 +41,11 @@ pub struct Kernel {
     /// Locked memory of this process in bytes, at most; none: no limit.
     pub locked_memory: Option<u64>,
     pub transparent_hugepages: Option<Transparent>,
-    /// Reserved huge pages of the default size.
-    pub hugepages: u64,
+    /// Reserved huge pages, by their size in KiB.
+    pub hugepages: BTreeMap<u64, u64>,
+    /// What the kernel does against weaknesses of the processor that it has: `retbleed` → `Mitigation: …`. System calls
+    /// cost more with some of them.
+    pub mitigations: BTreeMap<String, String>,
     /// Bytes of memory.
     pub memory: u64,
 }
@@ -53,6 +57,17 @@ pub enum Transparent {
     Always,
     Madvise,
     Never,
+}
+
+impl Transparent {
+    /// As the kernel writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Madvise => "madvise",
+            Self::Never => "never",
+        }
+    }
 }
 
 impl Kernel {
@@ -78,7 +93,8 @@ impl Kernel {
             descriptors: limit("Max open files"),
             locked_memory: limit("Max locked memory").map(|(soft, _)| soft).filter(|bytes| *bytes != u64::MAX),
             transparent_hugepages: transparent(root),
-            hugepages: memory("HugePages_Total:").unwrap_or(0),
+            hugepages: hugepages(root),
+            mitigations: mitigations(root),
             memory: memory("MemTotal:").unwrap_or(0).saturating_mul(1024),
         }
     }
@@ -88,10 +104,25 @@ impl Kernel {
 fn transparent(root: &Root) -> Option<Transparent> {
     let text = root.text("sys/kernel/mm/transparent_hugepage/enabled")?;
     let (_, chosen) = text.split_once('[')?;
-    match chosen.split_once(']')?.0 {
-        "always" => Some(Transparent::Always),
-        "madvise" => Some(Transparent::Madvise),
-        "never" => Some(Transparent::Never),
-        _ => None,
-    }
+    let word = chosen.split_once(']')?.0;
+    [Transparent::Always, Transparent::Madvise, Transparent::Never].into_iter().find(|known| known.word() == word)
+}
+
+/// `hugepages-2048kB`, each with how many there are.
+fn hugepages(root: &Root) -> BTreeMap<u64, u64> {
+    let folder = "sys/kernel/mm/hugepages";
+    let of = |name: String| {
+        let kib = name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+        Some((kib, root.number(&format!("{folder}/{name}/nr_hugepages"))?))
+    };
+    root.names(folder).into_iter().filter_map(of).collect()
+}
+
+fn mitigations(root: &Root) -> BTreeMap<String, String> {
+    let folder = "sys/devices/system/cpu/vulnerabilities";
+    let of = |name: String| {
+        let state = root.text(&format!("{folder}/{name}"))?;
+        (state != "Not affected").then_some((name, state))
+    };
+    root.names(folder).into_iter().filter_map(of).collect()
 }

@@ -62,26 +62,43 @@ fn nic(root: &Root, name: String, names: &BTreeMap<u32, String>) -> Nic {
     }
     let driver = std::fs::read_link(root.path(&format!("{at}/device/driver"))).ok();
     Nic {
-        up: root.text(&format!("{at}/operstate")).is_some_and(|state| state == "up"),
+        up: is_up(root, &at),
         // -1: the slot belongs to no node.
         node: root.number::<i64>(&format!("{at}/device/numa_node")).and_then(|node| usize::try_from(node).ok()),
         driver: driver.and_then(|path| Some(path.file_name()?.to_str()?.to_owned())),
         speed_mbps: root.number::<i64>(&format!("{at}/speed")).and_then(|speed| u64::try_from(speed).ok()),
         receive,
         transmit,
-        interrupts: interrupts(root, &at, names),
+        interrupts: interrupts(root, &at, &name, names),
         name,
     }
 }
 
-fn interrupts(root: &Root, at: &str, names: &BTreeMap<u32, String>) -> Vec<Interrupt> {
+/// Some drivers of virtual machines never say `up`: what has a carrier is.
+fn is_up(root: &Root, at: &str) -> bool {
+    match root.text(&format!("{at}/operstate")).as_deref() {
+        Some("up") => true,
+        Some("unknown") => root.number::<u8>(&format!("{at}/carrier")) == Some(1),
+        _ => false,
+    }
+}
+
+/// Whether irqbalance runs.
+pub fn irqbalance(root: &Root) -> bool {
+    let is_process = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
+    let mut processes = root.names("proc").into_iter().filter(is_process);
+    processes.any(|process| root.text(&format!("proc/{process}/comm")).as_deref() == Some("irqbalance"))
+}
+
+fn interrupts(root: &Root, at: &str, nic: &str, names: &BTreeMap<u32, String>) -> Vec<Interrupt> {
     // A virtio interface hangs below the PCI device that has the interrupts.
     let folders = [format!("{at}/device/msi_irqs"), format!("{at}/device/../msi_irqs")];
     let numbers = folders.iter().map(|folder| root.names(folder)).find(|names| !names.is_empty()).unwrap_or_default();
     let numbers = numbers.iter().filter_map(|number| number.parse::<u32>().ok());
     let of = |number: u32| {
         let name = names.get(&number)?.clone();
-        let lower = name.to_lowercase();
+        // The interface's own name may hold such a word.
+        let lower = name.replace(nic, "").to_lowercase();
         if NOT_QUEUES.iter().any(|word| lower.contains(word)) {
             return None;
         }

@@ -1,5 +1,7 @@
 //! Processors (Documentation/admin-guide/cputopology.rst), where this process may run, and how much.
 
+use std::collections::BTreeSet;
+
 use super::Processor;
 use crate::read::{ReadError, Root, parse_list};
 
@@ -26,6 +28,7 @@ fn processor(root: &Root, number: usize) -> Result<Processor, ReadError> {
         node: node.unwrap_or(0),
         cache: lowest(last_level_cache(root, &at)?).unwrap_or(core),
         governor: root.text(&format!("{at}/cpufreq/scaling_governor")),
+        frequency_driver: root.text(&format!("{at}/cpufreq/scaling_driver")),
         capacity: root.number(&format!("{at}/cpu_capacity")).unwrap_or(CAPACITY),
     })
 }
@@ -57,26 +60,11 @@ pub fn nohz_full(root: &Root) -> Vec<usize> {
     })
 }
 
-/// The tightest `cpu.max` (cgroup v2) from this process's group up, in hundredths of a processor.
-pub fn quota_percent(root: &Root) -> Option<u64> {
-    let groups = root.text("proc/self/cgroup")?;
-    let mut group = groups.lines().find_map(|line| line.strip_prefix("0::"))?.trim_matches('/').to_owned();
-    let mut tightest = None;
-    loop {
-        let file = format!("sys/fs/cgroup/{group}/cpu.max").replace("//", "/");
-        if let Some(percent) = root.text(&file).and_then(|text| percent_of(&text)) {
-            tightest = Some(tightest.map_or(percent, |other: u64| other.min(percent)));
-        }
-        if group.is_empty() {
-            return tightest;
-        }
-        group = group.rsplit_once('/').map_or(String::new(), |(parent, _)| parent.to_owned());
-    }
-}
-
-/// `max 100000`: no limit; `150000 100000`: one and a half.
-fn percent_of(text: &str) -> Option<u64> {
-    let (quota, period) = text.split_once(' ')?;
-    let (quota, period) = (quota.parse::<u64>().ok()?, period.trim().parse::<u64>().ok()?);
-    quota.saturating_mul(100).checked_div(period)
+/// Isolated processors that a process has only when it asks. The kernel puts its first process, and so every other one,
+/// on what is not isolated: an affinity of exactly that was set by nobody, a narrower one was.
+pub fn aside(online: &BTreeSet<usize>, allowed: &[usize], isolated: &[usize], cpuset: Option<&[usize]>) -> Vec<usize> {
+    let in_cpuset = |number: &&usize| cpuset.is_none_or(|cpuset| cpuset.contains(number));
+    let within = online.iter().filter(in_cpuset);
+    let (kept_free, by_default): (Vec<usize>, Vec<usize>) = within.partition(|number| isolated.contains(number));
+    if by_default == allowed { kept_free } else { Vec::new() }
 }

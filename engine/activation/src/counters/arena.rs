@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use policy::model::Per;
 use policy::rate::{Kept, clamped, is_idle};
 use policy::table::{AgentId, LimitKind, Table};
+use sys::{Pages, Words};
 
+use super::lines::AgentLines;
 use super::subjects::Subjects;
 use super::sync::{AtomicU64, Ordering};
 use super::{CountersError, Slots, cell};
@@ -14,17 +16,15 @@ use crate::bounds::{
     CLOCK_SKEW_NS_MAX, COUNTER_LINES_MAX, LIMITS_PER_AGENT_MAX, SUBJECT_LEVELS_MAX, SUBJECT_SLOTS_MAX,
 };
 
-const SEGMENT_LINES: usize = 1_024;
-const WORDS_PER_LINE: usize = 8;
-const _: () = assert!(LIMITS_PER_AGENT_MAX <= WORDS_PER_LINE);
-
-/// The limits of one agent: they are charged together, so they lie together.
-#[derive(Default)]
-#[repr(align(64))]
-pub(super) struct Line([AtomicU64; WORDS_PER_LINE]);
+/// Lines that are mapped at a time: a huge page of them.
+const SEGMENT_LINES: u32 = 1 << 15;
+/// The limits of one agent are charged together, so they lie together, in a cache line.
+pub(super) const WORDS_PER_LINE: u32 = 8;
+const SEGMENT_WORDS: usize = (SEGMENT_LINES * WORDS_PER_LINE) as usize;
+const _: () = assert!(LIMITS_PER_AGENT_MAX <= WORDS_PER_LINE as usize);
 
 /// Lines that never move and are freed with the arena.
-pub(super) type Segment = Arc<[Line]>;
+pub(super) type Segment = Arc<Words>;
 
 /// One limit as the arena sees it. Limits come in the order of their indices, those of one agent together.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +74,8 @@ pub(super) struct Held {
 #[derive(Clone)]
 pub(super) enum Place {
     Word(u32),
+    /// A state of the time before a restart, until its limit is asked for: then it gets a word beside its agent's others.
+    Saved(u64),
     Subjects(Arc<Subjects>),
 }
 
@@ -123,7 +125,8 @@ impl Arena {
         }
         let segments = directory.segments.iter().cloned().collect();
         drop(directory);
-        Ok(Slots::new(Arc::clone(self), segments, places, keys))
+        let lines = AgentLines::of(limits, &places);
+        Ok(Slots::new(Arc::clone(self), segments, lines, places, keys))
     }
 
     pub(super) fn directory(&self) -> MutexGuard<'_, Directory> {
@@ -178,8 +181,8 @@ impl Directory {
             return Err(CountersError::LimitsPerAgent { agent: limit.agent, max: LIMITS_PER_AGENT_MAX });
         }
         let known = group.iter().find_map(|limit| match self.held.get(&limit.key())?.place {
-            Place::Word(word) => Some(word / WORDS_PER_LINE as u32),
-            Place::Subjects(_) => None,
+            Place::Word(word) => Some(word / WORDS_PER_LINE),
+            Place::Saved(_) | Place::Subjects(_) => None,
         });
         let mut line = known;
         for (at, limit) in group.iter().enumerate() {
@@ -191,6 +194,7 @@ impl Directory {
             let place = self.place(limit, key, index, &mut line)?;
             let held = self.held.entry(key).or_insert_with(|| Held { place: place.clone(), live: 0, asked: 0 });
             (held.live, held.asked) = (held.live + 1, latest);
+            held.place = place.clone();
             let unused = held.live == 1;
             keys.push(key);
             if unused {
@@ -210,10 +214,12 @@ impl Directory {
     ) -> Result<Place, CountersError> {
         let known = self.held.get(&key).map(|held| held.place.clone());
         let Per::Subject { subjects_max, .. } = limit.per else {
-            return match known {
-                Some(place) => Ok(place),
-                None => self.word(line).map(Place::Word),
+            let state = match known {
+                Some(Place::Saved(state)) => state,
+                Some(place) => return Ok(place),
+                None => 0,
             };
+            return self.word(line, state).map(Place::Word);
         };
         let wanted = match &known {
             Some(Place::Subjects(subjects)) => subjects.slots_missing(subjects_max),
@@ -233,8 +239,8 @@ impl Directory {
         Ok(place)
     }
 
-    /// A word that nobody uses: in the agent's line as long as that has one, else in a line of its own.
-    fn word(&mut self, line: &mut Option<u32>) -> Result<u32, CountersError> {
+    /// A word that nobody uses, with `state`: in the agent's line as long as that has one, else in a line of its own.
+    fn word(&mut self, line: &mut Option<u32>, state: u64) -> Result<u32, CountersError> {
         let room = line.filter(|&line| self.used.get(line as usize).is_some_and(|&used| used != u8::MAX));
         let chosen = match room {
             Some(line) => line,
@@ -246,7 +252,12 @@ impl Directory {
             at = used.trailing_ones();
             *used |= 1 << at;
         }
-        Ok(chosen * WORDS_PER_LINE as u32 + at)
+        let at = chosen * WORDS_PER_LINE + at;
+        if let Some(word) = word(&self.segments, at) {
+            // Stored also where it is 0: no worker takes the fault of a page's first write.
+            word.store(state, Ordering::Release);
+        }
+        Ok(at)
     }
 
     fn free_line(&mut self) -> Result<u32, CountersError> {
@@ -256,11 +267,16 @@ impl Directory {
         if self.used.len() >= self.lines_max {
             return Err(CountersError::LinesFull { max: self.lines_max });
         }
-        let first = u32::try_from(self.used.len()).unwrap_or(u32::MAX);
-        self.segments.push((0..SEGMENT_LINES).map(|_| Line::default()).collect());
-        self.used.resize(self.used.len() + SEGMENT_LINES, 0);
-        self.free.extend((first + 1..first + SEGMENT_LINES as u32).rev());
-        Ok(first)
+        // The first one in small pages: most gateways never fill it.
+        let pages = if self.segments.is_empty() { Pages::Small } else { Pages::Huge };
+        let segment =
+            Words::zeroed(SEGMENT_WORDS, pages).map_err(|_| CountersError::NoMemory { bytes: SEGMENT_WORDS * 8 })?;
+        self.segments.push(Arc::new(segment));
+        let first = self.used.len();
+        self.used.resize((first + SEGMENT_LINES as usize).min(self.lines_max), 0);
+        let lines = |from: usize, to: usize| from as u32..to as u32;
+        self.free.extend(lines(first + 1, self.used.len()).rev());
+        Ok(first as u32)
     }
 
     fn release(&mut self, keys: &[CounterKey]) {
@@ -291,15 +307,16 @@ impl Directory {
                         return true;
                     }
                     word.store(0, Ordering::Release);
-                    let line = *at / WORDS_PER_LINE as u32;
+                    let line = *at / WORDS_PER_LINE;
                     if let Some(used) = used.get_mut(line as usize) {
-                        *used &= !(1 << (*at % WORDS_PER_LINE as u32));
+                        *used &= !(1 << (*at % WORDS_PER_LINE));
                         if *used == 0 {
                             free.push(line);
                         }
                     }
                     false
                 }
+                Place::Saved(state) => !is_idle(*state, earliest_ns, key.kept),
                 Place::Subjects(_) => true,
             }
         });
@@ -308,6 +325,7 @@ impl Directory {
     fn clamp(&self, place: &Place, kind: LimitKind, now_ns: u64) {
         match place {
             Place::Subjects(subjects) => subjects.clamp(clamp_to(kind, now_ns)),
+            Place::Saved(_) => {}
             Place::Word(at) => {
                 if let Some(word) = word(&self.segments, *at) {
                     cell::lower(word, clamp_to(kind, now_ns));
@@ -320,13 +338,9 @@ impl Directory {
         word(&self.segments, at).map_or(0, |word| word.load(Ordering::Acquire))
     }
 
-    /// Puts a saved word back. False when the key is there already.
-    pub fn put_back_word(&mut self, key: CounterKey, state: u64) -> Result<bool, CountersError> {
-        let at = self.word(&mut None)?;
-        if let Some(word) = word(&self.segments, at) {
-            word.store(state, Ordering::Release);
-        }
-        Ok(self.held.insert(key, Held { place: Place::Word(at), live: 0, asked: 0 }).is_none())
+    /// Puts a saved state back. False when the key is there already.
+    pub fn put_back_word(&mut self, key: CounterKey, state: u64) -> bool {
+        self.held.insert(key, Held { place: Place::Saved(state), live: 0, asked: 0 }).is_none()
     }
 
     /// Puts a saved table back. None when the key is there already or the table too large.
@@ -345,8 +359,13 @@ impl Directory {
 
 /// The word at an address, in the segments that were there when the address was given.
 pub(super) fn word(segments: &[Segment], at: u32) -> Option<&AtomicU64> {
-    let line = at as usize / WORDS_PER_LINE;
-    segments.get(line / SEGMENT_LINES)?.get(line % SEGMENT_LINES)?.0.get(at as usize % WORDS_PER_LINE)
+    segments.get(at as usize / SEGMENT_WORDS)?.get(at as usize % SEGMENT_WORDS)
+}
+
+/// The words of a line.
+pub(super) fn line(segments: &[Segment], line: u32) -> Option<&[AtomicU64; WORDS_PER_LINE as usize]> {
+    let words = segments.get((line / SEGMENT_LINES) as usize)?;
+    words.get(((line % SEGMENT_LINES) * WORDS_PER_LINE) as usize..)?.first_chunk()
 }
 
 /// A state that numbers other than the limit's left behind, as one that the limit could have given.

@@ -26,6 +26,15 @@ pub fn charge(word: &AtomicU64, now_ns: u64, kind: LimitKind) -> Step {
     charge_above(word, 0, now_ns, kind)
 }
 
+/// The same for one that was peeked at a moment ago, and admitted: where the word is as it was, so is what it says. Whether it
+/// still admits; `step` is then what was charged.
+pub fn charge_peeked(word: &AtomicU64, step: &mut Step, now_ns: u64, kind: LimitKind) -> bool {
+    if word.compare_exchange(step.before, step.after, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        *step = charge(word, now_ns, kind);
+    }
+    step.verdict.admitted
+}
+
 /// The same with a state that counts as at least `floor`.
 pub fn charge_above(word: &AtomicU64, floor: u64, now_ns: u64, kind: LimitKind) -> Step {
     let mut current = word.load(Ordering::Acquire);

@@ -6,8 +6,9 @@ use policy::model::{OnFull, Per};
 use policy::rate::Verdict;
 use policy::table::{AgentId, LimitEntry, LimitIndex, LimitKind, Table};
 
-use super::arena::{Arena, CounterKey, Place, Segment, clamp_to, word};
+use super::arena::{Arena, CounterKey, Place, Segment, WORDS_PER_LINE, clamp_to, line, word};
 use super::cell::{self, Step};
+use super::lines::AgentLines;
 use super::subject::Subject;
 use super::subjects::{Ask, Outcome, Subjects};
 use super::sync::AtomicU64;
@@ -20,6 +21,8 @@ const SUBJECTS_MARK: u32 = 1 << 31;
 pub struct Slots {
     arena: Arc<Arena>,
     segments: Box<[Segment]>,
+    /// Of most agents; what is in no line of these is found by its address.
+    lines: AgentLines,
     subjects: Box<[Arc<Subjects>]>,
     /// By limit index.
     addresses: Box<[u32]>,
@@ -60,6 +63,9 @@ enum Counter<'s> {
     Subjects { table: &'s Subjects, subjects_max: u32, on_full: OnFull },
 }
 
+/// The counters of an agent's limits, in their order.
+type AgentLine = [AtomicU64; WORDS_PER_LINE as usize];
+
 /// One limit of a request, and its charge once it is made.
 #[derive(Clone, Copy)]
 struct Due<'s> {
@@ -69,17 +75,33 @@ struct Due<'s> {
 }
 
 impl Slots {
-    pub(super) fn new(arena: Arc<Arena>, segments: Box<[Segment]>, places: Vec<Place>, keys: Vec<CounterKey>) -> Self {
+    pub(super) fn new(
+        arena: Arc<Arena>,
+        segments: Box<[Segment]>,
+        lines: AgentLines,
+        places: Vec<Place>,
+        keys: Vec<CounterKey>,
+    ) -> Self {
         let mut subjects = Vec::new();
         let mut address = |place: Place| match place {
             Place::Word(at) => at,
+            // There is none: `Arena::slots` has given every limit a word. Beyond all of them, so it counts nothing.
+            Place::Saved(_) => SUBJECTS_MARK - 1,
             Place::Subjects(table) => {
                 subjects.push(table);
                 SUBJECTS_MARK | u32::try_from(subjects.len() - 1).unwrap_or(u32::MAX)
             }
         };
         let addresses = places.into_iter().map(&mut address).collect();
-        Self { arena, segments, subjects: subjects.into(), addresses, keys: keys.into() }
+        Self { arena, segments, lines, subjects: subjects.into(), addresses, keys: keys.into() }
+    }
+
+    /// Has brought near what deciding about `agent` reads of `table` and charging it writes. In a large policy neither is
+    /// in any cache: asked for as soon as the agent is known, both come while its route is looked up.
+    #[inline]
+    pub fn expect<B: AsRef<[u8]>>(&self, table: &Table<B>, agent: AgentId) {
+        table.agent_line(agent).into_iter().for_each(sys::cache::expect);
+        self.line(agent).into_iter().for_each(sys::cache::expect);
     }
 
     /// Charges one request for all limits of `agent`, or for none of them: a charge that was made is given back when
@@ -97,7 +119,12 @@ impl Slots {
         now_unix_ns: u64,
         states: &mut LimitStates,
     ) -> Result<Charge, Refused> {
-        self.charge_limits(table.limits(agent), subject, now_unix_ns, states)
+        let line = self.line(agent);
+        let charged = line.and_then(|line| self.charge_line(line, table.limits(agent), now_unix_ns, states));
+        match charged {
+            Some(charge) => Ok(charge),
+            None => self.charge_limits(table.limits(agent), subject, now_unix_ns, states),
+        }
     }
 
     /// The same for limits that are given.
@@ -174,6 +201,47 @@ impl Slots {
         };
         Some(Due { limit, counter, charged: None })
     }
+
+    fn line(&self, agent: AgentId) -> Option<&AgentLine> {
+        line(&self.segments, self.lines.line(agent)?)
+    }
+
+    /// Charges limits that are the first words of `line`, where all of them admit the request: what most requests meet. None
+    /// where one does not, or is no such limit; nothing is charged then.
+    #[inline]
+    fn charge_line(
+        &self,
+        line: &AgentLine,
+        limits: impl Iterator<Item = LimitEntry>,
+        now_ns: u64,
+        states: &mut LimitStates,
+    ) -> Option<Charge> {
+        states.clear();
+        let mut peeked = [const { None }; LIMITS_PER_AGENT_MAX];
+        for ((limit, word), to) in limits.zip(line).zip(&mut peeked) {
+            let ours = limit.per == Per::Agent && limit.index.index() < self.addresses.len();
+            let step = cell::peek(word, now_ns, limit.kind);
+            if !ours || !step.verdict.admitted {
+                return None;
+            }
+            *to = Some((limit.index, limit.kind, step));
+        }
+        let (mut tightest, mut charged) = (None, 0);
+        for ((index, kind, step), word) in peeked.iter_mut().map_while(Option::as_mut).zip(line) {
+            if !cell::charge_peeked(word, step, now_ns, *kind) {
+                // Another request came between.
+                let before = peeked.iter().flatten().zip(line).take(charged);
+                before.for_each(|((_, kind, step), word)| cell::give_back(word, step, *kind));
+                return None;
+            }
+            charged += 1;
+            states.push(*index, step.before);
+            if tightest.is_none_or(|other| is_tighter(&step.verdict, other)) {
+                tightest = Some((*index, step.verdict));
+            }
+        }
+        Some(Charge { tightest })
+    }
 }
 
 impl Drop for Slots {
@@ -232,10 +300,7 @@ fn charge_all(
             break;
         }
         due.charged = Some((word, step));
-        let tighter = |(_, other): (LimitIndex, Verdict)| {
-            (step.verdict.remaining, other.reset_ns) < (other.remaining, step.verdict.reset_ns)
-        };
-        if tightest.is_none_or(tighter) {
+        if tightest.is_none_or(|other| is_tighter(&step.verdict, other)) {
             tightest = Some((index, step.verdict));
         }
     }
@@ -246,6 +311,11 @@ fn charge_all(
         }
     }
     Err(refused)
+}
+
+/// Whether a limit has less left than another one, or as much and is longer until it has all.
+fn is_tighter(verdict: &Verdict, (_, other): (LimitIndex, Verdict)) -> bool {
+    (verdict.remaining, other.reset_ns) < (other.remaining, verdict.reset_ns)
 }
 
 /// What a limit without a free place says: come back when an entry that is made now would be idle again.

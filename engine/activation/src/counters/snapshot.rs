@@ -28,17 +28,14 @@ impl Arena {
         let (mut words, mut tables) = (Vec::new(), Vec::new());
         for (&key, held) in &directory.held {
             match &held.place {
-                Place::Word(at) => {
-                    let state = directory.state(*at);
-                    if !is_idle(state, now_ns, key.kept) {
-                        words.push((key, state));
-                    }
-                }
+                Place::Word(at) => words.push((key, directory.state(*at))),
+                Place::Saved(state) => words.push((key, *state)),
                 Place::Subjects(table) if !table.is_idle(now_ns) => tables.push((key, Arc::clone(table))),
                 Place::Subjects(_) => {}
             }
         }
         drop(directory);
+        words.retain(|(key, state)| !is_idle(*state, now_ns, key.kept));
         words.sort_unstable();
         tables.sort_unstable_by_key(|(key, _)| *key);
         let mut out = Vec::new();
@@ -84,7 +81,7 @@ impl Arena {
             let at = reader.at;
             let (key, state) = (reader.key()?, reader.state()?);
             let fresh =
-                key.per_subject || is_idle(state, now_ns, key.kept) || arena.directory().put_back_word(key, state)?;
+                key.per_subject || is_idle(state, now_ns, key.kept) || arena.directory().put_back_word(key, state);
             if !fresh || key.per_subject {
                 return Err(CountersError::SnapshotValue { what: "a limit twice, or of the wrong kind", at });
             }

@@ -60,3 +60,28 @@ fn denials_without_room_are_counted_and_leave_permits_alone() {
     assert_eq!((told.kind, told.count), (Kind::DenialsAggregated, lost));
     assert!(!reader.next_denied(&mut bytes));
 }
+
+#[test]
+fn records_come_out_whole_wherever_the_ring_wraps() {
+    let (mut writer, mut reader) = rings(1024, 256, Arc::new(WorkerStats::new(0)));
+    let (mut pushed, mut taken) = (0_u64, 0_u64);
+    // Lengths that walk the seam through prefix and record.
+    for round in 0..2_000_usize {
+        let path = vec![b'p'; round % 37];
+        while pushed < taken + 3 {
+            writer.permitted(&Record { bytes_in: pushed, ..record(&path) }, None);
+            pushed += 1;
+        }
+        let wanted = 1 + round as u64 % 3;
+        let mut seen = 0;
+        let told = reader.take_permitted(|bytes| {
+            let record = Record::decode(bytes).unwrap();
+            assert_eq!(record.bytes_in, taken);
+            taken += 1;
+            seen += 1;
+            if seen < wanted { Next::Take } else { Next::Leave }
+        });
+        assert_eq!((told, seen), (wanted, wanted));
+    }
+    assert_eq!(writer.stats.records_lost.get(), 0);
+}

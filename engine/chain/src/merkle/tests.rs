@@ -37,8 +37,20 @@ fn hex(hash: &Hash) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn sha256(parts: &[&[u8]]) -> Hash {
+    Sha256::digest(parts.concat()).into()
+}
+
 fn leaves() -> Vec<Hash> {
-    entries().iter().map(|entry| leaf_hash(entry)).collect()
+    entries().iter().map(|entry| sha256(&[&[0], entry])).collect()
+}
+
+proptest! {
+    #[test]
+    fn hashes_are_those_of_a_library(left: Hash, right: Hash) {
+        prop_assert_eq!(leaf_hash(&left), sha256(&[&[0], &left]));
+        prop_assert_eq!(node_hash(&left, &right), sha256(&[&[1], &left, &right]));
+    }
 }
 
 #[test]
@@ -155,7 +167,7 @@ fn defined_root(leaves: &[Hash]) -> Hash {
 }
 
 fn some_leaves(count: usize) -> Vec<Hash> {
-    (0..count as u64).map(|number| leaf_hash(&number.to_be_bytes())).collect()
+    (0..count as u64).map(|number| sha256(&[&number.to_be_bytes()])).collect()
 }
 
 #[test]

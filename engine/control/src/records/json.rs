@@ -21,6 +21,7 @@ impl<'o> Object<'o> {
     }
 
     /// Writes the name of the next member and gives the buffer for its value. Names are constants that need no escape.
+    #[inline]
     pub fn member(&mut self, name: &str) -> &mut Vec<u8> {
         self.out.extend_from_slice(if self.empty { b"\"" } else { b",\"" });
         self.empty = false;
@@ -47,23 +48,40 @@ impl<'o> Object<'o> {
     }
 }
 
+/// Most numbers have few digits.
+#[inline]
 pub fn put_number(out: &mut Vec<u8>, value: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    match value {
+        0..10 => out.push(b'0' + value as u8),
+        10..100 => out.extend_from_slice(&[b'0' + (value / 10) as u8, b'0' + (value % 10) as u8]),
+        100..1_000 => {
+            let digit = |place: u64| b'0' + (value / place % 10) as u8;
+            out.extend_from_slice(&[digit(100), digit(10), digit(1)]);
+        }
+        _ => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+    }
 }
 
 /// A string. Control characters (C0, DEL, C1) are escaped, so that a line stays one line and a terminal unharmed; a
 /// byte that is not UTF-8 becomes `\xHH` in the string.
+#[inline]
 pub fn put_text(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     put_escaped(out, bytes);
     out.push(b'"');
 }
 
+#[inline]
 fn put_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     if is_plain(bytes) {
         out.extend_from_slice(bytes);
-        return;
+    } else {
+        escape(out, bytes);
     }
+}
+
+#[cold]
+fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         put_escaped_text(out, chunk.valid());
         for byte in chunk.invalid() {
@@ -73,10 +91,26 @@ fn put_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Printable ASCII that needs no escape, as nearly everything is. Looked at without a branch for each byte.
+/// Printable ASCII that needs no escape, as nearly everything is. Texts are short: eight bytes are looked at together,
+/// the last eight may overlap those before them.
 fn is_plain(bytes: &[u8]) -> bool {
-    let plain = |byte: u8| (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\');
-    bytes.iter().fold(true, |all, byte| all & plain(*byte))
+    let (words, _) = bytes.as_chunks();
+    match (bytes.last_chunk(), bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(last), ..) => words.iter().all(is_plain_word) && is_plain_word(last),
+        (None, Some([a, b, c, d]), Some([e, f, g, h])) => is_plain_word(&[*a, *b, *c, *d, *e, *f, *g, *h]),
+        _ => bytes.iter().all(|byte| is_plain_word(&[*byte; 8])),
+    }
+}
+
+fn is_plain_word(word: &[u8; 8]) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = EACH << 7;
+    let word = u64::from_ne_bytes(*word);
+    // The high bit of a byte is set where a byte is less than `bound`; or in one above such a byte, which does no harm.
+    let less = |word: u64, bound: u8| word.wrapping_sub(EACH * u64::from(bound)) & !word;
+    let equal = |byte: u8| less(word ^ (EACH * u64::from(byte)), 1);
+    let delete_or_more = word.wrapping_add(EACH) | word;
+    (less(word, b' ') | delete_or_more | equal(b'"') | equal(b'\\')) & HIGH == 0
 }
 
 fn put_escaped_text(out: &mut Vec<u8>, text: &str) {
@@ -113,8 +147,15 @@ pub fn put_hex_text_upper(out: &mut Vec<u8>, bytes: &[u8]) {
 
 fn put_hex(out: &mut Vec<u8>, bytes: &[u8], digits: &[u8; 16]) {
     let digit = |nibble: u8| digits.get(usize::from(nibble)).copied().unwrap_or_default();
-    out.reserve(bytes.len() * 2);
-    for byte in bytes {
+    let (pieces, rest) = bytes.as_chunks::<8>();
+    for piece in pieces {
+        let mut text = [[0; 2]; 8];
+        for (pair, byte) in text.iter_mut().zip(piece) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
+        out.extend_from_slice(text.as_flattened());
+    }
+    for byte in rest {
         out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
     }
 }
@@ -203,6 +244,27 @@ mod tests {
         assert_eq!(text(b"\n\x1b[2J\x7f"), r#""\u000a\u001b[2J\u007f""#);
         assert_eq!(text("é\u{85}".as_bytes()), "\"é\\u0085\"");
         assert_eq!(text(b"a\xff\xfeb"), r#""a\\xff\\xfeb""#);
+    }
+
+    #[test]
+    fn a_byte_that_needs_an_escape_is_found_wherever_it_stands() {
+        let needs = |byte: u8| !(b' '..=b'~').contains(&byte) || matches!(byte, b'"' | b'\\');
+        for (length, byte) in (0..20).flat_map(|length| (0..=255).map(move |byte| (length, byte))) {
+            for (at, others) in (0..length).flat_map(|at| [(at, b' '), (at, b'~'), (at, b'a')]) {
+                let mut bytes = vec![others; length];
+                bytes[at] = byte;
+                assert_eq!(is_plain(&bytes), !needs(byte), "{bytes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_of_any_length() {
+        for value in (0..2_000).chain([u64::MAX, u64::MAX / 10]) {
+            let mut out = Vec::new();
+            put_number(&mut out, value);
+            assert_eq!(String::from_utf8(out).unwrap(), value.to_string());
+        }
     }
 
     #[test]

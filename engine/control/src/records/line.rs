@@ -5,8 +5,19 @@ use std::net::IpAddr;
 
 use activation::record::{CertificateFacts, Kind, Record, STATE_FULL, TokenFacts, Transport};
 
-use super::json::{self, Object};
+use super::json;
 use super::naming::Naming;
+
+mod phrases;
+
+use phrases::Phrases;
+
+/// The name of a member as it stands behind another one.
+macro_rules! member {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":").as_bytes()
+    };
+}
 
 /// Which line it is: counted by the audit writer per worker, over permits and denials.
 #[derive(Clone, Copy, Debug)]
@@ -15,155 +26,186 @@ pub struct Place {
     pub sequence: u64,
 }
 
-/// Appends the line of `record`, its newline included. Without names (an activation that nobody announced) the line
-/// holds indices.
-pub fn put_record(
-    out: &mut Vec<u8>,
-    record: &Record<'_>,
-    place: Place,
-    names: Option<&dyn Naming>,
-    times: &mut TimeText,
-) {
-    let mut line = Object::begin(out);
-    times.put(line.member("time"), record.time_unix_ns);
-    line.text("adamant.kind", kind_name(record.kind).as_bytes());
-    line.number("adamant.worker", place.worker as u64);
-    line.number("adamant.sequence", place.sequence);
-    line.number("adamant.activation", record.activation);
-    if let Some(names) = names {
-        line.text("adamant.release", names.release().as_bytes());
-    }
-    if record.kind == Kind::DenialsAggregated {
-        line.number("adamant.count", record.count);
-    } else {
-        put_request(&mut line, record);
-        put_decision(&mut line, record, names);
-        put_credentials(&mut line, record, names);
-        put_limits(&mut line, record, names);
-        if record.kind == Kind::Exchange {
-            put_outcome(&mut line, record);
-        }
-    }
-    line.end();
-    out.push(b'\n');
+/// Formats records, and remembers what comes again and again.
+#[derive(Default)]
+pub struct Lines {
+    times: TimeText,
+    decisions: Phrases,
 }
 
-fn put_request(line: &mut Object<'_>, record: &Record<'_>) {
-    json::put_hex_text(line.member("adamant.request_id"), &record.request_id.to_be_bytes());
-    put_client(line.member("client.address"), record.client);
-    line.number("adamant.listener", u64::from(record.listener));
-    line.text("network.protocol.name", b"http");
-    line.text("url.scheme", if record.transport == Transport::Plain { b"http" } else { b"https" });
+impl Lines {
+    /// Appends the line of `record`, its newline included. `facts` are those of the same record ([`Record::facts`]).
+    /// Without names (an activation that nobody announced) the line holds indices.
+    pub fn put(
+        &mut self,
+        out: &mut Vec<u8>,
+        record: &Record<'_>,
+        facts: &[u8],
+        place: Place,
+        names: Option<&dyn Naming>,
+    ) {
+        out.extend_from_slice(br#"{"time":"#);
+        self.times.put(out, record.time_unix_ns);
+        put_member(out, member!("adamant.kind"), kind_name(record.kind));
+        put_count(out, member!("adamant.worker"), place.worker as u64);
+        put_count(out, member!("adamant.sequence"), place.sequence);
+        put_count(out, member!("adamant.activation"), record.activation);
+        if let Some(names) = names {
+            put_member(out, member!("adamant.release"), names.release().as_bytes());
+        }
+        if record.kind == Kind::DenialsAggregated {
+            put_count(out, member!("adamant.count"), record.count);
+        } else {
+            put_request(out, record);
+            // The names of an activation do not change; those of one that is not known may come to be.
+            let facts = if names.is_some() { facts } else { &[] };
+            self.decisions.put(out, facts, |out| {
+                put_decision(out, record, names);
+                put_credentials(out, record, names);
+            });
+            put_limits(out, record, names);
+            if record.kind == Kind::Exchange {
+                put_outcome(out, record);
+            }
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+// A line is mostly names of members: inlined, each is a constant of known length and a few moves.
+
+#[inline(always)]
+fn put_member(out: &mut Vec<u8>, member: &'static [u8], value: &[u8]) {
+    out.extend_from_slice(member);
+    json::put_text(out, value);
+}
+
+#[inline(always)]
+fn put_count(out: &mut Vec<u8>, member: &'static [u8], value: u64) {
+    out.extend_from_slice(member);
+    json::put_number(out, value);
+}
+
+fn put_request(out: &mut Vec<u8>, record: &Record<'_>) {
+    out.extend_from_slice(member!("adamant.request_id"));
+    json::put_hex_text(out, &record.request_id.to_be_bytes());
+    out.extend_from_slice(member!("client.address"));
+    put_client(out, record.client);
+    put_count(out, member!("adamant.listener"), u64::from(record.listener));
+    out.extend_from_slice(br#","network.protocol.name":"http","url.scheme":"http"#);
+    out.extend_from_slice(if record.transport == Transport::Plain { b"\"" } else { b"s\"" });
     if let Some(version) = tls_version(record.transport) {
-        line.text("tls.protocol.version", version);
+        put_member(out, member!("tls.protocol.version"), version);
     }
-    line.text("http.request.method", record.method);
-    line.text("server.address", record.host);
-    line.text("url.path", record.path);
+    put_member(out, member!("http.request.method"), record.method);
+    put_member(out, member!("server.address"), record.host);
+    put_member(out, member!("url.path"), record.path);
     if let Some(query) = record.query {
-        json::put_redacted_query(line.member("url.query"), query);
+        out.extend_from_slice(member!("url.query"));
+        json::put_redacted_query(out, query);
     }
 }
 
-fn put_decision(line: &mut Object<'_>, record: &Record<'_>, names: Option<&dyn Naming>) {
-    line.text("adamant.decision", if record.permitted { b"permit" } else { b"deny" });
+fn put_decision(out: &mut Vec<u8>, record: &Record<'_>, names: Option<&dyn Naming>) {
+    put_member(out, member!("adamant.decision"), if record.permitted { b"permit" } else { b"deny" });
     if let Some(reason) = record.reason {
-        line.text("adamant.reason", reason.name().as_bytes());
+        put_member(out, member!("adamant.reason"), reason.name().as_bytes());
     }
-    put_name(line, "adamant.agent", record.agent, |index| names?.agent(index));
-    put_name(line, "adamant.granted_by", record.granted_by, |index| names?.agent(index));
-    put_name(line, "adamant.route", record.route, |index| names?.route(index));
-    put_name(line, "adamant.scope", record.scope.map(u32::from), |index| names?.scope(index));
+    put_name(out, member!("adamant.agent"), record.agent, |index| names?.agent(index));
+    put_name(out, member!("adamant.granted_by"), record.granted_by, |index| names?.agent(index));
+    put_name(out, member!("adamant.route"), record.route, |index| names?.route(index));
+    put_name(out, member!("adamant.scope"), record.scope.map(u32::from), |index| names?.scope(index));
 }
 
-fn put_credentials(line: &mut Object<'_>, record: &Record<'_>, names: Option<&dyn Naming>) {
+fn put_credentials(out: &mut Vec<u8>, record: &Record<'_>, names: Option<&dyn Naming>) {
     if let Some(certificate) = &record.certificate {
-        put_certificate(line, certificate, names);
+        put_certificate(out, certificate, names);
     }
-    put_name(line, "adamant.api_key", record.api_key, |index| names?.api_key(index));
+    put_name(out, member!("adamant.api_key"), record.api_key, |index| names?.api_key(index));
     if let Some(token) = &record.token {
-        put_token(line, token, names);
+        put_token(out, token, names);
     }
 }
 
-fn put_certificate(line: &mut Object<'_>, certificate: &CertificateFacts<'_>, names: Option<&dyn Naming>) {
-    json::put_hex_text_upper(line.member("tls.client.hash.sha256"), &certificate.sha256);
-    let out = line.member("adamant.certificate.names");
+fn put_certificate(out: &mut Vec<u8>, certificate: &CertificateFacts<'_>, names: Option<&dyn Naming>) {
+    out.extend_from_slice(member!("tls.client.hash.sha256"));
+    json::put_hex_text_upper(out, &certificate.sha256);
+    out.extend_from_slice(member!("adamant.certificate.names"));
     json::put_list(out, certificate.names(), json::put_text);
+    out.extend_from_slice(member!("adamant.certificate.cas"));
     let cas = (0..u64::BITS).filter(|ca| certificate.cas & (1 << ca) != 0);
-    json::put_list(line.member("adamant.certificate.cas"), cas, |out, ca| {
-        match names.and_then(|names| names.client_ca(ca)) {
-            Some(name) => json::put_text(out, name.as_bytes()),
-            None => json::put_number(out, u64::from(ca)),
-        }
+    json::put_list(out, cas, |out, ca| match names.and_then(|names| names.client_ca(ca)) {
+        Some(name) => json::put_text(out, name.as_bytes()),
+        None => json::put_number(out, u64::from(ca)),
     });
 }
 
-fn put_token(line: &mut Object<'_>, token: &TokenFacts<'_>, names: Option<&dyn Naming>) {
-    put_name(line, "adamant.token.issuer", Some(u32::from(token.issuer)), |index| names?.issuer(index));
-    line.text("adamant.token.subject", token.subject);
+fn put_token(out: &mut Vec<u8>, token: &TokenFacts<'_>, names: Option<&dyn Naming>) {
+    put_name(out, member!("adamant.token.issuer"), Some(u32::from(token.issuer)), |index| names?.issuer(index));
+    put_member(out, member!("adamant.token.subject"), token.subject);
     if let Some(kid) = token.kid {
-        line.text("adamant.token.kid", kid);
+        put_member(out, member!("adamant.token.kid"), kid);
     }
-    line.number("adamant.token.expires_s", token.expires_s);
+    put_count(out, member!("adamant.token.expires_s"), token.expires_s);
     if let Some(scopes) = token.scopes {
-        line.text("adamant.token.scopes", scopes);
+        put_member(out, member!("adamant.token.scopes"), scopes);
     }
 }
 
 /// States stand as strings: they use all 64 bits, and most JSON readers keep only 53.
-fn put_limits(line: &mut Object<'_>, record: &Record<'_>, names: Option<&dyn Naming>) {
-    if record.limits.as_slice().is_empty() {
+fn put_limits(out: &mut Vec<u8>, record: &Record<'_>, names: Option<&dyn Naming>) {
+    let limits = record.limits.as_slice();
+    if limits.is_empty() {
         return;
     }
-    let out = line.member("adamant.limits_before");
-    for (index, (limit, state)) in record.limits.as_slice().iter().enumerate() {
-        out.push(if index == 0 { b'[' } else { b',' });
-        let mut entry = Object::begin(out);
-        put_name(&mut entry, "limit", Some(*limit), |limit| names?.limit(limit));
+    out.extend_from_slice(member!("adamant.limits_before"));
+    json::put_list(out, limits.iter(), |out, (limit, state)| {
+        out.extend_from_slice(br#"{"limit":"#);
+        put_name(out, b"", Some(*limit), |limit| names?.limit(limit));
+        out.extend_from_slice(br#","state":""#);
         if *state == STATE_FULL {
-            entry.text("state", b"full");
+            out.extend_from_slice(b"full");
         } else {
-            let state_text = entry.member("state");
-            state_text.push(b'"');
-            json::put_number(state_text, *state);
-            state_text.push(b'"');
+            json::put_number(out, *state);
         }
-        entry.end();
-    }
-    out.push(b']');
+        out.extend_from_slice(br#""}"#);
+    });
 }
 
-fn put_outcome(line: &mut Object<'_>, record: &Record<'_>) {
+fn put_outcome(out: &mut Vec<u8>, record: &Record<'_>) {
     if record.status != 0 {
-        line.number("http.response.status_code", u64::from(record.status));
+        put_count(out, member!("http.response.status_code"), u64::from(record.status));
     }
     if let Some(origin) = record.origin {
-        let out = line.member("adamant.origin.address");
-        out.push(b'"');
+        out.extend_from_slice(br#","adamant.origin.address":""#);
         json::put_socket_address(out, origin);
         out.push(b'"');
     }
     if record.retried {
-        line.raw("adamant.retried", b"true");
+        out.extend_from_slice(br#","adamant.retried":true"#);
     }
-    line.number("http.request.body.size", record.bytes_in);
-    line.number("http.response.body.size", record.bytes_out);
-    let mut durations = Object::begin(line.member("adamant.durations_us"));
-    durations.number("decided", u64::from(record.decided_us));
+    put_count(out, member!("http.request.body.size"), record.bytes_in);
+    put_count(out, member!("http.response.body.size"), record.bytes_out);
+    put_count(out, br#","adamant.durations_us":{"decided":"#, u64::from(record.decided_us));
     if record.origin.is_some() {
-        durations.number("first_byte", u64::from(record.first_byte_us));
+        put_count(out, member!("first_byte"), u64::from(record.first_byte_us));
     }
-    durations.number("total", u64::from(record.total_us));
-    durations.end();
+    put_count(out, member!("total"), u64::from(record.total_us));
+    out.push(b'}');
 }
 
 /// The name behind an index, or the index itself when its name is not known.
-fn put_name<'n>(line: &mut Object<'_>, member: &str, index: Option<u32>, name: impl FnOnce(u32) -> Option<&'n str>) {
+#[inline(always)]
+fn put_name<'n>(
+    out: &mut Vec<u8>,
+    member: &'static [u8],
+    index: Option<u32>,
+    name: impl FnOnce(u32) -> Option<&'n str>,
+) {
     let Some(index) = index else { return };
     match name(index) {
-        Some(name) => line.text(member, name.as_bytes()),
-        None => line.number(member, u64::from(index)),
+        Some(name) => put_member(out, member, name.as_bytes()),
+        None => put_count(out, member, u64::from(index)),
     }
 }
 
@@ -176,11 +218,11 @@ fn put_client(out: &mut Vec<u8>, client: IpAddr) {
     out.push(b'"');
 }
 
-const fn kind_name(kind: Kind) -> &'static str {
+const fn kind_name(kind: Kind) -> &'static [u8] {
     match kind {
-        Kind::Exchange => "exchange",
-        Kind::Intent => "intent",
-        Kind::DenialsAggregated => "denials-aggregated",
+        Kind::Exchange => b"exchange",
+        Kind::Intent => b"intent",
+        Kind::DenialsAggregated => b"denials-aggregated",
     }
 }
 

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use activation::bounds::{RECORD_DRAIN_INTERVAL_MS, RECORD_IDLE_INTERVAL_MS_MAX};
 use activation::record::Record;
+use activation::ring::Next;
 use chain::line::Chain;
 use chain::log;
 use policy::model::Audit;
 
-use super::line::{Place, TimeText, put_record};
+use super::line::{Lines, Place};
 use super::naming::Naming;
 use super::sink::{Pending, Sink};
 use super::{Message, Progress, RecordsError, WorkerRecords, event_line};
@@ -33,8 +34,7 @@ pub(super) struct Writer {
     names: Vec<Known>,
     inbox: Receiver<Message>,
     progress: Arc<Progress>,
-    times: TimeText,
-    scratch: Vec<u8>,
+    format: Lines,
     trouble: Trouble,
     /// Times that every ring was found empty.
     emptied: u64,
@@ -84,8 +84,7 @@ impl Writer {
             names: Vec::new(),
             inbox,
             progress,
-            times: TimeText::default(),
-            scratch: Vec::new(),
+            format: Lines::default(),
             trouble: Trouble::default(),
             emptied: 0,
             rename_check: Instant::now(),
@@ -172,47 +171,40 @@ impl Writer {
 
     /// Formats what the rings hold, at most about a batch; true when more may be there.
     fn gather(&mut self) -> bool {
-        let share = RECORDS_BATCH_BYTES_MAX / self.workers.len().max(1);
+        let Self { workers, pending, pending_lines, names, progress, format, chained, .. } = self;
+        let share = RECORDS_BATCH_BYTES_MAX / workers.len().max(1);
         let mut more = false;
-        for index in 0..self.workers.len() {
+        for (index, worker) in workers.iter_mut().enumerate() {
+            let chain = Chain::Worker(u32::try_from(index).unwrap_or(u32::MAX));
             for denials in [false, true] {
-                let start = self.pending.lines.len();
-                while self.take_record(index, denials) {
-                    if self.pending.lines.len() - start > share {
-                        more = true;
-                        break;
-                    }
+                let lines = &mut pending.lines;
+                let end = lines.len() + share;
+                let take = |bytes: &[u8]| {
+                    let Some(record) = Record::decode(bytes) else {
+                        Progress::add(&progress.undecodable, 1);
+                        return Next::Take;
+                    };
+                    let place = Place { worker: index, sequence: chained.log.next(index) };
+                    // The newest activation first: it is nearly always the one.
+                    let known = names.iter().rev().find(|known| known.naming.activation() == record.activation);
+                    let names = known.map(|known| known.naming.as_ref() as &dyn Naming);
+                    let start = lines.len();
+                    format.put(lines, &record, Record::facts(bytes), place, names);
+                    chained.log.seal(lines, start, chain);
+                    *pending_lines += 1;
+                    let full = lines.len() > end;
+                    more |= full;
+                    if full { Next::Leave } else { Next::Take }
+                };
+                let reader = &mut worker.records.reader;
+                if denials {
+                    reader.take_denied(take);
+                } else {
+                    worker.taken += reader.take_permitted(take);
                 }
             }
         }
         more
-    }
-
-    fn take_record(&mut self, index: usize, denials: bool) -> bool {
-        let Some(worker) = self.workers.get_mut(index) else { return false };
-        let reader = &mut worker.records.reader;
-        let taken =
-            if denials { reader.next_denied(&mut self.scratch) } else { reader.next_permitted(&mut self.scratch) };
-        if !taken {
-            return false;
-        }
-        if !denials {
-            worker.taken += 1;
-        }
-        let Some(record) = Record::decode(&self.scratch) else {
-            Progress::add(&self.progress.undecodable, 1);
-            return true;
-        };
-        let place = Place { worker: index, sequence: self.chained.log.next(index) };
-        // The newest activation first: it is nearly always the one.
-        let known = self.names.iter().rev().find(|known| known.naming.activation() == record.activation);
-        let names = known.map(|known| known.naming.as_ref() as &dyn Naming);
-        let start = self.pending.lines.len();
-        put_record(&mut self.pending.lines, &record, place, names, &mut self.times);
-        let chain = Chain::Worker(u32::try_from(index).unwrap_or(u32::MAX));
-        self.chained.log.seal(&mut self.pending.lines, start, chain);
-        self.pending_lines += 1;
-        true
     }
 
     /// A line of the gateway itself. Once it stands in `pending` it is chained: it is written as it is, or never.
@@ -367,9 +359,7 @@ impl Writer {
         let mut left = self.pending_lines;
         for worker in &mut self.workers {
             let reader = &mut worker.records.reader;
-            while reader.next_permitted(&mut self.scratch) || reader.next_denied(&mut self.scratch) {
-                left += 1;
-            }
+            left += reader.take_permitted(|_| Next::Take) + reader.take_denied(|_| Next::Take);
         }
         left
     }

@@ -3,12 +3,13 @@
 //! No borrow of the rustls state is held across an await. Plain text waits in rustls only up to its buffer limit, which
 //! gives back-pressure.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::io::{self, IoSlice, Read, Write};
 use std::rc::Rc;
 
 use monoio::net::TcpStream;
 use rustls::Connection;
+use rustls::pki_types::CertificateDer;
 
 use super::{Interest, Transport};
 
@@ -41,6 +42,17 @@ impl Write for Wire<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A read that brings nothing: rustls first cuts its buffer of cipher text to the 4 KiB that a read may take, and then lends
+/// it, of which even the page goes back.
+struct Resting;
+
+impl Read for Resting {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        sys::rest::give_back(into);
+        Err(io::ErrorKind::WouldBlock.into())
     }
 }
 
@@ -92,6 +104,12 @@ impl Tls {
     fn holds_plain_text(&self) -> bool {
         let state = self.session.borrow_mut().process_new_packets();
         state.map_or(true, |state| state.plaintext_bytes_to_read() > 0)
+    }
+
+    /// Gives back memory that only a busy connection needs.
+    pub fn rest(&self) {
+        // Ends with `WouldBlock`, or at once.
+        let _ = self.session.borrow_mut().read_tls(&mut Resting);
     }
 
     /// Looks into the session; nothing may wait meanwhile.
@@ -166,6 +184,10 @@ impl Transport for Tls {
 
     fn reset(&self) {
         sys::socket::reset_on_close(&*self.stream);
+    }
+
+    fn peer_chain(&self) -> Option<Ref<'_, [CertificateDer<'static>]>> {
+        Ref::filter_map(self.session.borrow(), |session| session.peer_certificates()).ok()
     }
 
     fn is_stale(&self) -> bool {

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use activation::Activation;
-use activation::activation::{Origin, OriginAddress, ReleaseFacts};
+use activation::activation::{ListenerTls, Origin, OriginAddress, ReleaseFacts};
 use activation::counters::Arena;
 use activation::ring::{DurableMark, RecordReader, rings};
 use activation::stats::WorkerStats;
@@ -72,6 +72,18 @@ fn model_origin() -> policy::model::Origin {
 
 /// Starts a worker that serves `policy` with its one origin at `origin`.
 pub fn start(policy: &Policy, origin: SocketAddr, issuers: Vec<Arc<identity::token::Issuer>>) -> World {
+    start_with(policy, origin, issuers, Arc::new(CaSet::new(vec![]).unwrap()), None)
+}
+
+/// As `start`, with client CAs, and with TLS.
+pub fn start_with(
+    policy: &Policy,
+    origin: SocketAddr,
+    issuers: Vec<Arc<identity::token::Issuer>>,
+    client_cas: Arc<CaSet>,
+    tls: Option<ListenerTls>,
+) -> World {
+    let is_tls = tls.is_some();
     let image = sys::Image::new(&compile(policy, [7; 32]).unwrap()).unwrap();
     let table = Arc::new(Table::load(image).unwrap());
     let limits = Arc::new(Arena::new().slots(&table, 0).unwrap());
@@ -90,7 +102,7 @@ pub fn start(policy: &Policy, origin: SocketAddr, issuers: Vec<Arc<identity::tok
         table_sha256: "sha256:table".into(),
         limits,
         issuers,
-        client_cas: Arc::new(CaSet::new(vec![]).unwrap()),
+        client_cas,
         api_keys: Arc::new([]),
         origins: vec![Arc::new(Origin {
             name: "o".into(),
@@ -99,7 +111,7 @@ pub fn start(policy: &Policy, origin: SocketAddr, issuers: Vec<Arc<identity::tok
             tls: None,
             pass_credentials: false,
         })],
-        listeners: vec![None],
+        listeners: vec![tls.map(Arc::new)],
         ended: Arc::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -123,7 +135,7 @@ pub fn start(policy: &Policy, origin: SocketAddr, issuers: Vec<Arc<identity::tok
         timeouts: Timeouts::default(),
         listeners: vec![Listener {
             address,
-            tls: false,
+            tls: is_tls,
             trusted_proxies: vec![],
             client_address: proxy::settings::ClientAddress::Forwarded,
             proxy_protocol: false,

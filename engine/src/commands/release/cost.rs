@@ -27,7 +27,8 @@ pub fn write_certificate(out: &mut dyn Write, certificate: &CostCertificate) -> 
         ("who calls", certificate.caller),
         ("which route", certificate.route),
         ("what grants", certificate.grant),
-        ("in all", certificate.total()),
+        ("one proof", certificate.one_proof()),
+        ("every proof", certificate.total()),
     ] {
         let (lines, probes, steps) = (cost.lines, cost.probes, cost.steps);
         let (comparisons, hashed) = (cost.comparisons, cost.hashed_bytes);

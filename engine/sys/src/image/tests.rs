@@ -109,3 +109,13 @@ fn pages_come_from_the_node_that_is_asked_for_and_a_node_that_is_not_there_is_no
 }
 
 const NODE_NOT_THERE: u32 = 1_000;
+
+#[test]
+fn a_large_one_lies_where_huge_pages_can() {
+    let bytes: Vec<u8> = (0..5_u32 << 18).flat_map(u32::to_le_bytes).collect();
+    let image = Image::new(&bytes).unwrap();
+    assert_eq!(image.place().0 % crate::huge::HUGE_PAGE_BYTES, 0);
+    assert!(image.as_ref() == bytes, "other bytes");
+    image.map_again().unwrap();
+    assert!(image.as_ref() == bytes, "other bytes");
+}

@@ -40,6 +40,20 @@ fn a_restart_refills_nobody() {
 }
 
 #[test]
+fn after_a_restart_one_agents_limits_share_a_line() {
+    let agent = |id: u64| [(id, per_minute(60, 9), Per::Agent), (id + 1, quota(60, 9), Per::Agent)];
+    let limits = Limits::of(&[&agent(10), &agent(20), &agent(30)]);
+    let arena = Arena::new();
+    let slots = limits.slots(&arena, NOW_NS).unwrap();
+    assert!(limits.charge(&slots, 2, None, NOW_NS).is_ok() && limits.charge(&slots, 0, None, NOW_NS).is_ok());
+    let restored = Arena::restore(&arena.snapshot(NOW_NS), NOW_NS).unwrap();
+    assert_eq!(restored.snapshot(NOW_NS), arena.snapshot(NOW_NS), "what waits for its limit is saved again");
+    let again = limits.slots(&restored, NOW_NS).unwrap();
+    assert_eq!(again.addresses(), slots.addresses());
+    assert_eq!(restored.snapshot(NOW_NS), arena.snapshot(NOW_NS));
+}
+
+#[test]
 fn the_overflow_bucket_is_saved() {
     let limits = Limits::of(&[&[(1, per_minute(1, 3), per_subject(1, OnFull::Overflow))]]);
     let arena = Arena::new();

@@ -12,8 +12,11 @@ fn limit(name: &str, kind: policy::model::LimitKind, count: u32, per: Per) -> Li
 
 fn table(burst: u32) -> Table<Vec<u8>> {
     use policy::model::LimitKind::{Quota, Rate};
-    let limits =
-        vec![limit("all", Quota, 6, Per::Agent), limit("each", Rate { burst }, 60, per_subject(10, OnFull::Deny))];
+    table_of(vec![limit("all", Quota, 6, Per::Agent), limit("each", Rate { burst }, 60, per_subject(10, OnFull::Deny))])
+}
+
+/// One agent with these limits.
+fn table_of(limits: Vec<Limit>) -> Table<Vec<u8>> {
     let agent = Agent { name: "public".into(), identity: vec![Identity::Anonymous], scopes: vec![], limits };
     let policy = Policy {
         name: "test".into(),
@@ -58,4 +61,44 @@ fn a_tables_limits_are_charged_and_survive_the_next_table() {
 fn the_compilers_interval_is_the_rounded_one() {
     let spec = table(2).limits(AgentId(0)).nth(1).unwrap();
     assert_eq!(spec.kind, per_minute(60, 2));
+}
+
+/// Limits that all stand in the agent's line are charged in a way of their own: it says and leaves the same.
+#[test]
+fn a_line_is_charged_as_its_limits_are_one_by_one() {
+    use policy::model::LimitKind::{Quota, Rate};
+    let limits = ["a", "b", "c"].into_iter().zip([Rate { burst: 4 }, Quota, Rate { burst: 9 }]);
+    let table = table_of(limits.map(|(name, kind)| limit(name, kind, 6, Per::Agent)).collect());
+    let slots = || Arena::new().slots(&table, NOW_NS).unwrap();
+    let (by_line, one_by_one) = (slots(), slots());
+    let mut outcomes = [0, 0];
+    for request in 0..40 {
+        let now_ns = NOW_NS + request * 3 * NS_PER_S;
+        let (mut these, mut those) = (LimitStates::new(), LimitStates::new());
+        let this = by_line.charge(&table, AgentId(0), None, now_ns, &mut these);
+        let that = one_by_one.charge_limits(table.limits(AgentId(0)), None, now_ns, &mut those);
+        assert_eq!((this, these), (that, those), "request {request}");
+        outcomes[usize::from(this.is_ok())] += 1;
+    }
+    assert!(outcomes.iter().all(|count| *count > 5), "{outcomes:?}");
+}
+
+#[test]
+fn two_threads_together_are_admitted_what_the_tightest_limit_of_a_line_holds() {
+    use policy::model::LimitKind::{Quota, Rate};
+    const COUNT: u32 = 50_000;
+    let table = table_of(vec![
+        limit("a", Rate { burst: COUNT + 9 }, 60, Per::Agent),
+        limit("b", Quota, COUNT, Per::Agent),
+        limit("c", Rate { burst: COUNT + 5 }, 60, Per::Agent),
+    ]);
+    let slots = Arena::new().slots(&table, NOW_NS).unwrap();
+    let charge = || slots.charge(&table, AgentId(0), None, NOW_NS, &mut LimitStates::new()).is_ok();
+    let admitted = || (0..COUNT).filter(|_| charge()).count();
+    let admitted: usize = std::thread::scope(|scope| {
+        let threads = [scope.spawn(admitted), scope.spawn(admitted)];
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    // One that meets another half way may be refused, so a little less may have been admitted: never more.
+    assert!(admitted <= COUNT as usize && admitted > COUNT as usize * 9 / 10, "{admitted}");
 }

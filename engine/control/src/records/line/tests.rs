@@ -48,8 +48,13 @@ pub(crate) fn record<'a>(path: &'a [u8], query: Option<&'a [u8]>) -> Record<'a> 
 }
 
 fn written(record: &Record<'_>, names: Option<&dyn Naming>) -> String {
-    let mut out = Vec::new();
-    put_record(&mut out, record, Place { worker: 1, sequence: 8 }, names, &mut TimeText::default());
+    written_by(&mut Lines::default(), record, names)
+}
+
+fn written_by(lines: &mut Lines, record: &Record<'_>, names: Option<&dyn Naming>) -> String {
+    let (mut out, mut bytes) = (Vec::new(), Vec::new());
+    record.encode(&mut bytes);
+    lines.put(&mut out, record, Record::facts(&bytes), Place { worker: 1, sequence: 8 }, names);
     String::from_utf8(out).unwrap()
 }
 
@@ -106,6 +111,49 @@ fn intents_have_no_outcome_and_aggregates_only_a_count() {
     let line: Value = serde_json::from_str(&written(&intent, Some(&Fake))).unwrap();
     assert_eq!(line["adamant.count"], 9);
     assert!(line.get("url.path").is_none());
+}
+
+#[test]
+fn whatever_differs_is_told_also_after_a_record_that_is_alike() {
+    let alike = record(b"/", None);
+    let with_token = |change: fn(&mut TokenFacts<'static>)| {
+        let mut other = alike.clone();
+        other.token.iter_mut().for_each(change);
+        other
+    };
+    let with_certificate = |change: fn(&mut CertificateFacts<'static>)| {
+        let mut other = alike.clone();
+        other.certificate.iter_mut().for_each(change);
+        other
+    };
+    let others = [
+        Record { activation: 4, ..alike.clone() },
+        Record { permitted: false, ..alike.clone() },
+        Record { reason: None, ..alike.clone() },
+        Record { agent: Some(5), ..alike.clone() },
+        Record { granted_by: None, ..alike.clone() },
+        Record { route: Some(0), ..alike.clone() },
+        Record { scope: Some(0), ..alike.clone() },
+        Record { api_key: Some(1), ..alike.clone() },
+        Record { token: None, ..alike.clone() },
+        Record { certificate: None, ..alike.clone() },
+        with_token(|token| token.issuer = 1),
+        with_token(|token| token.subject = b"boT"),
+        with_token(|token| token.kid = None),
+        with_token(|token| token.expires_s = 13),
+        with_token(|token| token.scopes = Some(b"a c")),
+        with_certificate(|certificate| certificate.sha256[31] = 0),
+        with_certificate(|certificate| certificate.names = b"\x05\0dns:b"),
+        with_certificate(|certificate| certificate.cas = 0b100),
+    ];
+    let mut lines = Lines::default();
+    for other in &others {
+        for one in [&alike, other, other] {
+            assert_eq!(written_by(&mut lines, one, Some(&Fake)), written(one, Some(&Fake)));
+        }
+        assert_ne!(written(other, Some(&Fake)), written(&alike, Some(&Fake)));
+        assert_ne!(written_by(&mut lines, other, None), written_by(&mut lines, other, Some(&Fake)));
+    }
 }
 
 #[test]
