@@ -16,6 +16,8 @@ mod prove;
 mod show;
 mod verify;
 
+pub use lines::open as open_records;
+
 #[derive(Debug, clap::Subcommand)]
 pub enum AuditCommand {
     /// Verify that records are what the gateway wrote: nothing removed, changed, moved or put in.

@@ -1,11 +1,11 @@
 //! `adamant replay`: the decisions of a record file, made again.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use crate::commands::audit::open_records;
 use crate::failure::Failure;
 use crate::lookup::Lookup;
 use crate::replay::policies::{self, Policies, Shelf};
@@ -95,6 +95,5 @@ fn open(log: &Path) -> Result<Box<dyn BufRead>, Failure> {
     if log == Path::new("-") {
         return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin())));
     }
-    let file = File::open(log).map_err(|error| Failure::at(log, format_args!("cannot be read: {error}")))?;
-    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
+    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, open_records(log)?)))
 }

@@ -145,7 +145,15 @@ fn a_pipe_is_no_file_of_records() {
     let directory = tempfile::tempdir().unwrap();
     let made = std::process::Command::new("mkfifo").arg(directory.path().join("pipe")).status();
     assert!(made.is_ok_and(|status| status.success()), "mkfifo");
-    for command in [&["audit", "verify", "pipe"][..], &["audit", "show", "pipe"], &["audit", "show", "-f", "pipe"]] {
+    fs::write(directory.path().join("policy.toml"), "[policy]\nname = \"p\"\n").unwrap();
+    let id = "00000000000000000000000000000000";
+    for command in [
+        &["audit", "verify", "pipe"][..],
+        &["audit", "show", "pipe"],
+        &["audit", "show", "-f", "pipe"],
+        &["replay", "pipe", "--against", "policy.toml"],
+        &["explain", "--records", "pipe", "--request-id", id, "--policy", "policy.toml"],
+    ] {
         let (status, _, stderr) = gateway::run(command, directory.path());
         assert!(!status.success() && stderr.contains("found a pipe, socket or device"), "{command:?}: {stderr}");
     }

@@ -1,6 +1,5 @@
 //! A decision of the past, explained from its record.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use policy_evaluate::{Recorded, Request};
 use policy_release::digest::Digest;
 
 use super::{ExplainArgs, named, named_release, write_head, write_steps};
+use crate::commands::audit::open_records;
 use crate::failure::Failure;
 use crate::replay::compare::{Standing, differences, outcome, standing};
 use crate::replay::line::{Exchange, Line, time_text};
@@ -140,10 +140,7 @@ fn first_line(from: &mut dyn BufRead) -> Result<Vec<u8>, Failure> {
 fn with_id(path: &Path, id: &str) -> Result<Box<Exchange>, Failure> {
     let mut from: Box<dyn BufRead> = match path == Path::new("-") {
         true => Box::new(BufReader::new(io::stdin())),
-        false => {
-            let file = File::open(path).map_err(|error| Failure::at(path, format_args!("cannot be read: {error}")))?;
-            Box::new(BufReader::new(file))
-        }
+        false => Box::new(BufReader::new(open_records(path)?)),
     };
     let mut line = Vec::new();
     loop {
