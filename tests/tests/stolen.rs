@@ -265,7 +265,10 @@ fn a_pipe_in_the_state_directory_does_not_stop_a_start() {
     let world = World::new("hot");
     let one = world.build(1, &world.policy(&["/one"]));
     world.publish(1, &one);
-    drop(world.start());
+    let begun = world.start();
+    // It is written with the first checkpoint, by a thread of its own.
+    assert!(eventually(Duration::from_secs(20), || world.path("state/log.json").exists()));
+    drop(begun);
     for name in ["log.json", "node.pub"] {
         let path = world.path("state").join(name);
         fs::remove_file(&path).unwrap();
