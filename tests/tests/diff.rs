@@ -253,15 +253,20 @@ fn json_holds_all_of_it() {
     assert_eq!(json(&desk, "diff old.toml old.toml --format json", 0)["verdict"], "same");
 }
 
-#[test]
-fn releases_are_compared_by_file_and_by_digest_and_verified_under_a_root() {
-    let desk = desk(wider);
+/// A root under which what is wider takes both, and what is narrower either.
+fn two_owners(desk: &Desk) {
     desk.keys(&["alice", "bob"]);
     desk.good(&format!(
         "trust init --key alice=alice.key --key bob=bob.key --threshold 2 --role release-narrower=1 --expires {END} --out root.json"
     ));
     desk.good("trust sign root.json --key alice.key");
     desk.good("trust sign root.json --key bob.key");
+}
+
+#[test]
+fn releases_are_compared_by_file_and_by_digest_and_verified_under_a_root() {
+    let desk = desk(wider);
+    two_owners(&desk);
     let built = desk.good(&format!("release build old.toml --version 1 --expires {END} --out old.json"));
     let digest = built.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap().to_owned();
     fs::create_dir_all(desk.path("store/releases")).unwrap();
@@ -291,12 +296,7 @@ fn releases_are_compared_by_file_and_by_digest_and_verified_under_a_root() {
 #[test]
 fn whose_signatures_are_there_and_whose_are_needed_is_told() {
     let desk = desk(wider);
-    desk.keys(&["alice", "bob"]);
-    desk.good(&format!(
-        "trust init --key alice=alice.key --key bob=bob.key --threshold 2 --role release-narrower=1 --expires {END} --out root.json"
-    ));
-    desk.good("trust sign root.json --key alice.key");
-    desk.good("trust sign root.json --key bob.key");
+    two_owners(&desk);
     for (name, version) in [("old", 1), ("new", 2)] {
         desk.good(&format!("release build {name}.toml --version {version} --expires {END} --out {name}.json"));
         desk.good(&format!("release sign {name}.json --key alice.key"));

@@ -4,7 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::task::{Poll, Waker};
 
 use monoio::net::UnixStream;
@@ -74,16 +74,15 @@ impl Turn {
     /// Lets those who wait go on, whenever a turn ends. Goes through the ring before, so that messages without end keep
     /// neither arrivals nor timers waiting.
     pub async fn run(&self) -> Infallible {
-        let pair = UnixStream::pair();
+        // Without it a row would not go through the ring: then there are none, and every message leaves at once.
+        let Ok((always_writable, _peer)) = UnixStream::pair() else { return pending().await };
         loop {
             poll_fn(|context| {
                 self.last.replace(Some(context.waker().clone()));
                 if self.waiting.borrow().is_empty() { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
-            if let Ok((always_writable, _)) = &pair {
-                let _ = always_writable.writable(false).await;
-            }
+            let _ = always_writable.writable(false).await;
             self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
         }
     }

@@ -85,7 +85,7 @@ impl Slots {
         let mut subjects = Vec::new();
         let mut address = |place: Place| match place {
             Place::Word(at) => at,
-            // There is none: `Arena::slots` has given every limit a word. Beyond all of them, so it counts nothing.
+            // There is none: `Arena::slots` has given every limit a word. Beyond all of them, so it would be refused.
             Place::Saved(_) => SUBJECTS_MARK - 1,
             Place::Subjects(table) => {
                 subjects.push(table);
