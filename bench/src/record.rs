@@ -78,7 +78,7 @@ pub fn record<'a>(sequence: u64, path: &'a [u8], subject: &'a [u8]) -> Record<'a
         granted_by: Some(500),
         route: Some(42),
         scope: Some(0),
-        token: Some(TokenFacts { issuer: 0, subject, kid: Some(b"k"), expires_s: 4_000_000_000, scopes: None }),
+        token: Some(TokenFacts { issuer: 0, subject, kid: Some(b"k"), expires_s: 4_000_000_000, scopes: None, bound: Default::default() }),
         limits,
         origin: Some(([127, 0, 0, 1], 9_000).into()),
         bytes_out: 512,

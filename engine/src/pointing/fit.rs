@@ -1,11 +1,9 @@
 //! What every gateway makes of a release, whatever its node: one that fails here would be published and then refused by
 //! each of them.
 
-use std::path::Path;
-
 use control::assemble::origins::Planned;
-use control::assemble::{Frozen, keysets};
-use policy::model::{Keys, Origin};
+use control::assemble::{Frozen, Node, keysets};
+use policy::model::{Keys, Origin, ServerCa};
 use policy_release::candidate::Release;
 
 use crate::gateway::freeze_as_stated;
@@ -15,8 +13,13 @@ use crate::gateway::freeze_as_stated;
 pub fn compiled(release: &Release) -> Result<Frozen, String> {
     let frozen = freeze_as_stated(release)?;
     for issuer in &release.policy.issuers {
-        if let Keys::Pinned { .. } = issuer.keys {
-            keysets::read(issuer, Path::new(""), 0).map_err(|fault| fault.to_string())?;
+        let of_the_release = match &issuer.keys {
+            Keys::Pinned { .. } => true,
+            Keys::Watch { .. } => false,
+            Keys::Url(fetched) | Keys::Discovery(fetched) => fetched.ca != Some(ServerCa::System),
+        };
+        if of_the_release {
+            keysets::read(issuer, &Node::default(), 0).map_err(|fault| fault.to_string())?;
         }
     }
     for origin in &release.policy.origins {

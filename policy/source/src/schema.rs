@@ -120,7 +120,7 @@ enum AlgorithmWord {
     HS256,
 }
 
-/// One of `file`, `watch`, and `url` with `refresh` and `max_stale`.
+/// One of `file`, `watch`, and `url` or `discovery` with `refresh`, `max_stale` and `ca`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct KeysTable {
@@ -129,14 +129,33 @@ struct KeysTable {
     /// A JWK Set file on the gateway that may change.
     watch: Option<String>,
     /// A JWK Set behind HTTPS.
-    #[schemars(regex(pattern = r"^https://"))]
+    #[schemars(regex(pattern = r"^https?://"))]
     url: Option<String>,
-    /// How often `url` is fetched, like `10m`.
+    /// An issuer whose metadata names its JWK Set (OpenID Connect Discovery, RFC 8414).
+    #[schemars(regex(pattern = r"^https?://"))]
+    discovery: Option<String>,
+    /// How often the keys are fetched, like `10m`.
     #[schemars(regex(pattern = r"^[0-9]+[smhd]$"))]
     refresh: Option<String>,
-    /// How old the keys of `url` may become when it cannot be fetched, like `24h`.
+    /// How old the keys may become when they cannot be fetched, like `24h`.
     #[schemars(regex(pattern = r"^[0-9]+[smhd]$"))]
     max_stale: Option<String>,
+    /// Who vouches for the server: a PEM file that is embedded, or the CAs of the gateway's machine.
+    ca: Option<ServerCaForm>,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum ServerCaForm {
+    File(FileTable),
+    Word(SystemWord),
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum SystemWord {
+    /// The CAs that the gateway's machine trusts.
+    System,
 }
 
 /// A CA of client certificates.
@@ -148,6 +167,18 @@ struct ClientCaTable {
     name: String,
     /// PEM file of trust anchors, embedded in the release.
     certificates: FileTable,
+    /// Where the CA's revocation lists come from. Without it, its certificates are good until they expire.
+    crl: Option<CrlTable>,
+}
+
+/// Revocation lists (RFC 5280 §5) of a client CA.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CrlTable {
+    /// A file on the gateway with one or several lists, PEM or DER, that may change.
+    watch: String,
+    /// Whether a list past its `nextUpdate` refuses the certificates that it is about (default `true`).
+    enforce_expiration: Option<bool>,
 }
 
 /// A file that is embedded in the release.
@@ -303,6 +334,16 @@ struct TokenTable {
     subject: String,
     /// Subjects that are not part of the population.
     except: Option<Vec<String>>,
+    /// What the token must be bound to, so that it is of no use to who steals it: the client `certificate` of its
+    /// connection (RFC 8705), or a key that signs a proof for each request (`dpop`, RFC 9449).
+    bound: Option<BindingWord>,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BindingWord {
+    Certificate,
+    Dpop,
 }
 
 /// A limit, as text or with a name and bounds of its own.

@@ -5,6 +5,7 @@ mod api_key;
 mod case;
 mod client_ca;
 mod expect;
+mod fetched;
 mod identity;
 mod issuer;
 mod limit;
@@ -30,6 +31,7 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("[[issuer]]", issuer::KEYS),
     ("keys", issuer::SOURCE_KEYS),
     ("[[client_ca]]", client_ca::KEYS),
+    ("crl", client_ca::CRL_KEYS),
     ("file", client_ca::FILE_KEYS),
     ("[[origin]]", origin::KEYS),
     ("tls", origin::TLS_KEYS),
