@@ -258,7 +258,7 @@ fn a_witness_gets_every_checkpoint_it_can_take_and_is_told_apart_from_none() {
     let mut gateway = deployment.run(&open_to_all(origin.address()).text());
     traffic(&gateway, 10);
     assert!(eventually(PATIENCE, || witness.count() >= 3), "{}", gateway.stderr());
-    assert!(gateway.stderr().contains("checkpoints of the records do not reach http://"), "{}", gateway.stderr());
+    gateway.tells("checkpoints of the records do not reach http://");
     assert!(eventually(PATIENCE, || gateway.metric("checkpoint_place_success_timestamp_seconds") > 0.0));
     assert!(gateway.metric("checkpoint_place_failures_total") >= 2.0);
     assert!(eventually(PATIENCE, || gateway.stderr().contains("/edge again")));
@@ -289,7 +289,7 @@ fn a_witness_by_https_is_whom_its_ca_vouches_for() {
     };
     let gateway = with(&other);
     assert!(eventually(PATIENCE, || gateway.metric("checkpoint_place_failures_total") > 0.0));
-    assert!(gateway.stderr().contains("invalid peer certificate"), "{}", gateway.stderr());
+    gateway.tells("invalid peer certificate");
     assert_eq!(witness.count(), 0);
     drop(gateway);
     let gateway = with(&right);
@@ -332,7 +332,7 @@ fn records_are_shown_and_filtered() {
         client.exchange(get(&format!("/{number}"), ""));
     }
     gateway.wait_for_records(5);
-    assert!(gateway.stderr().contains("no place outside this gateway keeps checkpoints"), "{}", gateway.stderr());
+    gateway.tells("no place outside this gateway keeps checkpoints");
     stop(&mut gateway);
     let run = |arguments: &[&str]| {
         let (status, stdout, stderr) = gateway::run(&[&["audit"], arguments].concat(), gateway.directory());
