@@ -164,6 +164,27 @@ impl Desk {
         serial > current.serial || !self.seen.as_deref().is_some_and(holds)
     }
 
+    /// Says so where a way back that `release-wider` signed is renewed without its signatures: gateways that have not
+    /// taken it yet would refuse it from now on.
+    pub fn warn_of_lost_way_back(&self, target: &Target, renewed: &Envelope) -> Result<(), Failure> {
+        let present = self.seen.as_deref().and_then(|bytes| Envelope::parse_kind(bytes, Kind::Pointer).ok());
+        let points_there = self.current.pointer().is_some_and(|current| current.release == target.digest());
+        let standing = |pointer: &Envelope| self.root.standing(Role::ReleaseWider, pointer);
+        if !points_there || standing(renewed).is_met() || !present.is_some_and(|present| standing(&present).is_met()) {
+            return Ok(());
+        }
+        if versions::is_older(self, target.policy_name(), target.release.version)? {
+            warn(format_args!(
+                "{} signed the present pointer, which leads back, and not this one ({}): gateways that have not taken the \
+                 way back yet will refuse it. Let them sign this one too, unless adamant status --expect-release shows \
+                 that every gateway has it",
+                Role::ReleaseWider,
+                words(&standing(renewed))
+            ));
+        }
+        Ok(())
+    }
+
     /// The serial of the next pointer: `wanted`, or one above the present one.
     fn serial(&self, wanted: Option<u64>) -> Result<u64, Failure> {
         match (&self.current, wanted) {
@@ -233,6 +254,7 @@ pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) 
             expect_signed_back(&wider, making.consent)?;
         }
     }
+    desk.warn_of_lost_way_back(target, &envelope)?;
     match &making.out {
         Some(path) => {
             use crate::files::{self, Access, Existing};

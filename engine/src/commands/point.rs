@@ -121,6 +121,7 @@ fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     if let Some(wider) = target.way_back(&desk, &needed, &envelope) {
         pointing::expect_signed_back(&wider, args.consent)?;
     }
+    desk.warn_of_lost_way_back(&target, &envelope)?;
     pointing::tell_pointer(&pointer, desk.now, out)?;
     pointing::publish(&desk, &pointer, &envelope, &target, out)
 }
