@@ -9,6 +9,7 @@ pub mod account;
 pub mod bounds;
 pub mod case;
 pub mod compile;
+pub mod credential;
 pub mod decide;
 #[cfg(test)]
 mod generators;

@@ -320,6 +320,27 @@ fn one_record_is_proved_without_the_rest() {
     let (status, _, stderr) =
         run(&["audit", "prove", RECORDS_FILE, "--request-id", "0", "--checkpoint", &beside, "-o", "other.json"]);
     assert!(!status.success() && stderr.contains("no record with the request id"), "{stderr}");
+    // Of another gateway, whose next one will not cover it either.
+    let other = Checkpoint { origin: "other/2026".to_owned(), size: 1_000, root: [0; 32], extensions: Vec::new() };
+    let key = key_file::parse(&fs::read_to_string(directory.join("state/node.key")).unwrap(), None).unwrap();
+    let note = note::signed(
+        &other.text(),
+        &Verifier::of_node(key.public()).unwrap(),
+        &key.sign(other.text().as_bytes()).unwrap(),
+    );
+    fs::write(directory.join("other.checkpoint"), note).unwrap();
+    let (status, _, stderr) = run(&[
+        "audit",
+        "prove",
+        RECORDS_FILE,
+        "--request-id",
+        &id,
+        "--checkpoint",
+        "other.checkpoint",
+        "-o",
+        "other.json",
+    ]);
+    assert!(!status.success() && stderr.contains("found those of other/2026") && !stderr.contains("wait"), "{stderr}");
 }
 
 #[test]
@@ -351,7 +372,14 @@ fn records_are_shown_and_filtered() {
     };
     let (status, _, stderr) = odd(&["--agent", "nobody"]);
     assert!(status.success() && stderr.contains("records matches"), "{stderr}");
+    let (status, _, stderr) = odd(&["--kind", "exchnge"]);
+    assert!(!status.success() && stderr.contains("did you mean exchange?"), "{stderr}");
     let (status, _, stderr) = odd(&["--reason", "scope-mising"]);
     assert!(!status.success() && stderr.contains("did you mean scope-missing?"), "{stderr}");
     assert_eq!(run(&["show", RECORDS_FILE]).lines().count(), lines(gateway.directory()).len());
+    for other in [&["audit", "show", "policy.toml"][..], &["explain", "--records", "policy.toml", "--request-id", "1"]]
+    {
+        let (status, _, stderr) = gateway::run(other, gateway.directory());
+        assert!(status.code() == Some(1) && stderr.contains("expected records, found none"), "{stderr}");
+    }
 }

@@ -11,6 +11,8 @@
 
 #[path = "pointing/hostile.rs"]
 mod hostile;
+#[path = "pointing/people.rs"]
+mod people;
 
 use std::fs;
 

@@ -117,7 +117,7 @@ fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     let target = Target::load(&desk, &choice)?;
     let needed = target.tell(&desk, out)?;
-    pointing::expect_enough(&needed, args.consent)?;
+    target.expect_enough(&needed, args.consent)?;
     if let Some(wider) = target.way_back(&desk, &needed, &envelope) {
         pointing::expect_signed_back(&wider, args.consent)?;
     }
