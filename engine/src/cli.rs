@@ -130,6 +130,8 @@ enum Command {
         Ends with 0 when nothing is wrong, with 2 when the command line is, and with 1 when a gateway\n\
         - cannot be reached or not be believed, or has a key that is not pinned while others are,\n\
         - serves another release or follows another pointer than expected,\n\
+        - without an expectation: serves another release than most others of its policy and channel,\n\
+        - waits for a restart,\n\
         - has an expired pointer, or refuses a candidate,\n\
         - has another table than others of the same release, or the node key of another gateway,\n\
         - is not ready, or its clock is more than a minute off.")]

@@ -5,7 +5,12 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use policy::credential;
+
 use crate::terminal;
+
+/// Characters of a line of a message.
+const LINE_CHARS_MAX: usize = 1_000;
 
 /// Of `adamant release verify`: the signatures that are there are not enough, and nothing else was found wrong.
 pub const SIGNATURES_MISSING: u8 = 3;
@@ -62,9 +67,9 @@ impl Failure {
 
     pub fn report(&self) -> ExitCode {
         if !self.silent {
-            eprintln!("error: {}", terminal::text(&self.message));
+            eprintln!("error: {}", safe(&self.message));
             if let Some(help) = &self.help {
-                eprintln!(" hint: {}", terminal::text(help));
+                eprintln!(" hint: {}", safe(help));
             }
         }
         ExitCode::from(self.status)
@@ -79,7 +84,18 @@ impl Display for Failure {
 
 /// Shows a warning without stopping.
 pub fn warn(message: impl Display) {
-    eprintln!("warning: {}", terminal::text(&message.to_string()));
+    eprintln!("warning: {}", safe(&message.to_string()));
+}
+
+/// A message as it goes to a terminal or a log: no line of kilobytes, and nothing with the form of a credential, wherever
+/// it was quoted from.
+fn safe(message: &str) -> String {
+    let known = credential::known(message);
+    let lines = known.lines().map(|line| match line.char_indices().nth(LINE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line.to_owned(),
+    });
+    terminal::text(&lines.collect::<Vec<_>>().join("\n")).into_owned()
 }
 
 /// Of writing to standard output.
@@ -94,5 +110,17 @@ impl From<crate::files::FileFault> for Failure {
     fn from(fault: crate::files::FileFault) -> Self {
         let help = fault.help();
         Self { help, ..Self::new(fault) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_short_and_without_credentials() {
+        assert_eq!(safe("a: expected b\n 1 | x\n"), "a: expected b\n 1 | x");
+        let said = safe(&format!("{}\nfound \"adm_partner_0123456789abcdefghij\"", "é".repeat(5_000)));
+        assert!(said.chars().count() < LINE_CHARS_MAX + 40 && said.contains("é…\nfound \"**"), "{said}");
     }
 }

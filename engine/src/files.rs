@@ -5,6 +5,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use policy::credential;
+use policy_release::envelope::{Envelope, EnvelopeFault, Kind};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -158,6 +160,22 @@ pub fn write(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> R
         _ => write(error.error),
     })?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(write)
+}
+
+/// The envelope of one kind in the bytes of a file, with nothing verified.
+pub fn envelope(path: &Path, bytes: &[u8], kind: Kind) -> Result<Envelope, Failure> {
+    Envelope::parse_kind(bytes, kind).map_err(|fault| match (fault, credential::kind_of(bytes)) {
+        (EnvelopeFault::Json(_), Some(other)) if other != "JSON" => {
+            Failure::at(path, format_args!("expected a {kind}, found {other}; is it the right file?"))
+        }
+        (fault, _) => Failure::at(path, fault),
+    })
+}
+
+/// What is said of a file that does not hold what was `expected`: what it holds by its look, and nothing of it.
+pub fn found(bytes: &[u8], expected: &str) -> String {
+    let found = credential::kind_of(bytes).unwrap_or("something else (not shown: it may be a secret)");
+    format!("expected {expected}, found {found}; is it the right file?")
 }
 
 /// Says before any work that `path` exists, so that nobody types a passphrase in vain. [`write()`] checks again.

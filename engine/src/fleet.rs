@@ -58,6 +58,9 @@ enum Place {
     Tls(String, ServerName<'static>),
 }
 
+/// How gateways are named.
+pub const EXAMPLES: &str = "a gateway like http://127.0.0.1:9901, unix:/run/adamant/admin or https://gw1:9902";
+
 /// What a status listener is asked with.
 #[derive(Clone, Default)]
 pub struct Access {
@@ -91,11 +94,7 @@ impl FromStr for Host {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || {
-            format!(
-                "expected a gateway like http://127.0.0.1:9901, unix:/run/adamant/admin or https://gw1:9902, found {text:?}"
-            )
-        };
+        let expected = || format!("expected {EXAMPLES}, found {text:?}");
         let place = if let Some(path) = text.strip_prefix("unix:") {
             path.starts_with('/').then(|| Place::Unix(PathBuf::from(path)))
         } else if let Some(rest) = text.strip_prefix("http://") {

@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod failure;
 mod files;
+mod fit;
 mod fleet;
 mod gateway;
 mod lookup;

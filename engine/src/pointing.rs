@@ -5,7 +5,6 @@
 
 mod base;
 mod change;
-mod fit;
 mod publish;
 mod target;
 mod versions;
@@ -22,7 +21,7 @@ use stores::Channel;
 pub use self::base::{Base, table_of};
 pub use self::change::Change;
 pub use self::publish::publish;
-pub use self::target::{RELEASE_ROLES, ReleaseChoice, Target, expect_enough, expect_signed_back, previous};
+pub use self::target::{RELEASE_ROLES, ReleaseChoice, Target, expect_signed_back, previous};
 pub use self::versions::next as next_version;
 use crate::commands::signing;
 use crate::commands::trust::{read_root, words};
@@ -35,6 +34,8 @@ use crate::store::Store;
 const SERIAL_STEP_MAX: u64 = 1000;
 /// How long a pointer holds when nothing is said. Short enough that a frozen gateway is noticed.
 const POINTER_SPAN: Span = Span { seconds: 30 * 86_400 };
+/// A pointer that holds longer, a year, leaves a frozen gateway unnoticed: it is warned about.
+const POINTER_LIFE_MAX: Span = Span { seconds: 366 * 86_400 };
 
 /// Which store and channel, and by whose signatures.
 #[derive(Debug, clap::Args)]
@@ -69,6 +70,24 @@ pub struct Making {
     consent: Consent,
     #[command(flatten)]
     keys: KeyArgs,
+}
+
+impl Making {
+    /// When the pointer ends.
+    fn end(&self, now: Timestamp) -> Result<Timestamp, Failure> {
+        match self.expires {
+            Some(expires) if expires <= now => Err(Failure::new(format_args!(
+                "--expires: expected a time in the future, found {expires}, {}",
+                distance(now, expires)
+            ))
+            .help(format_args!("by the clock of this machine it is {now}"))),
+            Some(expires) => Ok(expires),
+            None => self.span.unwrap_or(POINTER_SPAN).after(now).ok_or_else(|| {
+                Failure::new("--for: expected a span that ends before the year 10000, found a longer one")
+                    .help("a pointer is made short and renewed on a schedule: --for 30d")
+            }),
+        }
+    }
 }
 
 /// What is not done unless it is asked for by name.
@@ -157,11 +176,54 @@ impl Desk {
         }
     }
 
+    /// Says so where the first pointer of a channel is of a policy that another channel has already: a mistyped name makes
+    /// a channel that no gateway reads.
+    fn warn_of_second_channel(&self, policy_name: &str) -> Result<(), Failure> {
+        if !matches!(self.current, Current::None) {
+            return Ok(());
+        }
+        let has_it = |channel: &Channel| {
+            let bytes = self.store.pointer(channel).ok().flatten();
+            let envelope = bytes.and_then(|bytes| Envelope::parse_kind(&bytes, Kind::Pointer).ok());
+            let pointer = envelope.and_then(|envelope| Pointer::read(envelope.payload()).ok());
+            pointer.is_some_and(|pointer| pointer.policy_name == policy_name)
+        };
+        if let Some(other) = self.store.channels()?.iter().find(|channel| has_it(channel)) {
+            warn(format_args!(
+                "channel {} is new, and policy {policy_name:?} has channel {other} already: gateways that read {other} \
+                 take nothing from {}. Was {other} meant?",
+                self.channel, self.channel
+            ));
+        }
+        Ok(())
+    }
+
     /// Whether `serial` may come after the `current` pointer. One that does not hold by the newest root is forgotten by
     /// gateways too, however high its serial.
     pub fn counts_on_from(&self, current: &Pointer, serial: u64) -> bool {
         let holds = |bytes: &[u8]| verify_pointer(bytes, &self.root).is_ok();
         serial > current.serial || !self.seen.as_deref().is_some_and(holds)
+    }
+
+    /// Says so where a way back that `release-wider` signed is renewed without its signatures: gateways that have not
+    /// taken it yet would refuse it from now on.
+    pub fn warn_of_lost_way_back(&self, target: &Target, renewed: &Envelope) -> Result<(), Failure> {
+        let present = self.seen.as_deref().and_then(|bytes| Envelope::parse_kind(bytes, Kind::Pointer).ok());
+        let points_there = self.current.pointer().is_some_and(|current| current.release == target.digest());
+        let standing = |pointer: &Envelope| self.root.standing(Role::ReleaseWider, pointer);
+        if !points_there || standing(renewed).is_met() || !present.is_some_and(|present| standing(&present).is_met()) {
+            return Ok(());
+        }
+        if versions::is_older(self, target.policy_name(), target.release.version)? {
+            warn(format_args!(
+                "{} signed the present pointer, which leads back, and not this one ({}): gateways that have not taken the \
+                 way back yet will refuse it. Let them sign this one too, unless adamant status --expect-release shows \
+                 that every gateway has it",
+                Role::ReleaseWider,
+                words(&standing(renewed))
+            ));
+        }
+        Ok(())
     }
 
     /// The serial of the next pointer: `wanted`, or one above the present one.
@@ -201,13 +263,7 @@ pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) 
         );
         return Err(Failure::new(message).help("each policy has channels of its own: choose another --channel"));
     }
-    let expires = match making.expires {
-        Some(expires) => Some(expires),
-        None => making.span.unwrap_or(POINTER_SPAN).after(desk.now),
-    };
-    let expires = expires.filter(|expires| *expires > desk.now).ok_or_else(|| {
-        Failure::new(format_args!("expected a pointer that expires in the future; it is {}", desk.now))
-    })?;
+    let expires = making.end(desk.now)?;
     let serial = desk.serial(making.serial)?;
     desk.check_serial(serial, making.consent)?;
     let pointer = Pointer::new(policy_name, desk.channel.as_str(), target.digest(), serial, desk.now, expires)
@@ -215,7 +271,7 @@ pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) 
     let mut envelope = pointer.to_envelope().map_err(Failure::new)?;
     let needed = target.tell(desk, out)?;
     if making.out.is_none() {
-        expect_enough(&needed, making.consent)?;
+        target.expect_enough(&needed, making.consent)?;
     }
     let signers = making.keys.open()?;
     for signer in &signers {
@@ -225,21 +281,24 @@ pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) 
         signer.sign(&mut envelope)?;
     }
     tell_pointer(&pointer, desk.now, out)?;
+    desk.warn_of_second_channel(policy_name)?;
     let standing = desk.root.standing(Role::Pointer, &envelope);
     writeln!(out, "  signed   {}", words(&standing))?;
-    if let Some(wider) = target.way_back(desk, &needed, &envelope) {
-        writeln!(out, "  needs    {} on the pointer too, which leads back: {}", wider.role, words(&wider))?;
+    let way_back = target.way_back(desk, &needed, &envelope);
+    if let Some(wider) = &way_back {
+        writeln!(out, "  needs    {} on the pointer too, which leads back: {}", wider.role, words(wider))?;
         if making.out.is_none() {
-            expect_signed_back(&wider, making.consent)?;
+            expect_signed_back(wider, making.consent)?;
         }
     }
+    desk.warn_of_lost_way_back(target, &envelope)?;
     match &making.out {
         Some(path) => {
             use crate::files::{self, Access, Existing};
             files::write(path, &envelope.to_bytes(), Access::Everyone, Existing::Refuse)?;
             let path = path.display();
             writeln!(out, "wrote {path}; the store is as it was")?;
-            if !standing.is_met() {
+            if !standing.is_met() || way_back.as_ref().is_some_and(|wider| !wider.is_met()) {
                 writeln!(out, "next, each of the others: adamant point sign {path} --key KEY")?;
             }
             writeln!(out, "then: adamant point publish {path} --store {} …", desk.store.path().display())?;
@@ -256,6 +315,13 @@ pub fn tell_pointer(pointer: &Pointer, now: Timestamp, out: &mut dyn Write) -> R
     writeln!(out, "pointer    channel {}, serial {}", pointer.channel, pointer.serial)?;
     writeln!(out, "  release  {}", pointer.release)?;
     writeln!(out, "  until    {} ({})", pointer.expires, distance(now, pointer.expires))?;
+    if POINTER_LIFE_MAX.after(now).is_some_and(|end| pointer.expires > end) {
+        warn(format_args!(
+            "the pointer holds until {}, longer than a year: until then no gateway notices that no newer one comes. Make \
+             it short, and renew it on a schedule",
+            pointer.expires
+        ));
+    }
     Ok(())
 }
 

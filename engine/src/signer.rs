@@ -132,11 +132,13 @@ fn read_key(path: &std::path::Path, passphrase_file: Option<&std::path::Path>) -
         let passphrase = passphrase::read(passphrase_file, &path.display().to_string())?;
         key_file::parse(&secret.text, Some(passphrase.as_bytes()))
     } else {
+        // What is no key at all is told as that, whoever may read it.
+        let key = key_file::parse(&secret.text, None).map_err(|fault| Failure::at(path, fault))?;
         if secret.exposed {
             let help = format!("run chmod 600 {}, and think about who may have read it", path.display());
             return Err(Failure::at(path, "others may read this key, and it is not encrypted").help(help));
         }
-        key_file::parse(&secret.text, None)
+        Ok(key)
     };
     if secret.exposed {
         warn(format_args!("{}: others may read this key file; run chmod 600 on it", path.display()));

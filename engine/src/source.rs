@@ -1,5 +1,7 @@
 //! Reads a policy source and the files that it embeds from disk.
 
+mod ended;
+
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
@@ -7,8 +9,8 @@ use policy::model::Policy;
 use policy_source::{Diagnostic, Files, Loaded, Severity};
 
 use crate::failure::Failure;
-use crate::files;
 use crate::terminal::text;
+use crate::{files, fit};
 
 /// Bytes of a policy source.
 const SOURCE_BYTES_MAX: usize = 64 << 20;
@@ -94,11 +96,19 @@ impl Source {
         of(&self.loaded.diagnostics) + in_cases
     }
 
-    /// Compiles the table and throws it away: some bounds show only then. Nothing to compile is no fault.
+    /// Adds warnings of what identifies nobody, or has ended at `now_s` (Unix seconds). Not part of reading: that gives
+    /// the same at any time.
+    pub fn look_at_ends(&mut self, now_s: u64) {
+        let Some(policy) = &self.loaded.policy else { return };
+        self.loaded.diagnostics.extend(ended::warnings(policy, &self.text, now_s));
+        self.loaded.diagnostics.sort_by_key(|found| found.span);
+    }
+
+    /// Makes of the policy what a gateway would, and throws it away: some faults show only then. Nothing to compile is no
+    /// fault.
     pub fn compiles(&self) -> Result<(), Failure> {
         let Some(policy) = &self.loaded.policy else { return Ok(()) };
-        let compiled = policy::compile::compile(policy, [0; 32]);
-        compiled.map(drop).map_err(|fault| Failure::new(format_args!("{}: {fault}", self.name())))
+        fit::policy(policy).map_err(|fault| Failure::new(format_args!("{}: {fault}", self.name())))
     }
 
     /// The diagnostics for people; empty when there are none.

@@ -110,7 +110,7 @@ read_live() {
 }
 
 # Compares what is live with a policy or release, and writes who must sign into $OUT/role. Stops at what ALLOW_WIDER does
-# not allow: with nothing to compare with, everything is newly allowed.
+# not allow: with nothing to compare with, everything is newly allowed. Further arguments go to what reviewers read.
 compare() {
   local new=$1 verdict=0 role=release-wider
   mkdir -p "$OUT"
@@ -121,7 +121,7 @@ compare() {
   else
     say "diff $LIVE (live) $new"
     # By its digest, which is checked: the file could be any.
-    "$ADAMANT" diff "$LIVE" "$new" --store "$STORE" >"$OUT/diff.txt" || verdict=$?
+    "$ADAMANT" diff "$LIVE" "$new" --store "$STORE" "${@:2}" >"$OUT/diff.txt" || verdict=$?
     cat "$OUT/diff.txt"
     # 0: the same, 10: narrower, 11: wider, 12: both.
     case $verdict in 0 | 10 | 11 | 12) ;; *) fail "the change could not be compared with what is live" ;; esac
@@ -155,8 +155,9 @@ stage_test() {
   "$ADAMANT" test "$POLICY" --require-coverage "$MIN_COVERAGE" --format junit --out "$OUT/test.xml"
 }
 
-# Says what changes. Whoever reviews reads this, and gateways come to the same verdict by themselves.
-stage_diff() { compare "$POLICY"; }
+# Says what changes, and who signed what is live. Whoever reviews reads this, and gateways come to the same verdict by
+# themselves.
+stage_diff() { compare "$POLICY" --trust-root "$TRUST_ROOT"; }
 
 # Where this job has a key, it also states where the release comes from.
 stage_build() {
@@ -193,7 +194,13 @@ stage_sign() {
   for file in "$SIGNATURES"/*.sig; do
     [ -e "$file" ] || continue
     # Signatures of other releases may lie there as well.
-    "$ADAMANT" release merge "$RELEASE" "$file" || echo "  $file is not for this release"
+    if said=$("$ADAMANT" release merge "$RELEASE" "$file" 2>&1); then
+      printf '%s\n' "$said"
+    elif [[ $said == *'it was made for another release'* ]]; then
+      echo "  $file is for another release"
+    else
+      printf '%s\n  %s was not taken\n' "$said" "$file" >&2
+    fi
   done
   # Without a diff stage the stricter role is asked for.
   role=$(cat "$OUT/role" 2>/dev/null || true)
@@ -263,7 +270,12 @@ stage_status() {
   needs_store
   needs_trust_root
   [ -z "${NODE_KEYS:-}" ] || ask+=(--node-keys "$NODE_KEYS")
-  [ -z "${FLEET_CA:-}" ] || ask+=(--ca "$FLEET_CA" --cert "$FLEET_CERT" --key "$FLEET_KEY")
+  if [ -n "${FLEET_CA:-}${FLEET_CERT:-}${FLEET_KEY:-}" ]; then
+    for name in FLEET_CA FLEET_CERT FLEET_KEY; do
+      needs "$name" 'https:// gateways are asked with all three: FLEET_CA, FLEET_CERT and FLEET_KEY'
+    done
+    ask+=(--ca "$FLEET_CA" --cert "$FLEET_CERT" --key "$FLEET_KEY")
+  fi
   ask+=(--store "$STORE" --channel "$CHANNEL" --trust-root "$TRUST_ROOT")
   say "status: at most $WAIT_S s until all serve what $CHANNEL runs"
   deadline=$((SECONDS + WAIT_S))

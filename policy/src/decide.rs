@@ -27,6 +27,14 @@ pub fn admit_transport(minimum: MinimumTransport, tls: bool, certificate: bool) 
     if enough { Ok(()) } else { Err(Reason::TransportTooWeak) }
 }
 
+/// What is not there for everybody is told as a missing credential to who presented none.
+pub const fn reason_told(reason: Reason, presented: bool) -> Reason {
+    match reason {
+        Reason::RouteUnknown | Reason::ScopeMissing if !presented => Reason::CredentialMissing,
+        reason => reason,
+    }
+}
+
 /// What is asked for, in normal form.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
@@ -121,10 +129,7 @@ impl<B: AsRef<[u8]>> Table<B> {
         scopes: &TokenScopes,
         asked: &Asked<'_>,
     ) -> Result<(Grant, OriginIndex), Reason> {
-        self.granted(caller, scopes, asked).map_err(|reason| match reason {
-            Reason::RouteUnknown | Reason::ScopeMissing if !presented => Reason::CredentialMissing,
-            reason => reason,
-        })
+        self.granted(caller, scopes, asked).map_err(|reason| reason_told(reason, presented))
     }
 
     fn granted(

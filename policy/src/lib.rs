@@ -10,6 +10,7 @@ pub mod binding;
 pub mod bounds;
 pub mod case;
 pub mod compile;
+pub mod credential;
 pub mod decide;
 #[cfg(test)]
 mod generators;

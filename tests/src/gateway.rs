@@ -17,6 +17,7 @@ use crate::process;
 
 /// Longest wait until a gateway is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(15);
+const TOLD_WITHIN: Duration = Duration::from_secs(15);
 
 /// Where a gateway listens: the file that `--print-addresses` writes.
 #[derive(Clone, Debug, Deserialize)]
@@ -182,6 +183,12 @@ impl Gateway {
 
     pub fn stderr(&self) -> String {
         text_of(&self.running.stderr)
+    }
+
+    /// Waits until standard error has `text`: a thread of its own reads it, and what is told may be shown before.
+    pub fn tells(&self, text: &str) {
+        let told = process::eventually(TOLD_WITHIN, || self.stderr().contains(text));
+        assert!(told, "{text:?} was to be told: {}", self.stderr());
     }
 
     pub fn signal(&self, name: &str) {

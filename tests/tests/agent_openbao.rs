@@ -22,7 +22,8 @@ fn openbao_signs_and_its_failures_leave_what_was_there() {
     let Some(binary) = openbao::binary() else { return };
     let server = OpenBao::start(&binary);
     server.operate("secrets enable pki");
-    let ca = server.operate("write -field=certificate pki/root/generate/internal common_name=agents ttl=8760h key_type=ec");
+    let ca =
+        server.operate("write -field=certificate pki/root/generate/internal common_name=agents ttl=8760h key_type=ec");
     let role = "write pki/roles/agents allowed_uri_sans=spiffe://corp.example/* allow_any_name=true require_cn=false \
                 key_type=ec server_flag=false client_flag=true max_ttl=24h";
     server.operate(&role.split_whitespace().collect::<Vec<_>>().join(" "));

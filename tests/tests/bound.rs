@@ -294,7 +294,7 @@ fn wrong_proofs_are_refused_and_say_why_in_the_record() {
     }
     assert_eq!(stage.origin.count(), 0);
     // The address may be spelt otherwise, and the query does not count.
-    let other = format!("HTTP://API.test:80/orders/%37?x#y");
+    let other = "HTTP://API.test:80/orders/%37?x#y".to_owned();
     assert_eq!(stage.ask(&token, &stage.proof(&token, |claims| claims["htu"] = json!(other))).status, 200);
 }
 

@@ -246,6 +246,8 @@ fn the_parent_is_a_file_or_a_digest() {
     desk.good(&far.replace("1000004", "1000003").replace("far.json", "near.json"));
     assert_says(&desk.bad(&next("sha256:12", "c.json")).1, &["64 lower-case hex digits"]);
     assert_says(&desk.bad(&next("none.json", "c.json")).1, &["none.json"]);
+    desk.edit("\"orders-edge\"", "\"other\"");
+    assert_says(&desk.bad(&next("parent.json", "c.json")).1, &["policy \"other\", found one of \"orders-edge\""]);
 }
 
 #[test]

@@ -258,7 +258,7 @@ fn a_witness_gets_every_checkpoint_it_can_take_and_is_told_apart_from_none() {
     let mut gateway = deployment.run(&open_to_all(origin.address()).text());
     traffic(&gateway, 10);
     assert!(eventually(PATIENCE, || witness.count() >= 3), "{}", gateway.stderr());
-    assert!(gateway.stderr().contains("checkpoints of the records do not reach http://"), "{}", gateway.stderr());
+    gateway.tells("checkpoints of the records do not reach http://");
     assert!(eventually(PATIENCE, || gateway.metric("checkpoint_place_success_timestamp_seconds") > 0.0));
     assert!(gateway.metric("checkpoint_place_failures_total") >= 2.0);
     assert!(eventually(PATIENCE, || gateway.stderr().contains("/edge again")));
@@ -289,7 +289,7 @@ fn a_witness_by_https_is_whom_its_ca_vouches_for() {
     };
     let gateway = with(&other);
     assert!(eventually(PATIENCE, || gateway.metric("checkpoint_place_failures_total") > 0.0));
-    assert!(gateway.stderr().contains("invalid peer certificate"), "{}", gateway.stderr());
+    gateway.tells("invalid peer certificate");
     assert_eq!(witness.count(), 0);
     drop(gateway);
     let gateway = with(&right);
@@ -320,6 +320,27 @@ fn one_record_is_proved_without_the_rest() {
     let (status, _, stderr) =
         run(&["audit", "prove", RECORDS_FILE, "--request-id", "0", "--checkpoint", &beside, "-o", "other.json"]);
     assert!(!status.success() && stderr.contains("no record with the request id"), "{stderr}");
+    // Of another gateway, whose next one will not cover it either.
+    let other = Checkpoint { origin: "other/2026".to_owned(), size: 1_000, root: [0; 32], extensions: Vec::new() };
+    let key = key_file::parse(&fs::read_to_string(directory.join("state/node.key")).unwrap(), None).unwrap();
+    let note = note::signed(
+        &other.text(),
+        &Verifier::of_node(key.public()).unwrap(),
+        &key.sign(other.text().as_bytes()).unwrap(),
+    );
+    fs::write(directory.join("other.checkpoint"), note).unwrap();
+    let (status, _, stderr) = run(&[
+        "audit",
+        "prove",
+        RECORDS_FILE,
+        "--request-id",
+        &id,
+        "--checkpoint",
+        "other.checkpoint",
+        "-o",
+        "other.json",
+    ]);
+    assert!(!status.success() && stderr.contains("found those of other/2026") && !stderr.contains("wait"), "{stderr}");
 }
 
 #[test]
@@ -332,7 +353,7 @@ fn records_are_shown_and_filtered() {
         client.exchange(get(&format!("/{number}"), ""));
     }
     gateway.wait_for_records(5);
-    assert!(gateway.stderr().contains("no place outside this gateway keeps checkpoints"), "{}", gateway.stderr());
+    gateway.tells("no place outside this gateway keeps checkpoints");
     stop(&mut gateway);
     let run = |arguments: &[&str]| {
         let (status, stdout, stderr) = gateway::run(&[&["audit"], arguments].concat(), gateway.directory());
@@ -351,7 +372,14 @@ fn records_are_shown_and_filtered() {
     };
     let (status, _, stderr) = odd(&["--agent", "nobody"]);
     assert!(status.success() && stderr.contains("records matches"), "{stderr}");
+    let (status, _, stderr) = odd(&["--kind", "exchnge"]);
+    assert!(!status.success() && stderr.contains("did you mean exchange?"), "{stderr}");
     let (status, _, stderr) = odd(&["--reason", "scope-mising"]);
     assert!(!status.success() && stderr.contains("did you mean scope-missing?"), "{stderr}");
     assert_eq!(run(&["show", RECORDS_FILE]).lines().count(), lines(gateway.directory()).len());
+    for other in [&["audit", "show", "policy.toml"][..], &["explain", "--records", "policy.toml", "--request-id", "1"]]
+    {
+        let (status, _, stderr) = gateway::run(other, gateway.directory());
+        assert!(status.code() == Some(1) && stderr.contains("expected records, found none"), "{stderr}");
+    }
 }

@@ -228,6 +228,8 @@ fn private_files_are_for_their_owner_alone_and_a_passphrase_protects() {
     assert!(!desk.path("c.key").exists());
     fs::set_permissions(desk.path("bob.key"), fs::Permissions::from_mode(0o644)).unwrap();
     assert_says(&desk.bad(1, "release sign release.json --key bob.key"), &["bob.key", "chmod 600"]);
+    let said = desk.bad(1, "release sign release.json --key release.json");
+    assert!(said.contains("release.json: ") && !said.contains("chmod"), "{said}");
     let public = desk.good("key public alice.key");
     assert!(public.starts_with("adamant-ed25519:"), "{public}");
 }

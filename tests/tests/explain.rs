@@ -279,6 +279,10 @@ fn a_whole_log_follows_from_its_release_and_a_changed_line_does_not() {
     assert!(status == 0 && text.contains("no difference"), "from the state directory: {text}");
     let (status, text) = stage.replay(&[RECORDS_FILE]);
     assert!(status == 1 && text.contains("--against"), "{text}");
+    fs::create_dir(stage.directory().join("bare")).unwrap();
+    let (status, text, stderr) = gateway::run(&["replay", RECORDS_FILE, "--store", "bare"], stage.directory());
+    let words = "decisions could not be made again";
+    assert!(status.code() == Some(1) && text.contains("; 3") && stderr.contains(words), "{text}{stderr}");
     assert_eq!(stage.replay(&["policy.toml", "--release", "release.json"]).0, 1, "no log");
 }
 
@@ -355,6 +359,10 @@ fn a_request_that_nobody_made_is_explained() {
     let name = format!("{BOT}@agents");
     let (_, text) = explain(&["--request", read, "--certificate", &name, "--api-key-id", "key-1"], "");
     assert!(text.contains("refused: 401, proofs-conflict"), "{text}");
+    let (ok, text) = explain(&["--request", read, "--certificate", &format!("{BOT}@agent")], "");
+    assert!(!ok && text.contains("found \"agent\"") && text.contains(&format!("did you mean {BOT}@agents?")), "{text}");
+    let (ok, text) = explain(&["--request", read, "--certificate", &format!("{BOT}@zebra")], "");
+    assert!(!ok && text.contains("the policy's client CAs are: agents"), "{text}");
     let (_, text) = explain(&["--request", read, "--api-key-id", "key-old", "--at", "2021-01-30T23:59:59Z"], "");
     assert!(text.contains("permitted:"), "{text}");
     let (_, text) = explain(&["--request", read, "--api-key-id", "key-old", "--at", "2021-01-31T00:00:00Z"], "");

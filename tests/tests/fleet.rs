@@ -92,9 +92,13 @@ fn gateways_of_one_release_agree_and_one_that_drifted_is_found() {
     let (fine, said) = status(&[&hosts[..], &["--expect-release", file.to_str().unwrap()]].concat());
     assert!(!fine && said.contains("problems at 1 of 3 gateways"), "{said}");
     assert!(said.contains("problem: serves sha256:") && said.contains(&format!("expected {digest}")), "{said}");
-    // Without an expectation a difference is told and is no fault.
+    // Without an expectation the one that differs from the others is at fault, and of two that differ either may be.
     let (fine, said) = status(&hosts);
-    assert!(fine && said.contains("2 different releases:"), "{said}");
+    assert!(!fine && said.contains("2 different releases:") && said.contains("problems at 1 of 3 gateways"), "{said}");
+    assert!(said.contains(&format!("of the same policy and channel, serves {digest}")), "{said}");
+    let found = status_json(&hosts[1..]);
+    assert_eq!((&found["ok"], &found["gateways"][0]["problems"][0]["code"]), (&false.into(), &"drifted".into()));
+    assert!(status(&hosts[..2]).0);
 
     drop(two);
     let found = status_json(&[&hosts[..], &["--expect", &digest]].concat());

@@ -64,6 +64,8 @@ fn a_gateway_that_waits_for_a_restart_is_told_apart() {
     let mut gateway = world.start();
     world.publish(2, &world.build(2, &world.policy(&["/a", "/b"])));
     eventually_says(&world, &gateway, "the expected one is accepted and waits for a restart");
+    let (status, said, _) = run(&["status", &format!("http://{}", gateway.admin_address())], world.home());
+    assert!(status.code() == Some(1) && said.contains("(version 2) is accepted and waits for a restart"), "{said}");
     gateway.restart("TERM");
     eventually_says(&world, &gateway, "1 gateway, 0 with problems");
 }

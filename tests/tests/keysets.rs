@@ -49,7 +49,9 @@ impl Scene {
 
     fn of(issuer: HttpsIssuer, source: &str, refresh: &str, max_stale: &str) -> Self {
         let origin = RecordingOrigin::start();
-        let keys = format!("{{ {source}, refresh = \"{refresh}\", max_stale = \"{max_stale}\", ca = {{ file = \"id-ca.pem\" }} }}");
+        let keys = format!(
+            "{{ {source}, refresh = \"{refresh}\", max_stale = \"{max_stale}\", ca = {{ file = \"id-ca.pem\" }} }}"
+        );
         let policy = PolicyText::new()
             .origin("origin", &[origin.address()])
             .route("all", "*", "/{rest...}", "origin")

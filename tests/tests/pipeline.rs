@@ -168,6 +168,11 @@ fn a_policy_goes_from_its_source_to_a_gateway_and_back() {
     assert_eq!(status, 0, "{said}");
     assert!(said.contains("narrower") && said.contains("1 gateway, 0 with problems"), "{said}");
     assert_eq!((status_of(&gateway, "GET"), status_of(&gateway, "POST")), (200, 401));
+    let shown = fs::read_to_string(repository.directory.join("build/diff.txt")).unwrap();
+    assert!(
+        shown.contains("(verified release of tests") && !shown.contains("unverified"),
+        "reviewers see what is signed: {shown}"
+    );
 
     // A wider one with the same single signature stops before the pointer.
     let before = repository.pointer();
@@ -211,6 +216,17 @@ fn missing_signatures_are_told_from_every_other_failure() {
     // The release itself says so where it is pointed at all the same.
     let (status, said) = repository.pipeline(&["point"]);
     assert!(status == 1 && !directory.path().join("store/channels").exists(), "{status}: {said}");
+
+    // What lies there for another release is no fault, and what is no signature is one.
+    repository.adamant(&["release", "build", "policy.toml", "--version", "9", "--expires", END, "--out", "other.json"]);
+    let detached = ["--detached", "--out", "signatures/other.sig"];
+    repository.adamant(&[&["release", "sign", "other.json", "--key", "alice.key"], &detached[..]].concat());
+    let (status, said) = repository.pipeline(&["sign"]);
+    assert!(status == 3 && said.contains("signatures/other.sig is for another release"), "{status}: {said}");
+    assert!(!said.contains("error: signatures/"), "{said}");
+    repository.write("signatures/broken.sig", "no signature");
+    let (status, said) = repository.pipeline(&["sign"]);
+    assert!(status == 3 && said.contains("signatures/broken.sig was not taken") && said.contains("error: "), "{said}");
 
     for name in ["alice.key", "bob.key"] {
         repository.adamant(&["release", "sign", "build/release.json", "--key", name]);
@@ -304,6 +320,10 @@ fn a_gateway_that_stays_behind_fails_the_status_stage() {
     assert_eq!(repository.pipeline(&[]).0, 0);
     repository.set("GATEWAYS", "http://127.0.0.1:1");
     repository.set("WAIT_S", "1");
+    repository.set("FLEET_CA", "ca.pem");
+    let (status, said) = repository.pipeline(&["status"]);
+    assert!(status == 2 && said.contains("FLEET_CERT is not set"), "{status}: {said}");
+    repository.set("FLEET_CA", "");
     let (status, said) = repository.pipeline(&["status"]);
     assert_eq!(status, 1, "{said}");
     assert!(said.contains("cannot be reached"), "{said}");

@@ -11,6 +11,8 @@
 
 #[path = "pointing/hostile.rs"]
 mod hostile;
+#[path = "pointing/people.rs"]
+mod people;
 
 use std::fs;
 
@@ -297,8 +299,19 @@ fn a_rollback_is_a_new_pointer_and_is_compared_too() {
     let said = desk.good(&format!("rollback {AT} --to previous --key alice.key --key bob.key"));
     assert_says(&said, &[&first, "version 1", "change   wider", "release-wider: 2 of 2", "serial 3"]);
     assert_eq!(pointer(&desk, POINTER)["release"].as_str().unwrap(), first);
+    // Whoever has not taken the way back yet needs the wider role on what renews it too.
+    let renewal = format!("point {AT} --release current --key alice.key");
+    assert_says(&desk.good(&renewal), &["serial 4", "leads back, and not this one", "will refuse it"]);
+    desk.good(&format!("{renewal} --key bob.key"));
+    desk.good(&format!("{renewal} --out renewed.json"));
+    assert_says(&desk.good(&format!("point publish renewed.json {AT}")), &["leads back, and not this one"]);
     let said = desk.good(&format!("rollback {AT} --to {second} --key alice.key"));
-    assert_says(&said, &[&second, "change   narrower", "serial 4"]);
+    assert_says(&said, &[&second, "change   narrower", "serial 7"]);
+    // The newest is no way back, whoever signs it.
+    for keys in ["--key bob.key", ""] {
+        let said = desk.good(&format!("{renewal} {keys}"));
+        assert!(!said.contains("leads back"), "{said}");
+    }
     assert_says(&desk.bad(&format!("rollback {AT} --to {second} --key alice.key")), &["runs", "already"]);
     let nowhere = format!("sha256:{}", "0".repeat(64));
     assert_says(&desk.bad(&format!("rollback {AT} --to {nowhere} --key alice.key")), &["no such release"]);

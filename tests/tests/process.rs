@@ -34,7 +34,7 @@ fn dev_replaces_an_origin_that_the_command_line_names() {
     let gateway = Gateway::dev_in(tempfile::tempdir().unwrap(), &policy, &["--origin", &named]);
     assert_eq!(gateway.once(get("/", "")).status, 200);
     assert_eq!(origin.count(), 1);
-    assert!(gateway.stderr().contains("listening on http://127.0.0.1:"), "{}", gateway.stderr());
+    gateway.tells("listening on http://127.0.0.1:");
 }
 
 #[test]

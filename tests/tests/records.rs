@@ -207,7 +207,7 @@ fn a_record_file_that_is_open_to_others_is_told_and_left_as_it_is() {
     let gateway = deployment.run(&policy);
     let told = |what: &str| gateway.stderr().matches(what).count();
     assert_eq!(told("records.jsonl: the file of the records has mode 0640: its group may read it"), 1);
-    assert!(gateway.stderr().contains("if that is not meant: chmod 600 "), "{}", gateway.stderr());
+    gateway.tells("if that is not meant: chmod 600 ");
     let wait = |reached: &dyn Fn() -> bool| assert!(eventually(SOON, reached), "{}", gateway.stderr());
     let opened = |path: &Path| fs::read_to_string(path).is_ok_and(|text| text.contains("\"continued\""));
 

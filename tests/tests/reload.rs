@@ -92,7 +92,7 @@ fn a_bad_keyset_leaves_the_old_one_in_place_and_is_told() {
         assert!(told, "{bad:?} is counted");
         assert_eq!(gateway.once(get("/", &token)).status, 200, "{bad:?}");
     }
-    assert!(gateway.stderr().contains("the old keyset stays in use"), "{}", gateway.stderr());
+    gateway.tells("the old keyset stays in use");
     fs::remove_file(gateway.directory().join("moving.jwks.json")).unwrap();
     thread::sleep(SEEN);
     assert_eq!(gateway.once(get("/", &token)).status, 200, "nor does a file that is gone");
@@ -127,7 +127,7 @@ fn a_listeners_certificate_is_replaced_under_open_connections() {
     thread::sleep(SEEN);
     assert_eq!(served(&gateway, &authority), der(&first), "a certificate without its key is not taken");
     assert!(gateway.metric("certificate_failures_total") >= 1.0, "and that is told");
-    assert!(gateway.stderr().contains("server.pem"), "{}", gateway.stderr());
+    gateway.tells("server.pem");
 
     replace(gateway.directory(), "server.key", &second.key);
     assert!(eventually(SOON, || served(&gateway, &authority) == der(&second)), "the matching pair is taken");

@@ -215,7 +215,7 @@ mod traced {
                 "{told} is not recorded"
             );
         }
-        assert!(gateway.stderr().contains("is not what was verified"), "{}", gateway.stderr());
+        gateway.tells("is not what was verified");
     }
 
     #[test]

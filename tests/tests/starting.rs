@@ -10,10 +10,12 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use tests::certificates::Authority;
 use tests::gateway::{self, Gateway};
 use tests::process::eventually;
 use tests::store::{CHANNEL, END, ISSUED, World, envelope, pointer_payload, served, told};
@@ -168,4 +170,61 @@ fn a_policy_that_is_spelt_otherwise_is_told_as_that() {
     let why = world.try_start().err().expect("another policy");
     assert!(why.contains("a pointer of policy \"test\"; found one of policy \"tests\""), "{why}");
     assert!(why.contains("compare policy = under [gateway] with the name in the policy"), "{why}");
+}
+
+/// What is wrong with the configuration is told as that, and not as a fault of the store or of a release.
+#[test]
+fn what_the_configuration_names_wrongly_is_told_as_that() {
+    let world = World::new("hot");
+    world.publish(1, &world.build(1, &world.policy(&["/one"])));
+    let good = fs::read_to_string(world.path("gateway.toml")).unwrap();
+    let own = Authority::new("gateways").server(&["gateway.test"]);
+    let other = Authority::new("others").server(&["gateway.test"]);
+    world.write("chain.pem", own.certificate.as_bytes());
+    world.write("other.key", other.key.as_bytes());
+    fs::set_permissions(world.path("other.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    for line in [
+        "key signer --out x.key --no-passphrase".to_owned(),
+        format!("trust init --key x=x.key --threshold 1 --expires {END} --out foreign.json"),
+        "trust sign foreign.json --key x.key".to_owned(),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert!(gateway::run(&words, world.home()).0.success(), "{line}");
+    }
+    let empty = world.path("empty");
+    fs::create_dir(&empty).unwrap();
+    let tls = "tls = { certificates = [{ chain = \"chain.pem\", key = \"other.key\" }] }";
+    for (from, to, parts) in [
+        (format!("channel = \"{CHANNEL}\""), "channel = \"prodution\"".to_owned(), [CHANNEL, "is one of these meant"]),
+        ("store = \"store\"".to_owned(), "store = \"stroe\"".to_owned(), ["stroe", "is it the store that was meant"]),
+        (
+            "store = \"store\"".to_owned(),
+            "store = \"empty\"".to_owned(),
+            ["no channel of it", "is it the store that was meant"],
+        ),
+        ("root.json".to_owned(), "foreign.json".to_owned(), ["is it the right trust root", "found 0"]),
+        ("root.json".to_owned(), "store/releases".to_owned(), ["expected a file, found something else", "hint: "]),
+        (
+            "[[listener]]\n".to_owned(),
+            format!("[[listener]]\n{tls}\n"),
+            ["a certificate of a [[listener]]: ", "other.key"],
+        ),
+    ] {
+        assert!(good.contains(&from), "{from}: {good}");
+        world.write("gateway.toml", good.replacen(&from, &to, 1).as_bytes());
+        let (status, _, said) = world.check();
+        assert!(!status.success() && parts.iter().all(|part| said.contains(part)), "{to}: {said}");
+        assert!(!said.contains("let enough owners") && !said.contains("release-table"), "{to}: {said}");
+    }
+    world.write(
+        "gateway.toml",
+        good.replacen("root.json", &format!("store/releases/{}", release_file(&world)), 1).as_bytes(),
+    );
+    let (_, _, said) = world.check();
+    assert!(said.contains("expected a trust root, found a release; is it the right file?"), "{said}");
+}
+
+fn release_file(world: &World) -> String {
+    let mut entries = fs::read_dir(world.path("store/releases")).unwrap();
+    entries.next().unwrap().unwrap().file_name().into_string().unwrap()
 }

@@ -70,15 +70,16 @@ impl Siege {
             shown = told(&self.gateway);
             shown["refusal"]["check"] == check
         });
-        let stderr = self.gateway.stderr();
-        assert!(reached, "{what}: a refusal at {check} was to be shown: {shown:#}\n{stderr}");
+        assert!(reached, "{what}: a refusal at {check} was to be shown: {shown:#}\n{}", self.gateway.stderr());
         let message = shown["refusal"]["message"].as_str().unwrap();
         let (before, after) = message.split_once("; found ").unwrap_or_else(|| panic!("{what}: {message}"));
         assert!(before.contains(expected), "{what}: expected: {message}");
         assert!(after.contains(found), "{what}: found: {message}");
+        // Shown first, then told.
         let still = format!("still served: release {}", self.base.digest);
-        let told = stderr.lines().any(|line| line.contains(&format!("check {check}:")) && line.contains(&still));
-        assert!(told, "{what}: {stderr}");
+        let tells = |line: &str| line.contains(&format!("check {check}:")) && line.contains(&still);
+        let told = eventually(SOON, || self.gateway.stderr().lines().any(tells));
+        assert!(told, "{what}: {}", self.gateway.stderr());
         assert_eq!(served(&self.gateway), self.base.digest, "{what}");
         assert_eq!(self.gateway.once(get("/one", "")).status, 200, "{what}");
         self.mend(what);

@@ -2,6 +2,7 @@
 //! every interleaving that up to `PREEMPTIONS` preemptions can make, with all that the memory orderings allow.
 //!
 //! `cargo test --profile checked -p activation --test seen_loom`.
+#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 #[allow(dead_code)]
 #[path = "../src/bounds.rs"]
@@ -49,7 +50,7 @@ fn lines() -> Lines {
 
 fn show(lines: &Lines, tag: u64, now_s: u64) -> Shown {
     let [first, second] = &**lines;
-    claim([first, second], Entry::new(tag, NOW_S + 60, now_s).unwrap(), now_s)
+    claim([first, second], Entry::new(tag, NOW_S + 60, now_s).expect("a time within the range"), now_s)
 }
 
 #[test]

@@ -109,6 +109,11 @@ pub struct Assembled {
     pub moving: Moving,
 }
 
+/// Reads the certificates and keys of the node's listeners, which no release has a part in.
+pub fn check_listeners(node: &Node) -> Result<(), AssembleError> {
+    node.listeners.iter().flatten().try_for_each(|files| Ok(tls::load_all(files).map(drop)?))
+}
+
 /// Reads every file that the node adds to `frozen`. Names of origins are not resolved yet.
 pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, AssembleError> {
     let mut moving = Moving { since_unix_s: now_s, ..Moving::default() };

@@ -93,11 +93,7 @@ pub fn listener(certificates: Vec<ChainFiles>) -> ListenerFiles {
 }
 
 pub fn node(directory: &Path, certificates: Vec<ChainFiles>) -> Node {
-    Node {
-        listeners: vec![Some(listener(certificates)), None],
-        base: directory.to_owned(),
-        ..Node::default()
-    }
+    Node { listeners: vec![Some(listener(certificates)), None], base: directory.to_owned(), ..Node::default() }
 }
 
 pub fn node_key() -> std::sync::Arc<crate::node::NodeKey> {

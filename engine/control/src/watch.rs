@@ -34,9 +34,9 @@ mod renewal;
 mod report;
 mod revocation;
 
+use crate::moving::Outcome;
 use renewal::{Renewal, show_memory};
 pub use report::report_origins;
-use crate::moving::Outcome;
 use report::{refuse_certificate, take_certificate, tell_origin_identities};
 
 /// What the watcher begins with.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use activation::record::Transport as TransportKind;
-use identity::token::dpop::RequestUri;
 use http1::{ChunkedDecoder, ResponseHead, Upgrade};
+use identity::token::dpop::RequestUri;
 use policy::decide::{Asked, admit_transport};
 use policy::reason::Reason;
 

@@ -23,9 +23,9 @@ use policy::table::{ApiKeyIndex, CaIndex, IssuerIndex, ProofId, TokenProofId, To
 use rustls::pki_types::CertificateDer;
 
 use crate::bound::{self, Asked, Dpop};
+use crate::fresh_keys::{Look, Question, look};
 use crate::revoked::Known;
 use crate::sent::{Sent, split};
-use crate::fresh_keys::{Look, Question, look};
 use crate::settings::Bounds;
 
 /// Bytes of cached tokens per entry of the bound: a token of ordinary size with its facts.

@@ -34,7 +34,8 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut documents = Vec::new();
     let mut refused = 0;
     for path in &args.policies {
-        let source = source::read(path)?;
+        let mut source = source::read(path)?;
+        source.look_at_ends(control::clock::unix_s());
         source.compiles()?;
         let (errors, warnings) = (source.count(Severity::Error), source.count(Severity::Warning));
         refused += usize::from(errors > 0 || (args.deny_warnings && warnings > 0));

@@ -117,10 +117,11 @@ fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     let target = Target::load(&desk, &choice)?;
     let needed = target.tell(&desk, out)?;
-    pointing::expect_enough(&needed, args.consent)?;
+    target.expect_enough(&needed, args.consent)?;
     if let Some(wider) = target.way_back(&desk, &needed, &envelope) {
         pointing::expect_signed_back(&wider, args.consent)?;
     }
+    desk.warn_of_lost_way_back(&target, &envelope)?;
     pointing::tell_pointer(&pointer, desk.now, out)?;
     pointing::publish(&desk, &pointer, &envelope, &target, out)
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod cost;
+mod list;
 mod provenance;
 mod revision;
 mod show;
@@ -40,6 +41,11 @@ pub enum ReleaseCommand {
         --measure times decisions of made-up requests on this machine: a figure of here and now, beside a bound that \
         holds everywhere.")]
     Show(show::ShowArgs),
+    /// List the releases of a store: version, parent, expiry, who signed, and which channels point at them.
+    #[command(after_help = "Examples:\n  \
+        adamant release list /srv/adamant --trust-root root.json\n  \
+        adamant release list /srv/adamant --format json")]
+    List(list::ListArgs),
     /// Verify a release as a gateway with this trust root would, at this time, with this engine.
     #[command(after_help = "Examples:\n  \
         adamant release verify release.json --trust-root root.json --store /srv/adamant\n  \
@@ -61,6 +67,7 @@ pub fn run(command: ReleaseCommand, out: &mut dyn Write) -> Result<(), Failure> 
         ReleaseCommand::Sign(args) => signing::sign_witnessed(&args, Kind::Release, out),
         ReleaseCommand::Merge(args) => signing::merge(&args, Kind::Release, out),
         ReleaseCommand::Show(args) => show::run(&args, out),
+        ReleaseCommand::List(args) => list::run(&args, out),
         ReleaseCommand::Verify(args) => verify::run(&args, out),
         ReleaseCommand::Provenance(args) => provenance::run(&args, out),
     }

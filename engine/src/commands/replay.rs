@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::commands::audit::open_records;
+use crate::commands::signing::plural;
 use crate::failure::Failure;
 use crate::lookup::Lookup;
 use crate::replay::policies::{self, Policies, Shelf};
@@ -81,6 +82,14 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
     if tally.exchanges == 0 && tally.differing == 0 && tally.other_kinds.is_empty() && tally.no_records > 0 {
         out.flush()?;
         return Err(Failure::new(format_args!("expected records, found none in {}", logs.join(", "))));
+    }
+    if name.is_none() && tally.differing == 0 && tally.not_made_again() > 0 {
+        out.flush()?;
+        let decisions = plural(usize::try_from(tally.not_made_again()).unwrap_or(usize::MAX), "decision");
+        return Err(Failure::new(format_args!(
+            "{decisions} could not be made again: without the release, or its name"
+        ))
+        .help("give the releases that the records name: --release FILE, or --store DIR that has them"));
     }
     match if name.is_some() { tally.status_candidate() } else { tally.status_own() } {
         0 => Ok(()),

@@ -12,17 +12,24 @@ use crate::pointing::{self, Desk, Making, Target, Where};
 pub struct RollbackArgs {
     #[command(flatten)]
     at: Where,
-    /// The older release in the store: its digest, or `previous`.
+    /// The older release in the store: its digest, at least 8 digits of it that no other begins with, or `previous`.
     #[arg(long, value_name = "DIGEST")]
     to: To,
     #[command(flatten)]
     making: Making,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Hex digits of a digest that are enough where no other release of the store begins with them.
+const PREFIX_CHARS_MIN: usize = 8;
+/// Hex digits of a whole digest.
+const DIGEST_CHARS: usize = 64;
+
+#[derive(Clone, Debug)]
 enum To {
     Previous,
     Digest(Digest),
+    /// Lower-case hex digits.
+    Prefix(String),
 }
 
 impl FromStr for To {
@@ -31,8 +38,31 @@ impl FromStr for To {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "previous" => Ok(Self::Previous),
-            digest => digest.parse().map(Self::Digest).map_err(|fault| format!("{fault}; or the word `previous`")),
+            text => {
+                let digits = text.strip_prefix("sha256:").unwrap_or(text);
+                let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+                if is_hex && (PREFIX_CHARS_MIN..DIGEST_CHARS).contains(&digits.len()) {
+                    return Ok(Self::Prefix(digits.to_owned()));
+                }
+                let fault = |fault| format!("{fault}; or {PREFIX_CHARS_MIN} of them at least; or the word `previous`");
+                text.parse().map(Self::Digest).map_err(fault)
+            }
         }
+    }
+}
+
+/// The one release of the store whose digest begins so.
+fn begins_with(desk: &Desk, digits: &str) -> Result<Digest, Failure> {
+    let all = desk.store.releases()?;
+    let begins = |digest: &&Digest| digest.to_string().trim_start_matches("sha256:").starts_with(digits);
+    let found: Vec<_> = all.iter().filter(begins).collect();
+    match found.as_slice() {
+        [only] => Ok(**only),
+        several => Err(Failure::new(format_args!(
+            "expected one release in the store whose digest begins with {digits}, found {}",
+            several.len()
+        ))
+        .help(format_args!("adamant release list {} shows them", desk.store.path().display()))),
     }
 }
 
@@ -47,13 +77,18 @@ pub fn run(args: &RollbackArgs, out: &mut dyn Write) -> Result<(), Failure> {
             Failure::new(message).help("adamant point makes one")
         }
     })?;
-    let target = match args.to {
-        To::Previous => pointing::previous(&desk)?,
-        To::Digest(digest) if digest == current.release => {
+    let to = match &args.to {
+        To::Previous => None,
+        To::Digest(digest) => Some(*digest),
+        To::Prefix(digits) => Some(begins_with(&desk, digits)?),
+    };
+    let target = match to {
+        None => pointing::previous(&desk)?,
+        Some(digest) if digest == current.release => {
             return Err(Failure::new(format_args!("channel {} runs {digest} already", desk.channel))
                 .help("adamant point --release current renews its pointer"));
         }
-        To::Digest(digest) => Target::in_store(&desk, &digest)?,
+        Some(digest) => Target::in_store(&desk, &digest)?,
     };
     pointing::make(&desk, &target, &args.making, out)
 }

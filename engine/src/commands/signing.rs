@@ -192,7 +192,11 @@ pub fn describe(envelope: &Envelope) -> String {
                     ": channel {}, serial {}, {}, until {}",
                     list.channel,
                     list.serial,
-                    if list.entries().len() == 1 { "1 entry".to_owned() } else { format!("{} entries", list.entries().len()) },
+                    if list.entries().len() == 1 {
+                        "1 entry".to_owned()
+                    } else {
+                        format!("{} entries", list.entries().len())
+                    },
                     list.expires
                 )
             })
@@ -224,7 +228,7 @@ pub fn merge(args: &MergeArgs, kind: Kind, out: &mut dyn Write) -> Result<(), Fa
 /// An envelope of one kind, with nothing verified.
 pub fn read_envelope(path: &Path, kind: Kind) -> Result<Envelope, Failure> {
     let bytes = files::read(path, kind.envelope_bytes_max())?;
-    Envelope::parse_kind(&bytes, kind).map_err(|fault| Failure::at(path, fault))
+    files::envelope(path, &bytes, kind)
 }
 
 /// The time of this machine's clock.

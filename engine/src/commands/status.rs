@@ -172,8 +172,11 @@ fn hosts(args: &StatusArgs) -> Result<Vec<Host>, Failure> {
         for (number, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default().trim();
             if !line.is_empty() {
+                // What is not even the beginning of a gateway is not shown: it may be a secret.
+                let is_like_one = ["http://", "https://", "unix:", "gateway:"].iter().any(|of| line.starts_with(of));
+                let other = || files::found(text.as_bytes(), fleet::EXAMPLES);
                 let wrong = |why| Failure::new(format_args!("{}:{}: {why}", path.display(), number + 1));
-                hosts.push(line.parse().map_err(wrong)?);
+                hosts.push(line.parse().map_err(|why| wrong(if is_like_one { why } else { other() }))?);
             }
         }
     }

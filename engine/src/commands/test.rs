@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use policy_release::envelope::{Envelope, Kind};
+use policy_release::envelope::Kind;
 use policy_release::manifest::Manifest;
 
 use super::release::engine_version;
@@ -92,7 +92,7 @@ fn once(args: &TestArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn suite(path: &Path) -> Result<Suite, Failure> {
     let bytes = files::read(path, Kind::Release.envelope_bytes_max())?;
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
-        let envelope = Envelope::parse_kind(&bytes, Kind::Release).map_err(|fault| Failure::at(path, fault))?;
+        let envelope = files::envelope(path, &bytes, Kind::Release)?;
         let manifest = Manifest::parse(envelope.payload(), engine_version()?);
         let manifest = manifest.map_err(|fault| Failure::at(path, fault))?;
         return Suite::of_release(&path.display().to_string(), envelope.digest(), &manifest);

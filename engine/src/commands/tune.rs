@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use policy::credential::{self, Covered};
 use tuning::choice::{self, Wish};
 use tuning::machine::Machine;
-use tuning::profile::{BUILT_IN, Profile};
+use tuning::profile::{BUILT_IN, Profile, ProfileError};
 use tuning::read::Root;
 use tuning::settings::{How, Setting, drifting, settings};
 
@@ -175,7 +176,26 @@ fn profile(name: &str) -> Result<Profile, Failure> {
     }
     let bytes = files::read(path, FILE_BYTES_MAX)?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::at(path, "expected UTF-8 text, found other bytes"))?;
-    Profile::parse(&text).map_err(|error| Failure::at(path, error))
+    Profile::parse(&text).map_err(|error| match error {
+        // The parser would show a line of the file, which may be a secret.
+        ProfileError::Form(why) => Failure::at(path, not_a_profile(&text, &why)),
+        error => Failure::at(path, error),
+    })
+}
+
+/// As the parser has it, without the line.
+fn not_a_profile(text: &str, why: &toml::de::Error) -> String {
+    let expected = "a profile (summary, workers_percent, topics, [sysctls])";
+    match why.span() {
+        Some(span) if credential::kind_of(text.as_bytes()).is_none() => {
+            let line = text.get(..span.start).unwrap_or_default().matches('\n').count() + 1;
+            format!(
+                "line {line}: expected {expected}, found something else: {}",
+                Covered::of(text).message(why.message())
+            )
+        }
+        _ => files::found(text.as_bytes(), expected),
+    }
 }
 
 /// What should be set on `machine` for these workers.

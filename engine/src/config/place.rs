@@ -4,6 +4,14 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use policy::credential::{self, Covered};
+
+/// What begins a line of every configuration that holds.
+const TABLES: [&str; 2] = ["[gateway", "[[listener"];
+const RIGHT_FILE: &str = "is it the right file? packaging/gateway.toml is a commented example";
+/// Characters of a line that are shown at most.
+const SHOWN_CHARS_MAX: usize = 120;
+
 /// What is wrong, where, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -29,31 +37,46 @@ impl ConfigError {
         Self { path: path.to_owned(), place: None, message, hint: Some(hint.to_owned()) }
     }
 
+    /// Nothing is shown of a file that has none of our tables, and is known to be something else or no TOML: it may be a
+    /// key.
     pub(super) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let place = error.span().map(|span| Place::of(text, &span));
-        let message = error.message().replace('\n', "; ");
-        let hint = super::advice::of(&message);
+        let kind = credential::kind_of(text.as_bytes()).filter(|kind| *kind != "nothing");
+        let begins = |line: &str| TABLES.iter().any(|table| line.trim_start().starts_with(table));
+        if !text.lines().any(begins) && (kind.is_some() || toml::from_str::<toml::Table>(text).is_err()) {
+            let at = place.map_or(String::new(), |place| format!(" (line {}, column {})", place.line, place.column));
+            let found = kind.map_or_else(|| format!("a text that is no TOML{at}"), str::to_owned);
+            let message = format!("expected a gateway's configuration, found {found}");
+            return Self { path: path.to_owned(), place: None, message, hint: Some(RIGHT_FILE.to_owned()) };
+        }
+        let said = error.message().replace('\n', "; ");
+        let hint = super::advice::of(&said);
+        let message = Covered::of(text).message(&said).into_owned();
         Self { path: path.to_owned(), place, message, hint }
     }
 
     pub(super) fn at(path: &Path, text: &str, span: &Range<usize>, message: String, hint: String) -> Self {
+        let message = Covered::of(text).message(&message).into_owned();
         Self { path: path.to_owned(), place: Some(Place::of(text, span)), message, hint: Some(hint) }
     }
 }
 
 impl Place {
     fn of(text: &str, span: &Range<usize>) -> Self {
+        let text = &*Covered::of(text).text();
         let before = text.get(..span.start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let rest = text.get(line_start..).unwrap_or_default();
         let line_text = rest.lines().next().unwrap_or_default();
         let column = before.get(line_start..).map_or(0, |start| start.chars().count());
         let in_line = text.get(span.start..span.end).and_then(|meant| meant.lines().next()).unwrap_or_default();
+        let shown: String = line_text.chars().take(SHOWN_CHARS_MAX).collect();
+        let cut = if shown.len() < line_text.len() { "…" } else { "" };
         Self {
             line: before.matches('\n').count() + 1,
             column: column + 1,
-            text: line_text.to_owned(),
-            marked: in_line.chars().count().max(1),
+            text: shown + cut,
+            marked: in_line.chars().count().min(SHOWN_CHARS_MAX.saturating_sub(column)).max(1),
         }
     }
 }
@@ -68,8 +91,12 @@ impl fmt::Display for ConfigError {
         if let Some(place) = &self.place {
             let number = place.line.to_string();
             let gutter = " ".repeat(number.len());
-            let indent: String =
-                place.text.chars().take(place.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let indent: String = place
+                .text
+                .chars()
+                .take((place.column - 1).min(SHOWN_CHARS_MAX))
+                .map(|c| if c == '\t' { '\t' } else { ' ' })
+                .collect();
             write!(f, "\n{gutter} |\n{number} | {}\n{gutter} | {indent}{}", place.text, "^".repeat(place.marked))?;
         }
         if let Some(hint) = &self.hint {

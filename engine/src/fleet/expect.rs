@@ -30,7 +30,7 @@ impl Expectation {
     /// The release of a file. Nothing is verified: its digest is all that is taken from it.
     pub fn from_release(path: &Path) -> Result<Self, Failure> {
         let bytes = files::read(path, Kind::Release.envelope_bytes_max())?;
-        let envelope = Envelope::parse_kind(&bytes, Kind::Release).map_err(|fault| Failure::at(path, fault))?;
+        let envelope = files::envelope(path, &bytes, Kind::Release)?;
         Ok(Self::of(envelope.digest()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy_release::attestation::Attestation;
+use policy_release::attestation::{Attestation, Waiting};
 use policy_release::key::KeyId;
 use serde::Serialize;
 
@@ -46,6 +46,9 @@ pub struct Yardstick<'a> {
 pub fn judge(answers: Vec<(Host, Result<Attestation, FleetFault>)>, yardstick: &Yardstick<'_>) -> Vec<Judged> {
     let mut judged: Vec<Judged> =
         answers.into_iter().map(|(host, answer)| of_one(host.to_string(), answer, yardstick)).collect();
+    if yardstick.expected.is_none() {
+        compare_releases(&mut judged);
+    }
     compare_tables(&mut judged);
     compare_keys(&mut judged);
     judged
@@ -57,8 +60,9 @@ fn of_one(host: String, answer: Result<Attestation, FleetFault>, yardstick: &Yar
         Ok(said) => {
             judged.look_at_key(&said, yardstick.pins);
             judged.look_at_time(&said, yardstick.now_unix_s);
-            if let Some(expected) = yardstick.expected {
-                judged.look_at_release(&said, expected);
+            match yardstick.expected {
+                Some(expected) => judged.look_at_release(&said, expected),
+                None => judged.look_at_waiting(&said),
             }
             judged.look_at_pointer(&said);
             judged.look_at_revocations(&said);
@@ -147,6 +151,15 @@ impl Judged {
         }
     }
 
+    fn look_at_waiting(&mut self, said: &Attestation) {
+        let Some(Waiting { release, version, .. }) = &said.waiting else { return };
+        let (served, served_version) = (&said.release, said.version);
+        let text = format!(
+            "serves {served} (version {served_version}); {release} (version {version}) is accepted and waits for a restart"
+        );
+        self.problem("restart", text);
+    }
+
     fn look_at_pointer(&mut self, said: &Attestation) {
         if let Some(pointer) = &said.pointer {
             let expires = pointer.expires;
@@ -229,6 +242,41 @@ impl Judged {
             if certificate.not_after.seconds().saturating_sub(said.time.seconds()) < SOON_S {
                 self.note("certificate", format!("certificate {} ends {}", certificate.chain, certificate.not_after));
             }
+        }
+    }
+}
+
+/// Gateways of one policy and channel should serve one release. Whoever waits for a restart has taken that one, and was
+/// told so.
+fn compare_releases(judged: &mut [Judged]) {
+    let group =
+        |said: &Attestation| (said.policy.clone(), said.pointer.as_ref().map(|pointer| pointer.channel.clone()));
+    let taken = |said: &Attestation| match &said.waiting {
+        Some(waiting) => (waiting.release.clone(), waiting.version),
+        None => (said.release.clone(), said.version),
+    };
+    let mut groups: BTreeMap<_, BTreeMap<_, Vec<String>>> = BTreeMap::new();
+    for of in judged.iter() {
+        if let Some(said) = &of.answer {
+            groups.entry(group(said)).or_default().entry(taken(said)).or_default().push(of.host.clone());
+        }
+    }
+    for of in judged.iter_mut() {
+        let Some(said) = &of.answer else { continue };
+        let own = taken(said);
+        let Some(releases) = groups.get(&group(said)) else { continue };
+        let own_count = releases.get(&own).map_or(0, Vec::len);
+        let others = releases.iter().filter(|(release, _)| **release != own);
+        // Those in the majority have nothing to explain.
+        let most = others.max_by_key(|(_, hosts)| hosts.len()).filter(|(_, hosts)| hosts.len() >= own_count);
+        if let Some(((release, version), hosts)) = most {
+            let (served, served_version) = own;
+            let other = hosts.first().map_or("", String::as_str);
+            let text = format!(
+                "serves {served} (version {served_version}), but {other}, of the same policy and channel, serves {release} \
+                 (version {version})"
+            );
+            of.problem("drifted", text);
         }
     }
 }

@@ -25,7 +25,13 @@ pub fn node_key(text: &str) -> Result<PublicKey, Failure> {
     }
     let bytes = files::read(text.as_ref(), KEY_BYTES_MAX).map_err(|fault| wrong(&fault))?;
     let held = String::from_utf8(bytes).map_err(|_| wrong(&"expected text, found other bytes"))?;
-    held.trim().parse().map_err(|error| wrong(&format_args!("{text}: {error}")))
+    match held.trim() {
+        key if key.starts_with(KEY_PREFIX) && !key.contains('\n') => {
+            key.parse().map_err(|error| wrong(&format_args!("{text}: {error}")))
+        }
+        // Not shown: it may be a secret.
+        _ => Err(wrong(&format_args!("{text}: {}", files::found(held.as_bytes(), "a node's public key")))),
+    }
 }
 
 /// Pinned node keys: for one gateway, or for any that is asked.
@@ -67,11 +73,15 @@ impl Pins {
                 let help = "each line is a node key as in its node.pub, then, if it is only for one, the gateway";
                 Failure::new(format_args!("{}:{}: {why}", path.display(), number + 1)).help(help)
             };
+            // What is no key at all is not shown: it may be a secret.
+            if !key.starts_with(KEY_PREFIX) {
+                return Err(at(&files::found(text.as_bytes(), &format!("a node key like {KEY_PREFIX}BASE64"))));
+            }
             let key: PublicKey = key.parse().map_err(|fault| at(&fault))?;
             match (words.next(), words.next()) {
                 (None, _) => self.any.push(key),
                 (Some(host), None) => self.of_host.entry(host.to_owned()).or_default().push(key),
-                (_, Some(more)) => return Err(at(&format_args!("expected a key and a gateway, found also {more:?}"))),
+                (_, Some(_)) => return Err(at(&"expected a key and a gateway, found more")),
             }
         }
         Ok(())

@@ -17,7 +17,7 @@ use policy_release::candidate::Release;
 use policy_release::digest::Digest;
 use policy_release::pointer::VerifiedPointer;
 use policy_release::time::Timestamp;
-use stores::{Directory, Store};
+use stores::{Channel, Directory, Store, layout};
 
 use super::accepted::{Accepted, Memory};
 use super::standing::{Candidate, InForce, Kept, Look, Standing};
@@ -27,6 +27,8 @@ use crate::config::{ActivationMode, Releases};
 use crate::failure::Failure;
 
 /// Looks at a store that is being written, before it counts as not readable.
+/// Channels of a store that are named to whoever wrote another one.
+const CHANNELS_SHOWN_MAX: usize = 8;
 const LOOKS_MAX: usize = 40;
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(25);
 
@@ -159,10 +161,34 @@ fn look(
         std::thread::sleep(LOOK_AGAIN);
         looked = standing.look(store, channel, now);
     }
-    match looked? {
+    match looked.map_err(|refusal| instead(refusal, settings))? {
         Look::Same | Look::Renewed => Ok(None),
         Look::Named(named) => standing.verify(*named, now).map(Some),
     }
+}
+
+/// Where the channel has no pointer in the store: which channels have one, or that this is no store.
+fn instead(mut refusal: Refusal, settings: &Trust) -> Refusal {
+    let Releases::Store { directory, channel } = &settings.releases else { return refusal };
+    if refusal.check != Check::Read || directory.join(layout::pointer(channel)).exists() {
+        return refusal;
+    }
+    let entries = std::fs::read_dir(directory.join(layout::CHANNELS)).into_iter().flatten().filter_map(Result::ok);
+    let names = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<Channel>().ok());
+    let mut there: Vec<_> = names.filter(|name| directory.join(layout::pointer(name)).exists()).collect();
+    there.sort_unstable();
+    let more = if there.len() > CHANNELS_SHOWN_MAX { ", …" } else { "" };
+    let shown: Vec<_> = there.iter().take(CHANNELS_SHOWN_MAX).map(ToString::to_string).collect();
+    let remedy = match there.is_empty() {
+        true => "no channel of it has a pointer: is it the store that was meant (store under [gateway])?".to_owned(),
+        false => format!(
+            "the store has a pointer of: {}{more}; is one of these meant (channel under [gateway])? Otherwise point this \
+             channel at a release",
+            shown.join(", ")
+        ),
+    };
+    refusal.remedy = remedy.into_boxed_str();
+    refusal
 }
 
 /// Compiles a candidate, compares it with the release accepted `last`, and counts its signatures again by what it

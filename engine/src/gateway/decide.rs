@@ -1,7 +1,7 @@
 //! What a start would serve on this node, or why it would not: everything that can be checked without binding a socket or
 //! starting a thread.
 
-use control::assemble::{Assembled, Frozen, assemble};
+use control::assemble::{Assembled, Frozen, assemble, check_listeners};
 use control::clock;
 use control::records::Target;
 use policy::model::{Audit, MinimumTransport, Policy};
@@ -43,6 +43,11 @@ pub fn decide(plan: &Plan, memory: Option<Memory>, now_unix_ns: u64) -> Result<(
     tellers::check(plan)?;
     let workers: Vec<usize> = plan.cores.iter().copied().flatten().collect();
     cores::tell_drifts(&workers);
+    // Of no release, and told of none.
+    check_listeners(&plan.node).map_err(|fault| {
+        Failure::new(format_args!("a certificate of a [[listener]]: {fault}"))
+            .help("mend it, or name other files under tls")
+    })?;
     let usable = |frozen: Frozen| {
         refuse_unsupported(plan, &frozen.policy)?;
         let frozen = frozen.place(&Copies::plan(&plan.cores, plan.hot).placement).map_err(Failure::new)?;

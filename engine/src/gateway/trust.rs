@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use policy::credential;
 use policy::model::Policy;
 use policy_release::candidate::{self, Expected, Purpose, Release};
 use policy_release::envelope::{Kind, Role};
@@ -28,9 +29,13 @@ impl Placed {
     pub fn read(path: &Path) -> Result<Self, Failure> {
         refuse_writable_by_others(path)?;
         let bytes = files::read(path, Kind::TrustRoot.envelope_bytes_max())?;
-        let root = verify_root(&bytes).map_err(|fault| {
-            let message = format!("expected a trust root, signed by its own threshold; found {fault}");
-            Failure::at(path, message).help("place the trust root again as it was signed (adamant trust verify)")
+        let root = verify_root(&bytes).map_err(|fault| match credential::kind_of(&bytes) {
+            None | Some("a trust root") => {
+                Failure::at(path, format_args!("expected a trust root, signed by its own threshold: {fault}"))
+                    .help("place the trust root again as it was signed (adamant trust verify)")
+            }
+            Some(_) => Failure::at(path, files::found(&bytes, "a trust root"))
+                .help("it is what trust_root under [gateway] names"),
         })?;
         Ok(Self { path: path.to_owned(), root, bytes })
     }

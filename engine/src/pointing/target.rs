@@ -15,13 +15,13 @@ use policy_release::verify::verify_envelope;
 use stores::layout;
 
 use super::versions::{self, Head};
-use super::{Change, Consent, Desk, fit};
+use super::{Change, Consent, Desk};
 use crate::commands::release::engine_version;
 use crate::commands::trust::words;
 use crate::failure::{Failure, warn};
-use crate::files;
 use crate::span::distance;
 use crate::store::Store;
+use crate::{files, fit};
 
 /// One of them must have signed a release, or no gateway looks at it.
 pub const RELEASE_ROLES: [Role; 2] = [Role::ReleaseWider, Role::ReleaseNarrower];
@@ -55,6 +55,8 @@ pub struct Target {
     /// The envelope of a statement of its provenance, to be published with it.
     pub provenance: Option<Vec<u8>>,
     policy_name: String,
+    /// The store's copy, where that is the one that was looked at.
+    place: Option<PathBuf>,
 }
 
 impl Target {
@@ -91,7 +93,8 @@ impl Target {
             Failure::at(&path, "the store has no such release")
                 .help("bring it there with: adamant point --release FILE")
         })?;
-        Self::verified(desk, &bytes, Some(digest)).map_err(|fault| Failure::at(&path, fault))
+        let target = Self::verified(desk, &bytes, Some(digest)).map_err(|fault| Failure::at(&path, fault))?;
+        Ok(Self { place: Some(path), ..target })
     }
 
     /// By the threshold of either role: which one it needs is told, and decided by each gateway.
@@ -117,7 +120,7 @@ impl Target {
                 distance(desk.now, release.expires)
             ));
         }
-        Ok(Self { envelope, release, provenance: None, policy_name })
+        Ok(Self { envelope, release, provenance: None, policy_name, place: None })
     }
 
     /// Takes in the statement of its provenance in a file, if a key of the release roles signed that.
@@ -142,7 +145,7 @@ impl Target {
         let Release { digest, version, expires, .. } = &self.release;
         writeln!(out, "release    {digest}")?;
         writeln!(out, "  policy   {} version {version}, expires {expires}", self.policy_name)?;
-        let change = match fit::compiled(&self.release) {
+        let change = match fit::release(&self.release) {
             Ok(frozen) => Change::of(desk, &self.release, &frozen.table)?,
             // Who serves it already goes on; the pointer alone is new.
             Err(why) if desk.current.pointer().is_some_and(|current| current.release == *digest) => {
@@ -172,6 +175,28 @@ impl Target {
         Ok(standing)
     }
 
+    /// Refuses a release that gateways would refuse, unless that is asked for by name.
+    pub fn expect_enough(&self, needed: &Standing, consent: Consent) -> Result<(), Failure> {
+        if needed.is_met() {
+            return Ok(());
+        }
+        let message = format!("gateways would not take this release: {} has {}", needed.role, words(needed));
+        if consent.below_threshold {
+            warn(message);
+            return Ok(());
+        }
+        let sign = match &self.place {
+            Some(place) => format!(
+                "the store's copy counts: let them sign {} (adamant release sign), or take in the copy that they signed \
+                 (adamant point --release FILE)",
+                place.display()
+            ),
+            None => "let them sign it (adamant release sign)".to_owned(),
+        };
+        Err(Failure::new(format_args!("{message}; nothing was published"))
+            .help(format_args!("{sign}; or publish it all the same with --below-threshold")))
+    }
+
     /// Who of the wider role signed the pointer itself, where gateways ask for that: it leads back to a version that they
     /// have had, and allows more than the one that the channel runs.
     pub fn way_back(&self, desk: &Desk, needed: &Standing, pointer: &Envelope) -> Option<Standing> {
@@ -194,20 +219,6 @@ impl Target {
         }
         Ok(())
     }
-}
-
-/// Refuses a release that gateways would refuse, unless that is asked for by name.
-pub fn expect_enough(needed: &Standing, consent: Consent) -> Result<(), Failure> {
-    if needed.is_met() {
-        return Ok(());
-    }
-    let message = format!("gateways would not take this release: {} has {}", needed.role, words(needed));
-    if consent.below_threshold {
-        warn(message);
-        return Ok(());
-    }
-    Err(Failure::new(format_args!("{message}; nothing was published"))
-        .help("let them sign it (adamant release sign), or publish it all the same with --below-threshold"))
 }
 
 /// Refuses a pointer whose way back gateways would refuse, unless that is asked for by name.
@@ -233,7 +244,7 @@ pub fn expect_signed_back(wider: &Standing, consent: Consent) -> Result<(), Fail
 pub fn previous(desk: &Desk) -> Result<Target, Failure> {
     let nothing = |why: &str| {
         Failure::new(format_args!("channel {} has no previous release: {why}", desk.channel))
-            .help("name it: --to sha256:…; the store's releases/ has them")
+            .help("name it: --to sha256:…; adamant release list shows them")
     };
     let current = desk.current.pointer().ok_or_else(|| nothing("it has no pointer that is believed"))?;
     let running = Target::in_store(desk, &current.release)?;

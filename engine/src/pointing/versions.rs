@@ -66,6 +66,12 @@ pub fn next(desk: &Desk, base: Option<&Base>) -> Result<u64, Failure> {
     Ok(firm.max(narrower).saturating_add(1))
 }
 
+/// Whether enough signed a release of `policy` with a higher version than this one.
+pub fn is_older(desk: &Desk, policy: &str, version: u64) -> Result<bool, Failure> {
+    let used = Used::find(desk, Some(policy), None)?;
+    Ok(used.narrower.into_iter().chain([used.wider]).any(|other| other > version))
+}
+
 /// The highest version known, where `version` of the release `digest` is so far above it that the wider role must sign.
 pub fn jumped(desk: &Desk, base: &Base, digest: Digest, version: u64) -> Result<Option<u64>, Failure> {
     let is_far = |highest: u64| Step::of(version, highest) == Step::Jump;

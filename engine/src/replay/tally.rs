@@ -251,9 +251,14 @@ impl Tally {
         self.permitted + self.refused.values().sum::<u64>() + self.granted.values().sum::<u64>()
     }
 
+    /// Decisions of the policy that were not made again: their release is not known, or not there.
+    pub fn not_made_again(&self) -> u64 {
+        self.missing_releases.told.values().sum::<u64>() + self.missing_releases.not_told + self.unnamed
+    }
+
     /// Exit status of a replay with the releases of the records: 1 unless every decision came out as recorded.
     pub fn status_own(&self) -> u8 {
-        u8::from(self.differing > 0 || !self.missing_releases.told.is_empty() || self.unnamed > 0)
+        u8::from(self.differing > 0 || self.not_made_again() > 0)
     }
 
     /// Exit status of a replay against a candidate: 0, or 10 newly refused, 11 newly permitted, 12 both.

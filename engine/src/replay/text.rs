@@ -55,7 +55,11 @@ fn write_own(out: &mut dyn Write, tally: &Tally, subject: &Subject<'_>) -> io::R
         1 => "1 differs".to_owned(),
         number => format!("{number} differ"),
     };
-    writeln!(out, "{} made again: {outcome}", count(made, "decision"))?;
+    let not_made = match tally.not_made_again() {
+        0 => String::new(),
+        number => format!("; {number} NOT made again"),
+    };
+    writeln!(out, "{} made again: {outcome}{not_made}", count(made, "decision"))?;
     write_decided(out, tally)?;
     for (digest, lines) in tally.releases.told.iter().take(RELEASES_TOLD_MAX) {
         writeln!(out, "  {} with {digest}", count(*lines, "decision"))?;

@@ -106,12 +106,17 @@ fn presented(who: u8, scopes: u8) -> Presented {
     let client = Ipv4Addr::new(192, 0, 2, who).into();
     let mut presented = Presented { tls: true, certificate: None, token: None, api_key: None, client };
     match who {
-        0..6 => presented.api_key = Some(format!("k{}{}", who / 2, if who % 2 == 0 { "a" } else { "b" })),
+        0..6 => presented.api_key = Some(format!("k{}{}", who / 2, if who.is_multiple_of(2) { "a" } else { "b" })),
         6 | 7 => {
             let scopes = (0..SCOPES).filter(|bit| scopes >> bit & 1 == 1).map(|bit| format!("s{bit}")).collect();
             let expires_s = Some(NOW_NS / 1_000_000_000 + 10_000_000);
-            presented.token =
-                Some(Token { issuer: "i".into(), subject: format!("u{who}"), scopes: Some(scopes), expires_s });
+            presented.token = Some(Token {
+                issuer: "i".into(),
+                subject: format!("u{who}"),
+                scopes: Some(scopes),
+                expires_s,
+                bound: Default::default(),
+            });
         }
         _ => {}
     }
@@ -304,7 +309,7 @@ fn findings_say_who_and_what() {
     );
     let keep = |keep: &str| {
         let mut usage = Usage::new(&policy).unwrap();
-        scan(&[path.clone()], &mut Evidence::new(Window::ALL), &mut usage).unwrap();
+        scan(std::slice::from_ref(&path), &mut Evidence::new(Window::ALL), &mut usage).unwrap();
         let keep = Keep::read(None, &[keep.to_owned()], &policy)?;
         Ok::<_, crate::failure::Failure>(Plan::of(&usage, &keep, NOW_NS / 1_000_000_000).findings.len())
     };

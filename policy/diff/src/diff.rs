@@ -1,6 +1,6 @@
 //! The comparison from end to end, and its result in words.
 
-use policy::decide::Grant;
+use policy::decide::{Grant, reason_told};
 use policy::model::Policy;
 use policy::reason::Reason;
 use policy::table::RouteId;
@@ -247,7 +247,7 @@ pub fn outcome(world: &World<'_>, which: Which, shown: &Shown<'_>, names: &Token
     let refused = |reason: Reason, route: Option<RouteId>| Outcome {
         agent: agent.clone(),
         route: route.map(|route| face.route_name(route.0).to_owned()),
-        ..Outcome::refused(reason)
+        ..Outcome::refused(reason_told(reason, !shown.is_empty()))
     };
     let Some(route) = face.table.route(request.0, request.1, request.2) else {
         return refused(Reason::RouteUnknown, None);

@@ -21,6 +21,7 @@ macro_rules! codes {
 
 codes! {
     // text
+    OTHER_FILE = Error "other-file" "the file is another one than was expected here; nothing of it is shown";
     SYNTAX = Error "syntax" "the text is not TOML";
     DUPLICATE_KEY = Error "duplicate-key" "a key or table stands twice";
     NESTING_TOO_DEEP = Error "nesting-too-deep" "tables, lists or dotted keys are nested deeper than the language needs";

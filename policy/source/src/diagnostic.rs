@@ -1,5 +1,8 @@
 //! What was found in a policy source, where, and what to do about it.
 
+use std::borrow::Cow;
+
+use policy::credential::Covered;
 use serde::Serialize;
 
 use crate::bounds::DIAGNOSTICS_MAX;
@@ -87,6 +90,16 @@ impl Diagnostic {
         self.related.push(Related { span, line: 0, column: 0, label: label.into() });
         self
     }
+
+    /// Takes what is quoted of credentials out of the words.
+    fn cover(&mut self, covered: &Covered<'_>) {
+        let labels = self.related.iter_mut().map(|related| &mut related.label);
+        for words in [&mut self.message, &mut self.label].into_iter().chain(&mut self.hint).chain(labels) {
+            if let Cow::Owned(safe) = covered.message(words) {
+                *words = safe;
+            }
+        }
+    }
 }
 
 /// Collects diagnostics; in the end sorts them by place and works out lines and columns.
@@ -149,7 +162,9 @@ impl Sink {
             self.diagnostics.push(more.hint("correct those above and check again"));
         }
         let lines = Lines::new(text);
+        let covered = Covered::of(text);
         for diagnostic in &mut self.diagnostics {
+            diagnostic.cover(&covered);
             (diagnostic.line, diagnostic.column) = lines.place(text, diagnostic.span.start);
             for related in &mut diagnostic.related {
                 (related.line, related.column) = lines.place(text, related.span.start);

@@ -13,6 +13,7 @@ mod fields;
 mod forms;
 mod json;
 mod load;
+mod other;
 mod read;
 mod reading;
 mod render;

@@ -10,6 +10,7 @@ use crate::check;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Lines, Severity, Sink, Span};
 use crate::draft::{CaseDraft, Draft};
+use crate::other;
 use crate::read;
 use crate::reading::{Kind, Names, Reading};
 use crate::syntax;
@@ -26,6 +27,9 @@ pub fn load(name: &str, text: &str, files: &dyn Files) -> Loaded {
         return Loaded { diagnostics: sink.finish(""), ..Loaded::default() };
     }
     let (root, errors) = DeTable::parse_recoverable(text);
+    if let Some(found) = other::found(text, root.get_ref(), &errors, read::DOCUMENT, "a policy source") {
+        return Loaded { diagnostics: found, ..Loaded::default() };
+    }
     let mut reading = Reading::new(text, files);
     if !errors.is_empty() {
         syntax::report(&errors, text, &Lines::new(text), &mut reading.sink);
@@ -61,6 +65,9 @@ fn read_cases(
     taken: &mut HashMap<String, String>,
 ) -> (CaseFile, Vec<PlacedCase>) {
     let (root, errors) = DeTable::parse_recoverable(text);
+    if let Some(diagnostics) = other::found(text, root.get_ref(), &errors, &["case"], "a file of cases") {
+        return (CaseFile { path: path.to_owned(), text: text.to_owned(), diagnostics }, Vec::new());
+    }
     let mut reading = Reading::new(text, &NoFiles);
     reading.elsewhere = std::mem::take(taken);
     let lines = Lines::new(text);

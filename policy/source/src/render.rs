@@ -1,8 +1,8 @@
 //! Diagnostics for people: what, where with the source line and a caret, and what to do.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 
+use policy::credential::Covered;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::codes;
@@ -27,7 +27,7 @@ const LEAD_COLUMNS: usize = 30;
 ///
 /// and a last line that counts them. Nothing is given for no diagnostics.
 pub fn render(diagnostics: &[Diagnostic], name: &str, text: &str, color: bool) -> String {
-    let text = &without_secrets(text, diagnostics);
+    let text = &covered(text, diagnostics).text();
     let lines = Lines::new(text);
     let paint = Paint { color };
     let mut out = String::new();
@@ -50,16 +50,10 @@ pub fn render(diagnostics: &[Diagnostic], name: &str, text: &str, color: bool) -
     out
 }
 
-/// The text with secrets that stand in it starred out: what is rendered ends up in logs.
-fn without_secrets<'t>(text: &'t str, diagnostics: &[Diagnostic]) -> Cow<'t, str> {
-    let mut text = Cow::Borrowed(text);
-    for secret in diagnostics.iter().filter(|found| found.code == codes::SECRET_IN_POLICY.name) {
-        let range = secret.span.start..secret.span.end;
-        if let Some(stars) = text.get(range.clone()).map(|secret| "*".repeat(secret.len())) {
-            text.to_mut().replace_range(range, &stars);
-        }
-    }
-    text
+/// The text with the secrets that stand in it: what is rendered ends up in logs.
+fn covered<'t>(text: &'t str, diagnostics: &[Diagnostic]) -> Covered<'t> {
+    let told = diagnostics.iter().filter(|found| found.code == codes::SECRET_IN_POLICY.name);
+    told.fold(Covered::of(text), |covered, secret| covered.and(secret.span.start..secret.span.end))
 }
 
 fn one(out: &mut String, diagnostic: &Diagnostic, name: &str, text: &str, lines: &Lines, paint: &Paint) {
@@ -73,6 +67,17 @@ fn one(out: &mut String, diagnostic: &Diagnostic, name: &str, text: &str, lines:
     let _ = writeln!(out, "{head}: {}", paint.bold(&diagnostic.message));
     let (line, column) = (diagnostic.line, diagnostic.column);
     let _ = writeln!(out, "{:gutter$}{} {name}:{line}:{column}", "", paint.dim("-->"));
+    if diagnostic.code != codes::OTHER_FILE.name {
+        excerpts(out, diagnostic, text, lines, gutter, paint);
+    }
+    if let Some(hint) = &diagnostic.hint {
+        let _ = writeln!(out, "{:gutter$} {} {} {hint}", "", paint.dim("="), paint.with(CYAN, "hint:"));
+    }
+}
+
+/// The lines that a diagnostic is about.
+fn excerpts(out: &mut String, diagnostic: &Diagnostic, text: &str, lines: &Lines, gutter: usize, paint: &Paint) {
+    let line = diagnostic.line;
     let _ = writeln!(out, "{:gutter$} {}", "", paint.dim("|"));
     let caret = paint.severity_of(diagnostic.severity);
     place(
@@ -90,9 +95,6 @@ fn one(out: &mut String, diagnostic: &Diagnostic, name: &str, text: &str, lines:
         }
         let shown = Place { span: related.span, line: related.line, label: &related.label, mark: '-' };
         place(out, shown, text, lines, gutter, paint, BLUE);
-    }
-    if let Some(hint) = &diagnostic.hint {
-        let _ = writeln!(out, "{:gutter$} {} {} {hint}", "", paint.dim("="), paint.with(CYAN, "hint:"));
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::{
-    ApiKey, Audit, CertificateProof, ClientCa, Crl, Fetched, Limit, LimitKind, MinimumTransport, OriginTls, Per, Route, Scope,
-    TokenProof, Unit,
+    ApiKey, Audit, CertificateProof, ClientCa, Crl, Fetched, Limit, LimitKind, MinimumTransport, OriginTls, Per, Route,
+    Scope, TokenProof, Unit,
 };
 
 #[test]

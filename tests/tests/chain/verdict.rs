@@ -38,6 +38,10 @@ fn what_proves_nothing_is_not_ok() {
     fails(&[RECORDS_FILE, "--node-key", &key_a], "NOT PROVED: the run, ");
     fails(&[RECORDS_FILE, "--node-key", key_b, "--checkpoints", "empty"], "only those beside the records vouch for it");
     fails(&[RECORDS_FILE, "--node-key", key_b, "--checkpoints", &outside_a], "only those beside the records");
+    // Nothing in them is wrong, and checkpoints of another gateway are told once, however many files there are.
+    let (_, said) = verdict(dir_b, &[RECORDS_FILE, "--node-key", key_b, "--checkpoints", &outside_a]);
+    assert!(checkpoints(dir_a).len() > 1 && said.matches("count for nothing").count() == 1, "{said}");
+    assert!(said.contains("  sealed    up to") && !said.contains("but for what is found wrong below"), "{said}");
     fails(&["empty.jsonl", "--node-key", key_b], "there are no lines, and nothing was proved");
     fails(&[RECORDS_FILE], "which proves nothing about who wrote it");
     fails(&[RECORDS_FILE, "--checkpoints", OUTSIDE], "give the gateway's key (--node-key)");
@@ -48,6 +52,12 @@ fn what_proves_nothing_is_not_ok() {
     holds(&[RECORDS_FILE, "--unproved"], "proves nothing about who wrote them (--unproved)");
     holds(&[RECORDS_FILE, "--node-key", key_b], "The checkpoints beside the records match.");
     holds(&[RECORDS_FILE, "--node-key", key_b, "--checkpoints", OUTSIDE], "All of it is proved.");
+    // Filtered records do not say of which run they are.
+    let some: Vec<_> = lines(dir_b).into_iter().filter(|line| line.contains("exchange")).skip(1).step_by(2).collect();
+    put(dir_b, "filtered.jsonl", &some);
+    let filtered = ["filtered.jsonl", "--node-key", key_b, "--checkpoints", OUTSIDE];
+    fails(&filtered, "no line that says that it is of adamant-");
+    fails(&filtered, "hint: was it filtered, or cut out?");
 }
 
 /// A log of two runs, the second one in two files: the directory of its gateway, and the second run's lines in the first.

@@ -163,7 +163,7 @@ fn the_status_listener_takes_new_files_and_keeps_its_old_ones_over_bad_ones() {
     fs::write(directory.join("askers.pem"), "nonsense").unwrap();
     thread::sleep(Duration::from_millis(1_100));
     assert_eq!(mutual.get(&known, "/healthz"), Ok(200));
-    assert!(mutual.gateway.stderr().contains("keeps its old certificate"), "{}", mutual.gateway.stderr());
+    mutual.gateway.tells("keeps its old certificate");
     let others = Authority::new("others");
     fs::write(directory.join("askers.pem"), &others.pem).unwrap();
     let other = mutual.gateways.client_config(Some(&others.spiffe("spiffe://fleet/operator")));

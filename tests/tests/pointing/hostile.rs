@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use serde_json::json;
 use tests::certificates::Authority;
 use tests::gateway;
+use tests::policy::PolicyText;
 use tests::store::{CHANNEL, Key, World, envelope};
 
 use super::*;
@@ -131,9 +132,27 @@ fn a_release_that_no_gateway_could_serve_is_not_pointed_at() {
         let (done, said) = point(bad.to_string().as_bytes());
         assert!(!done && !world.pointer_path().exists(), "{bad}: {said}");
         assert_says(&said, &["gateways would refuse this release at the check release-table", "nothing was published"]);
+        // Before anybody signs it, too.
+        let line = "release verify release.json --trust-root root.json";
+        let (status, said, complained) = gateway::run(&line.split(' ').collect::<Vec<_>>(), world.home());
+        assert!(!status.success(), "{said}");
+        assert_says(&complained, &["release.json", "gateways would refuse this release at the check release-table"]);
     }
     let (done, said) = point(&good.payload);
     assert!(done && world.pointer_path().exists(), "{said}");
+}
+
+/// A certificate that stands where a CA belongs is found before anything is built.
+#[test]
+fn what_no_gateway_could_serve_is_not_built() {
+    let desk = Desk::new();
+    desk.write("leaf.pem", Authority::new("callers").spiffe("spiffe://x/bot").certificate);
+    desk.write("policy.toml", PolicyText::new().client_ca("callers", "leaf.pem").text());
+    let build = "release build policy.toml --version 1 --expires 2100-01-01T00:00:00Z --out release.json";
+    for line in ["check policy.toml", "test policy.toml", build] {
+        assert_says(&desk.bad(line), &["policy.toml", "callers", "basic constraints do not say that it is a CA"]);
+    }
+    assert!(!desk.path("release.json").exists());
 }
 
 #[test]

@@ -43,8 +43,7 @@ pub struct Entry<'t> {
 }
 
 impl Level {
-    /// Slots for so many subjects: twice as many, in whole buckets, so that both buckets of a key are hardly ever
-    /// full of others.
+    /// Slots for so many subjects: twice as many, in whole buckets, so that of both buckets of a key one has room.
     pub fn slots_for(subjects_max: u32) -> usize {
         (subjects_max.max(1) as usize).saturating_mul(2).next_multiple_of(BUCKET_SLOTS)
     }
@@ -79,13 +78,27 @@ impl Level {
     /// The slots of a subject's buckets, its first bucket first.
     pub fn own(&self, subject: &Subject) -> impl Iterator<Item = Entry<'_>> {
         let (first, second) = self.buckets(subject);
+        self.of_buckets(first, second)
+    }
+
+    /// The same, those of the emptier bucket first: who enters a key there finds no full bucket as long as half of the
+    /// slots are free.
+    pub fn emptier_first(&self, subject: &Subject) -> impl Iterator<Item = Entry<'_>> {
+        let (first, second) = self.buckets(subject);
+        let taken = |bucket| self.bucket(bucket).filter(|entry| entry.state.load(Ordering::Relaxed) != FREE).count();
+        if taken(second) < taken(first) { self.of_buckets(second, first) } else { self.of_buckets(first, second) }
+    }
+
+    fn of_buckets(&self, first: usize, second: usize) -> impl Iterator<Item = Entry<'_>> {
         let second = (second != first).then_some(second);
-        [Some(first), second].into_iter().flatten().flat_map(|bucket| {
-            let slots = bucket * BUCKET_SLOTS..(bucket + 1) * BUCKET_SLOTS;
-            let controls = self.controls.get(slots.clone()).unwrap_or_default();
-            let slots = self.slots.get(slots).unwrap_or_default();
-            controls.iter().zip(slots).map(|(control, slot)| Entry::new(control, slot))
-        })
+        [Some(first), second].into_iter().flatten().flat_map(|bucket| self.bucket(bucket))
+    }
+
+    fn bucket(&self, bucket: usize) -> impl Iterator<Item = Entry<'_>> {
+        let slots = bucket * BUCKET_SLOTS..(bucket + 1) * BUCKET_SLOTS;
+        let controls = self.controls.get(slots.clone()).unwrap_or_default();
+        let slots = self.slots.get(slots).unwrap_or_default();
+        controls.iter().zip(slots).map(|(control, slot)| Entry::new(control, slot))
     }
 
     pub fn find(&self, subject: &Subject) -> Option<Entry<'_>> {

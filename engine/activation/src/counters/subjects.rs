@@ -222,7 +222,7 @@ impl Subjects {
         let free = |entry: &Entry<'_>| {
             entry.state.compare_exchange(FREE, RESERVED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         };
-        self.levels().find_map(|level| level.own(subject).find(free))
+        self.levels().find_map(|level| level.emptier_first(subject).find(free))
     }
 
     fn sweep_own(&self, subject: &Subject, now_ns: u64) {

@@ -182,8 +182,11 @@ impl Verifier {
     fn none_of(&self, node: &str, last: &str, count: usize) -> String {
         let (size, place) = self.last_of(last);
         let runs = if count == 1 { "the run".to_owned() } else { format!("the {count} runs, the last of them") };
+        // Lines do not say of which run they are: its start does, or where it goes on in another file.
+        let nameless = self.report.runs.iter().any(|run| run.origin.is_none());
+        let none = if nameless { "no line that says that it is" } else { "no line" };
         format!(
-            "no line of {node} is in the files given, but checkpoints vouch for {runs} {last} with {} at least ({place}): \
+            "{none} of {node} is in the files given, but checkpoints vouch for {runs} {last} with {} at least ({place}): \
              are these the records of that gateway, and all of them? (--archived, if older ones are kept elsewhere)",
             lines(size)
         )

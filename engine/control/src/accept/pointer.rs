@@ -130,7 +130,10 @@ pub fn issued_ahead_s(verified: &VerifiedPointer, now: Timestamp) -> Option<u64>
 fn signatures(fault: &PointerFault) -> Refusal {
     if let PointerFault::Verify(VerifyError::BelowThreshold(below)) = fault {
         let (expected, found) = super::release::counted(below);
-        let remedy = "let enough owners of the role pointer sign, and publish it again";
+        let remedy = match below.found.is_empty() {
+            true => "is it the right trust root, and the right store? No signature is by a key that it has for this",
+            false => "let enough owners of the role pointer sign, and publish it again",
+        };
         return Refusal::new(Check::PointerSignatures, expected, found, remedy);
     }
     let expected = "a pointer, signed by the threshold of role pointer";

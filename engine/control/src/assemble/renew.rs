@@ -83,7 +83,8 @@ fn issuer(
 ) -> Result<Arc<Issuer>, AssembleError> {
     let before = present.parts.issuers.iter().find(|issuer| issuer.rules().name == rules.name);
     // What is fetched goes on under the same name, whatever was kept of it; nobody waits for the network here.
-    let fetched = before.filter(|before| bounds_of(&rules.keys).is_some() && keysets::is_same_source(before.rules(), rules));
+    let fetched =
+        before.filter(|before| bounds_of(&rules.keys).is_some() && keysets::is_same_source(before.rules(), rules));
     if let Some(before) = fetched.filter(|before| before.keyset().is_some()) {
         let same = before.rules() == rules;
         let under = || Arc::new(Issuer::new(rules.clone(), before.keyset().cloned()));

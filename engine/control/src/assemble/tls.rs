@@ -101,6 +101,11 @@ fn load(of: &ChainFiles, hash: &mut Sha256) -> Result<(Loaded, CertificateStatus
     Ok((Loaded { key: Arc::new(certified), names }, status))
 }
 
+/// When each certificate of a PEM text ends, Unix seconds; those that cannot be read are left out.
+pub fn ends_unix_s(pem: &[u8]) -> Vec<u64> {
+    CertificateDer::pem_slice_iter(pem).filter_map(|certificate| Some(life_of(&certificate.ok()?)?.1)).collect()
+}
+
 /// Reads a chain and its key without checking them against each other.
 pub fn load_identity(of: &ChainFiles) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
     let pem = files::read(&of.chain, PEM_BYTES_MAX)?;

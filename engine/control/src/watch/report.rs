@@ -80,7 +80,8 @@ pub(super) fn refuse_keyset(moved: &KeysetMove<'_>, outcome: Outcome<'_>, next_u
     let shown = moving.keysets.entry(moved.issuer.to_owned()).or_default();
     match outcome {
         Outcome::Refused(why) | Outcome::Failed(why) => {
-            let then = if shown.thumbprint.is_some() { "the old keyset stays in use" } else { "there is no keyset to use" };
+            let then =
+                if shown.thumbprint.is_some() { "the old keyset stays in use" } else { "there is no keyset to use" };
             crate::error!("{why}: {then}");
             shown.failures += 1;
             shown.last_failure = Some(why.to_owned());
@@ -89,7 +90,8 @@ pub(super) fn refuse_keyset(moved: &KeysetMove<'_>, outcome: Outcome<'_>, next_u
         Outcome::Taken | Outcome::Unchanged | Outcome::Stale => {
             crate::error!(
                 "issuer \"{}\": {}: the keyset is older than max_stale: its tokens are refused until it is fetched again",
-                moved.issuer, moved.source
+                moved.issuer,
+                moved.source
             );
             (shown.keys, shown.thumbprint) = (0, None);
         }
@@ -129,7 +131,8 @@ pub(super) fn refuse_certificate(status: &Status, records: &Handle, chains: Vec<
 pub(super) fn tell_origin_identities(records: &Handle, node: &Node, outcome: Outcome<'_>, why: Why) {
     for identity in &node.origin_identities {
         let source = identity.files.chain.display().to_string();
-        let leaf = tls::load_identity(&identity.files).ok().and_then(|(chain, _)| Some(hex(&Sha256::digest(chain.first()?))));
+        let leaf =
+            tls::load_identity(&identity.files).ok().and_then(|(chain, _)| Some(hex(&Sha256::digest(chain.first()?))));
         let new: Vec<String> = leaf.filter(|_| outcome == Outcome::Taken).into_iter().collect();
         let name = identity.name.as_str();
         Rotation { of: "origin-identity", name, source: &source, why, outcome, old: &[], new: &new }.tell(records);

@@ -232,7 +232,9 @@ fn persistence_by_version_and_options() {
     };
     assert!(keep_alive("1.1", "") && keep_alive("1.1", "Keep-Alive") && keep_alive("1.0", "keep-alive"));
     assert!(!keep_alive("1.1", "x, CLOSE") && !keep_alive("1.0", "") && !keep_alive("1.0", "keep-alive, close"));
-    for option in ["content-length", "Transfer-Encoding", "Host", "authorization", "x-api-key", "dpop", "a b", "\"close\""] {
+    for option in
+        ["content-length", "Transfer-Encoding", "Host", "authorization", "x-api-key", "dpop", "a b", "\"close\""]
+    {
         assert_eq!(fault(&with(&format!("Connection: {option}\r\n"))), Fault::Connection, "{option}");
     }
 }

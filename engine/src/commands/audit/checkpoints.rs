@@ -12,6 +12,7 @@ use chain::verify::Held;
 use control::records::seal::beside;
 use control::records::seal::http::Url;
 
+use crate::commands::signing::plural;
 use crate::failure::Failure;
 use crate::files;
 
@@ -46,8 +47,8 @@ pub struct Collector<'v> {
     homes: HashSet<FileId>,
     /// What was read as standing beside the records.
     seen: HashSet<FileId>,
-    /// By place and signer: signed by a key that was not given.
-    unsigned: BTreeMap<(String, String), u64>,
+    /// By signer and place: signed by a key that was not given.
+    unsigned: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 impl<'v> Collector<'v> {
@@ -162,7 +163,7 @@ impl<'v> Collector<'v> {
                     self.found.held.push(Held { checkpoint, signer, place, outside });
                 }
                 Err(CheckpointFault::Unsigned(names)) => {
-                    *self.unsigned.entry((place.to_owned(), names)).or_default() += 1;
+                    *self.unsigned.entry(names).or_default().entry(place.to_owned()).or_default() += 1;
                 }
                 Err(error @ (CheckpointFault::Wrong(_) | CheckpointFault::NotItsOwn { .. })) => {
                     self.found.findings.push((Kind::Signature, format!("{place}: checkpoint {}: {error}", index + 1)));
@@ -179,7 +180,18 @@ impl<'v> Collector<'v> {
     }
 
     pub fn finish(mut self) -> Found {
-        for ((place, names), count) in std::mem::take(&mut self.unsigned) {
+        for (names, places) in std::mem::take(&mut self.unsigned) {
+            let count: u64 = places.values().sum();
+            let place = match (places.keys().next(), places.len()) {
+                (Some(place), 1) => place.clone(),
+                (place, places) => {
+                    format!(
+                        "{} and {} more",
+                        place.map_or("", String::as_str),
+                        plural(places.saturating_sub(1), "place")
+                    )
+                }
+            };
             let checkpoints = if count == 1 { "1 checkpoint".to_owned() } else { format!("{count} checkpoints") };
             let counts = if count == 1 { "counts" } else { "count" };
             let why = if self.verifiers.is_empty() {

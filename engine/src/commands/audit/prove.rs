@@ -155,7 +155,16 @@ fn choose(path: &Path, found: &Found) -> Result<(String, Checkpoint), Failure> {
         let checkpoint = Checkpoint::parse(Note::parse(note).ok()?.text).ok()?;
         Some((note.to_owned(), checkpoint))
     });
-    let covering = notes.filter(|(_, of)| of.origin == found.origin && of.size > found.leaf);
+    let (own, others): (Vec<_>, Vec<_>) = notes.partition(|(_, of)| of.origin == found.origin);
+    if let (true, Some((_, other))) = (own.is_empty(), others.first()) {
+        let message = format!(
+            "expected checkpoints of {}, which the record is of, found those of {}",
+            found.origin, other.origin
+        );
+        return Err(Failure::at(path, terminal::line(&message))
+            .help("give checkpoints of the gateway and the run that wrote the record"));
+    }
+    let covering = own.into_iter().filter(|(_, of)| of.size > found.leaf);
     covering.min_by_key(|(_, of)| of.size).ok_or_else(|| {
         let message = format!("no checkpoint of {} covers line {} of it", found.origin, found.leaf.saturating_add(1));
         Failure::at(path, terminal::line(&message))

@@ -67,8 +67,8 @@ struct Which {
     /// How the path begins.
     #[arg(long, value_name = "PREFIX")]
     path: Option<String>,
-    /// exchange, intent, start, …
-    #[arg(long, value_name = "KIND")]
+    /// exchange, intent, start, and the others of docs/records.md.
+    #[arg(long, value_name = "KIND", value_parser = kind)]
     kind: Option<String>,
     /// The rotation log alone: every refresh of keysets, certificates and what else moves.
     #[arg(long, conflicts_with = "kind")]
@@ -83,6 +83,40 @@ fn reason(text: &str) -> Result<String, String> {
     let near = policy_source::nearest(text, Reason::ALL.iter().map(|reason| reason.name()));
     let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
     Err(format!("expected a reason of docs/decisions.md, such as scope-missing{near}"))
+}
+
+/// Kinds of the lines that a gateway of this version writes (docs/records.md).
+const KINDS: [&str; 21] = [
+    "exchange",
+    "start",
+    "stop",
+    "intent",
+    "denials-aggregated",
+    "rotation",
+    "continued",
+    "written-again",
+    "loss",
+    "activation",
+    "accepted",
+    "refused",
+    "waiting",
+    "pointer",
+    "pointer-expired",
+    "trust-root",
+    "table",
+    "keyset",
+    "certificate",
+    "origin",
+    "origin-identity",
+];
+
+fn kind(text: &str) -> Result<String, String> {
+    if KINDS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    let near = policy_source::nearest(text, KINDS.into_iter());
+    let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+    Err(format!("expected a kind of docs/records.md, such as exchange{near}"))
 }
 
 fn status(text: &str) -> Result<String, String> {
@@ -146,6 +180,12 @@ fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Re
     }
     if shown == 0 && read > 0 {
         warn(format_args!("none of {} matches", plural(usize::try_from(read).unwrap_or(usize::MAX), "record")));
+    }
+    if unreadable > 0 && read == 0 {
+        out.flush()?;
+        let names: Vec<_> = which.records.iter().map(|path| lines::name_of(path)).collect();
+        return Err(Failure::new(format_args!("expected records, found none in {}", names.join(", ")))
+            .help("name the files that [records] to of gateway.toml names, or what they were rotated to"));
     }
     if unreadable > 0 {
         warn(format_args!("lines that are no records: {unreadable} (adamant audit verify says where)"));
@@ -277,6 +317,17 @@ mod tests {
             assert!(time(wrong).is_err(), "{wrong}");
         }
         assert!(status("403").is_ok() && status("4xx").is_ok() && status("40").is_err() && status("abc").is_err());
+    }
+
+    #[test]
+    fn every_kind_is_one_that_is_documented() {
+        let page = include_str!("../../../../docs/records.md");
+        let (_, table) = page.split_once("| `adamant.kind` | meaning |\n|---|---|\n").unwrap();
+        let cells = table.lines().take_while(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
+        let documented: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+        assert!(documented.iter().all(|name| kind(name).is_ok()), "{documented:?}");
+        assert_eq!(documented.len() + 1, KINDS.len(), "and exchange");
+        assert!(kind("exchnge").unwrap_err().contains("did you mean exchange?"));
     }
 
     #[test]

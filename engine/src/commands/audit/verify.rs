@@ -85,7 +85,7 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn text_of(report: &Report, args: &VerifyArgs) -> String {
     let mut text = String::new();
     for run in &report.runs {
-        let is_of_run = |finding: &Finding| finding.run == run.origin;
+        let is_of_run = |finding: &Finding| finding.run == run.origin && finding.kind != Kind::Unproved;
         text.push_str(&text_of_run(run, report.findings.iter().any(is_of_run)));
     }
     let mut rest = report.findings.as_slice();
@@ -221,6 +221,11 @@ fn hint(report: &Report, args: &VerifyArgs) -> String {
     }
     if !report.order.is_empty() {
         return order_hint(report);
+    }
+    if report.runs.iter().any(|run| run.origin.is_none()) {
+        return "hint: was it filtered, or cut out? That takes lines out of the chain: verify the whole files, and filter \
+                then\n"
+            .to_owned();
     }
     if report.findings.iter().any(is_file_start) {
         let hint =

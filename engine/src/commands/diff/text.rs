@@ -1,5 +1,6 @@
 //! A comparison for people: the verdict first, then what becomes possible, what stops, and what else changes.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use policy::model::{Agent, Identity, Proofs};
@@ -69,14 +70,17 @@ pub fn write(
 /// What to do instead, where all that is newly allowed comes from the removal of an agent whose certificate stood in the
 /// way of other proofs.
 fn instead_of_removing(diff: &Diff, old: &End, new: &End) -> Option<String> {
-    let is_gone = |agent: &&Agent| !new.found.policy.agents.iter().any(|other| other.name == agent.name);
+    let freed = |class: &Class| class.example.certificate.is_some() && class.example.old.reason == Some(CONFLICT);
+    if diff.allowed.is_empty() || !diff.allowed.iter().all(freed) {
+        return None;
+    }
+    let left: HashSet<&str> = new.found.policy.agents.iter().map(|agent| agent.name.as_str()).collect();
+    let is_gone = |agent: &&Agent| !left.contains(agent.name.as_str());
     let has_certificate = |agent: &&Agent| {
         agent.identity.iter().any(|it| matches!(it, Identity::Proofs(Proofs { certificate: Some(_), .. })))
     };
-    let freed = |class: &Class| class.example.certificate.is_some() && class.example.old.reason == Some(CONFLICT);
     let agent = old.found.policy.agents.iter().filter(is_gone).find(has_certificate)?;
-    let all = !diff.allowed.is_empty() && diff.allowed.iter().all(freed);
-    all.then(|| match agent.scopes.as_slice() {
+    Some(match agent.scopes.as_slice() {
         [] => format!(
             "{} may do nothing already: what shows its certificate stays refused while it is left in",
             agent.name

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use policy::bounds::API_KEY_ID_BYTES_MAX;
-use policy::model::{CertificateName, MinimumTransport, Policy};
+use policy::model::{CertificateName, ClientCa, MinimumTransport, Policy};
 use policy_evaluate::{Certificate, Evaluator, Memory, Presented, Request, presented_by};
 
 use super::token::{self, Read};
@@ -142,19 +142,31 @@ fn api_key_id(text: &str) -> Result<String, Failure> {
 fn certificate(text: &str, policy: &Policy) -> Result<Certificate, Failure> {
     let cas = &policy.client_cas;
     let (name, ca) = match (text.rsplit_once('@'), cas.as_slice()) {
-        (Some((name, ca)), _) => (name, ca),
+        (Some((name, ca)), _) if cas.iter().any(|known| known.name == ca) => (name, ca),
+        (Some((name, ca)), _) => {
+            let fault =
+                Failure::new(format_args!("--certificate: expected a client CA of the policy after @, found {ca:?}"));
+            let near = policy_source::nearest(ca, cas.iter().map(|known| known.name.as_str()));
+            return Err(match near {
+                Some(near) => fault.help(format_args!("did you mean {name}@{near}?")),
+                None => fault.help(format_args!("the policy's client CAs are: {}", names_of(cas))),
+            });
+        }
         (None, [only]) => (text, only.name.as_str()),
         (None, _) => {
-            let names: Vec<&str> = cas.iter().map(|ca| ca.name.as_str()).collect();
-            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             let fault = Failure::new(format_args!("--certificate: expected NAME@CA, found {text:?}"));
-            return Err(fault.help(format_args!("the policy's client CAs are: {names}")));
+            return Err(fault.help(format_args!("the policy's client CAs are: {}", names_of(cas))));
         }
     };
     let parsed = CertificateName::from_text(name).ok_or_else(|| {
         Failure::new(format_args!("--certificate: expected spiffe://…, dns:… or spki-sha256:…, found {name:?}"))
     })?;
     Ok(Certificate::named(ca, parsed))
+}
+
+fn names_of(cas: &[ClientCa]) -> String {
+    let names: Vec<&str> = cas.iter().map(|ca| ca.name.as_str()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 #[cfg(test)]

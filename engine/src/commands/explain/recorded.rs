@@ -142,13 +142,22 @@ fn with_id(path: &Path, id: &str) -> Result<Box<Exchange>, Failure> {
         true => Box::new(BufReader::new(io::stdin())),
         false => Box::new(BufReader::new(open_records(path)?)),
     };
-    let mut line = Vec::new();
+    let (mut line, mut has_records, mut has_others) = (Vec::new(), false, false);
     loop {
         line.clear();
         let read = from.read_until(b'\n', &mut line).map_err(|error| Failure::at(path, error))?;
+        if read == 0 && !has_records && has_others {
+            let fault = Failure::at(path, "expected records, found none");
+            return Err(fault.help("name the file that [records] to of gateway.toml names"));
+        }
         if read == 0 {
             let fault = Failure::at(path, format_args!("expected an exchange with request id {id}, found none"));
             return Err(fault.help("the id is in the response field X-Request-Id, and in the body of a refusal"));
+        }
+        // One that is found is enough: the rest is not parsed.
+        if !has_records {
+            has_records = Line::parse(&line).is_ok();
+            has_others |= !has_records;
         }
         let has_it = line.windows(id.len().max(1)).any(|part| part == id.as_bytes());
         if has_it

@@ -42,7 +42,17 @@ pub fn run(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
         (Some(store), None) => channels(args, store, root, now, out),
         (_, Some(file)) => {
             let (envelope, pointer) = pointing::read_pointer(file)?;
-            tell(&envelope, &pointer, root.as_ref(), now, out)
+            tell(&envelope, &pointer, root.as_ref(), now, out)?;
+            if let Some(root) = &root {
+                let wider = root.standing(Role::ReleaseWider, &envelope);
+                writeln!(
+                    out,
+                    "  wider    {}: {} (asked for where it leads back to what allows more)",
+                    wider.role,
+                    words(&wider)
+                )?;
+            }
+            Ok(())
         }
         (None, None) => Err(Failure::new("expected a pointer or --store DIR, found neither")),
     }

@@ -57,7 +57,15 @@ pub fn run(args: &BuildArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let parent = args.parent.as_deref().map(|parent| parent_of(parent, args)).transpose()?;
     let source = source::read(&args.policy)?;
-    let (manifest, outcome) = build(&source, args.version, parent, args.expires)?;
+    let digest = parent.as_ref().map(|(digest, _)| *digest);
+    let (manifest, outcome) = build(&source, args.version, digest, args.expires)?;
+    if let Some((_, Some(name))) =
+        parent.filter(|(_, name)| name.as_ref().is_some_and(|name| *name != manifest.policy_name))
+    {
+        let message = format!("expected a parent of policy {:?}, found one of {name:?}", manifest.policy_name);
+        return Err(Failure::new(format_args!("--parent: {message}"))
+            .help("give the release of this policy that runs now; the first one has no --parent"));
+    }
     let envelope = manifest.to_envelope().map_err(|fault| Failure::at(&args.policy, fault))?;
     files::write(&args.out, &envelope.to_bytes(), Access::Everyone, existing)?;
     writeln!(out, "{}", envelope.digest())?;
@@ -73,10 +81,12 @@ pub fn run(args: &BuildArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A digest as it was typed, or that of a release in a file, of which this one must be able to be the next.
-fn parent_of(typed: &str, args: &BuildArgs) -> Result<Digest, Failure> {
+/// A digest as it was typed, or that of a release in a file, of which this one must be able to be the next, with the name
+/// of its policy.
+fn parent_of(typed: &str, args: &BuildArgs) -> Result<(Digest, Option<String>), Failure> {
     if typed.starts_with("sha256:") {
-        return typed.parse().map_err(|fault| Failure::new(format_args!("--parent: {fault}")));
+        let digest = typed.parse().map_err(|fault| Failure::new(format_args!("--parent: {fault}")))?;
+        return Ok((digest, None));
     }
     let path = Path::new(typed);
     let envelope: Envelope = signing::read_envelope(path, Kind::Release)?;
@@ -96,7 +106,7 @@ fn parent_of(typed: &str, args: &BuildArgs) -> Result<Digest, Failure> {
         );
         return Err(Failure::new(message).help("count on, or say --version-jump if it is meant"));
     }
-    Ok(envelope.digest())
+    Ok((envelope.digest(), Some(parent.policy_name)))
 }
 
 /// The manifest of a source, whose cases have passed.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use control::accept::Check;
 use policy_release::candidate::{self, Expected, Purpose};
 use policy_release::digest::Digest;
 use policy_release::envelope::{Kind, Role};
@@ -15,8 +16,7 @@ use policy_release::verify::{Signer, Verified, VerifyError, Why, verify};
 use super::engine_version;
 use crate::commands::signing::{self, plural};
 use crate::failure::{Failure, SIGNATURES_MISSING};
-use crate::files;
-use crate::pointing;
+use crate::{files, fit, pointing};
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
@@ -66,11 +66,11 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     let expected = Expected { policy_name: &policy_name, engine, purpose: Purpose::Activate { now: signing::now()? } };
     let release = candidate::check(&verified, &root, &expected).map_err(|fault| Failure::at(&args.file, fault))?;
-    if let Some(cost) = &release.cost {
-        let table = pointing::table_of(&release.policy, &release.digest);
-        let table = table.map_err(|fault| Failure::at(&args.file, fault))?;
-        cost.check(&table.certificate()).map_err(|fault| Failure::at(&args.file, fault))?;
-    }
+    fit::release(&release).map_err(|why| {
+        let message =
+            format_args!("gateways would refuse this release at the check {}: {why}", Check::ReleaseTable.word());
+        Failure::at(&args.file, message).help("check the policy and build it again")
+    })?;
     writeln!(out, "verified {}", release.digest)?;
     writeln!(out, "  trust root version {}", root.version())?;
     writeln!(out, "  policy {policy_name} version {}, expires {}", release.version, release.expires)?;

@@ -120,6 +120,39 @@ fn every_difference_is_a_problem_of_its_own() {
     assert_eq!(problems(|said| said.refusal = Some(refusal)), ["refuses"]);
 }
 
+/// Codes of problems by gateway, when nobody said what is expected.
+fn unexpected(all: Vec<Attestation>) -> Vec<Vec<&'static str>> {
+    let answers = all.into_iter().enumerate().map(|(index, said)| (host(index as u8 + 1), Ok(said))).collect();
+    let judged = judge(answers, &Yardstick { expected: None, pins: &Pins::default(), now_unix_s: NOW_S });
+    judged.into_iter().map(|of| of.problems.into_iter().map(|finding| finding.code).collect()).collect()
+}
+
+#[test]
+fn without_an_expectation_gateways_are_held_against_one_another() {
+    let none = || Vec::<&str>::new();
+    let serves = |seed: u8, release: &str, change: &dyn Fn(&mut Attestation)| {
+        let mut said = said(seed);
+        said.release = format!("sha256:{release}");
+        said.table_sha256 = format!("sha256:table of {release}");
+        change(&mut said);
+        said
+    };
+    let same = |_: &mut Attestation| {};
+    assert_eq!(unexpected(vec![serves(1, "a", &same), serves(2, "a", &same)]), [none(), none()]);
+    assert_eq!(unexpected(vec![serves(1, "a", &same), serves(2, "b", &same)]), [["drifted"], ["drifted"]]);
+    let three = vec![serves(1, "a", &same), serves(2, "b", &same), serves(3, "a", &same)];
+    assert_eq!(unexpected(three), [none(), vec!["drifted"], none()]);
+    let elsewhere = |said: &mut Attestation| said.pointer.as_mut().unwrap().channel = "test".to_owned();
+    let other = |said: &mut Attestation| said.policy = "billing".to_owned();
+    let apart = vec![serves(1, "a", &same), serves(2, "b", &elsewhere), serves(3, "c", &other)];
+    assert_eq!(unexpected(apart), [none(), none(), none()]);
+    let waits = |said: &mut Attestation| {
+        said.waiting = Some(Waiting { release: "sha256:a".to_owned(), version: 7, serial: 4 });
+    };
+    assert_eq!(unexpected(vec![serves(1, "a", &same), serves(2, "b", &waits)]), [none(), vec!["restart"]]);
+    assert_eq!(unexpected(vec![serves(2, "b", &waits)]), [["restart"]]);
+}
+
 #[test]
 fn what_ends_soon_and_what_is_a_file_are_notes() {
     let mut soon = said(1);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use policy::binding::Bindings;
 use policy::decide::Caller;
 use policy::model::{CertificateName, Identity, Policy};
+use policy::reason::Reason;
 use policy::table::AgentId;
 use proptest::prelude::*;
 
@@ -339,7 +340,14 @@ fn any_means(world: &World<'_>, pairs: &BTreeMap<&Shown<'_>, Pair>, index: &Inde
 fn examples(scene: &Scene<'_, '_>, raw: &[RawClass<'_>]) {
     for class in raw {
         let (shown, names, cell) = &class.example;
-        let judged = |which| outcome(scene.world, which, shown, names, &scene.cells[*cell]).permitted;
+        let judged = |which| {
+            let outcome = outcome(scene.world, which, shown, names, &scene.cells[*cell]);
+            // Who shows nothing is told to, and nobody else is.
+            let reason = outcome.reason.filter(|reason| *reason != Reason::TargetNotAdmitted.name());
+            let missing = reason.map(|reason| reason == Reason::CredentialMissing.name());
+            assert!(missing.is_none_or(|missing| missing == shown.is_empty()), "{outcome:?}");
+            outcome.permitted
+        };
         let change = direction(judged(Which::Old), judged(Which::New));
         assert_eq!(change, Some(class.changed.change), "example of {class:?}");
         assert!(class.stray.is_none_or(|stray| shown.contains(&stray)));

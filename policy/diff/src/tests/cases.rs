@@ -99,6 +99,17 @@ fn a_removed_agent_with_a_certificate_is_wider_as_mixed_proofs_hold_again() {
     assert_eq!((change.verdict, change.needs_wider, change.allowed.len()), (Verdict::Narrower, false, 0));
 }
 
+/// As a gateway answers it: nobody without credentials hears of scopes.
+#[test]
+fn who_shows_nothing_lacked_a_credential() {
+    let old = base();
+    let mut new = old.clone();
+    new.agents.insert(0, agent("anyone", Identity::Anonymous, &["orders:read"]));
+    let change = compare(&old, &new);
+    let example = &change.allowed[0].example;
+    assert_eq!((example.old.reason, example.new.permitted), (Some("credential-missing"), true));
+}
+
 #[test]
 fn an_agent_that_blocks_a_stolen_certificate_is_not_removed_as_a_narrowing() {
     let mut old = base();

@@ -87,8 +87,16 @@ fn what_should_be_a_digest_is_one() {
             |sha256| Certificate { chain: "c.pem".into(), sha256, not_after: now, names: vec![], last_failure: None };
         let keysets = |thumbprint| {
             let (source, thumbprint) = ("pinned".into(), Some(thumbprint));
-            let keyset =
-                Keyset { source, thumbprint, version: 1, keys: 1, loaded: now, stale: None, next: None, last_failure: None };
+            let keyset = Keyset {
+                source,
+                thumbprint,
+                version: 1,
+                keys: 1,
+                loaded: now,
+                stale: None,
+                next: None,
+                last_failure: None,
+            };
             BTreeMap::from([("issuer".to_owned(), keyset)])
         };
         for (member, said) in [

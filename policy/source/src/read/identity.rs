@@ -39,14 +39,13 @@ pub(super) fn read<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> O
         return None;
     }
     let items = reading.items(value, "set of proofs", ALTERNATIVES_PER_AGENT_MAX)?;
-    let mut read =
-        Alternatives {
-            alternatives: Vec::new(),
-            at: Vec::new(),
-            excepted: Vec::new(),
-            api_keys: Vec::new(),
-            certificate_bound: Vec::new(),
-        };
+    let mut read = Alternatives {
+        alternatives: Vec::new(),
+        at: Vec::new(),
+        excepted: Vec::new(),
+        api_keys: Vec::new(),
+        certificate_bound: Vec::new(),
+    };
     let mut valid = true;
     for item in items {
         match read_alternative(item, &mut read, reading) {

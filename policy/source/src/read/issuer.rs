@@ -142,7 +142,12 @@ fn read_keys<'d>(
     }
 }
 
-pub(super) fn read_duration<'d>(value: &'d Value<'d>, min_s: u32, max_s: u32, reading: &mut Reading<'d, '_>) -> Option<u32> {
+pub(super) fn read_duration<'d>(
+    value: &'d Value<'d>,
+    min_s: u32,
+    max_s: u32,
+    reading: &mut Reading<'d, '_>,
+) -> Option<u32> {
     let text = reading.string(value, CLAIM_BYTES_MAX)?;
     reading.form(text, duration::duration_s(text.value, min_s, max_s))
 }

@@ -49,7 +49,8 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("document", DOCUMENT),
 ];
 
-const DOCUMENT: &[&str] = &["policy", "issuer", "client_ca", "origin", "route", "scope", "agent", "api_key", "case"];
+pub(crate) const DOCUMENT: &[&str] =
+    &["policy", "issuer", "client_ca", "origin", "route", "scope", "agent", "api_key", "case"];
 
 /// Reads the whole document.
 pub(crate) fn document<'d>(root: &'d DeTable<'d>, reading: &mut Reading<'d, '_>) -> Draft<'d> {

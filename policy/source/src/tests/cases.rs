@@ -77,7 +77,7 @@ fn every_code_has_a_test() {
     let mut tested: BTreeSet<&str> = mistakes::all().flat_map(|(codes, ..)| codes.split(' ')).collect();
     // These need more than one edit: see below and `sizes`.
     tested.extend(["transport-needs-ca", "nothing-permitted", "nesting-too-deep", "too-long"]);
-    tested.extend(["input-too-large", "too-many-diagnostics", "overlap-unchecked"]);
+    tested.extend(["input-too-large", "too-many-diagnostics", "overlap-unchecked", "other-file"]);
     // See `bindings`.
     tested.extend(["binding-needs-certificate", "bindings-differ"]);
     let all: BTreeSet<&str> = CODES.iter().map(|code| code.name).collect();
@@ -110,8 +110,30 @@ fn an_empty_policy_permits_nothing() {
 fn deep_nesting_is_refused() {
     let deep = format!("{BASE}\nx = {}{}", "[".repeat(5_000), "]".repeat(5_000));
     assert!(codes(&load_text(&deep)).contains(&"nesting-too-deep"));
-    let dotted = format!("{}x = 1\n", "a.".repeat(100_000));
+    let dotted = format!("{BASE}\n{}x = 1\n", "a.".repeat(100_000));
     assert!(codes(&load_text(&dotted)).contains(&"nesting-too-deep"));
+}
+
+/// Nothing of what is no policy is shown; a policy with a mistake in any line still is one.
+#[test]
+fn another_file_is_called_so_and_not_shown() {
+    for (text, found) in [
+        ("-----BEGIN PRIVATE KEY-----\nMC4CAQ\n", "a private key (PEM)"),
+        ("adm_partner_0123456789\n", "an API key"),
+        ("{\"payloadType\":\"application/vnd.adamant.release.v1+json\"}", "a release"),
+        ("[gateway]\nstate = \"s3cret\"\n", "a gateway's configuration"),
+        ("correct horse battery\n", "no TOML (line 1, column 9)"),
+        ("PASSWORD=hunter2\n", "no TOML (line 1, column 10)"),
+    ] {
+        let loaded = only(text);
+        let shown = render(&loaded.diagnostics, "p", text, false);
+        assert!(loaded.policy.is_none() && loaded.diagnostics[0].code == "other-file", "{shown}");
+        assert!(shown.contains(found) && !text.lines().any(|line| shown.contains(line)), "{shown}");
+        assert!(!shown.contains("horse") && !shown.contains("hunter2") && !shown.contains("adm_"), "{shown}");
+    }
+    for ours in ["[policy\nname = \"p\"\n", "[[ route]\n", "", "# nothing yet\n", "x = 1\n"] {
+        assert!(!codes(&load_text(ours)).contains(&"other-file"), "{ours}");
+    }
 }
 
 #[test]

@@ -34,7 +34,11 @@ const MISTAKES: &[Mistake] = &[
     ("wrong-type", "path = \"/orders/{id}\"", "path = \"/orders/{id}\"\nencoded_slash = «\"true\"»"),
     ("wrong-type", "certificates = { file = \"agents-ca.pem\" }", "certificates = «\"agents-ca.pem\"»"),
     ("wrong-type", "agents-ca.pem\" }", "agents-ca.pem\" }\ncrl = «\"agents.crl\"»"),
-    ("wrong-type", "agents-ca.pem\" }", "agents-ca.pem\" }\ncrl = { watch = \"a.crl\", enforce_expiration = «\"yes\"» }"),
+    (
+        "wrong-type",
+        "agents-ca.pem\" }",
+        "agents-ca.pem\" }\ncrl = { watch = \"a.crl\", enforce_expiration = «\"yes\"» }",
+    ),
     ("missing-key", "agents-ca.pem\" }", "agents-ca.pem\" }\ncrl = «{ enforce_expiration = true }»"),
     ("empty-text", "agents-ca.pem\" }", "agents-ca.pem\" }\ncrl = { watch = «\"\"» }"),
     ("unknown-key", "agents-ca.pem\" }", "agents-ca.pem\" }\ncrl = { watch = \"a.crl\", «url» = \"https://a/\" }"),

@@ -115,7 +115,7 @@ fn files_of_cases_are_read_and_checked() {
     assert_eq!(twice.case_files[0].diagnostics[0].code, "duplicate-name");
     assert!(twice.policy.is_none());
     let pem = with("\"agents-ca.pem\"");
-    assert_eq!(pem.case_files[0].diagnostics[0].code, "syntax");
+    assert_eq!(pem.case_files[0].diagnostics[0].code, "other-file");
 }
 
 #[test]

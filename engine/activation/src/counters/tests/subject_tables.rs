@@ -21,6 +21,17 @@ fn each_subject_has_its_own_bucket() {
     assert!(limits.charge(&slots, 0, Some(&name(1_000)), NOW_NS).unwrap_err().subjects_full);
 }
 
+/// Wherever the hash of this table puts them: a bucket that fills up while others stand half empty would turn somebody away.
+#[test]
+fn there_is_room_for_every_subject_within_the_bound() {
+    for table in 0..300 {
+        let limits = limits(60, 1, 5_000, OnFull::Deny);
+        let slots = limits.slots(&Arena::new(), NOW_NS).unwrap();
+        let admitted = (0..5_000).filter(|number| limits.charge(&slots, 0, Some(&name(*number)), NOW_NS).is_ok());
+        assert_eq!(admitted.count(), 5_000, "table {table}");
+    }
+}
+
 #[test]
 fn whole_keys_are_compared() {
     let limits = limits(60, 1, 100, OnFull::Deny);

@@ -10,7 +10,11 @@ pub(super) fn put(moving: &Moving, families: &mut Families<'_>) -> fmt::Result {
     let refusals =
         |check: &Check| (vec![("check", check.word().to_owned())], moving.refusals.get(check.word()).copied());
     let rows = Check::ALL.iter().map(refusals).map(|(labels, count)| (labels, count.unwrap_or_default()));
-    families.counters("acceptance_refusals", "Trust roots, pointers, releases and revocation lists refused, by check", rows)?;
+    families.counters(
+        "acceptance_refusals",
+        "Trust roots, pointers, releases and revocation lists refused, by check",
+        rows,
+    )?;
     let refused = u8::from(moving.refusal.is_some());
     families.gauge("acceptance_refused", "1 while something in the store is refused", f64::from(refused))?;
     families.gauge("trust_root_version", "Version of the trust root that counts", moving.root_version as f64)?;

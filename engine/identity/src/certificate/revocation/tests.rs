@@ -140,7 +140,11 @@ fn a_ca_with_a_new_key_under_its_old_name_has_two_lists() {
     let file = old.list(9, &[1]) + &new.list(1, &[2]);
     for (ca, leaf) in [(old.ca(), old.leaf(2)), (new.ca(), new.leaf(1))] {
         let ca = with(&ca, &file);
-        assert_eq!(ca.verify(&[leaf], NOW_S), Ok(()), "before and after the overlap the other key's list does not count");
+        assert_eq!(
+            ca.verify(&[leaf], NOW_S),
+            Ok(()),
+            "before and after the overlap the other key's list does not count"
+        );
         assert_eq!(ca.lists().unwrap().facts().count(), 1);
     }
     let half = with(&both, &old.list(1, &[]));

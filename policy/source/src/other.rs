@@ -1,0 +1,47 @@
+//! The wrong file: said as such, with nothing of it shown. It may be a key, or a password.
+
+use policy::credential;
+use toml::de::{DeTable, Error};
+
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Lines, Sink, Span};
+
+/// What there is to say of a text that has none of the `tables` of the file that was expected, and is either known to
+/// be another file or no TOML at all. None: it is to be read.
+pub(crate) fn found(
+    text: &str,
+    root: &DeTable<'_>,
+    errors: &[Error],
+    tables: &[&str],
+    expected: &str,
+) -> Option<Vec<Diagnostic>> {
+    let kind = credential::kind_of(text.as_bytes()).filter(|kind| *kind != "nothing");
+    let is_ours = root.keys().any(|key| tables.contains(&key.get_ref().as_ref())) || has_header(text, tables);
+    if is_ours || (kind.is_none() && errors.is_empty()) {
+        return None;
+    }
+    let (message, hint) = match kind {
+        Some(kind) => (format!("expected {expected}, found {kind}"), "is it the right file?".to_owned()),
+        None => {
+            let at = errors.first().and_then(Error::span).map_or(0, |span| span.start);
+            let (line, column) = Lines::new(text).place(text, at);
+            let message = format!("expected {expected}, found a text that is no TOML (line {line}, column {column})");
+            let tables: Vec<String> = tables.iter().map(|name| header(name)).collect();
+            (message, format!("is it the right file? It would have {}", tables.join(", ")))
+        }
+    };
+    let mut sink = Sink::default();
+    sink.push(Diagnostic::new(codes::OTHER_FILE, Span::default(), message).label("another file").hint(hint));
+    Some(sink.finish(text))
+}
+
+/// A header with a mistake on its line is one all the same.
+fn has_header(text: &str, tables: &[&str]) -> bool {
+    let names =
+        text.lines().filter_map(|line| Some(line.trim_start().strip_prefix('[')?.trim_start_matches(['[', ' '])));
+    names.into_iter().any(|name| tables.iter().any(|table| name.starts_with(table)))
+}
+
+fn header(table: &str) -> String {
+    if table == "policy" { "[policy]".to_owned() } else { format!("[[{table}]]") }
+}

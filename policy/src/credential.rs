@@ -1,0 +1,357 @@
+//! What may be a secret in a text: what a file is by its look, and texts with the credentials in them covered. Whatever
+//! is said about a file that somebody named ends up in logs, and it may be the wrong file.
+//!
+//! A look decides, not a parser: a secret that is damaged is one too.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// What stands in the place of a credential in a message.
+const COVER: &str = "******";
+/// Bytes from which a text without an order to it may be a key.
+const RANDOM_BYTES_MIN: usize = 16;
+/// Bytes from which a line of base64 alone may be a part of a key.
+const LINE_BYTES_MIN: usize = 16;
+/// Bytes that what follows a known prefix has at least.
+const TAIL_BYTES_MIN: usize = 12;
+/// Bytes of a quoted piece from which it is compared with what is covered.
+const PIECE_BYTES_MIN: usize = 4;
+
+/// What API keys, JWTs (a JSON object in base64url) and tokens of Vault and OpenBao begin with.
+const PREFIXES: [&str; 5] = ["adm_", "eyJ", "hvs.", "hvb.", "hvr."];
+/// What public digests and keys begin with: shown, however random they look.
+const PUBLIC_PREFIXES: [&str; 2] = ["sha256:", "ed25519:"];
+/// Parts of the names of settings whose values are secrets.
+const SECRET_NAMES: [&str; 6] = ["password", "passwd", "passphrase", "secret", "private_key", "_token"];
+const BEGIN: &str = "-----BEGIN ";
+const END: &str = "-----END ";
+
+/// What a file is by its look, with its article; none where that is not known. `bytes` may be its beginning alone.
+pub fn kind_of(bytes: &[u8]) -> Option<&'static str> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Some(if bytes.starts_with(&[0x30, 0x82]) { "a certificate or key (DER)" } else { "no text" });
+    };
+    let begins = text.trim_start();
+    if begins.is_empty() {
+        return Some("nothing");
+    }
+    if begins.starts_with('{') {
+        return json_kind(text);
+    }
+    if let Some(after) = text.find(BEGIN).and_then(|at| text.get(at + BEGIN.len()..)) {
+        let label = after.split("-----").next().unwrap_or_default();
+        return match () {
+            () if text.contains("adamant-ed25519:") => Some("the private key of a signer"),
+            () if label.ends_with("PRIVATE KEY") => Some("a private key (PEM)"),
+            () if label.ends_with("CERTIFICATE") => Some("a certificate (PEM)"),
+            () if label.ends_with("PUBLIC KEY") => Some("a public key (PEM)"),
+            () => Some("a PEM file"),
+        };
+    }
+    let header = |name: &str| text.lines().any(|line| line.trim_start().starts_with(name));
+    let mut lines = begins.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let first = lines.next().unwrap_or_default();
+    match () {
+        () if header("[gateway]") => Some("a gateway's configuration"),
+        () if header("[policy]") => Some("a policy source"),
+        () if first.starts_with("adm_") => Some("an API key"),
+        () if first.starts_with("eyJ") && first.contains('.') => Some("a token (JWT)"),
+        () if PREFIXES.iter().any(|prefix| first.starts_with(prefix)) => Some("a token"),
+        () if first.starts_with("adamant-ed25519:") => Some("a public key"),
+        () if is_base64_line(first) => Some("a text in base64"),
+        () => None,
+    }
+}
+
+fn json_kind(text: &str) -> Option<&'static str> {
+    let known = [
+        ("vnd.adamant.release.", "a release"),
+        ("vnd.adamant.trust-root.", "a trust root"),
+        ("vnd.adamant.pointer.", "a pointer"),
+        ("vnd.adamant.attestation.", "an attestation"),
+        ("vnd.in-toto+json", "a provenance statement"),
+        ("\"adamant.signature.v1\"", "a detached signature"),
+        ("\"adamant.kind\"", "records"),
+        ("\"kty\"", "a JWK or JWK Set"),
+    ];
+    known.iter().find(|(mark, _)| text.contains(mark)).map(|(_, kind)| *kind).or(Some("JSON"))
+}
+
+/// A text, and where credentials stand in it.
+pub struct Covered<'t> {
+    text: &'t str,
+    secret: Vec<Range<usize>>,
+}
+
+impl<'t> Covered<'t> {
+    pub fn of(text: &'t str) -> Self {
+        let mut secret = Vec::new();
+        let (mut start, mut in_block) = (0, false);
+        for line in text.split_inclusive('\n') {
+            let bare = line.trim_end_matches(['\n', '\r']);
+            in_block = mark_line(bare, start, in_block, &mut secret);
+            start += line.len();
+        }
+        Self { text, secret }
+    }
+
+    /// Covers a further place, which is known to hold a secret.
+    pub fn and(mut self, range: Range<usize>) -> Self {
+        self.secret.push(range);
+        self
+    }
+
+    /// The text with `*` for each byte of a credential: every other byte stays where it was.
+    pub fn text(&self) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(self.text);
+        for range in &self.secret {
+            if let Some(stars) = self.text.get(range.clone()).map(|secret| "*".repeat(secret.len())) {
+                text.to_mut().replace_range(range.clone(), &stars);
+            }
+        }
+        text
+    }
+
+    /// What is said about the text, without the credentials that it quotes from it.
+    pub fn message<'m>(&self, message: &'m str) -> Cow<'m, str> {
+        let mut said = known(message);
+        if self.secret.is_empty() {
+            return said;
+        }
+        let quoted: Vec<String> =
+            said.split(['`', '"', '\'']).map(|piece| piece.trim_end_matches(['…', '=']).to_owned()).collect();
+        for piece in quoted.iter().filter(|piece| piece.len() >= PIECE_BYTES_MIN) {
+            let secrets = self.secret.iter().filter_map(|range| self.text.get(range.clone()));
+            if secrets.into_iter().any(|secret| secret.contains(piece.as_str())) {
+                said = Cow::Owned(said.replace(piece.as_str(), COVER));
+            }
+        }
+        said
+    }
+}
+
+/// A message without what has the form of a credential: those with a known beginning, and the user and password of an
+/// address.
+pub fn known(message: &str) -> Cow<'_, str> {
+    let mut found = Vec::new();
+    prefixed(message, 0, &mut found);
+    user_info(message, 0, &mut found);
+    let mut said = Cow::Borrowed(message);
+    found.sort_by_key(|range| std::cmp::Reverse(range.start));
+    let mut before = usize::MAX;
+    for range in found.into_iter().filter(|range| range.end <= message.len()) {
+        if range.end <= before {
+            before = range.start;
+            said.to_mut().replace_range(range, COVER);
+        }
+    }
+    said
+}
+
+/// Marks what is secret in a line that begins at `start`; tells whether the next line is inside a PEM block.
+fn mark_line(line: &str, start: usize, in_block: bool, secret: &mut Vec<Range<usize>>) -> bool {
+    let whole = start..start + line.len();
+    if let Some(at) = line.find(BEGIN) {
+        let body = line
+            .get(at + BEGIN.len()..)
+            .and_then(|rest| rest.find("-----"))
+            .map_or(line.len(), |dashes| at + BEGIN.len() + dashes + "-----".len());
+        let end = line.find(END).filter(|end| *end >= body);
+        secret.push(start + body..end.map_or(whole.end, |end| start + end));
+        return end.is_none();
+    }
+    if in_block && !line.contains(END) && !line.trim_start().starts_with('[') {
+        secret.push(whole);
+        return true;
+    }
+    if is_base64_line(line.trim()) {
+        secret.push(whole);
+        return false;
+    }
+    prefixed(line, start, secret);
+    user_info(line, start, secret);
+    random(line, start, secret);
+    named(line, start, secret);
+    false
+}
+
+/// Letters, digits, `+` and `/`, padded: nothing that a person writes on a line of its own.
+fn is_base64_line(line: &str) -> bool {
+    let body = line.trim_end_matches('=');
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let mixed =
+        body.bytes().any(|byte| byte.is_ascii_uppercase()) && body.bytes().any(|byte| byte.is_ascii_lowercase());
+    line.len() >= LINE_BYTES_MIN && mixed && body.bytes().all(fits)
+}
+
+fn prefixed(text: &str, start: usize, secret: &mut Vec<Range<usize>>) {
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    for prefix in PREFIXES {
+        for (at, _) in text.match_indices(prefix) {
+            let begins = text.get(..at).is_none_or(|before| !before.ends_with(|c: char| c.is_ascii_alphanumeric()));
+            let rest = text.get(at..).unwrap_or_default();
+            let length = rest.find(|c| !inside(c)).unwrap_or(rest.len());
+            if begins && length >= prefix.len() + TAIL_BYTES_MIN {
+                secret.push(start + at..start + at + length);
+            }
+        }
+    }
+}
+
+/// `user:password` of `https://user:password@host`.
+fn user_info(text: &str, start: usize, secret: &mut Vec<Range<usize>>) {
+    for (at, scheme) in text.match_indices("://") {
+        let from = at + scheme.len();
+        let rest = text.get(from..).unwrap_or_default();
+        let authority = rest.split(['/', '"', '\'', '`', ' ', '?', '#']).next().unwrap_or_default();
+        if let Some(end) = authority.rfind('@').filter(|end| *end > 0) {
+            secret.push(start + from..start + from + end);
+        }
+    }
+}
+
+/// Runs of base64 or base64url that look like no word and no path.
+fn random(line: &str, start: usize, secret: &mut Vec<Range<usize>>) {
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '_' | '-');
+    let mut at = 0;
+    while let Some(begin) = line.get(at..).and_then(|rest| rest.find(inside)).map(|found| at + found) {
+        let rest = line.get(begin..).unwrap_or_default();
+        let run = rest.get(..rest.find(|c| !inside(c)).unwrap_or(rest.len())).unwrap_or_default();
+        let is_public = line.get(..begin).is_some_and(|before| PUBLIC_PREFIXES.iter().any(|of| before.ends_with(of)));
+        if !is_public && run.split('/').any(looks_random) {
+            secret.push(start + begin..start + begin + run.len());
+        }
+        at = begin + run.len();
+    }
+}
+
+/// Upper case, lower case and others follow one another without an order.
+fn looks_random(text: &str) -> bool {
+    let class = |byte: u8| match byte {
+        b'A'..=b'Z' => 0,
+        b'a'..=b'z' => 1,
+        _ => 2,
+    };
+    let changes = text.bytes().zip(text.bytes().skip(1)).filter(|(one, next)| class(*one) != class(*next)).count();
+    let all = (0..3).all(|wanted| text.bytes().any(|byte| class(byte) == wanted));
+    text.len() >= RANDOM_BYTES_MIN && all && changes * 3 >= text.len()
+}
+
+/// The value of a setting that is called a secret.
+fn named(line: &str, start: usize, secret: &mut Vec<Range<usize>>) {
+    let Some(sign) = line.find(['=', ':']) else { return };
+    let name = line.get(..sign).unwrap_or_default().to_ascii_lowercase();
+    let name = name.trim().trim_matches(['"', '\'']);
+    let is_secret = SECRET_NAMES.iter().any(|part| name.contains(part)) || name == "token" && is_upper(line);
+    let value = line.get(sign + 1..).unwrap_or_default();
+    if is_secret && !value.trim().is_empty() {
+        let from = sign + 1 + (value.len() - value.trim_start().len());
+        secret.push(start + from..start + line.trim_end().len());
+    }
+}
+
+/// As variables of an environment are written.
+fn is_upper(line: &str) -> bool {
+    line.trim_start().starts_with(|c: char| c.is_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "MC4CAQAwBQYDK2VwBCIEIAfWKvN0pzkNx9TlQmZr7Yc2Hb5uWd8Ee1GgRrTtVvXx";
+    const API_KEY: &str = "adm_partner-1_4f9KzQ2mX7bNcV5tLrYpW8hJgD3sAeUoEiRk6Pz1TnMq0BxC";
+    const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJyYiJ9.c2lnbmF0dXJlLW9mLXRoaXM";
+
+    #[test]
+    fn files_are_known_by_their_look() {
+        for (text, kind) in [
+            (format!("-----BEGIN PRIVATE KEY-----\n{KEY}\n-----END PRIVATE KEY-----\n"), Some("a private key (PEM)")),
+            (
+                format!("# x\nadamant-ed25519:AAAA\n-----BEGIN PRIVATE KEY-----\n{KEY}\n"),
+                Some("the private key of a signer"),
+            ),
+            (format!("-----BEGIN CERTIFICATE-----\n{KEY}\n"), Some("a certificate (PEM)")),
+            (format!("{API_KEY}\n"), Some("an API key")),
+            (TOKEN.to_owned(), Some("a token (JWT)")),
+            ("hvs.CAESIJ4Y8cVqOUzK9mWkXbPqLr".to_owned(), Some("a token")),
+            (format!("{KEY}\n{KEY}\n"), Some("a text in base64")),
+            (
+                "{\"payload\":\"e30=\",\"payloadType\":\"application/vnd.adamant.release.v1+json\"}".into(),
+                Some("a release"),
+            ),
+            ("{\"keys\":[{\"kty\":\"oct\",\"k\":\"c2VjcmV0\"}]}".into(), Some("a JWK or JWK Set")),
+            ("[gateway]\nstate = \"x\"\n".into(), Some("a gateway's configuration")),
+            ("# ours\n[policy]\nname = \"x\"\n".into(), Some("a policy source")),
+            (" \n".into(), Some("nothing")),
+            ("correct horse battery staple\n".into(), None),
+        ] {
+            assert_eq!(kind_of(text.as_bytes()), kind, "{text}");
+        }
+        assert_eq!(kind_of(&[0x30, 0x82, 0xff, 0xff]), Some("a certificate or key (DER)"));
+    }
+
+    #[test]
+    fn credentials_in_a_text_are_covered_and_nothing_moves() {
+        for secret in [
+            API_KEY.to_owned(),
+            TOKEN.to_owned(),
+            KEY.to_owned(),
+            "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0".to_owned(),
+            "hvs.CAESIJ4Y8cVqOUzK9mWkXbPqLr".to_owned(),
+            "Jk1P5zdOaowoiLMZUoc".to_owned(),
+        ] {
+            for (before, after) in
+                [("id = \"", "\"\nx = 1\n"), ("a = 1\n", "\nb = 2\n"), ("x = [\"a\", \"", "\"] # é\n")]
+            {
+                let text = format!("{before}{secret}{after}");
+                let covered = Covered::of(&text);
+                let shown = covered.text();
+                assert!(!shown.contains(&secret[..10]), "{shown}");
+                assert_eq!(shown, format!("{before}{}{after}", "*".repeat(secret.len())));
+                let message = format!("`{}…` is not a name", &secret[..12]);
+                assert_eq!(covered.message(&message), format!("`{COVER}…` is not a name").as_str());
+            }
+        }
+        let block =
+            format!("a = \"\"\"-----BEGIN PRIVATE KEY-----\n{KEY}\nabc=\n-----END PRIVATE KEY-----\"\"\"\nb = 2\n");
+        let shown = Covered::of(&block).text().into_owned();
+        assert!(!shown.contains("abc=") && !shown.contains(KEY) && shown.ends_with("\"\"\"\nb = 2\n"), "{shown}");
+        let line = format!("a = \"-----BEGIN PRIVATE KEY-----\\n{KEY}\\n-----END PRIVATE KEY-----\"\n");
+        assert!(!Covered::of(&line).text().contains("MC4"), "{line}");
+        for (line, shown) in [
+            ("DB_PASSWORD=tr0ub4dor", "DB_PASSWORD=*********"),
+            ("client_secret = \"x y\"", "client_secret = *****"),
+            ("TOKEN=abc", "TOKEN=***"),
+            ("url = \"https://me:pw@host/x\"", "url = \"https://*****@host/x\""),
+        ] {
+            assert_eq!(Covered::of(line).text(), shown);
+        }
+        let padded =
+            Covered::of("id = \"66zy2JLr3LbNNyT6x5s=\"").message("`66zy2JLr3LbNNyT6x5s=` is no name").into_owned();
+        assert_eq!(padded, format!("`{COVER}=` is no name"));
+        let hint = Covered::of("DB_PASSWORD=tr0ub4dor&3").message("write `\"tr0ub4dor&3\"`").into_owned();
+        assert_eq!(hint, format!("write `\"{COVER}\"`"));
+        assert_eq!(known(&format!("found {API_KEY:?} here")), format!("found \"{COVER}\" here"));
+        assert_eq!(known("found \"http://u:pw@h:1\""), format!("found \"http://{COVER}@h:1\""));
+    }
+
+    #[test]
+    fn what_belongs_into_a_policy_is_shown() {
+        for line in [
+            "name = \"spki-sha256:Jk1P5zdOaowoiLMZUocMC4CAQAwBQYDK2VwBCIEIAfWKvN0\"",
+            "sha256 = \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
+            "release = \"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
+            "key = \"adamant-ed25519:MC4CAQAwBQYDK2VwBCIEIAfWKvN0pzkNx9TlQmZr7Yc\"",
+            "certificates = { file = \"/tmp/.tmpAbC12d/Certificates/agents-CA.pem\" }",
+            "identity = [{ api_key = [\"reports-1\"] }, { token = { issuer = \"corp\", subject = \"A1B2\" } }]",
+            "request = \"GET https://api.example/orders/7?filter=OpenOrdersOfAllCustomers\"",
+            "path = \"/orders/{customerIdentifier}/Shipments2024/{rest...}\"",
+            "description = \"https://wiki.example/x and write to adm_ops@example\"",
+            "name = \"018f6b2e-7c1d-7a3b-9e55-0242ac120002\"",
+        ] {
+            assert_eq!(Covered::of(line).text(), line);
+            assert_eq!(known(line), line);
+        }
+    }
+}

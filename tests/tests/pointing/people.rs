@@ -1,0 +1,115 @@
+//! What people hear who point, roll back and renew: which copy counts, what comes next, and what is likely a slip.
+
+use std::path::Path;
+
+use super::*;
+
+/// The root that docs/pipeline.md gives: people who decide, and a key of the pipeline that only takes rights away.
+#[test]
+fn people_roll_back_with_the_root_of_the_pipeline_page() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/pipeline.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, init) = page.split_once("adamant trust init ").unwrap();
+    let (init, _) = init.split_once("```").unwrap();
+    let desk = Desk::new();
+    desk.keys(&["alice", "bob", "carol", "ci"]);
+    desk.good(&format!("trust init {}", init.replace("\\\n", " ").replace("2028-01-01T00:00:00Z", END).trim()));
+    desk.good("trust sign root.json --key alice.key --key bob.key");
+    fs::create_dir(desk.path("store")).unwrap();
+    release(&desk, 1, 2, "alice.key bob.key");
+    release(&desk, 2, 1, "ci.key");
+    for version in 1..=2 {
+        desk.good(&format!("point {AT} --release {version}.json --key ci.key"));
+    }
+    let back = format!("rollback {AT} --to previous");
+    assert_says(&desk.bad(&format!("{back} --key ci.key")), &["leads back to what allows more"]);
+    desk.good(&format!("{back} --key alice.key --key bob.key"));
+    assert_eq!(serial(&desk), 3);
+}
+
+#[test]
+fn the_copy_that_counts_and_the_next_step_are_named() {
+    let desk = office();
+    desk.good(&format!("point {AT} --release 1.json --key alice.key"));
+    // Version 2 is wider and got there with one signature; the file has both meanwhile, the store's copy has not.
+    let second = release(&desk, 2, 3, "alice.key");
+    desk.good(&format!("point {AT} --release 2.json --key alice.key --below-threshold"));
+    release(&desk, 3, 1, "alice.key bob.key");
+    desk.good(&format!("point {AT} --release 3.json --key alice.key"));
+    desk.good("release sign 2.json --key bob.key");
+    let back = format!("rollback {AT} --to {second} --key alice.key");
+    let copy = file_of(&second);
+    assert_says(&desk.bad(&back), &["release-wider has 1 of 2", "the store's copy counts", &copy, "--release FILE"]);
+    desk.good(&format!("release sign {copy} --key bob.key"));
+
+    // It leads back: the pointer needs them too, so publishing it is not what comes next.
+    let said = desk.good(&format!("{back} --out back.json"));
+    assert_says(&said, &["on the pointer too, which leads back: 1 of 2", "adamant point sign back.json"]);
+    let show = "point show back.json --trust-root root.json";
+    assert_says(&desk.good(show), &["1 of 1 signature (alice)", "release-wider: 1 of 2 signatures (alice)"]);
+    desk.good("point sign back.json --key bob.key");
+    assert_says(&desk.good(show), &["release-wider: 2 of 2 signatures"]);
+    desk.good(&format!("point publish back.json {AT}"));
+}
+
+#[test]
+fn an_end_that_cannot_be_and_a_very_long_life_are_told() {
+    let desk = office();
+    let point = format!("point {AT} --release 1.json --key alice.key");
+    let said = desk.bad(&format!("{point} --for 999999w"));
+    assert_says(&said, &["--for: expected a span that ends before the year 10000"]);
+    let past = "2026-01-01T00:00:00Z";
+    assert_says(
+        &desk.bad(&format!("{point} --expires {past}")),
+        &["in the future, found 2026-01-01T00:00:00Z, ", "ago"],
+    );
+    assert!(!desk.path("store/channels").exists());
+    assert_says(
+        &desk.good(&format!("{point} --for 9999w")),
+        &["warning: the pointer holds until 22", "longer than a year"],
+    );
+    let said = desk.good(&format!("{point} --for 365d"));
+    assert!(!said.contains("warning"), "{said}");
+}
+
+#[test]
+fn a_second_channel_of_a_policy_is_noticed() {
+    let desk = office();
+    let said = desk.good(&format!("point {AT} --release 1.json --key alice.key"));
+    assert!(!said.contains("warning"), "{said}");
+    let elsewhere = format!("point {} --release 1.json --key alice.key", AT.replace("production", "prodution"));
+    let warned = "channel prodution is new, and policy \"tests\" has channel production already";
+    assert_says(&desk.good(&elsewhere), &["warning: ", warned, "Was production meant?"]);
+    // From then on it is one of two.
+    let said = desk.good(&elsewhere);
+    assert!(!said.contains("is new"), "{said}");
+}
+
+#[test]
+fn the_releases_of_a_store_are_listed_and_named_by_a_few_digits() {
+    let desk = office();
+    assert_says(&desk.good("release list store"), &["no releases in store"]);
+    let first = pointer_digest(&desk, "1.json");
+    let second = release(&desk, 2, 1, "alice.key");
+    for version in 1..=2 {
+        desk.good(&format!("point {AT} --release {version}.json --key alice.key"));
+    }
+    let said = desk.good("release list store --trust-root root.json");
+    let of_first = "\n  signed   release-wider: 2 of 2 signatures (alice, bob)\n";
+    assert_says(&said, &[&format!("{first}\n  policy   tests version 1\n  parent   none\n  expires  2100-"), of_first]);
+    assert_says(&said, &[&format!("{second}\n  policy   tests version 2"), "  channel  production\n"]);
+    assert!(said.find(&first) < said.find(&second), "by version: {said}");
+    let json: Value =
+        serde_json::from_str(&desk.good("release list store --trust-root root.json --format json")).unwrap();
+    let entry = &json["releases"][1];
+    assert_eq!((entry["version"].as_u64(), entry["channels"][0].as_str()), (Some(2), Some("production")), "{json:#}");
+    assert_eq!(entry["roles"][1]["signed"][0], "alice", "{json:#}");
+
+    let digits = &first["sha256:".len()..][..12];
+    let back = |to: &str| format!("rollback {AT} --to {to} --key alice.key --key bob.key");
+    assert_says(&desk.bad(&back("0123456789ab")), &["begins with 0123456789ab, found 0", "adamant release list store"]);
+    assert_eq!(desk.run(&back(&digits[..7])).0, 2);
+    assert_says(&desk.good(&back(digits)), &[&first, "serial 3"]);
+    fs::write(desk.path(&file_of(&second)), desk.read("1.json")).unwrap();
+    assert_says(&desk.bad("release list store"), &["1 release cannot be read"]);
+}

@@ -1,0 +1,260 @@
+//! The wrong file in any place that takes one: nothing is shown of a key, token or password, in whole or in part.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use tests::certificates::Authority;
+use tests::desk::{Desk, END, assert_says};
+use tests::policy::open_to_all;
+
+/// Bytes of a secret that nobody may see together.
+const PART: usize = 10;
+
+/// Files with secrets, and what each is called where it is the wrong one.
+const SECRETS: [(&str, &str); 8] = [
+    ("signer.key", "the private key of a signer"),
+    ("encrypted.key", "the private key of a signer"),
+    ("server.key", "a private key (PEM)"),
+    ("body.key", "a text in base64"),
+    ("partner.key", "an API key"),
+    ("rb.jwt", "a token (JWT)"),
+    ("vault.token", "a token"),
+    ("pass", "a text that is no TOML"),
+];
+
+/// Command lines with `F` for the file; `%` stands for a blank in a word.
+const LINES: &str = "\
+check F
+check --format json F
+check with-cases.toml
+check with-ca.toml
+check with-keys.toml
+check --format json with-keys.toml
+diff F policy.toml
+diff release.json F
+diff release.json release.json --trust-root F
+test F
+test with-cases.toml --format json
+run F
+run F --check
+run as-release.toml --check
+run as-root.toml --check
+run as-chain.toml --check
+run as-key.toml --check
+dev F
+dev policy.toml --listen 127.0.0.1:0 --tls-chain F --tls-key F
+status --hosts F
+status --hosts hosts
+status http://127.0.0.1:1 --node-keys F
+status http://127.0.0.1:1 --node-keys pins
+status http://127.0.0.1:1 --node-key F
+status http://127.0.0.1:1 --expect-release F
+status https://127.0.0.1:1 --ca F --cert F --key F
+explain --request GET%https://a/x --agent a --policy F
+explain --request GET%https://a/x --agent a --release F
+explain --request GET%https://a/x --token F --policy policy.toml
+explain --records F --request-id x --policy policy.toml
+replay F --release release.json
+replay /dev/null --release release.json --against F
+key public F
+key signer --out made.key --force --passphrase-file F
+trust init --key g=F --threshold 1 --expires 2100-01-01T00:00:00Z --out made.json --force
+trust show F
+trust sign F --key good.key
+trust merge root.json F
+trust verify root.json --after F
+trust add root.json --key x=F --role pointer --out made.json --force
+release build F --version 2 --expires 2100-01-01T00:00:00Z --out made.json --force
+release build policy.toml --parent F --version 2 --expires 2100-01-01T00:00:00Z --out made.json --force
+release show F
+release sign release.json --key F --detached --out made.sig --force
+release merge release.json F
+release verify F --trust-root root.json
+release verify release.json --trust-root F
+release verify release.json --trust-root root.json --provenance F
+point show F
+point sign F --key good.key
+point --release F --key good.key --store . --channel c --trust-root root.json
+rollback --to previous --key good.key --store . --channel c --trust-root F
+audit verify F
+audit verify /dev/null --checkpoints F
+audit verify F --node-key F
+audit show F
+audit filter F
+audit prove F --request-id x --checkpoint F --out made.proof --force
+tune plan --profile ./F
+tune check F
+tune undo F";
+
+/// Where the kind of the file is named, for each of [`SECRETS`].
+const NAMING: [&str; 4] = ["check F", "test F", "run F --check", "release build F"];
+
+fn desk() -> Desk {
+    let desk = Desk::new();
+    desk.write("policy.toml", open_to_all("127.0.0.1:9".parse().unwrap()).text());
+    desk.keys(&["good", "signer"]);
+    desk.good(&format!("trust init --key g=good.key --threshold 1 --expires {END} --out root.json"));
+    desk.good("trust sign root.json --key good.key");
+    desk.good(&format!("release build policy.toml --version 1 --expires {END} --out release.json"));
+    desk.write("pass", "correct horse battery staple\n");
+    fs::set_permissions(desk.path("pass"), fs::Permissions::from_mode(0o600)).unwrap();
+    desk.good("key signer --out encrypted.key --passphrase-file pass");
+    desk.good("key new --id partner-1 --out partner.key");
+    let key = Authority::new("secrets").server(&["localhost"]).key;
+    let body: Vec<&str> = key.lines().filter(|line| !line.contains("---")).collect();
+    desk.write("body.key", body.join("\n"));
+    desk.write("server.key", &key);
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let signature = STANDARD.decode(body.concat()).unwrap();
+    let token = [part("{\"alg\":\"RS256\"}"), part("{\"iss\":\"https://x\",\"sub\":\"robert\"}")].join(".");
+    desk.write("rb.jwt", format!("{token}.{}\n", URL_SAFE_NO_PAD.encode(signature)));
+    desk.write("vault.token", "hvs.CAESIJ4Y8cVqOUzK9mWkXbPqLr\n");
+    desk
+}
+
+/// What must not be seen of a file: each part of each line of it that is not for everybody.
+fn parts(content: &str) -> Vec<String> {
+    let public = |line: &&str| line.starts_with('#') || line.starts_with("adamant-") || line.contains("-----");
+    let lines = content.lines().filter(|line| !public(line));
+    lines
+        .flat_map(|line| line.as_bytes().windows(PART).map(|part| String::from_utf8_lossy(part).into_owned()))
+        .collect()
+}
+
+/// Files that are right but for the place that names, or holds, the secret.
+fn surround(desk: &Desk, file: &str, secret: &str) {
+    let policy = String::from_utf8(desk.read("policy.toml")).unwrap();
+    desk.write("with-cases.toml", policy.replacen("[policy]\n", &format!("[policy]\ncases = [\"{file}\"]\n"), 1));
+    desk.write(
+        "with-ca.toml",
+        format!("{policy}\n[[client_ca]]\nname = \"c\"\ncertificates = {{ file = \"{file}\" }}\n"),
+    );
+    let keys = format!(
+        "[[issuer]]\nname = \"i\"\nissuer = \"https://x\"\naudience = [\"a\"]\nalgorithms = [\"RS256\"]\nkeys = {{ file = \
+         \"{file}\" }}\n"
+    );
+    desk.write("with-keys.toml", format!("{policy}\n{keys}"));
+    let gateway = |release: &str, root: &str, tls: &str| {
+        format!(
+            "[gateway]\npolicy = \"tests\"\nrelease = \"{release}\"\ntrust_root = \"{root}\"\nstate = \"state\"\n\n[workers]\n\
+             cores = [0]\n\n[[listener]]\naddress = \"127.0.0.1:0\"\n{tls}"
+        )
+    };
+    let tls =
+        |chain: &str, key: &str| format!("tls = {{ certificates = [{{ chain = \"{chain}\", key = \"{key}\" }}] }}\n");
+    desk.write("as-release.toml", gateway(file, "root.json", ""));
+    desk.write("as-root.toml", gateway("release.json", file, ""));
+    desk.write("as-chain.toml", gateway("release.json", "root.json", &tls(file, "server.key")));
+    desk.write("as-key.toml", gateway("release.json", "root.json", &tls("root.json", file)));
+    desk.write("hosts", format!("http://127.0.0.1:1\n{secret}\n"));
+    let good = String::from_utf8(desk.read("good.pub")).unwrap();
+    desk.write("pins", format!("{}\n{secret}\n", good.trim()));
+}
+
+fn run(desk: &Desk, line: &str) -> (i32, String) {
+    let words = line.split(' ').map(|word| word.replace('%', " "));
+    let output = desk.command("").args(words).output().unwrap();
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    (output.status.code().unwrap(), said)
+}
+
+#[test]
+fn no_command_shows_a_secret_of_a_file_that_it_was_given_by_mistake() {
+    let desk = desk();
+    for (file, _) in SECRETS {
+        fs::set_permissions(desk.path(file), fs::Permissions::from_mode(0o600)).unwrap();
+        let content = String::from_utf8(desk.read(file)).unwrap();
+        let parts = parts(&content);
+        assert!(parts.len() > PART, "{file} has something to hide");
+        surround(&desk, file, content.lines().find(|line| line.contains(&parts[0])).unwrap());
+        for line in LINES.lines() {
+            let line =
+                line.split(' ').map(|word| if word.ends_with('F') { word.replace('F', file) } else { word.into() });
+            let line = line.collect::<Vec<String>>().join(" ");
+            let (code, said) = run(&desk, &line);
+            assert_ne!(code, 2, "adamant {line} is no command line: {said}");
+            let shown = parts.iter().find(|part| said.contains(part.as_str()));
+            assert_eq!(shown, None, "adamant {line} shows a part of it: {said}");
+        }
+    }
+}
+
+#[test]
+fn the_wrong_file_is_called_what_it_is() {
+    let desk = desk();
+    for (file, kind) in SECRETS {
+        for line in NAMING {
+            let (code, said) = run(
+                &desk,
+                &line.replace('F', file).replace(
+                    &format!("release build {file}"),
+                    &format!("release build {file} --version 2 --expires {END} --out made.json"),
+                ),
+            );
+            assert_eq!(code, 1, "{said}");
+            assert_says(&said, &["expected ", &format!("found {kind}"), "right file?"]);
+        }
+    }
+    for (line, parts) in [
+        ("check release.json", ["expected a policy source, found a release", "right file?"]),
+        (
+            "release build root.json --version 1 --expires 2100-01-01T00:00:00Z --out x.json",
+            ["found a trust root", "right file?"],
+        ),
+        ("run root.json --check", ["expected a gateway's configuration, found a trust root", "right file?"]),
+        ("run policy.toml --check", ["expected a gateway's configuration, found a policy source", "right file?"]),
+        ("release show partner.key", ["expected a release, found an API key", "right file?"]),
+        ("status --hosts partner.key", ["expected a gateway like", "found an API key"]),
+    ] {
+        let said = desk.bad(line);
+        assert_says(&said, &parts);
+        assert!(said.lines().all(|line| line.chars().count() < 300), "{said}");
+    }
+}
+
+/// In a file that is right otherwise: the place is shown, and not what stands there.
+#[test]
+fn a_credential_that_was_pasted_into_the_right_file_is_covered() {
+    let desk = desk();
+    let policy = String::from_utf8(desk.read("policy.toml")).unwrap();
+    for file in ["signer.key", "server.key", "body.key", "partner.key", "rb.jwt", "vault.token"] {
+        let content = String::from_utf8(desk.read(file)).unwrap();
+        let parts = parts(&content);
+        let line = content.lines().find(|line| line.contains(&parts[0])).unwrap();
+        let lines = policy.lines().count();
+        desk.write("pasted.toml", format!("{policy}\n{content}"));
+        desk.write("named.toml", format!("{policy}\n[[api_key]]\nid = \"{line}\"\n"));
+        desk.write("hashed.toml", format!("{policy}\n[[api_key]]\nid = \"x\"\nsha256 = \"\"\"\n{content}\"\"\"\n"));
+        let gateway = "[gateway]\npolicy = \"tests\"\nstate = \"s\"\nrelease = \"r\"\ntrust_root = \"t\"\n";
+        desk.write("gateway.toml", format!("{gateway}{content}"));
+        desk.write("address.toml", format!("{gateway}[[listener]]\naddress = \"{line}\"\n"));
+        for command in [
+            "check pasted.toml",
+            "check named.toml",
+            "check named.toml --format json",
+            "check hashed.toml",
+            "diff named.toml policy.toml",
+            "test pasted.toml",
+            "run gateway.toml",
+            "run address.toml --check",
+            "tune check address.toml",
+        ] {
+            let (code, said) = run(&desk, command);
+            assert_eq!(code, 1, "adamant {command}: {said}");
+            assert!(!parts.iter().any(|part| said.contains(part.as_str())), "adamant {command} of {file}: {said}");
+        }
+        let (_, said) = run(&desk, "check named.toml");
+        assert_says(&said, &[&format!("named.toml:{}:", lines + 3), "| id = \"****"]);
+        assert_says(&run(&desk, "run address.toml").1, &["address.toml:7:11", "| address = \"****"]);
+    }
+}
