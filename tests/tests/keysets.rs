@@ -77,14 +77,14 @@ impl Scene {
     fn rotations(&self) -> Vec<Value> {
         let text = self.gateway.record_text();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["adamant.kind"] == "rotation").collect()
+        lines.filter(|line| line["adamant.kind"] == "refresh").collect()
     }
 
     /// Waits for a rotation with this outcome, the latest of them.
     fn rotation(&self, outcome: &str) -> Value {
         let mut found = None;
         let told = eventually(SOON, || {
-            found = self.rotations().into_iter().rev().find(|line| line["adamant.rotation.outcome"] == outcome);
+            found = self.rotations().into_iter().rev().find(|line| line["adamant.refresh.outcome"] == outcome);
             found.is_some()
         });
         assert!(told, "no rotation came out as {outcome}: {:#?}", self.rotations());

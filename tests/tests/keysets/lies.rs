@@ -14,14 +14,14 @@ fn refused(scene: &Scene, good: &TokenKey, path: &str, reply: Reply) -> (String,
     tests::process::eventually(super::SOON, || {
         told =
             scene.rotations().into_iter().skip(before).find(|line| {
-                line["adamant.rotation.outcome"] == "refused" || line["adamant.rotation.outcome"] == "failed"
+                line["adamant.refresh.outcome"] == "refused" || line["adamant.refresh.outcome"] == "failed"
             });
         assert_eq!(scene.status(good), 200, "known fresh keys never fail");
         told.is_some()
     });
     let told = told.expect("it is told");
     let text = |name: &str| told[name].as_str().unwrap().to_owned();
-    (text("adamant.rotation.outcome"), text("error.message"))
+    (text("adamant.refresh.outcome"), text("error.message"))
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn past_max_stale_tokens_are_refused_for_that_reason_until_it_is_back() {
     assert!(eventually(SOON, || scene.status(&good) == 401));
     assert!(scene.is_refused_for("keyset-stale"));
     let told = scene.rotation("stale");
-    assert_eq!(told["adamant.rotation.why"], "expiry", "{told}");
+    assert_eq!(told["adamant.refresh.why"], "expiry", "{told}");
     assert!(scene.gateway.admin("/readyz").text().contains("older than max_stale"));
     let (code, shown, _) = tests::gateway::run(
         &["status", &format!("http://{}", scene.gateway.admin_address())],

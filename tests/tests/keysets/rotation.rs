@@ -27,10 +27,10 @@ fn the_first_request_of_all_passes_and_so_does_the_first_with_a_new_key() {
     assert_eq!(asked, 2, "one look for the unknown key");
     assert_eq!(scene.status(&old), 200);
     let told = scene.rotation("taken");
-    assert_eq!(told["adamant.rotation.why"], "unknown-kid", "{told}");
-    assert_eq!(told["adamant.rotation.source"].as_str().unwrap(), scene.issuer.url("/keys"));
-    assert!(told["adamant.rotation.overlap"].as_str().unwrap().len() == 43, "one key stays: {told}");
-    assert_eq!(told["adamant.rotation.new"].as_str().unwrap().split(' ').count(), 2);
+    assert_eq!(told["adamant.refresh.why"], "unknown-kid", "{told}");
+    assert_eq!(told["adamant.refresh.source"].as_str().unwrap(), scene.issuer.url("/keys"));
+    assert!(told["adamant.refresh.overlap"].as_str().unwrap().len() == 43, "one key stays: {told}");
+    assert_eq!(told["adamant.refresh.new"].as_str().unwrap().split(' ').count(), 2);
 
     let directory = scene.gateway.directory();
     let (status, shown, _) = run(&["audit", "show", "records.jsonl", "--rotations"], directory);
@@ -79,7 +79,7 @@ fn nobody_makes_the_gateway_ask_without_pause() {
     }
     assert!(scene.issuer.asked("/keys") <= 3, "asked {} times", scene.issuer.asked("/keys"));
     assert!(scene.is_refused_for("token-key-unknown"));
-    assert_eq!(scene.rotation("unchanged")["adamant.rotation.why"], "unknown-kid");
+    assert_eq!(scene.rotation("unchanged")["adamant.refresh.why"], "unknown-kid");
     assert_eq!(scene.status(&good), 200);
 }
 
@@ -129,5 +129,5 @@ fn what_is_unchanged_is_not_sent_again_and_lives_as_long_as_it_says() {
     assert!(eventually(SOON, || scene.gateway.metric("keyset_refreshes_total") >= 4.0));
     assert_eq!(scene.status(&only), 200);
     assert!(scene.gateway.metric("keyset_failures_total") == 0.0);
-    assert_eq!(scene.rotation("unchanged")["adamant.rotation.why"], "interval");
+    assert_eq!(scene.rotation("unchanged")["adamant.refresh.why"], "interval");
 }

@@ -1,4 +1,4 @@
-//! The rotation log: every refresh of something that moves, whatever came of it, is one chained line of kind `rotation`.
+//! The rotation log: every refresh of something that moves, whatever came of it, is one chained line of kind `refresh`.
 
 use crate::records::{Handle, Object};
 
@@ -80,20 +80,20 @@ pub struct Rotation<'a> {
 impl Rotation<'_> {
     /// Puts it on record.
     pub fn tell(&self, records: &Handle) {
-        records.event("rotation", |line| self.put(line));
+        records.event("refresh", |line| self.put(line));
     }
 
     fn put(&self, line: &mut Object<'_>) {
-        line.text("adamant.rotation.of", self.of.as_bytes());
-        line.text("adamant.rotation.name", self.name.as_bytes());
-        line.text("adamant.rotation.source", self.source.as_bytes());
-        line.text("adamant.rotation.why", self.why.word().as_bytes());
-        line.text("adamant.rotation.outcome", self.outcome.word().as_bytes());
+        line.text("adamant.refresh.of", self.of.as_bytes());
+        line.text("adamant.refresh.name", self.name.as_bytes());
+        line.text("adamant.refresh.source", self.source.as_bytes());
+        line.text("adamant.refresh.why", self.why.word().as_bytes());
+        line.text("adamant.refresh.outcome", self.outcome.word().as_bytes());
         if !(self.old.is_empty() && self.new.is_empty()) {
             let overlap: Vec<String> = self.old.iter().filter(|old| self.new.contains(old)).cloned().collect();
-            line.text("adamant.rotation.old", self.old.join(" ").as_bytes());
-            line.text("adamant.rotation.new", self.new.join(" ").as_bytes());
-            line.text("adamant.rotation.overlap", overlap.join(" ").as_bytes());
+            line.text("adamant.refresh.old", self.old.join(" ").as_bytes());
+            line.text("adamant.refresh.new", self.new.join(" ").as_bytes());
+            line.text("adamant.refresh.overlap", overlap.join(" ").as_bytes());
         }
         if let Outcome::Refused(error) | Outcome::Failed(error) = self.outcome {
             line.text("error.message", error.as_bytes());
@@ -128,10 +128,10 @@ mod tests {
         };
         assert_eq!(
             text(&rotation),
-            r#"{"adamant.rotation.of":"keyset","adamant.rotation.name":"corp","adamant.rotation.source":"https://id.example/keys","adamant.rotation.why":"interval","adamant.rotation.outcome":"taken","adamant.rotation.old":"a b","adamant.rotation.new":"b c","adamant.rotation.overlap":"b"}"#
+            r#"{"adamant.refresh.of":"keyset","adamant.refresh.name":"corp","adamant.refresh.source":"https://id.example/keys","adamant.refresh.why":"interval","adamant.refresh.outcome":"taken","adamant.refresh.old":"a b","adamant.refresh.new":"b c","adamant.refresh.overlap":"b"}"#
         );
         let failed = Rotation { outcome: Outcome::Failed("no \"answer\""), old: &[], new: &[], ..rotation };
         let told = text(&failed);
-        assert!(told.ends_with(r#""adamant.rotation.outcome":"failed","error.message":"no \"answer\""}"#), "{told}");
+        assert!(told.ends_with(r#""adamant.refresh.outcome":"failed","error.message":"no \"answer\""}"#), "{told}");
     }
 }

@@ -104,10 +104,10 @@ const KINDS: [&str; 21] = [
     "pointer-expired",
     "trust-root",
     "table",
-    "keyset",
-    "certificate",
+    "revocations",
+    "refresh",
+    "expiry",
     "origin",
-    "origin-identity",
 ];
 
 fn kind(text: &str) -> Result<String, String> {
@@ -221,7 +221,7 @@ impl Which {
             && is(&self.reason, "adamant.reason")
             && is(&self.request_id, "adamant.request_id")
             && is(&self.kind, "adamant.kind")
-            && (!self.rotations || text(record, "adamant.kind") == Some("rotation"))
+            && (!self.rotations || text(record, "adamant.kind") == Some("refresh"))
             && begins(&self.client, "client.address")
             && begins(&self.path, "url.path")
             && self.status.as_ref().is_none_or(has_status)
@@ -237,7 +237,7 @@ pub fn text_of(record: &Value) -> String {
     let milliseconds = time.get(..23).map_or_else(|| time.to_owned(), |time| format!("{time}Z"));
     match kind {
         "exchange" | "intent" => format!("{milliseconds} {}", text_of_request(record, kind)),
-        "rotation" => format!("{milliseconds} {}", text_of_rotation(record)),
+        "refresh" => format!("{milliseconds} {}", text_of_rotation(record)),
         _ => format!("{milliseconds} {kind}{}", text_of_others(record)),
     }
 }
@@ -276,10 +276,10 @@ fn text_of_request(record: &Value, kind: &str) -> String {
 }
 
 fn text_of_rotation(record: &Value) -> String {
-    let of = |name: &str| text(record, &format!("adamant.rotation.{name}")).unwrap_or("?");
+    let of = |name: &str| text(record, &format!("adamant.refresh.{name}")).unwrap_or("?");
     let mut shown = format!("{} {} {} ({}) {}", of("of"), of("name"), of("outcome"), of("why"), of("source"));
     for name in ["old", "new", "overlap"] {
-        if let Some(thumbprints) = text(record, &format!("adamant.rotation.{name}")) {
+        if let Some(thumbprints) = text(record, &format!("adamant.refresh.{name}")) {
             shown.push_str(&format!(" {name}={}", if thumbprints.is_empty() { "none" } else { thumbprints }));
         }
     }
