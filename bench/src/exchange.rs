@@ -50,7 +50,7 @@ pub fn stage() -> Box<dyn Stage> {
     let mut stage = Exchange {
         gateway,
         request,
-        memory: Memory::new(&proxy::settings::Bounds::default(), [1, 2, 3, 4]),
+        memory: crate::identify::memory(),
         head: Box::new(RequestHead::new()),
         reply: Box::new(ResponseHead::new()),
         path: Vec::with_capacity(1 << 10),
@@ -86,6 +86,7 @@ impl Stage for Exchange {
             authorization: self.head.authorization.map(|span| span.of(bytes)),
             api_key: None,
             certificate: None,
+            asked: crate::identify::NOTHING_ASKED,
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         let mut identified = Identified::nobody();

@@ -33,7 +33,7 @@ impl Gateway {
     pub fn new(algorithm: &str) -> Self {
         let mut policy = policy_of(1_000, 100);
         let (chain, cas, authority) = credentials::certificate(CA);
-        policy.client_cas = vec![ClientCa { name: CA.into(), certificates: authority }];
+        policy.client_cas = vec![ClientCa { name: CA.into(), certificates: authority, crl: None }];
         policy.api_keys = vec![model::ApiKey { id: KEY_ID.into(), sha256: None, expires_s: None }];
         let name = CertificateName::Spiffe(SPIFFE.into());
         policy.agents[AGENT].identity.extend([
@@ -81,5 +81,6 @@ fn activate(policy: &Policy, issuer: Arc<Issuer>, client_cas: Arc<CaSet>, api_ke
         })],
         listeners: vec![None],
         ended: Arc::default(),
+        revoked: Arc::default(),
     }
 }

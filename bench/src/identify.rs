@@ -2,12 +2,19 @@
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use bench_counts::Stage;
+use identity::token::dpop::RequestUri;
+use proxy::bound::{Asked, Dpop};
 use proxy::identify::{Credentials, Identified, Memory, PeerCertificate, identify};
 use proxy::settings::Bounds;
 
 use crate::gateway::{Gateway, NOW_NS};
+
+/// Of a request whose token no key is bound to.
+pub const NOTHING_ASKED: Asked<'_> =
+    Asked { method: b"GET", uri: RequestUri { tls: false, authority: b"", path: b"/" }, proof: None };
 
 /// What a request presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +43,12 @@ pub fn stage(algorithm: &str, presents: Presents, cold: bool) -> Box<dyn Stage> 
     Box::new(stage)
 }
 
-fn memory() -> Memory {
-    Memory::new(&Bounds { token_cache_entries_max: 16, ..Bounds::default() }, [1, 2, 3, 4])
+pub fn memory() -> Memory {
+    Memory::new(
+        &Bounds { token_cache_entries_max: 16, ..Bounds::default() },
+        [1, 2, 3, 4],
+        Arc::new(Dpop::new(16, false, [1, 2, 3, 4], &[5; 32])),
+    )
 }
 
 impl Identify {
@@ -61,6 +72,7 @@ impl Stage for Identify {
             authorization: (self.presents == Presents::Token).then_some(self.authorization.as_bytes()),
             api_key: (self.presents == Presents::ApiKey).then_some(self.gateway.api_key.as_bytes()),
             certificate: self.certificate.as_ref().map(|certificate| (certificate, &*self.gateway.chain)),
+            asked: NOTHING_ASKED,
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         let found =

@@ -5,8 +5,8 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, check, completions, dev, diff, explain, key, point, release, replay, rollback, run, schema, status, test,
-    trust, tune,
+    agent, audit, ca, check, completions, dev, diff, explain, key, point, release, replay, review, revoke, rollback,
+    run, schema, status, test, trust, tune,
 };
 use crate::demo::{self, DemoArgs};
 use crate::failure::Failure;
@@ -75,6 +75,19 @@ enum Command {
     Point(point::PointArgs),
     /// Point a channel back at an older release.
     Rollback(rollback::RollbackArgs),
+    /// Revoke an agent, a key, a certificate or tokens at once, without a new release: the kill switch.
+    #[command(after_help = "Examples:\n  \
+        adamant revoke --store /srv/adamant --channel production --trust-root root.json \\\n    \
+        --agent reports-bot --why 'laptop stolen' --key alice.key\n  \
+        adamant revoke … --api-key reports-1 --certificate bot.pem --key alice.key\n  \
+        adamant revoke … --jti corp/01JD9… --until 2027-01-31T00:00:00Z --key alice.key\n  \
+        adamant revoke … --subject corp/mallory --key alice.key       # all tokens issued until now\n  \
+        adamant revoke … --agent reports-bot --lift --key alice.key --key bob.key\n  \
+        adamant revoke list --store /srv/adamant --channel production\n\n\
+        Makes the next list from the one in the store, signs and publishes it. Gateways have it in force within a second of \
+        seeing it, for requests and connections that run already too. It can only deny; lifting something before it has \
+        lapsed needs release-wider.")]
+    Revoke(Box<revoke::RevokeArgs>),
     /// Explain a decision step by step: one of the past from its record, or one that has not been made.
     #[command(after_help = "Examples:\n  \
         adamant explain --records records.jsonl --request-id 38d233361851ab221ad06eb82e856ed5 --store /srv/store\n  \
@@ -93,6 +106,15 @@ enum Command {
         Ends with 1 when a decision does not follow from its release. With --against: 0 when no outcome \
         changes, 10 when requests are newly refused, 11 when they are newly permitted, 12 for both.")]
     Replay(replay::ReplayArgs),
+    /// Say what of a policy nobody used, and write the tighter one as a patch; or what is unlike before.
+    #[command(after_help = "Examples:\n  \
+        adamant review records.jsonl.1 records.jsonl --policy policy.toml --days 30\n  \
+        adamant review records.jsonl --policy policy.toml --days 90 --keep agent:year-end --patch least.patch\n  \
+        adamant review records.jsonl --anomalies --days 1 --metrics /var/lib/node_exporter/adamant_review.prom\n  \
+        adamant review today.jsonl --anomalies --baseline last-month.jsonl --format json\n\n\
+        The rules, each with its numbers: docs/review.md. Ends with 0 when there is nothing to say, with 10 when there \
+        is, and with 1 when the records are no ground for it or something failed.")]
+    Review(review::ReviewArgs),
     /// Verify, show and filter records.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -114,6 +136,12 @@ enum Command {
         - has another table than others of the same release, or the node key of another gateway,\n\
         - is not ready, or its clock is more than a minute off.")]
     Status(status::StatusArgs),
+    /// A small certificate authority for teams that have none: short-lived certificates for agents.
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
+    /// On the agent's side: enroll, renew, call, find out what is wrong.
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
     /// See what this machine is, and where workers should stand on it.
     #[command(subcommand)]
     Tune(tune::TuneCommand),
@@ -137,10 +165,14 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Diff(args) => diff::run(&args, out),
         Command::Point(args) => point::run(&args, out),
         Command::Rollback(args) => rollback::run(&args, out),
+        Command::Revoke(args) => revoke::run(&args, out),
         Command::Explain(args) => explain::run(&args, out),
         Command::Replay(args) => replay::run(&args, out),
+        Command::Review(args) => review::run(&args, out),
         Command::Audit(command) => audit::run(command, out),
         Command::Status(args) => status::run(&args, out),
+        Command::Ca(command) => ca::run(command, out),
+        Command::Agent(command) => agent::run(command, out),
         Command::Tune(command) => tune::run(command, out),
         Command::Completions(args) => completions::run(&args, out),
     }

@@ -1,6 +1,8 @@
 //! The bodies of the subcommands, one file each.
 
+pub mod agent;
 pub mod audit;
+pub mod ca;
 pub mod check;
 pub mod completions;
 pub mod dev;
@@ -10,6 +12,8 @@ pub mod key;
 pub mod point;
 pub mod release;
 pub mod replay;
+pub mod review;
+pub mod revoke;
 pub mod rollback;
 pub mod run;
 pub mod schema;

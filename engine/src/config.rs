@@ -13,6 +13,7 @@ use stores::Channel;
 mod advice;
 mod checkpoints;
 mod cores;
+mod credentials;
 mod file;
 mod place;
 mod read;

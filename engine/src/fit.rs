@@ -1,12 +1,10 @@
 //! What every gateway makes of a release, whatever its node: one that fails here would be signed and published, and then
 //! refused by each of them.
 
-use std::path::Path;
-
 use control::assemble::origins::Planned;
-use control::assemble::{Frozen, keysets};
+use control::assemble::{Frozen, Node, keysets};
 use identity::certificate::{CaSet, ClientCa};
-use policy::model::{Keys, Origin, Policy};
+use policy::model::{Keys, Origin, Policy, ServerCa};
 use policy_release::candidate::Release;
 
 use crate::gateway::freeze_as_stated;
@@ -30,8 +28,13 @@ pub fn policy(policy: &Policy) -> Result<(), String> {
 
 fn embedded(policy: &Policy) -> Result<(), String> {
     for issuer in &policy.issuers {
-        if let Keys::Pinned { .. } = issuer.keys {
-            keysets::read(issuer, Path::new(""), 0).map_err(|fault| fault.to_string())?;
+        let of_the_release = match &issuer.keys {
+            Keys::Pinned { .. } => true,
+            Keys::Watch { .. } => false,
+            Keys::Url(fetched) | Keys::Discovery(fetched) => fetched.ca != Some(ServerCa::System),
+        };
+        if of_the_release {
+            keysets::read(issuer, &Node::default(), 0).map_err(|fault| fault.to_string())?;
         }
     }
     for origin in &policy.origins {

@@ -18,6 +18,7 @@ mod cores;
 mod decide;
 mod follow;
 mod life;
+mod revoking;
 mod sealed;
 mod showing;
 mod sockets;

@@ -14,6 +14,7 @@ mod lookup;
 mod passphrase;
 mod pointing;
 mod replay;
+mod review;
 mod signer;
 mod source;
 mod span;

@@ -26,10 +26,10 @@ use tally::{Place, Tally};
 use crate::failure::Failure;
 
 /// Bytes of one line; a longer one is no record.
-const LINE_BYTES_MAX: u64 = 1 << 20;
+pub const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Exchanges that are held back to bring them into the order of their times. A line is written when its exchange ends,
 /// its decision was made when it began.
-const WINDOW_EXCHANGES: usize = 1 << 14;
+pub const WINDOW_EXCHANGES: usize = 1 << 14;
 
 /// A replay that runs.
 pub struct Replay<'s> {
@@ -39,9 +39,10 @@ pub struct Replay<'s> {
     pub tally: Tally,
 }
 
-struct Waiting {
-    place: Place,
-    exchange: Box<Exchange>,
+/// An exchange that waits for its turn: the earliest decision is the least.
+pub struct Waiting {
+    pub place: Place,
+    pub exchange: Box<Exchange>,
 }
 
 impl<'s> Replay<'s> {
@@ -157,7 +158,8 @@ impl<'s> Replay<'s> {
     }
 }
 
-enum Read {
+/// What was read.
+pub enum Read {
     Whole,
     /// Without a newline at its end: the last one.
     Torn,
@@ -165,7 +167,8 @@ enum Read {
     End,
 }
 
-fn read_line(from: &mut dyn BufRead, into: &mut Vec<u8>) -> io::Result<Read> {
+/// Reads the next line into `into`, without its newline.
+pub fn read_line(from: &mut dyn BufRead, into: &mut Vec<u8>) -> io::Result<Read> {
     into.clear();
     let read = io::Read::take(&mut *from, LINE_BYTES_MAX).read_until(b'\n', into)?;
     match into.pop_if(|last| *last == b'\n') {

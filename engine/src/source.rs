@@ -9,8 +9,8 @@ use policy::model::Policy;
 use policy_source::{Diagnostic, Files, Loaded, Severity};
 
 use crate::failure::Failure;
-use crate::{files, fit};
 use crate::terminal::text;
+use crate::{files, fit};
 
 /// Bytes of a policy source.
 const SOURCE_BYTES_MAX: usize = 64 << 20;
@@ -51,15 +51,24 @@ impl Files for Beside {
 pub fn read(path: &Path) -> Result<Source, Failure> {
     let bytes = files::read(path, SOURCE_BYTES_MAX)?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::at(path, "expected UTF-8 text, found other bytes"))?;
+    Ok(of_text(path, text))
+}
+
+/// The same of a text that stands, or is to stand, at `path`.
+pub fn of_text(path: &Path, text: String) -> Source {
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
     let beside = Beside { directory, read: RefCell::default() };
     let loaded = policy_source::load(&path.display().to_string(), &text, &beside);
     let mut inputs = beside.read.into_inner();
     inputs.insert(0, Input { path: path.to_owned(), bytes: Some(text.clone().into_bytes()) });
-    Ok(Source { text, loaded, path: path.to_owned(), inputs })
+    Source { text, loaded, path: path.to_owned(), inputs }
 }
 
 impl Source {
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     pub fn loaded(&self) -> &Loaded {
         &self.loaded
     }

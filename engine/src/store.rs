@@ -60,6 +60,11 @@ impl Store {
         self.found(self.reader.pointer(channel))
     }
 
+    /// The revocation list of a channel; None when there is none.
+    pub fn revocations(&self, channel: &Channel) -> Result<Option<Vec<u8>>, WriteFault> {
+        self.found(self.reader.revocations(channel))
+    }
+
     /// A release; None when there is none.
     pub fn release(&self, digest: &Digest) -> Result<Option<Vec<u8>>, WriteFault> {
         self.found(self.reader.release(digest))

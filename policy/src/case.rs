@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::model::CertificateProof;
+use crate::model::{Binding, CertificateProof};
 use crate::reason::Reason;
 
 /// When a case happens that does not say when: 2000-01-01T00:00:00Z, the start of a window of every quota.
@@ -27,6 +27,7 @@ pub const REASONS: &[Reason] = &[
     Reason::ProofsIncomplete,
     Reason::ProofsConflict,
     Reason::AgentUnknown,
+    Reason::TokenUnbound,
     Reason::RouteUnknown,
     Reason::ScopeMissing,
     Reason::LimitExceeded,
@@ -98,6 +99,9 @@ pub struct Token {
     pub subject: String,
     /// None: the token lacks the claim.
     pub scopes: Option<Vec<String>>,
+    /// What it is bound to, and was shown to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Binding>,
 }
 
 /// What is asked for.

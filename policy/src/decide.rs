@@ -1,5 +1,6 @@
 //! The decision: from proofs to the caller, and from caller, route and token scopes to the grant.
 
+use crate::binding::Bindings;
 use crate::bounds::CERTIFICATE_NAMES_MAX;
 use crate::model::MinimumTransport;
 use crate::reason::Reason;
@@ -53,6 +54,8 @@ pub struct Presented {
     pub certificate: CertificateProofs,
     /// `Some(None)`: presented, but names nobody.
     pub token: Option<Option<TokenProofId>>,
+    /// What the token is bound to, and was shown to be.
+    pub bound: Bindings,
     /// `Some(None)`: presented, but names nobody.
     pub api_key: Option<Option<ProofId>>,
 }
@@ -150,8 +153,14 @@ impl<B: AsRef<[u8]>> Table<B> {
     /// # Errors
     /// - `ProofsConflict`: alternatives of several agents hold, or a proof is of another agent than the one found;
     /// - `ProofsIncomplete`: a proof names an agent, but no alternative holds;
-    /// - `AgentUnknown`: a token or API key names nobody.
+    /// - `AgentUnknown`: a token or API key names nobody;
+    /// - `TokenUnbound`: the token names somebody whose tokens must be bound, and is not.
     pub fn caller(&self, presented: &Presented) -> Result<Caller, Reason> {
+        if let Some(Some(TokenProofId(token))) = presented.token
+            && !presented.bound.hold(token.bound())
+        {
+            return Err(Reason::TokenUnbound);
+        }
         // Most requests show one proof that suffices: nothing is to be combined with it, and nothing speaks against it.
         if let Some(proof) = presented.only().filter(|proof| proof.agent != NONE && proof.has(proof_flag::ALONE)) {
             return Ok(Caller { agent: Some(AgentId(proof.agent)), population: proof.population });
@@ -172,6 +181,11 @@ impl<B: AsRef<[u8]>> Table<B> {
             return Err(Reason::AgentUnknown);
         }
         Ok(Caller { agent: Some(agent), population: found.population })
+    }
+
+    /// Whether any token must be bound to a DPoP key: clients are told so that they can make one.
+    pub fn asks_for_dpop(&self) -> bool {
+        self.shapes() & shape::DPOP != 0
     }
 
     /// What allows this caller this route, if anything does: first the caller's own scopes as the token narrows them,

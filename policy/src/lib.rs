@@ -6,6 +6,7 @@
 extern crate self as policy;
 
 pub mod account;
+pub mod binding;
 pub mod bounds;
 pub mod case;
 pub mod compile;

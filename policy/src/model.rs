@@ -85,7 +85,32 @@ pub enum Keys {
     /// A JWK Set file on the gateway that may change.
     Watch { path: String },
     /// A JWK Set behind HTTPS.
-    Url { url: String, refresh_s: u32, max_stale_s: u32 },
+    Url(Fetched),
+    /// The `jwks_uri` of an issuer's metadata (OpenID Connect Discovery 1.0 §4, RFC 8414 §3).
+    Discovery(Fetched),
+}
+
+/// Something that is fetched again and again, under bounds that the release pins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fetched {
+    pub url: String,
+    pub refresh_s: u32,
+    /// From the last time that it was fetched.
+    pub max_stale_s: u32,
+    /// Who vouches for the server; none for plain HTTP on loopback alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<ServerCa>,
+}
+
+/// Whose word counts for who a server is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ServerCa {
+    /// PEM of one or more trust anchors, exact text.
+    Pinned { certificates: String },
+    /// The CAs that the gateway's machine trusts.
+    System,
 }
 
 /// A named CA for client certificates.
@@ -95,6 +120,18 @@ pub struct ClientCa {
     pub name: String,
     /// PEM of one or more trust anchors, exact text.
     pub certificates: String,
+    /// Where its revocation lists come from; none where its certificates are not looked up in any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl: Option<Crl>,
+}
+
+/// A file of certificate revocation lists (RFC 5280 §5) on the gateway, which may change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crl {
+    pub path: String,
+    /// A list past its `nextUpdate` refuses what it is about.
+    pub enforce_expiration: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -233,6 +270,31 @@ pub struct TokenProof {
     /// Name of the `[[issuer]]`.
     pub issuer: String,
     pub subject: Subject,
+    /// What the token must be bound to; the same wherever this issuer and subject stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Binding>,
+}
+
+/// What a token is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Binding {
+    /// The client certificate of its connection (RFC 8705 §3).
+    Certificate,
+    /// A key that signs a proof for each request (RFC 9449).
+    Dpop,
+}
+
+impl Binding {
+    pub const ALL: [Self; 2] = [Self::Certificate, Self::Dpop];
+
+    /// As a policy source spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Dpop => "dpop",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

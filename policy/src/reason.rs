@@ -39,6 +39,9 @@ pub enum Reason {
     AgentUnknown = 47,
     IdentificationThrottled = 48,
     KeysetUnavailable = 49,
+    KeysetStale = 50,
+    CredentialRevoked = 60,
+    AgentRevoked = 61,
     // decision (401 with nothing presented, else 403)
     RouteUnknown = 64,
     ScopeMissing = 65,
@@ -61,6 +64,21 @@ pub enum Reason {
     ClientAborted = 128,
     ClientTimeout = 129,
     ExchangeTimeout = 130,
+    // what a token is bound to (401)
+    TokenUnbound = 144,
+    TokenBindingUnknown = 145,
+    TokenCertificateMissing = 146,
+    TokenCertificateWrong = 147,
+    DpopMissing = 148,
+    DpopMalformed = 149,
+    DpopInvalid = 150,
+    DpopRequestWrong = 151,
+    DpopTimeWrong = 152,
+    DpopTokenWrong = 153,
+    DpopKeyWrong = 154,
+    DpopReplayed = 155,
+    DpopReplaysFull = 156,
+    DpopNonceWrong = 157,
 }
 
 impl Reason {
@@ -98,6 +116,23 @@ impl Reason {
         Self::AgentUnknown,
         Self::IdentificationThrottled,
         Self::KeysetUnavailable,
+        Self::KeysetStale,
+        Self::TokenUnbound,
+        Self::TokenBindingUnknown,
+        Self::TokenCertificateMissing,
+        Self::TokenCertificateWrong,
+        Self::DpopMissing,
+        Self::DpopMalformed,
+        Self::DpopInvalid,
+        Self::DpopRequestWrong,
+        Self::DpopTimeWrong,
+        Self::DpopTokenWrong,
+        Self::DpopKeyWrong,
+        Self::DpopReplayed,
+        Self::DpopReplaysFull,
+        Self::DpopNonceWrong,
+        Self::CredentialRevoked,
+        Self::AgentRevoked,
         Self::RouteUnknown,
         Self::ScopeMissing,
         Self::LimitExceeded,
@@ -159,7 +194,24 @@ impl Reason {
             | Self::ProofsConflict
             | Self::AgentUnknown
             | Self::IdentificationThrottled
-            | Self::KeysetUnavailable => 401,
+            | Self::KeysetUnavailable
+            | Self::KeysetStale
+            | Self::TokenUnbound
+            | Self::TokenBindingUnknown
+            | Self::TokenCertificateMissing
+            | Self::TokenCertificateWrong
+            | Self::DpopMissing
+            | Self::DpopMalformed
+            | Self::DpopInvalid
+            | Self::DpopRequestWrong
+            | Self::DpopTimeWrong
+            | Self::DpopTokenWrong
+            | Self::DpopKeyWrong
+            | Self::DpopReplayed
+            | Self::DpopReplaysFull
+            | Self::DpopNonceWrong
+            | Self::CredentialRevoked
+            | Self::AgentRevoked => 401,
             Self::RouteUnknown | Self::ScopeMissing | Self::TransportTooWeak => 403,
             Self::LimitExceeded | Self::SubjectsFull => 429,
             Self::RecordUnavailable | Self::Overloaded | Self::Draining | Self::ActivationEnded => 503,
@@ -167,6 +219,11 @@ impl Reason {
             Self::OriginConnectTimeout | Self::OriginTimeout | Self::ExchangeTimeout => 504,
             Self::ClientAborted | Self::ClientTimeout => 408,
         }
+    }
+
+    /// Whether a revocation list, and nothing in the release, is why.
+    pub const fn is_revocation(self) -> bool {
+        matches!(self, Self::CredentialRevoked | Self::AgentRevoked)
     }
 
     /// Name in records and metrics.
@@ -204,6 +261,23 @@ impl Reason {
             Self::AgentUnknown => "agent-unknown",
             Self::IdentificationThrottled => "identification-throttled",
             Self::KeysetUnavailable => "keyset-unavailable",
+            Self::KeysetStale => "keyset-stale",
+            Self::TokenUnbound => "token-unbound",
+            Self::TokenBindingUnknown => "token-binding-unknown",
+            Self::TokenCertificateMissing => "token-certificate-missing",
+            Self::TokenCertificateWrong => "token-certificate-wrong",
+            Self::DpopMissing => "dpop-missing",
+            Self::DpopMalformed => "dpop-malformed",
+            Self::DpopInvalid => "dpop-invalid",
+            Self::DpopRequestWrong => "dpop-request-wrong",
+            Self::DpopTimeWrong => "dpop-time-wrong",
+            Self::DpopTokenWrong => "dpop-token-wrong",
+            Self::DpopKeyWrong => "dpop-key-wrong",
+            Self::DpopReplayed => "dpop-replayed",
+            Self::DpopReplaysFull => "dpop-replays-full",
+            Self::DpopNonceWrong => "dpop-nonce-wrong",
+            Self::CredentialRevoked => "credential-revoked",
+            Self::AgentRevoked => "agent-revoked",
             Self::RouteUnknown => "route-unknown",
             Self::ScopeMissing => "scope-missing",
             Self::LimitExceeded => "limit-exceeded",

@@ -63,7 +63,9 @@ pub fn check(policy: &Policy) -> Result<(), TextFault> {
         check_issuer(&place("issuer", index, &issuer.name), issuer)?;
     }
     for (index, ca) in policy.client_cas.iter().enumerate() {
-        place("client CA", index, &ca.name).one("name", &ca.name, NAME_BYTES_MAX)?;
+        let at = place("client CA", index, &ca.name);
+        at.one("name", &ca.name, NAME_BYTES_MAX)?;
+        at.some("crl, path", ca.crl.as_ref().map(|crl| crl.path.as_str()), LOCATION_BYTES_MAX)?;
     }
     for (index, origin) in policy.origins.iter().enumerate() {
         check_origin(&place("origin", index, &origin.name), origin)?;
@@ -102,7 +104,7 @@ fn check_issuer(at: &Place<'_>, issuer: &Issuer) -> Result<(), TextFault> {
     match &issuer.keys {
         Keys::Pinned { .. } => Ok(()),
         Keys::Watch { path } => at.one("keys, path", path, LOCATION_BYTES_MAX),
-        Keys::Url { url, .. } => at.one("keys, url", url, LOCATION_BYTES_MAX),
+        Keys::Url(fetched) | Keys::Discovery(fetched) => at.one("keys, url", &fetched.url, LOCATION_BYTES_MAX),
     }
 }
 

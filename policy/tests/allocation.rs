@@ -48,7 +48,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
 fn policy(scopes: usize) -> Policy {
     let proofs = Proofs {
         certificate: Some(CertificateProof { name: CertificateName::Spiffe("spiffe://c/bot".into()), ca: "ca".into() }),
-        token: Some(TokenProof { issuer: "corp".into(), subject: Subject::Exactly("bot".into()) }),
+        token: Some(TokenProof { issuer: "corp".into(), subject: Subject::Exactly("bot".into()), bound: None }),
         api_keys: vec!["key".into()],
     };
     let kind = LimitKind::Rate { burst: 5 };
@@ -72,7 +72,7 @@ fn policy(scopes: usize) -> Policy {
             scope_claim: None,
             leeway_s: 0,
         }],
-        client_cas: vec![ClientCa { name: "ca".into(), certificates: String::new() }],
+        client_cas: vec![ClientCa { name: "ca".into(), certificates: String::new(), crl: None }],
         origins: vec![Origin { name: "o".into(), addresses: vec![], tls: None, pass_credentials: false }],
         routes: vec![Route {
             name: "r".into(),

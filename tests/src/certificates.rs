@@ -1,16 +1,19 @@
 //! A throw-away CA and what it issues.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A certificate authority.
 pub struct Authority {
@@ -68,6 +71,48 @@ impl Authority {
         self.issue(params)
     }
 
+    /// A client certificate that began an hour ago and is valid for so long from now, to the second.
+    pub fn spiffe_for(&self, uri: &str, from_now: Duration) -> Identity {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue_between(params, HOUR, from_now)
+    }
+
+    /// A server certificate that began so long ago and ends so long from now.
+    pub fn server_between(&self, name: &str, ago: Duration, from_now: Duration) -> Identity {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue_between(params, ago, from_now)
+    }
+
+    fn issue_between(&self, mut params: CertificateParams, ago: Duration, from_now: Duration) -> Identity {
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        (params.not_before, params.not_after) = (epoch + (now() - ago), epoch + now() + from_now);
+        self.issue(params)
+    }
+
+    /// Its revocation list with that number, issued an hour ago, next due so long from now; PEM.
+    pub fn crl(&self, number: u64, revoked: &[&Identity], next: Duration) -> String {
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        let hour_ago = epoch + (now() - HOUR);
+        let entry = |identity: &&Identity| RevokedCertParams {
+            serial_number: SerialNumber::from(identity.serial()),
+            revocation_time: hour_ago,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: hour_ago,
+            next_update: epoch + now() + next,
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+
     fn issue(&self, mut params: CertificateParams) -> Identity {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().unwrap();
@@ -77,11 +122,20 @@ impl Authority {
 
     /// A client's TLS configuration that trusts this CA, with a certificate of its own or none.
     pub fn client_config(&self, identity: Option<&Identity>) -> Arc<ClientConfig> {
+        self.client_config_of(identity, rustls::DEFAULT_VERSIONS)
+    }
+
+    /// As [`Authority::client_config`], of these versions of TLS.
+    pub fn client_config_of(
+        &self,
+        identity: Option<&Identity>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots);
         let mut config = match identity {
@@ -127,6 +181,15 @@ impl Identity {
         crate::apikey::hex(&Sha256::digest(key.subject_public_key_info()))
     }
 
+    /// The content octets of its serial number: the first integer of what is signed, behind the version.
+    fn serial(&self) -> Vec<u8> {
+        let der = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
+        let (_, certificate) = element(&der);
+        let (_, signed) = element(certificate);
+        let (rest, _version) = element(signed);
+        element(rest).1.to_vec()
+    }
+
     fn chain(&self) -> Vec<CertificateDer<'static>> {
         CertificateDer::pem_slice_iter(self.certificate.as_bytes()).map(Result::unwrap).collect()
     }
@@ -134,6 +197,23 @@ impl Identity {
     fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
     }
+}
+
+/// What follows the first DER element, and its content.
+fn element(der: &[u8]) -> (&[u8], &[u8]) {
+    let (begin, length) = match der[1] {
+        short @ 0..0x80 => (2, usize::from(short)),
+        long => {
+            let octets = usize::from(long & 0x7f);
+            let length = der[2..2 + octets].iter().fold(0, |length, octet| length << 8 | usize::from(*octet));
+            (2 + octets, length)
+        }
+    };
+    (&der[begin + length..], &der[begin..begin + length])
+}
+
+fn now() -> Duration {
+    Duration::from_secs(crate::tokens::now_s())
 }
 
 #[cfg(test)]

@@ -116,6 +116,11 @@ impl Gateway {
     pub fn restart(&mut self, signal: &str) {
         self.signal(signal);
         assert!(self.wait(READY_TIMEOUT).is_some(), "still there after SIG{signal}");
+        self.restart_stopped();
+    }
+
+    /// Starts it again in the same directory after its end.
+    pub fn restart_stopped(&mut self) {
         let started = Running::start(&mut self.command, self.directory.path());
         self.running = started.unwrap_or_else(|why| panic!("{why}"));
     }

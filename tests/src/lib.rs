@@ -10,6 +10,7 @@
     reason = "everything here serves tests, and a test stops at the first surprise"
 )]
 
+pub mod agents;
 pub mod answer;
 pub mod apikey;
 pub mod certificates;
@@ -19,6 +20,7 @@ pub mod content;
 pub mod deployment;
 pub mod desk;
 pub mod gateway;
+pub mod issuer;
 pub mod openbao;
 pub mod origin;
 pub mod others;

@@ -29,6 +29,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("loadtest", 0),
     ("proxy", 1),
     ("stores", 1),
+    ("agent", 1),
     ("control", 1),
     ("adamant", 2),
     ("bench", 2),

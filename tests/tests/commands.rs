@@ -235,7 +235,7 @@ fn private_files_are_for_their_owner_alone_and_a_passphrase_protects() {
 }
 
 #[test]
-fn a_release_that_no_gateway_of_this_version_serves_is_told_when_it_is_built() {
+fn keys_that_come_over_plain_http_are_told_when_the_release_is_built() {
     let desk = Desk::with_two_keys();
     let text = PolicyText::new()
         .origin("origin", &["127.0.0.1:9".parse().unwrap()])
@@ -246,12 +246,12 @@ fn a_release_that_no_gateway_of_this_version_serves_is_told_when_it_is_built() {
         .text();
     let by_file = "{ file = \"corp.jwks.json\" }";
     assert!(text.contains(by_file), "{text}");
-    let by_url = "{ url = \"https://id.example/keys\", refresh = \"10m\", max_stale = \"24h\" }";
+    let by_url = "{ url = \"http://127.0.0.1:8200/keys\", refresh = \"10m\", max_stale = \"24h\" }";
     desk.write("by-url.toml", &text.replace(by_file, by_url));
     let line = format!("release build by-url.toml --version 1 --expires {END} --out by-url.json");
     let (code, _, told) = desk.run(&line);
     assert_eq!(code, 0, "{told}");
-    assert_says(&told, &["warning[keys-not-fetched]", "no gateway of this version fetches"]);
+    assert_says(&told, &["warning[keys-plain]", "over plain http"]);
 }
 
 #[test]

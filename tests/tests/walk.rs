@@ -1,4 +1,4 @@
-//! README's walk from an empty directory, executed as it stands there: each `#=>` line says what the commands since the
+//! README's walks, from an empty directory and on to a renewing agent, executed as they stand there: each `#=>` line says what the commands since the
 //! one before print, or how they end. Only the ports are others.
 #![allow(
     clippy::unwrap_used,
@@ -17,10 +17,10 @@ use std::process::{Command, Stdio};
 
 use tests::gateway::binary;
 
-/// Heading of the section that is walked.
-const HEADING: &str = "## From an empty directory";
+/// Headings of the sections that are walked, one after the other in the same directory.
+const HEADINGS: [&str; 2] = ["## From an empty directory", "## From no PKI"];
 /// Ports that README uses, each for one thing.
-const PORTS: &[&str] = &["9000", "8080", "9901"];
+const PORTS: &[&str] = &["9000", "8080", "9901", "8443"];
 
 /// Commands, and what is promised of them.
 #[derive(Default)]
@@ -32,9 +32,9 @@ struct Step {
     status: i32,
 }
 
-/// The steps of the fenced `sh` blocks in README's section.
-fn steps(readme: &str) -> Vec<Step> {
-    let section = readme.split_once(HEADING).expect("README has the section").1;
+/// The steps of the fenced `sh` blocks in a section of README.
+fn steps(readme: &str, heading: &str) -> Vec<Step> {
+    let section = readme.split_once(heading).expect("README has the section").1;
     let section = section.split("\n## ").next().unwrap();
     let mut steps = vec![Step::default()];
     for block in section.split("```sh\n").skip(1) {
@@ -81,15 +81,16 @@ fn path_with_adamant(directory: &Path) -> String {
 }
 
 #[test]
-fn the_walk_in_readme_does_what_it_says() {
+fn the_walks_in_readme_do_what_they_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut readme = fs::read_to_string(root.join("README.md")).unwrap();
     for (written, free) in PORTS.iter().zip(free_ports(PORTS.len())) {
         readme = readme.replace(&format!("127.0.0.1:{written}"), &format!("127.0.0.1:{free}"));
         readme = readme.replace(&format!("http.server {written}"), &format!("http.server {free}"));
+        readme = readme.replace(&format!("localhost:{written}"), &format!("localhost:{free}"));
     }
-    let steps = steps(&readme);
-    assert!(steps.iter().filter(|step| !step.said.is_empty()).count() >= 10, "the walk promises too little");
+    let steps: Vec<Step> = HEADINGS.iter().flat_map(|heading| steps(&readme, heading)).collect();
+    assert!(steps.iter().filter(|step| !step.said.is_empty()).count() >= 14, "the walks promise too little");
     let directory = tempfile::tempdir().unwrap();
     let work = directory.path().join("work");
     fs::create_dir(&work).unwrap();

@@ -47,7 +47,7 @@ pub fn policy_of(agents: usize, routes: usize) -> Policy {
     let agent = |id| Agent {
         name: agent_name(id),
         identity: vec![Identity::Proofs(Proofs {
-            token: Some(TokenProof { issuer: "id".into(), subject: Subject::Exactly(agent_name(id)) }),
+            token: Some(TokenProof { issuer: "id".into(), subject: Subject::Exactly(agent_name(id)), bound: None }),
             ..Proofs::default()
         })],
         scopes: vec!["all".into()],

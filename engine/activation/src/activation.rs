@@ -12,6 +12,7 @@ use policy::model::{Audit, MinimumTransport};
 use policy::table::Table;
 
 use crate::counters::Slots;
+use crate::revoked::Live;
 
 /// One activation. Immutable; shared by all workers and control.
 pub struct Activation {
@@ -37,6 +38,8 @@ pub struct Activation {
     pub listeners: Vec<Option<Arc<ListenerTls>>>,
     /// Shared by all activations of the process.
     pub ended: Arc<Ended>,
+    /// Shared by all activations of the table; moves by itself, so that nothing holds it up.
+    pub revoked: Arc<Live>,
 }
 
 /// The order to give old activations up: workers look once a tick, and end the exchanges that still run on them.

@@ -29,3 +29,8 @@ pub const SUBJECT_TRIES_MAX: usize = 64;
 /// How far the cached clocks of two workers may be apart, nanoseconds: what is cleared by the clock of a control
 /// thread leaves so much room.
 pub const CLOCK_SKEW_NS_MAX: u64 = 1_000_000_000;
+/// Longest time that a DPoP proof is remembered, seconds: the oldest that is taken, the furthest ahead, and the leeway of
+/// an issuer on both sides.
+pub const PROOF_KEPT_S_MAX: u64 = 1_024;
+/// Times that a worker looks for a slot for a proof while others take them.
+pub const PROOF_TRIES_MAX: usize = 8;

@@ -4,7 +4,9 @@ pub mod activation;
 pub mod bounds;
 pub mod counters;
 pub mod record;
+pub mod revoked;
 pub mod ring;
+pub mod seen;
 pub mod stats;
 
 pub use activation::Activation;

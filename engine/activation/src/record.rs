@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use policy::binding::Bindings;
 use policy::reason::Reason;
 
 use crate::bounds::LIMITS_PER_AGENT_MAX;
@@ -76,6 +77,8 @@ pub struct Record<'a> {
     pub total_us: u32,
     /// For `DenialsAggregated`.
     pub count: u64,
+    /// Serial of the revocation list that is the reason; else 0.
+    pub revocations: u64,
 }
 
 /// Verified facts of a token.
@@ -87,6 +90,8 @@ pub struct TokenFacts<'a> {
     pub expires_s: u64,
     /// Space-separated; none when the issuer has no `scope_claim`.
     pub scopes: Option<&'a [u8]>,
+    /// What it is bound to, and was shown to be.
+    pub bound: Bindings,
 }
 
 /// What a client certificate says, and who vouches for it.
@@ -176,6 +181,7 @@ impl<'a> Record<'a> {
             first_byte_us: 0,
             total_us: 0,
             count: 0,
+            revocations: 0,
         }
     }
 }

@@ -115,6 +115,9 @@ pub struct Previous {
     pub root: Hash,
 }
 
+/// Kinds of lines by which a log tells of itself, beside its start.
+pub const KINDS: [&str; 4] = ["continued", "rotation", "stop", "written-again"];
+
 impl Told {
     /// Reads a line of the control chain; None when it does not say what its kind must say.
     pub fn read(line: &[u8]) -> Option<Self> {

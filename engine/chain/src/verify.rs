@@ -100,6 +100,11 @@ impl Verifier {
         self.report.find(kind, None, None, what);
     }
 
+    /// How many findings there are so far.
+    pub fn findings(&self) -> u64 {
+        self.report.findings.len() as u64 + self.report.findings_not_told
+    }
+
     pub fn note(&mut self, what: String) {
         self.report.note(what);
     }

@@ -2,12 +2,13 @@
 //! here reads a file or a clock; what was accepted before, and the time, are arguments.
 //!
 //! [`roots::successor`] → [`pointer::check`] → [`pointer::fresh`] → [`release::check`] → [`release::threshold`] →
-//! [`pointer::threshold`].
+//! [`pointer::threshold`]. Beside them [`revocations::check`], which none of these holds up.
 
 pub mod change;
 pub mod pointer;
 pub mod refusal;
 pub mod release;
+pub mod revocations;
 pub mod roots;
 
 pub use change::Change;

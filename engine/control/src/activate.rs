@@ -7,6 +7,7 @@ use activation::activation::{Ended, ListenerTls, Origin};
 use activation::bounds::ACTIVATIONS_ALIVE_MAX;
 use activation::counters::{Arena, CountersError};
 use arc_swap::ArcSwap;
+use identity::certificate::CaSet;
 use identity::token::Issuer;
 
 use crate::assemble::Frozen;
@@ -14,11 +15,14 @@ use crate::bounds::{ACTIVATION_GRACE_NS, ACTIVATIONS_OF_TABLE_MAX};
 use crate::memory::Register;
 use crate::per_node::PerNode;
 use crate::records::{Handle, Names, RecordsError};
+use crate::revocations::Register as Revocations;
 
 /// What moves while a release serves; each part is kept while it does not change.
 #[derive(Clone)]
 pub struct Parts {
     pub issuers: Vec<Arc<Issuer>>,
+    /// Those of the release, with the revocation lists in force.
+    pub client_cas: Arc<CaSet>,
     pub origins: Vec<Arc<Origin>>,
     pub listeners: Vec<Option<Arc<ListenerTls>>>,
 }
@@ -52,6 +56,7 @@ pub struct Activator {
     /// Counters of the present release wait to be clamped to its numbers, because an older one counts with its own.
     unsettled: bool,
     tables: Register,
+    revocations: Revocations,
 }
 
 /// An activation that no worker sees yet. Dropped, it leaves nothing behind.
@@ -70,7 +75,8 @@ impl Activator {
         now_unix_ns: u64,
     ) -> Result<Self, ActivateError> {
         let ended = Arc::new(Ended::default());
-        let of_nodes = make(&frozen, &arena, parts, 1, &ended, now_unix_ns)?;
+        let revocations = Revocations::default();
+        let of_nodes = make(&frozen, &arena, parts, 1, (&ended, &revocations), now_unix_ns)?;
         records.announce(Names::of(&of_nodes.first, Arc::clone(&frozen.api_key_ids)))?;
         let swaps = of_nodes.map(|first| Arc::new(ArcSwap::new(Arc::clone(first))));
         let tables = Register::default();
@@ -86,6 +92,7 @@ impl Activator {
             latest: 1,
             unsettled: false,
             tables,
+            revocations,
         })
     }
 
@@ -102,6 +109,11 @@ impl Activator {
     /// Every table that is in use.
     pub fn tables(&self) -> &Register {
         &self.tables
+    }
+
+    /// What is revoked, whatever serves.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     pub fn frozen(&self) -> &Arc<Frozen> {
@@ -131,7 +143,7 @@ impl Activator {
         }
         // Counted even if it comes to nothing: names once announced belong to this number.
         self.latest += 1;
-        let of_nodes = make(&frozen, &self.arena, parts, self.latest, &self.ended, now_unix_ns)?;
+        let of_nodes = make(&frozen, &self.arena, parts, self.latest, (&self.ended, &self.revocations), now_unix_ns)?;
         self.records.announce(Names::of(&of_nodes.first, Arc::clone(&frozen.api_key_ids)))?;
         Ok(Prepared { frozen, of_nodes })
     }
@@ -225,10 +237,11 @@ fn make(
     arena: &Arc<Arena>,
     parts: Parts,
     id: u64,
-    ended: &Arc<Ended>,
+    (ended, revocations): (&Arc<Ended>, &Revocations),
     now_unix_ns: u64,
 ) -> Result<PerNode<Arc<Activation>>, CountersError> {
     let limits = Arc::new(arena.slots(&frozen.table, now_unix_ns)?);
+    let revoked = revocations.live_of(frozen);
     Ok(frozen.tables.map(|table| {
         Arc::new(Activation {
             id,
@@ -239,11 +252,12 @@ fn make(
             table_sha256: frozen.table_sha256.clone(),
             limits: Arc::clone(&limits),
             issuers: parts.issuers.clone(),
-            client_cas: Arc::clone(&frozen.client_cas),
+            client_cas: Arc::clone(&parts.client_cas),
             api_keys: Arc::clone(&frozen.api_keys),
             origins: parts.origins.clone(),
             listeners: parts.listeners.clone(),
             ended: Arc::clone(ended),
+            revoked: Arc::clone(&revoked),
         })
     }))
 }

@@ -19,6 +19,7 @@ mod frozen;
 pub mod keysets;
 pub mod origins;
 pub mod renew;
+pub mod revocation;
 pub mod tls;
 
 pub use frozen::{Frozen, Placement};
@@ -65,8 +66,10 @@ pub struct Node {
     /// By listener; none for a plain one.
     pub listeners: Vec<Option<ListenerFiles>>,
     pub origin_identities: Vec<OriginIdentityFiles>,
-    /// Where relative paths of a policy's `keys.watch` begin.
+    /// Where relative paths of what a policy watches begin.
     pub base: PathBuf,
+    /// The state directory; none where nothing is kept (`adamant dev`).
+    pub state: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -86,12 +89,9 @@ pub enum AssembleError {
     #[error(transparent)]
     Origin(#[from] origins::OriginError),
     #[error(transparent)]
+    Crl(#[from] revocation::CrlError),
+    #[error(transparent)]
     Keyset(#[from] keysets::KeysetError),
-    #[error(
-        "issuer \"{issuer}\": keys by URL ({url}) are not in this version: let a timer fetch the JWK Set into a file, and \
-         use keys = {{ watch = \"…\" }}"
-    )]
-    KeysByUrl { issuer: String, url: String },
 }
 
 /// A release with everything that the node adds, ready to be activated.
@@ -104,6 +104,8 @@ pub struct Assembled {
     pub server_certificates: Vec<Option<Vec<tls::Loaded>>>,
     /// By listener: a hash over its certificate and key files.
     pub listener_files: Vec<Option<[u8; 32]>>,
+    /// By client CA of the policy: the lists that were read.
+    pub crls: Vec<Option<revocation::Read>>,
     pub moving: Moving,
 }
 
@@ -117,12 +119,16 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
     let mut moving = Moving { since_unix_s: now_s, ..Moving::default() };
     let mut issuers = Vec::new();
     for rules in &frozen.policy.issuers {
-        let read = keysets::read(rules, &node.base, now_s)?;
+        let read = keysets::read(rules, node, now_s)?;
         moving.keysets.insert(rules.name.clone(), read.status);
         issuers.push(read.issuer);
     }
     let planned = renew::plan(&frozen, node)?;
     let origins = planned.iter().map(|planned| Arc::new(planned.resolved(|_| Vec::new()))).collect();
+    let looked = revocation::look(&frozen.client_cas, &frozen.policy.client_cas, node, now_s)?;
+    for (ca, read) in frozen.policy.client_cas.iter().zip(&looked.read) {
+        moving.crls.extend(read.as_ref().map(|read| (ca.name.clone(), read.status.clone())));
+    }
     let tickets = Tickets::new()?;
     let mut listeners = Vec::new();
     let mut listener_files = Vec::new();
@@ -139,12 +145,21 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
         for (chain, status) in &loaded.statuses {
             moving.certificates.insert(chain.clone(), status.clone());
         }
-        let tls = tls::listener_tls(index, files, &loaded.certificates, &frozen.client_cas, &tickets)?;
+        let tls = tls::listener_tls(index, files, &loaded.certificates, &looked.set, &tickets)?;
         server_certificates.push(Some(loaded.certificates));
         listeners.push(Some(Arc::new(tls)));
     }
-    let parts = Parts { issuers, origins, listeners };
-    Ok(Assembled { frozen: Arc::new(frozen), parts, planned, tickets, server_certificates, listener_files, moving })
+    let parts = Parts { issuers, client_cas: looked.set, origins, listeners };
+    Ok(Assembled {
+        frozen: Arc::new(frozen),
+        parts,
+        planned,
+        tickets,
+        server_certificates,
+        listener_files,
+        crls: looked.read,
+        moving,
+    })
 }
 
 /// Lower-case hex.

@@ -67,6 +67,11 @@ pub const ACTIVATION_LOOK_MS: u64 = 20;
 
 /// How often watched files are looked at, milliseconds.
 pub const WATCH_INTERVAL_MS: u64 = 1_000;
+/// Distances from the end of something at which it is told, seconds; 0: it has ended.
+pub const EXPIRY_DISTANCES_S: [u64; 8] =
+    [0, 3_600, 6 * 3_600, 86_400, 3 * 86_400, 7 * 86_400, 14 * 86_400, 30 * 86_400];
+/// How often it is looked at what ends, seconds.
+pub const EXPIRY_INTERVAL_S: u64 = 10;
 /// How often origins are resolved again, seconds.
 pub const RESOLVE_INTERVAL_S: u64 = 30;
 /// How soon after a round that left a name without any address, seconds.
@@ -79,8 +84,17 @@ pub const RESOLVED_ADDRESSES_MAX: usize = 16;
 pub const JWKS_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a certificate chain or key file.
 pub const PEM_BYTES_MAX: usize = 1 << 20;
-/// Time for fetching a key set, seconds.
-pub const FETCH_S_MAX: u64 = 10;
+/// Time for fetching a key set, or metadata, milliseconds; of it for each of name, connection and handshake.
+pub const FETCH_MS_MAX: u64 = 10_000;
+pub const FETCH_STEP_MS_MAX: u64 = 5_000;
+/// Fetches that ended and were not looked at yet.
+pub const ISSUERS_IN_FLIGHT_MAX: usize = 64;
+/// How often control looks whether workers ask for newer keys, milliseconds.
+pub const ASKS_LOOK_MS: u64 = 20;
+/// Time from one look for an unknown key of an issuer to the next, milliseconds.
+pub const ASK_PAUSE_MS: u64 = 5_000;
+/// How far a kept keyset may come from the future (a step by the time service), seconds.
+pub const KEPT_CLOCK_STEP_S_MAX: u64 = 60;
 /// Pause before a failed fetch is tried again, seconds: doubles from the first to the second.
 pub const FETCH_RETRY_S_MIN: u64 = 5;
 pub const FETCH_RETRY_S_MAX: u64 = 300;

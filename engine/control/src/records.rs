@@ -188,8 +188,10 @@ impl Handle {
         });
     }
 
-    /// A line about the gateway itself: `kind`, and the members that `put` adds.
+    /// A line about the gateway itself: `kind`, and the members that `put` adds. What the record chain says of itself has
+    /// kinds of its own, which verifying goes by.
     pub fn event(&self, kind: &str, put: impl FnOnce(&mut Object<'_>)) {
+        debug_assert!(!chain::log::KINDS.contains(&kind), "{kind} is the chain's own");
         let line = event_line(kind, clock::unix_ns(), put);
         if let Err(error) = self.tell(Message::Line(line)) {
             crate::error!("a line of kind {kind} is lost: {error}");

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use policy::model::Audit;
 
 use crate::bounds::WORKER_STILL_NS_MAX;
+use crate::expiry::Ends;
 use crate::node::NodeKey;
 use crate::records::Progress;
 
@@ -65,6 +66,10 @@ pub struct Moving {
     pub activations_refused: u64,
     /// By issuer name.
     pub keysets: BTreeMap<String, KeysetStatus>,
+    /// What ends, and when.
+    pub ends: Vec<Ends>,
+    /// By client CA that has a source of revocation lists.
+    pub crls: BTreeMap<String, CrlStatus>,
     /// By certificate chain file.
     pub certificates: BTreeMap<String, CertificateStatus>,
     /// By origin name: whether its addresses are known, and failed look-ups so far.
@@ -80,6 +85,8 @@ pub struct Moving {
     /// Refusals since the start, by check; the same one again is not counted again.
     pub refusals: BTreeMap<&'static str, u64>,
     pub waiting: Option<WaitingStatus>,
+    /// What is revoked; none where no list ever was.
+    pub revocations: Option<RevocationsStatus>,
     /// Version of the trust root that counts; 0 where none does (`adamant dev`).
     pub root_version: u64,
     /// When the store was last read whole, whatever was in it; 0 where there is none.
@@ -122,6 +129,21 @@ pub struct WaitingStatus {
     pub release: String,
     pub version: u64,
     pub serial: u64,
+}
+
+/// The revocation list in force, and what is wrong with the one in the store.
+#[derive(Clone, Debug, Default)]
+pub struct RevocationsStatus {
+    /// 0 while none is in force.
+    pub serial: u64,
+    pub entries: usize,
+    /// Entries that name what the release does not have.
+    pub unknown: usize,
+    pub issued_unix_s: u64,
+    pub expires_unix_s: u64,
+    /// A newer one should have arrived. It stays in force.
+    pub expired: bool,
+    pub refusal: Option<RefusalStatus>,
 }
 
 /// Why a candidate is not served.
@@ -174,6 +196,10 @@ pub struct KeysetStatus {
     pub loaded_unix_s: u64,
     /// When it becomes too stale to be used.
     pub stale_unix_s: Option<u64>,
+    /// When it is fetched again.
+    pub next_unix_s: Option<u64>,
+    /// Times that it was read or fetched with success.
+    pub refreshes: u64,
     pub failures: u64,
     pub last_failure: Option<String>,
 }
@@ -181,10 +207,32 @@ pub struct KeysetStatus {
 #[derive(Clone, Debug, Default)]
 pub struct CertificateStatus {
     pub sha256: String,
+    pub not_before_unix_s: u64,
     pub not_after_unix_s: u64,
     pub names: Vec<String>,
     pub failures: u64,
     pub last_failure: Option<String>,
+}
+
+/// The revocation lists of a client CA.
+#[derive(Clone, Debug, Default)]
+pub struct CrlStatus {
+    /// The file that the policy names.
+    pub source: String,
+    pub lists: Vec<CrlListStatus>,
+    pub loaded_unix_s: u64,
+    pub failures: u64,
+    pub last_failure: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct CrlListStatus {
+    pub issuer: String,
+    /// The CRL number, hexadecimal.
+    pub number: String,
+    pub issued_unix_s: u64,
+    pub next_update_unix_s: u64,
+    pub revoked: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -192,6 +240,20 @@ pub struct OriginStatus {
     pub addresses: usize,
     pub failures: u64,
     pub last_failure: Option<String>,
+}
+
+impl CrlStatus {
+    pub fn revoked(&self) -> u64 {
+        self.lists.iter().map(|list| list.revoked).sum()
+    }
+
+    /// The CRL numbers of its lists.
+    pub fn numbers(&self) -> String {
+        match self.lists.as_slice() {
+            [] => "none".to_owned(),
+            lists => lists.iter().map(|list| list.number.as_str()).collect::<Vec<_>>().join(" "),
+        }
+    }
 }
 
 impl Status {
@@ -263,7 +325,9 @@ impl Status {
             }
         }
         for issuer in &self.activation.load().issuers {
-            if issuer.keyset().is_none() {
+            if issuer.is_stale() {
+                reasons.push(format!("the keyset of issuer \"{}\" is older than max_stale", issuer.rules().name));
+            } else if issuer.keyset().is_none() {
                 reasons.push(format!("issuer \"{}\" has no keyset", issuer.rules().name));
             }
         }

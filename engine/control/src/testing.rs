@@ -32,7 +32,7 @@ pub fn facts() -> ReleaseFacts {
 }
 
 pub fn policy(keys: Keys, client_ca: Option<String>) -> Policy {
-    let token = TokenProof { issuer: "corp".to_owned(), subject: Subject::Exactly("bot".to_owned()) };
+    let token = TokenProof { issuer: "corp".to_owned(), subject: Subject::Exactly("bot".to_owned()), bound: None };
     let proofs = Proofs { token: Some(token), ..Proofs::default() };
     Policy {
         name: "p".to_owned(),
@@ -48,7 +48,7 @@ pub fn policy(keys: Keys, client_ca: Option<String>) -> Policy {
             leeway_s: 0,
         }],
         client_cas: client_ca
-            .map(|certificates| ClientCa { name: "ca".to_owned(), certificates })
+            .map(|certificates| ClientCa { name: "ca".to_owned(), certificates, crl: None })
             .into_iter()
             .collect(),
         origins: vec![Origin {
@@ -93,7 +93,7 @@ pub fn listener(certificates: Vec<ChainFiles>) -> ListenerFiles {
 }
 
 pub fn node(directory: &Path, certificates: Vec<ChainFiles>) -> Node {
-    Node { listeners: vec![Some(listener(certificates)), None], origin_identities: vec![], base: directory.to_owned() }
+    Node { listeners: vec![Some(listener(certificates)), None], base: directory.to_owned(), ..Node::default() }
 }
 
 pub fn node_key() -> std::sync::Arc<crate::node::NodeKey> {

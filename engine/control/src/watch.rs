@@ -8,7 +8,6 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use policy::model::Keys;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -17,21 +16,28 @@ use crate::assemble::keysets::watched_path;
 use crate::assemble::origins::Planned;
 use crate::assemble::renew::{origin, same_origin};
 use crate::assemble::tls::{self, Loaded, Tickets};
-use crate::assemble::{Frozen, Node, Placement, keysets};
+use crate::assemble::{Frozen, Node, Placement};
 use crate::bounds::{RESOLVE_INTERVAL_S, RESOLVE_RETRY_S, WATCH_INTERVAL_MS};
 use crate::clock;
+use crate::expiry::{Ends, Expiry};
 use crate::names::{self, Addresses};
 use crate::records;
 use crate::status::Status;
 use fingerprint::Watched;
+use keysets::Keysets;
+use revocation::watched_crls;
 
+mod ends;
 mod fingerprint;
+mod keysets;
 mod renewal;
 mod report;
+mod revocation;
 
+use crate::moving::Outcome;
 use renewal::{Renewal, show_memory};
 pub use report::report_origins;
-use report::{refuse_certificate, refuse_keyset, take_certificate, take_keyset};
+use report::{refuse_certificate, take_certificate, tell_origin_identities};
 
 /// What the watcher begins with.
 pub struct Start {
@@ -44,6 +50,8 @@ pub struct Start {
     /// By listener.
     pub server_certificates: Vec<Option<Vec<Loaded>>>,
     pub listener_files: Vec<Option<[u8; 32]>>,
+    /// By client CA of the policy: the revocation lists that were read.
+    pub crls: Vec<Option<crate::assemble::revocation::Read>>,
     pub placement: Placement,
     /// Whether audit mode `durable` can be kept: records go where they can be made durable.
     pub durable_records: bool,
@@ -124,7 +132,8 @@ pub fn spawn(start: Start) -> std::io::Result<Watch> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
         crate::affinity::leave(&start.worker_cores);
-        runtime.block_on(Watcher::new(start).run(inbox));
+        // Within the runtime: what it begins with has timers.
+        runtime.block_on(async { Watcher::new(start).run(inbox).await });
         // A look-up that hangs in the system's resolver must not keep the process.
         runtime.shutdown_background();
     })?;
@@ -133,18 +142,27 @@ pub fn spawn(start: Start) -> std::io::Result<Watch> {
 
 struct Watcher {
     start: Start,
-    /// By issuer.
-    keysets: Vec<Option<Watched>>,
+    keysets: Keysets,
+    /// By client CA.
+    crls: Vec<Option<Watched>>,
     /// By listener.
     listeners: Vec<Option<Watched>>,
     origin_identities: Watched,
+    origin_identity_ends: Vec<Ends>,
+    expiry: Expiry,
+    /// When it is looked at next what ends.
+    ends_at: Instant,
     resolve_at: Instant,
     changed: bool,
 }
 
 impl Watcher {
     fn new(start: Start) -> Self {
-        let keysets = watched_keysets(start.activator.frozen(), &start.node);
+        let keysets = {
+            let moving = start.status.moving();
+            let loaded = |name: &str| moving.keysets.get(name).map_or(0, |of| of.loaded_unix_s);
+            Keysets::new(start.activator.frozen(), &start.node, &start.parts.issuers, loaded)
+        };
         let chain_paths = |of: &crate::assemble::ChainFiles| [of.chain.clone(), of.key.clone()];
         let listeners = start.node.listeners.iter().map(|files| {
             let paths: Option<Vec<PathBuf>> =
@@ -155,10 +173,15 @@ impl Watcher {
             Watched::new(start.node.origin_identities.iter().flat_map(|of| chain_paths(&of.files)).collect());
         origin_identities.changed();
         show_memory(&start.status, start.activator.frozen());
+        let crls = watched_crls(start.activator.frozen(), &start.node);
         Self {
             keysets,
+            crls,
             listeners: listeners.collect(),
             origin_identities,
+            origin_identity_ends: ends::of_origin_identities(&start.node),
+            expiry: Expiry::open(start.node.state.as_deref()),
+            ends_at: Instant::now(),
             resolve_at: Instant::now() + resolve_pause(&start.planned, &start.addresses),
             changed: false,
             start,
@@ -168,9 +191,22 @@ impl Watcher {
     async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
         let mut ticks = tokio::time::interval(Duration::from_millis(WATCH_INTERVAL_MS));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let read = std::mem::take(&mut self.start.crls);
+        self.keep_all_lists(&Arc::clone(self.start.activator.frozen()), &read);
+        drop(read);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
+                done = self.keysets.event() => {
+                    done.into_iter().for_each(|done| self.take_fetched(done));
+                    let waits = self.changed;
+                    self.move_keysets();
+                    // What could not be published is tried again at the tick.
+                    if self.changed && !waits {
+                        self.publish();
+                    }
+                    continue;
+                }
                 order = inbox.recv() => match order {
                     Some(Order::Reload) => self.forget_seen(),
                     Some(Order::Activate(renewal)) => self.renew(*renewal).await,
@@ -179,8 +215,10 @@ impl Watcher {
                 },
             }
             self.look_at_keysets();
+            self.look_at_crls();
             self.look_at_listeners();
             self.look_at_origin_identities();
+            self.look_at_ends();
             if Instant::now() >= self.resolve_at {
                 self.resolve().await;
             }
@@ -189,35 +227,9 @@ impl Watcher {
     }
 
     fn forget_seen(&mut self) {
-        self.keysets.iter_mut().chain(&mut self.listeners).flatten().for_each(Watched::forget);
+        self.keysets.forget();
+        self.crls.iter_mut().chain(&mut self.listeners).flatten().for_each(Watched::forget);
         self.origin_identities.forget();
-    }
-
-    fn look_at_keysets(&mut self) {
-        let frozen = Arc::clone(self.start.activator.frozen());
-        for ((rules, watched), slot) in
-            frozen.policy.issuers.iter().zip(&mut self.keysets).zip(&mut self.start.parts.issuers)
-        {
-            if !watched.as_mut().is_some_and(Watched::changed) {
-                continue;
-            }
-            let now_s = clock::unix_s();
-            match keysets::read(rules, &self.start.node.base, now_s) {
-                Ok(read) if read.issuer.digest() == slot.digest() => {
-                    let mut moving = self.start.status.moving();
-                    if let Some(status) = moving.keysets.get_mut(&rules.name) {
-                        status.loaded_unix_s = now_s;
-                        status.last_failure = None;
-                    }
-                }
-                Ok(read) => {
-                    take_keyset(&self.start.status, &self.start.records, &rules.name, read.status);
-                    *slot = read.issuer;
-                    self.changed = true;
-                }
-                Err(error) => refuse_keyset(&self.start.status, &self.start.records, &rules.name, &error.to_string()),
-            }
-        }
     }
 
     fn look_at_listeners(&mut self) {
@@ -246,8 +258,7 @@ impl Watcher {
             return refuse_certificate(&start.status, &start.records, vec![chain.clone()], &why);
         }
         let (content, statuses) = (loaded.content, loaded.statuses.clone());
-        let frozen = start.activator.frozen();
-        match tls::listener_tls(index, files, &loaded.certificates, &frozen.client_cas, &start.tickets) {
+        match tls::listener_tls(index, files, &loaded.certificates, &start.parts.client_cas, &start.tickets) {
             Ok(tls) => {
                 if let Some(slot) = start.server_certificates.get_mut(index) {
                     *slot = Some(loaded.certificates);
@@ -271,6 +282,7 @@ impl Watcher {
     }
 
     fn look_at_origin_identities(&mut self) {
+        let why = self.origin_identities.why();
         if !self.origin_identities.changed() {
             return;
         }
@@ -279,14 +291,13 @@ impl Watcher {
         match frozen.policy.origins.iter().map(plan).collect::<Result<Vec<_>, _>>() {
             Ok(planned) => {
                 self.start.planned = planned;
+                self.origin_identity_ends = ends::of_origin_identities(&self.start.node);
                 self.set_origins();
             }
             Err(error) => {
+                let error = error.to_string();
                 crate::error!("{error}: the old certificate stays in use");
-                self.start.records.event("origin-identity", |line| {
-                    line.text("adamant.outcome", b"refused");
-                    line.text("error.message", error.to_string().as_bytes());
-                });
+                tell_origin_identities(&self.start.records, &self.start.node, Outcome::Refused(&error), why);
             }
         }
     }
@@ -341,15 +352,6 @@ impl Watcher {
         }
         self.start.status.moving().activations_alive = activator.tables_alive();
     }
-}
-
-/// The files of moving keysets, by issuer.
-fn watched_keysets(frozen: &Frozen, node: &Node) -> Vec<Option<Watched>> {
-    let watched = |rules: &policy::model::Issuer| match &rules.keys {
-        Keys::Watch { path } => Some(Watched::new(vec![watched_path(path, &node.base)])),
-        Keys::Pinned { .. } | Keys::Url { .. } => None,
-    };
-    frozen.policy.issuers.iter().map(watched).collect()
 }
 
 /// Soon again while a name has no address at all.

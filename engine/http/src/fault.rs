@@ -57,6 +57,8 @@ pub enum Fault {
     AuthorizationRepeated,
     #[error("expected one X-API-Key field, found several")]
     ApiKeyRepeated,
+    #[error("expected one DPoP field, found several")]
+    DpopRepeated,
     #[error("the only expectation served is 100-continue")]
     Expectation,
     #[error("expected a decimal number in Max-Forwards")]
@@ -127,6 +129,7 @@ impl Fault {
         Self::Connection,
         Self::AuthorizationRepeated,
         Self::ApiKeyRepeated,
+        Self::DpopRepeated,
         Self::Expectation,
         Self::MaxForwards,
         Self::StatusLine,
@@ -173,6 +176,7 @@ impl Fault {
             | Self::Connection
             | Self::AuthorizationRepeated
             | Self::ApiKeyRepeated
+            | Self::DpopRepeated
             | Self::MaxForwards
             | Self::StatusLine
             | Self::SwitchingProtocols => Class::MalformedHead,

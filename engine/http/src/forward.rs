@@ -71,7 +71,7 @@ fn write_whole(bytes: &[u8], head: &RequestHead, forward: &Forward<'_>, out: &mu
             | Name::Server
             | Name::AltSvc
             | Name::RateLimit => {}
-            Name::Authorization | Name::ApiKey if forward.pass_credentials => {}
+            Name::Authorization | Name::ApiKey | Name::Dpop if forward.pass_credentials => {}
             Name::Trailer if forward.framing == Framing::Chunked => {}
             Name::Te => {
                 wants_trailers |= asks_for_trailers(field.value.of(bytes));

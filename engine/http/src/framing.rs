@@ -108,6 +108,7 @@ impl Gathered {
                             | Name::TransferEncoding
                             | Name::Authorization
                             | Name::ApiKey
+                            | Name::Dpop
                             | Name::Expect
                     );
                 }

@@ -23,6 +23,7 @@ pub enum Name {
     MaxForwards,
     Authorization,
     ApiKey,
+    Dpop,
     Traceparent,
     RequestId,
     Via,
@@ -58,6 +59,7 @@ fn candidates(length: usize, first: u8, last: u8) -> &'static [(&'static [u8], N
         (2, b't', b'e') => &[(b"te", Name::Te)],
         (3, b'v', b'a') => &[(b"via", Name::Via)],
         (4, b'd', b'e') => &[(b"date", Name::Date)],
+        (4, b'd', b'p') => &[(b"dpop", Name::Dpop)],
         (4, b'h', b't') => &[(b"host", Name::Host)],
         (5, b'p', b'y') => &[(b"proxy", Name::HopByHop)],
         (6, b'e', b't') => &[(b"expect", Name::Expect)],
@@ -197,6 +199,7 @@ mod tests {
             ("CONTENT-LENGTH", Name::ContentLength),
             ("transfer-encoding", Name::TransferEncoding),
             ("X-Api-Key", Name::ApiKey),
+            ("DPoP", Name::Dpop),
             ("Proxy-Authorization", Name::HopByHop),
             ("Proxy", Name::HopByHop),
             ("Proxy-Status", Name::Other),
@@ -232,7 +235,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(names, 54);
+        assert_eq!(names, 55);
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub struct RequestHead {
     pub authorization: Option<Span>,
     /// Value of `X-API-Key`.
     pub api_key: Option<Span>,
+    /// Value of `DPoP` (RFC 9449 §4.1).
+    pub dpop: Option<Span>,
     /// Value of `traceparent`, unchecked.
     pub traceparent: Option<Span>,
     /// Value of `X-Request-Id`, unchecked.
@@ -96,6 +98,7 @@ impl RequestHead {
         self.host = None;
         self.authorization = None;
         self.api_key = None;
+        self.dpop = None;
         self.traceparent = None;
         self.request_id = None;
         self.max_forwards = None;

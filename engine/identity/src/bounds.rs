@@ -21,6 +21,21 @@ pub const KEYS_TRIED_MAX: usize = 4;
 /// Latest NumericDate that is believed: the end of the year 9999.
 pub const NUMERIC_DATE_S_MAX: f64 = 253_402_300_799.0;
 
+/// Longest DPoP proof that is looked at: room for an RSA key of 4,096 bits and its signature.
+pub const DPOP_BYTES_MAX: usize = 4 * 1024;
+/// Longest decoded header of a DPoP proof.
+pub const DPOP_HEADER_BYTES_MAX: usize = 1024;
+/// Longest `jti` of a DPoP proof.
+pub const DPOP_ID_BYTES_MAX: usize = 256;
+/// Oldest DPoP proof, seconds; RFC 9449 §11.1 asks for seconds or minutes.
+pub const DPOP_AGE_S_MAX: u64 = 60;
+/// How far ahead of this clock the one that made a DPoP proof may be, seconds.
+pub const DPOP_AHEAD_S_MAX: u64 = 5;
+/// How much longer than it is accepted a proof is remembered, seconds: clocks of workers differ by a little.
+pub const DPOP_KEPT_S_MORE: u64 = 3;
+/// How long one nonce is given out, seconds; it is taken for as long again.
+pub const DPOP_NONCE_SLOT_S: u64 = 120;
+
 /// Deepest nesting of JSON values.
 pub const JSON_DEPTH_MAX: usize = 8;
 /// Most members of one JSON object.
@@ -52,6 +67,10 @@ pub const CLIENT_CAS_MAX: usize = 64;
 pub const CLIENT_CA_BYTES_MAX: usize = 256 * 1024;
 /// Most trust anchors of one client CA.
 pub const CLIENT_CA_ANCHORS_MAX: usize = 32;
+/// Longest file of revocation lists of one client CA: rustls-webpki hashes a list whenever it verifies a chain.
+pub const REVOCATION_LISTS_BYTES_MAX: usize = 4 << 20;
+/// Most revocation lists of one client CA.
+pub const REVOCATION_LISTS_MAX: usize = 64;
 /// Most certificates in a client's chain, the leaf included.
 pub const CHAIN_CERTIFICATES_MAX: usize = 8;
 /// Longest chain in DER bytes, all certificates together.

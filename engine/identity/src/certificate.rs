@@ -5,10 +5,15 @@
 
 mod chains;
 mod facts;
+mod listed;
+mod revocation;
 mod server_names;
 mod verifier;
 
+use std::sync::Arc;
+
 use policy::reason::Reason;
+use revocation::Revocation;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
@@ -16,8 +21,10 @@ use sha2::{Digest, Sha256};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-pub use chains::{CaSet, Chains};
+pub use chains::{CaSet, Chains, Verdict};
 pub use facts::Facts;
+pub use listed::Listed;
+pub use revocation::{ListFacts, RevocationError, RevocationLists};
 pub use server_names::ServerNames;
 pub use verifier::{ClientAuthentication, ClientVerifier};
 
@@ -44,6 +51,14 @@ pub enum CertificateFault {
     Expired,
     #[error("a certificate of the chain is not valid yet")]
     NotYetValid,
+    #[error("a certificate of the chain is revoked")]
+    Revoked,
+    #[error("whether a certificate of the chain is revoked is not known: no revocation list of its issuer")]
+    StatusUnknown,
+    #[error(
+        "whether a certificate of the chain is revoked is not known any more: its issuer's revocation list has expired"
+    )]
+    ListExpired,
     #[error("expected a key usage with digitalSignature or none (RFC 8446 §4.4.2.3), found another")]
     KeyUsage,
     #[error("the chain does not verify under this CA: {0:?}")]
@@ -55,6 +70,7 @@ impl CertificateFault {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Expired => Reason::CertificateExpired,
+            Self::Revoked => Reason::CredentialRevoked,
             _ => Reason::CertificateInvalid,
         }
     }
@@ -65,6 +81,9 @@ impl From<webpki::Error> for CertificateFault {
         match error {
             webpki::Error::CertExpired { .. } => Self::Expired,
             webpki::Error::CertNotValidYet { .. } => Self::NotYetValid,
+            webpki::Error::CertRevoked => Self::Revoked,
+            webpki::Error::UnknownRevocationStatus => Self::StatusUnknown,
+            webpki::Error::CrlExpired { .. } => Self::ListExpired,
             other => Self::Untrusted(other),
         }
     }
@@ -87,14 +106,68 @@ pub enum ClientCaError {
 }
 
 /// A named CA: one or more trust anchors.
+#[derive(Clone)]
 pub struct ClientCa {
     name: String,
-    anchors: Vec<TrustAnchor<'static>>,
-    /// Validity of each anchor, seconds since the Unix epoch, both ends included: a trust anchor in the sense of
-    /// RFC 5280 §6.1.1 has none, but an expired CA certificate in a policy is not meant to be trusted.
-    validity_s: Vec<(i64, i64)>,
+    anchors: Arc<[Anchor]>,
+    /// The same anchors as rustls-webpki takes them.
+    trust: Arc<[TrustAnchor<'static>]>,
+    revocation: Revocation,
     algorithms: &'static [&'static dyn SignatureVerificationAlgorithm],
     digest: [u8; 32],
+}
+
+/// A certificate of a client CA.
+struct Anchor {
+    trust: TrustAnchor<'static>,
+    /// Its life, seconds since the Unix epoch, both ends included: a trust anchor in the sense of RFC 5280 §6.1.1 has
+    /// none, but an expired CA certificate in a policy is not meant to be trusted.
+    from_s: i64,
+    until_s: i64,
+    /// Its SubjectPublicKeyInfo, DER.
+    spki: Vec<u8>,
+    /// Whether its key usage admits signing revocation lists.
+    signs_lists: bool,
+    /// Its subject, for people.
+    shown: String,
+}
+
+impl Anchor {
+    fn read(certificate: &CertificateDer<'_>) -> Result<Self, &'static str> {
+        let anchor = anchor_from_trusted_cert(certificate).map_err(|_| "it is not a certificate")?;
+        let (rest, parsed) = X509Certificate::from_der(certificate).map_err(|_| "it is not a certificate")?;
+        if !rest.is_empty() {
+            return Err("bytes follow the certificate");
+        }
+        let constraints = parsed.basic_constraints().map_err(|_| "its extensions cannot be read")?;
+        // Version 1 roots have no extensions; whoever pins one means it.
+        if parsed.version.0 >= 2 && !constraints.is_some_and(|constraints| constraints.value.ca) {
+            return Err("its basic constraints do not say that it is a CA");
+        }
+        let usage = parsed.key_usage().map_err(|_| "its extensions cannot be read")?;
+        if usage.as_ref().is_some_and(|usage| !usage.value.key_cert_sign()) {
+            return Err("its key usage does not admit signing certificates");
+        }
+        if parsed.extensions().iter().any(|extension| extension.critical && extension.parsed_extension().unsupported())
+        {
+            return Err("it has a critical extension that is not understood (RFC 5280 §4.2)");
+        }
+        let validity = parsed.validity();
+        Ok(Self {
+            trust: anchor.to_owned(),
+            from_s: validity.not_before.timestamp(),
+            until_s: validity.not_after.timestamp(),
+            spki: parsed.public_key().raw.to_vec(),
+            // Where none is stated, every usage is meant (RFC 5280 §6.3.3 (f)).
+            signs_lists: usage.is_none_or(|usage| usage.value.crl_sign()),
+            shown: parsed.subject().to_string(),
+        })
+    }
+
+    /// The subject's name, as lists name their issuer: without its outermost tag and length.
+    fn subject(&self) -> &[u8] {
+        self.trust.subject.as_ref()
+    }
 }
 
 /// Which purpose a chain is verified for; the second exists for conformance vectors that know no other.
@@ -123,39 +196,41 @@ impl ClientCa {
             return Err(ClientCaError::Count { name, found: certificates.len() });
         }
         let algorithms = supported_algorithms().all;
-        let mut ca = Self { name, anchors: Vec::new(), validity_s: Vec::new(), algorithms, digest: [0; 32] };
+        let mut anchors = Vec::new();
         let mut hash = Sha256::new();
         for (position, certificate) in certificates.iter().enumerate() {
-            ca.add(certificate).map_err(|why| ClientCaError::Certificate { name: ca.name.clone(), position, why })?;
+            let why = |why| ClientCaError::Certificate { name: name.clone(), position, why };
+            anchors.push(Anchor::read(certificate).map_err(why)?);
             hash.update(Sha256::digest(certificate));
         }
-        ca.digest = hash.finalize().into();
-        Ok(ca)
+        let trust = anchors.iter().map(|anchor| anchor.trust.clone()).collect();
+        let (anchors, digest) = (anchors.into(), hash.finalize().into());
+        Ok(Self { name, anchors, trust, revocation: Revocation::Unchecked, algorithms, digest })
     }
 
-    fn add(&mut self, certificate: &CertificateDer<'_>) -> Result<(), &'static str> {
-        let anchor = anchor_from_trusted_cert(certificate).map_err(|_| "it is not a certificate")?;
-        let (rest, parsed) = X509Certificate::from_der(certificate).map_err(|_| "it is not a certificate")?;
-        if !rest.is_empty() {
-            return Err("bytes follow the certificate");
+    /// The same CA, whose certificates are believed only as far as `lists` say; without them, not at all.
+    #[must_use]
+    pub fn with_revocation(&self, lists: Option<Arc<RevocationLists>>) -> Self {
+        Self { revocation: lists.map_or(Revocation::Awaited, Revocation::Lists), ..self.clone() }
+    }
+
+    /// The revocation lists in force, if there are any.
+    pub fn lists(&self) -> Option<&Arc<RevocationLists>> {
+        match &self.revocation {
+            Revocation::Lists(lists) => Some(lists),
+            Revocation::Unchecked | Revocation::Awaited => None,
         }
-        let constraints = parsed.basic_constraints().map_err(|_| "its extensions cannot be read")?;
-        // Version 1 roots have no extensions; whoever pins one means it.
-        if parsed.version.0 >= 2 && !constraints.is_some_and(|constraints| constraints.value.ca) {
-            return Err("its basic constraints do not say that it is a CA");
-        }
-        let usage = parsed.key_usage().map_err(|_| "its extensions cannot be read")?;
-        if usage.is_some_and(|usage| !usage.value.key_cert_sign()) {
-            return Err("its key usage does not admit signing certificates");
-        }
-        if parsed.extensions().iter().any(|extension| extension.critical && extension.parsed_extension().unsupported())
-        {
-            return Err("it has a critical extension that is not understood (RFC 5280 §4.2)");
-        }
-        let validity = parsed.validity();
-        self.validity_s.push((validity.not_before.timestamp(), validity.not_after.timestamp()));
-        self.anchors.push(anchor.to_owned());
-        Ok(())
+    }
+
+    /// The CA's certificates: subject for people, beginning and end, seconds since the Unix epoch.
+    pub fn lives_s(&self) -> impl Iterator<Item = (&str, u64, u64)> {
+        let seconds = |at_s: i64| u64::try_from(at_s).unwrap_or(0);
+        self.anchors.iter().map(move |anchor| (anchor.shown.as_str(), seconds(anchor.from_s), seconds(anchor.until_s)))
+    }
+
+    /// Subject (as content of the SEQUENCE) and SubjectPublicKeyInfo (DER) of each of the CA's certificates.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.anchors.iter().map(|anchor| (anchor.subject(), anchor.spki.as_slice()))
     }
 
     pub fn name(&self) -> &str {
@@ -168,8 +243,8 @@ impl ClientCa {
     }
 
     /// Verifies a chain, leaf first, for client authentication at `now_s` (seconds since the Unix epoch): signatures,
-    /// validity, CA flags, path length, name constraints and extended key usage (RFC 5280 §6), by rustls-webpki. No
-    /// revocation lists yet.
+    /// validity, CA flags, path length, name constraints, extended key usage (RFC 5280 §6) and, where the policy says so,
+    /// revocation lists (§6.3), by rustls-webpki.
     pub fn verify(&self, chain: &[CertificateDer<'_>], now_s: u64) -> Result<(), CertificateFault> {
         self.verify_for(chain, now_s, Purpose::Client)
     }
@@ -192,13 +267,26 @@ impl ClientCa {
         };
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now_s));
         let anchor_lives = |path: &webpki::VerifiedPath<'_>| self.check_anchor(path.anchor(), now_s);
-        leaf.verify_for_usage(self.algorithms, &self.anchors, intermediates, now, usage, None, Some(&anchor_lives))?;
+        let verify = |anchors: &[TrustAnchor<'static>], lists: Option<webpki::RevocationOptions<'_>>| {
+            let lives = Some(&anchor_lives as &dyn Fn(&webpki::VerifiedPath<'_>) -> Result<(), webpki::Error>);
+            leaf.verify_for_usage(self.algorithms, anchors, intermediates, now, usage, lists, lives).map(drop)
+        };
+        match &self.revocation {
+            Revocation::Unchecked => verify(&self.trust, None)?,
+            Revocation::Awaited => return Err(CertificateFault::StatusUnknown),
+            Revocation::Lists(lists) => lists.try_each(
+                |anchors, options| Ok(verify(anchors, Some(options))?),
+                // What an anchor of another key says of a chain that is not its own says nothing.
+                |before, why| if matches!(before, CertificateFault::Untrusted(_)) { why } else { before },
+            )?,
+        }
         check_key_usage(leaf_der)
     }
 
     fn check_anchor(&self, used: &TrustAnchor<'_>, now_s: u64) -> Result<(), webpki::Error> {
-        let lives = self.anchors.iter().zip(&self.validity_s).any(|(anchor, (from_s, until_s))| {
-            anchor == used && i64::try_from(now_s).is_ok_and(|now_s| (*from_s..=*until_s).contains(&now_s))
+        let lives = self.anchors.iter().any(|anchor| {
+            &anchor.trust == used
+                && i64::try_from(now_s).is_ok_and(|now_s| (anchor.from_s..=anchor.until_s).contains(&now_s))
         });
         if lives { Ok(()) } else { Err(webpki::Error::UnknownIssuer) }
     }

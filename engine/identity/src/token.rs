@@ -3,8 +3,11 @@
 //! Everything cheap comes first (form, JSON, issuer, audience, algorithm, times, key), so that garbage cannot buy a
 //! signature check. Which check failed is for the record alone: clients see one answer.
 
+mod ask;
 mod cache;
 mod claims;
+mod confirmation;
+pub mod dpop;
 mod fault;
 mod jwk;
 pub mod jws;
@@ -17,7 +20,9 @@ use std::sync::Arc;
 use policy::model;
 use sha2::{Digest, Sha256};
 
+pub use ask::{Ask, Asked};
 pub use cache::{Cache, CacheBounds, Found};
+pub use confirmation::Confirmation;
 pub use fault::{Part, TokenFault};
 pub use jwk::Unfit;
 pub use keyset::{Key, KeyNote, Keyset, KeysetError, Thumbprint};
@@ -31,16 +36,24 @@ use jws::{Compact, Header};
 pub struct Issuer {
     rules: model::Issuer,
     keyset: Option<Arc<Keyset>>,
+    /// There was a keyset, which is too old to be believed.
+    stale: bool,
     digest: [u8; 32],
+    ask: Ask,
 }
 
 impl Issuer {
-    /// `keyset` is none while no keyset is available (never fetched, or staler than the policy admits).
+    /// `keyset` is none while none was fetched yet.
     pub fn new(rules: model::Issuer, keyset: Option<Arc<Keyset>>) -> Self {
         let mut hash = Sha256::new();
         hash.update(section_digest(&rules));
         hash.update(keyset.as_ref().map_or([0; 32], |keyset| keyset.digest()));
-        Self { rules, keyset, digest: hash.finalize().into() }
+        Self { rules, keyset, stale: false, digest: hash.finalize().into(), ask: Ask::default() }
+    }
+
+    /// One whose keyset is staler than its policy admits.
+    pub fn stale(rules: model::Issuer) -> Self {
+        Self { stale: true, ..Self::new(rules, None) }
     }
 
     pub fn rules(&self) -> &model::Issuer {
@@ -49,6 +62,15 @@ impl Issuer {
 
     pub fn keyset(&self) -> Option<&Arc<Keyset>> {
         self.keyset.as_ref()
+    }
+
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// Whether there are newer keys.
+    pub fn ask(&self) -> &Ask {
+        &self.ask
     }
 
     /// Changes whenever a verdict could: over the section and the keyset.
@@ -101,6 +123,7 @@ pub struct VerifiedToken {
     pub issued_s: Option<u64>,
     pub kid: Option<Box<str>>,
     pub id: Option<Box<str>>,
+    pub confirmation: Confirmation,
 }
 
 impl VerifiedToken {
@@ -150,7 +173,8 @@ pub fn verify(token: &[u8], issuers: &[Arc<Issuer>], now_s: u64) -> Result<Verif
         return Err(TokenFault::IssuedInFuture);
     }
     let scopes = rules.scope_claim.as_deref().map(|claim| claims.scopes(claim)).transpose()?;
-    let keyset = issuer.keyset.as_deref().ok_or(TokenFault::KeysetUnavailable)?;
+    let absent = || if issuer.stale { TokenFault::KeysetStale } else { TokenFault::KeysetUnavailable };
+    let keyset = issuer.keyset.as_deref().ok_or_else(absent)?;
     jws::check_signature(&compact, &header, keyset)?;
     Ok(VerifiedToken {
         issuer: position,
@@ -161,7 +185,17 @@ pub fn verify(token: &[u8], issuers: &[Arc<Issuer>], now_s: u64) -> Result<Verif
         issued_s: claims.issued_s,
         kid: header.kid.map(Into::into),
         id: claims.id.map(Into::into),
+        confirmation: claims.confirmation,
     })
+}
+
+/// The issuer whose keys `token` is to be verified with, by what the token itself says: for a second look at one that was
+/// refused.
+pub fn issuer_of<'i>(token: &[u8], issuers: &'i [Arc<Issuer>]) -> Option<&'i Arc<Issuer>> {
+    let compact = Compact::split(token).ok()?;
+    let payload = base64url::decode(compact.payload)?;
+    let claims = Claims::read(&payload).ok()?;
+    select_issuer(&claims, issuers).ok().and_then(|(position, _)| issuers.get(usize::from(position)))
 }
 
 fn select_issuer<'i>(claims: &Claims<'_>, issuers: &'i [Arc<Issuer>]) -> Result<(u16, &'i Issuer), TokenFault> {

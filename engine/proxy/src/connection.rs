@@ -10,14 +10,17 @@ use activation::activation::ListenerTls;
 use activation::record::Transport as TransportKind;
 use identity::certificate::ServerNames;
 use monoio::net::TcpStream;
+use policy::reason::Reason;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 
-use crate::deadline::{Deadline, Direction, Rest, Stage};
+use crate::certified::{Judge, Standing};
+use crate::deadline::{Deadline, Direction, Owner, Stage};
 use crate::identify::PeerCertificate;
 use crate::linger::linger;
 use crate::pooled::Pooled;
+use crate::revoked::{self, Stands};
 use crate::transport::{Interest, Tcp, Tls, Transport};
-use crate::worker::Worker;
+use crate::worker::{Held, Worker};
 
 /// A connection that was just accepted.
 pub struct Arrival {
@@ -40,6 +43,7 @@ pub struct Connection<T> {
     /// Names that the certificate we served is good for, and the name that was asked for (TLS only).
     pub served: Option<Box<Served>>,
     pub requests: Cell<u64>,
+    pub stands: Stands,
 }
 
 /// Under which names the connection was made.
@@ -70,9 +74,24 @@ pub enum Next {
     Cut,
 }
 
-impl Rest for Connection<Tls> {
+impl<T: Transport> Owner for Connection<T> {
     fn rest(&self) {
         self.transport.rest();
+    }
+
+    fn revoked(&self, current: &Held) -> Option<Reason> {
+        revoked::of_connection(self, current)
+    }
+
+    fn judged(&self, judge: &mut Judge<'_>) -> Standing {
+        match (&self.certificate, self.transport.peer_chain()) {
+            (Some(certificate), Some(chain)) => judge.standing(certificate, &chain),
+            _ => Standing::Over,
+        }
+    }
+
+    fn finish(&self) {
+        self.transport.finish();
     }
 }
 
@@ -132,7 +151,9 @@ where
         certificate: None,
         served: None,
         requests: Cell::new(0),
+        stands: Stands::default(),
     });
+    connection.deadline.belongs_to(&connection);
     run(&worker, &connection, &sessions).await;
 }
 
@@ -150,7 +171,10 @@ where
     };
     worker.stats.handshakes.add(1);
     drop(tls);
-    connection.deadline.lets_rest(&connection);
+    connection.deadline.belongs_to(&connection);
+    if connection.certificate.is_some() {
+        connection.deadline.is_certified();
+    }
     run(&worker, &connection, &sessions).await;
 }
 
@@ -221,6 +245,7 @@ async fn shake_hands(
         certificate,
         served: Some(Box::new(Served { names: Arc::clone(&tls.names), asked })),
         requests: Cell::new(0),
+        stands: Stands::default(),
     }))
 }
 
@@ -238,7 +263,7 @@ where
         }
         let next = sessions.places.run(|| (sessions.make)(Rc::clone(worker), Rc::clone(connection))).await;
         match next {
-            Next::Wait if worker.draining.get() => break,
+            Next::Wait if worker.draining.get() || connection.deadline.is_over() => break,
             Next::Wait => {}
             Next::Close => break,
             Next::Cut => return,

@@ -6,6 +6,14 @@ use std::io::ErrorKind;
 use std::rc::{Rc, Weak};
 
 use monoio::net::TcpStream;
+use policy::reason::Reason;
+
+use crate::certified::{EXPIRED_EXCHANGE_MS_MAX, Judge, Standing};
+use crate::worker::Held;
+
+mod owner;
+
+pub use owner::Owner;
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +30,10 @@ pub enum Stage {
     Exchange,
     /// The activation that the exchange runs on was ended.
     Activation,
+    /// The client's certificate has expired.
+    Certificate,
+    /// What it stands on is in the revocation list, for that reason.
+    Withdrawn(Reason),
     Linger,
 }
 
@@ -30,6 +42,9 @@ pub const TICK_MS: u64 = 100;
 
 /// How much longer than its exchange a client connection may take, milliseconds: for the response that says so.
 const LAST_WORD_MS: u64 = 1_000;
+
+/// The same for an exchange that stands on what was revoked: it is to be over within the second.
+const REVOKED_LAST_WORD_MS: u64 = 300;
 
 /// How long the first request of a connection may take once the worker drains, milliseconds.
 const FIRST_WHILE_DRAINING_MS: u64 = 1_000;
@@ -41,6 +56,9 @@ const REST_SWEEPS: u16 = 10;
 const REST_AGAIN_SWEEPS: u16 = 600;
 
 const NEVER_MS: u64 = u64::MAX;
+
+/// No certificate that could end.
+const NEVER_S: u64 = u64::MAX;
 
 /// The slots of one worker.
 #[derive(Default)]
@@ -62,15 +80,16 @@ struct Slot {
     /// How much later than its exchange it is ended with its activation, milliseconds.
     last_word_ms: Cell<u64>,
     expired: Cell<Option<Stage>>,
+    /// No further request is taken.
+    over: Cell<bool>,
+    /// The client's certificate is to be looked at after that second, Unix time.
+    certificate_until_s: Cell<u64>,
     /// Sweeps until the owner rests.
     sweeps_to_rest: Cell<u16>,
-    /// Who has something to give back.
-    rests: OnceCell<Weak<dyn Rest>>,
-}
-
-/// What gives memory back while it waits for long.
-pub trait Rest {
-    fn rest(&self);
+    /// Slot of the origin's connection that the exchange goes on over.
+    partner: RefCell<Weak<Slot>>,
+    /// Whose slot it is; none of an origin's.
+    owner: OnceCell<Weak<dyn Owner>>,
 }
 
 /// One limit.
@@ -103,8 +122,11 @@ impl Deadlines {
             activation: Cell::new(0),
             last_word_ms: Cell::new(LAST_WORD_MS),
             expired: Cell::new(None),
+            over: Cell::new(false),
+            certificate_until_s: Cell::new(NEVER_S),
             sweeps_to_rest: Cell::new(REST_SWEEPS),
-            rests: OnceCell::new(),
+            partner: RefCell::new(Weak::new()),
+            owner: OnceCell::new(),
         });
         let mut slots = self.slots.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or(slots.len());
@@ -116,12 +138,16 @@ impl Deadlines {
     }
 
     /// Moves the clock on and shuts down what is due; gives how many were. Exchanges on activations up to number
-    /// `ended` (0 = none) are due now, and their clients once there was time to say so.
-    pub fn sweep(&self, now_ms: u64, ended: u64) -> usize {
+    /// `ended` (0 = none) are due now, and their clients once there was time to say so. So is what stands on something
+    /// revoked, where there is a list: `lists` is the activation in force.
+    pub fn sweep(&self, now_ms: u64, ended: u64, lists: Option<&Held>) -> usize {
         self.now_ms.set(now_ms);
         let mut expired = 0;
         for slot in self.slots.borrow().iter().flatten() {
             slot.rest_when_quiet();
+            if let Some(reason) = lists.and_then(|current| slot.revoked(current)) {
+                slot.revoke(reason, now_ms);
+            }
             if slot.runs_on_any(ended) {
                 slot.end_exchange(now_ms);
             }
@@ -131,6 +157,16 @@ impl Deadlines {
             }
         }
         expired
+    }
+
+    /// Has `judge` look at client certificates, and closes in order what it no longer stands for.
+    pub fn judge(&self, judge: &mut Judge<'_>) {
+        for slot in self.slots.borrow().iter().flatten() {
+            let until_s = slot.certificate_until_s.get();
+            if until_s != NEVER_S && judge.is_due(until_s) {
+                slot.judge(judge, self.now_ms.get());
+            }
+        }
     }
 
     /// Ends connections that wait between exchanges and have sent nothing of another one. One that was just made gets a
@@ -200,7 +236,7 @@ impl Slot {
 
     /// Lets the owner rest once it has waited between exchanges for long enough.
     fn rest_when_quiet(&self) {
-        let Some(owner) = self.rests.get() else { return };
+        let Some(owner) = self.owner.get() else { return };
         let waits = self.activation.get() == 0 && matches!(self.stage(), Stage::First | Stage::Idle);
         if !waits {
             return;
@@ -228,9 +264,68 @@ impl Slot {
 
     /// Brings the end of the exchange forward, because its activation is given up.
     fn end_exchange(&self, now_ms: u64) {
-        let at_ms = now_ms + self.last_word_ms.get();
+        self.end_exchange_at(Stage::Activation, now_ms + self.last_word_ms.get());
+    }
+
+    fn end_exchange_at(&self, stage: Stage, at_ms: u64) {
         if at_ms < self.exchange.at_ms.get() {
-            self.exchange.set(Stage::Activation, at_ms);
+            self.exchange.set(stage, at_ms);
+        }
+    }
+
+    fn judge(&self, judge: &mut Judge<'_>, now_ms: u64) {
+        let Some(owner) = self.owner.get().and_then(Weak::upgrade).filter(|_| self.expired.get().is_none()) else {
+            return;
+        };
+        let standing = owner.judged(judge);
+        let until_s = match standing {
+            Standing::Good { until_s } => until_s.min(NEVER_S - 1),
+            Standing::Undecided => 0,
+            Standing::Over | Standing::Expired | Standing::Revoked(_) => {
+                self.over.set(true);
+                NEVER_S
+            }
+        };
+        self.certificate_until_s.set(until_s);
+        match standing {
+            Standing::Good { .. } | Standing::Undecided => {}
+            Standing::Revoked(reason) => self.revoke(reason, now_ms),
+            Standing::Over | Standing::Expired if self.activation.get() == 0 => {
+                // A head that has begun to come is still answered.
+                if matches!(self.stage(), Stage::First | Stage::Idle) {
+                    owner.finish();
+                    self.expire(Stage::Certificate);
+                }
+            }
+            Standing::Over => {}
+            Standing::Expired => {
+                let at_ms = now_ms + EXPIRED_EXCHANGE_MS_MAX;
+                if let Some(partner) = self.partner.borrow().upgrade() {
+                    partner.end_exchange_at(Stage::Certificate, at_ms);
+                }
+                self.end_exchange_at(Stage::Certificate, at_ms + LAST_WORD_MS);
+            }
+        }
+    }
+
+    fn revoked(&self, current: &Held) -> Option<Reason> {
+        let owner = self.owner.get().filter(|_| self.expired.get().is_none())?;
+        owner.upgrade()?.revoked(current)
+    }
+
+    /// Ends what stands on something revoked: an exchange from its origin's side, so that there is time to tell the client;
+    /// a connection between exchanges in order.
+    fn revoke(&self, reason: Reason, now_ms: u64) {
+        if self.activation.get() != 0 {
+            if let Some(partner) = self.partner.borrow().upgrade() {
+                partner.expire(Stage::Withdrawn(reason));
+            }
+            self.exchange.set(Stage::Withdrawn(reason), now_ms + REVOKED_LAST_WORD_MS);
+        } else if self.stage() != Stage::Linger {
+            if let Some(owner) = self.owner.get().and_then(Weak::upgrade) {
+                owner.finish();
+            }
+            self.expire(Stage::Withdrawn(reason));
         }
     }
 
@@ -277,6 +372,7 @@ impl Deadline {
         theirs.at_ms.set(at_ms.saturating_add(LAST_WORD_MS));
         self.slot.activation.set(client.slot.activation.get());
         self.slot.last_word_ms.set(0);
+        *client.slot.partner.borrow_mut() = Rc::downgrade(&self.slot);
     }
 
     /// Lifts every limit: there is no exchange any more.
@@ -284,12 +380,24 @@ impl Deadline {
         self.slot.lift();
         self.slot.activation.set(0);
         self.slot.sweeps_to_rest.set(REST_SWEEPS);
+        *self.slot.partner.borrow_mut() = Weak::new();
     }
 
-    /// From now on `owner` rests when it waits for long. Once for each slot.
-    pub fn lets_rest<T: Rest + 'static>(&self, owner: &Rc<T>) {
+    /// From now on `owner` is asked to rest when it waits for long, and whether it may go on. Once for each slot.
+    pub fn belongs_to<T: Owner + 'static>(&self, owner: &Rc<T>) {
         let owner: Weak<T> = Rc::downgrade(owner);
-        let _ = self.slot.rests.set(owner);
+        let _ = self.slot.owner.set(owner);
+    }
+
+    /// From now on the client certificate of the owner is looked at.
+    pub fn is_certified(&self) {
+        // With the next tick: by then there mostly was a request, which has verified it.
+        self.slot.certificate_until_s.set(0);
+    }
+
+    /// Whether no further request is to be taken.
+    pub fn is_over(&self) -> bool {
+        self.slot.over.get()
     }
 
     /// The stage that ran out of time, if one did.
@@ -308,41 +416,4 @@ impl Drop for Deadline {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Rests(Cell<u32>);
-
-    impl Rest for Rests {
-        fn rest(&self) {
-            self.0.set(self.0.get() + 1);
-        }
-    }
-
-    #[test]
-    fn who_waits_for_long_rests_and_rests_again() {
-        crate::probe::runtime(8).unwrap().block_on(async {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let deadlines = Rc::new(Deadlines::default());
-            let deadline = deadlines.slot(&Rc::new(TcpStream::from_std(stream).unwrap()));
-            let owner = Rc::new(Rests(Cell::new(0)));
-            deadline.lets_rest(&owner);
-            let sweep = |sweeps: u16| (0..sweeps).map(|_| deadlines.sweep(0, 0)).sum::<usize>();
-            sweep(REST_SWEEPS - 1);
-            deadline.clear();
-            sweep(REST_SWEEPS - 1);
-            assert_eq!(owner.0.get(), 0, "an exchange came between");
-            deadline.runs_on(1);
-            sweep(REST_SWEEPS);
-            assert_eq!(owner.0.get(), 0, "an exchange is no rest, however long");
-            deadline.clear();
-            sweep(REST_SWEEPS);
-            assert_eq!(owner.0.get(), 1);
-            sweep(REST_AGAIN_SWEEPS - 1);
-            assert_eq!(owner.0.get(), 1);
-            sweep(1);
-            assert_eq!(owner.0.get(), 2);
-        });
-    }
-}
+mod tests;

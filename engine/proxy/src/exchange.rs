@@ -1,14 +1,17 @@
 //! The request path, top to bottom: one request, each stage called once from here.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
 use activation::record::Transport as TransportKind;
 use http1::{ChunkedDecoder, ResponseHead, Upgrade};
+use identity::token::dpop::RequestUri;
 use policy::decide::{Asked, admit_transport};
 use policy::reason::Reason;
 
 use crate::account::{Permit, Refusal, account};
+use crate::bound;
 use crate::client_address::client_address;
 use crate::connection::{Connection, Next};
 use crate::content::{Framing, Pace, Reader, Rest};
@@ -16,13 +19,15 @@ use crate::deadline::{Direction, Stage};
 use crate::decide::decide;
 use crate::desk::Desk;
 use crate::forward::{Asking, forward};
+use crate::fresh_keys;
 use crate::head::{NoHead, Request, receive};
 use crate::identify::{Credentials, Identified, identify};
 use crate::journal::{Journal, prefix};
 use crate::local::{answer, answer_about_gateway};
 use crate::outcome::of_fault;
+use crate::revoked;
 use crate::transport::{Interest, Transport};
-use crate::worker::Worker;
+use crate::worker::{Held, Worker};
 
 /// Pipelined exchanges that one session runs before others have their turn.
 const EXCHANGES_PER_TURN_MAX: u32 = 16;
@@ -34,7 +39,8 @@ pub async fn session<T: Transport>(worker: Rc<Worker>, connection: Rc<Connection
     let next = loop {
         let next = exchange(&worker, &connection, &mut desk).await;
         connection.deadline.clear();
-        if next != Next::Wait || desk.filled == 0 {
+        connection.stands.end();
+        if next != Next::Wait || desk.filled == 0 || connection.deadline.is_over() {
             break next;
         }
         exchanges += 1;
@@ -118,11 +124,22 @@ async fn decide_and_serve<T: Transport>(
     reply: &mut ResponseHead,
     journal: &mut Journal<'_>,
 ) -> Next {
-    let refusal = match permit(asking, journal).await {
+    let (newer, mut asking) = (OnceCell::new(), asking);
+    let mut permitted = permit(asking, journal).await;
+    if permitted.is_err()
+        && let Some(activation) = newer_keys(asking).await
+    {
+        asking.activation = newer.get_or_init(|| activation);
+        asking.client.deadline.runs_on(asking.activation.id);
+        journal.record.activation = asking.activation.id;
+        permitted = permit(asking, journal).await;
+    }
+    let refusal = match permitted {
         Ok(permit) => match forward(permit, asking, content, reply, journal).await {
             Ok(next) => return next,
             Err(failure) if failure.answered => {
                 journal.record.reason = Some(failure.reason);
+                journal.revoked(asking.activation);
                 // A client that takes the end of the connection for the end of the content must see that it is not.
                 asking.client.transport.reset();
                 return Next::Cut;
@@ -132,7 +149,21 @@ async fn decide_and_serve<T: Transport>(
         Err(refusal) => refusal,
     };
     let Asking { worker, activation, client, request, .. } = asking;
+    journal.record.reason = Some(refusal.reason);
+    journal.revoked(activation);
     answer(worker, client, activation, &refusal, Some(request.head), Some(content), journal).await
+}
+
+/// The activation with newer keys, where the request was refused for want of them and they came in time.
+async fn newer_keys<T: Transport>(asking: Asking<'_, T>) -> Option<Held> {
+    let question = asking.worker.memory.borrow_mut().question.take()?;
+    // Boxed: it happens rarely, and every exchange would be the larger for it.
+    let newer = Box::pin(fresh_keys::wait(asking.worker, question)).await;
+    if newer.is_none() {
+        let now_unix_ns = asking.worker.now_unix_ns();
+        asking.worker.memory.borrow_mut().throttle.failed(asking.address, now_unix_ns);
+    }
+    newer
 }
 
 /// Stages 2 to 5: from a request to the permit to forward it.
@@ -154,6 +185,10 @@ async fn permit<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) 
     let identified = identified(asking, journal)?;
     let asked = Asked { method: request.method(), host: request.host, target: request.target.as_ref() };
     let granted = decide(activation, &identified, &asked)?;
+    if granted.0.by_anonymous {
+        revoked::check_grant(activation, &granted.0)?;
+    }
+    connection.stands.begin(activation, &identified, &granted.0);
     let permit = account(worker, activation, &identified, granted, client, journal)?;
     if let Err(reason) = worker.make_durable(activation.audit, journal).await {
         journal.record.permitted = false;
@@ -172,6 +207,15 @@ fn identified<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) ->
         api_key: request.head.api_key.map(|span| span.of(request.bytes)),
         // A certificate without a chain would verify under no CA.
         certificate: connection.certificate.as_deref().map(|leaf| (leaf, chain.as_deref().unwrap_or_default())),
+        asked: bound::Asked {
+            method: request.method(),
+            uri: RequestUri {
+                tls: connection.kind != TransportKind::Plain,
+                authority: request.authority,
+                path: request.target.as_ref().map_or(&[], |target| target.path),
+            },
+            proof: request.head.dpop.map(|span| span.of(request.bytes)),
+        },
         client: address,
     };
     journal.presented = credentials.any();
@@ -180,6 +224,7 @@ fn identified<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) ->
     let found = identify(activation, &mut worker.memory.borrow_mut(), &credentials, now_unix_ns, &mut identified);
     journal.identified(&identified);
     found?;
+    revoked::check(activation, &identified, credentials.certificate)?;
     journal.presented = identified.presented.any();
     Ok(identified)
 }

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::task::Poll;
 
-use activation::Activation;
 use activation::record::Transport as TransportKind;
 use http1::{Forward, ResponseHead, Scheme};
 use policy::reason::Reason;
@@ -21,12 +20,12 @@ use crate::head::Request;
 use crate::journal::Journal;
 use crate::respond::{Between, Progressed, Relayed, VIA, hex};
 use crate::transport::Transport;
-use crate::worker::Worker;
+use crate::worker::{Held, Worker};
 
 /// Who asks for what.
 pub struct Asking<'a, T> {
     pub worker: &'a Worker,
-    pub activation: &'a Activation,
+    pub activation: &'a Held,
     pub client: &'a Connection<T>,
     pub request: &'a Request<'a>,
     /// The client's address.

@@ -6,14 +6,15 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use activation::Activation;
 use activation::record::put_name;
 use activation::stats::WorkerStats;
 use identity::api_key;
-use identity::certificate::{Chains, Facts};
+use identity::certificate::{Chains, Facts, Verdict};
 use identity::throttle::{Throttle, ThrottleBounds};
-use identity::token::{Cache, CacheBounds, Found, VerifiedToken, verify};
+use identity::token::{Cache, CacheBounds, Confirmation, Found, VerifiedToken, verify};
 use policy::account::counted_as;
 use policy::decide::{Caller, CertificateProofs, Presented};
 use policy::rate::Gcra;
@@ -21,6 +22,10 @@ use policy::reason::Reason;
 use policy::table::{ApiKeyIndex, CaIndex, IssuerIndex, ProofId, TokenProofId, TokenScopes};
 use rustls::pki_types::CertificateDer;
 
+use crate::bound::{self, Asked, Dpop};
+use crate::fresh_keys::{Look, Question, look};
+use crate::revoked::Known;
+use crate::sent::{Sent, split};
 use crate::settings::Bounds;
 
 /// Bytes of cached tokens per entry of the bound: a token of ordinary size with its facts.
@@ -45,9 +50,14 @@ pub struct TokenUse {
     /// Issuer and subject, for limits that count subjects: equal names of two issuers are two subjects.
     pub counted_as: Box<[u8]>,
     pub kid: Option<Box<str>>,
+    /// `jti`.
+    pub id: Option<Box<str>>,
+    pub issued_s: Option<u64>,
     pub expires_s: u64,
+    pub confirmation: Confirmation,
     /// Space-separated, for the record; see `one_text`.
     pub scopes_text: Option<Box<str>>,
+    pub revoked: Known,
 }
 
 /// The client certificate of a connection.
@@ -57,12 +67,13 @@ pub struct PeerCertificate {
     pub names: Box<[u8]>,
     /// What the names prove in the activation that was last asked.
     proofs: RefCell<Option<(u64, Vouched)>>,
+    pub revoked: Known,
 }
 
-/// What a certificate proves, and the CAs that vouch for it, as bits.
+/// What a certificate proves, and which CAs vouch for it until when.
 #[derive(Clone, Copy)]
 struct Vouched {
-    cas: u64,
+    verdict: Verdict,
     proofs: CertificateProofs,
 }
 
@@ -92,6 +103,8 @@ pub struct Credentials<'a> {
     pub api_key: Option<&'a [u8]>,
     /// The client's certificate, with the chain that it is the first of.
     pub certificate: Option<(&'a PeerCertificate, &'a [CertificateDer<'static>])>,
+    /// For tokens that a key is bound to.
+    pub asked: Asked<'a>,
     pub client: IpAddr,
 }
 
@@ -109,11 +122,15 @@ pub struct Memory {
     token_misses: u64,
     pub chains: Chains,
     pub throttle: Throttle,
+    /// What the request that was just refused may wait for.
+    pub question: Option<Question>,
+    /// Of all workers.
+    pub dpop: Arc<Dpop>,
 }
 
 impl Memory {
     /// `seed` is random, so that nobody outside can choose what collides.
-    pub fn new(bounds: &Bounds, seed: [u64; 4]) -> Self {
+    pub fn new(bounds: &Bounds, seed: [u64; 4], dpop: Arc<Dpop>) -> Self {
         let per_second =
             |count: u32| Gcra { emission_interval_ns: 1_000_000_000 / u64::from(count.max(1)), burst: count.max(1) };
         let throttle = ThrottleBounds {
@@ -127,6 +144,8 @@ impl Memory {
             token_misses: 0,
             chains: Chains::new(CHAINS_MAX, seed),
             throttle: Throttle::new(throttle, seed),
+            question: None,
+            dpop,
         }
     }
 }
@@ -156,7 +175,14 @@ impl PeerCertificate {
         facts.names.shrink_to_fit();
         let mut names = Vec::new();
         facts.names.iter().for_each(|name| put_name(&mut names, &name.to_string()));
-        Some(Self { facts, names: names.into(), proofs: RefCell::new(None) })
+        Some(Self { facts, names: names.into(), proofs: RefCell::new(None), revoked: Known::default() })
+    }
+
+    /// Until when a request has found the chain to be good under `activation`, seconds since the Unix epoch; none where none
+    /// asked.
+    pub fn vouched_until_s(&self, activation: &Activation) -> Option<u64> {
+        let known = self.proofs.borrow();
+        known.as_ref().filter(|(id, _)| *id == activation.id).map(|(_, vouched)| vouched.verdict.until_s)
     }
 
     /// What the certificate, the first of `chain`, proves under `activation`. The chain is checked against the
@@ -168,16 +194,16 @@ impl PeerCertificate {
         chains: &mut Chains,
         now_s: u64,
     ) -> Result<Vouched, Reason> {
-        self.facts.check_time(now_s).map_err(|_| Reason::CertificateExpired)?;
-        if let Some((known, proofs)) = &*self.proofs.borrow()
+        if let Some((known, vouched)) = &*self.proofs.borrow()
             && *known == activation.id
+            && (vouched.verdict.from_s..=vouched.verdict.until_s).contains(&now_s)
         {
-            return Ok(*proofs);
+            return Ok(*vouched);
         }
-        let cas = chains.cas_of(chain, &activation.client_cas, now_s).map_err(|_| Reason::CertificateInvalid)?;
-        let under = (0..64).filter(|ca| cas & (1 << ca) != 0).map(CaIndex);
+        let verdict = chains.cas_of(chain, &activation.client_cas, now_s).map_err(|fault| fault.reason())?;
+        let under = (0..64).filter(|ca| verdict.cas & (1 << ca) != 0).map(CaIndex);
         let proofs = activation.table.certificate_proofs(under, self.facts.names.iter().map(Into::into));
-        let vouched = Vouched { cas, proofs };
+        let vouched = Vouched { verdict, proofs };
         *self.proofs.borrow_mut() = Some((activation.id, vouched));
         Ok(vouched)
     }
@@ -198,10 +224,11 @@ pub fn identify(
     if let Some((certificate, chain)) = credentials.certificate {
         let vouched = certificate.proofs(chain, activation, &mut memory.chains, now_s)?;
         identified.presented.certificate = vouched.proofs;
-        identified.certificate_cas = vouched.cas;
+        identified.certificate_cas = vouched.verdict.cas;
     }
-    let Sent { token, key } = split(credentials)?;
-    let mut gate = Gate { throttle: &mut memory.throttle, client: credentials.client, now_unix_ns };
+    let Sent { token, key, by_dpop } = split(credentials)?;
+    let (throttle, question) = (&mut memory.throttle, &mut memory.question);
+    let mut gate = Gate { throttle, question, client: credentials.client, now_unix_ns };
     if let Some(key) = key {
         let (index, proof) = check_key(activation, key, &mut gate)?;
         identified.api_key = Some(index);
@@ -212,7 +239,12 @@ pub fn identify(
         *if known { &mut memory.token_hits } else { &mut memory.token_misses } += 1;
         let used = used?;
         identified.presented.token = Some(used.proof);
-        identified.token = Some(used);
+        let used = &**identified.token.insert(used);
+        if by_dpop || !used.confirmation.bindings().is_empty() {
+            let certificate = credentials.certificate.map(|(certificate, _)| certificate);
+            let sent = bound::Sent { token, by_dpop, asked: &credentials.asked, certificate };
+            identified.presented.bound = bound::hold(activation, &memory.dpop, used, &sent, &mut gate)?;
+        }
     }
     // Last, so that the record of a refusal holds all that was presented.
     let key = identified.api_key.and_then(|key| activation.api_keys.get(key.index()));
@@ -223,47 +255,24 @@ pub fn identify(
     Ok(())
 }
 
-/// What was sent, by kind.
-struct Sent<'a> {
-    token: Option<&'a [u8]>,
-    key: Option<&'a [u8]>,
-}
-
-/// Which of the fields hold a token and which a key.
-fn split<'a>(credentials: &Credentials<'a>) -> Result<Sent<'a>, Reason> {
-    let Some(authorization) = credentials.authorization else {
-        return Ok(Sent { token: None, key: credentials.api_key });
-    };
-    let bearer = bearer(authorization).ok_or(Reason::CredentialMalformed)?;
-    if !api_key::has_prefix(bearer) {
-        return Ok(Sent { token: Some(bearer), key: credentials.api_key });
-    }
-    match credentials.api_key {
-        Some(other) if other != bearer => Err(Reason::CredentialMalformed),
-        _ => Ok(Sent { token: None, key: Some(bearer) }),
-    }
-}
-
-/// The credential of `Bearer` (RFC 6750 §2.1; the scheme's case does not matter, RFC 9110 §11.1).
-fn bearer(authorization: &[u8]) -> Option<&[u8]> {
-    let (scheme, credential) = authorization.split_at_checked(7)?;
-    let credential = credential.trim_ascii();
-    (scheme.eq_ignore_ascii_case(b"Bearer ") && !credential.is_empty()).then_some(credential)
-}
-
 /// Refuses unknown credentials once too many failed, and counts those that do.
-struct Gate<'a> {
+pub(crate) struct Gate<'a> {
     throttle: &'a mut Throttle,
+    question: &'a mut Option<Question>,
     client: IpAddr,
     now_unix_ns: u64,
 }
 
 impl Gate<'_> {
-    fn pass(&mut self) -> Result<(), Reason> {
+    pub(crate) fn now_s(&self) -> u64 {
+        self.now_unix_ns / 1_000_000_000
+    }
+
+    pub(crate) fn pass(&mut self) -> Result<(), Reason> {
         self.throttle.check(self.client, self.now_unix_ns).map_err(|_| Reason::IdentificationThrottled)
     }
 
-    fn failed(&mut self, reason: Reason) -> Reason {
+    pub(crate) fn failed(&mut self, reason: Reason) -> Reason {
         self.throttle.failed(self.client, self.now_unix_ns);
         reason
     }
@@ -323,7 +332,15 @@ fn verify_token(
             Ok(used)
         }
         Err(fault) => {
-            tokens.keep_refused(token, &activation.issuers, fault);
+            match look(token, &activation.issuers, fault) {
+                Look::Final => drop(tokens.keep_refused(token, &activation.issuers, fault)),
+                Look::Closed => {}
+                Look::Asked(question) => {
+                    // Not counted as a failure before it is one.
+                    *gate.question = Some(question);
+                    return Err(fault.reason());
+                }
+            }
             Err(gate.failed(fault.reason()))
         }
     }
@@ -344,8 +361,12 @@ impl TokenUse {
             subject: token.subject.clone(),
             counted_as: counted_as(issuer.map_or("", |issuer| &issuer.rules().issuer), &token.subject),
             kid: token.kid.clone(),
+            id: token.id.clone(),
+            issued_s: token.issued_s,
             expires_s: token.expires_s,
+            confirmation: token.confirmation,
             scopes_text: scopes.map(|names| one_text(names)),
+            revoked: Known::default(),
         }
     }
 }
@@ -355,18 +376,4 @@ impl TokenUse {
 fn one_text(names: &[Box<str>]) -> Box<str> {
     let names: Vec<&str> = names.iter().map(|name| &**name).filter(|name| !name.contains(' ')).collect();
     names.join(" ").into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bearer_takes_any_case_of_the_scheme_and_nothing_else() {
-        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
-        assert_eq!(bearer(b"bEARER  abc "), Some(&b"abc"[..]));
-        for other in [&b"Basic abc"[..], b"Bearer", b"Bearer ", b"Bearer\tabc", b"", b"Bearerabc"] {
-            assert_eq!(bearer(other), None);
-        }
-    }
 }

@@ -4,9 +4,11 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 
+use activation::Activation;
 use activation::counters::LimitStates;
 use activation::record::{CertificateFacts, Kind, LimitsBefore, Record, TokenFacts, Transport as TransportKind};
 use activation::ring::Reservation;
+use policy::binding::Bindings;
 use policy::reason::Reason;
 
 use crate::identify::{Identified, PeerCertificate, TokenUse};
@@ -17,6 +19,8 @@ pub struct Journal<'a> {
     worker: &'a Worker,
     pub record: Record<'a>,
     token: Option<Rc<TokenUse>>,
+    /// What the token was shown to be bound to.
+    bound: Bindings,
     reservation: Option<Reservation>,
     /// A credential came with the request.
     pub presented: bool,
@@ -29,7 +33,7 @@ impl<'a> Journal<'a> {
         worker.turn.exchange_begun();
         worker.stats.exchanges_in_flight.set(worker.turn.exchanges() as u64);
         let record = Record::begin(now_unix_ns, worker.request_id(), activation);
-        Self { worker, record, token: None, reservation: None, presented: false }
+        Self { worker, record, token: None, bound: Bindings::NONE, reservation: None, presented: false }
     }
 
     /// Where the request came from.
@@ -53,11 +57,12 @@ impl<'a> Journal<'a> {
         self.record.agent = identified.caller.agent.map(|agent| agent.0);
         self.record.api_key = identified.api_key.map(|key| key.0);
         self.token.clone_from(&identified.token);
+        self.bound = identified.presented.bound;
     }
 
     /// Reserves room for the record; false when it cannot be promised.
     pub fn reserve(&mut self) -> bool {
-        let record = with_token(&self.record, self.token.as_deref());
+        let record = with_token(&self.record, self.token.as_deref(), self.bound);
         self.reservation = self.worker.records.borrow_mut().reserve(&record);
         self.reservation.is_some()
     }
@@ -71,7 +76,7 @@ impl<'a> Journal<'a> {
 
     /// Writes the intent to forward; the number of records that must be durable before it is.
     pub fn intent(&self) -> Option<u64> {
-        let mut record = with_token(&self.record, self.token.as_deref());
+        let mut record = with_token(&self.record, self.token.as_deref(), self.bound);
         record.kind = Kind::Intent;
         self.worker.records.borrow_mut().intent(&record)
     }
@@ -88,6 +93,13 @@ impl<'a> Journal<'a> {
     pub fn elapsed_us(&self) -> u32 {
         let ns = self.worker.now_unix_ns().saturating_sub(self.record.time_unix_ns);
         u32::try_from(ns / 1_000).unwrap_or(u32::MAX)
+    }
+
+    /// Names the list, where a revocation is the reason.
+    pub fn revoked(&mut self, activation: &Activation) {
+        if self.record.reason.is_some_and(Reason::is_revocation) {
+            self.record.revocations = activation.revoked.now().map_or(0, |revoked| revoked.serial);
+        }
     }
 
     pub fn refused(&mut self, reason: Reason, status: u16) {
@@ -111,7 +123,7 @@ impl Drop for Journal<'_> {
         stats.bytes_from_clients.add(self.record.bytes_in);
         stats.bytes_to_clients.add(self.record.bytes_out);
         stats.observe_latency_us(u64::from(self.record.total_us));
-        let record = with_token(&self.record, self.token.as_deref());
+        let record = with_token(&self.record, self.token.as_deref(), self.bound);
         let mut records = self.worker.records.borrow_mut();
         if record.permitted {
             stats.permitted.add(1);
@@ -126,13 +138,14 @@ impl Drop for Journal<'_> {
 }
 
 /// The record with the facts of its token, which live elsewhere.
-fn with_token<'r>(record: &Record<'r>, token: Option<&'r TokenUse>) -> Record<'r> {
+fn with_token<'r>(record: &Record<'r>, token: Option<&'r TokenUse>, bound: Bindings) -> Record<'r> {
     let facts = token.map(|token| TokenFacts {
         issuer: token.issuer,
         subject: token.subject.as_bytes(),
         kid: token.kid.as_deref().map(str::as_bytes),
         expires_s: token.expires_s,
         scopes: token.scopes_text.as_deref().map(str::as_bytes),
+        bound,
     });
     Record { token: facts, ..record.clone() }
 }

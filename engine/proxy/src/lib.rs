@@ -9,6 +9,8 @@ pub mod worker;
 
 mod account;
 mod block;
+pub mod bound;
+mod certified;
 mod client_address;
 mod connection;
 mod content;
@@ -18,6 +20,7 @@ mod decide;
 mod desk;
 mod exchange;
 mod forward;
+mod fresh_keys;
 mod head;
 pub mod identify;
 mod journal;
@@ -28,6 +31,8 @@ mod outcome;
 mod pooled;
 mod proxy_header;
 mod respond;
+mod revoked;
+mod sent;
 #[cfg(test)]
 mod testing;
 mod transport;

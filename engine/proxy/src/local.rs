@@ -13,7 +13,7 @@ use crate::connection::{Connection, Next};
 use crate::content::{Reader, Step};
 use crate::deadline::{Direction, Stage};
 use crate::journal::Journal;
-use crate::outcome;
+use crate::outcome::{self, Challenges, challenges};
 use crate::transport::{Transport, write_all};
 use crate::worker::Worker;
 
@@ -44,8 +44,10 @@ pub async fn answer<T: Transport>(
         });
     let keep_alive = skips && closes_not(refusal.reason) && stays_open(worker, connection, head);
     let mut decimal = Decimal::new();
-    let mut fields = [("", ""); 3];
-    let count = collect_fields(refusal, status, journal.presented, &mut decimal, &mut fields);
+    let mut fields = [("", ""); 5];
+    let told = challenges(refusal.reason, journal.presented, activation.table.asks_for_dpop());
+    let nonce = nonce(worker, refusal.reason, journal.record.time_unix_ns / 1_000_000_000);
+    let count = collect_fields(refusal, (told, nonce.as_deref()), &mut decimal, &mut fields);
     let limit = refusal.limit.as_ref().and_then(|limit| limit_state(activation, limit));
     let (fields, limits) = (fields.get(..count).unwrap_or(&[]), limit.as_slice());
     let local = Local { status, keep_alive, fields, limits, ..plain(head, journal) };
@@ -116,12 +118,19 @@ async fn send<T: Transport>(
 pub fn stays_open<T>(worker: &Worker, connection: &Connection<T>, head: Option<&RequestHead>) -> bool {
     head.is_some_and(|head| head.keep_alive)
         && !worker.draining.get()
+        && !connection.deadline.is_over()
         && connection.requests.get() < worker.settings.bounds.requests_per_connection_max
 }
 
-/// After these it is not certain where the next request begins, or the connection is the wrong one.
+/// After the others it is not certain where the next request begins, the connection is the wrong one, or whoever is at its
+/// other end shall have none.
 fn closes_not(reason: Reason) -> bool {
-    reason as u8 >= Reason::MisdirectedHost as u8
+    reason as u8 >= Reason::MisdirectedHost as u8 && !reason.is_revocation() && !is_of_certificate(reason)
+}
+
+/// The certificate is the connection's: with another one it is another connection.
+fn is_of_certificate(reason: Reason) -> bool {
+    matches!(reason, Reason::CertificateInvalid | Reason::CertificateExpired)
 }
 
 /// Reads and drops content; false when that cannot be done within bounds.
@@ -143,13 +152,18 @@ async fn skip<T: Transport>(content: &mut Reader<'_, T>) -> bool {
     }
 }
 
+/// The nonce of a 401 that asks for one.
+fn nonce(worker: &Worker, reason: Reason, now_s: u64) -> Option<String> {
+    (reason == Reason::DpopNonceWrong).then(|| worker.memory.borrow().dpop.nonce(now_s)).flatten()
+}
+
 fn collect_fields<'f>(
     refusal: &Refusal,
-    status: u16,
-    presented: bool,
+    (challenges, nonce): (Challenges, Option<&'f str>),
     decimal: &'f mut Decimal,
-    fields: &mut [(&'f str, &'f str); 3],
+    fields: &mut [(&'f str, &'f str); 5],
 ) -> usize {
+    let status = refusal.reason.status();
     let retry_after_s = match (status, &refusal.limit) {
         // One that no wait satisfies names a day.
         (429, Some((_, verdict))) => Some(verdict.wait_ns.div_ceil(1_000_000_000).clamp(1, 86_400)),
@@ -157,7 +171,9 @@ fn collect_fields<'f>(
         _ => None,
     };
     let found = [
-        (status == 401).then(|| ("WWW-Authenticate", outcome::challenge(presented))),
+        challenges.bearer.map(|text| ("WWW-Authenticate", text)),
+        challenges.dpop.map(|text| ("WWW-Authenticate", text)),
+        nonce.map(|nonce| ("DPoP-Nonce", nonce)),
         retry_after_s.map(|seconds| ("Retry-After", decimal.format(seconds))),
         outcome::proxy_status(refusal.reason).map(|text| ("Proxy-Status", text)),
     ];

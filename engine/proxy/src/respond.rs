@@ -203,6 +203,8 @@ impl<T: Transport> Between<'_, T> {
         match self.origin.deadline().expired() {
             Some(Stage::Exchange) => Reason::ExchangeTimeout,
             Some(Stage::Activation) => Reason::ActivationEnded,
+            Some(Stage::Withdrawn(reason)) => reason,
+            Some(Stage::Certificate) => Reason::CertificateExpired,
             Some(_) => Reason::OriginTimeout,
             None => Reason::OriginBroke,
         }
@@ -213,6 +215,8 @@ impl<T: Transport> Between<'_, T> {
         match self.asking.client.deadline.expired() {
             Some(Stage::Exchange) => Reason::ExchangeTimeout,
             Some(Stage::Activation) => Reason::ActivationEnded,
+            Some(Stage::Withdrawn(reason)) => reason,
+            Some(Stage::Certificate) => Reason::CertificateExpired,
             Some(_) => Reason::ClientTimeout,
             None => Reason::ClientAborted,
         }

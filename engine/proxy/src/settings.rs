@@ -10,6 +10,8 @@ pub struct Settings {
     pub listeners: Vec<Listener>,
     /// Entries of each worker's ring.
     pub ring_entries: u32,
+    /// DPoP proofs must hold a nonce of this gateway (RFC 9449 §9).
+    pub dpop_nonce: bool,
 }
 
 /// One address that every worker listens on.
@@ -83,6 +85,8 @@ pub struct Bounds {
     pub identification_failures_per_s_max: u32,
     /// The same for one client prefix (IPv4 /32, IPv6 /64).
     pub identification_failures_per_prefix_per_s_max: u32,
+    /// DPoP proofs that are remembered so that none passes twice, of all workers together.
+    pub dpop_proofs_max: usize,
 }
 
 /// Bytes of a pooled block: the largest head, and the largest piece of content moved at once.
@@ -103,6 +107,7 @@ impl Default for Bounds {
             token_cache_entries_max: 16_384,
             identification_failures_per_s_max: 2_000,
             identification_failures_per_prefix_per_s_max: 50,
+            dpop_proofs_max: 1 << 18,
         }
     }
 }

@@ -36,6 +36,8 @@ pub trait Transport {
     fn peer_chain(&self) -> Option<Ref<'_, [CertificateDer<'static>]>> {
         None
     }
+    /// Gives back memory that only a busy connection needs.
+    fn rest(&self) {}
     /// Whether the peer has ended or sent something unasked; false while the connection is quiet.
     fn is_stale(&self) -> bool;
 }

@@ -20,6 +20,8 @@ use policy::model::Audit;
 use policy::reason::Reason;
 
 use crate::block::Blocks;
+use crate::bound::Dpop;
+use crate::certified::Judge;
 use crate::connection::{Arrival, Counted, Sessions, serve_plain, serve_tls};
 use crate::date::Date;
 use crate::deadline::{Deadlines, TICK_MS};
@@ -55,6 +57,8 @@ pub struct Seat {
     pub drain: Arc<Drain>,
     pub durable: Arc<DurableMark>,
     pub random_seed: [u8; 32],
+    /// Of all workers.
+    pub dpop: Arc<Dpop>,
 }
 
 /// A running worker.
@@ -144,9 +148,13 @@ pub(crate) struct Worker {
     pub date: Date,
     durable: Arc<DurableMark>,
     pub connections: Cell<usize>,
+    /// Requests that wait for newer keys of an issuer.
+    pub waiting_for_keys: Cell<usize>,
     pub turn: Rc<Turn>,
     pub draining: Cell<bool>,
     drain: Arc<Drain>,
+    /// Digest of the client CAs and revocation lists at the last tick.
+    vouching: Cell<[u8; 32]>,
     swap: RefCell<Cache<Arc<ArcSwap<Activation>>, Arc<Activation>>>,
     current: RefCell<Held>,
     request_id_high: u64,
@@ -163,14 +171,16 @@ impl Worker {
         let seed = |index: usize| seeds.get(index).map_or(0, |bytes| u64::from_le_bytes(*bytes));
         Self {
             origins: Origins::new(Arc::clone(&settings), Arc::clone(&seat.stats), Rc::clone(&deadlines)),
-            memory: RefCell::new(Memory::new(&settings.bounds, [seed(0), seed(1), seed(2), seed(3)])),
+            memory: RefCell::new(Memory::new(&settings.bounds, [seed(0), seed(1), seed(2), seed(3)], seat.dpop)),
             records: RefCell::new(seat.records),
             date: Date::default(),
             durable: seat.durable,
             connections: Cell::new(0),
+            waiting_for_keys: Cell::new(0),
             turn: Rc::default(),
             draining: Cell::new(false),
             drain: seat.drain,
+            vouching: Cell::new(*current.client_cas.digest()),
             swap: RefCell::new(swap),
             current: RefCell::new(current),
             request_id_high: seed(2),
@@ -200,6 +210,14 @@ impl Worker {
         let low = self.request_id_low.get();
         self.request_id_low.set(low.wrapping_add(1));
         (u128::from(self.request_id_high) << 64) | u128::from(low)
+    }
+
+    /// Closes connections whose certificates nothing vouches for any more.
+    fn judge_certificates(&self, activation: &Activation, now_s: u64) {
+        let vouching = *activation.client_cas.digest();
+        let others_vouch = self.vouching.replace(vouching) != vouching;
+        let chains = &mut self.memory.borrow_mut().chains;
+        self.deadlines.judge(&mut Judge::new(activation, chains, others_vouch, now_s));
     }
 
     /// Nanoseconds since the Unix epoch.
@@ -244,8 +262,12 @@ impl Worker {
             self.turn.tick();
             let now_unix_ns = self.now_unix_ns();
             self.stats.turn_unix_ns.set(now_unix_ns);
-            let expired = self.deadlines.sweep(started.elapsed().as_millis() as u64, self.activation().ended.up_to());
+            let activation = self.activation();
+            let lists = (activation.revoked.generation() != 0).then_some(&activation);
+            let now_ms = started.elapsed().as_millis() as u64;
+            let expired = self.deadlines.sweep(now_ms, activation.ended.up_to(), lists);
             self.stats.deadlines_expired.add(expired as u64);
+            self.judge_certificates(&activation, now_unix_ns / 1_000_000_000);
             if ticks.is_multiple_of(10) {
                 self.origins.tidy(&self.activation().origins);
             }

@@ -97,7 +97,7 @@ fn full(jwks: &str) -> (Policy, Arc<Issuer>) {
     policy.agents = vec![Agent {
         name: "bot".into(),
         identity: vec![Identity::Proofs(Proofs {
-            token: Some(TokenProof { issuer: "id".into(), subject: Subject::Exactly("bot".into()) }),
+            token: Some(TokenProof { issuer: "id".into(), subject: Subject::Exactly("bot".into()), bound: None }),
             ..Proofs::default()
         })],
         scopes: vec!["all".into()],

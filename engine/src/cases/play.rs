@@ -85,11 +85,13 @@ fn presented(policy: &Policy, step: &Step) -> Result<Presented, String> {
                 subject: token.subject.clone(),
                 scopes: token.scopes.clone(),
                 expires_s: None,
+                bound: token.bound.into(),
             }),
             api_key: api_key.clone(),
             ..Presented::nothing(step.client)
         },
     };
+    presented.add_bound(policy);
     presented.client = step.client;
     presented.tls = step.request.tls;
     Ok(presented)

@@ -124,6 +124,7 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
         timeouts: Timeouts::default(),
         listeners: vec![listener],
         ring_entries: RING_ENTRIES,
+        dpop_nonce: false,
     };
     Ok(Plan {
         serve: Serve::ThrowAway(Box::new(release)),
@@ -132,6 +133,7 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
             listeners: vec![tls],
             origin_identities: Vec::new(),
             base: args.policy.parent().unwrap_or(Path::new("")).to_owned(),
+            state: None,
         },
         cores,
         admin: args.admin.map(admin::Place::Tcp),

@@ -35,7 +35,12 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let plan = Plan {
         serve: Serve::Accepted(trust),
         settings: config.settings,
-        node: Node { listeners: config.tls, origin_identities: config.origin_identities, base },
+        node: Node {
+            listeners: config.tls,
+            origin_identities: config.origin_identities,
+            base,
+            state: Some(config.state.clone()),
+        },
         cores: config.cores.into_iter().map(Some).collect(),
         admin: config.admin,
         status: config.status,

@@ -10,6 +10,7 @@ use policy_release::envelope::{Detached, Envelope, Kind, Role};
 use policy_release::key::{KeyId, PublicKey};
 use policy_release::manifest::Manifest;
 use policy_release::pointer::Pointer;
+use policy_release::revocations::Revocations;
 use policy_release::root::{RootClaims, TrustRoot};
 use policy_release::time::Timestamp;
 use serde::Deserialize;
@@ -71,8 +72,9 @@ pub struct MergeArgs {
 pub fn sign_witnessed(args: &WitnessedArgs, kind: Kind, out: &mut dyn Write) -> Result<(), Failure> {
     let newest = |root: &PathBuf| pointing::newest_root(root, args.store.as_deref());
     let root = args.trust_root.as_ref().map(newest).transpose()?;
-    // A pointer that leads back to what allows more needs the wider role too.
-    let counts = |role: &Role| role.kind() == kind || (kind == Kind::Pointer && *role == Role::ReleaseWider);
+    // A pointer that leads back to what allows more needs the wider role too, and a revocation list that lifts something.
+    let may_need_wider = matches!(kind, Kind::Pointer | Kind::Revocations);
+    let counts = |role: &Role| role.kind() == kind || (may_need_wider && *role == Role::ReleaseWider);
     let roles: Vec<Role> = Role::ALL.into_iter().filter(counts).collect();
     let check = |key: &PublicKey| root.as_ref().map_or(Ok(()), |root| may_sign(root, &roles, key));
     let envelope = sign_checked(&args.sign, kind, check, out)?;
@@ -182,6 +184,21 @@ pub fn describe(envelope: &Envelope) -> String {
         Kind::Pointer => Pointer::read(envelope.payload())
             .map(|Pointer { channel, release, serial, expires, .. }| {
                 format!(": channel {channel} runs {release}, serial {serial}, until {expires}")
+            })
+            .unwrap_or_default(),
+        Kind::Revocations => Revocations::read(envelope.payload())
+            .map(|list| {
+                format!(
+                    ": channel {}, serial {}, {}, until {}",
+                    list.channel,
+                    list.serial,
+                    if list.entries().len() == 1 {
+                        "1 entry".to_owned()
+                    } else {
+                        format!("{} entries", list.entries().len())
+                    },
+                    list.expires
+                )
             })
             .unwrap_or_default(),
         _ => String::new(),

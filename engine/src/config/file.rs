@@ -20,6 +20,8 @@ pub struct File {
     #[serde(default)]
     pub records: Records,
     #[serde(default)]
+    pub dpop: Dpop,
+    #[serde(default)]
     pub bounds: Bounds,
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -44,6 +46,12 @@ pub struct Gateway {
 pub struct Workers {
     pub cores: Option<Spanned<Cores>>,
     pub ring_entries: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dpop {
+    pub nonce: bool,
 }
 
 #[derive(Deserialize)]
@@ -80,8 +88,8 @@ pub struct Tls {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
-    pub chain: PathBuf,
-    pub key: PathBuf,
+    pub chain: Spanned<PathBuf>,
+    pub key: Spanned<PathBuf>,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
@@ -147,8 +155,8 @@ pub struct Witness {
 #[serde(deny_unknown_fields)]
 pub struct OriginIdentity {
     pub name: String,
-    pub chain: PathBuf,
-    pub key: PathBuf,
+    pub chain: Spanned<PathBuf>,
+    pub key: Spanned<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]
@@ -166,6 +174,7 @@ pub struct Bounds {
     pub token_cache_entries_max: Option<Spanned<u32>>,
     pub identification_failures_per_s_max: Option<Spanned<u32>>,
     pub identification_failures_per_prefix_per_s_max: Option<Spanned<u32>>,
+    pub dpop_proofs_max: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize, Default)]

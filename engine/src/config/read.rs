@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use activation::bounds::{DENIAL_RING_BYTES, RECORD_BYTES_MAX, RECORD_RING_BYTES};
 use control::admin;
-use control::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion, OriginIdentityFiles};
+use control::assemble::{ClientCertificates, ListenerFiles, MinimumVersion, OriginIdentityFiles};
 use control::records;
 use proxy::settings::{BLOCK_BYTES, Bounds, ClientAddress, Listener, Settings, Timeouts};
 use toml::Spanned;
@@ -62,6 +62,7 @@ pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
         timeouts: source.timeouts(&file.timeouts)?,
         listeners,
         ring_entries: source.ring_entries(file.workers.ring_entries.as_ref())?,
+        dpop_nonce: file.dpop.nonce,
     };
     let (record_ring_bytes, denial_ring_bytes) = source.rings(&file.records)?;
     let (checkpoints, checkpoint_interval) = super::checkpoints::read(&source, &file.records)?;
@@ -196,7 +197,7 @@ impl Source<'_> {
             );
         }
         Ok(ListenerFiles {
-            certificates: chains.iter().map(|of| self.chain(&of.chain, &of.key)).collect(),
+            certificates: chains.iter().map(|of| self.chain(&of.chain, &of.key)).collect::<Checked<_>>()?,
             client_certificates: match tls.client_certificates {
                 file::ClientCertificates::Off => ClientCertificates::Off,
                 file::ClientCertificates::Optional => ClientCertificates::Optional,
@@ -207,10 +208,6 @@ impl Source<'_> {
                 file::MinimumVersion::Tls13 => MinimumVersion::Tls13,
             },
         })
-    }
-
-    fn chain(&self, chain: &Path, key: &Path) -> ChainFiles {
-        ChainFiles { chain: self.resolve(chain), key: self.resolve(key) }
     }
 
     fn admin(&self, admin: &Spanned<file::Admin>) -> Checked<admin::Place> {
@@ -238,7 +235,7 @@ impl Source<'_> {
                 let message = format!("the origin identity \"{name}\" is defined twice");
                 return self.refuse(&identity.span(), message, "give each one a name of its own");
             }
-            let files = self.chain(&identity.get_ref().chain, &identity.get_ref().key);
+            let files = self.chain(&identity.get_ref().chain, &identity.get_ref().key)?;
             identities.push(OriginIdentityFiles { name: name.clone(), files });
         }
         Ok(identities)
@@ -347,6 +344,7 @@ impl Source<'_> {
                 written.identification_failures_per_prefix_per_s_max.as_ref(),
                 base.identification_failures_per_prefix_per_s_max,
             )?,
+            dpop_proofs_max: count(written.dpop_proofs_max.as_ref(), 1 << 24, base.dpop_proofs_max)?,
         })
     }
 

@@ -1,7 +1,6 @@
 //! `[status]`: the listener that answers the rest of the fleet, by mutual TLS alone.
 
 use control::admin::StatusPlace;
-use control::assemble::ChainFiles;
 use toml::Spanned;
 
 use super::file;
@@ -21,7 +20,7 @@ impl Source<'_> {
         };
         Ok(StatusPlace {
             address: written.address.get_ref().0,
-            tls: ChainFiles { chain: self.resolve(&tls.chain), key: self.resolve(&tls.key) },
+            tls: self.chain(&tls.chain, &tls.key)?,
             client_ca: self.resolve(client_ca),
         })
     }

@@ -65,6 +65,7 @@ fn of_one(host: String, answer: Result<Attestation, FleetFault>, yardstick: &Yar
                 None => judged.look_at_waiting(&said),
             }
             judged.look_at_pointer(&said);
+            judged.look_at_revocations(&said);
             judged.look_at_condition(&said);
             judged.answer = Some(said);
         }
@@ -184,6 +185,26 @@ impl Judged {
         }
     }
 
+    fn look_at_revocations(&mut self, said: &Attestation) {
+        let Some(list) = &said.revocations else { return };
+        if let Some(refusal) = &list.refusal {
+            let (since, check, message) = (refusal.since, &refusal.check, &refusal.message);
+            self.problem("refuses-revocations", format!("refuses revocations since {since} ({check}): {message}"));
+        }
+        let (serial, expires) = (list.serial, list.expires);
+        if serial > 0 && list.expired {
+            let text = format!("its revocation list (serial {serial}) expired at {expires} and stays in force");
+            self.problem("revocations-expired", text);
+        } else if serial > 0 {
+            let entries = if list.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", list.entries) };
+            self.note("revocations", format!("revocation list serial {serial}, {entries}, until {expires}"));
+        }
+        if list.unknown > 0 {
+            let text = format!("{} entries of its revocation list name what its release does not have", list.unknown);
+            self.note("revocations-unknown", text);
+        }
+    }
+
     fn look_at_condition(&mut self, said: &Attestation) {
         if !said.unready.is_empty() {
             self.problem("not-ready", format!("not ready: {}", said.unready.join(", ")));
@@ -194,8 +215,24 @@ impl Judged {
             self.problem("memory", format!("its table in memory was found changed, {times} so far"));
         }
         for (name, keyset) in &said.keysets {
+            let stale = keyset.stale.filter(|stale| *stale <= said.time);
+            if let Some(stale) = stale {
+                let text = format!("keyset of issuer {name:?} is too old since {stale}: its tokens are refused");
+                self.problem("keyset-stale", text);
+            }
             if let Some(why) = &keyset.last_failure {
-                self.note("keyset", format!("keyset of issuer {name:?}: {why}"));
+                let until = keyset.stale.filter(|_| stale.is_none());
+                let until = until.map_or_else(String::new, |until| format!(" (what was fetched counts until {until})"));
+                self.note("keyset", format!("keyset of issuer {name:?}: {why}{until}"));
+            }
+        }
+        // Certificates of listeners are told below, with their failures.
+        for ends in said.ends.iter().filter(|ends| ends.of != "certificate") {
+            let (what, name, at) = (&ends.of, &ends.name, ends.at);
+            if at <= said.time {
+                self.problem("ended", format!("{what} {name} ended at {at}"));
+            } else if at.seconds() - said.time.seconds() < SOON_S {
+                self.note("ends", format!("{what} {name} ends at {at}"));
             }
         }
         for certificate in &said.certificates {

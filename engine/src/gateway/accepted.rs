@@ -5,6 +5,7 @@
 //! STATE/accepted.json               names everything below; replaced whole
 //! STATE/releases/sha256-<hex>.json  the release, as it was received
 //! STATE/roots/<version>.json        every trust root from the first that was placed
+//! STATE/revocations/sha256-<hex>.json  the revocation list in force of each channel
 //! ```
 //! Files are on stable storage before `accepted.json` names them; what it does not name is removed.
 
@@ -27,6 +28,7 @@ const FORMAT: &str = "adamant.accepted.v1";
 const FILE: &str = "accepted.json";
 /// Bytes of `accepted.json`: one pointer, and a line for each channel ever followed.
 const FILE_BYTES_MAX: usize = 1 << 20;
+const REVOCATIONS: &str = "revocations";
 /// What the beginning of a file's name is while it is written.
 const TEMPORARY: &str = ".adamant-";
 
@@ -44,6 +46,9 @@ pub struct Accepted {
     /// By channel: the newest pointer that was verified, whatever came of it.
     pub seen: BTreeMap<String, SeenPointer>,
     pub release: Option<AcceptedRelease>,
+    /// By channel: the revocation list in force.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub revocations: BTreeMap<String, AcceptedRevocations>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +79,17 @@ pub struct AcceptedPointer {
     pub envelope: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptedRevocations {
+    pub serial: u64,
+    pub digest: Digest,
+    /// The trust root by which it was accepted. A later root does not take back what is revoked.
+    pub root: u64,
+    /// The keys by whose word it holds count no more: its serial is forgotten.
+    pub serial_forgotten: bool,
+}
+
 /// `accepted.json` as a file: damage that leaves it readable is found by the digest.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,6 +109,7 @@ impl Accepted {
             version_highest: 0,
             seen: BTreeMap::new(),
             release: None,
+            revocations: BTreeMap::new(),
         }
     }
 
@@ -154,6 +171,11 @@ impl Memory {
         Ok(files::read(&self.directory.join(layout::release(digest)), Kind::Release.envelope_bytes_max())?)
     }
 
+    pub fn revocations(&self, digest: &Digest) -> Result<Vec<u8>, Failure> {
+        let path = format!("{REVOCATIONS}/{}", layout::digest_name(digest));
+        Ok(files::read(&self.directory.join(path), Kind::Revocations.envelope_bytes_max())?)
+    }
+
     pub fn root(&self, version: u64) -> Result<Vec<u8>, Failure> {
         Ok(files::read(&self.directory.join(layout::root(version)), Kind::TrustRoot.envelope_bytes_max())?)
     }
@@ -166,6 +188,11 @@ impl Memory {
     /// To be called before [`Memory::keep`] names it.
     pub fn keep_root(&self, version: u64, bytes: &[u8]) -> Result<(), Failure> {
         self.write(layout::ROOTS, &layout::root(version), bytes)
+    }
+
+    /// To be called before [`Memory::keep`] names it.
+    pub fn keep_revocations(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
+        self.write(REVOCATIONS, &format!("{REVOCATIONS}/{}", layout::digest_name(digest)), bytes)
     }
 
     fn write(&self, folder: &str, path: &str, bytes: &[u8]) -> Result<(), Failure> {
@@ -197,7 +224,7 @@ impl Memory {
         }
     }
 
-    /// Removes the releases and roots that `accepted` does not name.
+    /// Removes the releases, roots and revocation lists that `accepted` does not name.
     pub fn tidy(&self, accepted: &Accepted) {
         if self.read_only {
             return;
@@ -206,6 +233,8 @@ impl Memory {
         let roots = (accepted.root_first..=accepted.root_latest).map(|version| format!("{version}.json"));
         self.remove_others(layout::RELEASES, &release.into_iter().collect());
         self.remove_others(layout::ROOTS, &roots.collect());
+        let lists = accepted.revocations.values().map(|list| layout::digest_name(&list.digest));
+        self.remove_others(REVOCATIONS, &lists.collect());
     }
 
     fn remove_others(&self, folder: &str, named: &BTreeSet<String>) {
@@ -237,6 +266,9 @@ mod tests {
             accepted: "2026-01-01T00:00:00Z".parse().unwrap(),
             pointer: Some(AcceptedPointer { channel: "production".into(), root: 1, envelope: "{}".into() }),
         });
+        let (digest, root) = (Digest::of(b"revocations"), 1);
+        let list = AcceptedRevocations { serial: 2, digest, root, serial_forgotten: false };
+        accepted.revocations.insert("production".into(), list);
         accepted
     }
 
@@ -248,6 +280,8 @@ mod tests {
         let (kept, digest) = (accepted(), Digest::of(b"release"));
         memory.keep_release(&digest, b"R").unwrap();
         memory.keep_release(&Digest::of(b"older"), b"O").unwrap();
+        memory.keep_revocations(&Digest::of(b"revocations"), b"L").unwrap();
+        memory.keep_revocations(&Digest::of(b"older"), b"O").unwrap();
         memory.keep_root(1, b"1").unwrap();
         memory.keep_root(9, b"9").unwrap();
         memory.keep(&kept).unwrap();
@@ -257,6 +291,8 @@ mod tests {
         assert_eq!(memory.read().unwrap(), Some(kept));
         assert_eq!((memory.release(&digest).unwrap(), memory.root(1).unwrap()), (b"R".to_vec(), b"1".to_vec()));
         assert!(memory.release(&Digest::of(b"older")).is_err() && memory.root(9).is_err());
+        assert_eq!(memory.revocations(&Digest::of(b"revocations")).unwrap(), b"L".to_vec());
+        assert!(memory.revocations(&Digest::of(b"older")).is_err());
         assert!(!directory.path().join(".adamant-XyZ").exists());
     }
 

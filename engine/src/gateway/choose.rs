@@ -2,11 +2,13 @@
 //! none. Everything is verified before a socket is bound, and what is taken is written down before it serves.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use activation::activation::ReleaseFacts;
 use control::accept::{self, Change, Check, Gateway, Refusal, change};
 use control::assemble::{Assembled, Frozen};
 use control::records::Handle;
+use control::revocations::Register;
 use control::status::Moving;
 use policy::compile::compile;
 use policy::model::Policy;
@@ -18,9 +20,9 @@ use policy_release::time::Timestamp;
 use stores::{Channel, Directory, Store, layout};
 
 use super::accepted::{Accepted, Memory};
-use super::showing;
-use super::standing::{Candidate, Kept, Look, Standing};
+use super::standing::{Candidate, InForce, Kept, Look, Standing};
 use super::trust::{self, Placed};
+use super::{revoking, showing};
 use crate::config::{ActivationMode, Releases};
 use crate::failure::Failure;
 
@@ -95,6 +97,11 @@ pub fn choose(
     refusals.extend(standing.advance_roots(store, Some(&placed)).err());
     standing.expect_reached(&placed)?;
 
+    if let (Releases::Store { channel, .. }, Some(store)) = (&settings.releases, store) {
+        standing.open_revocations(store, channel)?;
+        let looked = standing.look_at_revocations(store, channel, now);
+        refusals.extend(looked.and_then(|_| standing.keep_revocations(channel)).err());
+    }
     let candidate = look(settings, &mut standing, store, now).unwrap_or_else(|refusal| {
         refusals.push(refusal);
         None
@@ -282,6 +289,14 @@ impl Choice {
             moving.pointer = None;
         }
         Ok(())
+    }
+
+    /// Puts the revocation list in force before any worker is there, and tells of it.
+    pub fn revoke(&self, register: &Register, records: &Handle, policy: &Policy, moving: &mut Moving) {
+        let Some(InForce { verified, .. }) = &self.standing.revocations else { return };
+        register.put(Arc::new(verified.list.clone()), self.now);
+        revoking::show(moving, &self.standing, policy, self.now);
+        revoking::tell_accepted(records, verified, policy);
     }
 
     /// Why it is what it is: for `adamant run --check`.

@@ -4,7 +4,7 @@
 use control::assemble::{Assembled, Frozen, assemble, check_listeners};
 use control::clock;
 use control::records::Target;
-use policy::model::{Audit, Keys, MinimumTransport, Policy};
+use policy::model::{Audit, MinimumTransport, Policy};
 use policy_release::time::Timestamp;
 
 use super::accepted::Memory;
@@ -70,13 +70,6 @@ fn timestamp(unix_ns: u64) -> Result<Timestamp, Failure> {
 }
 
 fn refuse_unsupported(plan: &Plan, policy: &Policy) -> Result<(), Failure> {
-    for issuer in &policy.issuers {
-        if let Keys::Url { url, .. } = &issuer.keys {
-            let message = format!("issuer \"{}\": keys by URL ({url}) are not in this version", issuer.name);
-            return Err(Failure::new(message)
-                .help("let a timer fetch the JWK Set into a file, and use keys = { watch = \"…\" }"));
-        }
-    }
     let durable = policy.audit == Audit::Durable;
     if durable && plan.records == Target::Stdout && plan.state.is_some() {
         let message = "the policy's audit mode is durable, but records go to stdout, which cannot be made durable";

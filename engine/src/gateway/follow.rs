@@ -22,6 +22,8 @@ use super::standing::{Candidate, Look, Named, Standing};
 use super::trust::Placed;
 use crate::config::{ActivationMode, Releases};
 
+mod revocations;
+
 /// How often the store is looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How often it is read although nothing seems to have changed.
@@ -39,6 +41,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whom the thread works with.
 pub struct Hands {
+    pub revocations: control::revocations::Register,
     pub watch: watch::Handle,
     pub status: Arc<Status>,
     pub records: Handle,
@@ -75,6 +78,7 @@ impl Following {
             tellable: (TOLD_MAX, Instant::now()),
             missing_since: None,
             told_expired: false,
+            revocations_told: revocations::Told::default(),
             read_at: Instant::now() + READ_INTERVAL,
             now: choice.now,
             settings: choice.settings,
@@ -136,6 +140,7 @@ struct Follower {
     /// Since when a file has been missing or changing.
     missing_since: Option<Instant>,
     told_expired: bool,
+    revocations_told: revocations::Told,
     /// When the store is read next, changed or not.
     read_at: Instant,
     /// The latest time seen: what is accepted never goes by an earlier one.
@@ -147,6 +152,7 @@ impl Follower {
         loop {
             self.now = Timestamp::from_seconds(clock::unix_s()).unwrap_or(self.now).max(self.now);
             self.watch_expiry();
+            self.watch_revocations();
             let due = Instant::now() >= self.read_at;
             if self.store.changed(&self.channel) || due {
                 self.read(None);
@@ -183,6 +189,8 @@ impl Follower {
         for new in self.standing.news.drain(..) {
             showing::tell_root(&self.hands.records, &new);
         }
+        // Before everything that takes long.
+        self.look_at_revocations();
         let outcome = self.standing.look(&*self.store, &self.channel, self.now).and_then(|look| match look {
             Look::Same => {
                 self.nothing_waits();

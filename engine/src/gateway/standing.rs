@@ -18,12 +18,18 @@ use super::trust::Placed;
 use crate::failure::Failure;
 use crate::files;
 
+mod revocations;
+
+pub use revocations::InForce;
+
 pub struct Standing {
     pub gateway: Gateway,
     pub memory: Memory,
     pub accepted: Accepted,
     /// The pointer by which the accepted release came.
     pub pointer: Option<VerifiedPointer>,
+    /// What is revoked on the channel that is followed.
+    pub revocations: Option<InForce>,
     /// Roots that were accepted and are to be told.
     pub news: Vec<NewRoot>,
     /// In turn, from the first that was placed to the latest.
@@ -79,7 +85,8 @@ impl Standing {
             memory.keep_root(version, &placed.bytes)?;
             let accepted = Accepted::nothing(&gateway.policy, version);
             let roots = vec![placed.root.clone()];
-            return Ok(Self { gateway, memory, accepted, pointer: None, news: Vec::new(), roots });
+            let news = Vec::new();
+            return Ok(Self { gateway, memory, accepted, pointer: None, revocations: None, news, roots });
         };
         if accepted.policy != gateway.policy {
             let message = format!(
@@ -89,7 +96,8 @@ impl Standing {
             return Err(Failure::new(message).help("give each policy a state directory of its own"));
         }
         let roots = read_roots(&memory, &accepted)?;
-        let mut standing = Self { gateway, memory, accepted, pointer: None, news: Vec::new(), roots };
+        let news = Vec::new();
+        let mut standing = Self { gateway, memory, accepted, pointer: None, revocations: None, news, roots };
         standing.pointer = standing.read_pointer()?;
         standing.expect_line(placed)?;
         Ok(standing)
@@ -161,6 +169,7 @@ impl Standing {
             let mut accepted = self.accepted.clone();
             accepted.root_latest = next;
             let mut forgotten = self.forget_serials(&root, &mut accepted);
+            forgotten.extend(self.forget_revocation_serials(&root, &mut accepted));
             if store.is_none() {
                 forgotten.extend(self.forget_version(&root, &mut accepted));
             }

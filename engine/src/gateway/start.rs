@@ -18,6 +18,7 @@ use control::records::{self, Records, Target, WorkerRecords};
 use control::status::{Facts, Phase, Status};
 use control::watch::{self, Watch};
 use control::{clock, memory, names};
+use proxy::bound::Dpop;
 use proxy::drain::Drain;
 use proxy::settings::{Bounds, Settings};
 use proxy::worker::{self, Seat};
@@ -105,6 +106,10 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let activator =
         Activator::start(Arc::clone(&assembled.frozen), Arc::clone(&arena), handle.clone(), parts, now_unix_ns)
             .map_err(Failure::new)?;
+    let revocations = activator.revocations().clone();
+    if let Some(choice) = &choice {
+        choice.revoke(&revocations, &handle, &assembled.frozen.policy, &mut assembled.moving);
+    }
     let (swaps, tables) = (activator.swaps().clone(), activator.tables().clone());
     let facts = Facts {
         version: VERSION,
@@ -121,7 +126,8 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let settings = Arc::new(plan.settings);
     let copies = Copies::plan(&plan.cores, plan.hot);
     let placement = copies.placement.clone();
-    let spawner = Spawner { swaps, copies, drain: Arc::clone(&drain), settings: Arc::clone(&settings) };
+    let spawner =
+        Spawner { swaps, copies, drain: Arc::clone(&drain), settings: Arc::clone(&settings), dpop: dpop(&settings)? };
     let workers = spawner.spawn_all(&plan.cores, benches.writers, bound.of_workers)?;
     let watch = watch::spawn(watch::Start {
         activator,
@@ -132,6 +138,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         tickets: assembled.tickets,
         server_certificates: assembled.server_certificates,
         listener_files: assembled.listener_files,
+        crls: assembled.crls,
         placement,
         durable_records: plan.records != Target::Stdout || plan.state.is_none(),
         status: Arc::clone(&status),
@@ -140,6 +147,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     });
     let watch = watch.map_err(|error| Failure::new(format_args!("the control thread did not start: {error}")))?;
     let hands = Hands {
+        revocations,
         watch: watch.handle(),
         status: Arc::clone(&status),
         records: handle.clone(),
@@ -185,6 +193,7 @@ struct Spawner {
     copies: Copies,
     drain: Arc<Drain>,
     settings: Arc<Settings>,
+    dpop: Arc<Dpop>,
 }
 
 impl Spawner {
@@ -207,6 +216,7 @@ impl Spawner {
                 drain: Arc::clone(&self.drain),
                 durable,
                 random_seed: seed()?,
+                dpop: Arc::clone(&self.dpop),
             };
             workers.push(worker::spawn(seat, Arc::clone(&self.settings)).map_err(Failure::new)?);
         }
@@ -288,6 +298,15 @@ fn tell_start(records: &records::Handle, plan: &Plan, assembled: &Assembled, lis
     });
     let (name, version) = (&facts.policy_name, facts.version);
     control::info!("policy \"{name}\" version {version}, release {}", facts.digest);
+}
+
+/// What the workers know of DPoP together; gone with the process, as the proofs that it remembers are soon too old.
+fn dpop(settings: &Settings) -> Result<Arc<Dpop>, Failure> {
+    let (seed, nonce_key) = (seed()?, seed()?);
+    let words = seed.as_chunks::<8>().0;
+    let word = |index: usize| words.get(index).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let seed = [word(0), word(1), word(2), word(3)];
+    Ok(Arc::new(Dpop::new(settings.bounds.dpop_proofs_max, settings.dpop_nonce, seed, &nonce_key)))
 }
 
 fn seed() -> Result<[u8; 32], Failure> {

@@ -30,10 +30,11 @@ impl Placed {
         refuse_writable_by_others(path)?;
         let bytes = files::read(path, Kind::TrustRoot.envelope_bytes_max())?;
         let root = verify_root(&bytes).map_err(|fault| match credential::kind_of(&bytes) {
-            None | Some("a trust root") => {
-                Failure::at(path, format_args!("expected a trust root, signed by its own threshold; found one that is not: {fault}"))
-                    .help("place the trust root again as it was signed (adamant trust verify)")
-            }
+            None | Some("a trust root") => Failure::at(
+                path,
+                format_args!("expected a trust root, signed by its own threshold; found one that is not: {fault}"),
+            )
+            .help("place the trust root again as it was signed (adamant trust verify)"),
             Some(_) => Failure::at(path, files::found(&bytes, "a trust root"))
                 .help("it is what trust_root under [gateway] names"),
         })?;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
+use policy::binding::Bindings;
 use policy::model::CertificateName;
 use policy::reason::Reason;
 use policy_evaluate::{Certificate, Presented, Request, Token};
@@ -61,6 +62,10 @@ pub struct Exchange {
     pub limits: Vec<(String, Option<u64>)>,
     pub decided: Decided,
     pub status: Option<u16>,
+    /// Key that signed the token.
+    pub token_kid: Option<String>,
+    /// SHA-256 over the client certificate, as the record spells it.
+    pub certificate_sha256: Option<String>,
 }
 
 /// What was decided.
@@ -201,8 +206,12 @@ struct Raw<'l> {
     token_issuer: Option<Text<'l>>,
     #[serde(rename = "adamant.token.subject", borrow)]
     token_subject: Option<Text<'l>>,
+    #[serde(rename = "adamant.token.kid", borrow)]
+    token_kid: Option<Text<'l>>,
     #[serde(rename = "adamant.token.expires_s")]
     token_expires_s: Option<u64>,
+    #[serde(rename = "adamant.token.bound", borrow)]
+    token_bound: Option<Text<'l>>,
     #[serde(rename = "adamant.token.scopes", borrow)]
     token_scopes: Option<Text<'l>>,
     #[serde(rename = "adamant.limits_before", borrow, default)]
@@ -279,6 +288,8 @@ impl Raw<'_> {
                 scope: owned(self.scope),
             },
             status: self.status,
+            token_kid: owned(self.token_kid),
+            certificate_sha256: owned(self.certificate),
         })
     }
 
@@ -290,7 +301,11 @@ impl Raw<'_> {
             .as_ref()
             .map(|scopes| scopes.0.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect());
         let expires_s = Some(self.token_expires_s.ok_or(LineFault::Missing("adamant.token.expires_s"))?);
-        Ok(Some(Token { issuer: issuer.0.to_string(), subject: subject.0.to_string(), scopes, expires_s }))
+        let bound = self.token_bound.as_ref().map(|text| {
+            Bindings::from_text(&text.0).ok_or_else(|| fault("adamant.token.bound", "certificate, dpop or both", text))
+        });
+        let bound = bound.transpose()?.unwrap_or_default();
+        Ok(Some(Token { issuer: issuer.0.to_string(), subject: subject.0.to_string(), scopes, expires_s, bound }))
     }
 
     fn certificate(&self) -> Result<Option<Certificate>, LineFault> {

@@ -26,8 +26,8 @@ type Seen = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 pub struct Directory {
     path: PathBuf,
-    /// Pointer, directory of roots, directory of releases. None: look again, whatever is found.
-    seen: Option<[Seen; 3]>,
+    /// Pointer, revocation list, directory of roots, directory of releases. None: look again, whatever is found.
+    seen: Option<[Seen; 4]>,
 }
 
 impl Directory {
@@ -84,7 +84,9 @@ impl Store for Directory {
     }
 
     fn changed(&mut self, channel: &Channel) -> bool {
-        let looks = [layout::pointer(channel).as_str(), layout::ROOTS, layout::RELEASES].map(|path| self.look(path));
+        let (pointer, revocations) = (layout::pointer(channel), layout::revocations(channel));
+        let looks =
+            [pointer.as_str(), revocations.as_str(), layout::ROOTS, layout::RELEASES].map(|path| self.look(path));
         let now = looks.map(|(seen, _)| seen);
         let fresh = looks.iter().any(|(_, fresh)| *fresh);
         let changed = self.seen != Some(now);
@@ -94,6 +96,10 @@ impl Store for Directory {
 
     fn pointer(&self, channel: &Channel) -> Result<Vec<u8>, StoreFault> {
         self.read(layout::pointer(channel), Kind::Pointer.envelope_bytes_max())
+    }
+
+    fn revocations(&self, channel: &Channel) -> Result<Vec<u8>, StoreFault> {
+        self.read(layout::revocations(channel), Kind::Revocations.envelope_bytes_max())
     }
 
     fn root(&self, version: u64) -> Result<Vec<u8>, StoreFault> {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! releases/sha256-<64 hex>.json     channels/<channel>/pointer.json
-//! roots/<version>.json              provenance/sha256-<64 hex>.json
+//! roots/<version>.json              channels/<channel>/revocations.json
+//! provenance/sha256-<64 hex>.json
 //! ```
 
 use policy_release::digest::Digest;
@@ -35,6 +36,10 @@ pub fn pointer(channel: &Channel) -> String {
     format!("{CHANNELS}/{channel}/pointer.json")
 }
 
+pub fn revocations(channel: &Channel) -> String {
+    format!("{CHANNELS}/{channel}/revocations.json")
+}
+
 /// `sha256-<64 hex>.json`.
 pub fn digest_name(digest: &Digest) -> String {
     format!("{}.json", digest.to_string().replace(':', "-"))
@@ -51,6 +56,8 @@ mod tests {
         assert_eq!(release(&digest), format!("releases/sha256-{hex}.json"));
         assert_eq!(provenance(&digest), format!("provenance/sha256-{hex}.json"));
         assert_eq!(root(2), "roots/2.json");
-        assert_eq!(pointer(&"production".parse().unwrap()), "channels/production/pointer.json");
+        let channel: Channel = "production".parse().unwrap();
+        assert_eq!(pointer(&channel), "channels/production/pointer.json");
+        assert_eq!(revocations(&channel), "channels/production/revocations.json");
     }
 }

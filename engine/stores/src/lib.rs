@@ -1,5 +1,5 @@
-//! Where releases and pointers come from. A store is a transport and nothing in it is trusted: what comes out of it is
-//! bytes of bounded length, which `control::accept` verifies.
+//! Where releases and pointers come from, and the client for what moves under them. A store is a transport and nothing in
+//! it is trusted: what comes out of it is bytes of bounded length, which `control::accept` verifies.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,6 +7,7 @@ use std::str::FromStr;
 use policy_release::digest::Digest;
 
 mod directory;
+pub mod http;
 pub mod layout;
 
 pub use directory::Directory;
@@ -21,6 +22,9 @@ pub trait Store: Send {
 
     /// The envelope of a channel's pointer.
     fn pointer(&self, channel: &Channel) -> Result<Vec<u8>, StoreFault>;
+
+    /// The envelope of a channel's revocation list.
+    fn revocations(&self, channel: &Channel) -> Result<Vec<u8>, StoreFault>;
 
     /// The envelope of a trust root.
     fn root(&self, version: u64) -> Result<Vec<u8>, StoreFault>;

@@ -17,7 +17,8 @@
 //!   See `strays`. Only where the stray and a proof of a are of the same agent to the new policy is it tried here.
 //!
 //! The same with the policies exchanged. A token of a population is tried for each subject that one policy mentions
-//! and the other does not, and for one that neither mentions.
+//! and the other does not, and for one that neither mentions; and with each binding that the policies tell apart. A token
+//! is taken to be bound to what it says: that a certificate must then be there is the same to both policies.
 
 use std::collections::HashMap;
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use policy::binding::Bindings;
 use policy::model::{CertificateName, Identity, MinimumTransport, Policy, Proofs, Subject};
 
 use crate::look::Look;
@@ -167,6 +168,22 @@ impl<'p> World<'p> {
 
     pub fn issuer_pair(&self, issuer: u16) -> Pair {
         self.issuers.get(usize::from(issuer)).copied().unwrap_or_default()
+    }
+
+    /// What a side needs a token to be bound to.
+    pub fn needed(&self, which: Which, issuer: u16, subject: &str) -> Bindings {
+        let proof = self.issuer_pair(issuer).at(which).and_then(|issuer| self.face(which).table.token(issuer, subject));
+        proof.map_or(Bindings::NONE, |proof| proof.0.bound())
+    }
+
+    /// The bindings that stand for all that a token may have: those that suffice for one side, and for both. With others
+    /// it fares no better, and with fewer it is refused by both.
+    pub fn forms(&self, issuer: u16, subject: &str) -> Vec<Bindings> {
+        let (old, new) = (self.needed(Which::Old, issuer, subject), self.needed(Which::New, issuer, subject));
+        let mut forms = vec![old, new, old.and(new)];
+        forms.sort_unstable();
+        forms.dedup();
+        forms
     }
 
     pub fn ca_pair(&self, ca: u16) -> Pair {

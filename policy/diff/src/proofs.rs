@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use policy::binding::Bindings;
 use policy::model::{Identity, Proofs, Subject};
 
 use crate::face::{Which, World};
@@ -59,15 +60,17 @@ impl<'p> OwnProofs<'p> {
             .tokens
             .iter()
             .filter_map(|token| match token {
-                Credential::Token { issuer, subject } if *subject == world.fresh_subject => Some(*issuer),
+                Credential::Token { issuer, subject, .. } if *subject == world.fresh_subject => Some(*issuer),
                 _ => None,
             })
             .collect();
         let foreign = issuers.into_iter().flat_map(|issuer| {
-            moved.of(which, issuer).iter().map(move |subject| Credential::Token { issuer, subject })
+            let bound = Bindings::NONE;
+            moved.of(which, issuer).iter().map(move |subject| Credential::Token { issuer, subject, bound })
         });
         let known = own.tokens.len();
         own.tokens.extend(foreign);
+        own.tokens = own.tokens.iter().flat_map(|token| in_all_forms(world, *token)).collect();
         own.differ |= own.tokens.len() > known;
         own
     }
@@ -128,7 +131,7 @@ impl<'p> OwnProofs<'p> {
                 Subject::Exactly(subject) => subject,
                 Subject::AnyBut(_) => world.fresh_subject,
             };
-            Some(Credential::Token { issuer, subject })
+            Some(Credential::Token { issuer, subject, bound: world.needed(which, issuer, subject) })
         });
         self.certificates.extend(certificate);
         self.tokens.extend(token);
@@ -191,19 +194,23 @@ type Needs<'p> = BTreeSet<(u32, Shown<'p>)>;
 /// All that the policies make of one credential: credentials of the same kind with equal meanings can be exchanged.
 #[derive(PartialEq, Eq, Hash)]
 struct Meaning<'p> {
-    /// Where it is known at all, and how tokens narrow.
-    known: (Narrowing, [bool; 2], Option<std::mem::Discriminant<policy::model::CertificateName>>),
+    /// How tokens narrow, where it is known at all, and where it is bound as needed.
+    known: (Narrowing, [bool; 2], [bool; 2], Option<std::mem::Discriminant<policy::model::CertificateName>>),
     /// By side: who holds it (none: unknown), and what else each of their alternatives with it needs.
     sides: [(Option<Vec<u32>>, Needs<'p>); 2],
 }
 
 impl<'p> Meaning<'p> {
     fn of(world: &World<'p>, credential: &Credential<'p>) -> Self {
+        let mut bound = [true; 2];
         let (narrowing, ends, kind) = match credential {
             Credential::Certificate { ca, name } => {
                 (Narrowing::default(), world.ca_pair(*ca), name.map(std::mem::discriminant))
             }
-            Credential::Token { issuer, .. } => (world.narrowing_of(*issuer), world.issuer_pair(*issuer), None),
+            Credential::Token { issuer, subject, bound: held } => {
+                bound = [Which::Old, Which::New].map(|which| held.hold(world.needed(which, *issuer, subject)));
+                (world.narrowing_of(*issuer), world.issuer_pair(*issuer), None)
+            }
             Credential::Key(_) => Default::default(),
         };
         let side = |which: Which| {
@@ -220,20 +227,31 @@ impl<'p> Meaning<'p> {
             }
             (held.map(<[u32]>::to_vec), needs)
         };
-        let known = (narrowing, [ends.old.is_some(), ends.new.is_some()], kind);
+        let known = (narrowing, [ends.old.is_some(), ends.new.is_some()], bound, kind);
         Self { known, sides: [side(Which::Old), side(Which::New)] }
     }
 }
 
-/// The credential that stands for this one in alternatives: a population's for its subjects.
+/// The credential that stands for this one in alternatives: a population's for its subjects, bound as is needed.
 fn written<'p>(world: &World<'p>, which: Which, credential: Credential<'p>) -> Credential<'p> {
     match credential {
-        Credential::Token { issuer, subject }
-            if !world.face(which).holders.subjects.contains_key(&(issuer, subject)) =>
-        {
-            Credential::Token { issuer, subject: world.fresh_subject }
+        Credential::Token { issuer, subject, .. } => {
+            let named = world.face(which).holders.subjects.contains_key(&(issuer, subject));
+            let subject = if named { subject } else { world.fresh_subject };
+            Credential::Token { issuer, subject, bound: world.needed(which, issuer, subject) }
         }
         other => other,
+    }
+}
+
+/// A token with every binding that the policies tell apart.
+fn in_all_forms<'p>(world: &World<'p>, token: Credential<'p>) -> Vec<Credential<'p>> {
+    match token {
+        Credential::Token { issuer, subject, .. } => {
+            let forms = world.forms(issuer, subject).into_iter();
+            forms.map(|bound| Credential::Token { issuer, subject, bound }).collect()
+        }
+        other => vec![other],
     }
 }
 
@@ -243,7 +261,7 @@ pub fn holders<'w, 'p>(world: &'w World<'p>, which: Which, credential: &Credenti
     match credential {
         Credential::Certificate { name: None, .. } => None,
         Credential::Certificate { ca, name: Some(name) } => holders.certificates.get(&(*ca, *name)),
-        Credential::Token { issuer, subject } if !holders.excepted.contains(&(*issuer, *subject)) => {
+        Credential::Token { issuer, subject, .. } if !holders.excepted.contains(&(*issuer, *subject)) => {
             holders.subjects.get(&(*issuer, *subject)).or_else(|| holders.populations.get(issuer))
         }
         Credential::Token { .. } => None,

@@ -188,6 +188,9 @@ pub struct ExampleCertificate {
 pub struct ExampleToken {
     pub issuer: String,
     pub subject: String,
+    /// What it is bound to, like `certificate` or `certificate dpop`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<String>,
     /// Scopes by the claim that holds them; empty when no claim of scopes is read.
     pub scopes: BTreeMap<String, Vec<String>>,
 }

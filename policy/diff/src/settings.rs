@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use policy::model::{Audit, Issuer, Keys, MinimumTransport, Origin, Policy};
+use policy::model::{Audit, ClientCa, Crl, Fetched, Issuer, Keys, MinimumTransport, Origin, Policy, ServerCa};
 
 use crate::cells::Cell;
 use crate::face::World;
@@ -30,7 +30,8 @@ impl Changes {
             None => value,
         };
         let gone = what == "itself" && new.is_none();
-        let guarded = !(gone || kind == "api-key" || (kind == "policy" && what == "transport"));
+        // Revocation lists can only refuse: a source of them is judged by its direction alone.
+        let guarded = !(gone || kind == "api-key" || what == "crl" || (kind == "policy" && what == "transport"));
         let needs_wider = guarded || direction.is_wider();
         let (old, new) = (old.map(cut), new.map(cut));
         self.0.push(SettingChange { kind, name: name.to_owned(), what, old, new, direction, needs_wider });
@@ -69,16 +70,10 @@ pub fn changes(world: &World<'_>, cells: &[Cell]) -> Vec<SettingChange> {
         let at = |policy: &'_ Policy, index: Option<u16>| {
             index.and_then(|it| policy.client_cas.get(usize::from(it)).cloned())
         };
-        let count = |pem: &str| format!("{} in PEM", plural(certificates(pem).len(), "certificate"));
         match (at(old, pair.old), at(new, pair.new)) {
-            (Some(old), Some(new)) if old.certificates != new.certificates => {
-                let (before, after) = (certificates(&old.certificates), certificates(&new.certificates));
-                let values = (Some(count(&old.certificates)), Some(count(&new.certificates)));
-                changes.note(("client-ca", &new.name, "certificates"), values, subset(&before, &after));
-            }
-            (Some(_), Some(_)) => {}
+            (Some(old), Some(new)) => client_ca(&old, &new, &mut changes),
             (old, new) => {
-                let whole_of = |ca: policy::model::ClientCa| (count(&ca.certificates), ca.name);
+                let whole_of = |ca: ClientCa| (in_pem(&ca.certificates), ca.name);
                 let swap = |(what, name)| (name, what);
                 whole("client-ca", old.map(whole_of).map(swap), new.map(whole_of).map(swap), &mut changes);
             }
@@ -153,15 +148,60 @@ fn issuer(old: &Issuer, new: &Issuer, changes: &mut Changes) {
     let source = |keys: &Keys| match keys {
         Keys::Pinned { jwks } => format!("pinned, {} bytes", jwks.len()),
         Keys::Watch { path } => format!("file {path}"),
-        Keys::Url { url, refresh_s, max_stale_s } => format!("{url}, refresh {refresh_s} s, stale {max_stale_s} s"),
+        Keys::Url(fetched) => fetched_text("", fetched),
+        Keys::Discovery(fetched) => fetched_text("discovery ", fetched),
     };
     changes.compare(("issuer", name, "keys"), (&old.keys, &new.keys), source, |old, new| match (old, new) {
-        (
-            Keys::Url { url, refresh_s, max_stale_s },
-            Keys::Url { url: new_url, refresh_s: faster, max_stale_s: fresher },
-        ) if url == new_url && faster <= refresh_s && fresher <= max_stale_s => Direction::Narrower,
+        (Keys::Url(old), Keys::Url(new)) | (Keys::Discovery(old), Keys::Discovery(new)) => fetched(old, new),
         _ => Direction::Changed,
     });
+}
+
+fn fetched_text(how: &str, of: &Fetched) -> String {
+    let ca = match &of.ca {
+        None => "plain http".to_owned(),
+        Some(ServerCa::System) => "CAs of the machine".to_owned(),
+        Some(ServerCa::Pinned { certificates }) => format!("pinned CA, {} bytes", certificates.len()),
+    };
+    format!("{how}{}, refresh {} s, stale {} s, {ca}", of.url, of.refresh_s, of.max_stale_s)
+}
+
+/// Another place or another CA may give other keys; the same keys for longer are believed for longer.
+fn fetched(old: &Fetched, new: &Fetched) -> Direction {
+    if (&old.url, &old.ca) != (&new.url, &new.ca) {
+        return Direction::Changed;
+    }
+    let longer = |old: u32, new: u32| new > old;
+    if longer(old.max_stale_s, new.max_stale_s) || longer(old.refresh_s, new.refresh_s) {
+        Direction::Wider
+    } else {
+        Direction::Narrower
+    }
+}
+
+fn client_ca(old: &ClientCa, new: &ClientCa, changes: &mut Changes) {
+    let name = new.name.as_str();
+    let values = (&old.certificates, &new.certificates);
+    let shown = |pem: &String| in_pem(pem);
+    changes.compare(("client-ca", name, "certificates"), values, shown, |old, new| {
+        subset(&certificates(old), &certificates(new))
+    });
+    let source = |crl: &Option<Crl>| match crl {
+        None => "none: nothing is revoked".to_owned(),
+        Some(crl) if crl.enforce_expiration => format!("file {}", crl.path),
+        Some(crl) => format!("file {}, also when it has expired", crl.path),
+    };
+    changes.compare(("client-ca", name, "crl"), (&old.crl, &new.crl), source, |old, new| match (old, new) {
+        (None, Some(_)) => Direction::Narrower,
+        (Some(_), None) => Direction::Wider,
+        (Some(old), Some(new)) if old.path == new.path && new.enforce_expiration => Direction::Narrower,
+        (Some(old), Some(new)) if old.path == new.path => Direction::Wider,
+        _ => Direction::Changed,
+    });
+}
+
+fn in_pem(certificates_pem: &str) -> String {
+    format!("{} in PEM", plural(certificates(certificates_pem).len(), "certificate"))
 }
 
 /// Origins by name, and those that are left by what they are: a new name is no change.

@@ -1,5 +1,6 @@
 //! The credentials of one request, in terms of both policies, and whom each policy takes their holder for.
 
+use policy::binding::Bindings;
 use policy::bounds::CERTIFICATE_NAMES_MAX;
 use policy::decide::{Caller, Presented};
 use policy::model::CertificateName;
@@ -20,6 +21,8 @@ pub enum Credential<'p> {
     Token {
         issuer: u16,
         subject: &'p str,
+        /// What it is bound to, and is shown to be.
+        bound: Bindings,
     },
     Key(&'p str),
 }
@@ -102,7 +105,8 @@ impl<'p> World<'p> {
                         *place = Some(proof);
                     }
                 }
-                Credential::Token { issuer, subject } => {
+                Credential::Token { issuer, subject, bound } => {
+                    presented.bound = bound;
                     let issuer = self.issuer_pair(issuer).at(which).ok_or(Reason::TokenIssuerUnknown)?;
                     presented.token = Some(face.table.token(issuer, subject));
                 }
@@ -177,11 +181,20 @@ impl<'p> World<'p> {
                 format!("certificate {} of {}", certificate_name(name), self.ca_name(*ca))
             }
             Credential::Certificate { ca, name: None } => format!("any certificate of {}", self.ca_name(*ca)),
-            Credential::Token { issuer, subject } if *subject == self.fresh_subject => {
-                format!("token {}/*", self.issuer_name(*issuer))
+            Credential::Token { issuer, subject, bound } => {
+                let who = if *subject == self.fresh_subject { "*" } else { subject };
+                format!("token {}/{who}{}", self.issuer_name(*issuer), self.bound_word(*issuer, subject, *bound))
             }
-            Credential::Token { issuer, subject } => format!("token {}/{subject}", self.issuer_name(*issuer)),
             Credential::Key(id) => format!("API key {id}"),
+        }
+    }
+
+    /// What a token is bound to, where that makes a difference.
+    fn bound_word(&self, issuer: u16, subject: &str, bound: Bindings) -> String {
+        match bound.text() {
+            _ if self.forms(issuer, subject) == [Bindings::NONE] => String::new(),
+            None => " not bound".to_owned(),
+            Some(text) => format!(" bound to {}", text.replace(' ', " and ")),
         }
     }
 
@@ -203,8 +216,8 @@ impl<'p> World<'p> {
     }
 
     pub fn example_token(&self, shown: &[Credential<'p>], names: &TokenNames) -> Option<ExampleToken> {
-        let (issuer, subject) = shown.iter().find_map(|credential| match credential {
-            Credential::Token { issuer, subject } => Some((*issuer, *subject)),
+        let (issuer, subject, bound) = shown.iter().find_map(|credential| match credential {
+            Credential::Token { issuer, subject, bound } => Some((*issuer, *subject, *bound)),
             _ => None,
         })?;
         let claims = [(Which::Old, &names.old), (Which::New, &names.new)].into_iter();
@@ -213,7 +226,8 @@ impl<'p> World<'p> {
             Some((self.claim(which, issuer)?.to_owned(), scopes))
         });
         let (issuer, subject) = (self.issuer_name(issuer).to_owned(), subject.to_owned());
-        Some(ExampleToken { issuer, subject, scopes: scopes.collect() })
+        let bound = bound.text().map(str::to_owned);
+        Some(ExampleToken { issuer, subject, bound, scopes: scopes.collect() })
     }
 }
 

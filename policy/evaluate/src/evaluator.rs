@@ -236,6 +236,7 @@ impl<'p> Evaluator<'p> {
         if let Some(token) = &caller.token {
             let index = *self.issuers.get(token.issuer.as_str()).ok_or(Reason::TokenIssuerUnknown)?;
             presented.token = Some(self.table.proof_token(IssuerIndex(index), token.subject.as_bytes()));
+            presented.bound = token.bound;
             *scopes = self.token_scopes(index, token, now_s)?;
         }
         match key.and_then(|key| key.expires_s) {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use policy::binding::Bindings;
 use policy::model::{Agent, CertificateName, Identity, Issuer, MinimumTransport, Policy, Proofs, Subject, TokenProof};
 
 /// The subject that stands for a population when none is named.
@@ -38,6 +39,8 @@ pub struct Token {
     pub scopes: Option<Vec<String>>,
     /// Seconds since the Unix epoch; none: it does not end.
     pub expires_s: Option<u64>,
+    /// What it is bound to, and was shown to be.
+    pub bound: Bindings,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +58,18 @@ fn nearest(near: &Option<String>) -> String {
 }
 
 impl Presented {
+    /// Adds the certificate that a token is bound to, where none is there: without a name.
+    pub fn add_bound(&mut self, policy: &Policy) {
+        if self.token.as_ref().is_some_and(|token| token.bound.hold(Bindings::CERTIFICATE)) {
+            self.add_certificate(policy);
+        }
+    }
+
+    fn add_certificate(&mut self, policy: &Policy) {
+        let cas = || policy.client_cas.iter().map(|ca| ca.name.clone()).take(1).collect();
+        self.certificate.get_or_insert_with(|| Certificate { cas: cas(), names: Vec::new() });
+    }
+
     /// Somebody who presents nothing, over TLS, from `client`.
     pub fn nothing(client: IpAddr) -> Self {
         Self { tls: true, certificate: None, token: None, api_key: None, client }
@@ -106,10 +121,10 @@ pub fn presented_by(
             present(policy, agent, proofs, subject, &mut presented).ok_or_else(fixed)?;
         }
     }
-    if policy.transport == MinimumTransport::Mtls && presented.certificate.is_none() {
-        let cas = policy.client_cas.iter().map(|ca| ca.name.clone()).take(1).collect();
-        presented.certificate = Some(Certificate { cas, names: Vec::new() });
+    if policy.transport == MinimumTransport::Mtls {
+        presented.add_certificate(policy);
     }
+    presented.add_bound(policy);
     Ok(presented)
 }
 
@@ -144,5 +159,6 @@ fn token(policy: &Policy, agent: &Agent, proof: &TokenProof, subject: Option<&st
         subject: subject.to_owned(),
         scopes: narrows.then(|| agent.scopes.clone()),
         expires_s: None,
+        bound: proof.bound.into(),
     })
 }

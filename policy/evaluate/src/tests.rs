@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use policy::binding::Bindings;
 use policy::model::{CertificateName, Policy};
 use policy::reason::Reason;
 
@@ -57,7 +58,7 @@ fn nothing() -> Presented {
 
 fn token(subject: &str, scopes: Option<&[&str]>) -> Token {
     let scopes = scopes.map(|scopes| scopes.iter().map(|scope| (*scope).to_owned()).collect());
-    Token { issuer: "corp".into(), subject: subject.into(), scopes, expires_s: None }
+    Token { issuer: "corp".into(), subject: subject.into(), scopes, expires_s: None, bound: Bindings::NONE }
 }
 
 fn staff(subject: &str, scopes: Option<&[&str]>) -> Presented {

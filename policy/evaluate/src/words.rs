@@ -1,5 +1,6 @@
 //! Small phrases: lists, durations, proofs.
 
+use policy::binding::Bindings;
 use policy::model::{Identity, Proofs, Subject};
 
 /// Names in a list before "and 3 more".
@@ -72,9 +73,12 @@ pub(crate) fn alternative(identity: &Identity) -> String {
 pub(crate) fn phrases(proofs: &Proofs) -> Vec<String> {
     let certificate =
         proofs.certificate.as_ref().map(|proof| format!("a certificate {} under CA \"{}\"", proof.name, proof.ca));
-    let token = proofs.token.as_ref().map(|proof| match &proof.subject {
-        Subject::Exactly(subject) => format!("a token of \"{}\" for \"{subject}\"", proof.issuer),
-        Subject::AnyBut(_) => format!("a token of \"{}\" for any subject that nobody else is", proof.issuer),
+    let token = proofs.token.as_ref().map(|proof| {
+        let bound = bound(proof.bound.into());
+        match &proof.subject {
+            Subject::Exactly(subject) => format!("a token of \"{}\" for \"{subject}\"{bound}", proof.issuer),
+            Subject::AnyBut(_) => format!("a token of \"{}\" for any subject that nobody else is{bound}", proof.issuer),
+        }
     });
     let key = match proofs.api_keys.as_slice() {
         [] => None,
@@ -82,6 +86,16 @@ pub(crate) fn phrases(proofs: &Proofs) -> Vec<String> {
         several => Some(format!("one of the API keys {}", list(several.iter()))),
     };
     [certificate, token, key].into_iter().flatten().collect()
+}
+
+/// What a token is bound to, to follow the token.
+pub(crate) fn bound(bound: Bindings) -> &'static str {
+    match bound {
+        Bindings::CERTIFICATE => ", bound to a certificate",
+        Bindings::DPOP => ", bound to a DPoP key",
+        Bindings::NONE => "",
+        _ => ", bound to a certificate and a DPoP key",
+    }
 }
 
 #[cfg(test)]

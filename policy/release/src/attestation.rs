@@ -85,10 +85,16 @@ pub struct Attestation {
     pub refusal: Option<Refusal>,
     /// What serves from the next start.
     pub waiting: Option<Waiting>,
+    /// What is revoked; none where no list ever was.
+    #[serde(default)]
+    pub revocations: Option<RevocationList>,
     /// Version of the trust root that counts; 0 where none does.
     pub trust_root: u64,
     pub keysets: BTreeMap<String, Keyset>,
     pub certificates: Vec<Certificate>,
+    /// What ends, and when.
+    #[serde(default)]
+    pub ends: Vec<Ends>,
     /// `sha256:…` over gateway.toml.
     pub config: String,
     /// The version of the engine.
@@ -127,6 +133,22 @@ pub struct Waiting {
     pub serial: u64,
 }
 
+/// The revocation list in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevocationList {
+    /// 0 while none is in force, and what is in the store is refused.
+    pub serial: u64,
+    pub entries: u64,
+    /// Entries that name an agent, API key or issuer that the release does not have.
+    pub unknown: u64,
+    pub issued: Timestamp,
+    pub expires: Timestamp,
+    /// A newer one should have arrived. It stays in force.
+    pub expired: bool,
+    /// Why the list in the store is not the one in force.
+    pub refusal: Option<Refusal>,
+}
+
 /// A candidate that is not served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -145,6 +167,9 @@ pub struct Keyset {
     pub keys: u64,
     pub loaded: Timestamp,
     pub stale: Option<Timestamp>,
+    /// When it is fetched again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Timestamp>,
     pub last_failure: Option<String>,
 }
 
@@ -156,6 +181,14 @@ pub struct Certificate {
     pub not_after: Timestamp,
     pub names: Vec<String>,
     pub last_failure: Option<String>,
+}
+
+/// Something that ends: a certificate, a certificate of a client CA, a revocation list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ends {
+    pub of: String,
+    pub name: String,
+    pub at: Timestamp,
 }
 
 /// How the table is protected in memory.

@@ -17,6 +17,14 @@ pub const PROVENANCE_BYTES_MAX: usize = 4 << 20;
 pub const PROVENANCE_INPUTS_MAX: usize = 4_096;
 /// Bytes of a revocation list payload.
 pub const REVOCATIONS_BYTES_MAX: usize = 64 << 20;
+/// Entries of a revocation list.
+pub const REVOCATIONS_MAX: usize = 1_000_000;
+/// Bytes of a name, id, issuer, subject, jti or kid in a revocation list: no policy, token or key set has longer ones.
+pub const REVOKED_TEXT_BYTES_MAX: usize = 2_048;
+/// Bytes of the reason that an entry of a revocation list gives.
+pub const WHY_BYTES_MAX: usize = 256;
+/// Bytes of a certificate's serial number (RFC 5280 §4.1.2.2).
+pub const SERIAL_NUMBER_BYTES_MAX: usize = 20;
 /// Bytes of an envelope beside its base64 payload: names, white space and signatures.
 pub const WRAPPER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a detached signature or a signing key file.

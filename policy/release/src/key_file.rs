@@ -62,6 +62,16 @@ pub fn to_plain(key: &SigningKey) -> Result<Zeroizing<String>, KeyFileFault> {
 
 /// The file text with the private key encrypted under `passphrase`. Takes about 0.2 s and 16 MiB.
 pub fn to_encrypted(key: &SigningKey, passphrase: &[u8], seed: EncryptionSeed) -> Result<String, KeyFileFault> {
+    Ok(format!("{}{}", header(key), encrypted_pem(&pkcs8_of(key), passphrase, seed)?))
+}
+
+/// Any private key in PKCS#8, in the clear: a PEM block.
+pub fn plain_pem(pkcs8: &[u8]) -> Result<String, KeyFileFault> {
+    pem(PLAIN_LABEL, pkcs8)
+}
+
+/// Any private key in PKCS#8, encrypted under `passphrase` in the same way: a PEM block.
+pub fn encrypted_pem(pkcs8: &[u8], passphrase: &[u8], seed: EncryptionSeed) -> Result<String, KeyFileFault> {
     let encrypt = |error: &dyn std::fmt::Display| KeyFileFault::Encrypt(error.to_string());
     let scrypt = ScryptParams {
         salt: seed.salt.as_slice().try_into().map_err(|error| encrypt(&error))?,
@@ -71,13 +81,13 @@ pub fn to_encrypted(key: &SigningKey, passphrase: &[u8], seed: EncryptionSeed) -
         key_length: None,
     };
     let parameters = Parameters { kdf: scrypt.into(), encryption: Cipher::Aes256Cbc { iv: seed.iv } };
-    let encrypted = parameters.encrypt(passphrase, pkcs8_of(key).as_slice()).map_err(|error| encrypt(&error))?;
+    let encrypted = parameters.encrypt(passphrase, pkcs8).map_err(|error| encrypt(&error))?;
     let info = EncryptedPrivateKeyInfoOwned {
         encryption_algorithm: parameters.into(),
         encrypted_data: pkcs8::der::asn1::OctetString::new(encrypted).map_err(|error| encrypt(&error))?,
     };
     let der = info.to_der().map_err(|error| encrypt(&error))?;
-    Ok(format!("{}{}", header(key), pem(ENCRYPTED_LABEL, &der)?))
+    pem(ENCRYPTED_LABEL, &der)
 }
 
 /// The public half that a key file states, without its passphrase.
@@ -99,21 +109,31 @@ pub fn parse(text: &str, passphrase: Option<&[u8]>) -> Result<SigningKey, KeyFil
         return Err(form("a larger file"));
     }
     let stated = public_of(text)?;
-    let block = text.find("-----BEGIN ").and_then(|at| text.get(at..)).ok_or_else(|| form("no PEM block"))?;
-    let (label, der) = decode_vec(block.as_bytes()).map_err(|error| form(&format!("a bad PEM block ({error})")))?;
-    let der = Zeroizing::new(der);
-    let plain = match label {
-        PLAIN_LABEL => der,
-        ENCRYPTED_LABEL => decrypt(&der, passphrase.ok_or(KeyFileFault::PassphraseNeeded)?)?,
-        other => return Err(form(&format!("a PEM block {:?}", other.chars().take(40).collect::<String>()))),
-    };
+    let plain = pkcs8_in(text, passphrase)?;
     let Some(seed) = plain.strip_prefix(&PKCS8_PREFIX).and_then(|seed| <[u8; 32]>::try_from(seed).ok()) else {
         // With a wrong passphrase one padding in 256 looks right.
-        let wrong = label == ENCRYPTED_LABEL;
-        return Err(if wrong { KeyFileFault::WrongPassphrase } else { form("no Ed25519 key in PKCS#8 version 1") });
+        return Err(if is_encrypted(text) {
+            KeyFileFault::WrongPassphrase
+        } else {
+            form("no Ed25519 key in PKCS#8 version 1")
+        });
     };
     let key = SigningKey::generate(seed)?;
     if key.public() == stated { Ok(key) } else { Err(KeyFileFault::Mismatch { stated, found: key.public() }) }
+}
+
+/// The PKCS#8 of the first PEM block, decrypted where it is encrypted. CBC detects no change: whether it is a key, and the
+/// right one, is for the caller to check.
+pub fn pkcs8_in(text: &str, passphrase: Option<&[u8]>) -> Result<Zeroizing<Vec<u8>>, KeyFileFault> {
+    let form = |found: &str| KeyFileFault::Form { found: found.into() };
+    let block = text.find("-----BEGIN ").and_then(|at| text.get(at..)).ok_or_else(|| form("no PEM block"))?;
+    let (label, der) = decode_vec(block.as_bytes()).map_err(|error| form(&format!("a bad PEM block ({error})")))?;
+    let der = Zeroizing::new(der);
+    match label {
+        PLAIN_LABEL => Ok(der),
+        ENCRYPTED_LABEL => decrypt(&der, passphrase.ok_or(KeyFileFault::PassphraseNeeded)?),
+        other => Err(form(&format!("a PEM block {:?}", other.chars().take(40).collect::<String>()))),
+    }
 }
 
 fn decrypt(der: &[u8], passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyFileFault> {

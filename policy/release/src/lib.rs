@@ -17,6 +17,7 @@ pub mod key_file;
 pub mod manifest;
 pub mod pointer;
 pub mod provenance;
+pub mod revocations;
 pub mod root;
 pub mod step;
 pub mod time;

@@ -40,7 +40,7 @@ pub const CASE_REPEAT_MAX: u32 = 1_000_000;
 pub const CASE_AFTER_MAX_S: u32 = 366 * 86_400;
 
 pub const LEEWAY_MAX_S: u32 = 300;
-pub const REFRESH_MIN_S: u32 = 10;
+pub const REFRESH_MIN_S: u32 = 1;
 pub const REFRESH_MAX_S: u32 = 86_400;
 pub const STALE_MAX_S: u32 = 30 * 86_400;
 /// Requests in one unit of a limit, and requests of a burst.

@@ -59,8 +59,8 @@ codes! {
     ALGORITHM_MIX = Error "algorithm-mix" "one issuer lists symmetric and asymmetric algorithms";
     HS256_KEYS = Error "hs256-keys" "HS256 keys are secrets and may only come by `watch`";
     HS256 = Warning "hs256" "whoever can verify an HS256 token can also make one";
-    KEYS_SOURCE = Error "keys-source" "`keys` needs exactly one of `file`, `watch` and `url`";
-    KEYS_NOT_FETCHED = Warning "keys-not-fetched" "no gateway of this version fetches keys from an address";
+    KEYS_SOURCE = Error "keys-source" "`keys` needs exactly one of `file`, `watch`, `url` and `discovery`";
+    KEYS_PLAIN = Warning "keys-plain" "keys are fetched over plain http, on the gateway's own machine";
     BAD_URL = Error "bad-url" "the address of a key set is not an https URL";
 
     // files
@@ -95,6 +95,8 @@ codes! {
     SECOND_POPULATION = Error "second-population" "two agents are populations of one issuer";
     MIXED_POPULATION = Error "mixed-population" "an agent is both a population and a single caller";
     SHARED_PROOFS = Error "shared-proofs" "one set of proofs identifies two agents";
+    BINDING_NEEDS_CERTIFICATE = Error "binding-needs-certificate" "a token is bound to a certificate that no connection has";
+    BINDINGS_DIFFER = Error "bindings-differ" "one token must be bound to this in one set of proofs and not in another";
     UNREACHABLE_ALTERNATIVE = Error "unreachable-alternative" "whoever has these proofs is also another agent, which is refused";
     UNREACHABLE_AGENT = Error "unreachable-agent" "no set of proofs can identify this agent";
     WEAK_ALTERNATIVE = Warning "weak-alternative" "one alternative is weaker than its neighbour";

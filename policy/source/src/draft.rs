@@ -76,6 +76,8 @@ pub(crate) struct AgentDraft<'d> {
     pub excepted: Vec<(&'d str, Text<'d>)>,
     /// API keys of all its sets of proofs.
     pub api_keys: Vec<Text<'d>>,
+    /// Where a token is to be bound to a certificate.
+    pub certificate_bound: Vec<Span>,
     /// Places of `agent.limits`, in their order.
     pub limits_at: Vec<Span>,
 }

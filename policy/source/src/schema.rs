@@ -2,6 +2,7 @@
 //! types: it knows the place of everything and reports all mistakes; a test keeps the two in step.
 
 mod case;
+mod trust;
 
 use std::borrow::Cow;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use case::CaseTable;
+use trust::{ClientCaTable, FileTable, IssuerTable};
 
 /// The JSON Schema (draft 2020-12) of a policy source.
 pub fn schema() -> Value {
@@ -83,79 +85,6 @@ enum TransportWord {
     Plain,
     Tls,
     Mtls,
-}
-
-/// Who issues tokens (JWT, RFC 7519) that are accepted.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct IssuerTable {
-    /// Name of this issuer, for `token = { issuer = … }`.
-    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9._:-]{0,63}$"))]
-    name: String,
-    /// Exact value of the `iss` claim.
-    issuer: String,
-    /// At least one must stand in the `aud` claim.
-    #[schemars(length(min = 1))]
-    audience: Vec<String>,
-    /// Accepted signature algorithms. HS256 stands alone and only with keys by `watch`.
-    #[schemars(length(min = 1))]
-    algorithms: Vec<AlgorithmWord>,
-    /// Where the issuer's public keys come from.
-    keys: KeysTable,
-    /// Claim that holds the token's scopes. They can only narrow what the agent may do; a token without the claim has
-    /// none.
-    scope_claim: Option<String>,
-    /// Accepted clock difference for `exp` and `nbf`, at most `5m`; none when absent.
-    #[schemars(regex(pattern = r"^[0-9]+[smhd]$"))]
-    leeway: Option<String>,
-}
-
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-enum AlgorithmWord {
-    ES256,
-    ES384,
-    EdDSA,
-    RS256,
-    PS256,
-    HS256,
-}
-
-/// One of `file`, `watch`, and `url` with `refresh` and `max_stale`.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct KeysTable {
-    /// A JWK Set of public keys, embedded in the release.
-    file: Option<String>,
-    /// A JWK Set file on the gateway that may change.
-    watch: Option<String>,
-    /// A JWK Set behind HTTPS.
-    #[schemars(regex(pattern = r"^https://"))]
-    url: Option<String>,
-    /// How often `url` is fetched, like `10m`.
-    #[schemars(regex(pattern = r"^[0-9]+[smhd]$"))]
-    refresh: Option<String>,
-    /// How old the keys of `url` may become when it cannot be fetched, like `24h`.
-    #[schemars(regex(pattern = r"^[0-9]+[smhd]$"))]
-    max_stale: Option<String>,
-}
-
-/// A CA of client certificates.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ClientCaTable {
-    /// Name of this CA, for `ca = …` beside a `certificate`.
-    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9._:-]{0,63}$"))]
-    name: String,
-    /// PEM file of trust anchors, embedded in the release.
-    certificates: FileTable,
-}
-
-/// A file that is embedded in the release.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct FileTable {
-    /// Path relative to the policy source.
-    file: String,
 }
 
 /// A server behind the gateway.
@@ -303,6 +232,16 @@ struct TokenTable {
     subject: String,
     /// Subjects that are not part of the population.
     except: Option<Vec<String>>,
+    /// What the token must be bound to, so that it is of no use to who steals it: the client `certificate` of its
+    /// connection (RFC 8705), or a key that signs a proof for each request (`dpop`, RFC 9449).
+    bound: Option<BindingWord>,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BindingWord {
+    Certificate,
+    Dpop,
 }
 
 /// A limit, as text or with a name and bounds of its own.

@@ -1,5 +1,6 @@
 //! Tests of whole sources.
 
+mod bindings;
 mod cases;
 mod mistakes;
 mod properties;

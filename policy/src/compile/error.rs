@@ -61,6 +61,10 @@ pub enum CompileError {
         "agent `{agent}`: the population of issuer `{issuer}` has other exceptions here than elsewhere; make them equal"
     )]
     ExceptionsDiffer { agent: String, issuer: String },
+    #[error(
+        "agent `{agent}`: a token of issuer `{issuer}` is bound to something else here than in another set of proofs; make them equal"
+    )]
+    BindingsDiffer { agent: String, issuer: String },
     #[error("agent `{agent}` has {found} limits, more than {LIMITS_PER_AGENT_MAX}; remove those that never bind")]
     TooManyLimits { agent: String, found: usize },
     #[error("agent `{agent}`: limit `{limit}` is named twice; name each once")]

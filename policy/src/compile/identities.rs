@@ -6,9 +6,10 @@ use super::CompileError;
 use super::names::Names;
 use super::places;
 use super::strings::Strings;
+use crate::binding::Bindings;
 use crate::bounds::{ALTERNATIVES_PER_AGENT_MAX, IDENTITIES_PER_AGENT_MAX};
 use crate::hash::{self, Probe};
-use crate::model::{Agent, Identity, Policy, Proofs, Subject, TokenProof};
+use crate::model::{Agent, Binding, Identity, Policy, Proofs, Subject, TokenProof};
 use crate::table::CertificateNameRef;
 use crate::table::format::{BELONGS, Combination, NONE, Proof, SLOTS_PER_LINE, Slot, proof_flag, proof_kind, shape};
 
@@ -39,18 +40,22 @@ pub(super) fn build<'p>(
     let excepted = exceptions(policy, names)?;
     let keys = policy.api_keys.iter().map(|key| (proof_kind::API_KEY, 0, key.id.as_str()));
     let named: BTreeSet<Key<'p>> = keys.chain(alternatives.keys().flatten().flatten().copied()).collect();
+    let bound = bindings(policy, names)?;
     let mut proofs = Vec::new();
     let mut ids = BTreeMap::new();
     for key in named.union(&excepted) {
         let (kind, qualifier, text) = *key;
         let (value, value_length) = strings.intern(text)?;
-        let flags = if named.contains(key) { 0 } else { proof_flag::EXCEPTED };
+        let bound = bound.get(key).map_or(0, |binding| Bindings::of(*binding).bits() << proof_flag::BOUND_SHIFT);
+        let flags = bound | if named.contains(key) { 0 } else { proof_flag::EXCEPTED };
         ids.insert(*key, proofs.len() as u32);
         proofs.push(Proof { value, agent: NONE, value_length, qualifier, kind, flags, reserved: 0 });
     }
     let id_of = |key: Option<Key<'p>>| key.and_then(|key| ids.get(&key).copied()).unwrap_or(NONE);
     let sets: BTreeMap<[u32; 3], u32> = alternatives.iter().map(|(set, agent)| (set.map(id_of), *agent)).collect();
     let (combinations, shapes) = combine(&sets, &mut proofs);
+    let dpop = bound.values().any(|binding| *binding == Some(Binding::Dpop));
+    let shapes = shapes | if dpop { shape::DPOP } else { 0 };
     let (seed, slots) = slots(&ids, &combinations, digest)?;
     Ok(Identities { seed, slots, proofs, combinations, shapes })
 }
@@ -103,17 +108,31 @@ fn certificate_and_token<'p>(
         }
         None => None,
     };
-    let token = match &proofs.token {
-        Some(TokenProof { issuer, subject }) => {
-            let issuer = names.issuer(issuer, &agent.name)?;
-            Some(match subject {
-                Subject::Exactly(subject) => (proof_kind::TOKEN, issuer, subject.as_str()),
-                Subject::AnyBut(_) => (proof_kind::POPULATION, issuer, ""),
-            })
-        }
-        None => None,
-    };
+    let token = proofs.token.as_ref().map(|proof| token_key(agent, proof, names)).transpose()?;
     Ok((certificate, token))
+}
+
+fn token_key<'p>(agent: &Agent, proof: &'p TokenProof, names: &Names<'_>) -> Result<Key<'p>, CompileError> {
+    let issuer = names.issuer(&proof.issuer, &agent.name)?;
+    Ok(match &proof.subject {
+        Subject::Exactly(subject) => (proof_kind::TOKEN, issuer, subject.as_str()),
+        Subject::AnyBut(_) => (proof_kind::POPULATION, issuer, ""),
+    })
+}
+
+/// What each token must be bound to. It is a matter of the token, so all alternatives that hold one must say the same:
+/// else whoever stole it would take the one that asks for less.
+fn bindings<'p>(policy: &'p Policy, names: &Names<'_>) -> Result<BTreeMap<Key<'p>, Option<Binding>>, CompileError> {
+    let mut all = BTreeMap::new();
+    for agent in &policy.agents {
+        for identity in &agent.identity {
+            let Identity::Proofs(Proofs { token: Some(token), .. }) = identity else { continue };
+            if *all.entry(token_key(agent, token, names)?).or_insert(token.bound) != token.bound {
+                return Err(CompileError::BindingsDiffer { agent: agent.name.clone(), issuer: token.issuer.clone() });
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// The subjects that populations except, as keys of kind `TOKEN`. An issuer has one population, so all agents that

@@ -8,7 +8,7 @@ pub(crate) use edge_text::EdgeText;
 pub(crate) use numbers::LimitNumbers;
 
 /// Version of the layout below. A change of anything in it is a new version.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// First eight bytes: `ADAMANTT`.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"ADAMANTT");
@@ -193,8 +193,10 @@ pub(crate) mod shape {
     pub const SHARED: u32 = 16;
     /// Some route names a method beyond the known ones.
     pub const METHODS: u32 = 32;
+    /// Some token must be bound to a DPoP key.
+    pub const DPOP: u32 = 64;
     /// Every bit that has a meaning.
-    pub const KNOWN: u32 = 63;
+    pub const KNOWN: u32 = 127;
 }
 
 record! {
@@ -294,6 +296,8 @@ pub(crate) mod proof_flag {
     pub const SHARED: u8 = 4;
     /// A subject excepted from its issuer's population and named nowhere.
     pub const EXCEPTED: u8 = 8;
+    /// From here on: what a token must be bound to, as the bits of `Bindings`.
+    pub const BOUND_SHIFT: u32 = 4;
 }
 
 record! {

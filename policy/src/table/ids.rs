@@ -1,7 +1,8 @@
 //! Small copyable ids. All but `ProofId`, `TokenProofId` and `LimitIndex` are positions in the policy's lists; each
 //! has a meaning only for the table it came from. One that a table does not know is denied, never out of bounds.
 
-use super::format::{Proof, proof_kind};
+use super::format::{Proof, proof_flag, proof_kind};
+use crate::binding::Bindings;
 
 macro_rules! ids {
     ($($(#[$meta:meta])* $name:ident($of:ty);)*) => {$(
@@ -55,6 +56,11 @@ impl ProofId {
     pub(crate) fn of(number: u32, proof: &Proof) -> Self {
         let population = proof.kind == proof_kind::POPULATION;
         Self { number, agent: proof.agent, flags: proof.flags, population }
+    }
+
+    /// What a token must be bound to so that it is this proof.
+    pub fn bound(self) -> Bindings {
+        Bindings::from_bits(self.flags >> proof_flag::BOUND_SHIFT)
     }
 
     /// Whether it has a bit of `format::proof_flag`.

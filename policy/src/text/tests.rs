@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::{
-    ApiKey, Audit, CertificateProof, ClientCa, Limit, LimitKind, MinimumTransport, OriginTls, Per, Route, Scope,
-    TokenProof, Unit,
+    ApiKey, Audit, CertificateProof, ClientCa, Crl, Fetched, Limit, LimitKind, MinimumTransport, OriginTls, Per, Route,
+    Scope, TokenProof, Unit,
 };
 
 #[test]
@@ -17,15 +17,17 @@ fn escapes_are_those_of_json() {
 /// A policy with every kind of text; `change` is given them all, each with its field, in order.
 fn policy(change: &mut dyn FnMut(&str) -> String) -> Policy {
     let mut text = |good: &str| change(good);
-    let token = TokenProof { issuer: text("corp"), subject: Subject::Exactly(text("bot")) };
-    let population = TokenProof { issuer: text("corp"), subject: Subject::AnyBut(vec![text("bot")]) };
+    let token = TokenProof { issuer: text("corp"), subject: Subject::Exactly(text("bot")), bound: None };
+    let population = TokenProof { issuer: text("corp"), subject: Subject::AnyBut(vec![text("bot")]), bound: None };
     let certificate = CertificateProof { name: CertificateName::Dns(text("a.example")), ca: text("fleet") };
     let first = Proofs { certificate: Some(certificate), token: Some(token), api_keys: vec![text("k-1")] };
     let second = Proofs { token: Some(population), ..Proofs::default() };
     let limit = Limit { name: text("minute"), kind: LimitKind::Quota, count: 1, unit: Unit::Minute, per: Per::Agent };
+    let fetched = |url| Fetched { url, refresh_s: 10, max_stale_s: 10, ca: None };
     let keys = [
         Keys::Watch { path: text("/keys") },
-        Keys::Url { url: text("https://a/"), refresh_s: 10, max_stale_s: 10 },
+        Keys::Url(fetched(text("https://a/"))),
+        Keys::Discovery(fetched(text("https://b/"))),
         Keys::Pinned { jwks: "{\n}".to_owned() },
     ];
     let issuers = keys.map(|keys| Issuer {
@@ -47,7 +49,11 @@ fn policy(change: &mut dyn FnMut(&str) -> String) -> Policy {
         audit: Audit::Queued,
         transport: MinimumTransport::Plain,
         issuers: issuers.to_vec(),
-        client_cas: vec![ClientCa { name: text("fleet"), certificates: "-----BEGIN…\r\n".to_owned() }],
+        client_cas: vec![ClientCa {
+            name: text("fleet"),
+            certificates: "-----BEGIN…\r\n".to_owned(),
+            crl: Some(Crl { path: text("fleet.crl"), enforce_expiration: true }),
+        }],
         origins: vec![Origin {
             name: text("orders"),
             addresses: vec![text("10.0.0.5:1")],

@@ -1,8 +1,9 @@
 //! Whatever the policy and the request: table and naive evaluator decide alike.
 
+use policy::binding::Bindings;
 use policy::compile::compile;
 use policy::decide::{Caller, Presented};
-use policy::model::{Identity, LimitKind as RuleKind, Policy, Proofs, Subject, TokenProof};
+use policy::model::{Binding, Identity, LimitKind as RuleKind, Policy, Proofs, Subject, TokenProof};
 use policy::reason::Reason;
 use policy::table::{AgentId, IssuerIndex, LimitKind, Table, TokenScopes};
 use proptest::collection::vec;
@@ -76,7 +77,7 @@ proptest! {
 
 #[test]
 fn a_population_is_everybody_but_the_named_and_the_excepted() {
-    let token = |subject| TokenProof { issuer: "i0".into(), subject };
+    let token = |subject| TokenProof { issuer: "i0".into(), subject, bound: None };
     let proofs = |token| vec![Identity::Proofs(Proofs { token: Some(token), ..Proofs::default() })];
     let mut policy = universe::empty();
     policy.agents = vec![
@@ -171,4 +172,28 @@ fn agree(policy: &Policy, requests: &[Request]) -> Result<(), TestCaseError> {
         prop_assert_eq!(grant, expected, "{:?}", request);
     }
     Ok(())
+}
+
+#[test]
+fn a_token_that_must_be_bound_names_nobody_without() {
+    let token = |subject, bound| {
+        let token = Some(TokenProof { issuer: "i0".into(), subject, bound });
+        vec![Identity::Proofs(Proofs { token, ..Proofs::default() })]
+    };
+    let mut policy = universe::empty();
+    policy.agents = vec![
+        universe::agent("named", token(Subject::Exactly("bot".into()), Some(Binding::Certificate)), vec![]),
+        universe::agent("staff", token(Subject::AnyBut(vec![]), Some(Binding::Dpop)), vec![]),
+    ];
+    let table = Table::load(compile(&policy, [0; 32]).unwrap()).unwrap();
+    for (subject, agent, needed) in [("bot", "named", Bindings::CERTIFICATE), ("anybody", "staff", Bindings::DPOP)] {
+        let token = Some(table.proof_token(IssuerIndex(0), subject.as_bytes()));
+        for bound in Bindings::ALL {
+            let caller = table.caller(&Presented { token, bound, ..Presented::default() });
+            match bound.hold(needed) {
+                true => assert_eq!(table.agent_name(caller.unwrap().agent.unwrap()), agent),
+                false => assert_eq!(caller, Err(Reason::TokenUnbound)),
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use policy::binding::Bindings;
 use policy::bounds::LIMITS_PER_AGENT_MAX;
 use policy::compile::compile;
 use policy::decide::{Caller, Presented};
@@ -120,7 +121,7 @@ fn each_kind_of_fault_is_told_apart() {
         Table::load(image).err()
     };
     assert_eq!(with(0, 1), Some(TableError::NotATable));
-    assert_eq!(with(8, 3), Some(TableError::Format { found: 0 }));
+    assert_eq!(with(8, 4), Some(TableError::Format { found: 0 }));
     assert!(matches!(with(12, 1), Some(TableError::Length { .. })));
     assert!(matches!(with(36, 1), Some(TableError::Header { .. })), "an anonymous agent that does not exist");
     assert!(matches!(with(44, 1), Some(TableError::Record { .. })), "a root with another number");
@@ -135,7 +136,7 @@ fn a_hash_that_fits_proves_nothing() {
     policy.routes = vec![universe::route("r", "api.corp.example", "/long-segment")];
     let proofs = Proofs {
         certificate: Some(CertificateProof { name: CertificateName::Dns("dns-name".into()), ca: "ca0".into() }),
-        token: Some(TokenProof { issuer: "i0".into(), subject: Subject::Exactly("subject".into()) }),
+        token: Some(TokenProof { issuer: "i0".into(), subject: Subject::Exactly("subject".into()), bound: None }),
         api_keys: vec!["k0".into()],
     };
     policy.agents = vec![universe::agent("a", vec![Identity::Proofs(proofs)], vec![])];
@@ -217,6 +218,7 @@ fn exercise<B: AsRef<[u8]>>(policy: &Policy, table: &Table<B>, request: &Request
         let proofs = Presented {
             certificate: [Some(proof(id)); 8],
             token: Some(Some(TokenProofId(proof(id.wrapping_add(1))))),
+            bound: Bindings::ALL[id as usize % 4],
             api_key: Some(Some(proof(id.wrapping_add(2)))),
         };
         let _ = table.caller(&proofs);

@@ -39,7 +39,8 @@ fn policy(agents: usize, routes: usize, scopes: usize) -> Policy {
                 let spiffe = CertificateName::Spiffe(format!("spiffe://corp.example/{name}"));
                 proofs.certificate = Some(CertificateProof { name: spiffe, ca: "ca0".into() });
             } else {
-                proofs.token = Some(TokenProof { issuer: "i0".into(), subject: Subject::Exactly(name.clone()) });
+                proofs.token =
+                    Some(TokenProof { issuer: "i0".into(), subject: Subject::Exactly(name.clone()), bound: None });
             }
             let scopes = [id, id * 13, id / 7].map(|scope| format!("scope-{:04}", scope % scopes)).to_vec();
             let mut agent = agent(&name, vec![Identity::Proofs(proofs)], scopes);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use policy::binding::Bindings;
 use policy::model::{Agent, CertificateName, Identity, Methods, Policy, Proofs, Route, Subject, TokenProof};
 use policy::reason::Reason;
 
@@ -21,6 +22,7 @@ pub struct Token {
     pub subject: String,
     /// None: the issuer has no scope claim.
     pub scopes: Option<Vec<String>>,
+    pub bound: Bindings,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +35,13 @@ pub struct Caller {
 pub type Grant = (String, String, bool);
 
 pub fn caller(policy: &Policy, shown: &Shown) -> Result<Caller, Reason> {
+    if let Some(token) = &shown.token {
+        let proofs = alternatives(policy).filter_map(|(_, proofs)| proofs.token.as_ref());
+        let mut needed = proofs.filter(|proof| shows(policy, proof, token)).filter_map(|proof| proof.bound);
+        if needed.any(|needed| !token.bound.iter().any(|held| held == needed)) {
+            return Err(Reason::TokenUnbound);
+        }
+    }
     let holding: Vec<(&Agent, &Proofs)> =
         alternatives(policy).filter(|(_, alternative)| holds(policy, alternative, shown)).collect();
     let agents: BTreeSet<&str> = holding.iter().map(|(agent, _)| agent.name.as_str()).collect();

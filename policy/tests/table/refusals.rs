@@ -6,8 +6,8 @@ use policy::bounds::{
 };
 use policy::compile::{CompileError, compile};
 use policy::model::{
-    ApiKey, CertificateName, CertificateProof, ClientCa, Identity, Issuer, Limit, LimitKind, Methods, OnFull, Origin,
-    Per, Policy, Proofs, Route, Scope, Subject, TokenProof, Unit,
+    ApiKey, Binding, CertificateName, CertificateProof, ClientCa, Identity, Issuer, Limit, LimitKind, Methods, OnFull,
+    Origin, Per, Policy, Proofs, Route, Scope, Subject, TokenProof, Unit,
 };
 use policy::table::Table;
 
@@ -38,7 +38,11 @@ fn population(excepted: &[&str], certificate: Option<&str>) -> Identity {
     let subject = Subject::AnyBut(excepted.iter().map(|name| (*name).into()).collect());
     let certificate =
         certificate.map(|name| CertificateProof { name: CertificateName::Dns(name.into()), ca: "ca0".into() });
-    Identity::Proofs(Proofs { certificate, token: Some(TokenProof { issuer: "i0".into(), subject }), api_keys: vec![] })
+    Identity::Proofs(Proofs {
+        certificate,
+        token: Some(TokenProof { issuer: "i0".into(), subject, bound: None }),
+        api_keys: vec![],
+    })
 }
 
 #[test]
@@ -65,7 +69,7 @@ fn names_resolve() {
     assert_eq!(unresolved(&policy), "API key k9 agent `a0`");
     policy.agents[0].scopes = vec!["s".into()];
     assert_eq!(unresolved(&policy), "scope s agent `a0`");
-    let token = Some(TokenProof { issuer: "i9".into(), subject: Subject::Exactly("s".into()) });
+    let token = Some(TokenProof { issuer: "i9".into(), subject: Subject::Exactly("s".into()), bound: None });
     let policy = with_agents(vec![vec![Identity::Proofs(Proofs { token, ..Proofs::default() })]]);
     assert_eq!(unresolved(&policy), "issuer i9 agent `a0`");
     let certificate = Some(CertificateProof { name: CertificateName::Dns("d".into()), ca: "ca9".into() });
@@ -205,7 +209,7 @@ fn lists_have_bounds() {
     let issuer = policy.issuers[0].clone();
     policy.issuers = many(ISSUERS_MAX).map(|name| Issuer { name, ..issuer.clone() }).collect();
     assert_eq!(too_many(&policy), ("issuers", ISSUERS_MAX, ISSUERS_MAX + 1));
-    let ca = |name| ClientCa { name, certificates: String::new() };
+    let ca = |name| ClientCa { name, certificates: String::new(), crl: None };
     let policy = Policy { client_cas: many(CLIENT_CAS_MAX).map(ca).collect(), ..empty() };
     assert_eq!(too_many(&policy), ("client CAs", CLIENT_CAS_MAX, CLIENT_CAS_MAX + 1));
     let key = |id| ApiKey { id, sha256: None, expires_s: None };
@@ -214,4 +218,18 @@ fn lists_have_bounds() {
     let agents = many(AGENTS_MAX).map(|name| agent(&name, vec![], vec![]));
     let policy = Policy { agents: agents.collect(), ..empty() };
     assert_eq!(too_many(&policy), ("agents", AGENTS_MAX, AGENTS_MAX + 1));
+}
+
+#[test]
+fn a_token_is_bound_alike_wherever_it_stands() {
+    let with_key = |bound, api_keys: Vec<String>| {
+        let token = Some(TokenProof { issuer: "i0".into(), subject: Subject::Exactly("s".into()), bound });
+        Identity::Proofs(Proofs { token, api_keys, ..Proofs::default() })
+    };
+    let both = |first, second| with_agents(vec![vec![with_key(first, vec![]), with_key(second, vec!["k0".into()])]]);
+    compiles(&both(Some(Binding::Dpop), Some(Binding::Dpop)));
+    for (first, second) in [(None, Some(Binding::Dpop)), (Some(Binding::Certificate), Some(Binding::Dpop))] {
+        let differ = CompileError::BindingsDiffer { agent: "a0".into(), issuer: "i0".into() };
+        assert_eq!(refused(&both(first, second)), differ);
+    }
 }

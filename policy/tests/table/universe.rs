@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use policy::binding::Bindings;
 use policy::decide::Presented;
 use policy::model::{
-    Agent, Algorithm, ApiKey, Audit, CertificateName, CertificateProof, ClientCa, Identity, Issuer, Keys, Limit,
-    LimitKind, Methods, MinimumTransport, OnFull, Origin, Per, Policy, Proofs, Route, Scope, Subject, TokenProof, Unit,
+    Agent, Algorithm, ApiKey, Audit, Binding, CertificateName, CertificateProof, ClientCa, Identity, Issuer, Keys,
+    Limit, LimitKind, Methods, MinimumTransport, OnFull, Origin, Per, Policy, Proofs, Route, Scope, Subject,
+    TokenProof, Unit,
 };
 use policy::table::{CaIndex, CertificateNameRef, IssuerIndex, Table};
 use proptest::collection::{btree_set, vec};
@@ -38,7 +40,7 @@ pub fn empty() -> Policy {
         scope_claim: None,
         leeway_s: 0,
     };
-    let ca = |name: &str| ClientCa { name: name.into(), certificates: String::new() };
+    let ca = |name: &str| ClientCa { name: name.into(), certificates: String::new(), crl: None };
     let origin = |name: &str| Origin { name: name.into(), addresses: vec![], tls: None, pass_credentials: false };
     Policy {
         name: "universe".into(),
@@ -109,8 +111,10 @@ pub fn request() -> impl Strategy<Value = Request> {
     let certificates = subsequence(every_certificate(), 0..3);
     let scopes = option::of(vec((0_usize..700).prop_map(|id| format!("scope{id:04}")), 0..40));
     let few = option::of(vec((0_usize..8).prop_map(|id| format!("scope{id:04}")), 0..6));
-    let token = (select(&["i0", "i1"][..]), select(&SUBJECTS[..]), prop_oneof![scopes, few])
-        .prop_map(|(issuer, subject, scopes)| Token { issuer: issuer.into(), subject: subject.into(), scopes });
+    let bound = select(&Bindings::ALL[..]);
+    let token = (select(&["i0", "i1"][..]), select(&SUBJECTS[..]), prop_oneof![scopes, few], bound).prop_map(
+        |(issuer, subject, scopes, bound)| Token { issuer: issuer.into(), subject: subject.into(), scopes, bound },
+    );
     let api_key = option::of((0..6).prop_map(|id| format!("k{id}")));
     let shown = (certificates, option::of(token), api_key).prop_map(|(certificates, token, api_key)| Shown {
         certificates,
@@ -163,6 +167,7 @@ pub fn presented<B: AsRef<[u8]>>(policy: &Policy, table: &Table<B>, shown: &Show
         let issuer = policy.issuers.iter().position(|other| other.name == token.issuer).unwrap();
         table.proof_token(IssuerIndex(issuer as u16), token.subject.as_bytes())
     });
+    presented.bound = shown.token.as_ref().map_or(Bindings::NONE, |token| token.bound);
     presented.api_key = shown.api_key.as_ref().map(|id| {
         let found = table.proof_api_key(id.as_bytes());
         let declared = policy.api_keys.iter().position(|key| key.id == *id);
@@ -176,12 +181,18 @@ pub fn presented<B: AsRef<[u8]>>(policy: &Policy, table: &Table<B>, shown: &Show
 fn shown(proofs: &Proofs, other: Shown) -> Shown {
     let certificates = proofs.certificate.iter().map(|proof| (proof.ca.clone(), proof.name.clone())).collect();
     let token = proofs.token.as_ref().map(|proof| {
-        let left = other.token.unwrap_or(Token { issuer: String::new(), subject: "anybody".into(), scopes: None });
+        let left = other.token.unwrap_or(Token {
+            issuer: String::new(),
+            subject: "anybody".into(),
+            scopes: None,
+            bound: Bindings::NONE,
+        });
         let subject = match &proof.subject {
             Subject::Exactly(subject) => subject.clone(),
             Subject::AnyBut(_) => left.subject,
         };
-        Token { issuer: proof.issuer.clone(), subject, scopes: left.scopes }
+        let bound = if subject.len() % 2 == 0 { Bindings::of(proof.bound) } else { left.bound };
+        Token { issuer: proof.issuer.clone(), subject, scopes: left.scopes, bound }
     });
     Shown { certificates, token, api_key: proofs.api_keys.last().cloned() }
 }
@@ -227,6 +238,15 @@ fn every_certificate() -> Vec<(String, CertificateName)> {
     names.flat_map(|name| [("ca0".to_owned(), name.clone()), ("ca1".to_owned(), name)]).take(6).collect()
 }
 
+/// The same wherever the token stands, as a policy needs it.
+fn bound(issuer: &str, subject: &str) -> Option<Binding> {
+    match (issuer, subject) {
+        ("i0", "s1") | ("i1", "*") => Some(Binding::Certificate),
+        ("i1", "s2") => Some(Binding::Dpop),
+        _ => None,
+    }
+}
+
 fn any_proofs() -> impl Strategy<Value = Proofs> {
     let certificate =
         option::of(select(every_certificate())).prop_map(|proof| proof.map(|(ca, name)| CertificateProof { name, ca }));
@@ -235,6 +255,7 @@ fn any_proofs() -> impl Strategy<Value = Proofs> {
         proof.map(|(issuer, subject)| TokenProof {
             issuer: issuer.into(),
             subject: if subject == "*" { Subject::AnyBut(vec![]) } else { Subject::Exactly(subject.into()) },
+            bound: bound(issuer, subject),
         })
     });
     let api_keys = prop_oneof![Just(vec![]), subsequence(vec!["k0".to_owned(), "k1".into(), "k2".into()], 0..3)];
@@ -248,7 +269,7 @@ fn untaken(
     excepted: &[Vec<&str>],
     taken: &mut BTreeSet<(String, usize)>,
 ) -> Option<Identity> {
-    if let Some(TokenProof { issuer, subject: Subject::AnyBut(names) }) = &mut proofs.token {
+    if let Some(TokenProof { issuer, subject: Subject::AnyBut(names), .. }) = &mut proofs.token {
         *names = excepted[usize::from(issuer == "i1")].iter().map(|name| (*name).to_owned()).collect();
     }
     let keys = std::mem::take(&mut proofs.api_keys);

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use policy::binding::Bindings;
 use policy::reason::Reason;
 
 use super::{CertificateFacts, Kind, LimitsBefore, Record, TokenFacts, Transport};
@@ -27,7 +28,7 @@ impl<'a> Record<'a> {
         out.extend_from_slice(&self.listener.to_le_bytes());
         out.extend_from_slice(&self.status.to_le_bytes());
         put_address(out, self.client);
-        for count in [self.bytes_in, self.bytes_out, self.count] {
+        for count in [self.bytes_in, self.bytes_out, self.count, self.revocations] {
             out.extend_from_slice(&count.to_le_bytes());
         }
         for us in [self.decided_us, self.first_byte_us, self.total_us] {
@@ -67,6 +68,7 @@ impl<'a> Record<'a> {
             put_bytes(out, token.subject);
             put_option(out, token.kid, put_bytes);
             put_option(out, token.scopes, put_bytes);
+            out.push(token.bound.bits());
         });
     }
 
@@ -93,7 +95,7 @@ impl<'a> Record<'a> {
         let listener = u16::from_le_bytes(from.array()?);
         let status = u16::from_le_bytes(from.array()?);
         let client = from.address()?;
-        let (bytes_in, bytes_out, count) = (from.u64()?, from.u64()?, from.u64()?);
+        let (bytes_in, bytes_out, count, revocations) = (from.u64()?, from.u64()?, from.u64()?, from.u64()?);
         let (decided_us, first_byte_us, total_us) = (from.u32()?, from.u32()?, from.u32()?);
         let limits = from.limits()?;
         let origin = from.option(|from| {
@@ -136,6 +138,7 @@ impl<'a> Record<'a> {
             first_byte_us,
             total_us,
             count,
+            revocations,
         })
     }
 }
@@ -217,6 +220,7 @@ impl<'a> Reader<'a> {
             subject: self.string()?,
             kid: self.option(Reader::string)?,
             scopes: self.option(Reader::string)?,
+            bound: self.array().map(|[bits]| Bindings::from_bits(bits))?,
         })
     }
 

@@ -1,5 +1,6 @@
 //! What is encoded decodes to the same; what is not a record is none.
 
+use policy::binding::Bindings;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
@@ -26,7 +27,14 @@ fn full<'a>(path: &'a [u8], subject: &'a [u8]) -> Record<'a> {
         granted_by: None,
         route: Some(9),
         scope: Some(2),
-        token: Some(TokenFacts { issuer: 0, subject, kid: Some(b"k1"), expires_s: 12, scopes: Some(b"a b") }),
+        token: Some(TokenFacts {
+            issuer: 0,
+            subject,
+            kid: Some(b"k1"),
+            expires_s: 12,
+            scopes: Some(b"a b"),
+            bound: Bindings::DPOP,
+        }),
         api_key: None,
         certificate: Some(CertificateFacts { sha256: [7; 32], names: subject, cas: 5 }),
         limits: LimitsBefore { entries: [(4, 5); LIMITS_PER_AGENT_MAX], len: 2 },
@@ -38,6 +46,7 @@ fn full<'a>(path: &'a [u8], subject: &'a [u8]) -> Record<'a> {
         first_byte_us: 4,
         total_us: 5,
         count: 0,
+        revocations: 9,
     }
 }
 

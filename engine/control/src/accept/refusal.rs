@@ -31,12 +31,19 @@ pub enum Check {
     /// So is the pointer, where it leads back to what allows more.
     PointerThreshold,
     Activation,
+    RevocationsSignatures,
+    RevocationsPolicy,
+    RevocationsChannel,
+    RevocationsSerial,
+    RevocationsEquivocation,
+    /// Nothing is lifted without the threshold that it needs.
+    RevocationsLifted,
     /// What was accepted before is in the state directory, whole.
     State,
 }
 
 impl Check {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::Read,
         Self::RootSuccession,
         Self::PointerSignatures,
@@ -57,6 +64,12 @@ impl Check {
         Self::ReleaseThreshold,
         Self::PointerThreshold,
         Self::Activation,
+        Self::RevocationsSignatures,
+        Self::RevocationsPolicy,
+        Self::RevocationsChannel,
+        Self::RevocationsSerial,
+        Self::RevocationsEquivocation,
+        Self::RevocationsLifted,
         Self::State,
     ];
 
@@ -82,6 +95,12 @@ impl Check {
             Self::ReleaseThreshold => "release-threshold",
             Self::PointerThreshold => "pointer-threshold",
             Self::Activation => "activation",
+            Self::RevocationsSignatures => "revocations-signatures",
+            Self::RevocationsPolicy => "revocations-policy",
+            Self::RevocationsChannel => "revocations-channel",
+            Self::RevocationsSerial => "revocations-serial",
+            Self::RevocationsEquivocation => "revocations-equivocation",
+            Self::RevocationsLifted => "revocations-lifted",
             Self::State => "state",
         }
     }

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::process;
 use crate::clock;
+use crate::expiry::Ends;
 use crate::status::Status;
 
 mod trust;
@@ -189,6 +190,13 @@ impl Everything {
         families.gauges("keyset_stale_timestamp_seconds", "When the keyset is too old to be used", stale)?;
         let keys = issuers().map(|(labels, keyset)| (labels, keyset.keys as f64));
         families.gauges("keyset_keys", "Keys in the keyset", keys)?;
+        let success = issuers().filter(|(_, keyset)| keyset.loaded_unix_s > 0);
+        let success = success.map(|(labels, keyset)| (labels, keyset.loaded_unix_s as f64));
+        families.gauges("keyset_success_timestamp_seconds", "When the keyset was last confirmed", success)?;
+        let next = issuers().filter_map(|(labels, keyset)| Some((labels, keyset.next_unix_s? as f64)));
+        families.gauges("keyset_next_refresh_timestamp_seconds", "When the keyset is fetched again", next)?;
+        let refreshes = issuers().map(|(labels, keyset)| (labels, keyset.refreshes));
+        families.counters("keyset_refreshes", "Times that the keyset was read or fetched with success", refreshes)?;
         let failures = issuers().map(|(labels, keyset)| (labels, keyset.failures));
         families.counters("keyset_failures", "Keysets refused or not fetched", failures)
     }
@@ -200,6 +208,18 @@ impl Everything {
         families.gauges("certificate_expiry_timestamp_seconds", "notAfter of the listener's certificate", expiry)?;
         let failures = chains().map(|(labels, of)| (labels, of.failures));
         families.counters("certificate_failures", "Certificates or keys refused at a reload", failures)?;
+        let cas = || moving.crls.iter().map(|(name, of)| (vec![("client_ca", name.clone())], of));
+        let next = cas().filter_map(|(labels, of)| {
+            Some((labels, of.lists.iter().map(|list| list.next_update_unix_s).min()? as f64))
+        });
+        families.gauges("crl_next_update_timestamp_seconds", "Earliest nextUpdate of the revocation lists", next)?;
+        let revoked = cas().map(|(labels, of)| (labels, of.revoked() as f64));
+        families.gauges("crl_revoked_certificates", "Certificates that the revocation lists name", revoked)?;
+        let failures = cas().map(|(labels, of)| (labels, of.failures));
+        families.counters("crl_failures", "Revocation lists refused", failures)?;
+        let labels = |ends: &Ends| vec![("of", ends.of.to_owned()), ("name", ends.name.clone())];
+        let ends = moving.ends.iter().map(|ends| (labels(ends), ends.ends_s as f64));
+        families.gauges("expiry_timestamp_seconds", "When it ends", ends)?;
         let origins = || moving.origins.iter().map(|(name, of)| (vec![("origin", name.clone())], of));
         let addresses = origins().map(|(labels, of)| (labels, of.addresses as f64));
         families.gauges("origin_addresses", "Addresses known of the origin", addresses)?;

@@ -1,13 +1,16 @@
 //! What the gateway says of itself, for `/release` and `/attestation`. Names and digests, never a rule.
 
 use policy_release::attestation::{
-    Attestation, Certificate, Checkpoint, Format, Keyset, Memory, Node, Nonce, Pointer, Refusal, Waiting,
+    self, Attestation, Certificate, Checkpoint, Format, Keyset, Memory, Node, Nonce, Pointer, Refusal, RevocationList,
+    Waiting,
 };
 use policy_release::time::Timestamp;
 
 use crate::clock::NS_PER_S;
+use crate::expiry::Ends;
 use crate::status::{
-    CertificateStatus, CheckpointStatus, KeysetStatus, PointerStatus, RefusalStatus, Status, WaitingStatus,
+    CertificateStatus, CheckpointStatus, KeysetStatus, PointerStatus, RefusalStatus, RevocationsStatus, Status,
+    WaitingStatus,
 };
 
 /// All of it, as it is now.
@@ -40,9 +43,11 @@ pub fn document(status: &Status, nonce: Option<Nonce>, now_unix_ns: u64) -> Atte
         pointer: accepted_by.map(pointer),
         refusal: moving.refusal.as_ref().map(refusal),
         waiting: moving.waiting.as_ref().map(waiting),
+        revocations: moving.revocations.as_ref().map(revocations),
         trust_root: moving.root_version,
         keysets: moving.keysets.iter().map(|(name, of)| (name.clone(), keyset(of))).collect(),
         certificates: moving.certificates.iter().map(|(chain, of)| certificate(chain, of)).collect(),
+        ends: moving.ends.iter().map(ends).collect(),
         config: facts.config_digest.clone(),
         binary: facts.version.to_owned(),
         binary_sha256: status.binary_sha256().map(str::to_owned),
@@ -71,6 +76,18 @@ fn waiting(of: &WaitingStatus) -> Waiting {
     Waiting { release: of.release.clone(), version: of.version, serial: of.serial }
 }
 
+fn revocations(of: &RevocationsStatus) -> RevocationList {
+    RevocationList {
+        serial: of.serial,
+        entries: of.entries as u64,
+        unknown: of.unknown as u64,
+        issued: time(of.issued_unix_s),
+        expires: time(of.expires_unix_s),
+        expired: of.expired,
+        refusal: of.refusal.as_ref().map(refusal),
+    }
+}
+
 fn refusal(of: &RefusalStatus) -> Refusal {
     let (check, message, release) = (of.check.clone(), of.message.clone(), of.release.clone());
     Refusal { since: time(of.since_unix_s), check, message, release }
@@ -84,6 +101,7 @@ fn keyset(of: &KeysetStatus) -> Keyset {
         keys: of.keys as u64,
         loaded: time(of.loaded_unix_s),
         stale: of.stale_unix_s.map(time),
+        next: of.next_unix_s.map(time),
         last_failure: of.last_failure.clone(),
     }
 }
@@ -96,6 +114,10 @@ fn certificate(chain: &str, of: &CertificateStatus) -> Certificate {
         names: of.names.clone(),
         last_failure: of.last_failure.clone(),
     }
+}
+
+fn ends(of: &Ends) -> attestation::Ends {
+    attestation::Ends { of: of.of.to_owned(), name: of.name.clone(), at: time(of.ends_s) }
 }
 
 fn checkpoint(of: &CheckpointStatus) -> Checkpoint {

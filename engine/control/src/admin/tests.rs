@@ -75,7 +75,9 @@ fn readiness_follows_the_life_of_the_process_and_its_workers() {
 #[test]
 fn an_issuer_without_keys_is_not_ready() {
     let directory = tempfile::tempdir().unwrap();
-    let url = Keys::Url { url: "https://a.example".to_owned(), refresh_s: 600, max_stale_s: 600 };
+    let ca = Some(policy::model::ServerCa::System);
+    let url = "http://127.0.0.1:1/".to_owned();
+    let url = Keys::Url(policy::model::Fetched { url, refresh_s: 600, max_stale_s: 600, ca });
     let (status, _records) = status(directory.path(), url);
     status.enter(Phase::Serving);
     assert_eq!(status.unready(clock::unix_ns()), ["issuer \"corp\" has no keyset"]);

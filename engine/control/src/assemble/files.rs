@@ -5,6 +5,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Where systemd puts the credentials of a unit (systemd.exec(5)).
+pub const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error("{}: cannot be read: {cause}: name a file that the gateway's user can read", .path.display())]
@@ -31,10 +34,18 @@ pub fn read_private(path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
     let file = open(path)?;
     // Asked of the open file: nobody can put another in its place between the two.
     let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    // systemd lets the unit's user read a credential by an access control list, whose mask stat shows as rights of the
+    // group.
+    let shared = if is_credential(path) { 0o037 } else { 0o077 };
+    if mode & shared != 0 {
         return Err(FileError::Exposed { path: path.to_owned(), mode });
     }
     read_open(file, path, most)
+}
+
+fn is_credential(path: &Path) -> bool {
+    let directory = std::env::var_os(CREDENTIALS_DIRECTORY).map(PathBuf::from);
+    directory.is_some_and(|directory| directory.is_absolute() && path.parent() == Some(&directory))
 }
 
 /// Looked at before it is opened, because opening a pipe waits until somebody writes into it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use activation::activation::{ApiKey, ReleaseFacts};
-use identity::certificate::{CaSet, ClientCa};
+use identity::certificate::{CaSet, ClientCa, ClientCaError};
 use policy::compile::compile;
 use policy::model::{self, Policy};
 use policy::table::Table;
@@ -22,6 +22,7 @@ pub struct Frozen {
     pub table_sha256: String,
     /// Over the bytes of the table.
     pub image_sha256: [u8; 32],
+    /// Without revocation lists: a CA that is to have some vouches for nobody until it has them.
     pub client_cas: Arc<CaSet>,
     pub api_keys: Arc<[ApiKey]>,
     /// In the order of the policy.
@@ -46,7 +47,10 @@ impl Frozen {
         let table_sha256 = format!("sha256:{}", hex(&image_sha256));
         let image = sys::Image::new(&bytes).map_err(AssembleError::Memory)?;
         let table = Arc::new(Table::load(image)?);
-        let cas = policy.client_cas.iter().map(|ca| ClientCa::from_pem(&ca.name, &ca.certificates));
+        let cas = policy.client_cas.iter().map(|rules| {
+            let ca = ClientCa::from_pem(&rules.name, &rules.certificates)?;
+            Ok::<_, ClientCaError>(if rules.crl.is_some() { ca.with_revocation(None) } else { ca })
+        });
         let client_cas = Arc::new(CaSet::new(cas.collect::<Result<_, _>>()?)?);
         let api_keys = policy.api_keys.iter().map(api_key).collect::<Result<_, _>>()?;
         let api_key_ids = policy.api_keys.iter().map(|key| key.id.clone()).collect();

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use activation::activation::Origin;
 use identity::token::Issuer;
-use policy::model::{self, Keys};
+use policy::model;
 
 use super::origins::Planned;
 use super::tls::{self, Loaded, Tickets};
-use super::{AssembleError, Frozen, Node, keysets};
+use super::{AssembleError, Frozen, Node, keysets, revocation};
 use crate::activate::Parts;
+use crate::moving::fetch::bounds_of;
 use crate::names::Addresses;
 use crate::status::KeysetStatus;
 
@@ -28,6 +29,8 @@ pub struct Present<'a> {
 pub struct Renewed {
     pub parts: Parts,
     pub tickets: Tickets,
+    /// By client CA of the policy: the lists that were read.
+    pub crls: Vec<Option<revocation::Read>>,
     /// Of issuers whose keyset was read anew, by name.
     pub keysets: BTreeMap<String, KeysetStatus>,
 }
@@ -53,19 +56,21 @@ pub fn renew(
         issuers.push(issuer(rules, node, present, now_s, &mut keysets)?);
     }
     let origins = planned.iter().map(|planned| origin(planned, addresses, &present.parts.origins)).collect();
-    let trust_changes = frozen.client_cas.digest() != present.frozen.client_cas.digest();
-    // Tickets of sessions that other CAs vouched for are worth nothing any more.
+    let looked = revocation::look(&frozen.client_cas, &frozen.policy.client_cas, node, now_s)?;
+    let trust_changes = looked.set.digest() != present.parts.client_cas.digest();
+    // Tickets of sessions that other CAs or lists vouched for are worth nothing any more.
     let tickets = if trust_changes { Tickets::new()? } else { present.tickets.clone() };
     let mut listeners = Vec::new();
     for (index, (files, certificates)) in node.listeners.iter().zip(present.server_certificates).enumerate() {
         listeners.push(match (files, certificates) {
             (Some(files), Some(certificates)) if trust_changes => {
-                Some(Arc::new(tls::listener_tls(index, files, certificates, &frozen.client_cas, &tickets)?))
+                Some(Arc::new(tls::listener_tls(index, files, certificates, &looked.set, &tickets)?))
             }
             _ => present.parts.listeners.get(index).cloned().flatten(),
         });
     }
-    Ok(Renewed { parts: Parts { issuers, origins, listeners }, tickets, keysets })
+    let parts = Parts { issuers, client_cas: looked.set, origins, listeners };
+    Ok(Renewed { parts, tickets, crls: looked.read, keysets })
 }
 
 /// The issuer that serves now when nothing about it changed; else one that was read anew.
@@ -76,11 +81,16 @@ fn issuer(
     now_s: u64,
     keysets: &mut BTreeMap<String, KeysetStatus>,
 ) -> Result<Arc<Issuer>, AssembleError> {
-    if let Keys::Url { url, .. } = &rules.keys {
-        return Err(AssembleError::KeysByUrl { issuer: rules.name.clone(), url: url.clone() });
-    }
     let before = present.parts.issuers.iter().find(|issuer| issuer.rules().name == rules.name);
-    match keysets::read(rules, &node.base, now_s) {
+    // What is fetched goes on under the same name, whatever was kept of it; nobody waits for the network here.
+    let fetched =
+        before.filter(|before| bounds_of(&rules.keys).is_some() && keysets::is_same_source(before.rules(), rules));
+    if let Some(before) = fetched.filter(|before| before.keyset().is_some()) {
+        let same = before.rules() == rules;
+        let under = || Arc::new(Issuer::new(rules.clone(), before.keyset().cloned()));
+        return Ok(if same { Arc::clone(before) } else { under() });
+    }
+    match keysets::read(rules, node, now_s) {
         Ok(read) => Ok(match before.filter(|before| same(before, &read.issuer)) {
             Some(before) => Arc::clone(before),
             None => {

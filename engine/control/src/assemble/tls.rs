@@ -86,9 +86,12 @@ fn load(of: &ChainFiles, hash: &mut Sha256) -> Result<(Loaded, CertificateStatus
     if names == ServerNames::default() {
         return Err(TlsError::Nameless(of.chain.clone()));
     }
+    let (not_before_unix_s, not_after_unix_s) =
+        life_of(leaf).ok_or_else(|| chain_error(of, "no X.509 certificate".to_owned()))?;
     let status = CertificateStatus {
         sha256: hex(&Sha256::digest(leaf)),
-        not_after_unix_s: not_after_s(leaf).ok_or_else(|| chain_error(of, "no X.509 certificate".to_owned()))?,
+        not_before_unix_s,
+        not_after_unix_s,
         names: shown_names(&names),
         ..CertificateStatus::default()
     };
@@ -100,7 +103,7 @@ fn load(of: &ChainFiles, hash: &mut Sha256) -> Result<(Loaded, CertificateStatus
 
 /// When each certificate of a PEM text ends, Unix seconds; those that cannot be read are left out.
 pub fn ends_unix_s(pem: &[u8]) -> Vec<u64> {
-    CertificateDer::pem_slice_iter(pem).filter_map(|certificate| not_after_s(&certificate.ok()?)).collect()
+    CertificateDer::pem_slice_iter(pem).filter_map(|certificate| Some(life_of(&certificate.ok()?)?.1)).collect()
 }
 
 /// Reads a chain and its key without checking them against each other.
@@ -122,9 +125,19 @@ fn chain_error(of: &ChainFiles, found: String) -> TlsError {
     TlsError::Chain { path: of.chain.clone(), found }
 }
 
-fn not_after_s(leaf: &CertificateDer<'_>) -> Option<u64> {
+/// Life of the first certificate of a chain, seconds since the Unix epoch; none where it cannot be read.
+pub fn life_s(of: &ChainFiles) -> Option<(u64, u64)> {
+    let pem = files::read(&of.chain, PEM_BYTES_MAX).ok()?;
+    life_of(&CertificateDer::pem_slice_iter(&pem).next()?.ok()?)
+}
+
+fn life_of(leaf: &CertificateDer<'_>) -> Option<(u64, u64)> {
     let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
-    u64::try_from(certificate.validity().not_after.timestamp()).ok()
+    let validity = certificate.validity();
+    Some((
+        u64::try_from(validity.not_before.timestamp()).unwrap_or(0),
+        u64::try_from(validity.not_after.timestamp()).ok()?,
+    ))
 }
 
 fn shown_names(names: &ServerNames) -> Vec<String> {

@@ -63,6 +63,9 @@ impl Lines {
                 put_decision(out, record, names);
                 put_credentials(out, record, names);
             });
+            if record.revocations != 0 {
+                put_count(out, member!("adamant.revocations.serial"), record.revocations);
+            }
             put_limits(out, record, names);
             if record.kind == Kind::Exchange {
                 put_outcome(out, record);
@@ -149,6 +152,9 @@ fn put_token(out: &mut Vec<u8>, token: &TokenFacts<'_>, names: Option<&dyn Namin
     put_count(out, member!("adamant.token.expires_s"), token.expires_s);
     if let Some(scopes) = token.scopes {
         put_member(out, member!("adamant.token.scopes"), scopes);
+    }
+    if let Some(bound) = token.bound.text() {
+        put_member(out, member!("adamant.token.bound"), bound.as_bytes());
     }
 }
 

@@ -58,6 +58,7 @@ pub fn rig_with(directory: &Path, policy: Policy, placement: Placement) -> Rig {
         tickets: assembled.tickets,
         server_certificates: assembled.server_certificates,
         listener_files: assembled.listener_files,
+        crls: assembled.crls,
         placement,
         durable_records: false,
         status: Arc::clone(&status),

@@ -3,6 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::moving::Why;
+
 /// What tells one state of a file from another: device, inode, size, modification and change time.
 type Seen = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
@@ -11,11 +13,12 @@ type Seen = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 pub struct Watched {
     paths: Vec<PathBuf>,
     seen: Option<Vec<Seen>>,
+    ordered: bool,
 }
 
 impl Watched {
     pub fn new(paths: Vec<PathBuf>) -> Self {
-        Self { paths, seen: None }
+        Self { paths, seen: None, ordered: false }
     }
 
     /// True on the first call and after every change. Looks before the files are read, so that a change in between is
@@ -23,13 +26,22 @@ impl Watched {
     pub fn changed(&mut self) -> bool {
         let now: Vec<Seen> = self.paths.iter().map(|path| seen(path)).collect();
         let changed = self.seen.as_ref() != Some(&now);
-        self.seen = Some(now);
+        (self.seen, self.ordered) = (Some(now), false);
         changed
     }
 
     /// Makes the next `changed` true.
     pub fn forget(&mut self) {
-        self.seen = None;
+        (self.seen, self.ordered) = (None, true);
+    }
+
+    /// Why the next `changed` is true, if it is.
+    pub fn why(&self) -> Why {
+        match (self.ordered, &self.seen) {
+            (true, _) => Why::Order,
+            (false, None) => Why::Start,
+            (false, Some(_)) => Why::Changed,
+        }
     }
 }
 

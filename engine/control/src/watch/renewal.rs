@@ -9,14 +9,17 @@ use policy::model::Audit;
 use sys::MapSeal;
 use tokio::time::Instant;
 
-use super::{Commit, Watcher, report_origins, resolve_pause, watched_keysets};
+use super::revocation::watched_crls;
+use super::{Commit, Watcher, report_origins, resolve_pause};
 use crate::activate::{ActivateError, Prepared};
 use crate::assemble::origins::Planned;
 use crate::assemble::renew::{Present, Renewed, plan, renew};
+use crate::assemble::revocation::Read;
 use crate::assemble::{AssembleError, Frozen};
 use crate::bounds::{ACTIVATION_LOOK_MS, ACTIVATION_WAIT_MS_MAX};
+use crate::moving::Why;
 use crate::names::{self, Addresses, Round};
-use crate::status::{KeysetStatus, Status};
+use crate::status::{CrlStatus, KeysetStatus, Status};
 use crate::{clock, records};
 
 /// A release that is to serve.
@@ -126,11 +129,20 @@ impl Watcher {
         start.planned = planned;
         start.addresses = addresses;
         self.changed = false;
-        self.keysets = watched_keysets(&frozen, &start.node);
+        self.crls = watched_crls(&frozen, &start.node);
         self.resolve_at = Instant::now() + resolve_pause(&start.planned, &start.addresses);
+        self.keep_all_lists(&frozen, &renewed.crls);
         self.show(&frozen, renewed.keysets, &round);
+        self.follow_keysets(&frozen);
+        self.show_crls(&frozen, &renewed.crls);
         tell(&self.start.records, id, &before, &frozen);
         id
+    }
+
+    fn follow_keysets(&mut self, frozen: &Frozen) {
+        let moving = self.start.status.moving();
+        let loaded = |name: &str| moving.keysets.get(name).map_or(0, |of| of.loaded_unix_s);
+        self.keysets.follow(frozen, &self.start.node, &self.start.parts.issuers, Why::Release, loaded);
     }
 
     /// Serves the present release from fresh memory.
@@ -170,6 +182,20 @@ impl Watcher {
         drop(moving);
         show_memory(status, frozen);
         report_origins(status, &self.start.planned, &self.start.addresses, &round.failures);
+    }
+}
+
+impl Watcher {
+    /// The status follows the revocation lists.
+    fn show_crls(&self, frozen: &Frozen, read: &[Option<Read>]) {
+        let mut moving = self.start.status.moving();
+        moving.crls.retain(|name, _| frozen.policy.client_cas.iter().any(|ca| ca.name == *name && ca.crl.is_some()));
+        for (rules, read) in frozen.policy.client_cas.iter().zip(read) {
+            if let Some(read) = read {
+                let shown = moving.crls.entry(rules.name.clone()).or_default();
+                *shown = CrlStatus { failures: shown.failures + read.status.failures, ..read.status.clone() };
+            }
+        }
     }
 }
 

@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use identity::token::Issuer;
+use sha2::{Digest as _, Sha256};
+
 use crate::assemble::origins::Planned;
+use crate::assemble::{Node, hex, tls};
+use crate::moving::{Outcome, Rotation, Why};
 use crate::names::Addresses;
 use crate::records::Handle;
-use crate::status::{CertificateStatus, KeysetStatus, Status};
+use crate::status::{CertificateStatus, CrlStatus, KeysetStatus, Status};
 
 /// Shows what is known of each origin's addresses.
 pub fn report_origins(
@@ -25,59 +30,137 @@ pub fn report_origins(
     }
 }
 
-pub(super) fn take_keyset(status: &Status, records: &Handle, issuer: &str, next: KeysetStatus) {
-    let mut moving = status.moving();
-    let shown = moving.keysets.entry(issuer.to_owned()).or_default();
-    let old = shown.thumbprint.take();
-    records.event("keyset", |line| {
-        line.text("adamant.token.issuer", issuer.as_bytes());
-        line.text("adamant.source", next.source.as_bytes());
-        line.text("adamant.outcome", b"taken");
-        line.text("adamant.thumbprint.old", old.as_deref().unwrap_or("none").as_bytes());
-        line.text("adamant.thumbprint.new", next.thumbprint.as_deref().unwrap_or("none").as_bytes());
-    });
-    crate::info!("issuer \"{issuer}\" has a new keyset of {} keys from {}", next.keys, next.source);
-    *shown = KeysetStatus { version: shown.version + 1, failures: shown.failures, ..next };
+/// A keyset that was looked for.
+pub(super) struct KeysetMove<'a> {
+    pub issuer: &'a str,
+    pub source: &'a str,
+    pub why: Why,
+    pub status: &'a Status,
+    pub records: &'a Handle,
 }
 
-pub(super) fn refuse_keyset(status: &Status, records: &Handle, issuer: &str, why: &str) {
-    crate::error!("{why}: the old keyset stays in use");
-    records.event("keyset", |line| {
-        line.text("adamant.token.issuer", issuer.as_bytes());
-        line.text("adamant.outcome", b"refused");
-        line.text("error.message", why.as_bytes());
-    });
-    let mut moving = status.moving();
-    let shown = moving.keysets.entry(issuer.to_owned()).or_default();
-    shown.failures += 1;
-    shown.last_failure = Some(why.to_owned());
+impl KeysetMove<'_> {
+    fn tell(&self, outcome: Outcome<'_>, old: &[String], new: &[String]) {
+        let (of, name, source, why) = ("keyset", self.issuer, self.source, self.why);
+        Rotation { of, name, source, why, outcome, old, new }.tell(self.records);
+    }
+}
+
+/// What serves is what is there; `times`: when it is looked for again, and until when it is believed.
+pub(super) fn confirm_keyset(moved: &KeysetMove<'_>, now_s: u64, times: (Option<u64>, Option<u64>)) {
+    moved.tell(Outcome::Unchanged, &[], &[]);
+    let mut moving = moved.status.moving();
+    if let Some(shown) = moving.keysets.get_mut(moved.issuer) {
+        shown.loaded_unix_s = now_s;
+        (shown.next_unix_s, shown.stale_unix_s) = times;
+        shown.refreshes += 1;
+        shown.last_failure = None;
+    }
+}
+
+pub(super) fn take_keyset(moved: &KeysetMove<'_>, before: &Issuer, after: &Issuer, next: KeysetStatus) {
+    let thumbprints = |issuer: &Issuer| {
+        let keys = issuer.keyset().map(|keyset| keyset.keys()).unwrap_or_default();
+        let mut all: Vec<String> = keys.iter().map(|key| key.thumbprint().to_string()).collect();
+        all.dedup();
+        all
+    };
+    moved.tell(Outcome::Taken, &thumbprints(before), &thumbprints(after));
+    crate::info!("issuer \"{}\" has a new keyset of {} keys from {}", moved.issuer, next.keys, next.source);
+    let mut moving = moved.status.moving();
+    let shown = moving.keysets.entry(moved.issuer.to_owned()).or_default();
+    let (version, refreshes) = (shown.version + 1, shown.refreshes + 1);
+    *shown = KeysetStatus { version, refreshes, failures: shown.failures, ..next };
+}
+
+/// `next_unix_s`: when it is looked for again, where that is known.
+pub(super) fn refuse_keyset(moved: &KeysetMove<'_>, outcome: Outcome<'_>, next_unix_s: Option<u64>) {
+    moved.tell(outcome, &[], &[]);
+    let mut moving = moved.status.moving();
+    let shown = moving.keysets.entry(moved.issuer.to_owned()).or_default();
+    match outcome {
+        Outcome::Refused(why) | Outcome::Failed(why) => {
+            let then =
+                if shown.thumbprint.is_some() { "the old keyset stays in use" } else { "there is no keyset to use" };
+            crate::error!("{why}: {then}");
+            shown.failures += 1;
+            shown.last_failure = Some(why.to_owned());
+            shown.next_unix_s = next_unix_s;
+        }
+        Outcome::Taken | Outcome::Unchanged | Outcome::Stale => {
+            crate::error!(
+                "issuer \"{}\": {}: the keyset is older than max_stale: its tokens are refused until it is fetched again",
+                moved.issuer,
+                moved.source
+            );
+            (shown.keys, shown.thumbprint) = (0, None);
+        }
+    }
+}
+
+/// A listener's certificate and what came of its files. `old` and `new` are SHA-256 over the certificates.
+fn tell_certificate(records: &Handle, chain: &str, outcome: Outcome<'_>, old: &[String], new: &[String]) {
+    let why = Why::Changed;
+    Rotation { of: "certificate", name: chain, source: chain, why, outcome, old, new }.tell(records);
 }
 
 pub(super) fn take_certificate(status: &Status, records: &Handle, chain: String, next: CertificateStatus) {
     let mut moving = status.moving();
-    let shown = moving.certificates.entry(chain).or_default();
+    let shown = moving.certificates.entry(chain.clone()).or_default();
     if shown.sha256 == next.sha256 {
-        return;
+        return tell_certificate(records, &chain, Outcome::Unchanged, &[], &[]);
     }
-    records.event("certificate", |line| {
-        line.text("adamant.outcome", b"taken");
-        line.text("adamant.sha256.old", shown.sha256.as_bytes());
-        line.text("adamant.sha256.new", next.sha256.as_bytes());
-    });
+    let (old, new) = ([shown.sha256.clone()], [next.sha256.clone()]);
+    tell_certificate(records, &chain, Outcome::Taken, &old, &new);
     crate::info!("a new certificate for {} serves", next.names.join(", "));
     *shown = CertificateStatus { failures: shown.failures, ..next };
 }
 
 pub(super) fn refuse_certificate(status: &Status, records: &Handle, chains: Vec<String>, why: &str) {
     crate::error!("{why}: the old certificate stays in use");
-    records.event("certificate", |line| {
-        line.text("adamant.outcome", b"refused");
-        line.text("error.message", why.as_bytes());
-    });
     let mut moving = status.moving();
     for chain in chains {
+        tell_certificate(records, &chain, Outcome::Refused(why), &[], &[]);
         let shown = moving.certificates.entry(chain).or_default();
         shown.failures += 1;
         shown.last_failure = Some(why.to_owned());
     }
+}
+
+/// Every certificate towards origins, by the files that were read; what they held before is not kept.
+pub(super) fn tell_origin_identities(records: &Handle, node: &Node, outcome: Outcome<'_>, why: Why) {
+    for identity in &node.origin_identities {
+        let source = identity.files.chain.display().to_string();
+        let leaf =
+            tls::load_identity(&identity.files).ok().and_then(|(chain, _)| Some(hex(&Sha256::digest(chain.first()?))));
+        let new: Vec<String> = leaf.filter(|_| outcome == Outcome::Taken).into_iter().collect();
+        let name = identity.name.as_str();
+        Rotation { of: "origin-identity", name, source: &source, why, outcome, old: &[], new: &new }.tell(records);
+    }
+}
+
+/// The revocation lists of a client CA, told by their CRL numbers.
+fn tell_crl(records: &Handle, ca: &str, source: &str, outcome: Outcome<'_>, numbers: (&str, &str)) {
+    let list = |numbers: &str| numbers.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let (old, new) = (list(numbers.0), list(numbers.1));
+    Rotation { of: "crl", name: ca, source, why: Why::Changed, outcome, old: &old, new: &new }.tell(records);
+}
+
+pub(super) fn take_crl(status: &Status, records: &Handle, ca: &str, next: CrlStatus) {
+    let (revoked, numbers) = (next.revoked(), next.numbers());
+    let mut moving = status.moving();
+    let shown = moving.crls.entry(ca.to_owned()).or_default();
+    let old = shown.numbers();
+    tell_crl(records, ca, &next.source, Outcome::Taken, (&old, &numbers));
+    crate::info!("client CA \"{ca}\" has revocation list {numbers}, which revokes {revoked} certificates");
+    *shown = CrlStatus { failures: shown.failures, ..next };
+}
+
+pub(super) fn refuse_crl(status: &Status, records: &Handle, ca: &str, why: &str) {
+    crate::error!("{why}: the old revocation lists stay in force");
+    let mut moving = status.moving();
+    let shown = moving.crls.entry(ca.to_owned()).or_default();
+    tell_crl(records, ca, &shown.source, Outcome::Refused(why), ("", ""));
+    shown.failures += 1;
+    shown.last_failure = Some(why.to_owned());
 }

@@ -30,8 +30,8 @@ fn a_good_keyset_is_taken_and_a_bad_one_leaves_the_old() {
     assert_eq!(rig.status.activation.load().id, 2);
 
     let text = rig.end(directory.path());
-    let outcomes = |outcome: &str| text.matches(&format!("\"adamant.outcome\":\"{outcome}\"")).count();
-    assert_eq!((outcomes("taken"), outcomes("refused")), (1, 1), "{text}");
+    let outcomes = |outcome: &str| text.matches(&format!("\"adamant.refresh.outcome\":\"{outcome}\"")).count();
+    assert_eq!((outcomes("taken"), outcomes("refused"), outcomes("unchanged")), (1, 1, 1), "{text}");
 }
 
 #[test]

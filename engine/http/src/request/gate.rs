@@ -51,6 +51,7 @@ pub(super) fn check_fields(
             Name::Connection => gathered.connection(header.value)?,
             Name::Authorization => once(&mut head.authorization, value, Fault::AuthorizationRepeated)?,
             Name::ApiKey => once(&mut head.api_key, value, Fault::ApiKeyRepeated)?,
+            Name::Dpop => once(&mut head.dpop, value, Fault::DpopRepeated)?,
             Name::Expect => once(&mut expect, value, Fault::Expectation)?,
             Name::MaxForwards => once(&mut max_forwards, value, Fault::MaxForwards)?,
             Name::Upgrade => upgrade = Some(h2c_alone(header.value) && upgrade.unwrap_or(true)),

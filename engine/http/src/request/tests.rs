@@ -221,6 +221,7 @@ fn framing_is_one_length_or_chunked() {
 fn credentials_stand_once() {
     assert_eq!(fault(&with("Authorization: a\r\nauthorization: a\r\n")), Fault::AuthorizationRepeated);
     assert_eq!(fault(&with("X-API-Key: a\r\nX-Api-Key: b\r\n")), Fault::ApiKeyRepeated);
+    assert_eq!(fault(&with("DPoP: a\r\ndpop: a\r\n")), Fault::DpopRepeated);
     assert_eq!(complete(&with("X_API_Key: a\r\n")).api_key, None);
 }
 
@@ -231,7 +232,9 @@ fn persistence_by_version_and_options() {
     };
     assert!(keep_alive("1.1", "") && keep_alive("1.1", "Keep-Alive") && keep_alive("1.0", "keep-alive"));
     assert!(!keep_alive("1.1", "x, CLOSE") && !keep_alive("1.0", "") && !keep_alive("1.0", "keep-alive, close"));
-    for option in ["content-length", "Transfer-Encoding", "Host", "authorization", "x-api-key", "a b", "\"close\""] {
+    for option in
+        ["content-length", "Transfer-Encoding", "Host", "authorization", "x-api-key", "dpop", "a b", "\"close\""]
+    {
         assert_eq!(fault(&with(&format!("Connection: {option}\r\n"))), Fault::Connection, "{option}");
     }
 }

@@ -1,11 +1,14 @@
 //! Which client CAs vouch for a chain, with a small cache: a handshake of a known client, or a resumed session, costs
 //! one hash instead of signature checks.
 
+use std::sync::Arc;
+
 use ahash::RandomState;
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::revocation::{Revocation, RevocationLists};
 use super::{CertificateFault, ClientCa, ClientCaError, check_bounds};
 use crate::bounds::CLIENT_CAS_MAX;
 
@@ -21,20 +24,35 @@ impl CaSet {
         if cas.len() > CLIENT_CAS_MAX {
             return Err(ClientCaError::TooMany(cas.len()));
         }
-        let mut hash = Sha256::new();
-        for ca in &cas {
-            hash.update(ca.digest());
-        }
-        Ok(Self { cas, digest: hash.finalize().into() })
+        let digest = digest_of(&cas);
+        Ok(Self { cas, digest })
     }
 
     pub fn cas(&self) -> &[ClientCa] {
         &self.cas
     }
 
-    /// Over the CAs, in order: equal where they vouch for the same chains.
+    /// The same CAs, each with revocation lists where there are some; in their order. What else a CA believes is kept.
+    #[must_use]
+    pub fn with_revocation(&self, lists: &[Option<Arc<RevocationLists>>]) -> Self {
+        let with = |(ca, lists): (&ClientCa, &Option<Arc<RevocationLists>>)| match lists {
+            Some(lists) => ca.with_revocation(Some(Arc::clone(lists))),
+            None => ca.clone(),
+        };
+        let cas: Vec<ClientCa> = self.cas.iter().zip(lists).map(with).collect();
+        let digest = digest_of(&cas);
+        Self { cas, digest }
+    }
+
+    /// Over the CAs and their revocation lists, in order: equal where they vouch for the same chains.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
+    }
+
+    /// Whether a revocation list names a certificate of `chain`. Cheap, so that a worker can ask of all its connections when
+    /// lists change; a hit is to be confirmed by [`CaSet::verify`], because another CA of the same name may have listed it.
+    pub fn may_have_revoked(&self, chain: &[CertificateDer<'_>]) -> bool {
+        self.cas.iter().filter_map(ClientCa::lists).any(|lists| lists.names_any_of(chain))
     }
 
     /// The CAs under which `chain` verifies at `now_s`, as bits; the first fault when there is none.
@@ -45,7 +63,9 @@ impl CaSet {
         for (position, ca) in self.cas.iter().enumerate() {
             match ca.verify(chain, now_s) {
                 Ok(()) => bits |= 1_u64.checked_shl(position as u32).unwrap_or(0),
-                Err(why) => fault = fault.or(Some(why)),
+                // Of several CAs, the one that the chain is of has the say.
+                Err(why) if matches!(fault, None | Some(CertificateFault::Untrusted(_))) => fault = Some(why),
+                Err(_) => {}
             }
         }
         match fault {
@@ -74,21 +94,34 @@ impl CaSet {
             let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
             narrow(parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
         }
-        for (begins_s, ends_s) in self.cas.iter().flat_map(|ca| &ca.validity_s) {
-            narrow(*begins_s, *ends_s);
+        for anchor in self.cas.iter().flat_map(|ca| ca.anchors.iter()) {
+            narrow(anchor.from_s, anchor.until_s);
+        }
+        for ends_s in self.cas.iter().filter_map(ClientCa::lists).flat_map(|lists| lists.ends_s()) {
+            narrow(0, ends_s);
         }
         Some((u64::try_from(span.0).ok()?, u64::try_from(span.1).ok()?))
     }
 }
 
+/// Which CAs vouch for a chain, and for how long that is certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// As bits.
+    pub cas: u64,
+    /// Nothing can change it from then until then, both included; seconds since the Unix epoch.
+    pub from_s: u64,
+    pub until_s: u64,
+}
+
 /// One place of the cache.
 #[derive(Clone)]
 struct Known {
-    /// SHA-256 over the CAs and the chain.
+    /// SHA-256 over the CAs, their revocation lists, and the chain.
     key: [u8; 32],
     from_s: u64,
     until_s: u64,
-    verdict: Result<u64, CertificateFault>,
+    cas: Result<u64, CertificateFault>,
 }
 
 /// Verdicts on chains, per worker: fixed memory, direct-mapped; a collision costs a verification and nothing else.
@@ -104,9 +137,14 @@ impl Chains {
         Self { places: vec![None; chains_max.max(1)].into(), hasher: RandomState::with_seeds(a, b, c, d) }
     }
 
-    /// The CAs of `set` under which `chain` verifies at `now_s` (seconds since the Unix epoch), as bits: what
-    /// [`CaSet::verify`] says, from the cache while nothing can have changed it.
-    pub fn cas_of(&mut self, chain: &[CertificateDer<'_>], set: &CaSet, now_s: u64) -> Result<u64, CertificateFault> {
+    /// The CAs of `set` under which `chain` verifies at `now_s` (seconds since the Unix epoch): what [`CaSet::verify`] says,
+    /// from the cache while nothing can have changed it.
+    pub fn cas_of(
+        &mut self,
+        chain: &[CertificateDer<'_>],
+        set: &CaSet,
+        now_s: u64,
+    ) -> Result<Verdict, CertificateFault> {
         check_bounds(chain)?;
         let key = key_of(chain, set);
         let place = (self.hasher.hash_one(key) as usize).checked_rem(self.places.len()).unwrap_or(0);
@@ -114,15 +152,22 @@ impl Chains {
             && known.key == key
             && (known.from_s..=known.until_s).contains(&now_s)
         {
-            return known.verdict.clone();
+            return known.verdict();
         }
-        let verdict = set.verify(chain, now_s);
-        if let Some((from_s, until_s)) = set.span_of(chain, now_s)
-            && let Some(place) = self.places.get_mut(place)
-        {
-            *place = Some(Known { key, from_s, until_s, verdict: verdict.clone() });
+        let (from_s, until_s) = set.span_of(chain, now_s).unwrap_or((now_s, now_s));
+        let known = Known { key, from_s, until_s, cas: set.verify(chain, now_s) };
+        let verdict = known.verdict();
+        if let Some(place) = self.places.get_mut(place) {
+            *place = Some(known);
         }
         verdict
+    }
+}
+
+impl Known {
+    fn verdict(&self) -> Result<Verdict, CertificateFault> {
+        let Self { from_s, until_s, .. } = *self;
+        self.cas.clone().map(|cas| Verdict { cas, from_s, until_s })
     }
 }
 
@@ -130,6 +175,22 @@ impl std::fmt::Debug for Chains {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Chains").field("places", &self.places.len()).finish_non_exhaustive()
     }
+}
+
+fn digest_of(cas: &[ClientCa]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for ca in cas {
+        hash.update(ca.digest());
+        match &ca.revocation {
+            Revocation::Unchecked => hash.update([0]),
+            Revocation::Awaited => hash.update([1]),
+            Revocation::Lists(lists) => {
+                hash.update([2]);
+                hash.update(lists.digest());
+            }
+        }
+    }
+    hash.finalize().into()
 }
 
 fn key_of(chain: &[CertificateDer<'_>], set: &CaSet) -> [u8; 32] {

@@ -6,13 +6,14 @@
 //! in any other way than by its usage or its name must not verify as a client either.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde::Deserialize;
 use webpki::EndEntityCert;
 
-use super::{ClientCa, Purpose};
+use super::{ClientCa, Purpose, RevocationLists};
 
 #[derive(Deserialize)]
 struct Limbo {
@@ -25,6 +26,8 @@ struct Case {
     validation_kind: String,
     trusted_certs: Vec<String>,
     untrusted_intermediates: Vec<String>,
+    #[serde(default)]
+    crls: Vec<String>,
     peer_certificate: String,
     validation_time: Option<String>,
     expected_result: String,
@@ -81,7 +84,12 @@ fn seconds(time: &str) -> u64 {
 }
 
 fn verify(case: &Case, purpose: Purpose) -> Result<(), String> {
-    let ca = ClientCa::from_pem("limbo", &case.trusted_certs.concat()).map_err(|error| error.to_string())?;
+    let mut ca = ClientCa::from_pem("limbo", &case.trusted_certs.concat()).map_err(|error| error.to_string())?;
+    if !case.crls.is_empty() {
+        let lists =
+            RevocationLists::read(case.crls.concat().as_bytes(), &ca, true).map_err(|error| error.to_string())?;
+        ca = ca.with_revocation(Some(Arc::new(lists)));
+    }
     let mut chain = vec![der(&case.peer_certificate)?];
     for intermediate in &case.untrusted_intermediates {
         chain.push(der(intermediate)?);

@@ -235,8 +235,8 @@ fn cached_verdicts_end_with_the_first_life_in_the_chain() {
     let chain = [leaf];
     let mut chains = Chains::new(1, SEED);
     for _ in 0..3 {
-        assert_eq!(chains.cas_of(&chain, &set, NOW_S), Ok(1));
-        assert_eq!(chains.cas_of(&chain, &set, END_S), Ok(1));
+        assert_eq!(chains.cas_of(&chain, &set, NOW_S).map(|verdict| verdict.cas), Ok(1));
+        assert_eq!(chains.cas_of(&chain, &set, END_S).map(|verdict| verdict.cas), Ok(1));
         assert_eq!(chains.cas_of(&chain, &set, END_S + 1), Err(CertificateFault::Expired));
         assert_eq!(chains.cas_of(&chain, &set, END_S + 2), Err(CertificateFault::Expired));
         assert_eq!(chains.cas_of(&chain, &set, 1_600_000_000), Err(CertificateFault::NotYetValid));

@@ -31,7 +31,7 @@ pub struct ClientVerifier {
 impl ClientVerifier {
     /// For `off`, use rustls's `with_no_client_auth` instead.
     pub fn new(set: Arc<CaSet>, authentication: ClientAuthentication) -> Self {
-        let anchors = set.cas().iter().flat_map(|ca| &ca.anchors);
+        let anchors = set.cas().iter().flat_map(|ca| ca.trust.iter());
         let hints = anchors.map(|anchor| DistinguishedName::in_sequence(&anchor.subject)).collect();
         Self { set, authentication, hints, algorithms: supported_algorithms() }
     }
@@ -57,7 +57,9 @@ impl ClientCertVerifier for ClientVerifier {
         for ca in self.set.cas() {
             match ca.verify(&chain, now.as_secs()) {
                 Ok(()) => return Ok(ClientCertVerified::assertion()),
-                Err(why) => fault = why,
+                // Of several CAs, the one that the chain is of has the say.
+                Err(why) if matches!(fault, CertificateFault::Untrusted(_)) => fault = why,
+                Err(_) => {}
             }
         }
         Err(Error::InvalidCertificate(alert(&fault)))
@@ -95,6 +97,8 @@ fn alert(fault: &CertificateFault) -> CertificateError {
     match fault {
         CertificateFault::Expired => CertificateError::Expired,
         CertificateFault::NotYetValid => CertificateError::NotValidYet,
+        CertificateFault::Revoked => CertificateError::Revoked,
+        CertificateFault::StatusUnknown | CertificateFault::ListExpired => CertificateError::UnknownRevocationStatus,
         CertificateFault::Malformed
         | CertificateFault::Untrusted(webpki::Error::BadDer | webpki::Error::MalformedExtensions) => {
             CertificateError::BadEncoding

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::confirmation::Confirmation;
 use super::fault::{Part, TokenFault};
 use crate::bounds::{
     NUMERIC_DATE_S_MAX, TOKEN_AUDIENCES_MAX, TOKEN_ID_BYTES_MAX, TOKEN_SCOPES_MAX, TOKEN_SUBJECT_BYTES_MAX,
@@ -21,6 +22,7 @@ pub(super) struct Claims<'c> {
     /// Rounded up: the token lives from then on.
     pub(super) not_before_s: Option<u64>,
     pub(super) issued_s: Option<u64>,
+    pub(super) confirmation: Confirmation,
 }
 
 /// A claim that is a string or an array of strings.
@@ -52,7 +54,8 @@ impl<'c> Claims<'c> {
         let expires_s = date(&members, "exp", f64::floor)?.ok_or(TokenFault::ClaimMissing("exp"))?;
         let not_before_s = date(&members, "nbf", f64::ceil)?;
         let issued_s = date(&members, "iat", f64::ceil)?;
-        Ok(Self { issuer, audiences, subject, id, expires_s, not_before_s, issued_s, members })
+        let confirmation = Confirmation::read(members.find("cnf"))?;
+        Ok(Self { issuer, audiences, subject, id, expires_s, not_before_s, issued_s, confirmation, members })
     }
 
     /// Whether one of `accepted` stands in `aud`.

@@ -23,7 +23,7 @@ impl std::fmt::Display for Part {
     }
 }
 
-/// Why a token was refused. Always the client's fault, except [`TokenFault::KeysetUnavailable`]; a retry with the same
+/// Why a token was refused. Always the client's fault, except [`TokenFault::KeysetUnavailable`] and [`TokenFault::KeysetStale`]; a retry with the same
 /// token helps only where [`TokenFault::may_pass_later`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -56,6 +56,8 @@ pub enum TokenFault {
     ClaimMissing(&'static str),
     #[error("expected the claim `{0}` in the form of RFC 7519 and within bounds, found another value")]
     ClaimValue(&'static str),
+    #[error("expected `cnf` to name `x5t#S256` or `jkt` alone, found another way that cannot be checked")]
+    ConfirmationUnknown,
     #[error("expected `sub` to hold 1 to {TOKEN_SUBJECT_BYTES_MAX} bytes without control characters")]
     Subject,
     #[error("expected the scope claim to be a string or an array of at most {TOKEN_SCOPES_MAX} strings")]
@@ -76,6 +78,8 @@ pub enum TokenFault {
     Signature,
     #[error("the keyset of the issuer is not available")]
     KeysetUnavailable,
+    #[error("the keyset of the issuer is older than its policy admits")]
+    KeysetStale,
 }
 
 impl TokenFault {
@@ -96,6 +100,7 @@ impl TokenFault {
             | Self::Subject
             | Self::Scopes
             | Self::Signature => Reason::TokenInvalid,
+            Self::ConfirmationUnknown => Reason::TokenBindingUnknown,
             Self::AlgorithmRefused => Reason::TokenAlgorithmRefused,
             Self::IssuerUnknown => Reason::TokenIssuerUnknown,
             Self::AudienceWrong => Reason::TokenAudienceWrong,
@@ -103,11 +108,12 @@ impl TokenFault {
             Self::NotYetValid | Self::IssuedInFuture => Reason::TokenNotYetValid,
             Self::KeyUnknown => Reason::TokenKeyUnknown,
             Self::KeysetUnavailable => Reason::KeysetUnavailable,
+            Self::KeysetStale => Reason::KeysetStale,
         }
     }
 
     /// Whether the same token can pass later under the same issuers and keysets; such a fault must not be cached.
     pub const fn may_pass_later(self) -> bool {
-        matches!(self, Self::NotYetValid | Self::IssuedInFuture | Self::KeysetUnavailable)
+        matches!(self, Self::NotYetValid | Self::IssuedInFuture | Self::KeysetUnavailable | Self::KeysetStale)
     }
 }

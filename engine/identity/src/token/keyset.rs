@@ -165,6 +165,15 @@ impl Keyset {
         self.digest
     }
 
+    /// A `kid` that stands for another key in `before`: whoever signs with the one is not who signed with the other.
+    pub fn reuses_kid_of(&self, before: &Self) -> Option<&str> {
+        let other = |key: &&Key| {
+            let same_kid = |old: &&Key| key.kid.is_some() && old.kid == key.kid;
+            before.keys.iter().filter(same_kid).any(|old| old.thumbprint != key.thumbprint)
+        };
+        self.keys.iter().find(other).and_then(Key::kid)
+    }
+
     /// The keys to try for a header: with a `kid` exactly one, without at most [`KEYS_TRIED_MAX`].
     pub(super) fn candidates<'k>(
         &'k self,

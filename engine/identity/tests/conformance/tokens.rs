@@ -90,6 +90,7 @@ fn a_valid_token_gives_its_facts() {
         issued_s: Some(NOW_S - 5),
         kid: Some("k1".into()),
         id: Some("t-1".into()),
+        confirmation: Default::default(),
     };
     assert_eq!(Bench::new().claims(&all), Ok(expected));
 }

@@ -106,12 +106,6 @@ impl Tls {
         state.map_or(true, |state| state.plaintext_bytes_to_read() > 0)
     }
 
-    /// Gives back memory that only a busy connection needs.
-    pub fn rest(&self) {
-        // Ends with `WouldBlock`, or at once.
-        let _ = self.session.borrow_mut().read_tls(&mut Resting);
-    }
-
     /// Looks into the session; nothing may wait meanwhile.
     pub fn session<R>(&self, look: impl FnOnce(&Connection) -> R) -> R {
         look(&self.session.borrow())
@@ -180,6 +174,11 @@ impl Transport for Tls {
         session.send_close_notify();
         let _ = session.write_tls(&mut Wire(&self.stream));
         sys::socket::shut_down_write(&*self.stream);
+    }
+
+    fn rest(&self) {
+        // Ends with `WouldBlock`, or at once.
+        let _ = self.session.borrow_mut().read_tls(&mut Resting);
     }
 
     fn reset(&self) {

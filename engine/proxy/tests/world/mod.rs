@@ -19,6 +19,7 @@ use identity::certificate::CaSet;
 use policy::compile::compile;
 use policy::model::*;
 use policy::table::Table;
+use proxy::bound::Dpop;
 use proxy::drain::Drain;
 use proxy::settings::{Bounds, Listener, Settings, Timeouts};
 use proxy::worker::{Handle, Seat, spawn};
@@ -113,6 +114,7 @@ pub fn start_with(
         })],
         listeners: vec![tls.map(Arc::new)],
         ended: Arc::default(),
+        revoked: Arc::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -129,6 +131,7 @@ pub fn start_with(
         drain: Arc::clone(&drain),
         durable: Arc::new(DurableMark::default()),
         random_seed: [3; 32],
+        dpop: Arc::new(Dpop::new(1_024, false, [1, 2, 3, 4], &[5; 32])),
     };
     let settings = Settings {
         bounds: Bounds::default(),
@@ -141,6 +144,7 @@ pub fn start_with(
             proxy_protocol: false,
         }],
         ring_entries: 256,
+        dpop_nonce: false,
     };
     let handle = spawn(seat, Arc::new(settings)).unwrap();
     World { address, stats, records, drain, handle }

@@ -70,6 +70,9 @@ struct Which {
     /// exchange, intent, start, and the others of docs/records.md.
     #[arg(long, value_name = "KIND", value_parser = kind)]
     kind: Option<String>,
+    /// The rotation log alone: every refresh of keysets, certificates and what else moves.
+    #[arg(long, conflicts_with = "kind")]
+    rotations: bool,
 }
 
 /// One of those that a gateway of this version writes.
@@ -101,10 +104,10 @@ const KINDS: [&str; 21] = [
     "pointer-expired",
     "trust-root",
     "table",
-    "keyset",
-    "certificate",
+    "revocations",
+    "refresh",
+    "expiry",
     "origin",
-    "origin-identity",
 ];
 
 fn kind(text: &str) -> Result<String, String> {
@@ -218,6 +221,7 @@ impl Which {
             && is(&self.reason, "adamant.reason")
             && is(&self.request_id, "adamant.request_id")
             && is(&self.kind, "adamant.kind")
+            && (!self.rotations || text(record, "adamant.kind") == Some("refresh"))
             && begins(&self.client, "client.address")
             && begins(&self.path, "url.path")
             && self.status.as_ref().is_none_or(has_status)
@@ -233,6 +237,7 @@ pub fn text_of(record: &Value) -> String {
     let milliseconds = time.get(..23).map_or_else(|| time.to_owned(), |time| format!("{time}Z"));
     match kind {
         "exchange" | "intent" => format!("{milliseconds} {}", text_of_request(record, kind)),
+        "refresh" => format!("{milliseconds} {}", text_of_rotation(record)),
         _ => format!("{milliseconds} {kind}{}", text_of_others(record)),
     }
 }
@@ -266,6 +271,20 @@ fn text_of_request(record: &Value, kind: &str) -> String {
     }
     if let Some(total) = record.pointer("/adamant.durations_us/total").and_then(Value::as_u64) {
         shown.push_str(&format!(" {}.{:03}ms", total / 1_000, total % 1_000));
+    }
+    shown
+}
+
+fn text_of_rotation(record: &Value) -> String {
+    let of = |name: &str| text(record, &format!("adamant.refresh.{name}")).unwrap_or("?");
+    let mut shown = format!("{} {} {} ({}) {}", of("of"), of("name"), of("outcome"), of("why"), of("source"));
+    for name in ["old", "new", "overlap"] {
+        if let Some(thumbprints) = text(record, &format!("adamant.refresh.{name}")) {
+            shown.push_str(&format!(" {name}={}", if thumbprints.is_empty() { "none" } else { thumbprints }));
+        }
+    }
+    if let Some(error) = text(record, "error.message") {
+        shown.push_str(&format!(": {error}"));
     }
     shown
 }

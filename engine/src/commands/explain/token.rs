@@ -7,6 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use identity::token::{Issuer, Keyset, TokenFault, verify};
+use policy::binding::Bindings;
 use policy::model::{self, Keys, Policy};
 use policy_evaluate::Token;
 use serde_json::Value;
@@ -47,7 +48,8 @@ pub(super) fn read(path: &Path, policy: &Policy, now_s: u64) -> Result<Read, Fai
     let subject = claim("sub").and_then(Value::as_str).ok_or_else(|| Failure::new("--token: expected a sub claim"))?;
     let scopes = issuer.scope_claim.as_deref().and_then(claim).map(scopes_of);
     let expires_s = claim("exp").and_then(Value::as_f64).map(|seconds| seconds as u64);
-    let token = Token { issuer: issuer.name.clone(), subject: subject.to_owned(), scopes, expires_s };
+    let bound = bound_of(claims.get("cnf"));
+    let token = Token { issuer: issuer.name.clone(), subject: subject.to_owned(), scopes, expires_s, bound };
     let name = &issuer.name;
     Ok(Read::Holds(
         token,
@@ -107,7 +109,7 @@ fn verified(text: &str, policy: &Policy, position: usize, now_s: u64) -> Result<
                 let fault = |fault| Failure::new(format_args!("issuer \"{}\": {fault}", rules.name));
                 Some(Arc::new(Keyset::from_jwks(jwks, &rules.algorithms).map_err(fault)?))
             }
-            Keys::Watch { .. } | Keys::Url { .. } => None,
+            Keys::Watch { .. } | Keys::Url(_) | Keys::Discovery(_) => None,
         };
         issuers.push(Arc::new(Issuer::new(rules.clone(), keyset)));
     }
@@ -117,9 +119,21 @@ fn verified(text: &str, policy: &Policy, position: usize, now_s: u64) -> Result<
     };
     let name = policy.issuers.get(position).map_or("", |issuer| issuer.name.as_str());
     let scopes = held.scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect());
-    let token =
-        Token { issuer: name.to_owned(), subject: held.subject.into(), scopes, expires_s: Some(held.expires_s) };
+    let token = Token {
+        issuer: name.to_owned(),
+        subject: held.subject.into(),
+        scopes,
+        expires_s: Some(held.expires_s),
+        bound: held.confirmation.bindings(),
+    };
     Ok(Read::Holds(token, format!("The token is verified with the keys that the policy pins for issuer \"{name}\".")))
+}
+
+/// What a token says that it is bound to. That it is shown to be is believed.
+fn bound_of(cnf: Option<&Value>) -> Bindings {
+    let has = |member: &str| cnf.and_then(|cnf| cnf.get(member)).is_some();
+    let of = |member: &str, binding: Bindings| if has(member) { binding } else { Bindings::NONE };
+    of("x5t#S256", Bindings::CERTIFICATE).and(of("jkt", Bindings::DPOP))
 }
 
 fn scopes_of(claim: &Value) -> Vec<String> {

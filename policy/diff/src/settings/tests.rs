@@ -36,8 +36,15 @@ fn compare(old: &Policy, new: &Policy) -> Diff {
 
 /// The one setting that an edit changes: what, direction there and back, and whether each way needs the wider role.
 fn edit(edit: impl FnOnce(&mut Policy)) -> (&'static str, [Direction; 2], [bool; 2]) {
-    let old = base();
-    let mut new = base();
+    between(|_| {}, edit)
+}
+
+fn between(
+    before: impl FnOnce(&mut Policy),
+    edit: impl FnOnce(&mut Policy),
+) -> (&'static str, [Direction; 2], [bool; 2]) {
+    let (mut old, mut new) = (base(), base());
+    before(&mut old);
     edit(&mut new);
     let (there, back) = (compare(&old, &new), compare(&new, &old));
     assert_eq!((there.settings.len(), back.settings.len()), (1, 1), "{there:#?}");
@@ -63,10 +70,34 @@ fn what_is_trusted_needs_the_wider_role_whichever_way_it_changes() {
     assert_eq!(edit(|it| it.issuers[0].leeway_s = 30), ("leeway", [Wider, Narrower], always));
     let keys = edit(|it| it.issuers[0].keys = Keys::Watch { path: "x".into() });
     assert_eq!(keys, ("keys", [Changed, Changed], always));
+    for (refresh_s, max_stale_s, ca, directions) in [
+        (60, 601, Some(ServerCa::System), [Wider, Narrower]),
+        (61, 600, Some(ServerCa::System), [Wider, Narrower]),
+        (60, 600, None, [Changed, Changed]),
+    ] {
+        let by_url = |refresh_s, max_stale_s, ca| {
+            let fetched = Fetched { url: "https://k/".into(), refresh_s, max_stale_s, ca };
+            move |it: &mut Policy| it.issuers[0].keys = Keys::Url(fetched)
+        };
+        let found = between(by_url(60, 600, Some(ServerCa::System)), by_url(refresh_s, max_stale_s, ca));
+        assert_eq!(found, ("keys", directions, always));
+    }
     let anchors = edit(|it| it.client_cas[0].certificates.push_str("-----BEGIN CERTIFICATE-----x"));
     assert_eq!(anchors, ("certificates", [Wider, Narrower], always));
     assert_eq!(edit(|it| it.audit = Audit::Durable), ("audit", [Narrower, Wider], always));
     assert_eq!(edit(|it| it.name.push('x')), ("name", [Changed, Changed], always));
+}
+
+#[test]
+fn a_source_of_revocation_lists_can_only_refuse() {
+    let crl = |path: &str, enforce_expiration| {
+        let crl = policy::model::Crl { path: path.into(), enforce_expiration };
+        move |it: &mut Policy| it.client_cas[0].crl = Some(crl)
+    };
+    assert_eq!(edit(crl("a.crl", true)), ("crl", [Narrower, Wider], [false, true]));
+    assert_eq!(between(crl("a.crl", false), crl("a.crl", true)), ("crl", [Narrower, Wider], [false, true]));
+    assert_eq!(between(crl("a.crl", true), crl("b.crl", true)), ("crl", [Changed, Changed], [true, true]));
+    assert_eq!(between(crl("a.crl", false), crl("b.crl", true)), ("crl", [Changed, Changed], [true, true]));
 }
 
 #[test]

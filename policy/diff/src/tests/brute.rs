@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use policy::binding::Bindings;
 use policy::decide::Caller;
 use policy::model::{CertificateName, Identity, Policy};
 use policy::reason::Reason;
@@ -41,7 +42,12 @@ fn credentials<'p>(world: &World<'p>) -> (Vec<Credential<'p>>, Vec<Credential<'p
         }
     }
     let issuers = 0..world.issuers.len() as u16;
-    let tokens = issuers.flat_map(|issuer| subjects.iter().map(move |subject| Credential::Token { issuer, subject }));
+    let named = issuers.flat_map(|issuer| subjects.iter().map(move |subject| (issuer, *subject)));
+    let tokens = named.flat_map(|(issuer, subject)| {
+        let unbound = world.forms(issuer, subject) == [Bindings::NONE];
+        let bound = if unbound { &Bindings::ALL[..1] } else { &Bindings::ALL[..] };
+        bound.iter().map(move |bound| Credential::Token { issuer, subject, bound: *bound })
+    });
     (names.into_iter().collect(), tokens.collect(), keys.into_iter().collect())
 }
 

@@ -13,7 +13,7 @@ fn proofs(certificate: Option<&str>, subject: Option<Subject>) -> Identity {
     Identity::Proofs(Proofs {
         certificate: certificate
             .map(|name| CertificateProof { name: CertificateName::Spiffe(name.into()), ca: "ca".into() }),
-        token: subject.map(|subject| TokenProof { issuer: "corp".into(), subject }),
+        token: subject.map(|subject| TokenProof { issuer: "corp".into(), subject, bound: None }),
         api_keys: vec![],
     })
 }

@@ -21,7 +21,10 @@ const REFERRED: [&str; 5] = ["client_cas", "origins", "routes", "scopes", "api_k
 fn full() -> Value {
     let per = json!({ "subject": { "subjects_max": 10, "on_full": "overflow" } });
     let limit = |name: &str, kind: Value, per: &Value| json!({ "name": name, "kind": kind, "count": 5, "unit": "minute", "per": per });
-    let keys = json!({ "url": { "url": "https://keys.example/", "refresh_s": 60, "max_stale_s": 600 } });
+    let keys =
+        json!({ "url": { "url": "https://keys.example/", "refresh_s": 60, "max_stale_s": 600, "ca": "system" } });
+    let pinned_ca = json!({ "pinned": { "certificates": "-----BEGIN CERTIFICATE-----d" } });
+    let discovery = json!({ "url": "https://id.example", "refresh_s": 60, "max_stale_s": 600, "ca": pinned_ca });
     let issuer = |name: &str, keys: &Value| {
         json!({
             "name": name, "issuer": format!("https://{name}.example"), "audience": ["one", "two"],
@@ -40,18 +43,22 @@ fn full() -> Value {
             "tls": { "ca": "-----BEGIN CERTIFICATE-----b", "server_name": "o.example", "identity": "me" },
         })
     };
-    let token = |subject: Value| json!({ "issuer": "watched", "subject": subject });
+    let token = |subject: Value, bound: &str| json!({ "issuer": "watched", "subject": subject, "bound": bound });
     let proofs = |certificate: Value, token: Value, keys: &[&str]| json!({ "proofs": { "certificate": certificate, "token": token, "api_keys": keys } });
     let certificate = json!({ "name": { "spiffe": "spiffe://x/a" }, "ca": "ca" });
     json!({
         "name": "p", "audit": "queued", "transport": "tls",
         "issuers": [
+            issuer("discovery", &json!({ "discovery": discovery })),
             issuer("pinned", &json!({ "pinned": { "jwks": "{}" } })),
             issuer("url", &keys),
             issuer("watched", &json!({ "watch": { "path": "keys.json" } })),
         ],
         "client_cas": [
-            { "name": "ca", "certificates": "-----BEGIN CERTIFICATE-----a" },
+            {
+                "name": "ca", "certificates": "-----BEGIN CERTIFICATE-----a",
+                "crl": { "path": "ca.crl", "enforce_expiration": true },
+            },
             { "name": "ca2", "certificates": "-----BEGIN CERTIFICATE-----c" },
         ],
         "origins": [origin("o"), origin("o2")],
@@ -60,7 +67,7 @@ fn full() -> Value {
         "agents": [
             {
                 "name": "a", "scopes": ["one"],
-                "identity": [proofs(certificate, token(json!({ "exactly": "me" })), &["k", "l"])],
+                "identity": [proofs(certificate, token(json!({ "exactly": "me" }), "certificate"), &["k", "l"])],
                 "limits": [
                     limit("q", json!("quota"), &json!("agent")),
                     limit("r", json!({ "rate": { "burst": 7 } }), &json!("agent")),
@@ -68,7 +75,7 @@ fn full() -> Value {
             },
             {
                 "name": "b", "scopes": ["one", "two"],
-                "identity": [proofs(Value::Null, token(json!({ "any-but": ["you"] })), &[])],
+                "identity": [proofs(Value::Null, token(json!({ "any-but": ["you"] }), "dpop"), &[])],
                 "limits": [limit("q", json!("quota"), &per)],
             },
         ],
@@ -80,7 +87,7 @@ fn full() -> Value {
 }
 
 /// Values for text that is one of a few words, or names something else.
-const WORDS: [&str; 18] = [
+const WORDS: [&str; 20] = [
     "durable",
     "best-effort",
     "plain",
@@ -93,6 +100,8 @@ const WORDS: [&str; 18] = [
     "any",
     "agent",
     "l",
+    "certificate",
+    "dpop",
     "pinned",
     "ca2",
     "o2",

@@ -44,7 +44,7 @@ fn large(agents: usize, routes: usize) -> Policy {
         }
         if number % 3 != 2 {
             let subject = Subject::Exactly(format!("subject-{number}"));
-            proofs.token = Some(TokenProof { issuer: "corp".into(), subject });
+            proofs.token = Some(TokenProof { issuer: "corp".into(), subject, bound: None });
         } else {
             let id = format!("key-{number:06}");
             proofs.api_keys.push(id.clone());
@@ -64,7 +64,7 @@ fn large(agents: usize, routes: usize) -> Policy {
     policy.agents.push(Agent {
         name: "staff".into(),
         identity: vec![Identity::Proofs(Proofs {
-            token: Some(TokenProof { issuer: "corp".into(), subject: Subject::AnyBut(vec![]) }),
+            token: Some(TokenProof { issuer: "corp".into(), subject: Subject::AnyBut(vec![]), bound: None }),
             ..Proofs::default()
         })],
         scopes: vec!["scope-0000".into()],
@@ -158,7 +158,7 @@ fn tangled(agents: usize, shift: usize) -> Policy {
             let subject = Subject::Exactly(format!("subject-{}", number / (1 + at % 4) + shift));
             Identity::Proofs(Proofs {
                 certificate: Some(CertificateProof { name, ca: "agents".into() }),
-                token: Some(TokenProof { issuer: "corp".into(), subject }),
+                token: Some(TokenProof { issuer: "corp".into(), subject, bound: None }),
                 api_keys: vec![],
             })
         });

@@ -86,7 +86,7 @@ pub fn issuer(name: &str, scope_claim: Option<&str>) -> Issuer {
 }
 
 pub fn ca(name: &str) -> ClientCa {
-    ClientCa { name: name.into(), certificates: format!("PEM of {name}") }
+    ClientCa { name: name.into(), certificates: format!("PEM of {name}"), crl: None }
 }
 
 /// A policy without limits.
@@ -169,7 +169,8 @@ fn identity(dice: &mut Dice<'_>, policy: &Policy) -> Option<Identity> {
             0 => Subject::AnyBut(if dice.one_in(2) { vec![dice.one(&SUBJECTS).to_owned()] } else { vec![] }),
             number => Subject::Exactly(SUBJECTS[number - 1].into()),
         };
-        proofs.token = Some(TokenProof { issuer, subject });
+        let bound = dice.one(&[None, None, None, None, Some(Binding::Certificate), Some(Binding::Dpop)]);
+        proofs.token = Some(TokenProof { issuer, subject, bound });
     }
     if dice.one_in(3) {
         let ids: Vec<&str> = policy.api_keys.iter().map(|key| key.id.as_str()).collect();
@@ -190,7 +191,8 @@ fn repaired(mut policy: Policy) -> Policy {
             Err(
                 CompileError::AlternativeShared { second: agent, .. }
                 | CompileError::SeveralAnonymous { second: agent, .. }
-                | CompileError::ExceptionsDiffer { agent, .. },
+                | CompileError::ExceptionsDiffer { agent, .. }
+                | CompileError::BindingsDiffer { agent, .. },
             ) => policy.agents.retain(|it| it.name != agent),
             Err(other) => panic!("{other}"),
         }

@@ -43,7 +43,7 @@ fn token(token: &Token) -> String {
         Some([]) => ", without any scope".to_owned(),
         Some(scopes) => format!(", with the scopes {}", words::list(scopes.iter())),
     };
-    format!("a token of \"{}\" for \"{}\"{scopes}", token.issuer, token.subject)
+    format!("a token of \"{}\" for \"{}\"{scopes}{}", token.issuer, token.subject, words::bound(token.bound))
 }
 
 /// Who the caller is, or why that cannot be said.
@@ -58,6 +58,9 @@ pub(super) fn found(policy: &Policy, caller: &Presented, trail: &Trail<'_>, now_
             }
             Some(Reason::AgentUnknown) => {
                 step("nobody: a credential is valid, but names nobody".to_owned()).with(held.nobody())
+            }
+            Some(Reason::TokenUnbound) => {
+                step("nobody: the token is not bound as the policy asks".to_owned()).with(held.unbound())
             }
             reason => step(format!("nobody: {}", invalid(policy, caller, reason, now_s))),
         };
@@ -169,6 +172,19 @@ impl<'a> Held<'a> {
         }
         found.sort();
         told(found.into_iter().map(|(_, text)| text).collect())
+    }
+
+    /// What the token had to be bound to.
+    fn unbound(&self) -> Vec<String> {
+        let needed = token_proofs(self.policy).filter(|(_, proof)| proof.bound.is_some() && self.has_token(proof));
+        let mut all: Vec<String> = needed
+            .map(|(agent, proof)| {
+                let bound = words::bound(proof.bound.into()).trim_start_matches(", ");
+                format!("of agent \"{}\" a token must be {bound}", agent.name)
+            })
+            .collect();
+        all.dedup();
+        told(all)
     }
 
     /// Whose each presented proof is.

@@ -32,9 +32,11 @@ fn said(key: &SigningKey, nonce: &Nonce) -> Attestation {
         }),
         refusal: None,
         waiting: None,
+        revocations: None,
         trust_root: 1,
         keysets: BTreeMap::new(),
         certificates: vec![],
+        ends: vec![],
         config: Digest::of(b"config").to_string(),
         binary: "0.1.0".to_owned(),
         binary_sha256: None,
@@ -85,8 +87,16 @@ fn what_should_be_a_digest_is_one() {
             |sha256| Certificate { chain: "c.pem".into(), sha256, not_after: now, names: vec![], last_failure: None };
         let keysets = |thumbprint| {
             let (source, thumbprint) = ("pinned".into(), Some(thumbprint));
-            let keyset =
-                Keyset { source, thumbprint, version: 1, keys: 1, loaded: now, stale: None, last_failure: None };
+            let keyset = Keyset {
+                source,
+                thumbprint,
+                version: 1,
+                keys: 1,
+                loaded: now,
+                stale: None,
+                next: None,
+                last_failure: None,
+            };
             BTreeMap::from([("issuer".to_owned(), keyset)])
         };
         for (member, said) in [

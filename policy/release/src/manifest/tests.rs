@@ -22,7 +22,7 @@ fn golden() {
     };
     let (caller, grant, route) = (cost([0, 0, 0, 0, 0]), cost([8, 0, 3, 0, 10]), cost([17, 32, 7, 2, 8]));
     let cost = format!(
-        "\"cost\":{{\"decision\":{{\"caller\":{caller},\"grant\":{grant},\"limits\":1,\"route\":{route}}},\"table_format\":3}},"
+        "\"cost\":{{\"decision\":{{\"caller\":{caller},\"grant\":{grant},\"limits\":1,\"route\":{route}}},\"table_format\":4}},"
     );
     let expected = [
         "{\"cases\":[],",

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use policy::case::{AsAgent, Asked, Caller, Credentials};
-use policy::model::{Identity, Issuer, Proofs, Subject};
+use policy::model::{Binding, Identity, Issuer, Proofs, Subject};
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Span};
@@ -79,7 +79,8 @@ fn as_agent(
             Some(token) => narrows(&token.issuer, at.scopes, issuers, reading),
         }
     }
-    if proofs.certificate.is_some() && !request.tls {
+    let bound = proofs.token.as_ref().and_then(|token| token.bound);
+    if (proofs.certificate.is_some() || bound == Some(Binding::Certificate)) && !request.tls {
         plain_certificate(places.request, reading);
     }
 }
@@ -96,7 +97,8 @@ fn credentials(
     {
         narrows(&token.issuer, at.scopes, issuers, reading);
     }
-    if credentials.certificate.is_some() && !request.tls {
+    let bound = credentials.token.as_ref().and_then(|token| token.bound);
+    if (credentials.certificate.is_some() || bound == Some(Binding::Certificate)) && !request.tls {
         plain_certificate(at.who, reading);
     }
 }

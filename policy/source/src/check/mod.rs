@@ -1,6 +1,7 @@
 //! Checks across tables, once everything is read.
 
 mod agents;
+mod bound;
 pub(crate) mod cases;
 pub(crate) mod limits;
 mod proofs;
@@ -24,6 +25,7 @@ pub(crate) fn run<'d>(draft: &Draft<'d>, reading: &mut Reading<'d, '_>) {
         limits::check(agent, reading);
     }
     transport(draft, reading);
+    bound::check(draft, reading);
     cases::check(&draft.cases, draft, reading);
     // What follows is about what a policy leaves out: a table that could not be read may hold it.
     if !reading.sink.has_errors() {

@@ -5,12 +5,24 @@ use crate::fields::shown;
 use crate::forms::Flaw;
 use crate::forms::host::{dns_name, looks_like_ipv4};
 
+/// Whether `text` is an http URL of a literal address on loopback: no name, no credentials, no fragment.
+pub(crate) fn is_plain_loopback(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("http://") else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or("");
+    let as_https = format!("https://{rest}");
+    let host = match authority.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+        Some((host, _)) => host,
+        None => authority.split(':').next().unwrap_or(""),
+    };
+    https_url(&as_https).is_ok() && host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 pub(crate) fn https_url(text: &str) -> Result<(), Flaw> {
     let flaw = |message: &str| Flaw::new(BAD_URL, format!("`{}` cannot be fetched: {message}", shown(text)));
     let Some(rest) = text.strip_prefix("https://") else {
         let end = text.find("://").map_or(text.len(), |at| at + 3);
         let flaw = flaw("it is not an https URL").at(0..end).label("not https");
-        return Err(flaw.hint("keys decide who is let in, so they come only over verified TLS: `https://…`"));
+        return Err(flaw.hint("keys decide who is let in, so they come only over verified TLS: `https://…` (or from an address on loopback)"));
     };
     if let Some(at) = text.find(|c: char| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(c)) {
         let width = text.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8);

@@ -58,6 +58,7 @@ pub(super) fn read<'d>(table: &'d DeTable<'d>, span: Span, reading: &mut Reading
         name,
         alternatives_at: identity.at,
         excepted: identity.excepted,
+        certificate_bound: identity.certificate_bound,
         api_keys: identity.api_keys,
         limits_at,
     })

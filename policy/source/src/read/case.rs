@@ -15,7 +15,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::draft::{CallerPlaces, CaseDraft, StepPlaces};
 use crate::fields::{Fields, Value, shown};
 use crate::forms::{Flaw, certificate, duration, request};
-use crate::read::expect;
+use crate::read::{expect, identity};
 use crate::reading::{Kind, Reading};
 
 pub(super) const KEYS: &[&str] = &[
@@ -49,7 +49,7 @@ pub(super) const STEP_KEYS: &[&str] = &[
     "client",
     "expect",
 ];
-pub(super) const TOKEN_KEYS: &[&str] = &["issuer", "subject", "scopes"];
+pub(super) const TOKEN_KEYS: &[&str] = &["issuer", "subject", "scopes", "bound"];
 
 const TOKEN_EXAMPLE: &str = "token = { issuer = \"…\", subject = \"…\", scopes = [\"…\"] }";
 
@@ -286,7 +286,13 @@ fn token<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<Toke
     let issuer = super::mention(issuer, Kind::Issuer, reading);
     let subject = fields.required("subject", "subject = \"…\"", reading).and_then(|value| subject(value, reading));
     let scopes = fields.get("scopes").map(|value| token_scopes(value, reading));
-    Some(Token { issuer: issuer?.value.to_owned(), subject: subject?, scopes: super::if_given(scopes)? })
+    let bound = fields.get("bound").map(|value| reading.one_of(value, identity::BINDINGS));
+    Some(Token {
+        issuer: issuer?.value.to_owned(),
+        subject: subject?,
+        scopes: super::if_given(scopes)?,
+        bound: super::if_given(bound)?,
+    })
 }
 
 fn subject<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<String> {

@@ -1,6 +1,6 @@
 //! `identity`: alternatives, each a set of proofs needed together.
 
-use policy::model::{CertificateProof, Identity, Proofs, Subject, TokenProof};
+use policy::model::{Binding, CertificateProof, Identity, Proofs, Subject, TokenProof};
 use toml::de::DeValue;
 
 use crate::bounds::{
@@ -14,7 +14,10 @@ use crate::reading::{Kind, Reading};
 use crate::suggest::list;
 
 pub(super) const KEYS: &[&str] = &["certificate", "ca", "token", "api_key"];
-pub(super) const TOKEN_KEYS: &[&str] = &["issuer", "subject", "except"];
+pub(super) const TOKEN_KEYS: &[&str] = &["issuer", "subject", "except", "bound"];
+/// What `bound` takes.
+pub(super) const BINDINGS: &[(&str, Binding)] =
+    &[(Binding::Certificate.name(), Binding::Certificate), (Binding::Dpop.name(), Binding::Dpop)];
 
 /// The identity of one agent with its places.
 pub(super) struct Alternatives<'d> {
@@ -23,6 +26,8 @@ pub(super) struct Alternatives<'d> {
     /// Excepted subjects, each with its issuer.
     pub excepted: Vec<(&'d str, Text<'d>)>,
     pub api_keys: Vec<Text<'d>>,
+    /// Where a token is to be bound to a certificate.
+    pub certificate_bound: Vec<Span>,
 }
 
 pub(super) fn read<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<Alternatives<'d>> {
@@ -34,8 +39,13 @@ pub(super) fn read<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> O
         return None;
     }
     let items = reading.items(value, "set of proofs", ALTERNATIVES_PER_AGENT_MAX)?;
-    let mut read =
-        Alternatives { alternatives: Vec::new(), at: Vec::new(), excepted: Vec::new(), api_keys: Vec::new() };
+    let mut read = Alternatives {
+        alternatives: Vec::new(),
+        at: Vec::new(),
+        excepted: Vec::new(),
+        api_keys: Vec::new(),
+        certificate_bound: Vec::new(),
+    };
     let mut valid = true;
     for item in items {
         match read_alternative(item, &mut read, reading) {
@@ -80,7 +90,7 @@ fn read_alternative<'d>(
         super::reference(fields.get("ca"), Kind::ClientCa, reading);
         return None;
     }
-    let token = fields.get("token").map(|value| read_token(value, &mut read.excepted, reading));
+    let token = fields.get("token").map(|value| read_token(value, read, reading));
     let api_keys = match fields.get("api_key") {
         Some(value) => read_api_keys(value, &mut read.api_keys, reading),
         None => Some(Vec::new()),
@@ -123,7 +133,7 @@ fn read_certificate<'d>(
 
 fn read_token<'d>(
     value: &'d Value<'d>,
-    excepted: &mut Vec<(&'d str, Text<'d>)>,
+    read: &mut Alternatives<'d>,
     reading: &mut Reading<'d, '_>,
 ) -> Option<TokenProof> {
     let example = "token = { issuer = \"…\", subject = \"…\" }";
@@ -144,8 +154,15 @@ fn read_token<'d>(
         Some(value) => reading.strings(value, "subject", EXCEPTED_SUBJECTS_MAX, SUBJECT_BYTES_MAX),
         None => Some(Vec::new()),
     };
-    let (issuer, subject, except) = (issuer?, subject?, except?);
-    excepted.extend(except.iter().map(|subject| (issuer.value, *subject)));
+    let bound = fields.get("bound").map(|value| {
+        let bound = reading.one_of(value, BINDINGS)?;
+        if bound == Binding::Certificate {
+            read.certificate_bound.push(value.span().into());
+        }
+        Some(bound)
+    });
+    let (issuer, subject, except, bound) = (issuer?, subject?, except?, super::if_given(bound)?);
+    read.excepted.extend(except.iter().map(|subject| (issuer.value, *subject)));
     let subject = if population {
         let mut except: Vec<String> = except.iter().map(|subject| subject.value.to_owned()).collect();
         except.sort_unstable();
@@ -153,5 +170,5 @@ fn read_token<'d>(
     } else {
         Subject::Exactly(subject.value.to_owned())
     };
-    Some(TokenProof { issuer: issuer.value.to_owned(), subject })
+    Some(TokenProof { issuer: issuer.value.to_owned(), subject, bound })
 }

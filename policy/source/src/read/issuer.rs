@@ -3,19 +3,19 @@
 use policy::model::{Algorithm, Issuer, Keys};
 use toml::de::DeTable;
 
-use crate::bounds::{
-    AUDIENCES_PER_ISSUER_MAX, CLAIM_BYTES_MAX, JWKS_BYTES_MAX, LEEWAY_MAX_S, LOCATION_BYTES_MAX, REFRESH_MAX_S,
-    REFRESH_MIN_S, STALE_MAX_S,
-};
+use super::fetched;
+use crate::bounds::{AUDIENCES_PER_ISSUER_MAX, CLAIM_BYTES_MAX, JWKS_BYTES_MAX, LEEWAY_MAX_S, LOCATION_BYTES_MAX};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::embed::jwks;
 use crate::fields::{Fields, Text, Value, shown};
-use crate::forms::{Flaw, duration, url};
+use crate::forms::{Flaw, duration};
 use crate::reading::{Kind, Reading};
 
 pub(super) const KEYS: &[&str] = &["name", "issuer", "audience", "algorithms", "keys", "scope_claim", "leeway"];
-pub(super) const SOURCE_KEYS: &[&str] = &["file", "watch", "url", "refresh", "max_stale"];
+pub(super) const SOURCE_KEYS: &[&str] = &["file", "watch", "url", "discovery", "refresh", "max_stale", "ca"];
+
+const SOURCES: [&str; 4] = ["file", "watch", "url", "discovery"];
 
 const ALGORITHMS: &[(&str, Algorithm)] = &[
     ("ES256", Algorithm::ES256),
@@ -104,19 +104,21 @@ fn read_keys<'d>(
     reading: &mut Reading<'d, '_>,
 ) -> Option<Keys> {
     let fields = Fields::of_value(value, "keys", SOURCE_KEYS, "keys = { file = \"keys.jwks.json\" }", reading)?;
-    let sources: Vec<&str> = ["file", "watch", "url"].into_iter().filter(|key| fields.get(key).is_some()).collect();
+    let sources: Vec<&str> = SOURCES.into_iter().filter(|key| fields.get(key).is_some()).collect();
     let [source] = sources.as_slice() else {
         let message = match sources.as_slice() {
             [] => "`keys` names no source".to_owned(),
             many => format!("`keys` names several sources: {}", many.join(", ")),
         };
         let diagnostic = Diagnostic::new(codes::KEYS_SOURCE, fields.span, message).label("one source");
-        let hint = "write one of `{ file = \"…\" }`, `{ watch = \"…\" }`, `{ url = \"https://…\", refresh = \"10m\", max_stale = \"24h\" }`";
+        let hint = "write one of `{ file = \"…\" }`, `{ watch = \"…\" }`, and with `refresh`, `max_stale` and `ca` \
+                    `{ url = \"https://…\", … }` or `{ discovery = \"https://…\", … }`";
         reading.sink.push(diagnostic.hint(hint));
         return None;
     };
-    for key in ["refresh", "max_stale"].into_iter().filter(|key| *source != "url" && fields.get(key).is_some()) {
-        let message = format!("`{key}` belongs to `url`");
+    let is_fetched = ["url", "discovery"].contains(source);
+    for key in fetched::BOUNDS.iter().filter(|key| !is_fetched && fields.get(key).is_some()) {
+        let message = format!("`{key}` belongs to `url` and `discovery`");
         let diagnostic = Diagnostic::new(codes::KEYS_SOURCE, fields.key_span(key), message).label("not here");
         reading.sink.push(diagnostic.hint("remove it"));
     }
@@ -135,32 +137,17 @@ fn read_keys<'d>(
             Some(Keys::Pinned { jwks: text })
         }
         "watch" => Some(Keys::Watch { path: location.value.to_owned() }),
-        _ => read_url(&fields, location, reading),
+        "url" => fetched::by_url(&fields, location, reading),
+        _ => fetched::by_discovery(&fields, location, reading),
     }
 }
 
-fn read_url<'d>(fields: &Fields<'d>, location: Text<'d>, reading: &mut Reading<'d, '_>) -> Option<Keys> {
-    let url = reading.form(location, url::https_url(location.value));
-    let refresh = fields.required("refresh", "refresh = \"10m\"", reading);
-    let refresh_s = refresh.and_then(|value| read_duration(value, REFRESH_MIN_S, REFRESH_MAX_S, reading));
-    let stale = fields.required("max_stale", "max_stale = \"24h\"", reading);
-    let max_stale_s = stale.and_then(|value| read_duration(value, REFRESH_MIN_S, STALE_MAX_S, reading));
-    let (refresh_s, max_stale_s) = (refresh_s?, max_stale_s?);
-    if max_stale_s < refresh_s {
-        let message = "keys would be too old before they are fetched again";
-        let span = stale.map_or(fields.span, |value| value.span().into());
-        let diagnostic = Diagnostic::new(codes::OUT_OF_RANGE, span, message).label("shorter than `refresh`");
-        reading.sink.push(diagnostic.hint(format!("at least {}", duration::written(refresh_s))));
-        return None;
-    }
-    url?;
-    let message = "no gateway of this version fetches keys: it would refuse the release";
-    let diagnostic = Diagnostic::new(codes::KEYS_NOT_FETCHED, fields.key_span("url"), message).label("not fetched");
-    reading.sink.push(diagnostic.hint("pin them with `file`, or have them put into a file and `watch` it"));
-    Some(Keys::Url { url: location.value.to_owned(), refresh_s, max_stale_s })
-}
-
-fn read_duration<'d>(value: &'d Value<'d>, min_s: u32, max_s: u32, reading: &mut Reading<'d, '_>) -> Option<u32> {
+pub(super) fn read_duration<'d>(
+    value: &'d Value<'d>,
+    min_s: u32,
+    max_s: u32,
+    reading: &mut Reading<'d, '_>,
+) -> Option<u32> {
     let text = reading.string(value, CLAIM_BYTES_MAX)?;
     reading.form(text, duration::duration_s(text.value, min_s, max_s))
 }

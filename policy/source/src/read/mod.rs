@@ -5,6 +5,7 @@ mod api_key;
 mod case;
 mod client_ca;
 mod expect;
+mod fetched;
 mod identity;
 mod issuer;
 mod limit;
@@ -30,6 +31,7 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("[[issuer]]", issuer::KEYS),
     ("keys", issuer::SOURCE_KEYS),
     ("[[client_ca]]", client_ca::KEYS),
+    ("crl", client_ca::CRL_KEYS),
     ("file", client_ca::FILE_KEYS),
     ("[[origin]]", origin::KEYS),
     ("tls", origin::TLS_KEYS),
@@ -47,7 +49,8 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("document", DOCUMENT),
 ];
 
-pub(crate) const DOCUMENT: &[&str] = &["policy", "issuer", "client_ca", "origin", "route", "scope", "agent", "api_key", "case"];
+pub(crate) const DOCUMENT: &[&str] =
+    &["policy", "issuer", "client_ca", "origin", "route", "scope", "agent", "api_key", "case"];
 
 /// Reads the whole document.
 pub(crate) fn document<'d>(root: &'d DeTable<'d>, reading: &mut Reading<'d, '_>) -> Draft<'d> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Instant;
+use super::{BindingWord, Instant};
 
 /// A test case: who asks for what, when, and what shall come of it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -93,6 +93,8 @@ struct CaseTokenTable {
     subject: String,
     /// Scopes in it; absent: it lacks the claim.
     scopes: Option<Vec<String>>,
+    /// What it is bound to, and was shown to be.
+    bound: Option<BindingWord>,
 }
 
 /// `permit`, `deny`, a reason, or more than that.
@@ -147,6 +149,7 @@ pub(super) enum ReasonWord {
     ProofsIncomplete,
     ProofsConflict,
     AgentUnknown,
+    TokenUnbound,
     RouteUnknown,
     ScopeMissing,
     LimitExceeded,

@@ -10,6 +10,7 @@ const DEFINITIONS: &[(&str, &str)] = &[
     ("[[issuer]]", "IssuerTable"),
     ("keys", "KeysTable"),
     ("[[client_ca]]", "ClientCaTable"),
+    ("crl", "CrlTable"),
     ("file", "FileTable"),
     ("[[origin]]", "OriginTable"),
     ("tls", "TlsTable"),

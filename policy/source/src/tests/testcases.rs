@@ -52,7 +52,7 @@ fn credentials_are_facts() {
     assert_eq!(step.client.to_string(), "10.0.0.1");
     let Caller::Presents(Credentials { certificate, token, api_key }) = &step.caller else { panic!("credentials") };
     assert_eq!(certificate.as_ref().unwrap().name, CertificateName::Dns("bot.example".into()));
-    assert_eq!(*token, Some(Token { issuer: "corp".into(), subject: "alice".into(), scopes: None }));
+    assert_eq!(*token, Some(Token { issuer: "corp".into(), subject: "alice".into(), scopes: None, bound: None }));
     assert_eq!(api_key.as_deref(), Some("tool-1"));
     assert_eq!((step.expect.permit, step.expect.reason), (false, Some(Reason::ProofsConflict)));
 }

@@ -113,6 +113,19 @@ fn the_example_loads_and_compiles() {
 }
 
 #[test]
+fn expired_revocation_lists_refuse_unless_the_policy_says_otherwise() {
+    let of = |crl: &str| {
+        let text = BASE.replace("agents-ca.pem\" }", &format!("agents-ca.pem\" }}\ncrl = {crl}"));
+        clean(&text).client_cas.remove(0).crl.unwrap()
+    };
+    let plain = of("{ watch = \"agents.crl\" }");
+    assert_eq!((plain.path.as_str(), plain.enforce_expiration), ("agents.crl", true));
+    assert_eq!(of("{ watch = \"agents.crl\", enforce_expiration = true }"), plain);
+    assert!(!of("{ watch = \"agents.crl\", enforce_expiration = false }").enforce_expiration);
+    assert_eq!(clean(BASE).client_cas[0].crl, None);
+}
+
+#[test]
 fn the_order_of_tables_means_nothing() {
     for text in [ORDERS, BASE] {
         let mut tables: Vec<&str> = Vec::new();

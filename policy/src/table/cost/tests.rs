@@ -111,7 +111,7 @@ fn the_worst_case_comes_near_the_bound() {
     policy.scopes = vec![scope("all", &["r99"])];
     let proofs = Proofs {
         certificate: Some(CertificateProof { name: CertificateName::Dns("agent".into()), ca: "ca0".into() }),
-        token: Some(TokenProof { issuer: "i0".into(), subject: Subject::Exactly("agent".into()) }),
+        token: Some(TokenProof { issuer: "i0".into(), subject: Subject::Exactly("agent".into()), bound: None }),
         api_keys: vec![],
     };
     let mut agent = universe::agent("a", vec![Identity::Proofs(proofs)], vec!["all".into()]);
@@ -142,7 +142,7 @@ fn an_ordinary_policy_costs_ten_lines() {
     let mut policy = universe::empty();
     policy.routes = vec![universe::route("order-read", "api.corp.example", "/orders/{id}")];
     policy.scopes = vec![crate::model::Scope { name: "orders:read".into(), routes: vec!["order-read".into()] }];
-    let token = TokenProof { issuer: "i0".into(), subject: Subject::Exactly("bot".into()) };
+    let token = TokenProof { issuer: "i0".into(), subject: Subject::Exactly("bot".into()), bound: None };
     let mut agent = universe::agent(
         "bot",
         vec![Identity::Proofs(Proofs { token: Some(token), ..Proofs::default() })],

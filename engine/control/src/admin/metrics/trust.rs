@@ -4,18 +4,25 @@ use std::fmt;
 
 use super::Families;
 use crate::accept::Check;
-use crate::status::Moving;
+use crate::status::{Moving, RevocationsStatus};
 
 pub(super) fn put(moving: &Moving, families: &mut Families<'_>) -> fmt::Result {
     let refusals =
         |check: &Check| (vec![("check", check.word().to_owned())], moving.refusals.get(check.word()).copied());
     let rows = Check::ALL.iter().map(refusals).map(|(labels, count)| (labels, count.unwrap_or_default()));
-    families.counters("acceptance_refusals", "Trust roots, pointers and releases refused, by check", rows)?;
+    families.counters(
+        "acceptance_refusals",
+        "Trust roots, pointers, releases and revocation lists refused, by check",
+        rows,
+    )?;
     let refused = u8::from(moving.refusal.is_some());
     families.gauge("acceptance_refused", "1 while something in the store is refused", f64::from(refused))?;
     families.gauge("trust_root_version", "Version of the trust root that counts", moving.root_version as f64)?;
     if let Some(accepted_s) = moving.accepted_unix_s {
         families.gauge("release_accepted_timestamp_seconds", "When the release was accepted", accepted_s as f64)?;
+    }
+    if let Some(list) = &moving.revocations {
+        revocations(list, families)?;
     }
     let Some(pointer) = &moving.pointer else { return Ok(()) };
     families.gauge("pointer_serial", "Serial of the accepted pointer", pointer.serial as f64)?;
@@ -26,4 +33,14 @@ pub(super) fn put(moving: &Moving, families: &mut Families<'_>) -> fmt::Result {
     families.gauge("release_waiting", "1 while a newer release waits for a restart", f64::from(waiting))?;
     let looked_s = moving.store_looked_unix_s as f64;
     families.gauge("store_read_timestamp_seconds", "When the store was last read with nothing to refuse", looked_s)
+}
+
+fn revocations(list: &RevocationsStatus, families: &mut Families<'_>) -> fmt::Result {
+    families.gauge("revocations_serial", "Serial of the revocation list in force", list.serial as f64)?;
+    families.gauge("revocations_entries", "Its entries", list.entries as f64)?;
+    let expires_s = list.expires_unix_s as f64;
+    families.gauge("revocations_expiry_timestamp_seconds", "When it expires; it stays in force", expires_s)?;
+    families.gauge("revocations_expired", "1 once it has", f64::from(u8::from(list.expired)))?;
+    let refused = f64::from(u8::from(list.refusal.is_some()));
+    families.gauge("revocations_refused", "1 while the revocation list in the store is refused", refused)
 }

@@ -1,5 +1,6 @@
 //! Whatever a client sent, its record is one line of valid JSON that says what was decided.
 
+use policy::binding::Bindings;
 use std::net::{IpAddr, Ipv4Addr};
 
 use activation::record::{LimitsBefore, STATE_FULL};
@@ -32,7 +33,14 @@ pub(crate) fn record<'a>(path: &'a [u8], query: Option<&'a [u8]>) -> Record<'a> 
         granted_by: Some(2),
         route: Some(3),
         scope: Some(4),
-        token: Some(TokenFacts { issuer: 7, subject: b"bot", kid: Some(b"k"), expires_s: 12, scopes: Some(b"a b") }),
+        token: Some(TokenFacts {
+            issuer: 7,
+            subject: b"bot",
+            kid: Some(b"k"),
+            expires_s: 12,
+            scopes: Some(b"a b"),
+            bound: Bindings::CERTIFICATE,
+        }),
         api_key: Some(6),
         certificate: Some(CertificateFacts { sha256: [0xcd; 32], names: b"\x05\0dns:a", cas: 0b101 }),
         limits,
@@ -44,6 +52,7 @@ pub(crate) fn record<'a>(path: &'a [u8], query: Option<&'a [u8]>) -> Record<'a> 
         first_byte_us: 4,
         total_us: 5,
         count: 9,
+        revocations: 0,
     }
 }
 
@@ -73,7 +82,7 @@ fn names_stand_for_indices_and_values_of_the_query_are_gone() {
         r#""tls.client.hash.sha256":"CDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCD","#,
         r#""adamant.certificate.names":["dns:a"],"adamant.certificate.cas":["ca-0","ca-2"],"#,
         r#""adamant.api_key":"key-6","adamant.token.issuer":"issuer-7","adamant.token.subject":"bot","#,
-        r#""adamant.token.kid":"k","adamant.token.expires_s":12,"adamant.token.scopes":"a b","#,
+        r#""adamant.token.kid":"k","adamant.token.expires_s":12,"adamant.token.scopes":"a b","adamant.token.bound":"certificate","#,
         r#""adamant.limits_before":[{"limit":"limit-5","state":"18446744073709551613"}],"#,
         r#""http.response.status_code":502,"adamant.origin.address":"[::1]:80","adamant.retried":true,"#,
         r#""http.request.body.size":1,"http.response.body.size":2,"#,
@@ -173,7 +182,7 @@ proptest! {
         let mut any = record(&path, query.as_deref());
         (any.method, any.host, any.time_unix_ns) = (&method, &host, time_unix_ns);
         any.token =
-            Some(TokenFacts { issuer: 0, subject: &subject, kid: kid.as_deref(), expires_s: 1, scopes: scopes.as_deref() });
+            Some(TokenFacts { issuer: 0, subject: &subject, kid: kid.as_deref(), expires_s: 1, scopes: scopes.as_deref(), bound: Bindings::NONE });
         let names: Option<&dyn Naming> = if known { Some(&Fake) } else { None };
         let line = written(&any, names);
         prop_assert_eq!(line.matches('\n').count(), 1);

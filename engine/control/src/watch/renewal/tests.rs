@@ -102,8 +102,9 @@ fn what_cannot_serve_leaves_everything_as_it_was() {
     let kept = || -> Commit { Box::new(|| Ok(())) };
     let disk_full = refused(policy(None), Box::new(|| Err("the disk is full".to_owned())));
     assert!(disk_full.contains("the disk is full"), "{disk_full}");
-    let by_url = Keys::Url { url: "https://id.example/keys".to_owned(), refresh_s: 600, max_stale_s: 86_400 };
-    assert!(refused(testing::policy(by_url, None), kept()).contains("not in this version"));
+    let url = "https://id.example/keys".to_owned();
+    let by_url = Keys::Url(model::Fetched { url, refresh_s: 600, max_stale_s: 86_400, ca: None });
+    assert!(refused(testing::policy(by_url, None), kept()).contains("needs a CA"));
     let missing = Keys::Watch { path: "missing.json".to_owned() };
     assert!(refused(testing::policy(missing, None), kept()).contains("missing.json"));
     let durable = Policy { audit: model::Audit::Durable, ..policy(None) };
@@ -164,6 +165,7 @@ fn large(agents: usize) -> Policy {
             let token = model::TokenProof {
                 issuer: "corp".to_owned(),
                 subject: model::Subject::Exactly(format!("agent-{at:06}")),
+                bound: None,
             };
             let proofs = model::Proofs { token: Some(token), ..model::Proofs::default() };
             let (kind, per) = (model::LimitKind::Rate { burst: 60 }, model::Per::Agent);

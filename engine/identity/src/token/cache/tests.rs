@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use policy::model::{self, Algorithm, Keys};
 
+use super::super::Confirmation;
 use super::{Cache, CacheBounds, Found};
 use crate::token::{Issuer, Keyset, TokenFault, VerifiedToken};
 
@@ -46,6 +47,7 @@ fn verified(issuer: u16, subject: &str) -> VerifiedToken {
         issued_s: None,
         kid: None,
         id: None,
+        confirmation: Confirmation::default(),
     }
 }
 

@@ -1,0 +1,85 @@
+//! Every bound of the agent's side, with its unit in its name.
+
+/// Life of an agent's certificate unless another one is asked for, seconds.
+pub const LIFE_CLIENT_S: u64 = 24 * 3_600;
+/// Longest life of an agent's certificate, seconds.
+pub const LIFE_CLIENT_S_MAX: u64 = 7 * 86_400;
+/// Life of a server's certificate unless another one is asked for, seconds.
+pub const LIFE_SERVER_S: u64 = 30 * 86_400;
+/// Longest life of a server's certificate, seconds.
+pub const LIFE_SERVER_S_MAX: u64 = 90 * 86_400;
+/// Shortest life of anything that is issued, seconds.
+pub const LIFE_S_MIN: u64 = 5;
+/// Life of a CA unless another one is asked for, seconds.
+pub const LIFE_CA_S: u64 = 5 * 365 * 86_400;
+/// Longest life of a CA, seconds.
+pub const LIFE_CA_S_MAX: u64 = 20 * 365 * 86_400;
+/// Life of a CRL unless another one is asked for, seconds.
+pub const LIFE_CRL_S: u64 = 7 * 86_400;
+/// Longest life of a CRL, seconds.
+pub const LIFE_CRL_S_MAX: u64 = 365 * 86_400;
+/// How far certificates begin in the past, for clocks that differ, seconds.
+pub const BACKDATED_S: u64 = 60;
+/// Bytes of a serial number (RFC 5280 §4.1.2.2 allows 20).
+pub const SERIAL_BYTES: usize = 16;
+/// Names of one server certificate, and names that a CA may issue to servers for.
+pub const SERVER_NAMES_MAX: usize = 64;
+/// Lines of a CA's log that are read.
+pub const ISSUED_LINES_MAX: usize = 1_000_000;
+/// Bytes of a CA's log.
+pub const LOG_BYTES_MAX: usize = 512 << 20;
+
+/// Bytes of a SPIFFE id (SPIFFE-ID §2.3).
+pub const SPIFFE_BYTES_MAX: usize = 2_048;
+/// Bytes of a trust domain (SPIFFE-ID §2.1).
+pub const TRUST_DOMAIN_BYTES_MAX: usize = 255;
+
+/// Bytes of a profile, certificate, key, CSR, CRL or token.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one line that is a secret.
+pub const SECRET_BYTES_MAX: usize = 16 << 10;
+/// Generations of key and certificate that stay for readers who have just opened an older one.
+pub const GENERATIONS_KEPT: usize = 3;
+
+/// Renewal comes so much earlier at most than two thirds of life, in thousandths of life.
+pub const JITTER_PER_MILLE_MAX: u64 = 50;
+/// First pause after a renewal that failed, milliseconds.
+pub const RETRY_MS_MIN: u64 = 1_000;
+/// Longest pause after a renewal that failed, milliseconds.
+pub const RETRY_MS_MAX: u64 = 300_000;
+/// Longest sleep before the clock is looked at again: a machine may have slept meanwhile, milliseconds.
+pub const LOOK_MS_MAX: u64 = 30_000;
+/// Time that a hook may take, seconds.
+pub const HOOK_S_MAX: u64 = 60;
+/// Hooks of one run.
+pub const HOOKS_MAX: usize = 16;
+/// Time that SIGTERM leaves a renewal that is running, seconds.
+pub const STOP_S_MAX: u64 = 15;
+
+/// Time for a connection to be made, TLS included, seconds.
+pub const CONNECT_S_MAX: u64 = 10;
+/// Time for a CA elsewhere to sign, from the look-up of its name to the last byte, seconds.
+pub const SIGN_S_MAX: u64 = 30;
+/// Addresses of one name that are tried.
+pub const ADDRESSES_MAX: usize = 8;
+/// Time for an answer to a question of the doctor, seconds.
+pub const ANSWER_S_MAX: u64 = 10;
+/// Bytes of an answer that are read whole.
+pub const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Clocks that differ by more are told, seconds.
+pub const CLOCK_SKEW_S_MAX: u64 = 30;
+
+/// Local connections of the proxy at the same time; further ones wait.
+pub const PROXY_CONNECTIONS_MAX: usize = 256;
+/// Idle connections to the gateway that the proxy keeps.
+pub const PROXY_IDLE_MAX: usize = 32;
+/// How long an idle connection to the gateway is kept, seconds: shorter than a gateway's own limit.
+pub const PROXY_IDLE_S_MAX: u64 = 45;
+/// Time for the head of a local request, and the longest a local connection idles, seconds.
+pub const PROXY_HEAD_S_MAX: u64 = 60;
+/// Bytes of the head of a local request.
+pub const PROXY_HEAD_BYTES_MAX: usize = 64 << 10;
+/// Time from a request to the head of the gateway's response, seconds.
+pub const PROXY_RESPONSE_S_MAX: u64 = 600;
+/// Time that SIGTERM leaves what runs in the proxy, seconds.
+pub const PROXY_DRAIN_S_MAX: u64 = 10;

@@ -1,0 +1,288 @@
+//! `agent doctor`: looks at everything between a profile and an answer of its gateway, step by step, and says in plain words
+//! what is wrong and what to do.
+
+use std::error::Error as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::bounds::{ANSWER_S_MAX, CLOCK_SKEW_S_MAX, CONNECT_S_MAX};
+use crate::explain::{self, Explained};
+use crate::generation::{self, Identity};
+use crate::profile::{self, Profile};
+use crate::tls::{self, DialFault};
+use crate::{clock, release};
+
+mod date;
+mod token;
+
+/// Asked for where no path is named: no policy routes it by accident, so a known caller gets 403 and a stranger 401.
+const NOBODYS_PATH: &str = "/.well-known/adamant-doctor";
+
+/// How a step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Ok,
+    Warning,
+    Failed,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    pub step: &'static str,
+    pub outcome: Outcome,
+    /// A word for scripts; `ok` where all is well.
+    pub code: &'static str,
+    pub found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub todo: Option<String>,
+}
+
+/// All steps that could be taken, in order.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub profile: PathBuf,
+    pub healthy: bool,
+    pub steps: Vec<Step>,
+}
+
+impl Report {
+    fn ok(&mut self, step: &'static str, found: impl Into<String>) {
+        self.steps.push(Step { step, outcome: Outcome::Ok, code: "ok", found: found.into(), todo: None });
+    }
+
+    fn wrong(&mut self, step: &'static str, outcome: Outcome, why: Explained) {
+        self.healthy &= outcome != Outcome::Failed;
+        self.steps.push(Step { step, outcome, code: why.code, found: why.found, todo: Some(why.todo) });
+    }
+
+    fn failed(&mut self, step: &'static str, code: &'static str, found: impl Into<String>, todo: impl Into<String>) {
+        self.wrong(step, Outcome::Failed, Explained { code, found: found.into(), todo: todo.into() });
+    }
+}
+
+/// Looks at a profile and calls its gateway with it; `path` is what is asked for.
+pub fn examine(directory: &Path, path: Option<&str>) -> Report {
+    let mut report = Report { profile: directory.to_owned(), healthy: true, steps: Vec::new() };
+    let profile = match Profile::read(directory) {
+        Ok(profile) => profile,
+        Err(fault) => {
+            let todo = fault.hint().unwrap_or("check the path").to_owned();
+            report.failed("profile", "profile", fault.to_string(), todo);
+            return report;
+        }
+    };
+    modes(directory, &profile, &mut report);
+    let identity = certificate(directory, &profile, &mut report);
+    let token = token::look(directory, &profile, &mut report);
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(call(directory, &profile, identity, token, path, &mut report)),
+        Err(error) => report.failed("connect", "system", error.to_string(), "look at this machine's limits"),
+    }
+    report
+}
+
+fn modes(directory: &Path, profile: &Profile, report: &mut Report) {
+    let exposed = profile::exposed(directory);
+    match exposed.first() {
+        None => {
+            report.ok("profile", format!("{} of agent {}, for its owner alone", directory.display(), profile.agent))
+        }
+        Some((path, mode)) => {
+            let found =
+                format!("others may get at {} (mode {mode:04o}){}", path.display(), and_more(exposed.len() - 1));
+            let todo = format!("chmod -R go= {}; and think about who may have read the key", directory.display());
+            report.failed("profile", "modes", found, todo);
+        }
+    }
+}
+
+fn and_more(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(" and {count} more") }
+}
+
+/// Whether key and certificate are in order by themselves.
+fn certificate(directory: &Path, profile: &Profile, report: &mut Report) -> Option<Identity> {
+    const STEP: &str = "certificate";
+    const RENEW: &str = "is adamant agent run at work on this profile? Renew now: adamant agent run PROFILE --once";
+    let identity = match generation::current(directory) {
+        Ok(identity) => identity,
+        Err(fault) => {
+            let code = if fault.to_string().contains("for another") { "key-mismatch" } else { "certificate-missing" };
+            let todo = fault.hint().unwrap_or("enroll again, with --force").to_owned();
+            report.failed(STEP, code, fault.to_string(), todo);
+            return None;
+        }
+    };
+    let (facts, now_s) = (&identity.facts, clock::now_s());
+    let clocks = "if it was issued just now, this machine's clock is wrong (timedatectl status)";
+    if now_s < facts.not_before_s {
+        let ahead = clock::length(facts.not_before_s - now_s);
+        let found = format!("not valid for {ahead} yet (from {})", clock::shown(facts.not_before_s));
+        report.failed(STEP, "certificate-not-yet-valid", found, clocks);
+    } else if now_s >= facts.not_after_s {
+        let ago = clock::length(now_s - facts.not_after_s);
+        let found = format!("expired {ago} ago ({})", clock::shown(facts.not_after_s));
+        report.failed(STEP, "certificate-expired", found, format!("{RENEW}; {clocks}"));
+    }
+    if facts.uris != [profile.spiffe.as_str()] {
+        let found = format!("expected the name {}, found {}", profile.spiffe, facts.uris.join(", "));
+        report.failed(STEP, "wrong-name", found, "enroll again; if it stays, the CA names this agent otherwise");
+    }
+    if let Some(granted) = &profile.granted
+        && (facts.not_before_s..facts.not_after_s).contains(&now_s)
+        && let Err(why) = release::believes(granted, &identity.chain, now_s)
+    {
+        let found =
+            format!("it is not under the CA that release version {} believes for this agent: {why}", granted.version);
+        let todo = "enroll at that CA; or, if there is a newer release with this one, enroll again with it";
+        report.failed(STEP, "wrong-ca", found, todo);
+    }
+    if report.steps.iter().all(|step| step.step != STEP) {
+        let left = clock::length(facts.not_after_s.saturating_sub(now_s));
+        let found = format!("{} for {left} more (until {})", profile.spiffe, clock::shown(facts.not_after_s));
+        let near = crate::schedule::nearness(identity.origin.obtained_s, facts.not_after_s, now_s);
+        if near >= crate::schedule::Nearness::Quarter {
+            let why = Explained { code: "certificate-expiring", found, todo: RENEW.to_owned() };
+            report.wrong(STEP, Outcome::Warning, why);
+        } else {
+            report.ok(STEP, found);
+        }
+    }
+    Some(identity)
+}
+
+type Token = Option<zeroize::Zeroizing<String>>;
+
+async fn call(
+    directory: &Path,
+    profile: &Profile,
+    identity: Option<Identity>,
+    token: Token,
+    path: Option<&str>,
+    report: &mut Report,
+) {
+    let key = identity.map(|identity| identity.certified);
+    let config = profile.pins(directory).map_err(|fault| fault.to_string());
+    let config = match config.and_then(|pins| tls::client_config(&pins, key)) {
+        Ok(config) => config,
+        Err(why) => return report.failed("pins", "pins", why, "enroll again with --gateway-ca or --gateway-spki"),
+    };
+    let target = &profile.gateway;
+    let addresses = match tls::addresses(target).await {
+        Ok(addresses) => addresses,
+        Err(fault) => return report.wrong("name", Outcome::Failed, explain::dial(&fault)),
+    };
+    let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    report.ok("name", format!("{} is {}", target.host, shown.join(", ")));
+    let within = Duration::from_secs(CONNECT_S_MAX);
+    let connected = tokio::time::timeout(within, tls::connect(&addresses)).await.unwrap_or(Err(DialFault::Timeout));
+    let stream = match connected {
+        Ok(stream) => stream,
+        Err(fault) => return report.wrong("connect", Outcome::Failed, explain::dial(&fault)),
+    };
+    report.ok("connect", stream.peer_addr().map_or_else(|error| error.to_string(), |peer| format!("to {peer}")));
+    let shaken = tokio::time::timeout(within, tls::handshake(target, &config, stream)).await;
+    let stream = match shaken.unwrap_or(Err(DialFault::Timeout)) {
+        Ok(stream) => stream,
+        Err(fault) => return report.wrong("tls", Outcome::Failed, explain::dial(&fault)),
+    };
+    let version = stream.get_ref().1.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
+    let version = version.replace('_', ".").replace("TLSv", "TLS ");
+    match ask(stream, profile, token, path.unwrap_or(NOBODYS_PATH)).await {
+        Ok((status, fields)) => {
+            report.ok("tls", format!("{version}, and the gateway's certificate is the pinned one"));
+            compare_clocks(&fields, report);
+            answered(status, &fields, profile, path, report);
+        }
+        // With TLS 1.3 the gateway's verdict on a client certificate comes after the handshake.
+        Err(why) if why.code != "answer" => report.wrong("tls", Outcome::Failed, why),
+        Err(why) => {
+            report.ok("tls", format!("{version}, and the gateway's certificate is the pinned one"));
+            report.wrong("answer", Outcome::Failed, why);
+        }
+    }
+}
+
+async fn ask(
+    stream: TlsStream<TcpStream>,
+    profile: &Profile,
+    token: Token,
+    path: &str,
+) -> Result<(StatusCode, HeaderMap), Explained> {
+    let broken = |error: &hyper::Error| {
+        let mut cause = error.source();
+        while let Some(found) = cause {
+            if let Some(error) = found.downcast_ref::<io::Error>().filter(|error| tls::tls_error(error).is_some()) {
+                return explain::tls(error);
+            }
+            cause = found.source();
+        }
+        unanswered(&format!("the connection ended without an answer: {error}"))
+    };
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+    tokio::spawn(async move { drop(connection.await) });
+    let mut request = Request::get(path).header(header::HOST, profile.gateway.authority());
+    if let Some(token) = token {
+        let value = zeroize::Zeroizing::new(format!("Bearer {}", *token));
+        let mut value = HeaderValue::from_str(&value).map_err(|_| unanswered("the token is no field value"))?;
+        value.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| unanswered(&error.to_string()))?;
+    let asked = tokio::time::timeout(Duration::from_secs(ANSWER_S_MAX), sender.send_request(request)).await;
+    let response = asked.map_err(|_| unanswered(&format!("no answer within {ANSWER_S_MAX} s")))?;
+    let (head, _) = response.map_err(|error| broken(&error))?.into_parts();
+    Ok((head.status, head.headers))
+}
+
+fn unanswered(found: &str) -> Explained {
+    let todo = "is it the gateway's port for agents? Ask its operator, with the time of this attempt".to_owned();
+    Explained { code: "answer", found: found.to_owned(), todo }
+}
+
+fn compare_clocks(fields: &HeaderMap, report: &mut Report) {
+    let said = fields.get(header::DATE).and_then(|date| date.to_str().ok()).and_then(date::unix_s);
+    let Some(theirs_s) = said else { return };
+    let ours_s = clock::now_s();
+    let apart_s = ours_s.abs_diff(theirs_s);
+    if apart_s <= CLOCK_SKEW_S_MAX {
+        return report.ok("clock", format!("within {CLOCK_SKEW_S_MAX} s of the gateway's"));
+    }
+    let side = if ours_s < theirs_s { "behind" } else { "ahead of" };
+    let found = format!("this machine's clock is {} {side} the gateway's", clock::length(apart_s));
+    let todo = "tokens and certificates depend on it: set this machine's clock (timedatectl set-ntp true)";
+    report.failed("clock", "clock", found, todo);
+}
+
+fn answered(status: StatusCode, fields: &HeaderMap, profile: &Profile, path: Option<&str>, report: &mut Report) {
+    // Known, and told that nobody has this path: that is all that was to be learnt.
+    if path.is_none() && matches!(status.as_u16(), 403 | 404) {
+        return report.ok("answer", format!("the gateway knows this agent{}", granted(profile)));
+    }
+    let retry_after = fields.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    match explain::status(status.as_u16(), retry_after) {
+        None => report.ok("answer", format!("{status}: the gateway lets this agent through{}", granted(profile))),
+        // Neither is a fault of the agent's configuration.
+        Some(why) if matches!(why.code, "origin" | "not-found") => report.wrong("answer", Outcome::Warning, why),
+        Some(why) => report.wrong("answer", Outcome::Failed, why),
+    }
+}
+
+fn granted(profile: &Profile) -> String {
+    let Some(granted) = &profile.granted else { return String::new() };
+    let limits = if granted.limits.is_empty() { "no limit".to_owned() } else { granted.limits.join(", ") };
+    format!("; scopes {}; {limits} (release version {})", granted.scopes.join(", "), granted.version)
+}

@@ -1,0 +1,114 @@
+//! What a token says, unverified: enough to see that the gateway cannot take it.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::{Outcome, Report};
+use crate::clock;
+use crate::explain::Explained;
+use crate::profile::Profile;
+use crate::release::Token;
+
+const STEP: &str = "token";
+
+/// Looks at the token of a profile; gives it.
+pub fn look(directory: &Path, profile: &Profile, report: &mut Report) -> Option<Zeroizing<String>> {
+    let needed = profile.granted.as_ref().and_then(|granted| granted.token.as_ref());
+    let token = match (profile.token_now(directory), needed) {
+        (Ok(Some(token)), _) => token,
+        (Ok(None), Some(needed)) => {
+            let found =
+                format!("the release wants a token of {} with the certificate; this profile has none", needed.issuer);
+            report.failed(STEP, "token-missing", found, "enroll again with --token-file or a token endpoint");
+            return None;
+        }
+        (Ok(None), None) => return None,
+        (Err(fault), _) => {
+            let todo = fault.hint().unwrap_or("is what writes it at work?").to_owned();
+            report.failed(STEP, "token-unreadable", fault.to_string(), todo);
+            return None;
+        }
+    };
+    match claims(&token) {
+        None => report.ok(STEP, "there, and opaque to this agent"),
+        Some(claims) => match judged(&claims, needed, clock::now_s()) {
+            Ok(said) => report.ok(STEP, said),
+            Err(why) => report.wrong(STEP, Outcome::Failed, why),
+        },
+    }
+    Some(token)
+}
+
+fn claims(token: &str) -> Option<Value> {
+    let payload = token.split('.').nth(1)?;
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+}
+
+fn judged(claims: &Value, needed: Option<&Token>, now_s: u64) -> Result<String, Explained> {
+    let wrong = |code, found: String, todo: &str| Err(Explained { code, found, todo: todo.to_owned() });
+    let time = |name: &str| claims.get(name).and_then(Value::as_u64);
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
+    if let Some(ends_s) = time("exp").filter(|ends_s| *ends_s <= now_s) {
+        let found = format!("expired {} ago ({})", clock::length(now_s - ends_s), clock::shown(ends_s));
+        return wrong("token-expired", found, "is what renews it at work? If it is new, this machine's clock is ahead");
+    }
+    if let Some(begins_s) = time("nbf").filter(|begins_s| *begins_s > now_s) {
+        let found = format!("not valid for {} yet", clock::length(begins_s - now_s));
+        return wrong("token-not-yet-valid", found, "this machine's clock is probably behind the issuer's");
+    }
+    if let Some(needed) = needed {
+        if text("iss") != needed.issuer {
+            let found = format!("expected issuer {}, found {:?}", needed.issuer, text("iss"));
+            return wrong("token-issuer", found, "get a token from the issuer that the release names");
+        }
+        let audience = claims.get("aud").cloned().unwrap_or_default();
+        let fits = |wanted: &String| match &audience {
+            Value::Array(all) => all.iter().any(|one| one == wanted.as_str()),
+            one => one == wanted.as_str(),
+        };
+        if !needed.audience.iter().any(fits) {
+            let found = format!("expected audience {}, found {audience}", needed.audience.join(" or "));
+            return wrong("token-audience", found, "ask the issuer for a token with this audience");
+        }
+        if let Some(subject) = needed.subject.as_deref().filter(|subject| *subject != text("sub")) {
+            let found = format!("expected subject {subject}, found {:?}", text("sub"));
+            return wrong("token-subject", found, "get the token of this agent, not of another one");
+        }
+    }
+    let scopes = match text("scope") {
+        "" => String::new(),
+        scopes => format!(", scopes {scopes}"),
+    };
+    let left = time("exp").map_or("no end".to_owned(), |ends_s| format!("{} more", clock::length(ends_s - now_s)));
+    Ok(format!("{} of {}, {left}{scopes}", text("sub"), text("iss")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_thing_that_no_gateway_would_take_is_told() {
+        let needed =
+            Token { issuer: "https://id".into(), audience: vec!["orders".into()], subject: Some("reports-bot".into()) };
+        let good = json!({"iss": "https://id", "aud": ["x", "orders"], "sub": "reports-bot", "exp": 200, "nbf": 100});
+        assert!(judged(&good, Some(&needed), 150).unwrap().contains("reports-bot"));
+        let code = |name: &str, value: Value, now_s| {
+            let mut claims = good.clone();
+            claims[name] = value;
+            judged(&claims, Some(&needed), now_s).unwrap_err().code
+        };
+        assert_eq!(code("iss", json!("https://other"), 150), "token-issuer");
+        assert_eq!(code("aud", json!("invoices"), 150), "token-audience");
+        assert_eq!(code("sub", json!("ci"), 150), "token-subject");
+        assert_eq!(code("exp", json!(150), 150), "token-expired");
+        assert_eq!(code("nbf", json!(151), 150), "token-not-yet-valid");
+        assert!(judged(&json!({}), None, 0).is_ok());
+    }
+}

@@ -1,0 +1,173 @@
+//! `agent enroll`: a profile that is right and renews itself, from nothing, in one go.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::bounds::FILE_BYTES_MAX;
+use crate::ca::token::Claims;
+use crate::ca::{self, place};
+use crate::fault::Fault;
+use crate::files;
+use crate::generation;
+use crate::openbao::OpenBao;
+use crate::profile::{self, GATEWAY_CA, Profile, TokenSource};
+use crate::release::{self, Granted};
+use crate::source::{self, Renewal, Source};
+use crate::spiffe::SpiffeId;
+use crate::tls::Target;
+use crate::{clock, x509};
+
+/// What the profile shall be.
+pub struct Wish<'a> {
+    pub directory: &'a Path,
+    pub agent: &'a str,
+    /// Taken from the release when absent.
+    pub spiffe: Option<&'a str>,
+    pub gateway: Target,
+    pub gateway_ca: Option<&'a Path>,
+    pub gateway_spki_sha256: &'a [String],
+    pub source: Source,
+    pub token: Option<TokenSource>,
+    /// A release and the trust root that it is verified with.
+    pub release: Option<(&'a [u8], &'a [u8])>,
+    /// Replace a profile.
+    pub force: bool,
+}
+
+/// What became of it.
+pub struct Enrolled {
+    pub profile: Profile,
+    /// The CSR that waits to be signed; none when there is a certificate.
+    pub waiting: Option<PathBuf>,
+    pub warnings: Vec<String>,
+}
+
+/// Makes the profile, or goes on with one whose request has been answered. On a failure nothing is in use that was not before.
+pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
+    let directory = wish.directory;
+    let enrolled_before = generation::resolved(directory).is_ok();
+    if enrolled_before && !wish.force {
+        let help = "adamant agent run PROFILE renews it; --force replaces it";
+        return Err(Fault::at(directory, "there is a profile already").help(help));
+    }
+    let granted = wish.release.map(|(release, root)| granted(wish, release, root)).transpose()?;
+    let id = match (&granted, wish.spiffe) {
+        (Some((id, _)), _) => id.clone(),
+        (None, Some(asked)) => asked.to_owned(),
+        (None, None) => {
+            return Err(Fault::new("expected who the agent is, found neither --spiffe nor --release").help(
+                "give --release FILE --trust-root FILE, which knows it; or --spiffe spiffe://corp.example/name",
+            ));
+        }
+    };
+    let id: SpiffeId = id.parse().map_err(Fault::new)?;
+    let pinned = pinned(wish)?;
+    files::private_directory(directory)?;
+    let _held = profile::lock(directory)?;
+    let mut profile = Profile::new(wish.agent, id, wish.gateway.clone(), absolute(wish.source.clone())?);
+    profile.gateway_spki_sha256 = wish.gateway_spki_sha256.to_vec();
+    profile.granted = granted.map(|(_, granted)| granted);
+    profile.token = match &wish.token {
+        Some(TokenSource::File { path }) => Some(TokenSource::File { path: whole(path) }),
+        other => other.clone().or(from_ca(wish, profile.granted.as_ref())?),
+    };
+    let waiting = match source::renew(directory, &profile)? {
+        Renewal::Done { .. } => None,
+        Renewal::Waiting { request } => Some(request),
+    };
+    let ca_path = directory.join(GATEWAY_CA);
+    match pinned {
+        Some(pem) => files::write(&ca_path, &pem, files::EVERYBODY)?,
+        None if ca_path.exists() => {
+            fs::remove_file(&ca_path).map_err(|error| files::told(&ca_path, "removed", &error))?
+        }
+        None => {}
+    }
+    // Says now what would otherwise be found at the first call.
+    profile.pins(directory)?;
+    profile.write(directory)?;
+    let warnings = if waiting.is_none() { warnings(directory, &profile)? } else { Vec::new() };
+    Ok(Enrolled { profile, waiting, warnings })
+}
+
+fn granted(wish: &Wish<'_>, release: &[u8], root: &[u8]) -> Result<(String, Granted), Fault> {
+    let (manifest, digest) = release::open(release, root)?;
+    let id = release::spiffe_of(&manifest.policy, wish.agent, wish.spiffe)?;
+    let granted = release::granted(&manifest, &digest, wish.agent, &id)?;
+    Ok((id, granted))
+}
+
+/// Tokens of the built-in CA, where the release wants one of it.
+fn from_ca(wish: &Wish<'_>, granted: Option<&Granted>) -> Result<Option<TokenSource>, Fault> {
+    let (Source::Ca { directory, .. }, Some(granted)) = (&wish.source, granted) else { return Ok(None) };
+    let Some(needed) = &granted.token else { return Ok(None) };
+    if ca::show(directory)?.issuer.as_ref() != Some(&needed.issuer) {
+        return Ok(None);
+    }
+    let subject = needed.subject.clone().unwrap_or_else(|| wish.agent.to_owned());
+    let (audience, scopes) = (needed.audience.clone(), granted.scopes.clone());
+    Ok(Some(TokenSource::Ca { claims: Claims { audience, subject, scopes } }))
+}
+
+/// The CA of the gateway's certificate, as PEM: the one that is named, or the built-in CA where it is on this machine and
+/// nothing else is pinned.
+fn pinned(wish: &Wish<'_>) -> Result<Option<Vec<u8>>, Fault> {
+    let own = match &wish.source {
+        Source::Ca { directory, .. } if wish.gateway_spki_sha256.is_empty() => Some(directory.join(place::CERTIFICATE)),
+        _ => None,
+    };
+    let Some(path) = wish.gateway_ca.map(Path::to_owned).or(own) else {
+        if wish.gateway_spki_sha256.is_empty() {
+            let message = "expected a pin of the gateway's certificate, found neither --gateway-ca nor --gateway-spki";
+            return Err(Fault::new(message).help("without one, nothing would tell the gateway from another server"));
+        }
+        return Ok(None);
+    };
+    let pem = files::read(&path, FILE_BYTES_MAX)?;
+    x509::certificates(&pem).map_err(|why| Fault::at(&path, why))?;
+    Ok(Some(pem))
+}
+
+/// With paths that hold wherever `agent run` is started.
+fn absolute(source: Source) -> Result<Source, Fault> {
+    let known = |path: PathBuf| fs::canonicalize(&path).map_err(|error| files::told(&path, "read", &error));
+    Ok(match source {
+        Source::Ca { directory, passphrase_file, life_s } => Source::Ca {
+            directory: known(directory)?,
+            passphrase_file: passphrase_file.map(known).transpose()?,
+            life_s,
+        },
+        Source::Requests { directory } => Source::Requests { directory: known(directory)? },
+        Source::Openbao(of) => Source::Openbao(OpenBao {
+            token_file: known(of.token_file)?,
+            ca_file: of.ca_file.map(known).transpose()?,
+            ..of
+        }),
+    })
+}
+
+/// Of a file that may not be there yet.
+fn whole(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn warnings(directory: &Path, profile: &Profile) -> Result<Vec<String>, Fault> {
+    let mut warnings = Vec::new();
+    let identity = generation::current(directory)?;
+    if let Some(granted) = &profile.granted {
+        if let Err(why) = release::believes(granted, &identity.chain, clock::now_s()) {
+            let of = format!("release version {} of {}", granted.version, granted.policy);
+            warnings.push(format!(
+                "{of} believes another CA for {}: the gateway will refuse this certificate ({why})",
+                profile.agent
+            ));
+        }
+        if let Some(token) = granted.token.as_ref().filter(|_| profile.token.is_none()) {
+            warnings.push(format!(
+                "the release also wants a token of {} from {}: give --token-file",
+                token.issuer, profile.agent
+            ));
+        }
+    }
+    Ok(warnings)
+}

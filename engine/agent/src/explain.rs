@@ -1,0 +1,230 @@
+//! What goes wrong in TLS and what the gateway answers, in plain words, with what to do.
+
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, Error};
+
+use crate::tls::{DialFault, NotPinned, tls_error};
+
+/// A cause in plain words, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// A word for scripts.
+    pub code: &'static str,
+    pub found: String,
+    pub todo: String,
+}
+
+fn explained(code: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Explained {
+    Explained { code, found: found.into(), todo: todo.into() }
+}
+
+/// Why there is no connection.
+pub fn dial(fault: &DialFault) -> Explained {
+    match fault {
+        DialFault::Name { .. } => {
+            explained("dns", fault.to_string(), "check the gateway's name in profile.json, and this machine's resolver")
+        }
+        DialFault::Connect { cause, .. } if cause.kind() == io::ErrorKind::ConnectionRefused => {
+            explained("connect", fault.to_string(), "nothing listens there: is the gateway running, is the port right?")
+        }
+        DialFault::Connect { .. } | DialFault::Timeout => {
+            explained("connect", fault.to_string(), "is a firewall or a missing route in between?")
+        }
+        DialFault::Tls(error) => tls(error),
+    }
+}
+
+/// Why TLS failed: our own verdict on the gateway's certificate, or the gateway's alert.
+pub fn tls(error: &io::Error) -> Explained {
+    match tls_error(error) {
+        Some(Error::InvalidCertificate(why)) => certificate(why),
+        Some(Error::AlertReceived(alert)) => alerted(*alert),
+        Some(Error::InvalidMessage(_)) => explained(
+            "not-tls",
+            "what answers there does not speak TLS",
+            "is it the plain port of the gateway, or another service?",
+        ),
+        Some(other) => {
+            explained("tls", format!("TLS failed: {other}"), "run it again; if it stays, tell the gateway's operator")
+        }
+        None => explained(
+            "closed",
+            format!("the connection ended during TLS: {error}"),
+            "is the gateway full or draining, or does something in between cut connections?",
+        ),
+    }
+}
+
+/// Why the gateway's certificate was refused here.
+fn certificate(why: &CertificateError) -> Explained {
+    let operator = "the gateway's operator must renew its certificate";
+    match why {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            explained("gateway-expired", "the gateway's certificate has expired (by this machine's clock)", operator)
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => explained(
+            "gateway-not-yet-valid",
+            "the gateway's certificate is not valid yet (by this machine's clock)",
+            "this machine's clock is probably behind: set it (chronyc makestep)",
+        ),
+        CertificateError::UnknownIssuer => explained(
+            "gateway-not-pinned",
+            "the gateway's certificate is not under the pinned CA: refused, nothing was sent",
+            "do not go on until you know why: was the gateway's CA changed (then enroll again with the new --gateway-ca), or is \
+             this another server?",
+        ),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => explained(
+            "gateway-name",
+            format!("the gateway's certificate is for another name: {why}"),
+            "use the name that it is for in --gateway, or have the name added to it",
+        ),
+        CertificateError::Revoked => explained("gateway-revoked", "the gateway's certificate is revoked", operator),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            explained("gateway-purpose", "the gateway's certificate is not one for servers", operator)
+        }
+        CertificateError::Other(other) if other.0.is::<NotPinned>() => explained(
+            "gateway-not-pinned",
+            format!("the gateway's certificate is not the pinned one: {}; refused, nothing was sent", other.0),
+            "do not go on until you know why: was the gateway's key changed (then enroll again with the new --gateway-spki), or \
+             is this another server?",
+        ),
+        other => explained("gateway-certificate", format!("the gateway's certificate is refused: {other}"), operator),
+    }
+}
+
+/// What an alert of the gateway means for this agent (RFC 8446 §6.2).
+pub fn alerted(alert: AlertDescription) -> Explained {
+    let renew = "renew it: adamant agent run PROFILE --once";
+    match alert {
+        AlertDescription::CertificateRequired => explained(
+            "certificate-required",
+            "the gateway wants a client certificate and got none it can use",
+            "enroll this profile; look at what `current` holds",
+        ),
+        AlertDescription::UnknownCA => explained(
+            "wrong-ca",
+            "the gateway does not know the CA of this agent's certificate",
+            "enroll at the CA that [[client_ca]] in the policy names, or have this CA added by a new release",
+        ),
+        AlertDescription::CertificateExpired => {
+            explained("certificate-expired", "the gateway says that this agent's certificate has expired", renew)
+        }
+        AlertDescription::CertificateRevoked => explained(
+            "certificate-revoked",
+            "the gateway says that this agent's certificate is revoked",
+            "find out why; if all is well, enroll again for a new one",
+        ),
+        AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => explained(
+            "certificate-refused",
+            "the gateway refuses this agent's certificate: not valid by its clock, or not in order",
+            format!("compare the clocks; then {renew}"),
+        ),
+        AlertDescription::UnsupportedCertificate => explained(
+            "certificate-kind",
+            "the gateway cannot use this kind of certificate: it must be one for clients, with a usual key",
+            "enroll at a CA that issues client certificates (extended key usage clientAuth)",
+        ),
+        AlertDescription::AccessDenied => {
+            explained("access-denied", "the gateway refuses this certificate", "ask the gateway's operator")
+        }
+        AlertDescription::DecryptError => explained(
+            "key-mismatch",
+            "the gateway could not verify this agent's signature: key and certificate do not fit",
+            "enroll again, with --force",
+        ),
+        AlertDescription::ProtocolVersion => explained(
+            "tls-version",
+            "the gateway speaks no TLS version that this agent does (1.2 and 1.3)",
+            "is it really the gateway?",
+        ),
+        AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => explained(
+            "tls-parameters",
+            "the gateway found no common TLS parameters, or wants a certificate of another kind",
+            "ask the gateway's operator which keys it takes",
+        ),
+        AlertDescription::UnrecognisedName => explained(
+            "unknown-name",
+            "the gateway does not serve the name that was asked for",
+            "use a name of its certificate in --gateway",
+        ),
+        AlertDescription::NoApplicationProtocol => {
+            explained("alpn", "what answers there does not speak HTTP/1.1", "is it the right port?")
+        }
+        AlertDescription::InternalError => {
+            explained("gateway-error", "the gateway had an error of its own", "ask the gateway's operator")
+        }
+        other => explained(
+            "alert",
+            format!("the gateway ended TLS with alert {other:?}"),
+            "ask the gateway's operator, with the time of this attempt",
+        ),
+    }
+}
+
+/// What a response says to this agent; none for one that says nothing is wrong.
+pub fn status(status: u16, retry_after: Option<&str>) -> Option<Explained> {
+    Some(match status {
+        200..=399 => return None,
+        401 => explained(
+            "unauthorized",
+            "401: the gateway does not know this caller: certificate or token is missing, not accepted, or belongs to no agent",
+            "see the steps above; does the release in use know this agent? The gateway's record has the precise reason",
+        ),
+        403 => explained(
+            "forbidden",
+            "403: the gateway knows this agent, but no scope of it (or of its token) holds this route",
+            "compare with the routes that profile.json lists; a wider scope needs a new release",
+        ),
+        404 => explained("not-found", "404: from the origin, the gateway let the request through", "check the path"),
+        421 => explained(
+            "misdirected",
+            "421: the gateway does not serve this host on its certificate",
+            "use a name of the gateway's certificate that routes of the policy have",
+        ),
+        429 => {
+            let wait = retry_after.map_or("later".to_owned(), |seconds| format!("after {seconds} s (Retry-After)"));
+            explained(
+                "limited",
+                "429: a limit of this agent is reached",
+                format!("ask again {wait}; limits stand in profile.json"),
+            )
+        }
+        502 | 504 => explained(
+            "origin",
+            format!("{status}: the gateway let the request through; its origin failed"),
+            "tell the origin's operator",
+        ),
+        503 => explained(
+            "unavailable",
+            "503: the gateway is overloaded, draining, or cannot keep records",
+            "ask again later",
+        ),
+        400..=499 => {
+            explained("refused", format!("{status}: the request itself was refused"), "check method, path and fields")
+        }
+        _ => explained("failed", format!("{status}: the gateway or its origin failed"), "ask the gateway's operator"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_alert_is_explained_with_what_to_do() {
+        for number in 0..=u8::MAX {
+            let said = alerted(AlertDescription::from(number));
+            assert!(!said.found.is_empty() && !said.todo.is_empty() && !said.code.is_empty());
+        }
+        assert_eq!(alerted(AlertDescription::UnknownCA).code, "wrong-ca");
+    }
+
+    #[test]
+    fn statuses_are_explained_unless_all_is_well() {
+        for number in 100..600 {
+            assert_eq!(status(number, None).is_none(), (200..400).contains(&number), "{number}");
+        }
+        assert!(status(429, Some("20")).unwrap().todo.contains("20 s"));
+    }
+}

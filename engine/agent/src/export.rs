@@ -1,0 +1,253 @@
+//! `agent export`: a profile in the words of other tools. All of them read the files of the profile, so a renewal reaches
+//! them as soon as they read again; `current` is resolved once each time, so key and certificate always fit.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::bounds::FILE_BYTES_MAX;
+use crate::fault::Fault;
+use crate::files;
+use crate::generation;
+use crate::profile::{GATEWAY_CA, Profile};
+use crate::x509;
+
+/// In whose words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A configuration file of curl, for `curl -K`.
+    Curl,
+    /// Python with requests.
+    Requests,
+    /// Python with httpx.
+    Httpx,
+    Node,
+    Go,
+    /// A Secret, with the key in it.
+    Kubernetes,
+    /// Variables.
+    Env,
+}
+
+const REQUESTS: &str = r#"# Python with requests. Call session() again after a renewal.
+import os
+import requests
+
+PROFILE = {profile}
+GATEWAY = {gateway}
+TOKEN_FILE = {token}
+
+
+def session():
+    current = os.path.realpath(PROFILE + "/current")
+    made = requests.Session()
+    made.trust_env = False
+    made.verify = PROFILE + "/gateway-ca.pem"
+    made.cert = (current + "/cert.pem", current + "/key.pem")
+    if TOKEN_FILE:
+        made.headers["Authorization"] = "Bearer " + open(TOKEN_FILE).readline().strip()
+    return made
+"#;
+
+const HTTPX: &str = r#"# Python with httpx. Call client() again after a renewal.
+import os
+import ssl
+import httpx
+
+PROFILE = {profile}
+GATEWAY = {gateway}
+TOKEN_FILE = {token}
+
+
+def client():
+    current = os.path.realpath(PROFILE + "/current")
+    context = ssl.create_default_context(cafile=PROFILE + "/gateway-ca.pem")
+    context.load_cert_chain(current + "/cert.pem", current + "/key.pem")
+    headers = {}
+    if TOKEN_FILE:
+        headers["Authorization"] = "Bearer " + open(TOKEN_FILE).readline().strip()
+    return httpx.Client(base_url=GATEWAY, verify=context, headers=headers, trust_env=False)
+"#;
+
+const NODE: &str = r#"// Node.js. Call options() again after a renewal: https.get(GATEWAY + "/path", options(), response => …)
+const fs = require("fs");
+const https = require("https");
+
+const PROFILE = {profile};
+const GATEWAY = {gateway};
+const TOKEN_FILE = {token};
+
+function options() {
+  const current = fs.realpathSync(PROFILE + "/current");
+  const agent = new https.Agent({
+    keepAlive: true,
+    ca: fs.readFileSync(PROFILE + "/gateway-ca.pem"),
+    cert: fs.readFileSync(current + "/cert.pem"),
+    key: fs.readFileSync(current + "/key.pem"),
+  });
+  const headers = {};
+  if (TOKEN_FILE) headers.Authorization = "Bearer " + fs.readFileSync(TOKEN_FILE, "utf8").split("\n")[0].trim();
+  return { agent, headers };
+}
+
+module.exports = { GATEWAY, options };
+"#;
+
+const GO: &str = r#"// Go. Each handshake reads the current certificate, so renewals need nothing.
+package adamant
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	Profile   = {profile}
+	Gateway   = {gateway}
+	TokenFile = {token}
+)
+
+type bearer struct{ next http.RoundTripper }
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if TokenFile != "" {
+		token, err := os.ReadFile(TokenFile)
+		if err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(strings.SplitN(string(token), "\n", 2)[0]))
+	}
+	return b.next.RoundTrip(r)
+}
+
+// Client calls the gateway as this agent.
+func Client() (*http.Client, error) {
+	ca, err := os.ReadFile(filepath.Join(Profile, "gateway-ca.pem"))
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		return nil, errors.New("no CA certificate in gateway-ca.pem")
+	}
+	config := &tls.Config{
+		RootCAs: roots,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			current, err := filepath.EvalSymlinks(filepath.Join(Profile, "current"))
+			if err != nil {
+				return nil, err
+			}
+			pair, err := tls.LoadX509KeyPair(filepath.Join(current, "cert.pem"), filepath.Join(current, "key.pem"))
+			return &pair, err
+		},
+	}
+	return &http.Client{Transport: bearer{&http.Transport{TLSClientConfig: config}}}, nil
+}
+"#;
+
+/// The profile in the words of a tool. Curl's and Kubernetes' hold secrets.
+pub fn export(directory: &Path, form: Form) -> Result<Zeroizing<String>, Fault> {
+    let profile = Profile::read(directory)?;
+    let directory = std::fs::canonicalize(directory).map_err(|error| files::told(directory, "read", &error))?;
+    let identity = generation::current(&directory)?;
+    let has_ca = directory.join(GATEWAY_CA).exists();
+    if !has_ca && form != Form::Env {
+        let help = "let such tools go through adamant agent proxy; or enroll again with --gateway-ca";
+        let message = "this profile pins the gateway's key and no CA, which these tools cannot check";
+        return Err(Fault::at(&directory, message).help(help));
+    }
+    if let Some(path) =
+        [Some(directory.clone()), profile.token_file(&directory)].into_iter().flatten().find(|path| unwritable(path))
+    {
+        return Err(Fault::at(&path, "expected a path in plain UTF-8, found control characters or other bytes"));
+    }
+    let template = match form {
+        Form::Curl => return curl(&directory, &profile),
+        Form::Kubernetes => return kubernetes(&directory, &profile, &identity.directory),
+        Form::Env => return Ok(Zeroizing::new(env(&directory, &profile, has_ca))),
+        Form::Requests => REQUESTS,
+        Form::Httpx => HTTPX,
+        Form::Node => NODE,
+        Form::Go => GO,
+    };
+    // A JSON string is a string of all three languages.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let token = profile.token_file(&directory).map(|path| path.display().to_string()).unwrap_or_default();
+    let text = template
+        .replace("{profile}", &quoted(&directory.display().to_string()))
+        .replace("{gateway}", &quoted(&profile.gateway.to_string()))
+        .replace("{token}", &quoted(&token));
+    Ok(Zeroizing::new(text))
+}
+
+fn unwritable(path: &Path) -> bool {
+    path.to_str().is_none_or(|text| text.chars().any(char::is_control))
+}
+
+fn curl(directory: &Path, profile: &Profile) -> Result<Zeroizing<String>, Fault> {
+    let quoted = |path: PathBuf| serde_json::Value::from(path.display().to_string()).to_string();
+    let mut text =
+        Zeroizing::new(String::from("# curl -K FILE; or: curl -K <(adamant agent export PROFILE curl) URL\n"));
+    text.push_str(&format!("cacert = {}\n", quoted(directory.join(GATEWAY_CA))));
+    text.push_str(&format!("cert = {}\n", quoted(directory.join(generation::CURRENT).join(generation::BOTH))));
+    if let Some(pin) = profile.gateway_spki_sha256.first() {
+        text.push_str(&format!("pinnedpubkey = \"sha256//{}\"\n", STANDARD.encode(x509::from_hex(pin))));
+    }
+    if let Some(token) = profile.token_now(directory)? {
+        text.push_str("header = \"Authorization: Bearer ");
+        text.push_str(&token);
+        text.push_str("\"\n");
+    }
+    Ok(text)
+}
+
+/// Of type kubernetes.io/tls, with the gateway's CA, and the token where there is one.
+fn kubernetes(directory: &Path, profile: &Profile, current: &Path) -> Result<Zeroizing<String>, Fault> {
+    let encoded =
+        |path: PathBuf| files::read(&path, FILE_BYTES_MAX).map(|bytes| STANDARD.encode(Zeroizing::new(bytes)));
+    let plain = |character: char| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '-' };
+    let name: String = profile.agent.chars().map(plain).take(200).collect();
+    let mut text = Zeroizing::new(format!(
+        "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata:\n  name: {}\n  annotations:\n    \
+         adamant/gateway: {}\n    adamant/spiffe: {}\ndata:\n",
+        serde_json::Value::from(format!("agent-{}", name.trim_matches('-'))),
+        serde_json::Value::from(profile.gateway.to_string()),
+        serde_json::Value::from(profile.spiffe.as_str()),
+    ));
+    text.push_str(&format!("  tls.crt: {}\n", encoded(current.join(generation::CHAIN))?));
+    text.push_str("  tls.key: ");
+    text.push_str(&Zeroizing::new(encoded(current.join(generation::KEY))?));
+    text.push_str(&format!("\n  ca.crt: {}\n", encoded(directory.join(GATEWAY_CA))?));
+    if let Some(token) = profile.token_now(directory)? {
+        text.push_str(&format!("  token: {}\n", STANDARD.encode(token.as_bytes())));
+    }
+    Ok(text)
+}
+
+fn env(directory: &Path, profile: &Profile, has_ca: bool) -> String {
+    let quoted = |text: String| format!("'{}'", text.replace('\'', r"'\''"));
+    let path = |path: PathBuf| quoted(path.display().to_string());
+    let current = directory.join(generation::CURRENT);
+    let mut lines = vec![
+        format!("ADAMANT_PROFILE={}", path(directory.to_owned())),
+        format!("ADAMANT_GATEWAY={}", quoted(profile.gateway.to_string())),
+        format!("ADAMANT_SPIFFE={}", quoted(profile.spiffe.to_string())),
+        format!("ADAMANT_CERT={}", path(current.join(generation::CHAIN))),
+        format!("ADAMANT_KEY={}", path(current.join(generation::KEY))),
+    ];
+    if has_ca {
+        lines.push(format!("ADAMANT_CA={}", path(directory.join(GATEWAY_CA))));
+    }
+    if let Some(token) = profile.token_file(directory) {
+        lines.push(format!("ADAMANT_TOKEN_FILE={}", path(token)));
+    }
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,147 @@
+//! A profile: a directory with everything an agent needs to call a gateway. `profile.json` says what and how to renew it;
+//! keys and certificates stand in generations beside it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::bounds::{FILE_BYTES_MAX, SECRET_BYTES_MAX};
+use crate::ca::token::Claims;
+use crate::fault::Fault;
+use crate::files::{self, Lock, OWNER_ONLY};
+use crate::generation;
+use crate::release::Granted;
+use crate::source::Source;
+use crate::spiffe::SpiffeId;
+use crate::tls::{Pins, Target};
+use crate::x509;
+
+const FORMAT: &str = "adamant.profile.v1";
+
+/// Files of a profile.
+pub const PROFILE: &str = "profile.json";
+pub const GATEWAY_CA: &str = "gateway-ca.pem";
+/// Where the local proxy listens unless another place is named.
+pub const SOCKET: &str = "proxy.sock";
+const LOCK: &str = "lock";
+
+/// The file `profile.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    format: String,
+    /// Name in the policy.
+    pub agent: String,
+    pub spiffe: SpiffeId,
+    /// `https://HOST:PORT`.
+    pub gateway: Target,
+    /// SHA-256 over the SubjectPublicKeyInfo of the gateway's certificate, lower-case hex; any of them. Besides the CA in
+    /// `gateway-ca.pem`, where that is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateway_spki_sha256: Vec<String>,
+    /// Where certificates come from.
+    pub certificate: Source,
+    /// Where tokens come from, for agents that need one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenSource>,
+    /// What the release lets the agent do, when it was enrolled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted: Option<Granted>,
+}
+
+/// Where tokens come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum TokenSource {
+    /// A file that something else writes and renews.
+    File { path: PathBuf },
+    /// The CA issues it with each certificate, bound to it; it stands in the generation.
+    Ca { claims: Claims },
+}
+
+impl Profile {
+    pub fn new(agent: &str, spiffe: SpiffeId, gateway: Target, certificate: Source) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            agent: agent.to_owned(),
+            spiffe,
+            gateway,
+            gateway_spki_sha256: Vec::new(),
+            certificate,
+            token: None,
+            granted: None,
+        }
+    }
+
+    /// Reads the profile in `directory`.
+    pub fn read(directory: &Path) -> Result<Self, Fault> {
+        let path = directory.join(PROFILE);
+        if !path.exists() {
+            let help = "make one: adamant agent enroll PROFILE --gateway https://HOST:PORT --agent NAME …";
+            return Err(Fault::at(directory, "expected a profile, found no profile.json in it").help(help));
+        }
+        let profile: Self = serde_json::from_slice(&files::read(&path, FILE_BYTES_MAX)?)
+            .map_err(|error| Fault::at(&path, format_args!("expected a profile, found {error}")))?;
+        if profile.format == FORMAT {
+            return Ok(profile);
+        }
+        let message = format!("expected format {FORMAT:?}, found {:?}", profile.format);
+        Err(Fault::at(&path, message).help("it was made by another version of adamant: enroll again, with --force"))
+    }
+
+    /// Writes it into its directory.
+    pub fn write(&self, directory: &Path) -> Result<(), Fault> {
+        let path = directory.join(PROFILE);
+        let json = serde_json::to_string_pretty(self).map_err(|error| Fault::at(&path, error))?;
+        files::write(&path, format!("{json}\n").as_bytes(), OWNER_ONLY)
+    }
+
+    /// What the gateway's certificate must be.
+    pub fn pins(&self, directory: &Path) -> Result<Pins, Fault> {
+        let path = directory.join(GATEWAY_CA);
+        let cas = match path.exists() {
+            true => x509::certificates(&files::read(&path, FILE_BYTES_MAX)?).map_err(|why| Fault::at(&path, why))?,
+            false => Vec::new(),
+        };
+        Pins::new(cas, &self.gateway_spki_sha256).map_err(|why| Fault::at(directory, why))
+    }
+
+    /// The file that the token is read from, in a profile's directory; none for agents without tokens.
+    pub fn token_file(&self, directory: &Path) -> Option<PathBuf> {
+        self.token.as_ref().map(|source| match source {
+            TokenSource::File { path } => path.clone(),
+            TokenSource::Ca { .. } => directory.join(generation::CURRENT).join(generation::TOKEN),
+        })
+    }
+
+    /// The token to send now.
+    pub fn token_now(&self, directory: &Path) -> Result<Option<zeroize::Zeroizing<String>>, Fault> {
+        let path = self.token_file(directory);
+        path.map(|path| files::read_secret_line(&path, SECRET_BYTES_MAX)).transpose()
+    }
+}
+
+/// Takes the profile for writing. One process at a time.
+pub fn lock(directory: &Path) -> Result<Lock, Fault> {
+    files::lock(&directory.join(LOCK))
+}
+
+/// What in a profile others may read or write; each with its mode.
+pub fn exposed(directory: &Path) -> Vec<(PathBuf, u32)> {
+    let mut looked = vec![directory.to_owned()];
+    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    looked.extend(entries(directory));
+    if let Ok(current) = generation::resolved(directory) {
+        looked.extend(entries(&current));
+        looked.push(current);
+    }
+    let mode = |path: PathBuf| {
+        let found = fs::symlink_metadata(&path).ok()?;
+        let mode = found.permissions().mode() & 0o777;
+        let secret = !found.is_symlink() && path.file_name().is_none_or(|name| name != GATEWAY_CA);
+        (secret && mode & 0o077 != 0).then_some((path, mode))
+    };
+    looked.into_iter().filter_map(mode).collect()
+}

@@ -1,0 +1,242 @@
+//! One exchange of the proxy: what a local program may send, what goes to the gateway, what comes back.
+
+use std::error::Error as _;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{Either, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::gateway::{Caller, Current};
+use super::{Listen, Settings};
+use crate::bounds::PROXY_RESPONSE_S_MAX;
+use crate::clock;
+use crate::explain::{self, Explained};
+use crate::fault::Fault;
+
+/// How a local program shows the shared secret.
+const SECRET: HeaderName = HeaderName::from_static("adamant-agent-secret");
+/// Says that a response is the proxy's own, and why.
+const OWN: HeaderName = HeaderName::from_static("adamant-agent");
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Fields of one connection (RFC 9110 §7.6.1), and `Expect`, which the proxy answers itself.
+const HOPS: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+];
+
+type Answer = Response<Either<Incoming, Full<Bytes>>>;
+
+/// What all exchanges share.
+pub struct Exchanges {
+    directory: PathBuf,
+    current: Current,
+    secret: Option<Zeroizing<String>>,
+    keep_credentials: bool,
+    /// A browser can be led to a port, not to a socket file.
+    reachable_by_browsers: bool,
+}
+
+impl Exchanges {
+    pub fn new(settings: &Settings, secret: Option<Zeroizing<String>>) -> Result<Self, Fault> {
+        Ok(Self {
+            directory: settings.directory.clone(),
+            current: Current::read(&settings.directory)?,
+            secret,
+            keep_credentials: settings.keep_credentials,
+            reachable_by_browsers: matches!(settings.listen, Listen::Tcp(_)),
+        })
+    }
+
+    pub fn target(&self) -> String {
+        self.current.caller().profile.gateway.to_string()
+    }
+
+    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let caller = self.current.caller();
+        let sent = match self.check(&request, &caller) {
+            Ok(()) => self.forward(request, &caller).await,
+            Err(refusal) => Err(refusal),
+        };
+        sent.unwrap_or_else(|(status, why)| own(status, &why))
+    }
+
+    /// Whether this local program may use the proxy.
+    fn check(&self, request: &Request<Incoming>, caller: &Caller) -> Result<(), (StatusCode, Explained)> {
+        let refuse = |status, code, found: &str, todo: &str| {
+            Err((status, Explained { code, found: found.to_owned(), todo: todo.to_owned() }))
+        };
+        if let Some(secret) = &self.secret {
+            let shown = request.headers().get(SECRET).map_or(&b""[..], HeaderValue::as_bytes);
+            if !bool::from(shown.ct_eq(secret.as_bytes())) {
+                let todo = "send the first line of the proxy's --secret-file as Adamant-Agent-Secret";
+                return refuse(StatusCode::FORBIDDEN, "local-secret", "the local secret is missing or wrong", todo);
+            }
+        }
+        if self.reachable_by_browsers && (from_web_page(request.headers()) || !is_local(request, caller)) {
+            let found = "the request comes from a web page, or is addressed to another host";
+            let todo = "address the proxy as localhost or by its IP address; web pages are not served";
+            return refuse(StatusCode::FORBIDDEN, "local-host", found, todo);
+        }
+        if request.method() == Method::CONNECT {
+            let todo = "use it as the server itself: http://ADDRESS/path";
+            return refuse(StatusCode::METHOD_NOT_ALLOWED, "no-tunnel", "the proxy makes no tunnels", todo);
+        }
+        if caller.ends_s <= clock::now_s() {
+            let todo = "renew it: adamant agent run PROFILE; adamant agent doctor PROFILE says what is wrong";
+            return refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "certificate-expired",
+                "this agent's certificate has expired",
+                todo,
+            );
+        }
+        Ok(())
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Incoming>,
+        caller: &Arc<Caller>,
+    ) -> Result<Answer, (StatusCode, Explained)> {
+        let bad = |why: Explained| (StatusCode::BAD_GATEWAY, why);
+        let mut request = self.rewritten(request, caller)?;
+        let mut connection = caller.connection().await.map_err(|fault| bad(explain::dial(&fault)))?;
+        loop {
+            let sending = connection.sender.try_send_request(request);
+            let sent = tokio::time::timeout(Duration::from_secs(PROXY_RESPONSE_S_MAX), sending).await;
+            match sent {
+                Ok(Ok(response)) => {
+                    caller.keep(connection.sender);
+                    return Ok(relayed(response));
+                }
+                // An idle connection that the gateway closed just now: nothing was sent on it.
+                Ok(Err(mut failed)) if connection.used && failed.message().is_some() => {
+                    let Some(again) = failed.take_message() else { return Err(bad(broken(failed.error()))) };
+                    request = again;
+                    connection = caller.fresh().await.map_err(|fault| bad(explain::dial(&fault)))?;
+                }
+                Ok(Err(failed)) => return Err(bad(broken(failed.error()))),
+                Err(_) => {
+                    let found = format!("the gateway did not answer within {PROXY_RESPONSE_S_MAX} s");
+                    let todo = "the request may have been carried out: look before it is repeated".to_owned();
+                    return Err((StatusCode::GATEWAY_TIMEOUT, Explained { code: "timeout", found, todo }));
+                }
+            }
+        }
+    }
+
+    /// The request as the gateway gets it.
+    fn rewritten(
+        &self,
+        request: Request<Incoming>,
+        caller: &Caller,
+    ) -> Result<Request<Incoming>, (StatusCode, Explained)> {
+        let broken = |found: String| {
+            let todo = "adamant agent doctor PROFILE says what is wrong".to_owned();
+            (StatusCode::SERVICE_UNAVAILABLE, Explained { code: "profile", found, todo })
+        };
+        let (mut head, body) = request.into_parts();
+        remove_hops(&mut head.headers);
+        head.headers.remove(SECRET);
+        if !self.keep_credentials {
+            head.headers.remove(header::AUTHORIZATION);
+            head.headers.remove(API_KEY);
+        }
+        if let Some(token) = caller.profile.token_now(&self.directory).map_err(|fault| broken(fault.to_string()))? {
+            let value = Zeroizing::new(format!("Bearer {}", *token));
+            let mut value = HeaderValue::from_str(&value).map_err(|_| broken("the token is no field value".into()))?;
+            value.set_sensitive(true);
+            head.headers.insert(header::AUTHORIZATION, value);
+        }
+        let host = HeaderValue::from_str(&caller.profile.gateway.authority());
+        head.headers.insert(header::HOST, host.map_err(|error| broken(error.to_string()))?);
+        let root = || PathAndQuery::from_static("/");
+        head.uri = Uri::from(head.uri.path_and_query().cloned().unwrap_or_else(root));
+        head.version = hyper::Version::HTTP_11;
+        Ok(Request::from_parts(head, body))
+    }
+}
+
+fn remove_hops(fields: &mut HeaderMap) {
+    let named: Vec<HeaderName> = fields
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        fields.remove(name);
+    }
+    for name in HOPS {
+        fields.remove(name);
+    }
+}
+
+/// Browsers say where a request comes from (Fetch Metadata).
+fn from_web_page(fields: &HeaderMap) -> bool {
+    fields.get(FETCH_SITE).is_some_and(|site| site != "none" && site != "same-origin")
+}
+
+/// A name that a foreign web page had pointed at this machine would stand in `Host`.
+fn is_local(request: &Request<Incoming>, caller: &Caller) -> bool {
+    let named = request.uri().host().map(str::to_owned).or_else(|| {
+        let host = request.headers().get(header::HOST)?.to_str().ok()?;
+        host.parse::<Uri>().ok()?.host().map(str::to_owned)
+    });
+    let Some(host) = named else { return false };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok()
+        || host.eq_ignore_ascii_case(&caller.profile.gateway.host)
+}
+
+fn relayed(response: Response<Incoming>) -> Answer {
+    let (mut head, body) = response.into_parts();
+    remove_hops(&mut head.headers);
+    // Only the proxy speaks for itself.
+    head.headers.remove(OWN);
+    Response::from_parts(head, Either::Left(body))
+}
+
+/// Why an exchange broke; alerts of TLS 1.3 come after the handshake.
+fn broken(error: &hyper::Error) -> Explained {
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        if let Some(error) = found.downcast_ref::<io::Error>().filter(|error| crate::tls::tls_error(error).is_some()) {
+            return explain::tls(error);
+        }
+        cause = found.source();
+    }
+    let todo = "the request may have been carried out: look before it is repeated".to_owned();
+    Explained { code: "broken", found: format!("the connection to the gateway broke: {error}"), todo }
+}
+
+/// A response of the proxy itself (RFC 9457).
+fn own(status: StatusCode, why: &Explained) -> Answer {
+    let body = serde_json::json!({"type": "about:blank", "title": "adamant agent proxy", "status": status.as_u16(),
+        "code": why.code, "detail": why.found, "todo": why.todo});
+    let mut response = Response::new(Either::Right(Full::new(Bytes::from(format!("{body}\n")))));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(OWN, HeaderValue::from_static(why.code));
+    response
+}

@@ -1,0 +1,150 @@
+//! What a verified release lets an agent do: its scopes, routes, limits, and the proofs that it must show.
+
+use policy::model::{CertificateName, Identity, Policy, Proofs, Subject};
+use policy_release::envelope::{Envelope, Kind, Role};
+use policy_release::manifest::Manifest;
+use policy_release::root::verify_root;
+use policy_release::verify::verify_envelope;
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::x509;
+
+/// What the release grants, as it stands in a profile. For people and tools: the gateway decides by its own release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Granted {
+    pub policy: String,
+    pub version: u64,
+    pub release: String,
+    pub scopes: Vec<String>,
+    pub routes: Vec<Route>,
+    pub limits: Vec<String>,
+    /// The token that goes with the certificate, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Token>,
+    /// PEM of the CA that its certificate must be under.
+    pub client_ca: String,
+}
+
+/// A route that some scope of the agent holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    pub name: String,
+    pub host: String,
+    pub methods: Vec<String>,
+    pub path: String,
+}
+
+/// A token that the agent must show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    pub issuer: String,
+    pub audience: Vec<String>,
+    pub subject: Option<String>,
+}
+
+/// Verifies a release with a trust root, as a gateway would: enough signatures of a release role.
+pub fn open(release: &[u8], root: &[u8]) -> Result<(Manifest, String), Fault> {
+    let root = verify_root(root).map_err(|fault| Fault::new(format_args!("the trust root: {fault}")))?;
+    let wrong = |fault: &dyn std::fmt::Display| Fault::new(format_args!("the release: {fault}"));
+    let envelope = Envelope::parse_kind(release, Kind::Release).map_err(|fault| wrong(&fault))?;
+    let roles = [Role::ReleaseWider, Role::ReleaseNarrower];
+    let verified = verify_envelope(envelope, &root, &roles).map_err(|fault| wrong(&fault))?;
+    let running = env!("CARGO_PKG_VERSION").parse().map_err(|fault| wrong(&fault))?;
+    let manifest = Manifest::parse(verified.payload(), running).map_err(|fault| wrong(&fault))?;
+    Ok((manifest, verified.digest().to_string()))
+}
+
+/// The SPIFFE id under which the release knows an agent: the only one, or the one that is asked for.
+pub fn spiffe_of(policy: &Policy, agent: &str, asked: Option<&str>) -> Result<String, Fault> {
+    let ids: Vec<&str> = proofs(policy, agent)?.into_iter().filter_map(spiffe).collect();
+    let listed = ids.join(", ");
+    match (ids.as_slice(), asked) {
+        ([], _) => Err(Fault::new(format_args!("the release knows {agent} by no SPIFFE id"))
+            .help("an agent with a certificate has: identity = [{ certificate = \"spiffe://…\", ca = \"…\" }]")),
+        (_, Some(asked)) if ids.contains(&asked) => Ok(asked.to_owned()),
+        (_, Some(asked)) => {
+            Err(Fault::new(format_args!("the release knows {agent} as {listed}, found --spiffe {asked}")))
+        }
+        ([one], None) => Ok((*one).to_owned()),
+        (_, None) => Err(Fault::new(format_args!("the release knows {agent} by several ids: {listed}"))
+            .help("name one with --spiffe")),
+    }
+}
+
+/// What the release grants to the holder of this SPIFFE id.
+pub fn granted(manifest: &Manifest, digest: &str, agent: &str, id: &str) -> Result<Granted, Fault> {
+    let policy = &manifest.policy;
+    let proofs = proofs(policy, agent)?.into_iter().find(|proofs| spiffe(proofs) == Some(id));
+    let proofs = proofs.ok_or_else(|| Fault::new(format_args!("the release does not know {agent} as {id}")))?;
+    let found = policy.agents.iter().find(|known| known.name == agent);
+    let (scopes, limits) = found.map_or((&[][..], &[][..]), |agent| (&agent.scopes[..], &agent.limits[..]));
+    let holds = |route: &str| {
+        let own = policy.scopes.iter().filter(|scope| scopes.contains(&scope.name));
+        own.flat_map(|scope| &scope.routes).any(|held| held == route)
+    };
+    let routes = policy.routes.iter().filter(|route| holds(&route.name)).map(|route| Route {
+        name: route.name.clone(),
+        host: route.host.clone(),
+        methods: match &route.methods {
+            policy::model::Methods::Any => vec!["*".to_owned()],
+            policy::model::Methods::Only(methods) => methods.clone(),
+        },
+        path: route.path.clone(),
+    });
+    let ca = proofs.certificate.as_ref().map(|proof| proof.ca.as_str()).unwrap_or_default();
+    let client_ca = policy.client_cas.iter().find(|known| known.name == ca);
+    let token = proofs.token.as_ref().map(|proof| {
+        let issuer = policy.issuers.iter().find(|issuer| issuer.name == proof.issuer);
+        Token {
+            issuer: issuer.map(|issuer| issuer.issuer.clone()).unwrap_or_default(),
+            audience: issuer.map(|issuer| issuer.audience.clone()).unwrap_or_default(),
+            subject: match &proof.subject {
+                Subject::Exactly(subject) => Some(subject.clone()),
+                Subject::AnyBut(_) => None,
+            },
+        }
+    });
+    Ok(Granted {
+        policy: policy.name.clone(),
+        version: manifest.version,
+        release: digest.to_owned(),
+        scopes: scopes.to_vec(),
+        routes: routes.collect(),
+        limits: limits.iter().map(ToString::to_string).collect(),
+        token,
+        client_ca: client_ca.map(|ca| ca.certificates.clone()).unwrap_or_default(),
+    })
+}
+
+fn proofs<'p>(policy: &'p Policy, agent: &str) -> Result<Vec<&'p Proofs>, Fault> {
+    let found = policy.agents.iter().find(|known| known.name == agent).ok_or_else(|| {
+        let mut names: Vec<&str> = policy.agents.iter().take(10).map(|agent| agent.name.as_str()).collect();
+        if policy.agents.len() > names.len() {
+            names.push("…");
+        }
+        Fault::new(format_args!("the release knows no agent {agent:?}"))
+            .help(format_args!("it knows {}; a new agent needs a new release", names.join(", ")))
+    })?;
+    let proofs = |identity: &'p Identity| match identity {
+        Identity::Proofs(proofs) => Some(proofs),
+        Identity::Anonymous => None,
+    };
+    Ok(found.identity.iter().filter_map(proofs).collect())
+}
+
+fn spiffe(proofs: &Proofs) -> Option<&str> {
+    match &proofs.certificate.as_ref()?.name {
+        CertificateName::Spiffe(id) => Some(id),
+        CertificateName::Dns(_) | CertificateName::SpkiSha256(_) => None,
+    }
+}
+
+/// Whether a certificate is under the CA that the release believes for this agent.
+pub fn believes(granted: &Granted, chain: &[rustls::pki_types::CertificateDer<'_>], now_s: u64) -> Result<(), String> {
+    let cas = x509::certificates(granted.client_ca.as_bytes())?;
+    x509::holds_under(chain, &cas, now_s).map_err(|error| error.to_string())
+}

@@ -1,0 +1,8 @@
+//! What moves under a release: where it is fetched from, when, what is kept of it, and the log of every refresh.
+
+pub mod fetch;
+pub mod kept;
+pub mod rotation;
+pub mod schedule;
+
+pub use rotation::{Outcome, Rotation, Why};

@@ -1,0 +1,141 @@
+//! The last good keyset of each issuer whose keys are fetched, in the state directory, so that a gateway that starts while
+//! the issuer is down serves with it. What is read back is verified as what is fetched, and bounded by `max_stale` too.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use identity::token::Keyset;
+use policy::model::Issuer;
+use serde_json::{Value, json};
+
+use crate::assemble::{files, hex};
+use crate::atomic;
+use crate::bounds::{JWKS_BYTES_MAX, KEPT_CLOCK_STEP_S_MAX};
+
+const FORMAT: &str = "adamant.keyset.v1";
+/// The key set as a JSON string may be twice as long, and there is more in the file.
+const KEPT_BYTES_MAX: usize = 2 * JWKS_BYTES_MAX + (64 << 10);
+
+/// A keyset that was fetched before this process began.
+pub struct Kept {
+    pub keyset: Keyset,
+    pub fetched_unix_s: u64,
+}
+
+fn directory(state: &Path) -> PathBuf {
+    state.join("keysets")
+}
+
+fn name(rules: &Issuer) -> String {
+    format!("{}.json", rules.name)
+}
+
+/// Keeps `jwks`, which came from `source` at `fetched_unix_s`.
+pub fn save(
+    state: &Path,
+    rules: &Issuer,
+    source: &str,
+    jwks: &str,
+    digest: &[u8; 32],
+    fetched_unix_s: u64,
+) -> io::Result<()> {
+    let directory = directory(state);
+    match DirBuilder::new().mode(0o700).create(&directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let document = json!({
+        "format": FORMAT,
+        "issuer": rules.issuer,
+        "source": source,
+        "fetched_unix_s": fetched_unix_s,
+        "thumbprint": hex(digest),
+        "jwks": jwks,
+    });
+    atomic::write(&directory, &name(rules), document.to_string().as_bytes(), 0o600)
+}
+
+/// What is kept of the issuer from that source; none where nothing is. What is there and not good is told.
+pub fn load(state: &Path, rules: &Issuer, source: &str, now_s: u64) -> Option<Kept> {
+    let path = directory(state).join(name(rules));
+    if !path.exists() {
+        return None;
+    }
+    match read(&path, rules, source, now_s) {
+        Ok(kept) => kept,
+        Err(why) => {
+            crate::warning!("{}: the kept keyset is not used: {why}", path.display());
+            None
+        }
+    }
+}
+
+fn read(path: &Path, rules: &Issuer, source: &str, now_s: u64) -> Result<Option<Kept>, String> {
+    let bytes = files::read(path, KEPT_BYTES_MAX).map_err(|error| error.to_string())?;
+    let document: Value =
+        serde_json::from_slice(&bytes).map_err(|_| "expected JSON, found something else".to_owned())?;
+    let text = |name: &str| document.get(name).and_then(Value::as_str);
+    if text("format") != Some(FORMAT) {
+        return Err(format!("expected the format {FORMAT:?}, found another"));
+    }
+    // Of another source than this release trusts: nothing is wrong with it.
+    if (text("issuer"), text("source")) != (Some(rules.issuer.as_str()), Some(source)) {
+        return Ok(None);
+    }
+    let fetched_unix_s = document.get("fetched_unix_s").and_then(Value::as_u64);
+    let fetched_unix_s = fetched_unix_s.ok_or("expected `fetched_unix_s`, found none")?;
+    if fetched_unix_s > now_s.saturating_add(KEPT_CLOCK_STEP_S_MAX) {
+        return Err("it was fetched after the present time: the clock is wrong, or was".to_owned());
+    }
+    let jwks = text("jwks").ok_or("expected `jwks`, found none")?;
+    let keyset = Keyset::from_jwks(jwks, &rules.algorithms).map_err(|fault| fault.to_string())?;
+    if text("thumbprint") != Some(hex(&keyset.digest()).as_str()) {
+        return Err("its keys are not those of its thumbprint".to_owned());
+    }
+    Ok(Some(Kept { keyset, fetched_unix_s }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use policy::model::{Fetched, Keys};
+
+    use super::*;
+    use crate::testing::{self, JWKS};
+
+    const SOURCE: &str = "https://id.example/keys";
+
+    fn rules() -> Issuer {
+        let fetched = Fetched { url: SOURCE.to_owned(), refresh_s: 60, max_stale_s: 600, ca: None };
+        testing::policy(Keys::Url(fetched), None).issuers.remove(0)
+    }
+
+    #[test]
+    fn it_comes_back_verified_and_owner_only() {
+        let state = tempfile::tempdir().unwrap();
+        let rules = rules();
+        assert!(load(state.path(), &rules, SOURCE, 2_000).is_none());
+        let digest = Keyset::from_jwks(JWKS, &rules.algorithms).unwrap().digest();
+        save(state.path(), &rules, SOURCE, JWKS, &digest, 1_000).unwrap();
+        save(state.path(), &rules, SOURCE, JWKS, &digest, 1_001).unwrap();
+        let path = state.path().join("keysets").join(name(&rules));
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let kept = load(state.path(), &rules, SOURCE, 2_000).unwrap();
+        assert_eq!((kept.keyset.digest(), kept.fetched_unix_s), (digest, 1_001));
+        assert!(load(state.path(), &rules, "https://id.example/other", 2_000).is_none());
+        assert!(
+            load(state.path(), &Issuer { issuer: "https://x".to_owned(), ..rules.clone() }, SOURCE, 2_000).is_none()
+        );
+        assert!(load(state.path(), &rules, SOURCE, 900).is_none(), "from the future");
+        let whole = std::fs::read_to_string(&path).unwrap();
+        for damaged in
+            [whole.replacen(&hex(&digest), &"0".repeat(64), 1), whole.replace("v1", "v2"), whole[1..].to_owned()]
+        {
+            std::fs::write(&path, damaged).unwrap();
+            assert!(load(state.path(), &rules, SOURCE, 2_000).is_none());
+        }
+    }
+}

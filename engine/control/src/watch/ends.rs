@@ -1,0 +1,58 @@
+//! When what the gateway stands on ends: shown in the status, and told at set distances.
+
+use tokio::time::{Duration, Instant};
+
+use super::Watcher;
+use crate::assemble::{Node, tls};
+use crate::bounds::EXPIRY_INTERVAL_S;
+use crate::clock;
+use crate::expiry::Ends;
+
+/// When the certificates of origin identities end, as far as they can be read.
+pub(super) fn of_origin_identities(node: &Node) -> Vec<Ends> {
+    let ends = node.origin_identities.iter().filter_map(|identity| {
+        let (begins_s, ends_s) = tls::life_s(&identity.files)?;
+        Some(Ends { of: "origin-identity", name: identity.name.clone(), begins_s, ends_s })
+    });
+    ends.collect()
+}
+
+impl Watcher {
+    pub(super) fn look_at_ends(&mut self) {
+        if Instant::now() < self.ends_at {
+            return;
+        }
+        self.ends_at = Instant::now() + Duration::from_secs(EXPIRY_INTERVAL_S);
+        let ends = self.ends();
+        self.expiry.tell(&ends, &self.start.records, clock::unix_s());
+        self.start.status.moving().ends = ends;
+    }
+
+    fn ends(&self) -> Vec<Ends> {
+        let mut ends = self.origin_identity_ends.clone();
+        for ca in self.start.parts.client_cas.cas() {
+            ends.extend(ca.lives_s().map(|(subject, begins_s, ends_s)| Ends {
+                of: "client-ca",
+                name: format!("{} ({subject})", ca.name()),
+                begins_s,
+                ends_s,
+            }));
+        }
+        let moving = self.start.status.moving();
+        ends.extend(moving.certificates.iter().filter(|(_, of)| of.not_after_unix_s > 0).map(|(chain, of)| Ends {
+            of: "certificate",
+            name: chain.clone(),
+            begins_s: of.not_before_unix_s,
+            ends_s: of.not_after_unix_s,
+        }));
+        for (ca, of) in &moving.crls {
+            ends.extend(of.lists.iter().map(|list| Ends {
+                of: "crl",
+                name: format!("{ca} ({})", list.issuer),
+                begins_s: list.issued_unix_s,
+                ends_s: list.next_update_unix_s,
+            }));
+        }
+        ends
+    }
+}

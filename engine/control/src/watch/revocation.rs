@@ -1,0 +1,114 @@
+//! Revocation lists of client CAs, as their files change. A good one is in force with the next activation, a bad one leaves
+//! the old one in force.
+
+use std::sync::Arc;
+
+use identity::certificate::RevocationLists;
+
+use super::Watcher;
+use super::fingerprint::Watched;
+use super::report::{refuse_crl, take_crl};
+use crate::assemble::revocation::{self, Read};
+use crate::assemble::tls::{self, Tickets};
+use crate::assemble::{Frozen, Node};
+use crate::clock;
+
+/// The files of revocation lists, by client CA.
+pub(super) fn watched_crls(frozen: &Frozen, node: &Node) -> Vec<Option<Watched>> {
+    let watched = |rules: &policy::model::ClientCa| {
+        rules.crl.as_ref().map(|crl| Watched::new(vec![revocation::watched_path(crl, &node.base)]))
+    };
+    frozen.policy.client_cas.iter().map(watched).collect()
+}
+
+impl Watcher {
+    pub(super) fn look_at_crls(&mut self) {
+        let frozen = Arc::clone(self.start.activator.frozen());
+        for (index, rules) in frozen.policy.client_cas.iter().enumerate() {
+            let changed = self.crls.get_mut(index).and_then(Option::as_mut).is_some_and(Watched::changed);
+            let (Some(crl), true) = (&rules.crl, changed) else { continue };
+            let set = Arc::clone(&self.start.parts.client_cas);
+            let Some(ca) = set.cas().get(index) else { continue };
+            let now_s = clock::unix_s();
+            let before = ca.lists().cloned();
+            let (status, records) = (&self.start.status, &self.start.records);
+            match revocation::read(crl, ca, &self.start.node.base, before.as_deref(), now_s) {
+                Ok(read) if before.as_ref().is_some_and(|before| before.digest() == read.lists.digest()) => {
+                    if let Some(shown) = status.moving().crls.get_mut(&rules.name) {
+                        shown.loaded_unix_s = now_s;
+                        shown.last_failure = None;
+                    }
+                }
+                Ok(read) => match self.take_lists(index, &read.lists, before.as_deref()) {
+                    Ok(()) => {
+                        for issuer in read.lists.without_list(ca) {
+                            crate::warning!(
+                                "client CA \"{}\": no revocation list of {issuer}: certificates that it issued are refused",
+                                rules.name
+                            );
+                        }
+                        take_crl(&self.start.status, &self.start.records, &rules.name, read.status.clone());
+                        self.keep_lists(&rules.name, &read);
+                    }
+                    Err(error) => refuse_crl(&self.start.status, &self.start.records, &rules.name, &error.to_string()),
+                },
+                Err(error) => refuse_crl(status, records, &rules.name, &error.to_string()),
+            }
+        }
+    }
+
+    /// Puts `lists` of client CA number `index` in force with the next activation.
+    fn take_lists(
+        &mut self,
+        index: usize,
+        lists: &Arc<RevocationLists>,
+        before: Option<&RevocationLists>,
+    ) -> Result<(), tls::TlsError> {
+        let start = &mut self.start;
+        let mut all = vec![None; start.parts.client_cas.cas().len()];
+        if let Some(place) = all.get_mut(index) {
+            *place = Some(Arc::clone(lists));
+        }
+        let set = Arc::new(start.parts.client_cas.with_revocation(&all));
+        // A session is not resumed past a list that revokes more: its client must show its certificate once more.
+        let tickets = if before.is_none_or(|before| lists.revokes_more_than(before)) {
+            Tickets::new()?
+        } else {
+            start.tickets.clone()
+        };
+        let mut listeners = start.parts.listeners.clone();
+        for (index, slot) in listeners.iter_mut().enumerate() {
+            let files = start.node.listeners.get(index).and_then(Option::as_ref);
+            let certificates = start.server_certificates.get(index).and_then(Option::as_ref);
+            if let (Some(files), Some(certificates)) = (files, certificates) {
+                *slot = Some(Arc::new(tls::listener_tls(index, files, certificates, &set, &tickets)?));
+            }
+        }
+        start.parts.listeners = listeners;
+        start.parts.client_cas = set;
+        start.tickets = tickets;
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Keeps `read` for the next start.
+    pub(super) fn keep_lists(&self, ca: &str, read: &Read) {
+        let Some(state) = &self.start.node.state else { return };
+        if let Err(error) = revocation::keep(state, ca, &read.bytes) {
+            crate::error!(
+                "client CA \"{ca}\": the revocation lists in force could not be kept in {}: {error}: after a restart older \
+                 ones could be put in their place",
+                state.display()
+            );
+        }
+    }
+
+    /// Keeps all that were read for a start or a release.
+    pub(super) fn keep_all_lists(&self, frozen: &Frozen, read: &[Option<Read>]) {
+        for (rules, read) in frozen.policy.client_cas.iter().zip(read) {
+            if let Some(read) = read {
+                self.keep_lists(&rules.name, read);
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Lists made for the occasion: what they refuse, what may follow what, and which are not taken at all.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+};
+
+use super::*;
+use crate::certificate::{CaSet, CertificateFault, Chains};
+
+/// 2026-01-01.
+const NOW_S: u64 = 1_767_225_600;
+/// 2026-02-01: `nextUpdate` of every list.
+const NEXT_S: u64 = 1_769_904_000;
+
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        Self::with(name, vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign])
+    }
+
+    fn with(name: &str, usages: Vec<KeyUsagePurpose>) -> Self {
+        Self(CertifiedIssuer::self_signed(Self::params(name, usages), KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn params(name: &str, usages: Vec<KeyUsagePurpose>) -> CertificateParams {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = usages;
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2040, 1, 1));
+        params
+    }
+
+    fn intermediate(&self, name: &str, serial: u64) -> Self {
+        let mut params = Self::params(name, vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign]);
+        params.serial_number = Some(SerialNumber::from(serial));
+        Self(CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap())
+    }
+
+    fn leaf(&self, serial: u64) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.serial_number = Some(SerialNumber::from(serial));
+        (params.not_before, params.not_after) = (date_time_ymd(2025, 1, 1), date_time_ymd(2030, 1, 1));
+        params.signed_by(&KeyPair::generate().unwrap(), &self.0).unwrap().der().clone()
+    }
+
+    fn ca(&self) -> ClientCa {
+        ClientCa::from_pem("ca", &self.0.pem()).unwrap()
+    }
+
+    /// A list with this number that was issued so many hours after 2025-12-01.
+    fn list_of(&self, number: u64, hours: i64, revoked: &[u64]) -> String {
+        let entry = |serial: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: date_time_ymd(2025, 6, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2025, 12, 1) + std::time::Duration::from_secs(hours.unsigned_abs() * 3_600),
+            next_update: date_time_ymd(2026, 2, 1),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.0).unwrap().pem().unwrap()
+    }
+
+    fn list(&self, number: u64, revoked: &[u64]) -> String {
+        self.list_of(number, number.cast_signed(), revoked)
+    }
+}
+
+fn read(ca: &ClientCa, text: &str) -> Result<RevocationLists, RevocationError> {
+    RevocationLists::read(text.as_bytes(), ca, true)
+}
+
+fn with(ca: &ClientCa, text: &str) -> ClientCa {
+    ca.with_revocation(Some(Arc::new(read(ca, text).unwrap())))
+}
+
+#[test]
+fn what_a_list_names_is_refused_and_nothing_else() {
+    let authority = Authority::new("a");
+    let ca = with(&authority.ca(), &authority.list(1, &[7, 9]));
+    assert_eq!(ca.verify(&[authority.leaf(8)], NOW_S), Ok(()));
+    assert_eq!(ca.verify(&[authority.leaf(7)], NOW_S), Err(CertificateFault::Revoked));
+    assert_eq!(ca.lists().unwrap().facts().map(|list| list.revoked).sum::<usize>(), 2);
+    assert_eq!(authority.ca().verify(&[authority.leaf(7)], NOW_S), Ok(()), "without a source nothing is looked up");
+    let awaited = authority.ca().with_revocation(None);
+    assert_eq!(awaited.verify(&[authority.leaf(8)], NOW_S), Err(CertificateFault::StatusUnknown));
+}
+
+#[test]
+fn an_expired_list_refuses_unless_the_policy_says_otherwise() {
+    let authority = Authority::new("a");
+    let (ca, leaf) = (authority.ca(), [authority.leaf(8)]);
+    let text = authority.list(1, &[7]);
+    assert_eq!(with(&ca, &text).verify(&leaf, NEXT_S - 1), Ok(()));
+    assert_eq!(with(&ca, &text).verify(&leaf, NEXT_S), Err(CertificateFault::ListExpired));
+    let lists = RevocationLists::read(text.as_bytes(), &ca, false).unwrap();
+    let lenient = ca.with_revocation(Some(Arc::new(lists)));
+    assert_eq!(lenient.verify(&leaf, NEXT_S + 1_000_000), Ok(()));
+    assert_eq!(lenient.verify(&[authority.leaf(7)], NEXT_S + 1_000_000), Err(CertificateFault::Revoked));
+}
+
+#[test]
+fn intermediates_are_looked_up_too_and_need_a_list_of_their_own() {
+    let root = Authority::new("root");
+    let middle = root.intermediate("middle", 40);
+    let chain = [middle.leaf(7), middle.0.der().clone()];
+    let ca = root.ca();
+    let verdict = |text: String| with(&ca, &text).verify(&chain, NOW_S);
+    assert_eq!(verdict(root.list(1, &[])), Err(CertificateFault::StatusUnknown), "the leaf's issuer has no list");
+    assert_eq!(verdict(root.list(1, &[]) + &middle.list(1, &[])), Ok(()));
+    assert_eq!(verdict(root.list(1, &[]) + &middle.list(1, &[7])), Err(CertificateFault::Revoked));
+    assert_eq!(verdict(root.list(1, &[40]) + &middle.list(1, &[])), Err(CertificateFault::Revoked));
+    let forged = Authority::new("middle").list(2, &[]);
+    assert!(verdict(root.list(1, &[]) + &forged).is_err(), "a list in the intermediate's name by another key");
+    assert!(matches!(read(&ca, &middle.list(1, &[])), Err(RevocationError::NoneOfTheCa(_))));
+}
+
+#[test]
+fn a_ca_with_a_new_key_under_its_old_name_has_two_lists() {
+    let (old, new) = (Authority::new("same"), Authority::new("same"));
+    let both = ClientCa::from_pem("ca", &(old.0.pem() + &new.0.pem())).unwrap();
+    for text in [old.list(9, &[1]) + &new.list(1, &[2]), new.list(1, &[2]) + &old.list(9, &[1])] {
+        let ca = with(&both, &text);
+        assert_eq!(ca.verify(&[old.leaf(2)], NOW_S), Ok(()));
+        assert_eq!(ca.verify(&[new.leaf(1)], NOW_S), Ok(()));
+        assert_eq!(ca.verify(&[old.leaf(1)], NOW_S), Err(CertificateFault::Revoked));
+        assert_eq!(ca.verify(&[new.leaf(2)], NOW_S), Err(CertificateFault::Revoked));
+    }
+    let file = old.list(9, &[1]) + &new.list(1, &[2]);
+    for (ca, leaf) in [(old.ca(), old.leaf(2)), (new.ca(), new.leaf(1))] {
+        let ca = with(&ca, &file);
+        assert_eq!(
+            ca.verify(&[leaf], NOW_S),
+            Ok(()),
+            "before and after the overlap the other key's list does not count"
+        );
+        assert_eq!(ca.lists().unwrap().facts().count(), 1);
+    }
+    let half = with(&both, &old.list(1, &[]));
+    assert!(half.verify(&[new.leaf(1)], NOW_S).is_err(), "what the new key issued has no list");
+    assert_eq!(half.lists().unwrap().without_list(&both).len(), 1);
+}
+
+#[test]
+fn what_is_no_list_of_the_ca_is_not_taken() {
+    let (authority, other) = (Authority::new("a"), Authority::new("a"));
+    let ca = authority.ca();
+    let good = authority.list(1, &[7]);
+    assert!(matches!(read(&ca, &other.list(1, &[])), Err(RevocationError::Signature { .. })));
+    assert!(matches!(read(&ca, ""), Err(RevocationError::Form)));
+    assert!(matches!(read(&ca, "nonsense"), Err(RevocationError::Form)));
+    assert!(matches!(read(&ca, &good[..good.len() / 2]), Err(RevocationError::Form)));
+    assert!(matches!(read(&ca, &(good.clone() + &authority.0.pem())), Err(RevocationError::Form)));
+    assert!(matches!(read(&ca, &good.repeat(REVOCATION_LISTS_MAX + 1)), Err(RevocationError::Count(_))));
+    let long = vec![b' '; REVOCATION_LISTS_BYTES_MAX + 1];
+    assert!(matches!(RevocationLists::read(&long, &ca, true), Err(RevocationError::TooLong(_))));
+    let der = split(good.as_bytes()).unwrap().remove(0);
+    assert!(RevocationLists::read(&der, &ca, true).is_ok());
+    assert_eq!(RevocationLists::read(&der.repeat(2), &ca, true).unwrap().facts().count(), 1, "the same one twice");
+    assert!(matches!(RevocationLists::read(&der[..der.len() - 1], &ca, true), Err(RevocationError::Form)));
+    let no_signer = Authority::with("n", vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature]);
+    let text = {
+        // rcgen refuses to sign with such a CA, so that another one of the same key and name signs.
+        let key = KeyPair::from_pem(&no_signer.0.key().serialize_pem()).unwrap();
+        let params = Authority::params("n", vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign]);
+        Authority(CertifiedIssuer::self_signed(params, key).unwrap()).list(1, &[])
+    };
+    assert!(matches!(read(&no_signer.ca(), &text), Err(RevocationError::Signature { .. })));
+}
+
+#[test]
+fn nothing_goes_back_behind_the_lists_in_force() {
+    let authority = Authority::new("a");
+    let ca = authority.ca();
+    let lists = |number, hours, revoked: &[u64]| read(&ca, &authority.list_of(number, hours, revoked)).unwrap();
+    let present = lists(0x10, 10, &[1]);
+    assert_eq!(present.facts().next().unwrap().number, "10");
+    for (number, hours, follows) in
+        [(0x10, 10, true), (0x11, 11, true), (0x10, 11, true), (0x0f, 11, false), (0x11, 9, false), (0x0f, 9, false)]
+    {
+        assert_eq!(lists(number, hours, &[]).follows(&present).is_ok(), follows, "{number:x} {hours}");
+    }
+    let told = lists(0x0f, 9, &[]).follows(&present).unwrap_err().to_string();
+    assert!(told.contains("expected number 10") && told.contains("found number f"), "{told}");
+    assert!(lists(0x11, 11, &[1, 2]).revokes_more_than(&present));
+    assert!(!lists(0x11, 11, &[1]).revokes_more_than(&present));
+    assert!(!lists(0x11, 11, &[]).revokes_more_than(&present));
+    // Of several in one file the latest counts.
+    let both = authority.list(3, &[]) + &authority.list(5, &[]) + &authority.list(4, &[]);
+    assert_eq!(read(&ca, &both).unwrap().facts().map(|list| list.number).collect::<Vec<_>>(), ["5"]);
+    let other = Authority::new("b");
+    let pair = ClientCa::from_pem("ca", &(authority.0.pem() + &other.0.pem())).unwrap();
+    let whole = read(&pair, &(authority.list(1, &[]) + &other.list(1, &[]))).unwrap();
+    let part = read(&pair, &authority.list(2, &[])).unwrap();
+    assert!(matches!(part.follows(&whole), Err(RevocationError::Gone(issuer)) if issuer.contains('b')));
+    assert_eq!(
+        whole.follows(&part),
+        Err(RevocationError::Older { issuer: "CN=a".to_owned(), in_force: "2".to_owned(), found: "1".to_owned() })
+    );
+}
+
+#[test]
+fn a_cached_verdict_ends_with_the_list_and_with_every_change_of_it() {
+    let authority = Authority::new("a");
+    let leaf = [authority.leaf(7)];
+    let set = CaSet::new(vec![authority.ca().with_revocation(None)]).unwrap();
+    let of = |text: String| set.with_revocation(&[Some(Arc::new(read(&authority.ca(), &text).unwrap()))]);
+    let (before, after) = (of(authority.list(1, &[])), of(authority.list(2, &[7])));
+    assert_ne!(before.digest(), after.digest());
+    assert_ne!(before.digest(), set.digest());
+    let mut chains = Chains::new(8, [1, 2, 3, 4]);
+    for _ in 0..2 {
+        let verdict = chains.cas_of(&leaf, &before, NOW_S).unwrap();
+        assert_eq!((verdict.cas, verdict.until_s), (1, NEXT_S - 1));
+        assert_eq!(chains.cas_of(&leaf, &before, NEXT_S), Err(CertificateFault::ListExpired));
+        assert_eq!(chains.cas_of(&leaf, &after, NOW_S), Err(CertificateFault::Revoked));
+        assert_eq!(chains.cas_of(&leaf, &set, NOW_S), Err(CertificateFault::StatusUnknown));
+    }
+    assert!(after.may_have_revoked(&leaf) && !before.may_have_revoked(&leaf));
+    assert!(!after.may_have_revoked(&[Authority::new("b").leaf(7)]), "the same number of another issuer");
+}
+
+proptest! {
+    #[test]
+    fn whatever_bytes_are_read_nothing_breaks(bytes in proptest::collection::vec(any::<u8>(), 0..300), at in 0_usize..400) {
+        let authority = Authority::new("a");
+        let mut changed = split(authority.list(1, &[7]).as_bytes()).unwrap().remove(0);
+        let whole = changed.clone();
+        let ca = authority.ca();
+        let _ = RevocationLists::read(&bytes, &ca, true);
+        if let (Some(place), Some(byte)) = (changed.get_mut(at), bytes.first()) {
+            *place = *byte;
+        }
+        prop_assert_eq!(RevocationLists::read(&changed, &ca, true).is_ok(), changed == whole);
+    }
+}

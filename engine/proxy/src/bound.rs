@@ -1,0 +1,102 @@
+//! Stage 3, of tokens that are bound: what must be shown beside them (RFC 8705 §3, RFC 9449 §7).
+
+use activation::Activation;
+use activation::seen::{Seen, Shown};
+use identity::token::dpop::{DpopFault, Nonces, RequestUri, Wanted, check};
+use policy::binding::Bindings;
+use policy::reason::Reason;
+
+use crate::identify::{Gate, PeerCertificate, TokenUse};
+
+/// What the workers of a gateway know of DPoP together: a proof that one of them saw is known to all.
+#[derive(Debug)]
+pub struct Dpop {
+    seen: Seen,
+    /// Where the gateway asks for nonces.
+    nonces: Option<Nonces>,
+}
+
+impl Dpop {
+    /// `seed` and `nonce_key` are random.
+    pub fn new(proofs_max: usize, asks_for_nonces: bool, seed: [u64; 4], nonce_key: &[u8; 32]) -> Self {
+        Self { seen: Seen::new(proofs_max, seed), nonces: asks_for_nonces.then(|| Nonces::new(nonce_key)) }
+    }
+
+    /// The nonce to give out at `now_s`, where the gateway asks for them.
+    pub fn nonce(&self, now_s: u64) -> Option<String> {
+        self.nonces.as_ref().map(|nonces| nonces.at(now_s))
+    }
+}
+
+/// What a DPoP proof must say of its request, and the proof.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub method: &'a [u8],
+    pub uri: RequestUri<'a>,
+    /// Value of `DPoP`.
+    pub proof: Option<&'a [u8]>,
+}
+
+/// A token as it was sent.
+pub(crate) struct Sent<'a> {
+    pub token: &'a [u8],
+    /// `Authorization: DPoP`, not `Bearer`.
+    pub by_dpop: bool,
+    pub asked: &'a Asked<'a>,
+    pub certificate: Option<&'a PeerCertificate>,
+}
+
+/// Checks all that a token is bound to, and gives what holds.
+///
+/// # Errors
+/// What is missing or wrong. A proof is charged to the throttle as an unknown credential is.
+pub(crate) fn hold(
+    activation: &Activation,
+    dpop: &Dpop,
+    token: &TokenUse,
+    sent: &Sent<'_>,
+    gate: &mut Gate<'_>,
+) -> Result<Bindings, Reason> {
+    let confirmation = &token.confirmation;
+    if confirmation.certificate_sha256.is_some() {
+        let certificate = sent.certificate.ok_or(Reason::TokenCertificateMissing)?;
+        if !confirmation.is_certificate(&certificate.facts.sha256) {
+            return Err(Reason::TokenCertificateWrong);
+        }
+    }
+    match (&confirmation.key_thumbprint, sent.by_dpop) {
+        (None, false) => {}
+        // A token that no key is bound to proves nothing by a key.
+        (None, true) => return Err(Reason::DpopKeyWrong),
+        (Some(_), false) => return Err(Reason::DpopMissing),
+        (Some(key_thumbprint), true) => {
+            let proof = sent.asked.proof.ok_or(Reason::DpopMissing)?;
+            let issuer = activation.issuers.get(usize::from(token.issuer));
+            let wanted = Wanted {
+                method: sent.asked.method,
+                uri: sent.asked.uri,
+                token: sent.token,
+                key_thumbprint,
+                now_s: gate.now_s(),
+                leeway_s: issuer.map_or(0, |issuer| issuer.rules().leeway_s),
+                nonces: dpop.nonces.as_ref(),
+            };
+            prove(dpop, proof, &wanted, gate)?;
+        }
+    }
+    Ok(confirmation.bindings())
+}
+
+fn prove(dpop: &Dpop, proof: &[u8], wanted: &Wanted<'_>, gate: &mut Gate<'_>) -> Result<(), Reason> {
+    gate.pass()?;
+    let proof = check(proof, wanted).map_err(|fault| match fault {
+        // The first request of each client comes without one.
+        DpopFault::NonceWrong => fault.reason(),
+        fault => gate.failed(fault.reason()),
+    })?;
+    match dpop.seen.show(&proof.id, proof.kept_until_s, wanted.now_s) {
+        Shown::First => Ok(()),
+        Shown::Again => Err(gate.failed(Reason::DpopReplayed)),
+        Shown::Full => Err(Reason::DpopReplaysFull),
+    }
+}

@@ -1,0 +1,84 @@
+//! A token whose key is not known yet, of an issuer whose keys are fetched: control is asked for newer keys, once for all
+//! who ask, and the request waits for them without holding up its worker. So the first request after a rotation passes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use identity::token::{Asked, Issuer, TokenFault, issuer_of};
+use policy::model::Keys;
+
+use crate::worker::{Held, Worker};
+
+/// How long a request waits for newer keys, milliseconds.
+const WAIT_MS_MAX: u64 = 2_000;
+/// How often it looks whether they are there, milliseconds.
+const LOOK_MS: u64 = 20;
+/// Requests of one worker that wait at the same time; further ones are refused at once.
+pub const WAITING_MAX: usize = 512;
+
+/// What a request waits for.
+pub struct Question {
+    issuer: Arc<Issuer>,
+    asked: Asked,
+}
+
+/// What is known of a token that was refused.
+pub enum Look {
+    /// It stays refused while the keys are the same.
+    Final,
+    /// It may pass later, and nobody is to be asked right now.
+    Closed,
+    Asked(Question),
+}
+
+/// Whether newer keys could make `token` pass, which `fault` refused; asks for them.
+pub fn look(token: &[u8], issuers: &[Arc<Issuer>], fault: TokenFault) -> Look {
+    use TokenFault::{KeyUnknown, KeysetStale, KeysetUnavailable};
+    if !matches!(fault, KeyUnknown | KeysetUnavailable | KeysetStale) {
+        return Look::Final;
+    }
+    let fetched = |issuer: &&Arc<Issuer>| matches!(issuer.rules().keys, Keys::Url(_) | Keys::Discovery(_));
+    let Some(issuer) = issuer_of(token, issuers).filter(fetched) else { return Look::Final };
+    match issuer.ask().ask() {
+        Some(asked) => Look::Asked(Question { issuer: Arc::clone(issuer), asked }),
+        None => Look::Closed,
+    }
+}
+
+/// Waits until the issuer has other keys, and gives the activation that has them; none when there are none in time.
+pub async fn wait(worker: &Worker, question: Question) -> Option<Held> {
+    let _place = Place::take(worker)?;
+    let begun = Instant::now();
+    loop {
+        monoio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+        // In this order: an answer that is seen has been put before the workers.
+        let is_answered = question.issuer.ask().is_answered(question.asked);
+        let newest = worker.activation();
+        if !newest.issuers.iter().any(|issuer| Arc::ptr_eq(issuer, &question.issuer)) {
+            return Some(newest);
+        }
+        if is_answered || begun.elapsed() >= Duration::from_millis(WAIT_MS_MAX) {
+            return None;
+        }
+    }
+}
+
+/// One of the places for those who wait.
+struct Place<'w>(&'w Worker);
+
+impl<'w> Place<'w> {
+    fn take(worker: &'w Worker) -> Option<Self> {
+        let waiting = worker.waiting_for_keys.get();
+        if waiting >= WAITING_MAX {
+            return None;
+        }
+        worker.waiting_for_keys.set(waiting + 1);
+        Some(Self(worker))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting_for_keys.set(self.0.waiting_for_keys.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,153 @@
+//! Revocation: of every request after it is identified, and of what runs already when a new list is in force. Where there
+//! never was a list, a request pays for one compare.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use activation::Activation;
+use activation::revoked::{Revoked, TokenFacts};
+use identity::certificate::Listed;
+use policy::decide::Grant;
+use policy::reason::Reason;
+use policy::table::{AgentId, ApiKeyIndex};
+use rustls::pki_types::CertificateDer;
+
+use crate::connection::Connection;
+use crate::identify::{Identified, PeerCertificate, TokenUse};
+use crate::transport::Transport;
+use crate::worker::Held;
+
+/// A verdict on one thing, as long as list and activation are the same.
+#[derive(Default)]
+pub struct Known(Cell<(u64, u64, bool)>);
+
+impl Known {
+    fn of(&self, activation: &Activation, revoked: &Revoked, look: impl FnOnce() -> bool) -> bool {
+        let (generation, id, known) = self.0.get();
+        if (generation, id) == (revoked.generation, activation.id) {
+            return known;
+        }
+        let found = look();
+        self.0.set((revoked.generation, activation.id, found));
+        found
+    }
+}
+
+/// A certificate and the chain that it is the first of.
+type Shown<'c> = (&'c PeerCertificate, &'c [CertificateDer<'static>]);
+
+/// Whether anything that was presented is revoked, or the agent who presented it.
+pub fn check(activation: &Activation, identified: &Identified, certificate: Option<Shown<'_>>) -> Result<(), Reason> {
+    let Some(revoked) = activation.revoked.now() else { return Ok(()) };
+    let credential = certificate.is_some_and(|shown| is_certificate_revoked(activation, &revoked, shown))
+        || identified.api_key.is_some_and(|key| revoked.api_key(key))
+        || identified.token.as_ref().is_some_and(|token| is_token_revoked(activation, &revoked, token));
+    match identified.caller.agent {
+        _ if credential => Err(Reason::CredentialRevoked),
+        Some(agent) if revoked.agent(agent) => Err(Reason::AgentRevoked),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the agent is revoked whose scope grants it: another one than the caller where that is what everybody may do.
+pub fn check_grant(activation: &Activation, grant: &Grant) -> Result<(), Reason> {
+    match activation.revoked.now() {
+        Some(revoked) if revoked.agent(grant.agent) => Err(Reason::AgentRevoked),
+        _ => Ok(()),
+    }
+}
+
+fn is_certificate_revoked(activation: &Activation, revoked: &Revoked, (certificate, chain): Shown<'_>) -> bool {
+    revoked.names_certificates()
+        && certificate
+            .revoked
+            .of(activation, revoked, || activation.client_cas.is_listed(chain, &Certificates(revoked)))
+}
+
+fn is_token_revoked(activation: &Activation, revoked: &Revoked, token: &TokenUse) -> bool {
+    token.revoked.of(activation, revoked, || {
+        let (jti, kid) = (token.id.as_deref(), token.kid.as_deref());
+        revoked.token(token.issuer, &TokenFacts { jti, kid, subject: &token.subject, issued_s: token.issued_s })
+    })
+}
+
+/// The certificates of a list.
+struct Certificates<'r>(&'r Revoked);
+
+impl Listed for Certificates<'_> {
+    fn has(&self, sha256: &[u8; 32]) -> bool {
+        self.0.certificate(sha256)
+    }
+
+    fn has_numbered(&self, issuer_spki_sha256: &[u8; 32], serial: &[u8]) -> bool {
+        self.0.numbered_certificate(issuer_spki_sha256, serial)
+    }
+
+    fn has_numbers(&self) -> bool {
+        self.0.numbers_certificates()
+    }
+}
+
+/// What the exchange of a connection, or the last one, stands on.
+#[derive(Default)]
+pub struct Stands {
+    on: RefCell<Option<On>>,
+    /// Generation of the list that it was last held against.
+    looked: Cell<u64>,
+}
+
+struct On {
+    /// None between exchanges: an old activation must not live on for them.
+    activation: Option<Held>,
+    activation_id: u64,
+    agents: [Option<AgentId>; 2],
+    api_key: Option<ApiKeyIndex>,
+    token: Option<Rc<TokenUse>>,
+}
+
+impl Stands {
+    /// An exchange begins that `grant` permits.
+    pub fn begin(&self, activation: &Held, identified: &Identified, grant: &Grant) {
+        *self.on.borrow_mut() = Some(On {
+            activation_id: activation.id,
+            activation: Some(Rc::clone(activation)),
+            agents: [identified.caller.agent, grant.by_anonymous.then_some(grant.agent)],
+            api_key: identified.api_key,
+            token: identified.token.clone(),
+        });
+    }
+
+    /// The exchange is over.
+    pub fn end(&self) {
+        if let Some(on) = &mut *self.on.borrow_mut() {
+            (on.activation, on.token) = (None, None);
+        }
+    }
+}
+
+/// Why what runs on `connection`, or waits on it, must end: looked at once for each list. `current` is the activation in
+/// force.
+pub fn of_connection<T: Transport>(connection: &Connection<T>, current: &Held) -> Option<Reason> {
+    let stands = &connection.stands;
+    let on = stands.on.borrow();
+    let running = on.as_ref().and_then(|on| on.activation.as_ref());
+    let activation = running.unwrap_or(current);
+    let generation = activation.revoked.generation();
+    if stands.looked.replace(generation) == generation {
+        return None;
+    }
+    let revoked = activation.revoked.now()?;
+    let chain = connection.transport.peer_chain();
+    let certificate = connection.certificate.as_deref().zip(chain.as_deref());
+    if certificate.is_some_and(|shown| is_certificate_revoked(activation, &revoked, shown)) {
+        return Some(Reason::CredentialRevoked);
+    }
+    // Numbers of a table that serves no more mean nothing: then the next request tells.
+    let on = on.as_ref().filter(|on| on.activation_id == activation.id)?;
+    let credential = on.api_key.is_some_and(|key| revoked.api_key(key))
+        || on.token.as_ref().is_some_and(|token| is_token_revoked(activation, &revoked, token));
+    if credential {
+        return Some(Reason::CredentialRevoked);
+    }
+    on.agents.iter().flatten().any(|agent| revoked.agent(*agent)).then_some(Reason::AgentRevoked)
+}

@@ -1,0 +1,364 @@
+//! `adamant agent`: what an agent needs to call a gateway, and what keeps it in order.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use agent::bounds::LIFE_CLIENT_S;
+use agent::doctor::{self, Outcome, Report};
+use agent::enroll::{self, Wish};
+use agent::export::{self, Form};
+use agent::hooks::Hook;
+use agent::openbao::OpenBao;
+use agent::profile::{Profile, SOCKET, TokenSource};
+use agent::proxy::{self, Listen};
+use agent::source::Source;
+use agent::tls::Target;
+use agent::{Fault, clock, generation, run as keep};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use policy_release::bounds::{RELEASE_BYTES_MAX, ROOT_BYTES_MAX};
+
+use crate::failure::{Failure, warn};
+use crate::files;
+
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Make a profile: a key that never leaves this machine, a short-lived certificate, the gateway's pinned CA.
+    #[command(after_help = "Examples:\n  \
+        adamant agent enroll reports --agent reports-bot --gateway https://api.corp.example:8443 \\\n    \
+        --ca /srv/ca --release release.json --trust-root root.json\n  \
+        adamant agent enroll reports --agent reports-bot --gateway https://api.corp.example:8443 \\\n    \
+        --requests /shared/csr --gateway-ca gateway-ca.pem --spiffe spiffe://corp.example/reports\n\n\
+        With --requests it says which file waits to be signed; the same command again, or adamant agent run, goes on.\n\
+        The profile is a directory of mode 0700; docs/agents.md describes it.")]
+    Enroll(Box<EnrollArgs>),
+    /// Renew what a profile holds at two thirds of its life, until SIGTERM; one JSON line for each refresh.
+    #[command(after_help = "Examples:\n  \
+        adamant agent run reports --exec 'systemctl reload reports' --metrics 127.0.0.1:9102\n  \
+        adamant agent run reports --once\n\n\
+        SIGHUP renews at once. One process a profile.")]
+    Run(RunArgs),
+    /// A local place for programs that cannot do mutual TLS or tokens.
+    #[command(after_help = "Examples:\n  \
+        adamant agent proxy reports                       # on reports/proxy.sock, for this user alone\n  \
+        curl --unix-socket reports/proxy.sock http://localhost/orders/7\n  \
+        adamant agent proxy reports --listen 127.0.0.1:9900\n\n\
+        Everybody on this machine can use a port; a socket file is for its owner. Where others are on the machine, use the\n\
+        socket file, or --secret-file. Authorization and X-API-Key of local programs are removed.")]
+    Proxy(ProxyArgs),
+    /// Say in plain words what is wrong between this agent and its gateway, and what to do.
+    #[command(after_help = "Examples:\n  \
+        adamant agent doctor reports\n  \
+        adamant agent doctor reports --path /orders/7 --json\n\n\
+        Ends with 1 when something is wrong. It sends one GET, for a path that no route has unless --path names another.")]
+    Doctor(DoctorArgs),
+    /// Print the profile in the words of other tools.
+    #[command(after_help = "Examples:\n  \
+        curl -K <(adamant agent export reports curl) https://api.corp.example:8443/orders/7\n  \
+        adamant agent export reports requests > gateway.py\n  \
+        adamant agent export reports kubernetes | kubectl apply -f -\n\n\
+        curl and kubernetes print secrets; the others name files.")]
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("source").required(true))]
+pub struct EnrollArgs {
+    /// Directory of the profile.
+    profile: PathBuf,
+    /// Name of the agent in the policy.
+    #[arg(long, value_name = "NAME")]
+    agent: String,
+    /// The gateway, https://HOST:PORT.
+    #[arg(long, value_name = "URL")]
+    gateway: Target,
+    /// A CA made by `adamant ca init`, in a directory that this machine can read.
+    #[arg(long, value_name = "DIR", group = "source")]
+    ca: Option<PathBuf>,
+    /// A CA elsewhere: NAME.csr goes into this directory, and NAME.pem is awaited there.
+    #[arg(long, value_name = "DIR", group = "source")]
+    requests: Option<PathBuf>,
+    /// OpenBao or Vault with a PKI engine, https://HOST:PORT.
+    #[arg(long, value_name = "URL", group = "source", requires_all = ["role", "bao_token_file"])]
+    openbao: Option<String>,
+    /// Where its PKI engine is mounted.
+    #[arg(long, value_name = "PATH", requires = "openbao", default_value = "pki")]
+    mount: String,
+    /// The role of the PKI engine that signs for this agent.
+    #[arg(long, value_name = "NAME", requires = "openbao")]
+    role: Option<String>,
+    /// File whose first line is a token that may sign with the role; renewals read it too.
+    #[arg(long, value_name = "FILE", requires = "openbao")]
+    bao_token_file: Option<PathBuf>,
+    /// PEM file with the CA of OpenBao's own certificate; this machine's CAs when absent.
+    #[arg(long, value_name = "FILE", requires = "openbao")]
+    bao_ca: Option<PathBuf>,
+    /// File whose first line is the passphrase of the CA's key.
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    passphrase_file: Option<PathBuf>,
+    /// Life of each certificate, like 24h; at most 7d.
+    #[arg(long, value_name = "TIME", value_parser = clock::parse_length, conflicts_with = "requests")]
+    life: Option<u64>,
+    /// The agent's SPIFFE id; taken from --release when absent.
+    #[arg(long, value_name = "ID")]
+    spiffe: Option<String>,
+    /// PEM file with the CA of the gateway's certificate; that of --ca when nothing is pinned.
+    #[arg(long, value_name = "FILE")]
+    gateway_ca: Option<PathBuf>,
+    /// SHA-256 (hex) over the public key of the gateway's certificate. May be repeated, for one to come.
+    #[arg(long, value_name = "HASH")]
+    gateway_spki: Vec<String>,
+    /// The release that grants the agent its scopes.
+    #[arg(long, value_name = "FILE", requires = "trust_root")]
+    release: Option<PathBuf>,
+    /// The trust root that the release is verified with.
+    #[arg(long, value_name = "FILE", requires = "release")]
+    trust_root: Option<PathBuf>,
+    /// A file that holds the agent's token and that something else renews.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Replace a profile.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Directory of the profile.
+    profile: PathBuf,
+    /// Renew now, once, and end.
+    #[arg(long)]
+    once: bool,
+    /// A command to run after each refresh. May be repeated.
+    #[arg(long, value_name = "COMMAND")]
+    exec: Vec<String>,
+    /// A process to send SIGHUP to after each refresh: its id, or the file that holds it. May be repeated.
+    #[arg(long, value_name = "PID|FILE")]
+    signal: Vec<String>,
+    /// A file to write after each refresh. May be repeated.
+    #[arg(long, value_name = "FILE")]
+    touch: Vec<PathBuf>,
+    /// A loopback address for metrics.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub struct ProxyArgs {
+    /// Directory of the profile.
+    profile: PathBuf,
+    /// unix:PATH or ADDRESS:PORT; PROFILE/proxy.sock when absent.
+    #[arg(long, value_name = "PLACE")]
+    listen: Option<Listen>,
+    /// Local programs must send the first line of this file as Adamant-Agent-Secret.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// Pass on Authorization and X-API-Key of local programs.
+    #[arg(long)]
+    keep_credentials: bool,
+    /// Let --listen name an address that is not loopback; needs --secret-file.
+    #[arg(long, requires = "secret_file")]
+    open_to_network: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Directory of the profile.
+    profile: PathBuf,
+    /// What to ask the gateway for, like /orders/7.
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    path: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Directory of the profile.
+    profile: PathBuf,
+    /// In whose words.
+    tool: Tool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Tool {
+    /// A configuration file of curl (holds the token)
+    Curl,
+    /// Python with requests
+    Requests,
+    /// Python with httpx
+    Httpx,
+    /// Node.js
+    Node,
+    /// Go
+    Go,
+    /// A Secret of type kubernetes.io/tls (holds key and token)
+    Kubernetes,
+    /// Variables
+    Env,
+}
+
+fn path(text: &str) -> Result<String, String> {
+    let good = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if good { Ok(text.to_owned()) } else { Err(format!("expected a path like /orders/7, found {text:?}")) }
+}
+
+pub fn run(command: AgentCommand, out: &mut dyn Write) -> Result<(), Failure> {
+    match command {
+        AgentCommand::Enroll(args) => enroll(&args, out),
+        AgentCommand::Run(args) => keep_running(args, out),
+        AgentCommand::Proxy(args) => serve(args, out),
+        AgentCommand::Doctor(args) => examine(&args, out),
+        AgentCommand::Export(args) => export(&args, out),
+    }
+}
+
+fn enroll(args: &EnrollArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let source = source(args)?;
+    let read = |path: &Option<PathBuf>, max| path.as_ref().map(|path| files::read(path, max)).transpose();
+    let (release, root) = (read(&args.release, RELEASE_BYTES_MAX)?, read(&args.trust_root, ROOT_BYTES_MAX)?);
+    let enrolled = enroll::enroll(&Wish {
+        directory: &args.profile,
+        agent: &args.agent,
+        spiffe: args.spiffe.as_deref(),
+        gateway: args.gateway.clone(),
+        gateway_ca: args.gateway_ca.as_deref(),
+        gateway_spki_sha256: &args.gateway_spki,
+        source,
+        token: args.token_file.clone().map(|path| TokenSource::File { path }),
+        release: release.as_deref().zip(root.as_deref()),
+        force: args.force,
+    })?;
+    enrolled.warnings.iter().for_each(warn);
+    write_profile(&enrolled.profile, &args.profile, out)?;
+    match &enrolled.waiting {
+        None => writeln!(out, "next: adamant agent run {}", args.profile.display())?,
+        Some(request) => {
+            let (csr, pem) = (request.display(), request.with_extension("pem"));
+            writeln!(out, "waiting for a certificate. Where the CA is:")?;
+            writeln!(
+                out,
+                "  adamant ca issue CA --spiffe {} --csr {csr} --out {}",
+                enrolled.profile.spiffe,
+                pem.display()
+            )?;
+            writeln!(out, "then, here: the same command again, or adamant agent run {}", args.profile.display())?;
+        }
+    }
+    Ok(())
+}
+
+fn source(args: &EnrollArgs) -> Result<Source, Failure> {
+    let life_s = args.life.unwrap_or(LIFE_CLIENT_S);
+    if let Some(directory) = &args.ca {
+        let (directory, passphrase_file) = (directory.clone(), args.passphrase_file.clone());
+        return Ok(Source::Ca { directory, passphrase_file, life_s });
+    }
+    if let Some(directory) = &args.requests {
+        return Ok(Source::Requests { directory: directory.clone() });
+    }
+    let (Some(url), Some(role), Some(token_file)) = (&args.openbao, &args.role, &args.bao_token_file) else {
+        return Err(Failure::new("expected --ca, --requests or --openbao, found none"));
+    };
+    let (url, mount, role, token_file) = (url.clone(), args.mount.clone(), role.clone(), token_file.clone());
+    Ok(Source::Openbao(OpenBao { url, mount, role, token_file, ca_file: args.bao_ca.clone(), life_s }))
+}
+
+fn write_profile(profile: &Profile, directory: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+    writeln!(out, "profile {} of agent {}", directory.display(), profile.agent)?;
+    writeln!(out, "  id       {}", profile.spiffe)?;
+    writeln!(out, "  gateway  {}", profile.gateway)?;
+    writeln!(out, "  from     {}", profile.certificate.shown())?;
+    if let Ok(identity) = generation::current(directory) {
+        let left = clock::length(identity.facts.not_after_s.saturating_sub(clock::now_s()));
+        writeln!(out, "  until    {} ({left})", clock::shown(identity.facts.not_after_s))?;
+    }
+    let Some(granted) = &profile.granted else { return Ok(()) };
+    writeln!(out, "  release  {} (version {} of {})", granted.release, granted.version, granted.policy)?;
+    let words = |words: &[String]| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
+    writeln!(out, "  scopes   {}", words(&granted.scopes))?;
+    for route in &granted.routes {
+        let host = if route.host == "*" { "any host" } else { &route.host };
+        let methods = if route.methods == ["*"] { "any method".to_owned() } else { route.methods.join(" ") };
+        writeln!(out, "    {methods} {host} {}", route.path)?;
+    }
+    writeln!(out, "  limits   {}", words(&granted.limits))?;
+    if let Some(token) = &granted.token {
+        writeln!(out, "  token    of {}, for {}", token.issuer, token.audience.join(" or "))?;
+    }
+    Ok(())
+}
+
+fn keep_running(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let exec = args.exec.into_iter().map(Hook::Exec);
+    let hooks = exec.chain(args.signal.into_iter().map(Hook::Signal)).chain(args.touch.into_iter().map(Hook::Touch));
+    let settings =
+        keep::Settings { directory: args.profile, once: args.once, hooks: hooks.collect(), metrics: args.metrics };
+    keep::run(&settings, &mut lines(out))?;
+    Ok(())
+}
+
+/// A line at a time, at once: whoever reads a pipe wants it now.
+fn lines(out: &mut dyn Write) -> impl FnMut(&str) -> Result<(), Fault> + '_ {
+    |line| {
+        let written = writeln!(out, "{line}").and_then(|()| out.flush());
+        written.map_err(|error| Fault::new(format_args!("cannot write to standard output: {error}")))
+    }
+}
+
+fn serve(args: ProxyArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let listen = args.listen.unwrap_or_else(|| Listen::Unix(args.profile.join(SOCKET)));
+    let settings = proxy::Settings {
+        directory: args.profile,
+        listen,
+        secret_file: args.secret_file,
+        keep_credentials: args.keep_credentials,
+        open_to_network: args.open_to_network,
+    };
+    proxy::run(&settings, &mut lines(out))?;
+    Ok(())
+}
+
+fn examine(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let report = doctor::examine(&args.profile, args.path.as_deref());
+    if args.json {
+        let json = serde_json::to_string_pretty(&report).map_err(Failure::new)?;
+        writeln!(out, "{json}")?;
+    } else {
+        write_report(&report, out)?;
+    }
+    if report.healthy { Ok(()) } else { Err(Failure::outcome(1)) }
+}
+
+fn write_report(report: &Report, out: &mut dyn Write) -> Result<(), Failure> {
+    for step in &report.steps {
+        let mark = match step.outcome {
+            Outcome::Ok => "✓",
+            Outcome::Warning => "!",
+            Outcome::Failed => "✗",
+        };
+        writeln!(out, "{mark} {:<12} {}", step.step, step.found)?;
+        if let Some(todo) = &step.todo {
+            writeln!(out, "  {:<12} → {todo}", "")?;
+        }
+    }
+    let verdict = if report.healthy { "nothing is wrong" } else { "something is wrong: begin with the first ✗" };
+    writeln!(out, "{verdict}")?;
+    Ok(())
+}
+
+fn export(args: &ExportArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let form = match args.tool {
+        Tool::Curl => Form::Curl,
+        Tool::Requests => Form::Requests,
+        Tool::Httpx => Form::Httpx,
+        Tool::Node => Form::Node,
+        Tool::Go => Form::Go,
+        Tool::Kubernetes => Form::Kubernetes,
+        Tool::Env => Form::Env,
+    };
+    let text = export::export(&args.profile, form)?;
+    out.write_all(text.as_bytes())?;
+    Ok(())
+}

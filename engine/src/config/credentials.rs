@@ -1,0 +1,67 @@
+//! `credential:NAME` where a certificate or key is named: what systemd hands to the unit (`LoadCredential=`,
+//! `LoadCredentialEncrypted=`, systemd.exec(5)).
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use control::assemble::ChainFiles;
+use control::assemble::files::CREDENTIALS_DIRECTORY;
+use toml::Spanned;
+
+use super::read::{Checked, Source};
+
+const PREFIX: &str = "credential:";
+
+impl Source<'_> {
+    pub(super) fn chain(&self, chain: &Spanned<PathBuf>, key: &Spanned<PathBuf>) -> Checked<ChainFiles> {
+        let directory = || std::env::var_os(CREDENTIALS_DIRECTORY);
+        let file = |path: &Spanned<PathBuf>| match credential(path.get_ref(), directory) {
+            Ok(None) => Ok(self.resolve(path.get_ref())),
+            Ok(Some(path)) => Ok(path),
+            Err((message, hint)) => self.refuse(&path.span(), message, hint),
+        };
+        Ok(ChainFiles { chain: file(chain)?, key: file(key)? })
+    }
+}
+
+/// The file of a credential; none where `path` is a path. What is wrong and what to do, where it is neither.
+fn credential(
+    path: &Path,
+    directory: impl FnOnce() -> Option<OsString>,
+) -> Result<Option<PathBuf>, (String, &'static str)> {
+    let Some(name) = path.to_str().and_then(|text| text.strip_prefix(PREFIX)) else { return Ok(None) };
+    if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+        let message =
+            format!("expected the name of a credential behind \"{PREFIX}\", without a slash, found \"{name}\"");
+        return Err((message, "write the name that LoadCredential= gives it, such as \"credential:server.key\""));
+    }
+    match directory().map(PathBuf::from).filter(|directory| directory.is_absolute()) {
+        Some(directory) => Ok(Some(directory.join(name))),
+        None => Err((
+            format!(
+                "expected ${CREDENTIALS_DIRECTORY}, where systemd puts credentials, found none: \"{name}\" cannot be read"
+            ),
+            "start the gateway as a systemd unit with LoadCredential= or LoadCredentialEncrypted=, or name a file",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_have_a_name_and_a_directory() {
+        let found = |path: &str| credential(Path::new(path), || Some("/run/credentials/adamant.service".into()));
+        assert_eq!(found("server.pem"), Ok(None));
+        let path = PathBuf::from("/run/credentials/adamant.service/server.key");
+        assert_eq!(found("credential:server.key"), Ok(Some(path)));
+        for wrong in ["credential:", "credential:a/b", "credential:/etc/shadow", "credential:..", "credential:."] {
+            assert!(found(wrong).unwrap_err().0.contains("without a slash"), "{wrong}");
+        }
+        for missing in [None, Some("".into()), Some("relative".into())] {
+            let (message, hint) = credential(Path::new("credential:k"), || missing).unwrap_err();
+            assert!(message.contains("$CREDENTIALS_DIRECTORY") && hint.contains("LoadCredential="), "{message}");
+        }
+    }
+}

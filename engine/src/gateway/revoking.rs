@@ -1,0 +1,104 @@
+//! What is shown of revocation lists: the status that `/release` and the metrics read, lines on stderr, records.
+
+use control::accept::Refusal;
+use control::records::{Handle, Object};
+use control::revocations::unknown;
+use control::status::{Moving, RefusalStatus, RevocationsStatus};
+use policy::model::Policy;
+use policy_release::revocations::VerifiedRevocations;
+use policy_release::time::Timestamp;
+
+use super::standing::Standing;
+
+/// Shows the list in force.
+pub fn show(moving: &mut Moving, standing: &Standing, policy: &Policy, now: Timestamp) {
+    let Some(in_force) = &standing.revocations else { return };
+    let list = &in_force.verified.list;
+    let shown = moving.revocations.get_or_insert_default();
+    shown.serial = list.serial;
+    shown.entries = list.entries().len();
+    shown.unknown = unknown(list, policy);
+    shown.issued_unix_s = list.issued.seconds();
+    shown.expires_unix_s = list.expires.seconds();
+    shown.expired = list.expires <= now;
+}
+
+/// Shows why the list in the store is not the one in force.
+pub fn refused(moving: &mut Moving, refusal: &Refusal, now: Timestamp) {
+    *moving.refusals.entry(refusal.check.word()).or_default() += 1;
+    let shown: &mut RevocationsStatus = moving.revocations.get_or_insert_default();
+    shown.refusal = Some(RefusalStatus {
+        since_unix_s: now.seconds(),
+        check: refusal.check.word().to_owned(),
+        message: refusal.to_string(),
+        release: None,
+    });
+}
+
+/// One line on stderr and one record, for a list that is in force.
+pub fn tell_accepted(records: &Handle, verified: &VerifiedRevocations, policy: &Policy) {
+    let list = &verified.list;
+    let signers: Vec<&str> = verified.signers.iter().map(|signer| signer.owner.as_str()).collect();
+    let (signers, unknown) = (signers.join(", "), unknown(list, policy));
+    control::info!(
+        "revocation list serial {} is in force, {} entries, signed by {signers}, until {}",
+        list.serial,
+        list.entries().len(),
+        list.expires
+    );
+    if unknown > 0 {
+        control::warning!(
+            "revocation list serial {}: {unknown} entries name an agent, API key or issuer that the release does not have",
+            list.serial
+        );
+    }
+    records.event("revocations", |line| {
+        line.text("adamant.outcome", b"accepted");
+        put(line, verified);
+        line.number("adamant.revocations.unknown", unknown as u64);
+        line.text("adamant.signers", signers.as_bytes());
+    });
+}
+
+/// One line on stderr and one record, for a refusal that was not told before.
+pub fn tell_refused(records: &Handle, refusal: &Refusal, place: &str, standing: &Standing) {
+    let in_force = standing.revocations.as_ref().map(|in_force| &in_force.verified);
+    let still = in_force.map_or_else(
+        || "no list is in force".to_owned(),
+        |verified| format!("serial {} stays in force", verified.list.serial),
+    );
+    control::error!("{place}: the revocation list is {refusal}; {still}");
+    records.event("revocations", |line| {
+        line.text("adamant.outcome", b"refused");
+        line.text("adamant.source", place.as_bytes());
+        line.text("adamant.check", refusal.check.word().as_bytes());
+        line.text("adamant.expected", refusal.expected.as_bytes());
+        line.text("adamant.found", refusal.found.as_bytes());
+        if let Some(serial) = refusal.serial {
+            line.number("adamant.revocations.refused", serial);
+        }
+        in_force.into_iter().for_each(|verified| put(line, verified));
+    });
+}
+
+/// The time has come that a newer list should have arrived.
+pub fn tell_expired(records: &Handle, verified: &VerifiedRevocations) {
+    let list = &verified.list;
+    control::error!(
+        "the revocation list (serial {}) expired at {} and stays in force: find out why no newer one arrives",
+        list.serial,
+        list.expires
+    );
+    records.event("revocations", |line| {
+        line.text("adamant.outcome", b"expired");
+        put(line, verified);
+    });
+}
+
+fn put(line: &mut Object<'_>, verified: &VerifiedRevocations) {
+    let list = &verified.list;
+    line.number("adamant.revocations.serial", list.serial);
+    line.number("adamant.revocations.entries", list.entries().len() as u64);
+    line.text("adamant.revocations.expires", list.expires.to_string().as_bytes());
+    line.text("adamant.revocations.digest", verified.digest.to_string().as_bytes());
+}

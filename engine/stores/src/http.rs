@@ -1,0 +1,286 @@
+//! The one HTTPS client of the gateway: one exchange a connection, everything about it bounded, no redirects, no proxies,
+//! nothing taken from the environment. Whom it talks to and who vouches for that is said by its caller alone.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Body as _, Bytes};
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+mod place;
+mod trust;
+
+pub use place::{Place, PlaceFault};
+pub use trust::{Trust, TrustFault};
+
+/// Bytes of the head of an answer.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Fields of the head of an answer.
+pub const HEAD_FIELDS_MAX: usize = 64;
+/// Addresses of one name that are tried.
+pub const ADDRESSES_MAX: usize = 8;
+/// Bytes of an entity tag that is remembered.
+pub const ETAG_BYTES_MAX: usize = 256;
+
+/// What one exchange may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// For the look-up of the name, for each attempt to connect, and for the TLS handshake.
+    pub step: Duration,
+    /// From the look-up to the last byte.
+    pub whole: Duration,
+    pub content_bytes_max: usize,
+}
+
+/// What an exchange is at, and may fail at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Name,
+    Connect,
+    Handshake,
+    Exchange,
+}
+
+impl Step {
+    const fn awaits(self) -> &'static str {
+        match self {
+            Self::Name => "its address",
+            Self::Connect => "a connection",
+            Self::Handshake => "the TLS handshake",
+            Self::Exchange => "the whole answer",
+        }
+    }
+}
+
+/// Why there is no answer to use. Always the server's fault or the network's: a later attempt can help.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpFault {
+    #[error("the name of {authority} does not resolve: {found}")]
+    Name { authority: String, found: String },
+    #[error("{authority} cannot be connected to: {found}")]
+    Connect { authority: String, found: String },
+    #[error("TLS with {authority} fails: {found}")]
+    Tls { authority: String, found: String },
+    #[error("expected {} of {authority} within {} ms, found none", step.awaits(), within.as_millis())]
+    Time { authority: String, step: Step, within: Duration },
+    #[error("expected an answer of HTTP/1.1 from {authority}: {found}")]
+    Protocol { authority: String, found: String },
+    #[error("expected an answer of at most {bytes_max} bytes from {authority}, found more")]
+    Size { authority: String, bytes_max: usize },
+    #[error("expected status 200 from {authority}, found a redirect ({status}), which is never followed")]
+    Redirect { authority: String, status: u16 },
+    #[error("expected status 200 from {authority}, found {status}")]
+    Status { authority: String, status: u16 },
+    #[error("expected plain content from {authority}, found the content coding {found:?}, which was not asked for")]
+    Coding { authority: String, found: String },
+}
+
+/// A whole answer, whatever its status.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub fields: HeaderMap,
+    pub content: Bytes,
+}
+
+/// What a GET found.
+#[derive(Debug)]
+pub enum Got {
+    /// As when the entity tag was given out (RFC 9110 §15.4.5).
+    Unchanged {
+        max_age_s: Option<u64>,
+    },
+    Content {
+        content: Bytes,
+        etag: Option<String>,
+        max_age_s: Option<u64>,
+    },
+}
+
+/// A client that believes servers by one kind of word.
+#[derive(Clone)]
+pub struct Client {
+    connector: Option<TlsConnector>,
+    bounds: Bounds,
+}
+
+impl Client {
+    /// `trust`: who vouches for https servers; without it, plain http on loopback is all there is.
+    pub fn new(trust: Option<&Trust<'_>>, bounds: Bounds) -> Result<Self, TrustFault> {
+        let connector = trust.map(trust::config).transpose()?.map(|config| TlsConnector::from(Arc::new(config)));
+        Ok(Self { connector, bounds })
+    }
+
+    /// What stands at `place` now; `etag`: of what is known of it.
+    pub async fn get(&self, place: &Place, etag: Option<&str>) -> Result<Got, HttpFault> {
+        let mut request = Request::get(place.target()).header(header::ACCEPT, "application/json");
+        if let Some(etag) = etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        let protocol = |found: &dyn std::fmt::Display| HttpFault::Protocol {
+            authority: place.authority(),
+            found: found.to_string(),
+        };
+        let request = request.body(Full::default()).map_err(|error| protocol(&error))?;
+        let answer = self.exchange(place, request).await?;
+        let (authority, status) = (place.authority(), answer.status.as_u16());
+        let max_age_s = max_age_s(&answer.fields);
+        match answer.status {
+            StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(Got::Unchanged { max_age_s }),
+            StatusCode::OK => {}
+            other if other.is_redirection() => return Err(HttpFault::Redirect { authority, status }),
+            _ => return Err(HttpFault::Status { authority, status }),
+        }
+        if let Some(coding) = answer.fields.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity") {
+            return Err(HttpFault::Coding {
+                authority,
+                found: String::from_utf8_lossy(coding.as_bytes()).into_owned(),
+            });
+        }
+        let etag = answer.fields.get(header::ETAG).and_then(|etag| etag.to_str().ok());
+        let etag = etag.filter(|etag| etag.len() <= ETAG_BYTES_MAX).map(str::to_owned);
+        Ok(Got::Content { content: answer.content, etag, max_age_s })
+    }
+
+    /// Sends `request`, whose URI is the target alone, and takes in the whole answer.
+    pub async fn exchange(&self, place: &Place, request: Request<Full<Bytes>>) -> Result<Answer, HttpFault> {
+        let within = self.bounds.whole;
+        let whole = tokio::time::timeout(within, self.exchange_slowly(place, request)).await;
+        whole.unwrap_or_else(|_| Err(HttpFault::Time { authority: place.authority(), step: Step::Exchange, within }))
+    }
+
+    async fn exchange_slowly(&self, place: &Place, mut request: Request<Full<Bytes>>) -> Result<Answer, HttpFault> {
+        let protocol = |found: String| HttpFault::Protocol { authority: place.authority(), found };
+        let host = HeaderValue::try_from(place.authority()).map_err(|error| protocol(error.to_string()))?;
+        request.headers_mut().insert(header::HOST, host);
+        let agent = HeaderValue::from_static(concat!("adamant/", env!("CARGO_PKG_VERSION")));
+        request.headers_mut().insert(header::USER_AGENT, agent);
+        let stream = self.connect(place).await?;
+        if !place.is_tls() {
+            return self.send(stream, request, place).await;
+        }
+        let tls = |found: String| HttpFault::Tls { authority: place.authority(), found };
+        let connector =
+            self.connector.as_ref().ok_or_else(|| tls("no CA is named that could vouch for it".to_owned()))?;
+        let name = place.server_name().map_err(&tls)?;
+        let handshake = self.step(place, Step::Handshake, connector.connect(name, stream)).await?;
+        self.send(handshake.map_err(|error| tls(error.to_string()))?, request, place).await
+    }
+
+    async fn step<T>(&self, place: &Place, step: Step, future: impl Future<Output = T>) -> Result<T, HttpFault> {
+        let within = self.bounds.step;
+        let time = |_| HttpFault::Time { authority: place.authority(), step, within };
+        tokio::time::timeout(within, future).await.map_err(time)
+    }
+
+    async fn connect(&self, place: &Place) -> Result<TcpStream, HttpFault> {
+        let authority = place.authority();
+        let name = |found: String| HttpFault::Name { authority: authority.clone(), found };
+        let look_up = tokio::net::lookup_host((place.host(), place.port()));
+        let found = self.step(place, Step::Name, look_up).await?.map_err(|error| name(error.to_string()))?;
+        let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
+        let mut fault = name("it has no address".to_owned());
+        for address in addresses {
+            match self.step(place, Step::Connect, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => {
+                    fault = HttpFault::Connect { authority: authority.clone(), found: format!("{address}: {error}") };
+                }
+                Err(time) => fault = time,
+            }
+        }
+        Err(fault)
+    }
+
+    async fn send(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        request: Request<Full<Bytes>>,
+        place: &Place,
+    ) -> Result<Answer, HttpFault> {
+        let fault = |error: hyper::Error| of_hyper(place, &error);
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEAD_FIELDS_MAX);
+        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(fault)?;
+        let answer = async {
+            let response = sender.send_request(request).await.map_err(fault)?;
+            let (head, body) = response.into_parts();
+            let bytes_max = self.bounds.content_bytes_max;
+            let size = || HttpFault::Size { authority: place.authority(), bytes_max };
+            if body.size_hint().lower() > bytes_max as u64 {
+                return Err(size());
+            }
+            let content = Limited::new(body, bytes_max).collect().await;
+            let content = content.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+                Some(_) => size(),
+                None => HttpFault::Protocol { authority: place.authority(), found: told(&*error) },
+            })?;
+            Ok(Answer { status: head.status, fields: head.headers, content: content.to_bytes() })
+        };
+        // The connection is driven beside the answer; how it ends afterwards is of no interest.
+        let driven = async {
+            let _ = connection.await;
+            std::future::pending::<std::convert::Infallible>().await
+        };
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            never = driven => match never {},
+        }
+    }
+}
+
+/// TLS alerts can come after the handshake (TLS 1.3), and are told as what they are.
+fn of_hyper(place: &Place, error: &hyper::Error) -> HttpFault {
+    let (authority, found) = (place.authority(), told(error));
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let io = inner.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if inner.is::<rustls::Error>() || io.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return HttpFault::Tls { authority, found };
+        }
+        cause = inner.source();
+    }
+    HttpFault::Protocol { authority, found }
+}
+
+/// With its causes.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        told.push_str(": ");
+        told.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    told
+}
+
+/// `max-age` of Cache-Control (RFC 9111 §5.2.2.1); 0 for what must not be kept.
+fn max_age_s(fields: &HeaderMap) -> Option<u64> {
+    const CACHE_CONTROL: HeaderName = header::CACHE_CONTROL;
+    let directives = fields.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let mut found = None;
+    for directive in directives.flat_map(|value| value.split(',')).map(str::trim) {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        if name.eq_ignore_ascii_case("no-store") || name.eq_ignore_ascii_case("no-cache") {
+            return Some(0);
+        }
+        if name.eq_ignore_ascii_case("max-age") {
+            found = value.trim_matches('"').parse().ok().or(found);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! An issuer of tokens whose keys are fetched: a real HTTPS server of a throw-away CA, as truthful as a test wants it.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::certificates::Authority;
+
+/// What is said to a request.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Status, field lines, content.
+    Whole(u16, String, Vec<u8>),
+    /// A head that promises, and content without end.
+    Endless,
+    /// A byte now and then.
+    Trickle,
+    /// Nothing, for a long time.
+    Silence,
+}
+
+impl Reply {
+    pub fn json(text: &str) -> Self {
+        Self::Whole(200, "Content-Type: application/json\r\n".to_owned(), text.as_bytes().to_vec())
+    }
+}
+
+/// A running issuer. Its threads end with the test's process.
+pub struct HttpsIssuer {
+    pub address: SocketAddr,
+    /// PEM of the CA that vouches for it.
+    pub ca: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    replies: Mutex<BTreeMap<String, Reply>>,
+    asked: Mutex<BTreeMap<String, usize>>,
+    is_down: AtomicBool,
+    connections: AtomicUsize,
+    delay: Mutex<Duration>,
+}
+
+impl HttpsIssuer {
+    /// Serves on loopback; what is not said yet is 404.
+    pub fn start() -> Self {
+        let authority = Authority::new("issuer CA");
+        let config = authority.server(&["127.0.0.1"]).server_config();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            replies: Mutex::default(),
+            asked: Mutex::default(),
+            is_down: AtomicBool::new(false),
+            connections: AtomicUsize::new(0),
+            delay: Mutex::default(),
+        });
+        let of_thread = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (shared, config) = (Arc::clone(&of_thread), Arc::clone(&config));
+                shared.connections.fetch_add(1, Ordering::SeqCst);
+                thread::spawn(move || drop(serve(stream, &config, &shared)));
+            }
+        });
+        Self { address, ca: authority.pem, shared }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.address)
+    }
+
+    pub fn say(&self, path: &str, reply: Reply) {
+        self.shared.replies.lock().unwrap().insert(path.to_owned(), reply);
+    }
+
+    /// Every connection is cut.
+    pub fn go_down(&self) {
+        self.shared.is_down.store(true, Ordering::SeqCst);
+    }
+
+    pub fn come_up(&self) {
+        self.shared.is_down.store(false, Ordering::SeqCst);
+    }
+
+    /// Answers later than it is asked.
+    pub fn delay(&self, by: Duration) {
+        *self.shared.delay.lock().unwrap() = by;
+    }
+
+    /// How often `path` was asked for.
+    pub fn asked(&self, path: &str) -> usize {
+        self.shared.asked.lock().unwrap().get(path).copied().unwrap_or(0)
+    }
+
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn serve(stream: TcpStream, config: &Arc<ServerConfig>, shared: &Shared) -> std::io::Result<()> {
+    if shared.is_down.load(Ordering::SeqCst) {
+        return Ok(());
+    }
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let connection = ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
+    let mut stream = StreamOwned::new(connection, stream);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") && head.len() < 8_192 {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let text = String::from_utf8_lossy(&head).into_owned();
+    let path = text.split_whitespace().nth(1).unwrap_or("").to_owned();
+    *shared.asked.lock().unwrap().entry(path.clone()).or_default() += 1;
+    let delay = *shared.delay.lock().unwrap();
+    thread::sleep(delay);
+    let reply = shared.replies.lock().unwrap().get(&path).cloned();
+    match reply.unwrap_or(Reply::Whole(404, String::new(), Vec::new())) {
+        Reply::Whole(status, fields, content) => {
+            // An entity tag that is known is answered as a good server does.
+            let tag = fields.lines().find_map(|line| line.strip_prefix("ETag: "));
+            let known = tag.is_some_and(|tag| text.to_ascii_lowercase().contains(&format!("if-none-match: {tag}")));
+            let (status, content) = if known { (304, Vec::new()) } else { (status, content) };
+            write!(stream, "HTTP/1.1 {status} X\r\n{fields}Content-Length: {}\r\n\r\n", content.len())?;
+            stream.write_all(&content)?;
+        }
+        Reply::Endless => {
+            write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+            // 100 MB, if anybody takes them.
+            for _ in 0..1_600 {
+                write!(stream, "10000\r\n")?;
+                stream.write_all(&[b' '; 0x10000])?;
+                write!(stream, "\r\n")?;
+            }
+        }
+        Reply::Trickle => {
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")?;
+            for _ in 0..600 {
+                stream.write_all(b" ")?;
+                stream.flush()?;
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+        Reply::Silence => thread::sleep(Duration::from_secs(30)),
+    }
+    stream.flush()?;
+    stream.conn.send_close_notify();
+    stream.flush()
+}

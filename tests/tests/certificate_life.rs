@@ -1,0 +1,187 @@
+//! What a certificate's end does: to the connection of the client that has it, to what runs on it, and to the operator, who
+//! is told before. And the server's certificate, replaced again and again under load.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tests::answer::{Answer, Content};
+use tests::certificates::{Authority, Identity};
+use tests::client::{Client, get};
+use tests::deployment::Deployment;
+use tests::gateway::{Gateway, binary};
+use tests::origin::RecordingOrigin;
+use tests::policy::{PolicyText, open_to_all};
+use tests::process::eventually;
+use tests::stream::Stream;
+
+const HOST: &str = "api.test";
+const BOT: &str = "spiffe://corp.test/bot";
+const DAY: Duration = Duration::from_secs(86_400);
+const SOON: Duration = Duration::from_secs(10);
+
+fn certified(origin: &RecordingOrigin, servers: &Authority, agents: &Authority) -> Gateway {
+    let policy = PolicyText::new()
+        .origin("origin", &[origin.address()])
+        .route("all", "*", "/{rest...}", "origin")
+        .scope("all", &["all"])
+        .client_ca("agents", "agents.pem")
+        .agent("bot", &format!("{{ certificate = \"{BOT}\", ca = \"agents\" }}"), &["all"], &[]);
+    let deployment = Deployment::new().file("agents.pem", &agents.pem);
+    deployment.tls_listener(&servers.server(&[HOST]), "required").run(&policy.text())
+}
+
+#[test]
+fn an_idle_connection_is_closed_in_order_when_its_certificate_ends() {
+    let (servers, agents, origin) = (Authority::new("servers"), Authority::new("agents"), RecordingOrigin::start());
+    let gateway = certified(&origin, &servers, &agents);
+    let short = servers.client_config(Some(&agents.spiffe_for(BOT, Duration::from_secs(4))));
+    let long = servers.client_config(Some(&agents.spiffe(BOT)));
+    let connect = |config| Client::connect_tls(gateway.tls_address(), HOST, config).unwrap();
+    let (mut used, mut never_used, mut other) = (connect(&short), connect(&short), connect(&long));
+    assert_eq!(used.exchange(get("/", "")).status, 200);
+    assert_eq!(other.exchange(get("/", "")).status, 200);
+    // The harness tells a missing close_notify as an error of its own.
+    assert_eq!(used.with_timeout(SOON).try_response_to("GET").map_err(|why| why.contains("closed after")), Err(true));
+    assert!(never_used.is_closed_within(SOON));
+    assert_eq!(other.exchange(get("/", "")).status, 200);
+    // A TLS 1.3 client that does not resume learns of its refusal when it reads.
+    let status = Client::connect_tls(gateway.tls_address(), HOST, &short).ok().and_then(|mut client| {
+        client.try_send(get("/", "").as_bytes()).ok()?;
+        Some(client.try_response_to("GET").ok()?.status)
+    });
+    assert!(matches!(status, None | Some(401)), "nor is there another one: {status:?}");
+}
+
+#[test]
+fn a_download_that_outlives_the_certificate_is_finished_and_is_the_last_one() {
+    let (servers, agents) = (Authority::new("servers"), Authority::new("agents"));
+    let chunks = vec![b"piece".to_vec(); 16];
+    let slow = Content::Chunked { chunks, trailers: vec![], pause: Duration::from_millis(500) };
+    let origin = RecordingOrigin::scripted(move |_, _| Answer::new(200).with_content(slow.clone()));
+    let gateway = certified(&origin, &servers, &agents);
+    let config = servers.client_config(Some(&agents.spiffe_for(BOT, Duration::from_secs(4))));
+    let mut client = Client::connect_tls(gateway.tls_address(), HOST, &config).unwrap().with_timeout(SOON);
+    let response = client.exchange(get("/", ""));
+    assert_eq!((response.status, response.content.len()), (200, 80), "the whole of it");
+    assert!(client.is_closed_within(SOON), "and then the connection ends");
+    assert_eq!(gateway.wait_for_records(1)[0]["http.response.status_code"], 200);
+}
+
+/// Replaces key and chain as two renames, so that for a moment they do not fit.
+fn replace(directory: &Path, identity: &Identity) {
+    for (name, text, mode) in [("server.key", &identity.key, 0o600), ("server.pem", &identity.certificate, 0o644)] {
+        let new = directory.join(format!("{name}.new"));
+        fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(mode)).unwrap();
+        fs::rename(new, directory.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn the_servers_certificate_moves_every_200_ms_and_no_request_fails() {
+    let (servers, origin) = (Authority::new("servers"), RecordingOrigin::start());
+    let deployment = Deployment::new().tls_listener(&servers.server(&[HOST]), "off");
+    let gateway = deployment.run(&open_to_all(origin.address()).text());
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let load = |requests_a_connection: usize| {
+            let config = servers.client_config(None);
+            let mut count = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let mut client = Client::connect_tls(gateway.tls_address(), HOST, &config).unwrap();
+                for _ in 0..requests_a_connection {
+                    assert_eq!(client.exchange(get("/", "")).status, 200);
+                    count += 1;
+                    thread::sleep(Duration::from_millis(2));
+                }
+            }
+            count
+        };
+        let workers = [scope.spawn(move || load(1)), scope.spawn(move || load(200))];
+        for _ in 0..40 {
+            replace(gateway.directory(), &servers.server(&[HOST]));
+            gateway.signal("HUP");
+            thread::sleep(Duration::from_millis(200));
+        }
+        stop.store(true, Ordering::Relaxed);
+        let requests: usize = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
+        assert!(requests > 100, "{requests}");
+    });
+    let last = gateway.stderr().matches("a new certificate for api.test serves").count();
+    assert!(last >= 5, "it did move: {last} times");
+}
+
+#[test]
+fn the_operator_is_told_before_a_certificate_ends_and_once() {
+    let (servers, origin) = (Authority::new("servers"), RecordingOrigin::start());
+    let server = servers.server_between(HOST, 20 * DAY, 5 * DAY);
+    let mut gateway = Deployment::new().tls_listener(&server, "off").run(&open_to_all(origin.address()).text());
+    let lines = |gateway: &Gateway| gateway.record_text().matches("\"adamant.kind\":\"expiry\"").count();
+    assert!(eventually(SOON, || lines(&gateway) == 1), "{}", gateway.record_text());
+    assert!(gateway.record_text().contains("\"adamant.expiry.distance_s\":604800"), "{}", gateway.record_text());
+    let told = eventually(SOON, || gateway.stderr().contains("ends in less than 7 days"));
+    assert!(told, "{}", gateway.stderr());
+    let shown = eventually(SOON, || {
+        gateway.admin("/metrics").text().contains("adamant_expiry_timestamp_seconds{of=\"certificate\",name=\"")
+    });
+    assert!(shown, "{}", gateway.admin("/metrics").text());
+    assert!(gateway.admin("/release").text().contains("\"ends\""));
+    gateway.restart("TERM");
+    assert!(eventually(SOON, || gateway.admin("/metrics").text().contains("adamant_expiry_timestamp_seconds{")));
+    assert_eq!(lines(&gateway), 1, "not again after a restart");
+}
+
+#[test]
+fn certificate_and_key_come_as_credentials_of_systemd() {
+    let (servers, origin) = (Authority::new("servers"), RecordingOrigin::start());
+    let listener = "address = \"127.0.0.1:0\"\ntls = { certificates = [{ chain = \"credential:chain\", key = \
+                    \"credential:key\" }] }";
+    let prepared = || Deployment::new().listener(listener).prepare(&open_to_all(origin.address()).text());
+    let credentials = tempfile::tempdir().unwrap();
+    let put = |identity: &Identity| {
+        for (name, text) in [("chain", &identity.certificate), ("key", &identity.key)] {
+            let path = credentials.path().join(name);
+            let _ = fs::remove_file(&path);
+            fs::write(&path, text).unwrap();
+            // As stat shows the access control list that systemd sets.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
+        }
+    };
+    let command = |directory: Option<&Path>| {
+        let mut command = Command::new(binary());
+        command.args(["run", "gateway.toml", "--print-addresses", "addresses.json"]);
+        command.env_remove("CREDENTIALS_DIRECTORY");
+        directory.iter().for_each(|directory| _ = command.env("CREDENTIALS_DIRECTORY", directory));
+        command
+    };
+    let refused = prepared().start(command(None)).err().unwrap();
+    assert!(refused.contains("$CREDENTIALS_DIRECTORY") && refused.contains("LoadCredential="), "{refused}");
+    let (first, second) = (servers.server(&[HOST]), servers.server(&[HOST]));
+    put(&first);
+    let gateway = prepared().start(command(Some(credentials.path()))).unwrap();
+    let served = || {
+        let config = servers.client_config(None);
+        let mut stream = Stream::connect_tls(gateway.tls_address(), HOST, &config).unwrap();
+        let _ = stream.set_read_timeout(Duration::from_millis(1));
+        let _ = stream.read(&mut [0; 1]);
+        let Stream::Client(stream) = stream else { panic!("a TLS stream is one of a client") };
+        stream.conn.peer_certificates().unwrap()[0].to_vec()
+    };
+    let before = served();
+    put(&second);
+    assert!(eventually(SOON, || served() != before), "watched like files: {}", gateway.stderr());
+}

@@ -1,0 +1,76 @@
+//! A client CA that is replaced, with overlap and without, each with its own lists.
+
+use tests::store::World;
+
+use super::*;
+
+/// A release whose client CA consists of `authorities`, with their lists in `agents.crl`.
+fn publish(world: &World, version: u64, authorities: &[&Authority]) -> String {
+    let pems: String = authorities.iter().map(|authority| authority.pem.as_str()).collect();
+    let file = format!("agents-{version}.pem");
+    world.write(&file, pems.as_bytes());
+    let text = policy(&world.origin, "").replace("agents.pem", &file);
+    let (_, body) = text.split_once("name = \"tests\"\n").unwrap();
+    let built = world.build(version, &PolicyText::new().with(body));
+    world.put_release(&built, &[1, 2]);
+    world.point_anywhere(version, &built.digest);
+    built.digest
+}
+
+fn lists(world: &World, authorities: &[&Authority], number: u64, revoked: &[&Identity]) {
+    let text: String = authorities.iter().map(|authority| authority.crl(number, revoked, DAY)).collect();
+    world.replace(&world.path("agents.crl"), text.as_bytes());
+}
+
+#[test]
+fn a_ca_is_replaced_with_overlap_and_without() {
+    let listener = "\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = { certificates = [{ chain = \"server.pem\", key = \
+                    \"server.key\" }], client_certificates = \"required\" }\n";
+    let world = World::with("hot", listener);
+    let servers = Authority::new("servers");
+    let server = servers.server(&[HOST]);
+    world.write("server.pem", server.certificate.as_bytes());
+    world.write("server.key", server.key.as_bytes());
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(world.path("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    // The same name: the new one differs by its key alone.
+    let (old, new) = (Authority::new("agents"), Authority::new("agents"));
+    let (by_old, by_new, lost) = (old.spiffe(BOT), new.spiffe(BOT), new.spiffe(BOT));
+    lists(&world, &[&old], 1, &[]);
+    publish(&world, 1, &[&old]);
+    let gateway = world.start();
+    let connect = |identity: &Identity| {
+        Client::connect_tls(gateway.tls_address(), HOST, &servers.client_config(Some(identity))).ok()
+    };
+    let status = |identity: &Identity| {
+        let mut client = connect(identity)?;
+        client.try_send(get("/", "").as_bytes()).ok()?;
+        Some(client.try_response_to("GET").ok()?.status)
+    };
+    assert_eq!((status(&by_old), status(&by_new)), (Some(200), None));
+    let mut open = connect(&by_old).unwrap();
+    assert_eq!(open.exchange(get("/", "")).status, 200);
+
+    // With overlap: lists first, because a CA without a list vouches for nobody.
+    lists(&world, &[&old, &new], 2, &[&lost]);
+    let both = publish(&world, 2, &[&old, &new]);
+    assert!(eventually(SOON, || tests::store::served(&gateway) == both), "{}", gateway.stderr());
+    assert!(eventually(SOON, || status(&by_new) == Some(200)), "{}", gateway.stderr());
+    assert_eq!((status(&by_old), status(&lost)), (Some(200), None));
+    assert_eq!(open.exchange(get("/", "")).status, 200, "nobody is cut off by the overlap");
+
+    // The old one goes; what it issued is out, on open connections too.
+    let alone = publish(&world, 3, &[&new]);
+    assert!(eventually(SOON, || tests::store::served(&gateway) == alone), "{}", gateway.stderr());
+    assert_eq!((status(&by_old), status(&by_new), status(&lost)), (None, Some(200), None));
+    let next = open.try_send(get("/", "").as_bytes()).map(|()| open.try_response_to("GET"));
+    assert!(!matches!(next, Ok(Ok(response)) if response.status == 200), "refused or closed");
+
+    // Without overlap, and at once with its own list.
+    let third = Authority::new("another name");
+    let by_third = third.spiffe(BOT);
+    lists(&world, &[&new, &third], 3, &[&lost]);
+    let last = publish(&world, 4, &[&third]);
+    assert!(eventually(SOON, || tests::store::served(&gateway) == last), "{}", gateway.stderr());
+    assert_eq!((status(&by_old), status(&by_new), status(&by_third)), (None, None, Some(200)));
+}

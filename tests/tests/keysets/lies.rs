@@ -1,0 +1,105 @@
+//! An issuer, or somebody in its place, that does what it should not. Known fresh keys go on counting, and it is told what
+//! was found.
+
+use tests::issuer::{HttpsIssuer, Reply};
+use tests::tokens::{ISSUER, TokenKey, jwks};
+
+use super::{Scene, key};
+
+/// What the issuer says from now on is not taken; why, by the rotation log.
+fn refused(scene: &Scene, good: &TokenKey, path: &str, reply: Reply) -> (String, String) {
+    let before = scene.rotations().len();
+    scene.issuer.say(path, reply);
+    let mut told = None;
+    tests::process::eventually(super::SOON, || {
+        told =
+            scene.rotations().into_iter().skip(before).find(|line| {
+                line["adamant.refresh.outcome"] == "refused" || line["adamant.refresh.outcome"] == "failed"
+            });
+        assert_eq!(scene.status(good), 200, "known fresh keys never fail");
+        told.is_some()
+    });
+    let told = told.expect("it is told");
+    let text = |name: &str| told[name].as_str().unwrap().to_owned();
+    (text("adamant.refresh.outcome"), text("error.message"))
+}
+
+#[test]
+fn every_kind_of_lie_leaves_the_old_keys_in_place() {
+    let (good, other) = (key("k1"), key("k1"));
+    let scene = Scene::new(&[&good], "1s", "1h");
+    assert_eq!(scene.status(&good), 200);
+    let whole = |status: u16, fields: &str, content: &str| Reply::Whole(status, fields.to_owned(), content.into());
+    let many: Vec<TokenKey> = (0..65).map(|at| key(&format!("m{at}"))).collect();
+    let private = jwks(&[&good]).replace("\"kty\"", "\"d\":\"AAAA\",\"kty\"");
+    for (reply, outcome, words) in [
+        (Reply::json(&jwks(&[&other])), "refused", "stands for another key than before"),
+        (Reply::json("{}"), "refused", "JWK Set"),
+        (Reply::json("<html>"), "refused", "JWK Set"),
+        (Reply::json(r#"{"keys":[]}"#), "refused", "at least one usable key"),
+        (Reply::json(&jwks(&many.iter().collect::<Vec<_>>())), "refused", "at most 64 keys"),
+        (Reply::json(&private), "refused", "private parts"),
+        (whole(302, "Location: https://127.0.0.1:1/\r\n", ""), "failed", "redirect"),
+        (whole(500, "", "oops"), "failed", "found 500"),
+        (whole(200, "Content-Encoding: gzip\r\n", "x"), "failed", "content coding"),
+        (Reply::Endless, "failed", "at most 1048576 bytes"),
+        (Reply::Trickle, "failed", "within 10000 ms"),
+    ] {
+        let shown = format!("{reply:?}").chars().take(60).collect::<String>();
+        let (found, message) = refused(&scene, &good, "/keys", reply);
+        assert_eq!(found, outcome, "{shown}: {message}");
+        assert!(message.contains(words), "{shown}: {message}");
+        // A truthful answer in between: the next lie is found out anew.
+        scene.issuer.say("/keys", Reply::json(&jwks(&[&good])));
+        let before = scene.gateway.metric("keyset_refreshes_total");
+        assert!(tests::process::eventually(super::SOON, || {
+            scene.gateway.metric("keyset_refreshes_total") > before
+        }));
+    }
+    assert_eq!(scene.status(&other), 401, "the key that came under a known kid was never taken");
+}
+
+#[test]
+fn somebody_else_in_its_place_is_refused() {
+    let good = key("k1");
+    let (issuer, stranger) = (HttpsIssuer::start(), HttpsIssuer::start());
+    stranger.say("/keys", Reply::json(&jwks(&[&good])));
+    let source = format!("url = \"{}\"", stranger.url("/keys"));
+    // The CA is the one of another server.
+    let scene = Scene::of(issuer, &source, "1s", "1h");
+    assert_eq!(scene.status(&good), 401);
+    assert!(scene.is_refused_for("keyset-unavailable"));
+    let told = scene.rotation("failed");
+    assert!(told["error.message"].as_str().unwrap().contains("TLS with 127.0.0.1"), "{told}");
+    assert_eq!(stranger.asked("/keys"), 0, "nothing is asked before it is known who it is");
+    assert!(scene.gateway.admin("/readyz").text().contains("no keyset"));
+}
+
+#[test]
+fn discovery_goes_by_the_exact_issuer_and_stays_on_its_server() {
+    let good = key("k1");
+    let issuer = HttpsIssuer::start();
+    issuer.say("/keys", Reply::json(&jwks(&[&good])));
+    let metadata = |of: &str, uri: &str| Reply::json(&format!(r#"{{"issuer":"{of}","jwks_uri":"{uri}"}}"#));
+    let place = "/tenant/.well-known/openid-configuration";
+    issuer.say(place, metadata(ISSUER, &issuer.url("/keys")));
+    let source = format!("discovery = \"{}\"", issuer.url("/tenant"));
+    let scene = Scene::of(issuer, &source, "1s", "1h");
+    assert_eq!(scene.status(&good), 200);
+    let elsewhere = HttpsIssuer::start();
+    for (reply, words) in [
+        (metadata(&format!("{ISSUER}/"), &scene.issuer.url("/keys")), "exactly"),
+        (metadata("https://evil.test", &scene.issuer.url("/keys")), "exactly"),
+        (metadata(ISSUER, &elsewhere.url("/keys")), "same server"),
+        (metadata(ISSUER, "http://127.0.0.1:1/keys"), "same server"),
+        (Reply::json("{}"), "no `issuer`"),
+    ] {
+        let (outcome, message) = refused(&scene, &good, place, reply);
+        assert!(outcome == "refused" && message.contains(words), "{message}");
+    }
+    assert_eq!(elsewhere.connections(), 0);
+    scene.issuer.say(place, metadata(ISSUER, &scene.issuer.url("/keys")));
+    let (next, keys) = (key("k2"), scene.issuer.url("/keys"));
+    scene.issuer.say("/keys", Reply::json(&jwks(&[&next])));
+    assert!(scene.passes_soon(&next), "{keys}");
+}
