@@ -129,10 +129,15 @@ impl Revoked {
     /// Whether a token is revoked, by its own id, its key or its subject. One that does not say when it was issued counts
     /// as issued before every time.
     pub fn token(&self, issuer: u16, token: &TokenFacts<'_>) -> bool {
-        let one = |hashes: &Hashes, text: Option<&str>| {
-            !hashes.is_empty() && text.is_some_and(|text| hashes.has(&of_issuer(issuer, text)))
-        };
-        one(&self.tokens, token.jti) || one(&self.keys, token.kid) || self.subject(issuer, token)
+        let id = || token.jti.is_some_and(|jti| self.tokens.has(&of_issuer(issuer, jti)));
+        (!self.tokens.is_empty() && id())
+            || token.kid.is_some_and(|kid| self.key(issuer, kid))
+            || self.subject(issuer, token)
+    }
+
+    /// Whether an issuer's key is revoked.
+    pub fn key(&self, issuer: u16, kid: &str) -> bool {
+        !self.keys.is_empty() && self.keys.has(&of_issuer(issuer, kid))
     }
 
     fn subject(&self, issuer: u16, token: &TokenFacts<'_>) -> bool {

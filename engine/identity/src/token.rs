@@ -121,7 +121,10 @@ pub struct VerifiedToken {
     /// Seconds since the Unix epoch; refused before.
     pub not_before_s: Option<u64>,
     pub issued_s: Option<u64>,
+    /// Of the key that verified it, whatever the token says; none where the key set names none.
     pub kid: Option<Box<str>>,
+    /// Others under which the same key stands there.
+    pub other_kids: Box<[Box<str>]>,
     pub id: Option<Box<str>>,
     pub confirmation: Confirmation,
 }
@@ -137,7 +140,8 @@ impl VerifiedToken {
         let text = |text: &Option<Box<str>>| text.as_deref().map_or(0, str::len);
         let scopes = self.scopes.as_deref().unwrap_or_default();
         let names: usize = scopes.iter().map(|name| name.len() + size_of::<Box<str>>()).sum();
-        self.subject.len() + text(&self.kid) + text(&self.id) + names
+        let kids: usize = self.other_kids.iter().map(|kid| kid.len() + size_of::<Box<str>>()).sum();
+        self.subject.len() + text(&self.kid) + kids + text(&self.id) + names
     }
 }
 
@@ -175,7 +179,8 @@ pub fn verify(token: &[u8], issuers: &[Arc<Issuer>], now_s: u64) -> Result<Verif
     let scopes = rules.scope_claim.as_deref().map(|claim| claims.scopes(claim)).transpose()?;
     let absent = || if issuer.stale { TokenFault::KeysetStale } else { TokenFault::KeysetUnavailable };
     let keyset = issuer.keyset.as_deref().ok_or_else(absent)?;
-    jws::check_signature(&compact, &header, keyset)?;
+    let key = jws::check_signature(&compact, &header, keyset)?;
+    let mut kids = keyset.kids_of(key).map(Into::into);
     Ok(VerifiedToken {
         issuer: position,
         subject: claims.subject.into(),
@@ -183,7 +188,8 @@ pub fn verify(token: &[u8], issuers: &[Arc<Issuer>], now_s: u64) -> Result<Verif
         expires_s: claims.expires_s,
         not_before_s: claims.not_before_s,
         issued_s: claims.issued_s,
-        kid: header.kid.map(Into::into),
+        kid: kids.next(),
+        other_kids: kids.collect(),
         id: claims.id.map(Into::into),
         confirmation: claims.confirmation,
     })

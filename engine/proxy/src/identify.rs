@@ -49,7 +49,9 @@ pub struct TokenUse {
     pub subject: Box<str>,
     /// Issuer and subject, for limits that count subjects: equal names of two issuers are two subjects.
     pub counted_as: Box<[u8]>,
+    /// Of the key that verified it, and others of the same key.
     pub kid: Option<Box<str>>,
+    pub other_kids: Box<[Box<str>]>,
     /// `jti`.
     pub id: Option<Box<str>>,
     pub issued_s: Option<u64>,
@@ -221,6 +223,8 @@ pub fn identify(
     identified: &mut Identified,
 ) -> Result<(), Reason> {
     let now_s = now_unix_ns / 1_000_000_000;
+    // What an earlier request left that did not wait: nobody waits for another one's keys.
+    memory.question = None;
     if let Some((certificate, chain)) = credentials.certificate {
         let vouched = certificate.proofs(chain, activation, &mut memory.chains, now_s)?;
         identified.presented.certificate = vouched.proofs;
@@ -361,6 +365,7 @@ impl TokenUse {
             subject: token.subject.clone(),
             counted_as: counted_as(issuer.map_or("", |issuer| &issuer.rules().issuer), &token.subject),
             kid: token.kid.clone(),
+            other_kids: token.other_kids.clone(),
             id: token.id.clone(),
             issued_s: token.issued_s,
             expires_s: token.expires_s,

@@ -67,7 +67,9 @@ fn is_certificate_revoked(activation: &Activation, revoked: &Revoked, (certifica
 fn is_token_revoked(activation: &Activation, revoked: &Revoked, token: &TokenUse) -> bool {
     token.revoked.of(activation, revoked, || {
         let (jti, kid) = (token.id.as_deref(), token.kid.as_deref());
-        revoked.token(token.issuer, &TokenFacts { jti, kid, subject: &token.subject, issued_s: token.issued_s })
+        let facts = TokenFacts { jti, kid, subject: &token.subject, issued_s: token.issued_s };
+        let by_another_name = || token.other_kids.iter().any(|kid| revoked.key(token.issuer, kid));
+        revoked.token(token.issuer, &facts) || by_another_name()
     })
 }
 

@@ -105,7 +105,13 @@ fn token_key_and_subject() {
     let later = token(&stage.tokens, "token-bot", "later");
     assert_eq!(stage.gateway().once(&later).status, 200, "a token that is issued later is another one");
     let kid = format!("{ISSUER}/k1");
-    under_load(&stage, &[other, somebody, later], &[by_other_key], &["--kid", &kid], "credential-revoked");
+    // A token that does not name its key is by that key all the same.
+    let mut unnamed = claims("token-other");
+    unnamed["jti"] = json!("unnamed");
+    let header = json!({"alg": stage.tokens.algorithm, "typ": "JWT"});
+    let unnamed = get("/x", &bearer(&stage.tokens.sign_with(&header, &unnamed)));
+    let by_key = [other, somebody, later, unnamed];
+    under_load(&stage, &by_key, &[by_other_key], &["--kid", &kid], "credential-revoked");
     // A subject of the population is that one alone, and nobody else's namesake.
     let [gone, stays] = ["gone", "stays"].map(|name| stage.token(&stage.other_tokens, name, name));
     under_load(&stage, &[gone], &[stays], &["--subject", "corp/gone"], "credential-revoked");

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use policy::model::Algorithm;
 
 use super::fault::{Part, TokenFault};
-use super::keyset::Keyset;
+use super::keyset::{Key, Keyset};
 use crate::base64url;
 use crate::bounds::{KID_BYTES_MAX, TOKEN_BYTES_MAX, TOKEN_HEADER_BYTES_MAX, TOKEN_SIGNATURE_BYTES_MAX};
 use crate::json::{Members, Value};
@@ -126,14 +126,18 @@ pub fn verify(jws: &[u8], keyset: &Keyset, algorithms: &[Algorithm]) -> Result<V
     Ok(payload)
 }
 
-/// The one expensive step. With a `kid` exactly one key is tried, without at most [`crate::bounds::KEYS_TRIED_MAX`].
-pub(super) fn check_signature(compact: &Compact<'_>, header: &Header<'_>, keyset: &Keyset) -> Result<(), TokenFault> {
+/// The one expensive step: the key that verifies. With a `kid` exactly one is tried, without at most
+/// [`crate::bounds::KEYS_TRIED_MAX`].
+pub(super) fn check_signature<'k>(
+    compact: &Compact<'_>,
+    header: &'k Header<'_>,
+    keyset: &'k Keyset,
+) -> Result<&'k Key, TokenFault> {
     let mut keys = keyset.candidates(header.kid.as_deref(), header.algorithm)?;
     let mut room = [0; TOKEN_SIGNATURE_BYTES_MAX];
     let signature =
         base64url::decode_into(compact.signature, &mut room).ok_or(TokenFault::Encoding(Part::Signature))?;
-    let verified = keys.any(|key| key.verifies(compact.signing_input, signature));
-    if verified { Ok(()) } else { Err(TokenFault::Signature) }
+    keys.find(|key| key.verifies(compact.signing_input, signature)).ok_or(TokenFault::Signature)
 }
 
 /// A string member; another type is a fault.

@@ -174,6 +174,12 @@ impl Keyset {
         self.keys.iter().find(other).and_then(Key::kid)
     }
 
+    /// Every `kid` of the same key, that of `key` first.
+    pub fn kids_of<'k>(&'k self, key: &'k Key) -> impl Iterator<Item = &'k str> {
+        let same = self.keys.iter().filter(|other| other.thumbprint == key.thumbprint && other.kid != key.kid);
+        key.kid().into_iter().chain(same.filter_map(Key::kid))
+    }
+
     /// The keys to try for a header: with a `kid` exactly one, without at most [`KEYS_TRIED_MAX`].
     pub(super) fn candidates<'k>(
         &'k self,

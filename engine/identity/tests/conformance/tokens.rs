@@ -89,6 +89,7 @@ fn a_valid_token_gives_its_facts() {
         not_before_s: Some(NOW_S - 5),
         issued_s: Some(NOW_S - 5),
         kid: Some("k1".into()),
+        other_kids: Box::default(),
         id: Some("t-1".into()),
         confirmation: Default::default(),
     };

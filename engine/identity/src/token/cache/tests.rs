@@ -46,6 +46,7 @@ fn verified(issuer: u16, subject: &str) -> VerifiedToken {
         not_before_s: None,
         issued_s: None,
         kid: None,
+        other_kids: Box::default(),
         id: None,
         confirmation: Confirmation::default(),
     }
