@@ -14,7 +14,8 @@ use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tests::agents::{Scene, ok};
+use serde_json::{Value, json};
+use tests::agents::{Scene, bad, ok};
 
 /// A gateway that wants a client certificate, and the profile `p` of its agent beside it.
 fn scene() -> Scene {
@@ -103,5 +104,23 @@ fn the_others_name_or_hold_the_files_of_the_profile() {
     if Command::new("gofmt").arg("-h").stderr(Stdio::null()).status().is_ok() {
         fs::write(at.join("adamant.go"), &go).unwrap();
         assert_eq!(tool(at, "gofmt", &["-l", "adamant.go"]).unwrap(), "");
+    }
+}
+
+/// A key that is pinned beside the CA is checked by curl alone, and then each of them.
+#[test]
+fn a_pinned_key_is_not_dropped() {
+    let scene = scene();
+    let at = scene.at();
+    let path = at.join("p/profile.json");
+    let mut profile: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    profile["gateway_spki_sha256"] = json!(["ab".repeat(32), "cd".repeat(32)]);
+    fs::write(&path, profile.to_string()).unwrap();
+    let [one, other] = [0xab, 0xcd].map(|byte| STANDARD.encode([byte; 32]));
+    let curl = ok(at, "agent export p curl");
+    assert!(curl.contains(&format!("pinnedpubkey = \"sha256//{one};sha256//{other}\"")), "{curl}");
+    for form in ["requests", "httpx", "node", "go", "kubernetes"] {
+        let said = bad(at, &format!("agent export p {form}"));
+        assert!(said.contains("pins the gateway's key") && said.contains("adamant agent proxy"), "{said}");
     }
 }

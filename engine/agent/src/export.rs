@@ -149,7 +149,11 @@ func Client() (*http.Client, error) {
 			return &pair, err
 		},
 	}
-	return &http.Client{Transport: bearer{&http.Transport{TLSClientConfig: config}}}, nil
+	return &http.Client{
+		Transport: bearer{&http.Transport{TLSClientConfig: config}},
+		// Not followed: the token is for the gateway alone.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
 "#;
 
@@ -159,9 +163,10 @@ pub fn export(directory: &Path, form: Form) -> Result<Zeroizing<String>, Fault> 
     let directory = std::fs::canonicalize(directory).map_err(|error| files::told(directory, "read", &error))?;
     let identity = generation::current(&directory)?;
     let has_ca = directory.join(GATEWAY_CA).exists();
-    if !has_ca && form != Form::Env {
-        let help = "let such tools go through adamant agent proxy; or enroll again with --gateway-ca";
-        let message = "this profile pins the gateway's key and no CA, which these tools cannot check";
+    let pins_key = !profile.gateway_spki_sha256.is_empty();
+    if (!has_ca && form != Form::Env) || (pins_key && !matches!(form, Form::Env | Form::Curl)) {
+        let help = "let such tools go through adamant agent proxy; or enroll again with --gateway-ca alone";
+        let message = "this profile pins the gateway's key, which these tools cannot check";
         return Err(Fault::at(&directory, message).help(help));
     }
     if let Some(path) =
@@ -198,8 +203,10 @@ fn curl(directory: &Path, profile: &Profile) -> Result<Zeroizing<String>, Fault>
         Zeroizing::new(String::from("# curl -K FILE; or: curl -K <(adamant agent export PROFILE curl) URL\n"));
     text.push_str(&format!("cacert = {}\n", quoted(directory.join(GATEWAY_CA))));
     text.push_str(&format!("cert = {}\n", quoted(directory.join(generation::CURRENT).join(generation::BOTH))));
-    if let Some(pin) = profile.gateway_spki_sha256.first() {
-        text.push_str(&format!("pinnedpubkey = \"sha256//{}\"\n", STANDARD.encode(x509::from_hex(pin))));
+    let pin = |pin: &String| format!("sha256//{}", STANDARD.encode(x509::from_hex(pin)));
+    let pins: Vec<String> = profile.gateway_spki_sha256.iter().map(pin).collect();
+    if !pins.is_empty() {
+        text.push_str(&format!("pinnedpubkey = \"{}\"\n", pins.join(";")));
     }
     if let Some(token) = profile.token_now(directory)? {
         text.push_str("header = \"Authorization: Bearer ");
