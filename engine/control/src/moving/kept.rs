@@ -7,8 +7,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use identity::token::Keyset;
-use policy::model::Issuer;
+use policy::model::{Issuer, Keys};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::assemble::{files, hex};
 use crate::atomic;
@@ -32,6 +33,17 @@ fn name(rules: &Issuer) -> String {
     format!("{}.json", rules.name)
 }
 
+/// What a release trusts for the keys: kind of source, whole address, who vouches for it. Keys that were fetched when a
+/// release trusted otherwise are nobody's.
+fn trusted(rules: &Issuer) -> String {
+    let (kind, of) = match &rules.keys {
+        Keys::Url(of) => ("url", of),
+        Keys::Discovery(of) => ("discovery", of),
+        Keys::Pinned { .. } | Keys::Watch { .. } => return String::new(),
+    };
+    hex(&Sha256::digest(json!([kind, of.url, of.ca, rules.algorithms]).to_string()))
+}
+
 /// Keeps `jwks`, which came from `source` at `fetched_unix_s`.
 pub fn save(
     state: &Path,
@@ -50,6 +62,7 @@ pub fn save(
         "format": FORMAT,
         "issuer": rules.issuer,
         "source": source,
+        "trusted": trusted(rules),
         "fetched_unix_s": fetched_unix_s,
         "thumbprint": hex(digest),
         "jwks": jwks,
@@ -81,7 +94,8 @@ fn read(path: &Path, rules: &Issuer, source: &str, now_s: u64) -> Result<Option<
         return Err(format!("expected the format {FORMAT:?}, found another"));
     }
     // Of another source than this release trusts: nothing is wrong with it.
-    if (text("issuer"), text("source")) != (Some(rules.issuer.as_str()), Some(source)) {
+    let same = text("issuer") == Some(rules.issuer.as_str()) && text("trusted") == Some(trusted(rules).as_str());
+    if !same || text("source") != Some(source) {
         return Ok(None);
     }
     let fetched_unix_s = document.get("fetched_unix_s").and_then(Value::as_u64);
@@ -101,7 +115,7 @@ fn read(path: &Path, rules: &Issuer, source: &str, now_s: u64) -> Result<Option<
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
-    use policy::model::{Fetched, Keys};
+    use policy::model::{Fetched, ServerCa};
 
     use super::*;
     use crate::testing::{self, JWKS};
@@ -126,6 +140,13 @@ mod tests {
         let kept = load(state.path(), &rules, SOURCE, 2_000).unwrap();
         assert_eq!((kept.keyset.digest(), kept.fetched_unix_s), (digest, 1_001));
         assert!(load(state.path(), &rules, "https://id.example/other", 2_000).is_none());
+        let trusting = |url: &str, ca: Option<ServerCa>| {
+            let fetched = Fetched { url: url.to_owned(), refresh_s: 30, max_stale_s: 60, ca };
+            load(state.path(), &Issuer { keys: Keys::Url(fetched), ..rules.clone() }, SOURCE, 2_000)
+        };
+        assert!(trusting(SOURCE, None).is_some(), "how long it lives is another matter");
+        assert!(trusting(SOURCE, Some(ServerCa::System)).is_none(), "vouched for by somebody else");
+        assert!(trusting("https://id.example/keys?tenant=b", None).is_none());
         assert!(
             load(state.path(), &Issuer { issuer: "https://x".to_owned(), ..rules.clone() }, SOURCE, 2_000).is_none()
         );
