@@ -233,10 +233,26 @@ fn without_a_kid_few_fitting_keys_are_tried() {
         verify(token.as_bytes(), &issuers, NOW_S).map(|verified| verified.kid)
     };
     let tried = KEYS_TRIED_MAX as u8;
-    assert_eq!(with_keys(0..1), Ok(None));
-    assert_eq!(with_keys(0..tried), Ok(None));
+    // The name of the key that verified it, which the token did not tell.
+    assert_eq!(with_keys(0..1), Ok(Some("k0".into())));
+    assert_eq!(with_keys(0..tried), Ok(Some("k0".into())));
     assert_eq!(with_keys(1..tried), Err(TokenFault::Signature));
     assert_eq!(with_keys(0..tried + 1), Err(TokenFault::KeyUnknown));
+}
+
+/// Whoever is to be refused by one name of a key is not to get in by another.
+#[test]
+fn every_name_of_the_key_that_verified_is_told() {
+    let signer = Signer::ed25519(0);
+    let keys = [signer.jwk("a"), signer.jwk("b"), Signer::ed25519(1).jwk("c")];
+    let issuers = [issuer(rules("corp", "orders", &[Algorithm::EdDSA]), &keys)];
+    let names = |token: &str| {
+        let verified = verify(token.as_bytes(), &issuers, NOW_S).unwrap();
+        (verified.kid.unwrap().to_string(), verified.other_kids.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(names(&signer.token("b", &claims())), ("b".into(), vec!["a".into()]));
+    assert_eq!(names(&signer.sign_texts(r#"{"alg":"EdDSA"}"#, &claims().to_string())), ("a".into(), vec!["b".into()]));
+    assert_eq!(names(&Signer::ed25519(1).token("c", &claims())), ("c".into(), vec![]));
 }
 
 #[test]
