@@ -133,6 +133,8 @@ async fn decide_and_serve<T: Transport>(
         asking.client.deadline.runs_on(asking.activation.id);
         journal.record.activation = asking.activation.id;
         permitted = permit(asking, journal).await;
+        // Once is enough; and nobody else waits for this one's keys.
+        asking.worker.memory.borrow_mut().question = None;
     }
     let refusal = match permitted {
         Ok(permit) => match forward(permit, asking, content, reply, journal).await {

@@ -223,8 +223,6 @@ pub fn identify(
     identified: &mut Identified,
 ) -> Result<(), Reason> {
     let now_s = now_unix_ns / 1_000_000_000;
-    // What an earlier request left that did not wait: nobody waits for another one's keys.
-    memory.question = None;
     if let Some((certificate, chain)) = credentials.certificate {
         let vouched = certificate.proofs(chain, activation, &mut memory.chains, now_s)?;
         identified.presented.certificate = vouched.proofs;
