@@ -23,8 +23,8 @@
 use std::collections::HashMap;
 
 use crate::face::{Which, World};
-use crate::proofs::{Moved, OwnProofs};
-use crate::shown::{Credential, Narrowing, Shown, Taken, has_certificate, together};
+use crate::proofs::{Meaning, Moved, OwnProofs};
+use crate::shown::{Credential, Narrowing, Shown, Taken, has_certificate, holds, together};
 
 /// What the old and the new policy take a caller for, and how a token narrows it.
 pub type Pair = (Taken, Taken, Narrowing);
@@ -63,6 +63,8 @@ pub struct Callers<'p> {
 
 /// Witnesses of one pair that are kept.
 const WITNESSES_MAX: usize = 8;
+/// Witnesses of one pair that are kept because no other is like them.
+const SHAPES_MAX: usize = 64;
 /// Names of those who share a proof that are tried with it.
 const KIN_MAX: usize = 8;
 /// Questions to tables, and proofs of others that are read, for one agent and in total. A gateway that starts compares
@@ -118,6 +120,7 @@ impl<'p> Callers<'p> {
             steps.take(self.note(world, vec![*token]))?;
         }
         steps.take(proofs.reading(world))?;
+        self.exhausted |= proofs.may_be_too_many(world);
         let proofs = &proofs.representative(world);
         let none_or = |all: &[Credential<'p>]| -> Vec<Option<Credential<'p>>> {
             std::iter::once(None).chain(all.iter().copied().map(Some)).collect()
@@ -175,10 +178,10 @@ impl<'p> Callers<'p> {
         // A set that holds a smaller witness shows nothing new where it has all parts of that: not where the certificate
         // has more names, as its names are shown all or none, or where it cannot be left out.
         let needed = world.old.certificate_needed || world.new.certificate_needed;
-        let holds = |known: &Shown<'p>| known.iter().all(|credential| shown.contains(credential));
+        let is_part = |known: &Shown<'p>| known.iter().all(|credential| holds(&shown, credential));
         let alike =
             |known: &Shown<'p>| certificate(known).eq(certificate(&shown)) || (!needed && !has_certificate(known));
-        let mut smaller = caller.witnesses.iter().filter(|known| holds(&known.shown)).peekable();
+        let mut smaller = caller.witnesses.iter().filter(|known| is_part(&known.shown)).peekable();
         let is_larger = smaller.peek().is_some();
         if smaller.any(|known| alike(&known.shown)) {
             return 0;
@@ -189,11 +192,16 @@ impl<'p> Callers<'p> {
             known.old.iter().all(|part| reach.old.contains(part))
                 && known.new.iter().all(|part| reach.new.contains(part))
         };
-        if is_larger && caller.witnesses.iter().any(|known| holds(&known.shown) && has_all(&known.reach)) {
+        if is_larger && caller.witnesses.iter().any(|known| is_part(&known.shown) && has_all(&known.reach)) {
             return questions;
         }
         caller.witnesses_count += 1;
-        if caller.witnesses.len() < WITNESSES_MAX || caller.witnesses.iter().all(|known| known.reach != reach) {
+        let is_kept = caller.witnesses.len() < WITNESSES_MAX
+            || caller.witnesses.iter().all(|known| known.reach != reach)
+            || is_new_shape(world, &shown, &caller.witnesses);
+        if is_kept && caller.witnesses.len() >= SHAPES_MAX {
+            self.exhausted = true;
+        } else if is_kept {
             caller.witnesses.push(Witness { shown, reach });
             caller.witnesses.sort_by_key(|witness| witness.shown.len());
         }
@@ -219,6 +227,20 @@ impl Steps<'_> {
 /// The names of the certificate in a set.
 fn certificate<'s, 'p>(shown: &'s [Credential<'p>]) -> impl Iterator<Item = &'s Credential<'p>> {
     shown.iter().filter(|credential| matches!(credential, Credential::Certificate { .. }))
+}
+
+/// Whether the names of a certificate mean something else under CAs that it may also chain to than those of the others
+/// do: what a name that is added brings with it (see `strays`) is not the same then.
+fn is_new_shape<'p>(world: &World<'p>, shown: &Shown<'p>, known: &[Witness<'p>]) -> bool {
+    let shape = |shown: &Shown<'p>| -> Vec<Meaning<'p>> {
+        let mut shape: Vec<_> = certificate(shown).map(|name| Meaning::of(world, name)).collect();
+        shape.sort_unstable();
+        shape
+    };
+    world.cas.len() > 1 && has_certificate(shown) && {
+        let new = shape(shown);
+        known.iter().all(|known| shape(&known.shown) != new)
+    }
 }
 
 /// How many parts of a set can be shown.
@@ -261,9 +283,8 @@ fn also_valid<'p>(world: &World<'p>, names: Vec<Credential<'p>>) -> Vec<Vec<Cred
         if names.is_empty() || names.iter().any(valid) {
             continue;
         }
-        if let Some(ca) = (0..world.cas.len() as u16).find(|ca| has(*ca)) {
-            all.push(names.iter().copied().chain([Credential::Certificate { ca, name: None }]).collect());
-        }
+        let cas = (0..world.cas.len() as u16).filter(|ca| has(*ca));
+        all.extend(cas.map(|ca| names.iter().copied().chain([Credential::Certificate { ca, name: None }]).collect()));
     }
     all
 }
