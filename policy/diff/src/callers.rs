@@ -20,10 +20,12 @@
 //! and the other does not, and for one that neither mentions; and with each binding that the policies tell apart. A token
 //! is taken to be bound to what it says: that a certificate must then be there is the same to both policies.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+
+use policy::model::CertificateName;
 
 use crate::face::{Which, World};
-use crate::proofs::{Meaning, Moved, OwnProofs};
+use crate::proofs::{Moved, NameKind, OwnProofs, holders};
 use crate::shown::{Credential, Narrowing, Shown, Taken, has_certificate, holds, together};
 
 /// What the old and the new policy take a caller for, and how a token narrows it.
@@ -62,7 +64,9 @@ pub struct Callers<'p> {
 }
 
 /// Witnesses of one pair that are kept.
-const WITNESSES_MAX: usize = 8;
+///
+/// (The small policies of tests would never reach it.)
+const WITNESSES_MAX: usize = if cfg!(test) { 1 } else { 8 };
 /// Witnesses of one pair that are kept because no other is like them.
 const SHAPES_MAX: usize = 64;
 /// Names of those who share a proof that are tried with it.
@@ -198,7 +202,7 @@ impl<'p> Callers<'p> {
         caller.witnesses_count += 1;
         let is_kept = caller.witnesses.len() < WITNESSES_MAX
             || caller.witnesses.iter().all(|known| known.reach != reach)
-            || is_new_shape(world, &shown, &caller.witnesses);
+            || caller.witnesses.iter().all(|known| shape(world, &known.shown) != shape(world, &shown));
         if is_kept && caller.witnesses.len() >= SHAPES_MAX {
             self.exhausted = true;
         } else if is_kept {
@@ -229,18 +233,23 @@ fn certificate<'s, 'p>(shown: &'s [Credential<'p>]) -> impl Iterator<Item = &'s 
     shown.iter().filter(|credential| matches!(credential, Credential::Certificate { .. }))
 }
 
-/// Whether the names of a certificate mean something else under CAs that it may also chain to than those of the others
-/// do: what a name that is added brings with it (see `strays`) is not the same then.
-fn is_new_shape<'p>(world: &World<'p>, shown: &Shown<'p>, known: &[Witness<'p>]) -> bool {
-    let shape = |shown: &Shown<'p>| -> Vec<Meaning<'p>> {
-        let mut shape: Vec<_> = certificate(shown).map(|name| Meaning::of(world, name)).collect();
-        shape.sort_unstable();
-        shape
+/// What decides which names can be added to a certificate, and what they bring with them: its CAs, which kinds of names it
+/// has, and those that mean something under a CA that it is not shown under.
+type Shape<'p> = BTreeSet<(u16, Option<NameKind>, Option<&'p CertificateName>)>;
+
+fn shape<'p>(world: &World<'p>, shown: &[Credential<'p>]) -> Shape<'p> {
+    let means = |credential: &Credential<'p>| {
+        holders(world, Which::Old, credential).is_some() || holders(world, Which::New, credential).is_some()
     };
-    world.cas.len() > 1 && has_certificate(shown) && {
-        let new = shape(shown);
-        known.iter().all(|known| shape(&known.shown) != new)
-    }
+    let elsewhere = |name: &'p CertificateName| {
+        let mut all = (0..world.cas.len() as u16).map(|ca| Credential::Certificate { ca, name: Some(name) });
+        all.any(|it| !shown.contains(&it) && means(&it))
+    };
+    let part = |it: &Credential<'p>| match *it {
+        Credential::Certificate { ca, name } => Some((ca, name.map(NameKind::of), name.filter(|name| elsewhere(name)))),
+        _ => None,
+    };
+    shown.iter().filter_map(part).collect()
 }
 
 /// How many parts of a set can be shown.

@@ -207,8 +207,8 @@ impl<'p> OwnProofs<'p> {
 type Needs<'p> = BTreeSet<(u32, Shown<'p>)>;
 
 /// All that the policies make of one credential: credentials of the same kind with equal meanings can be exchanged.
-#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Meaning<'p> {
+#[derive(PartialEq, Eq, Hash)]
+struct Meaning<'p> {
     known: Known,
     /// By CA for a certificate's name, as it is shown under each CA that the certificate chains to; and by side: who
     /// holds it (none: unknown), and what else each of their alternatives with it needs.
@@ -216,19 +216,19 @@ pub struct Meaning<'p> {
 }
 
 /// What is known of a credential besides its holders.
-#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, Hash)]
 enum Known {
     /// By the CA, and what kind of name it is.
-    Certificate(u16, Option<u8>),
+    Certificate(u16, Option<NameKind>),
     /// How it narrows, whether each side knows its issuer, and where it is bound as needed.
     Token(Narrowing, [bool; 2], [bool; 2]),
     Key,
 }
 
 impl<'p> Meaning<'p> {
-    pub fn of(world: &World<'p>, credential: &Credential<'p>) -> Self {
+    fn of(world: &World<'p>, credential: &Credential<'p>) -> Self {
         let known = match credential {
-            Credential::Certificate { ca, name } => Known::Certificate(*ca, name.map(kind)),
+            Credential::Certificate { ca, name } => Known::Certificate(*ca, name.map(NameKind::of)),
             Credential::Token { issuer, subject, bound: held } => {
                 let ends = world.issuer_pair(*issuer);
                 let bound = [Which::Old, Which::New].map(|which| held.hold(world.needed(which, *issuer, subject)));
@@ -267,11 +267,20 @@ fn under_all<'p>(world: &World<'p>, credential: Credential<'p>) -> Vec<Credentia
 }
 
 /// A certificate has one key and at most one SPIFFE id, and any number of host names.
-fn kind(name: &CertificateName) -> u8 {
-    match name {
-        CertificateName::Spiffe(_) => 0,
-        CertificateName::Dns(_) => 1,
-        CertificateName::SpkiSha256(_) => 2,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NameKind {
+    Spiffe,
+    Dns,
+    SpkiSha256,
+}
+
+impl NameKind {
+    pub fn of(name: &CertificateName) -> Self {
+        match name {
+            CertificateName::Spiffe(_) => Self::Spiffe,
+            CertificateName::Dns(_) => Self::Dns,
+            CertificateName::SpkiSha256(_) => Self::SpkiSha256,
+        }
     }
 }
 

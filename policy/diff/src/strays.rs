@@ -13,8 +13,8 @@
 //!
 //! All of the names are shown under all of the CAs that the certificate chains to, so an added name comes under the CAs
 //! of the others, and they under its CA. What comes with it is in S as well: it is passed over by the one policy, and
-//! speaks against S in the other. So the above holds for the smallest certificate with those names and CAs, if the
-//! witnesses of a pair are kept that differ in what their names mean under other CAs (`callers`).
+//! speaks against S in the other. So the above holds for the smallest certificate with those names and CAs, if witnesses
+//! of a pair are kept that differ in what can be added to them, and in what that brings (`callers::Shape`).
 //!
 //! A certificate shows all of its names or none, so a stray among the names of one that was good before can be what
 //! refuses its holder everything. Sets with a certificate are therefore tried first: people are told of those for whom
