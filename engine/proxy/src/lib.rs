@@ -37,3 +37,4 @@ mod sent;
 mod testing;
 mod transport;
 mod turn;
+mod withheld;
