@@ -124,14 +124,11 @@ fn written(scene: &Scene<'_, '_>, callers: &Callers<'_>, class: &RawClass<'_>) -
     principals.truncate(PRINCIPALS_MAX);
     principals.iter_mut().for_each(|principal| principal.by.truncate(WAYS_MAX));
     let groups = class.groups.iter().filter_map(|index| scene.groups.get(*index));
-    let mut requests: Vec<&Requests> = groups
-        .flat_map(|group| &group.cells)
-        .filter_map(|index| scene.cells.get(*index))
-        .flat_map(|cell| &cell.regions)
-        .collect();
+    let cells: Vec<&Cell> = groups.flat_map(|group| &group.cells).filter_map(|index| scene.cells.get(*index)).collect();
+    let requests_count = cells.iter().map(|cell| cell.regions_count).sum();
+    let mut requests: Vec<&Requests> = cells.iter().flat_map(|cell| &cell.regions).collect();
     requests.sort_unstable();
-    let requests_count = requests.len();
-    let requests = requests.into_iter().take(REQUESTS_MAX).cloned().map(Requests::sorted).collect();
+    let requests = requests.into_iter().take(REQUESTS_MAX).cloned().collect();
     let condition = &class.changed.condition;
     Class {
         by_any_means: class.changed.by_any_means,
@@ -202,13 +199,6 @@ impl Principal {
         let fresh = other.by.into_iter().filter(|way| !self.by.contains(way)).collect::<Vec<_>>();
         self.by_count += other.by_count;
         self.by.extend(fresh);
-    }
-}
-
-impl Requests {
-    fn sorted(mut self) -> Self {
-        self.methods.sort_unstable();
-        self
     }
 }
 
