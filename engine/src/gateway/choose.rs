@@ -105,7 +105,8 @@ pub fn choose(
         (Releases::Store { channel, .. }, Some(store)) => {
             let mut lists = Lists::open(&standing, store, channel)?;
             let looked = lists.look(store, Now { latest: now, wall: wall().unwrap_or(now) });
-            refusals.extend(looked.and_then(|_| lists.keep()).err());
+            let kept = lists.keep();
+            refusals.extend(looked.err().into_iter().chain(kept.err()));
             Some(lists)
         }
         _ => None,

@@ -129,8 +129,9 @@ impl Watcher {
             revoking::tell_accepted(&self.hands.records, &in_force.verified, policy.as_deref(), self.now.wall);
             self.told_expired = false;
         }
-        let outcome = looked.and_then(|_| self.lists.keep());
-        self.report(outcome);
+        // Whatever the store holds by now: what is in force must outlive a restart.
+        let kept = self.lists.keep();
+        self.report(looked.and(kept));
     }
 
     /// Tells each refusal once, until it is gone.
