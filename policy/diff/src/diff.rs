@@ -228,8 +228,9 @@ fn example(scene: &Scene<'_, '_>, (shown, names, cell): &(Shown<'_>, TokenNames,
 /// What the table of one side says to a request of a cell.
 pub fn outcome(world: &World<'_>, which: Which, shown: &Shown<'_>, names: &TokenNames, cell: &Cell) -> Outcome {
     let face = world.face(which);
-    let caller = match world.caller(which, shown) {
-        Ok(caller) => caller,
+    let presented = world.presented(which, shown);
+    let (presented, caller) = match presented.and_then(|it| face.table.caller(&it).map(|caller| (it.any(), caller))) {
+        Ok(found) => found,
         Err(reason) => return Outcome::refused(reason),
     };
     let agent = caller.agent.map(|agent| face.agent_name(agent.0).to_owned());
@@ -237,7 +238,7 @@ pub fn outcome(world: &World<'_>, which: Which, shown: &Shown<'_>, names: &Token
     let refused = |reason: Reason, route: Option<RouteId>| Outcome {
         agent: agent.clone(),
         route: route.map(|route| face.route_name(route.0).to_owned()),
-        ..Outcome::refused(reason_told(reason, !shown.is_empty()))
+        ..Outcome::refused(reason_told(reason, presented))
     };
     let Some(route) = face.table.route(request.0, request.1, request.2) else {
         return refused(Reason::RouteUnknown, None);

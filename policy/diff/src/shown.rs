@@ -125,6 +125,11 @@ pub fn needs_certificate(shown: &[Credential<'_>]) -> bool {
 impl<'p> World<'p> {
     /// The caller as the table of one side identifies it.
     pub fn caller(&self, which: Which, shown: &[Credential<'p>]) -> Result<Caller, Reason> {
+        self.face(which).table.caller(&self.presented(which, shown)?)
+    }
+
+    /// The valid credentials as one side sees them.
+    pub fn presented(&self, which: Which, shown: &[Credential<'p>]) -> Result<Presented, Reason> {
         let face = self.face(which);
         let mut presented = Presented::default();
         let (mut certificate, mut valid) = (false, false);
@@ -152,7 +157,7 @@ impl<'p> World<'p> {
             return Err(Reason::CertificateInvalid);
         }
         presented.certificate = gathered(proofs.into_iter());
-        face.table.caller(&presented)
+        Ok(presented)
     }
 
     pub fn taken(&self, which: Which, shown: &[Credential<'p>]) -> Taken {
