@@ -140,7 +140,7 @@ fn what_a_list_refused_is_not_decided_again() {
     assert!(said.contains("agent-revoked") && said.contains("no difference"), "{said}");
     let records = fs::read_to_string(stage.world.path("records.jsonl")).unwrap();
     let refused = records.lines().find(|line| line.contains("agent-revoked")).unwrap();
-    stage.world.write("refused.jsonl", refused.as_bytes());
-    let said = run(&["explain", "--record", "refused.jsonl", "--store", "store"]);
+    let id = serde_json::from_str::<Value>(refused).unwrap()["adamant.request_id"].as_str().unwrap().to_owned();
+    let said = run(&["explain", "--records", "records.jsonl", "--request-id", &id, "--store", "store"]);
     assert!(said.contains("agent-revoked") && !said.contains("NOT as recorded"), "{said}");
 }
