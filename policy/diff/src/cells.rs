@@ -259,8 +259,8 @@ impl<'p> Found<'p> {
         let kind = region.requests.only_with;
         let same = |known: &&mut Region<'p>| known.steps == region.steps && known.requests.only_with == kind;
         if let Some(known) = self.regions.iter_mut().find(same) {
+            // What is tried stays as it was: parts may have been left out because `*` told of them.
             known.methods.extend(region.methods);
-            known.tried.extend(region.tried);
         } else if self.regions.len() < REGIONS_MAX {
             self.regions.push(region);
         } else {

@@ -9,7 +9,7 @@ use policy::reason::Reason;
 use policy::table::AgentId;
 use proptest::prelude::*;
 
-use super::universe::{self, Dice, Request, SCOPES};
+use super::universe::{self, Request, SCOPES};
 use crate::access::{Change, Scene};
 use crate::callers::{Callers, Pair, pair};
 use crate::classes::RawClass;
@@ -404,12 +404,10 @@ proptest! {
         second in prop::collection::vec(any::<u8>(), 0..160),
         third in prop::collection::vec(any::<u8>(), 0..20),
     ) {
-        let first = universe::policy(&mut Dice(first.iter()));
-        let second = universe::policy(&mut Dice(second.iter()));
-        let neighbour = universe::mixed(&mut Dice(third.iter()), &first, &second);
-        for (old, new) in [(&first, &neighbour), (&neighbour, &first), (&first, &second)] {
+        for (old, new) in &universe::pairs(&first, &second, &third) {
             compare(old, new);
         }
+        let first = universe::policy(&mut universe::Dice(first.iter()));
         let same = crate::diff(
             crate::Side { policy: &first, table: &universe::table(&first) },
             crate::Side { policy: &first, table: &universe::table(&first) },

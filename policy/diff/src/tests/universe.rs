@@ -224,6 +224,13 @@ fn repaired(mut policy: Policy) -> Policy {
     }
 }
 
+/// A policy and its neighbour, both ways, and two that have nothing to do with each other.
+pub fn pairs(first: &[u8], second: &[u8], third: &[u8]) -> [(Policy, Policy); 3] {
+    let (first, second) = (policy(&mut Dice(first.iter())), policy(&mut Dice(second.iter())));
+    let neighbour = mixed(&mut Dice(third.iter()), &first, &second);
+    [(first.clone(), neighbour.clone()), (neighbour, first.clone()), (first, second)]
+}
+
 /// A neighbour: a few parts taken from another policy.
 pub fn mixed(dice: &mut Dice<'_>, first: &Policy, second: &Policy) -> Policy {
     let mut mixed = first.clone();
