@@ -13,13 +13,14 @@ use tokio::time::Instant;
 
 use crate::activate::{Activator, Parts};
 use crate::assemble::keysets::watched_path;
+use crate::assemble::material::Material;
 use crate::assemble::origins::Planned;
 use crate::assemble::renew::{origin, same_origin};
 use crate::assemble::tls::{self, Loaded, Tickets};
 use crate::assemble::{Frozen, Node, Placement};
 use crate::bounds::{RESOLVE_INTERVAL_S, RESOLVE_RETRY_S, WATCH_INTERVAL_MS};
 use crate::clock;
-use crate::expiry::{Ends, Expiry};
+use crate::expiry::Expiry;
 use crate::names::{self, Addresses};
 use crate::records;
 use crate::status::Status;
@@ -30,20 +31,21 @@ use revocation::watched_crls;
 mod ends;
 mod fingerprint;
 mod keysets;
+mod material;
 mod renewal;
 mod report;
 mod revocation;
 
-use crate::moving::Outcome;
 use renewal::{Renewal, show_memory};
 pub use report::report_origins;
-use report::{refuse_certificate, take_certificate, tell_origin_identities};
+use report::{refuse_certificate, take_certificate};
 
 /// What the watcher begins with.
 pub struct Start {
     pub activator: Activator,
     pub parts: Parts,
     pub node: Node,
+    pub material: Material,
     pub planned: Vec<Planned>,
     pub addresses: Addresses,
     pub tickets: Tickets,
@@ -147,8 +149,7 @@ struct Watcher {
     crls: Vec<Option<Watched>>,
     /// By listener.
     listeners: Vec<Option<Watched>>,
-    origin_identities: Watched,
-    origin_identity_ends: Vec<Ends>,
+    origin_files: material::Files,
     expiry: Expiry,
     /// When it is looked at next what ends.
     ends_at: Instant,
@@ -169,17 +170,15 @@ impl Watcher {
                 files.as_ref().map(|files| files.certificates.iter().flat_map(chain_paths).collect());
             paths.map(Watched::new)
         });
-        let mut origin_identities =
-            Watched::new(start.node.origin_identities.iter().flat_map(|of| chain_paths(&of.files)).collect());
-        origin_identities.changed();
+        let origin_files = material::Files::new(&start.node);
+        material::declare(&start.status, &start.node);
         show_memory(&start.status, start.activator.frozen());
         let crls = watched_crls(start.activator.frozen(), &start.node);
         Self {
             keysets,
             crls,
             listeners: listeners.collect(),
-            origin_identities,
-            origin_identity_ends: ends::of_origin_identities(&start.node),
+            origin_files,
             expiry: Expiry::open(start.node.state.as_deref()),
             ends_at: Instant::now(),
             resolve_at: Instant::now() + resolve_pause(&start.planned, &start.addresses),
@@ -217,7 +216,7 @@ impl Watcher {
             self.look_at_keysets();
             self.look_at_crls();
             self.look_at_listeners();
-            self.look_at_origin_identities();
+            self.look_at_origin_material();
             self.look_at_ends();
             if Instant::now() >= self.resolve_at {
                 self.resolve().await;
@@ -229,7 +228,7 @@ impl Watcher {
     fn forget_seen(&mut self) {
         self.keysets.forget();
         self.crls.iter_mut().chain(&mut self.listeners).flatten().for_each(Watched::forget);
-        self.origin_identities.forget();
+        self.origin_files.forget();
     }
 
     fn look_at_listeners(&mut self) {
@@ -277,27 +276,6 @@ impl Watcher {
             Err(error) => {
                 let chains = statuses.into_iter().map(|(chain, _)| chain).collect();
                 refuse_certificate(&start.status, &start.records, chains, &error.to_string());
-            }
-        }
-    }
-
-    fn look_at_origin_identities(&mut self) {
-        let why = self.origin_identities.why();
-        if !self.origin_identities.changed() {
-            return;
-        }
-        let frozen = Arc::clone(self.start.activator.frozen());
-        let plan = |origin| Planned::new(origin, &self.start.node.origin_identities);
-        match frozen.policy.origins.iter().map(plan).collect::<Result<Vec<_>, _>>() {
-            Ok(planned) => {
-                self.start.planned = planned;
-                self.origin_identity_ends = ends::of_origin_identities(&self.start.node);
-                self.set_origins();
-            }
-            Err(error) => {
-                let error = error.to_string();
-                crate::error!("{error}: the old certificate stays in use");
-                tell_origin_identities(&self.start.records, &self.start.node, Outcome::Refused(&error), why);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::task::Poll;
 
+use activation::injection::Injection;
 use activation::record::Transport as TransportKind;
 use http1::{Forward, ResponseHead, Scheme};
 use policy::reason::Reason;
@@ -101,6 +102,7 @@ impl<T: Transport> Between<'_, T> {
             Pace { deadline: self.origin.deadline(), stage: Stage::OriginContent, limit_ms: timeouts.content_idle_ms };
         let chunked = self.asking.request.head.framing == http1::Framing::Chunked;
         let mut writer = Writer::new(self.origin, pace, &self.asking.worker.turn, gather, chunked);
+        writer.injected = permit.origin().injected.as_deref();
         if content.is_over() {
             // A failure to write shows when nothing comes back.
             let sent = writer.finish(&[]).await;
@@ -192,6 +194,7 @@ impl<T: Transport> Between<'_, T> {
             request_id: &hex(request_id),
             agent: self.agent,
             pass_credentials: permit.origin().pass_credentials,
+            injected: permit.origin().injected.as_deref().map(Injection::field),
             expect_continue: request.head.expect_continue,
             close: false,
             via: VIA,

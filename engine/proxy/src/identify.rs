@@ -9,11 +9,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use activation::Activation;
+use activation::inquiries::Inquiries;
 use activation::record::put_name;
 use activation::stats::WorkerStats;
 use identity::api_key;
 use identity::certificate::{Chains, Facts, Verdict};
 use identity::throttle::{Throttle, ThrottleBounds};
+use identity::token::opaque::OpaqueKey;
 use identity::token::{Cache, CacheBounds, Confirmation, Found, VerifiedToken, verify};
 use policy::account::counted_as;
 use policy::decide::{Caller, CertificateProofs, Presented};
@@ -24,6 +26,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::bound::{self, Asked, Dpop};
 use crate::fresh_keys::{Look, Question, look};
+use crate::opaque;
 use crate::revoked::Known;
 use crate::sent::{Sent, split};
 use crate::settings::Bounds;
@@ -57,6 +60,8 @@ pub struct TokenUse {
     pub issued_s: Option<u64>,
     pub expires_s: u64,
     pub confirmation: Confirmation,
+    /// Its issuer was asked about it.
+    pub introspected: bool,
     /// Space-separated, for the record; see `one_text`.
     pub scopes_text: Option<Box<str>>,
     pub revoked: Known,
@@ -126,13 +131,14 @@ pub struct Memory {
     pub throttle: Throttle,
     /// What the request that was just refused may wait for.
     pub question: Option<Question>,
-    /// Of all workers.
+    /// Of all workers; both.
     pub dpop: Arc<Dpop>,
+    pub inquiries: Arc<Inquiries>,
 }
 
 impl Memory {
     /// `seed` is random, so that nobody outside can choose what collides.
-    pub fn new(bounds: &Bounds, seed: [u64; 4], dpop: Arc<Dpop>) -> Self {
+    pub fn new(bounds: &Bounds, seed: [u64; 4], dpop: Arc<Dpop>, inquiries: Arc<Inquiries>) -> Self {
         let per_second =
             |count: u32| Gcra { emission_interval_ns: 1_000_000_000 / u64::from(count.max(1)), burst: count.max(1) };
         let throttle = ThrottleBounds {
@@ -148,6 +154,7 @@ impl Memory {
             throttle: Throttle::new(throttle, seed),
             question: None,
             dpop,
+            inquiries,
         }
     }
 }
@@ -230,7 +237,8 @@ pub fn identify(
     }
     let Sent { token, key, by_dpop } = split(credentials)?;
     let (throttle, question) = (&mut memory.throttle, &mut memory.question);
-    let mut gate = Gate { throttle, question, client: credentials.client, now_unix_ns };
+    let (inquiries, client) = (&*memory.inquiries, credentials.client);
+    let mut gate = Gate { throttle, question, inquiries, client, now_unix_ns };
     if let Some(key) = key {
         let (index, proof) = check_key(activation, key, &mut gate)?;
         identified.api_key = Some(index);
@@ -261,8 +269,9 @@ pub fn identify(
 pub(crate) struct Gate<'a> {
     throttle: &'a mut Throttle,
     question: &'a mut Option<Question>,
+    pub(crate) inquiries: &'a Inquiries,
     client: IpAddr,
-    now_unix_ns: u64,
+    pub(crate) now_unix_ns: u64,
 }
 
 impl Gate<'_> {
@@ -272,6 +281,11 @@ impl Gate<'_> {
 
     pub(crate) fn pass(&mut self) -> Result<(), Reason> {
         self.throttle.check(self.client, self.now_unix_ns).map_err(|_| Reason::IdentificationThrottled)
+    }
+
+    /// The request may wait for what is said of a token.
+    pub(crate) fn ask_later(&mut self, token: OpaqueKey) {
+        *self.question = Some(Question::Token(token));
     }
 
     pub(crate) fn failed(&mut self, reason: Reason) -> Reason {
@@ -309,13 +323,11 @@ fn check_token(
             if let Err(fault) = verified.check_time(now_s, leeway_s) {
                 return (Err(fault.reason()), true);
             }
-            if value.activation != activation.id {
-                *value = Rc::new(TokenUse::new(activation, verified));
-            }
-            (Ok(Rc::clone(value)), true)
+            (Ok(TokenUse::renewed(activation, verified, value)), true)
         }
         Found::Refused(fault) => (Err(gate.failed(fault.reason())), true),
-        Found::Unknown => (verify_token(activation, tokens, token, gate, now_s), false),
+        Found::Unknown => opaque::check(activation, tokens, token, gate)
+            .unwrap_or_else(|| (verify_token(activation, tokens, token, gate, now_s), false)),
     }
 }
 
@@ -349,7 +361,15 @@ fn verify_token(
 }
 
 impl TokenUse {
-    fn new(activation: &Activation, token: &VerifiedToken) -> Self {
+    /// `value`, looked up again where it is of another activation.
+    pub(crate) fn renewed(activation: &Activation, token: &VerifiedToken, value: &mut Rc<Self>) -> Rc<Self> {
+        if value.activation != activation.id {
+            *value = Rc::new(Self::new(activation, token));
+        }
+        Rc::clone(value)
+    }
+
+    pub(crate) fn new(activation: &Activation, token: &VerifiedToken) -> Self {
         let table = &activation.table;
         let scopes = token.scopes.as_ref();
         let issuer = activation.issuers.get(usize::from(token.issuer));
@@ -368,6 +388,7 @@ impl TokenUse {
             issued_s: token.issued_s,
             expires_s: token.expires_s,
             confirmation: token.confirmation,
+            introspected: token.believed_until_s.is_some(),
             scopes_text: scopes.map(|names| one_text(names)),
             revoked: Known::default(),
         }

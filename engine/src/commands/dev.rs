@@ -132,6 +132,8 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
         node: Node {
             listeners: vec![tls],
             origin_identities: Vec::new(),
+            origin_credentials: Vec::new(),
+            introspection_clients: Vec::new(),
             base: args.policy.parent().unwrap_or(Path::new("")).to_owned(),
             state: None,
         },
@@ -186,7 +188,13 @@ mod tests {
         let mut policy: Policy = serde_json::from_str(text).unwrap();
         let tls = Some(OriginTls { ca: "PEM".to_owned(), server_name: None, identity: None });
         let addresses = vec!["orders.example:443".to_owned(), "b.example:443".to_owned()];
-        policy.origins.push(Origin { name: "orders".to_owned(), addresses, tls, pass_credentials: false });
+        policy.origins.push(Origin {
+            name: "orders".to_owned(),
+            addresses,
+            tls,
+            pass_credentials: false,
+            credential: None,
+        });
         policy
     }
 

@@ -53,6 +53,7 @@ pub fn rig_with(directory: &Path, policy: Policy, placement: Placement) -> Rig {
         activator,
         parts,
         node,
+        material: assembled.material,
         planned: assembled.planned,
         addresses: Addresses::new(),
         tickets: assembled.tickets,

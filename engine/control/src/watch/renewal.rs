@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use policy::model::Audit;
+use policy::model::{Audit, Keys};
 use sys::MapSeal;
 use tokio::time::Instant;
 
@@ -77,6 +77,7 @@ impl Watcher {
     }
 
     async fn ready(&mut self, frozen: Frozen) -> Result<Ready, RenewalError> {
+        self.look_at_origin_material();
         let start = &self.start;
         if start.placement.forever {
             return Err(RenewalError::Restart);
@@ -85,7 +86,7 @@ impl Watcher {
             return Err(RenewalError::Durable);
         }
         let frozen = Arc::new(frozen.place(&start.placement)?);
-        let planned = plan(&frozen, &start.node)?;
+        let planned = plan(&frozen, &start.material)?;
         let round = names::resolve_new(&planned, &start.addresses).await;
         for (name, why) in &round.failures {
             crate::warning!("the origin name {name} does not resolve yet: {why}");
@@ -172,7 +173,8 @@ impl Watcher {
         let mut moving = status.moving();
         moving.since_unix_s = clock::unix_s();
         moving.activations_alive = self.start.activator.tables_alive();
-        moving.keysets.retain(|name, _| frozen.policy.issuers.iter().any(|issuer| issuer.name == *name));
+        let has_keys = |name: &str| frozen.policy.issuers.iter().any(|of| of.name == name && of.keys != Keys::None);
+        moving.keysets.retain(|name, _| has_keys(name));
         for (name, next) in read {
             let shown = moving.keysets.entry(name).or_default();
             let version = shown.version + u64::from(shown.thumbprint != next.thumbprint);

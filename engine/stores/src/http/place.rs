@@ -86,7 +86,7 @@ impl Place {
     }
 
     /// Path and query, as sent.
-    pub(super) fn target(&self) -> String {
+    pub fn target(&self) -> String {
         match &self.query {
             Some(query) => format!("{}?{query}", self.path),
             None => self.path.clone(),
