@@ -18,6 +18,7 @@ mod cores;
 mod decide;
 mod follow;
 mod life;
+mod lists;
 mod revoking;
 mod sealed;
 mod showing;

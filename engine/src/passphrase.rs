@@ -44,8 +44,9 @@ pub fn choose(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
 /// The first line of a file.
 fn from_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let secret = files::read_secret_of("--passphrase-file", path, PASSPHRASE_BYTES_MAX)?;
-    if secret.exposed {
-        warn(format_args!("{}: others may read this passphrase; run chmod 600 on it", path.display()));
+    if let Some(exposed) = secret.exposed {
+        let path = path.display();
+        warn(format_args!("{path}: others may read this passphrase ({exposed}); own it, and run chmod 600 on it"));
     }
     let line = secret.text.lines().next().unwrap_or_default();
     if line.is_empty() {

@@ -6,19 +6,19 @@
 pub mod compare;
 pub mod json;
 pub mod line;
+pub mod order;
 pub mod policies;
 pub mod simulate;
 pub mod tally;
 pub mod text;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::io::{self, BufRead};
 
 use policy_evaluate::{Evaluator, Recorded};
 
 use compare::{Standing, differences, standing};
 use line::{Exchange, Line, LineFault};
+use order::Order;
 use policies::Policies;
 use simulate::Candidate;
 use tally::{Place, Tally};
@@ -27,29 +27,20 @@ use crate::failure::Failure;
 
 /// Bytes of one line; a longer one is no record.
 pub const LINE_BYTES_MAX: u64 = 1 << 20;
-/// Exchanges that are held back to bring them into the order of their times. A line is written when its exchange ends,
-/// its decision was made when it began.
-pub const WINDOW_EXCHANGES: usize = 1 << 14;
 
 /// A replay that runs.
 pub struct Replay<'s> {
     policies: Policies<'s>,
     candidate: Option<Candidate<'s>>,
-    waiting: BinaryHeap<Reverse<Waiting>>,
+    waiting: Order,
     pub tally: Tally,
-}
-
-/// An exchange that waits for its turn: the earliest decision is the least.
-pub struct Waiting {
-    pub place: Place,
-    pub exchange: Box<Exchange>,
 }
 
 impl<'s> Replay<'s> {
     /// `candidate`: what is replayed against; none replays every line with its own release.
     pub fn new(policies: Policies<'s>, candidate: Option<Evaluator<'s>>) -> Self {
         let candidate = candidate.map(Candidate::new);
-        Self { policies, candidate, waiting: BinaryHeap::new(), tally: Tally::default() }
+        Self { policies, candidate, waiting: Order::default(), tally: Tally::default() }
     }
 
     /// Takes all lines of one log in. `log` is its number.
@@ -73,7 +64,7 @@ impl<'s> Replay<'s> {
 
     /// Decides what still waits. To be called after the last log.
     pub fn finish(&mut self) -> Result<(), Failure> {
-        while let Some(Reverse(next)) = self.waiting.pop() {
+        while let Some(next) = self.waiting.pop() {
             self.against(&next)?;
         }
         if let Some(candidate) = &self.candidate {
@@ -106,10 +97,8 @@ impl<'s> Replay<'s> {
         if self.candidate.is_none() {
             return self.with_own(place, &exchange);
         }
-        self.waiting.push(Reverse(Waiting { place, exchange }));
-        if self.waiting.len() > WINDOW_EXCHANGES
-            && let Some(Reverse(next)) = self.waiting.pop()
-        {
+        self.waiting.push(place, exchange, line.len());
+        while let Some(next) = self.waiting.surplus() {
             self.against(&next)?;
         }
         Ok(())
@@ -138,9 +127,8 @@ impl<'s> Replay<'s> {
     }
 
     /// The decision of the candidate.
-    fn against(&mut self, waiting: &Waiting) -> Result<(), Failure> {
+    fn against(&mut self, exchange: &Exchange) -> Result<(), Failure> {
         let Some(candidate) = &mut self.candidate else { return Ok(()) };
-        let exchange = &waiting.exchange;
         let standing = standing(exchange);
         if let Standing::NotDecided(why) = standing {
             self.tally.not_decided(why);
@@ -194,32 +182,6 @@ fn skip_line(from: &mut dyn BufRead) -> io::Result<()> {
         if newline.is_some() {
             return Ok(());
         }
-    }
-}
-
-impl Waiting {
-    fn key(&self) -> (u64, Place) {
-        (self.exchange.time_unix_ns, self.place)
-    }
-}
-
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Waiting {}
-
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Waiting {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
     }
 }
 

@@ -10,6 +10,7 @@ pub mod findings;
 pub mod json;
 pub mod keep;
 pub mod metrics;
+pub mod names;
 pub mod odds;
 pub mod peaks;
 pub mod plan;

@@ -3,7 +3,6 @@
 //! Whatever made it, a signature is checked with the public key before it goes anywhere.
 
 mod address;
-mod http;
 mod transit;
 
 use std::path::PathBuf;
@@ -134,14 +133,16 @@ fn read_key(path: &std::path::Path, passphrase_file: Option<&std::path::Path>) -
     } else {
         // What is no key at all is told as that, whoever may read it.
         let key = key_file::parse(&secret.text, None).map_err(|fault| Failure::at(path, fault))?;
-        if secret.exposed {
-            let help = format!("run chmod 600 {}, and think about who may have read it", path.display());
-            return Err(Failure::at(path, "others may read this key, and it is not encrypted").help(help));
+        if let Some(exposed) = secret.exposed {
+            let help = format!("own it, run chmod 600 {}, and think about who may have read it", path.display());
+            let message = format!("others may read this key ({exposed}), and it is not encrypted");
+            return Err(Failure::at(path, message).help(help));
         }
         Ok(key)
     };
-    if secret.exposed {
-        warn(format_args!("{}: others may read this key file; run chmod 600 on it", path.display()));
+    if let Some(exposed) = secret.exposed {
+        let path = path.display();
+        warn(format_args!("{path}: others may read this key file ({exposed}); own it, and run chmod 600 on it"));
     }
     key.map_err(|fault| Failure::at(path, fault))
 }

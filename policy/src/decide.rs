@@ -44,8 +44,31 @@ pub struct Asked<'a> {
     pub target: Option<&'a Target<'a>>,
 }
 
+/// An agent that no table has: a proof of it conflicts with every other.
+const NOBODY: u32 = NONE - 1;
+
 /// Proofs that the names of one certificate are.
 pub type CertificateProofs = [Option<ProofId>; CERTIFICATE_NAMES_MAX];
+
+/// The proofs of one certificate as they count. Of those that do nothing but identify one agent, one stands for all.
+/// What is more than there are places for is not passed over, because what is not seen cannot conflict: it conflicts.
+pub fn gathered(found: impl Iterator<Item = ProofId>) -> CertificateProofs {
+    let mut proofs = CertificateProofs::default();
+    for proof in found {
+        if proof.is_plain() && proofs.iter().flatten().any(|it| it.is_plain() && it.agent == proof.agent) {
+            continue;
+        }
+        match proofs.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(proof),
+            None => {
+                if let Some(last) = proofs.last_mut() {
+                    *last = Some(ProofId { number: NONE, agent: NOBODY, flags: 0, population: false });
+                }
+            }
+        }
+    }
+    proofs
+}
 
 /// The valid credentials of one request, as proofs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,13 +131,8 @@ impl<B: AsRef<[u8]>> Table<B> {
         cas: impl Iterator<Item = CaIndex>,
         names: impl Iterator<Item = CertificateNameRef<'n>> + Clone,
     ) -> CertificateProofs {
-        let mut proofs = CertificateProofs::default();
         let named = cas.flat_map(|ca| names.clone().map(move |name| (ca, name)));
-        let found = named.filter_map(|(ca, name)| self.proof_certificate(ca, name));
-        for (place, proof) in proofs.iter_mut().zip(found) {
-            *place = Some(proof);
-        }
-        proofs
+        gathered(named.filter_map(|(ca, name)| self.proof_certificate(ca, name)))
     }
 
     /// Which route is meant, and which scope grants it. A caller who presented nothing is told to.

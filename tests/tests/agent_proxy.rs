@@ -52,9 +52,33 @@ fn the_proxy_speaks_for_the_agent_and_for_nobody_else() {
     assert!(call("").contains("adamant-agent: local-secret"));
     let secret = "Adamant-Agent-Secret: s3cret\r\n";
     assert!(call(secret).starts_with("HTTP/1.1 200"));
-    assert!(call(&format!("{secret}Sec-Fetch-Site: cross-site\r\n")).contains("adamant-agent: local-host"));
+    for page in ["Sec-Fetch-Site: cross-site", "Origin: https://evil.example", "Origin: null"] {
+        assert!(call(&format!("{secret}{page}\r\n")).contains("adamant-agent: local-host"), "{page}");
+    }
+    // `Host` of these calls is localhost: what a page of the proxy itself would send.
+    assert!(call(&format!("{secret}Origin: http://localhost\r\n")).starts_with("HTTP/1.1 200"));
     proxy.end();
     assert!(bad(scene.at(), "agent proxy p --listen 0.0.0.0:0").contains("whoever reaches it would act as this agent"));
+}
+
+#[test]
+fn a_profile_that_changes_is_used_from_the_next_request_on() {
+    let scene = Scene::new();
+    scene.enroll("");
+    let proxy = Running::start(scene.at(), "agent proxy p");
+    proxy.says("listening", 1);
+    let socket = scene.at().join("p/proxy.sock");
+    let call = || through(UnixStream::connect(&socket).unwrap(), "GET /orders/7", "", "");
+    assert!(call().starts_with("HTTP/1.1 200"));
+    // Another gateway, and the same certificate.
+    let path = scene.at().join("p/profile.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace(&scene.url(), "https://localhost:1")).unwrap();
+    let said = call();
+    assert!(said.starts_with("HTTP/1.1 502") && said.contains("adamant-agent: connect"), "{said}");
+    fs::write(&path, text).unwrap();
+    assert!(call().starts_with("HTTP/1.1 200"));
+    proxy.end();
 }
 
 #[test]

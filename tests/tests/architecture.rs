@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("identity", 0),
     ("activation", 0),
     ("sys", 0),
+    ("files", 0),
     ("tuning", 0),
     ("loadtest", 0),
     ("proxy", 1),

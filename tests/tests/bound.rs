@@ -24,6 +24,9 @@ use tests::policy::PolicyText;
 use tests::scene::bearer;
 use tests::tokens::{TokenKey, claims, encode, jwks, now_s};
 
+#[path = "bound/room.rs"]
+mod room;
+
 const HOST: &str = "api.test";
 const BOT: &str = "{ token = { issuer = \"corp\", subject = \"bot\", bound = \"certificate\" } }";
 const FREE: &str = "{ token = { issuer = \"corp\", subject = \"free\" } }";
@@ -161,7 +164,8 @@ impl Proving {
             .scope("all", &["all"])
             .issuer(&["ES256"], "")
             .agent("bot", &identity, &["all"], &[])
-            .agent("free", FREE, &["all"], &[]);
+            .agent("free", FREE, &["all"], &[])
+            .agent("slow", &identity.replace("\"bot\"", "\"slow\""), &["all"], &["1/hour"]);
         let gateway = deployment.file("corp.jwks.json", &jwks(&[&issuer])).run(&policy.text());
         Self { gateway, origin, issuer, holder: TokenKey::generate("ES256", "h1") }
     }
@@ -338,15 +342,6 @@ fn a_gateway_that_asks_for_nonces_gives_one_and_takes_it() {
     let records = stage.gateway.wait_for_records(6);
     let reasons: Vec<&str> = records.iter().filter_map(|record| record["adamant.reason"].as_str()).collect();
     assert_eq!(reasons, ["dpop-nonce-wrong", "dpop-replayed", "dpop-nonce-wrong", "dpop-replayed"]);
-}
-
-#[test]
-fn proofs_that_cannot_be_remembered_are_refused() {
-    let stage = Proving::new(Deployment::new().with("[bounds]\ndpop_proofs_max = 8"));
-    let token = stage.token("free");
-    let statuses: Vec<u16> = (0..9).map(|_| stage.ask(&token, &stage.proof(&token, |_| {})).status).collect();
-    assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 200, 200, 401]);
-    assert_eq!(stage.gateway.wait_for_records(9)[8]["adamant.reason"], "dpop-replays-full");
 }
 
 #[test]

@@ -24,6 +24,8 @@ use tests::origin::RecordingOrigin;
 use tests::policy::PolicyText;
 use tests::process::eventually;
 
+#[path = "crl/intermediate.rs"]
+mod intermediate;
 #[path = "crl/rotated.rs"]
 mod rotated;
 

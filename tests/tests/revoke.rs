@@ -10,6 +10,7 @@
 )]
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,12 +29,16 @@ use tests::scene::bearer;
 use tests::store::{Key, World, told};
 use tests::tokens::{ISSUER, TokenKey, claims, jwks, now_s};
 
+#[path = "revoke/beside.rs"]
+mod beside;
 #[path = "revoke/forged.rs"]
 mod forged;
 #[path = "revoke/kinds.rs"]
 mod kinds;
 #[path = "revoke/running.rs"]
 mod running;
+#[path = "revoke/waiting.rs"]
+mod waiting;
 
 const HOST: &str = "api.test";
 /// Longer than any of it takes on a busy machine; that it takes no longer than a second is measured by hand.
@@ -52,15 +57,26 @@ struct Stage {
     clients: Authority,
     cert_bot: Identity,
     cert_other: Identity,
+    /// An origin behind TLS in the place of the world's own.
+    held: Option<SocketAddr>,
+    /// The client CA has a revocation list of its own, `clients.crl`.
+    crl: bool,
 }
 
 impl Stage {
     fn new() -> Self {
+        let mut stage = Self::with("");
+        stage.begin();
+        stage
+    }
+
+    /// With more of `gateway.toml`; not begun yet.
+    fn with(more: &str) -> Self {
         let server = Authority::new("server CA");
         let clients = Authority::new("clients CA");
         let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = { certificates = [{ chain = \"server.pem\", key = \
                         \"server.key\" }], client_certificates = \"optional\" }";
-        let world = World::with("hot", listener);
+        let world = World::with("hot", &format!("{listener}\n{more}"));
         let identity = server.server(&[HOST]);
         world.write("server.pem", identity.certificate.as_bytes());
         world.write("server.key", identity.key.as_bytes());
@@ -70,7 +86,7 @@ impl Stage {
             world.write(&name, Key::file(number).as_bytes());
             private(&world.path(&name));
         }
-        let mut stage = Self {
+        Self {
             key: ApiKey::new("reports-1"),
             other_key: ApiKey::new("reports-2"),
             tokens: TokenKey::generate("ES256", "k1"),
@@ -81,28 +97,38 @@ impl Stage {
             clients,
             world,
             running: None,
-        };
-        stage.world.write("corp.jwks.json", jwks(&[&stage.tokens, &stage.other_tokens]).as_bytes());
-        stage.world.write("clients.pem", stage.clients.pem.as_bytes());
-        stage.world.write("cert-bot.pem", stage.cert_bot.certificate.as_bytes());
-        let release = stage.world.build(1, &stage.policy());
-        stage.world.publish(1, &release);
-        stage.world.origin.answer_with(|head, _| answer(&head.target_text()));
-        stage.running = Some(stage.world.start());
-        stage
+            held: None,
+            crl: false,
+        }
+    }
+
+    fn begin(&mut self) {
+        self.world.write("corp.jwks.json", jwks(&[&self.tokens, &self.other_tokens]).as_bytes());
+        self.world.write("clients.pem", self.clients.pem.as_bytes());
+        self.world.write("cert-bot.pem", self.cert_bot.certificate.as_bytes());
+        let release = self.world.build(1, &self.policy());
+        self.world.publish(1, &release);
+        self.world.origin.answer_with(|head, _| answer(&head.target_text()));
+        self.running = Some(self.world.start());
     }
 
     fn policy(&self) -> tests::policy::PolicyText {
         let certificate = |name: &str| format!("{{ certificate = \"spiffe://corp.test/{name}\", ca = \"clients\" }}");
         let token = |name: &str| format!("{{ token = {{ issuer = \"corp\", subject = \"{name}\" }} }}");
-        tests::policy::PolicyText::new()
-            .origin("origin", &[self.world.origin.address()])
+        let tls = "tls = { ca = { file = \"server-ca.pem\" }, server_name = \"origin.test\" }";
+        let policy = tests::policy::PolicyText::new();
+        let policy = match self.held {
+            Some(held) => policy.origin_with("origin", &[held], tls),
+            None => policy.origin("origin", &[self.world.origin.address()]),
+        };
+        policy
             .route("all", "*", "/{rest...}", "origin")
             .route("open", "GET", "/open", "origin")
             .scope("all", &["all", "open"])
             .scope("open", &["open"])
             .issuer(&["ES256"], "")
             .client_ca("clients", "clients.pem")
+            .with(if self.crl { "crl = { watch = \"clients.crl\" }" } else { "" })
             .agent("bot", "{ api_key = [\"reports-1\"] }", &["all"], &[])
             .agent("other", "{ api_key = [\"reports-2\"] }", &["all"], &[])
             .agent("token-bot", &token("token-bot"), &["all"], &[])

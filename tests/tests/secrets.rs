@@ -21,7 +21,7 @@ use tests::policy::open_to_all;
 const PART: usize = 10;
 
 /// Files with secrets, and what each is called where it is the wrong one.
-const SECRETS: [(&str, &str); 8] = [
+const SECRETS: [(&str, &str); 9] = [
     ("signer.key", "the private key of a signer"),
     ("encrypted.key", "the private key of a signer"),
     ("server.key", "a private key (PEM)"),
@@ -30,6 +30,7 @@ const SECRETS: [(&str, &str); 8] = [
     ("rb.jwt", "a token (JWT)"),
     ("vault.token", "a token"),
     ("pass", "a text that is no TOML"),
+    ("dot.env", "a text with none of its tables"),
 ];
 
 /// Command lines with `F` for the file; `%` stands for a blank in a word.
@@ -118,6 +119,8 @@ fn desk() -> Desk {
     let signature = STANDARD.decode(body.concat()).unwrap();
     let token = [part("{\"alg\":\"RS256\"}"), part("{\"iss\":\"https://x\",\"sub\":\"robert\"}")].join(".");
     desk.write("rb.jwt", format!("{token}.{}\n", URL_SAFE_NO_PAD.encode(signature)));
+    // Quoted, it is TOML.
+    desk.write("dot.env", "API_KEY=\"9f86d081884c7d659a2feaa0c55ad015\"\nDB_PASS=\"twelve sore thumbs\"\n");
     desk.write("vault.token", "hvs.CAESIJ4Y8cVqOUzK9mWkXbPqLr\n");
     desk
 }

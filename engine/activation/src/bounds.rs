@@ -32,6 +32,12 @@ pub const CLOCK_SKEW_NS_MAX: u64 = 1_000_000_000;
 /// Longest time that a DPoP proof is remembered, seconds: the oldest that is taken, the furthest ahead, and the leeway of
 /// an issuer on both sides.
 pub const PROOF_KEPT_S_MAX: u64 = 1_024;
+/// One subject takes at most one part in so many of the room for proofs.
+pub const PROOF_SHARE_PART: usize = 2;
+/// Of its share it takes at most one part in so many at once, the rest over the time that a proof lives.
+pub const PROOF_SHARE_BURST_PART: usize = 8;
+/// Buckets by which the shares of subjects are counted.
+pub const PROOF_SHARE_BUCKETS: usize = 4_096;
 /// Times that a worker looks for a slot for a proof while others take them.
 pub const PROOF_TRIES_MAX: usize = 8;
 /// Opaque tokens whose answers are kept, of all workers: about 1 KiB each where all are active.

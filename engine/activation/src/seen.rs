@@ -1,14 +1,16 @@
 //! DPoP proofs that were shown already (RFC 9449 §11.1), of all workers: none passes twice.
 //!
 //! Fixed memory: each proof stands in one of two lines of slots until it is too old to be accepted. When both are full of
-//! live ones, a further proof is refused rather than let through unremembered.
+//! live ones, a further proof is refused rather than let through unremembered. No subject takes more than its share.
 
+mod shares;
 mod slots;
 mod sync;
 
 use ahash::RandomState;
 
-use slots::{Entry, claim};
+use shares::Shares;
+use slots::{Entry, claim, holds};
 use sync::{AtomicU64, LINE_SLOTS};
 
 /// What became of a proof.
@@ -16,13 +18,14 @@ use sync::{AtomicU64, LINE_SLOTS};
 pub enum Shown {
     First,
     Again,
-    /// There is no room to remember it.
+    /// There is no room to remember it, or none for one more of its subject.
     Full,
 }
 
 /// The proofs that are remembered.
 pub struct Seen {
     hasher: RandomState,
+    shares: Shares,
     /// A power of two.
     lines: Box<[[AtomicU64; LINE_SLOTS]]>,
 }
@@ -34,17 +37,40 @@ impl Seen {
         let [a, b, c, d] = seed;
         let lines = proofs_max.div_ceil(LINE_SLOTS).next_power_of_two();
         let line = |_| std::array::from_fn(|_| AtomicU64::new(0));
-        Self { hasher: RandomState::with_seeds(a, b, c, d), lines: (0..lines).map(line).collect() }
+        let lines: Box<[_]> = (0..lines).map(line).collect();
+        Self { hasher: RandomState::with_seeds(a, b, c, d), shares: Shares::new(lines.len() * LINE_SLOTS), lines }
     }
 
-    /// Takes note of a proof, that has to be remembered until `kept_until_s`. Both times are seconds since the Unix epoch.
-    pub fn show(&self, id: &[u8; 32], kept_until_s: u64, now_s: u64) -> Shown {
-        let (places, tag) = (self.hasher.hash_one(id), self.hasher.hash_one((id, 1_u8)));
-        let Some(entry) = Entry::new(tag, kept_until_s, now_s) else {
+    /// Whether a proof was shown already. Takes note of nothing: others may show it meanwhile.
+    pub fn knows(&self, id: &[u8; 32], kept_until_s: u64, now_s: u64) -> bool {
+        Entry::new(self.tag(id), kept_until_s, now_s).is_some_and(|entry| holds(self.lines_of(id), entry, now_s))
+    }
+
+    /// Takes note of a proof of `subject`, that has to be remembered until `kept_until_s`. Both times are seconds since the
+    /// Unix epoch.
+    pub fn show(&self, id: &[u8; 32], subject: &[u8], kept_until_s: u64, now_s: u64) -> Shown {
+        let Some(entry) = Entry::new(self.tag(id), kept_until_s, now_s) else {
             return Shown::Full;
         };
-        let line = |hash: u64| self.lines.get(hash as usize & (self.lines.len() - 1)).map_or(&[][..], |line| &line[..]);
-        claim([line(places), line(places >> 32)], entry, now_s)
+        let lines = self.lines_of(id);
+        if holds(lines, entry, now_s) {
+            return Shown::Again;
+        }
+        if !self.shares.take(self.hasher.hash_one(subject), kept_until_s - now_s, now_s) {
+            return Shown::Full;
+        }
+        claim(lines, entry, now_s)
+    }
+
+    fn tag(&self, id: &[u8; 32]) -> u64 {
+        self.hasher.hash_one((id, 1_u8))
+    }
+
+    /// The two lines in one of which a proof stands, if it does.
+    fn lines_of(&self, id: &[u8; 32]) -> [&[AtomicU64]; 2] {
+        let places = self.hasher.hash_one(id);
+        [places, places >> 32]
+            .map(|hash| self.lines.get(hash as usize & (self.lines.len() - 1)).map_or(&[][..], |line| &line[..]))
     }
 }
 

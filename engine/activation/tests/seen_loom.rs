@@ -28,7 +28,7 @@ pub enum Shown {
 use std::sync::Arc;
 
 use loom::thread;
-use slots::{Entry, claim};
+use slots::{Entry, claim, holds};
 use sync::AtomicU64;
 
 const PREEMPTIONS: usize = 3;
@@ -63,6 +63,8 @@ fn one_proof_on_two_workers_passes_once_at_most() {
         let there = thread.join().unwrap();
         assert!(!(here == Shown::First && there == Shown::First));
         assert_eq!(show(&lines, TAG, NOW_S), Shown::Again);
+        let [first, second] = &*lines;
+        assert!(holds([first, second], Entry::new(TAG, NOW_S + 60, NOW_S).unwrap(), NOW_S));
     });
 }
 

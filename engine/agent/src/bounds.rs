@@ -24,10 +24,14 @@ pub const BACKDATED_S: u64 = 60;
 pub const SERIAL_BYTES: usize = 16;
 /// Names of one server certificate, and names that a CA may issue to servers for.
 pub const SERVER_NAMES_MAX: usize = 64;
-/// Lines of a CA's log that are read.
-pub const ISSUED_LINES_MAX: usize = 1_000_000;
-/// Bytes of a CA's log.
+/// Bytes of a CA's log: about 1.7 million certificates.
 pub const LOG_BYTES_MAX: usize = 512 << 20;
+/// Bytes of the last line of a CA's log that are looked at when one is added.
+pub const LOG_LINE_BYTES_MAX: u64 = 64 << 10;
+/// Time that another command on the same CA is waited for, seconds.
+pub const LOCK_S_MAX: u64 = 10;
+/// How often it is looked at meanwhile, milliseconds.
+pub const LOCK_LOOK_MS: u64 = 50;
 
 /// Bytes of a SPIFFE id (SPIFFE-ID §2.3).
 pub const SPIFFE_BYTES_MAX: usize = 2_048;
@@ -71,6 +75,8 @@ pub const CLOCK_SKEW_S_MAX: u64 = 30;
 
 /// Local connections of the proxy at the same time; further ones wait.
 pub const PROXY_CONNECTIONS_MAX: usize = 256;
+/// Times that a profile is read which changes meanwhile.
+pub const PROFILE_READS_MAX: usize = 3;
 /// Idle connections to the gateway that the proxy keeps.
 pub const PROXY_IDLE_MAX: usize = 32;
 /// How long an idle connection to the gateway is kept, seconds: shorter than a gateway's own limit.

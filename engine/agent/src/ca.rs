@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::bounds::{BACKDATED_S, FILE_BYTES_MAX, LIFE_CA_S_MAX, LIFE_S_MIN, SERIAL_BYTES, SERVER_NAMES_MAX};
 use crate::fault::Fault;
-use crate::files;
+use crate::files::{self, Access};
 use crate::spiffe::TrustDomain;
 use crate::x509::{self, Facts};
 
@@ -111,16 +111,16 @@ pub fn init(wish: &Wish<'_>, now_s: u64) -> Result<Shown, Fault> {
     let settings = Settings { format: FORMAT.into(), trust_domain: wish.trust_domain.clone(), servers, issuer };
     let key_text = sealed(&pkcs8, wish.passphrase)?;
     let json = serde_json::to_string_pretty(&settings).map_err(failed)?;
-    files::write(&directory.join(place::SETTINGS), format!("{json}\n").as_bytes(), files::EVERYBODY)?;
-    files::write(&directory.join(place::KEY), key_text.as_bytes(), files::OWNER_ONLY)?;
+    files::write(&directory.join(place::SETTINGS), format!("{json}\n").as_bytes(), Access::Everyone)?;
+    files::write(&directory.join(place::KEY), key_text.as_bytes(), Access::OwnerOnly)?;
     if wish.issuer.is_some() {
         let (pkcs8, jwks) = token::make()?;
         let key_text = sealed(&pkcs8, wish.passphrase)?;
-        files::write(&directory.join(place::TOKEN_KEY), key_text.as_bytes(), files::OWNER_ONLY)?;
-        files::write(&directory.join(place::JWKS), jwks.as_bytes(), files::EVERYBODY)?;
+        files::write(&directory.join(place::TOKEN_KEY), key_text.as_bytes(), Access::OwnerOnly)?;
+        files::write(&directory.join(place::JWKS), jwks.as_bytes(), Access::Everyone)?;
     }
     // Last: a directory with it holds a whole CA.
-    files::write(&directory.join(place::CERTIFICATE), certificate.pem().as_bytes(), files::EVERYBODY)?;
+    files::write(&directory.join(place::CERTIFICATE), certificate.pem().as_bytes(), Access::Everyone)?;
     show(directory)
 }
 

@@ -86,9 +86,15 @@ pub fn examine(directory: &Path, path: Option<&str>) -> Report {
     };
     modes(directory, &profile, &mut report);
     let identity = certificate(directory, &profile, &mut report);
-    let token = token::look(directory, &profile, &mut report);
+    let read = identity.as_ref().map(|identity| identity.directory.clone());
+    let generation = read.unwrap_or_else(|| directory.join(generation::CURRENT));
+    let token = token::look(&generation, &profile, &mut report);
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(call(directory, &profile, identity, token, path, &mut report)),
+        Ok(runtime) => {
+            runtime.block_on(call(directory, &profile, identity, token, path, &mut report));
+            // Not waited for: a look-up of a name may hang longer than any bound.
+            runtime.shutdown_background();
+        }
         Err(error) => report.failed("connect", "system", error.to_string(), "look at this machine's limits"),
     }
     report

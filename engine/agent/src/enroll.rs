@@ -7,15 +7,15 @@ use crate::bounds::FILE_BYTES_MAX;
 use crate::ca::token::Claims;
 use crate::ca::{self, place};
 use crate::fault::Fault;
-use crate::files;
+use crate::files::{self, Access};
 use crate::generation;
 use crate::openbao::OpenBao;
 use crate::profile::{self, GATEWAY_CA, Profile, TokenSource};
 use crate::release::{self, Granted};
-use crate::source::{self, Renewal, Source};
+use crate::source::{self, Obtained, Source, Waiting};
 use crate::spiffe::SpiffeId;
 use crate::tls::Target;
-use crate::{clock, x509};
+use crate::x509;
 
 /// What the profile shall be.
 pub struct Wish<'a> {
@@ -37,8 +37,8 @@ pub struct Wish<'a> {
 /// What became of it.
 pub struct Enrolled {
     pub profile: Profile,
-    /// The CSR that waits to be signed; none when there is a certificate.
-    pub waiting: Option<PathBuf>,
+    /// The request that waits to be signed; none when there is a certificate.
+    pub waiting: Option<Waiting>,
     pub warnings: Vec<String>,
 }
 
@@ -71,23 +71,32 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
         Some(TokenSource::File { path }) => Some(TokenSource::File { path: whole(path) }),
         other => other.clone().or(from_ca(wish, profile.granted.as_ref())?),
     };
-    let waiting = match source::renew(directory, &profile)? {
-        Renewal::Done { .. } => None,
-        Renewal::Waiting { request } => Some(request),
-    };
+    // Says now what would otherwise be found at the first call.
+    profile.pins_with(pinned.as_deref()).map_err(Fault::new)?;
+    let obtained = source::obtain(directory, &profile, None)?;
+    let warnings = warnings(&profile, &obtained);
+    let waiting = put(directory, &profile, pinned.as_deref(), obtained)?;
+    Ok(Enrolled { profile, waiting, warnings })
+}
+
+/// Puts it all in its place: what can run out of room comes first, and after it renames alone. The certificate is last: only
+/// with the CA and the gateway that it is meant for.
+fn put(directory: &Path, profile: &Profile, ca: Option<&[u8]>, obtained: Obtained) -> Result<Option<Waiting>, Fault> {
     let ca_path = directory.join(GATEWAY_CA);
-    match pinned {
-        Some(pem) => files::write(&ca_path, &pem, files::EVERYBODY)?,
+    let staged_ca = ca.map(|pem| files::stage(&ca_path, pem, Access::Everyone)).transpose()?;
+    let staged_profile = profile.stage(directory)?;
+    match staged_ca {
+        Some(staged) => staged.put()?,
         None if ca_path.exists() => {
-            fs::remove_file(&ca_path).map_err(|error| files::told(&ca_path, "removed", &error))?
+            fs::remove_file(&ca_path).map_err(|error| files::told(&ca_path, "removed", error))?
         }
         None => {}
     }
-    // Says now what would otherwise be found at the first call.
-    profile.pins(directory)?;
-    profile.write(directory)?;
-    let warnings = if waiting.is_none() { warnings(directory, &profile)? } else { Vec::new() };
-    Ok(Enrolled { profile, waiting, warnings })
+    staged_profile.put()?;
+    match obtained {
+        Obtained::Ready(ready) => ready.put().map(|_| None),
+        Obtained::Waiting(waiting) => Ok(Some(waiting)),
+    }
 }
 
 fn granted(wish: &Wish<'_>, release: &[u8], root: &[u8]) -> Result<(String, Granted), Fault> {
@@ -130,7 +139,7 @@ fn pinned(wish: &Wish<'_>) -> Result<Option<Vec<u8>>, Fault> {
 
 /// With paths that hold wherever `agent run` is started.
 fn absolute(source: Source) -> Result<Source, Fault> {
-    let known = |path: PathBuf| fs::canonicalize(&path).map_err(|error| files::told(&path, "read", &error));
+    let known = |path: PathBuf| fs::canonicalize(&path).map_err(|error| files::told(&path, "read", error));
     Ok(match source {
         Source::Ca { directory, passphrase_file, life_s } => Source::Ca {
             directory: known(directory)?,
@@ -151,23 +160,11 @@ fn whole(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn warnings(directory: &Path, profile: &Profile) -> Result<Vec<String>, Fault> {
-    let mut warnings = Vec::new();
-    let identity = generation::current(directory)?;
-    if let Some(granted) = &profile.granted {
-        if let Err(why) = release::believes(granted, &identity.chain, clock::now_s()) {
-            let of = format!("release version {} of {}", granted.version, granted.policy);
-            warnings.push(format!(
-                "{of} believes another CA for {}: the gateway will refuse this certificate ({why})",
-                profile.agent
-            ));
-        }
-        if let Some(token) = granted.token.as_ref().filter(|_| profile.token.is_none()) {
-            warnings.push(format!(
-                "the release also wants a token of {} from {}: give --token-file",
-                token.issuer, profile.agent
-            ));
-        }
-    }
-    Ok(warnings)
+fn warnings(profile: &Profile, obtained: &Obtained) -> Vec<String> {
+    let needed = profile.granted.as_ref().and_then(|granted| granted.token.as_ref());
+    let told = |token: &release::Token| {
+        format!("the release also wants a token of {} from {}: give --token-file", token.issuer, profile.agent)
+    };
+    let missing = needed.filter(|_| profile.token.is_none() && matches!(obtained, Obtained::Ready(_)));
+    missing.map(told).into_iter().collect()
 }

@@ -160,7 +160,7 @@ func Client() (*http.Client, error) {
 /// The profile in the words of a tool. Curl's and Kubernetes' hold secrets.
 pub fn export(directory: &Path, form: Form) -> Result<Zeroizing<String>, Fault> {
     let profile = Profile::read(directory)?;
-    let directory = std::fs::canonicalize(directory).map_err(|error| files::told(directory, "read", &error))?;
+    let directory = std::fs::canonicalize(directory).map_err(|error| files::told(directory, "read", error))?;
     let identity = generation::current(&directory)?;
     let has_ca = directory.join(GATEWAY_CA).exists();
     let pins_key = !profile.gateway_spki_sha256.is_empty();
@@ -175,7 +175,7 @@ pub fn export(directory: &Path, form: Form) -> Result<Zeroizing<String>, Fault> 
         return Err(Fault::at(&path, "expected a path in plain UTF-8, found control characters or other bytes"));
     }
     let template = match form {
-        Form::Curl => return curl(&directory, &profile),
+        Form::Curl => return curl(&directory, &profile, &identity.directory),
         Form::Kubernetes => return kubernetes(&directory, &profile, &identity.directory),
         Form::Env => return Ok(Zeroizing::new(env(&directory, &profile, has_ca))),
         Form::Requests => REQUESTS,
@@ -197,7 +197,7 @@ fn unwritable(path: &Path) -> bool {
     path.to_str().is_none_or(|text| text.chars().any(char::is_control))
 }
 
-fn curl(directory: &Path, profile: &Profile) -> Result<Zeroizing<String>, Fault> {
+fn curl(directory: &Path, profile: &Profile, current: &Path) -> Result<Zeroizing<String>, Fault> {
     let quoted = |path: PathBuf| serde_json::Value::from(path.display().to_string()).to_string();
     let mut text =
         Zeroizing::new(String::from("# curl -K FILE; or: curl -K <(adamant agent export PROFILE curl) URL\n"));
@@ -208,7 +208,7 @@ fn curl(directory: &Path, profile: &Profile) -> Result<Zeroizing<String>, Fault>
     if !pins.is_empty() {
         text.push_str(&format!("pinnedpubkey = \"{}\"\n", pins.join(";")));
     }
-    if let Some(token) = profile.token_now(directory)? {
+    if let Some(token) = profile.token_now(current)? {
         text.push_str("header = \"Authorization: Bearer ");
         text.push_str(&token);
         text.push_str("\"\n");
@@ -233,7 +233,7 @@ fn kubernetes(directory: &Path, profile: &Profile, current: &Path) -> Result<Zer
     text.push_str("  tls.key: ");
     text.push_str(&Zeroizing::new(encoded(current.join(generation::KEY))?));
     text.push_str(&format!("\n  ca.crt: {}\n", encoded(directory.join(GATEWAY_CA))?));
-    if let Some(token) = profile.token_now(directory)? {
+    if let Some(token) = profile.token_now(current)? {
         text.push_str(&format!("  token: {}\n", STANDARD.encode(token.as_bytes())));
     }
     Ok(text)

@@ -32,3 +32,9 @@ impl Fault {
         self.help.as_deref()
     }
 }
+
+impl From<::files::FileFault> for Fault {
+    fn from(fault: ::files::FileFault) -> Self {
+        Self { help: fault.help(), ..Self::new(&fault) }
+    }
+}

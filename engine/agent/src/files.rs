@@ -1,64 +1,43 @@
-//! Files of the agent's side: bounded reads, atomic writes, owner-only modes, locks.
+//! Files of the agent's side: secrets that nobody else may read or change, private directories, locks; and what is common to
+//! all files.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use ::files::{Existing, Exposed, exposed};
 use rustix::fs::{FlockOperation, flock};
 use zeroize::Zeroizing;
 
+pub use ::files::{Access, FileFault, Staged, read, read_text, sync_directory};
+
+use crate::bounds::{LOCK_LOOK_MS, LOCK_S_MAX};
 use crate::fault::Fault;
 
-/// Mode of what the owner alone may read.
-pub const OWNER_ONLY: u32 = 0o600;
-/// Mode of what everybody may read.
-pub const EVERYBODY: u32 = 0o644;
-
 /// What happened to a file, and what that usually means.
-pub fn told(path: &Path, action: &str, error: &io::Error) -> Fault {
-    let fault = Fault::at(path, format_args!("cannot be {action}: {error}"));
-    match error.kind() {
-        io::ErrorKind::NotFound => fault.help("check the path; its directory must exist"),
-        io::ErrorKind::PermissionDenied => fault.help("check the owner and mode of it and of its directory"),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            fault.help("make room; what was there before is still there, whole")
-        }
-        _ => fault,
-    }
+pub fn told(path: &Path, action: &'static str, error: io::Error) -> Fault {
+    FileFault::io(path, action, error).into()
 }
 
-/// The bytes of a regular file, `bytes_max` at most.
-pub fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Fault> {
-    let failed = |error: io::Error| told(path, "read", &error);
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(Fault::at(path, "expected a file, found something else"));
-    }
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
-    if bytes.len() > bytes_max {
-        return Err(Fault::at(path, format_args!("expected at most {bytes_max} bytes, found more")));
-    }
-    Ok(bytes)
-}
-
-/// The text of a regular file.
-pub fn read_text(path: &Path, bytes_max: usize) -> Result<String, Fault> {
-    String::from_utf8(read(path, bytes_max)?).map_err(|_| Fault::at(path, "expected UTF-8 text, found other bytes"))
-}
-
-/// The text of a file that holds a secret; one that others may read is refused.
+/// The text of a file that holds a secret; one that others may read, or that belongs to another user than this one and
+/// root, is refused.
 pub fn read_secret(path: &Path, bytes_max: usize) -> Result<Zeroizing<String>, Fault> {
-    let mode = fs::metadata(path).map_err(|error| told(path, "read", &error))?.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let message = format!("expected a file that its owner alone may read, found mode {mode:04o}");
-        let help = format!("think about who may have read it, then: chmod 600 {}", path.display());
-        return Err(Fault::at(path, message).help(help));
+    let secret = ::files::read_secret(path, bytes_max)?;
+    match secret.exposed {
+        None => Ok(secret.text),
+        Some(exposed) => Err(open_to_others(path, "file that its owner alone may read", exposed, 600)),
     }
-    let bytes = Zeroizing::new(read(path, bytes_max)?);
-    let text = std::str::from_utf8(&bytes).map_err(|_| Fault::at(path, "expected UTF-8 text, found other bytes"))?;
-    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn open_to_others(path: &Path, expected: &str, exposed: Exposed, mode: u32) -> Fault {
+    let message = format!("expected a {expected}, found {exposed}");
+    let help = match exposed {
+        Exposed::Mode(_) => format!("think about who may have read it, then: chmod {mode} {}", path.display()),
+        Exposed::Owner(_) => "that user may read it and change it: own it (chown), or name another one".to_owned(),
+    };
+    Fault::at(path, message).help(help)
 }
 
 /// The first line of a file that holds a secret.
@@ -68,60 +47,31 @@ pub fn read_secret_line(path: &Path, bytes_max: usize) -> Result<Zeroizing<Strin
     if line.is_empty() { Err(Fault::at(path, "expected a secret in the first line, found none")) } else { Ok(line) }
 }
 
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+/// Writes a file whole or not at all, over what was there.
+pub fn write(path: &Path, bytes: &[u8], access: Access) -> Result<(), Fault> {
+    Ok(::files::write(path, bytes, access, Existing::Replace)?)
 }
 
-/// Writes a file whole or not at all: temporary file beside it, fsync, rename, fsync of the directory.
-pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Fault> {
-    let done = (|| {
-        let mut temporary = tempfile::Builder::new()
-            .prefix(".adamant-")
-            .permissions(Permissions::from_mode(mode))
-            .tempfile_in(parent(path))?;
-        temporary.write_all(bytes)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(path).map_err(|error| error.error)?;
-        sync_directory(parent(path))
-    })();
-    done.map_err(|error| told(path, "written", &error))
+/// Has a file whole on disk, to be put in the place of what is there.
+pub fn stage(path: &Path, bytes: &[u8], access: Access) -> Result<Staged, Fault> {
+    Ok(::files::stage(path, bytes, access, Existing::Replace)?)
 }
 
-/// Adds a line to a log, whole or not at all, and has it on disk.
-pub fn append(path: &Path, line: &str) -> Result<(), Fault> {
-    let done = (|| {
-        let mut file = File::options().create(true).append(true).mode(OWNER_ONLY).open(path)?;
-        let length = file.seek(io::SeekFrom::End(0))?;
-        let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
-        if written.is_err() {
-            file.set_len(length)?;
-        }
-        written
-    })();
-    done.map_err(|error| told(path, "written", &error))
-}
-
-/// Has the entries of a directory on disk.
-pub fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Makes a directory of mode 0700; refuses one that others may write.
+/// Makes a directory of mode 0700; refuses one that others may write, or that belongs to another user.
 pub fn private_directory(path: &Path) -> Result<(), Fault> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(told(path, "made", &error)),
+        Err(error) => return Err(told(path, "made", error)),
     }
-    let found = fs::metadata(path).map_err(|error| told(path, "read", &error))?;
+    let found = fs::metadata(path).map_err(|error| told(path, "read", error))?;
     if !found.is_dir() {
         return Err(Fault::at(path, "expected a directory, found something else"));
     }
-    if found.mode() & 0o077 != 0 {
-        let message = format!("expected a directory for its owner alone, found mode {:04o}", found.mode() & 0o777);
-        return Err(Fault::at(path, message).help(format_args!("chmod 700 {}", path.display())));
+    match exposed(&found) {
+        None => Ok(()),
+        Some(exposed) => Err(open_to_others(path, "directory for its owner alone", exposed, 700)),
     }
-    Ok(())
 }
 
 /// A lock that is held until it is dropped.
@@ -132,40 +82,53 @@ pub struct Lock {
 
 /// Takes the lock file `path` at once; who holds it is told where it is taken.
 pub fn lock(path: &Path) -> Result<Lock, Fault> {
-    let failed = |error: io::Error| told(path, "locked", &error);
-    let mut file = File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(OWNER_ONLY)
-        .open(path)
-        .map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut holder = String::new();
-            let _ = (&mut file).take(64).read_to_string(&mut holder);
-            let whose = match holder.trim() {
-                "" => "another process".to_owned(),
-                holder => format!("process {holder}"),
-            };
-            return Err(Fault::at(path, format_args!("in use by {whose}"))
-                .help("one at a time; end that one, or send it SIGHUP to renew at once"));
-        }
-        Err(error) => return Err(failed(error.into())),
+    let mut file = lock_file(path)?;
+    if !is_taken(path, &file)? {
+        let mut holder = String::new();
+        let _ = (&mut file).take(64).read_to_string(&mut holder);
+        let whose = match holder.trim() {
+            "" => "another process".to_owned(),
+            holder => format!("process {holder}"),
+        };
+        return Err(Fault::at(path, format_args!("in use by {whose}"))
+            .help("one at a time; end that one, or send it SIGHUP to renew at once"));
     }
     // Who holds it is a courtesy: a full disk must not keep a lock from being held.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(Lock { _file: file })
 }
 
-/// As [`lock`], and waits for whoever holds it.
+/// As [`lock`], and waits a while for whoever holds it.
 pub fn lock_waiting(path: &Path) -> Result<Lock, Fault> {
-    let failed = |error: io::Error| told(path, "locked", &error);
-    let file = File::options().create(true).truncate(false).write(true).mode(OWNER_ONLY).open(path).map_err(failed)?;
-    flock(&file, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
+    lock_within(path, Duration::from_secs(LOCK_S_MAX))
+}
+
+fn lock_within(path: &Path, within: Duration) -> Result<Lock, Fault> {
+    let (file, begun) = (lock_file(path)?, Instant::now());
+    while !is_taken(path, &file)? {
+        if begun.elapsed() >= within {
+            let message = format!("expected it to be free within {} s, found it held", within.as_secs());
+            return Err(Fault::at(path, message)
+                .help(format_args!("end the process that holds it: fuser {} names it", path.display())));
+        }
+        std::thread::sleep(Duration::from_millis(LOCK_LOOK_MS));
+    }
     Ok(Lock { _file: file })
+}
+
+fn lock_file(path: &Path) -> Result<File, Fault> {
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true).mode(0o600);
+    options.open(path).map_err(|error| told(path, "locked", error))
+}
+
+/// Whether the lock is this process's now.
+fn is_taken(path: &Path, file: &File) -> Result<bool, Fault> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(told(path, "locked", error.into())),
+    }
 }
 
 /// Bytes of the kernel's random generator.
@@ -178,13 +141,16 @@ pub fn random<const N: usize>() -> Result<[u8; N], Fault> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
     fn secrets_are_owner_only_and_locks_exclude() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
-        write(&path, b"one\n", OWNER_ONLY).unwrap();
+        write(&path, b"one\n", Access::OwnerOnly).unwrap();
         assert_eq!(&*read_secret_line(&path, 10).unwrap(), "one");
         assert!(read(&path, 3).is_err());
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
@@ -193,7 +159,22 @@ mod tests {
         let at = directory.path().join("lock");
         let held = lock(&at).unwrap();
         assert!(lock(&at).unwrap_err().to_string().contains(&std::process::id().to_string()));
+        let waited = lock_within(&at, Duration::from_millis(120)).unwrap_err();
+        assert!(waited.to_string().contains("found it held") && waited.hint().is_some(), "{waited}");
         drop(held);
-        lock(&at).unwrap();
+        lock_within(&at, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn what_belongs_to_somebody_else_is_refused() {
+        let told = open_to_others(Path::new("key"), "file", Exposed::Owner(7), 600);
+        assert!(told.to_string().contains("that of user 7") && told.hint().unwrap().contains("chown"), "{told}");
+        // Where the test may give files away, as root may.
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        write(&path, b"one\n", Access::OwnerOnly).unwrap();
+        if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
+            assert!(read_secret(&path, 10).unwrap_err().to_string().contains("that of user 65534"));
+        }
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::{FILE_BYTES_MAX, GENERATIONS_KEPT};
 use crate::fault::Fault;
-use crate::files::{self, OWNER_ONLY};
+use crate::files::{self, Access};
 use crate::x509::{self, Facts};
 
 /// The link to the generation in use.
@@ -32,6 +32,8 @@ pub const TOKEN: &str = "token";
 const FACTS: &str = "generation.json";
 /// Names of what is not whole yet.
 const UNFINISHED: &str = ".new-";
+/// The link that becomes the one to the generation in use.
+const LINK_NEXT: &str = ".current-new";
 
 /// When and from where a generation came.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,7 +77,7 @@ pub fn resolved(profile: &Path) -> Result<PathBuf, Fault> {
             let help = "enroll it: adamant agent enroll PROFILE …";
             Err(Fault::at(profile, "there is no certificate yet").help(help))
         }
-        Err(error) => Err(files::told(&link, "read", &error)),
+        Err(error) => Err(files::told(&link, "read", error)),
     }
 }
 
@@ -113,66 +115,83 @@ pub struct New<'a> {
     pub token: Option<&'a str>,
 }
 
-/// Writes a new generation and puts it in use. On any failure the one before stays, whole. The caller holds the profile's
-/// lock and has checked that key and chain belong together.
-pub fn write(profile: &Path, new: &New<'_>, origin: &Origin) -> Result<PathBuf, Fault> {
+/// A generation that is whole on disk and not in use: dropped, it goes away.
+#[must_use = "a staged generation is not in use yet"]
+pub struct Staged {
+    profile: PathBuf,
+    target: PathBuf,
+    /// Numbers of those before, in order.
+    before: Vec<u64>,
+}
+
+/// Writes a new generation, and the link that will lead to it: everything that can run out of room. The caller holds the
+/// profile's lock and has checked that key and chain belong together.
+pub fn stage(profile: &Path, new: &New<'_>, origin: &Origin) -> Result<Staged, Fault> {
     let generations = profile.join(GENERATIONS);
     files::private_directory(&generations)?;
-    let numbers = tidy(&generations)?;
-    let number = numbers.last().map_or(1, |last| last + 1);
-    let unfinished = generations.join(format!("{UNFINISHED}{number}"));
-    let target = generations.join(format!("{number:06}"));
+    let before = tidy(&generations)?;
+    let name = format!("{:06}", before.last().map_or(1, |last| last + 1));
+    let (unfinished, target) = (generations.join(format!("{UNFINISHED}{name}")), generations.join(&name));
     let written = fill(&unfinished, new, origin).and_then(|()| {
         let done = fs::rename(&unfinished, &target).and_then(|()| files::sync_directory(&generations));
-        done.map_err(|error| files::told(&target, "written", &error))?;
-        swap(profile, number)
+        done.map_err(|error| files::told(&target, "written", error))
     });
     if let Err(fault) = written {
         let _ = fs::remove_dir_all(&unfinished);
-        if resolved(profile).ok().as_ref() != Some(&target) {
-            let _ = fs::remove_dir_all(&target);
-        }
+        let _ = fs::remove_dir_all(&target);
         return Err(fault);
     }
-    for old in numbers.iter().rev().skip(GENERATIONS_KEPT - 1) {
-        let _ = fs::remove_dir_all(generations.join(format!("{old:06}")));
+    // From here on it goes away by itself.
+    let staged = Staged { profile: profile.to_owned(), target, before };
+    let link = profile.join(LINK_NEXT);
+    let linked = match fs::remove_file(&link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => std::os::unix::fs::symlink(Path::new(GENERATIONS).join(&name), &link),
+    };
+    linked.map_err(|error| files::told(&link, "written", error))?;
+    Ok(staged)
+}
+
+impl Staged {
+    /// Puts it in use, in one step; those who have just opened an older one can still read it.
+    pub fn put(self) -> Result<PathBuf, Fault> {
+        let link = self.profile.join(CURRENT);
+        let done = fs::rename(self.profile.join(LINK_NEXT), &link).and_then(|()| files::sync_directory(&self.profile));
+        done.map_err(|error| files::told(&link, "written", error))?;
+        for old in self.before.iter().rev().skip(GENERATIONS_KEPT - 1) {
+            let _ = fs::remove_dir_all(self.profile.join(GENERATIONS).join(format!("{old:06}")));
+        }
+        Ok(self.target.clone())
     }
-    Ok(target)
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if resolved(&self.profile).ok().as_ref() != Some(&self.target) {
+            let _ = fs::remove_file(self.profile.join(LINK_NEXT));
+            let _ = fs::remove_dir_all(&self.target);
+        }
+    }
 }
 
 fn fill(directory: &Path, new: &New<'_>, origin: &Origin) -> Result<(), Fault> {
     let made = fs::DirBuilder::new().mode(0o700).create(directory);
-    made.map_err(|error| files::told(directory, "made", &error))?;
+    made.map_err(|error| files::told(directory, "made", error))?;
     let both = zeroize::Zeroizing::new(format!("{}{}", new.chain_pem, new.key_pem));
     let facts = serde_json::to_string(origin).map_err(|error| Fault::at(directory, error))?;
-    files::write(&directory.join(KEY), new.key_pem.as_bytes(), OWNER_ONLY)?;
-    files::write(&directory.join(CHAIN), new.chain_pem.as_bytes(), OWNER_ONLY)?;
-    files::write(&directory.join(BOTH), both.as_bytes(), OWNER_ONLY)?;
+    files::write(&directory.join(KEY), new.key_pem.as_bytes(), Access::OwnerOnly)?;
+    files::write(&directory.join(CHAIN), new.chain_pem.as_bytes(), Access::OwnerOnly)?;
+    files::write(&directory.join(BOTH), both.as_bytes(), Access::OwnerOnly)?;
     if let Some(token) = new.token {
-        files::write(&directory.join(TOKEN), token.as_bytes(), OWNER_ONLY)?;
+        files::write(&directory.join(TOKEN), token.as_bytes(), Access::OwnerOnly)?;
     }
-    files::write(&directory.join(FACTS), format!("{facts}\n").as_bytes(), OWNER_ONLY)
-}
-
-/// Makes `current` lead to generation `number`, in one step.
-fn swap(profile: &Path, number: u64) -> Result<(), Fault> {
-    let (link, beside) = (profile.join(CURRENT), profile.join(".current-new"));
-    let done = (|| {
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        std::os::unix::fs::symlink(Path::new(GENERATIONS).join(format!("{number:06}")), &beside)?;
-        fs::rename(&beside, &link)?;
-        files::sync_directory(profile)
-    })();
-    done.map_err(|error| files::told(&link, "written", &error))
+    files::write(&directory.join(FACTS), format!("{facts}\n").as_bytes(), Access::OwnerOnly)
 }
 
 /// Removes what was never finished; the numbers of those that were, in order.
 fn tidy(generations: &Path) -> Result<Vec<u64>, Fault> {
     let mut numbers = Vec::new();
-    let entries = fs::read_dir(generations).map_err(|error| files::told(generations, "read", &error))?;
+    let entries = fs::read_dir(generations).map_err(|error| files::told(generations, "read", error))?;
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
@@ -197,6 +216,26 @@ mod tests {
         (key, rcgen::CertificateParams::default().self_signed(&pair).unwrap().pem())
     }
 
+    fn put(profile: &Path, new: &New<'_>, origin: &Origin) -> PathBuf {
+        stage(profile, new, origin).unwrap().put().unwrap()
+    }
+
+    #[test]
+    fn one_that_is_not_put_in_use_goes_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let profile = directory.path();
+        let origin = Origin { obtained_s: 7, from: "test".into() };
+        let (key, chain) = pair();
+        let new = New { key_pem: &key, chain_pem: &chain, token: None };
+        drop(stage(profile, &new, &origin).unwrap());
+        assert!(current(profile).is_err());
+        let first = put(profile, &new, &origin);
+        drop(stage(profile, &new, &origin).unwrap());
+        assert_eq!(current(profile).unwrap().directory, first);
+        assert_eq!(fs::read_dir(profile.join(GENERATIONS)).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(profile).unwrap().count(), 2, "the directory of generations, and the link");
+    }
+
     #[test]
     fn generations_follow_each_other_and_the_oldest_go() {
         let directory = tempfile::tempdir().unwrap();
@@ -205,7 +244,7 @@ mod tests {
         let origin = Origin { obtained_s: 7, from: "test".into() };
         for number in 1..=5 {
             let (key, chain) = pair();
-            let made = write(profile, &New { key_pem: &key, chain_pem: &chain, token: None }, &origin).unwrap();
+            let made = put(profile, &New { key_pem: &key, chain_pem: &chain, token: None }, &origin);
             assert!(made.ends_with(format!("generations/{number:06}")));
             let read = current(profile).unwrap();
             assert_eq!((read.directory, read.origin.obtained_s), (made, 7));
@@ -220,7 +259,7 @@ mod tests {
         let (_, chain) = pair();
         assert!(checked(&key, chain.as_bytes()).err().unwrap().contains("one for another"));
         let origin = Origin { obtained_s: 7, from: "test".into() };
-        write(directory.path(), &New { key_pem: &key, chain_pem: &chain, token: None }, &origin).unwrap();
+        put(directory.path(), &New { key_pem: &key, chain_pem: &chain, token: None }, &origin);
         assert!(current(directory.path()).err().unwrap().to_string().contains("one for another"));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bounds::HOOK_S_MAX;
-use crate::files;
+use crate::files::{self, Access};
 
 /// One hook.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub async fn run(hooks: &[Hook], profile: &Path, what: &str, now_s: u64) -> Vec<
             Hook::Signal(whom) => signal(whom),
             Hook::Touch(path) => {
                 let text = format!("{what} {}\n", crate::clock::shown(now_s));
-                files::write(path, text.as_bytes(), files::EVERYBODY).map_err(|fault| fault.to_string())
+                files::write(path, text.as_bytes(), Access::Everyone).map_err(|fault| fault.to_string())
             }
         };
         if let Err(why) = outcome {

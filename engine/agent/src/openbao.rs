@@ -9,7 +9,7 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, StatusCode};
 use serde::{Deserialize, Serialize};
-use stores::http::{Bounds, Client, Place, Trust};
+use stores::http::{Bounds, Client, Place, Trust, wait};
 
 use crate::bounds::{ANSWER_BYTES_MAX, CONNECT_S_MAX, FILE_BYTES_MAX, SECRET_BYTES_MAX, SIGN_S_MAX};
 use crate::fault::Fault;
@@ -62,6 +62,13 @@ impl OpenBao {
             return Err(Fault::new("expected a mount and a role of letters, digits, \"-\", \"_\", \".\" and \"/\""));
         }
         let place = Place::parse(&self.url).map_err(|fault| Fault::new(format_args!("--openbao: {fault}")))?;
+        // Whoever listens on that port of this machine, while the server does not, would be given the token.
+        if !place.is_tls() {
+            let message = format!("--openbao: expected https://HOST:PORT, found {}", self.url);
+            return Err(
+                Fault::new(message).help("the token is shown to servers that prove who they are, and to no others")
+            );
+        }
         Ok(place.with_path(format!("/v1/{}/sign/{}", self.mount.trim_matches('/'), self.role)))
     }
 
@@ -89,8 +96,8 @@ impl OpenBao {
             .header("X-Vault-Token", token)
             .body(Full::new(Bytes::from(body.to_string())))
             .map_err(Fault::new)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Fault::new)?;
-        let answer = runtime.block_on(client.exchange(&place, request)).map_err(|fault| {
+        let answer = wait(client.exchange(&place, request)).map_err(Fault::new)?;
+        let answer = answer.map_err(|fault| {
             Fault::new(fault).help("is the server up, and its CA the one in the profile's ca_file?")
         })?;
         if answer.status != StatusCode::OK {

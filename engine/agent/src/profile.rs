@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds::{FILE_BYTES_MAX, SECRET_BYTES_MAX};
 use crate::ca::token::Claims;
 use crate::fault::Fault;
-use crate::files::{self, Lock, OWNER_ONLY};
+use crate::files::{self, Access, Lock, Staged};
 use crate::generation;
 use crate::release::Granted;
 use crate::source::Source;
@@ -91,24 +91,27 @@ impl Profile {
         Err(Fault::at(&path, message).help("it was made by another version of adamant: enroll again, with --force"))
     }
 
-    /// Writes it into its directory.
-    pub fn write(&self, directory: &Path) -> Result<(), Fault> {
+    /// Has it ready in its directory, to be put in its place.
+    pub fn stage(&self, directory: &Path) -> Result<Staged, Fault> {
         let path = directory.join(PROFILE);
         let json = serde_json::to_string_pretty(self).map_err(|error| Fault::at(&path, error))?;
-        files::write(&path, format!("{json}\n").as_bytes(), OWNER_ONLY)
+        files::stage(&path, format!("{json}\n").as_bytes(), Access::OwnerOnly)
     }
 
     /// What the gateway's certificate must be.
     pub fn pins(&self, directory: &Path) -> Result<Pins, Fault> {
         let path = directory.join(GATEWAY_CA);
-        let cas = match path.exists() {
-            true => x509::certificates(&files::read(&path, FILE_BYTES_MAX)?).map_err(|why| Fault::at(&path, why))?,
-            false => Vec::new(),
-        };
-        Pins::new(cas, &self.gateway_spki_sha256).map_err(|why| Fault::at(directory, why))
+        let pem = path.exists().then(|| files::read(&path, FILE_BYTES_MAX)).transpose()?;
+        self.pins_with(pem.as_deref()).map_err(|why| Fault::at(directory, why))
     }
 
-    /// The file that the token is read from, in a profile's directory; none for agents without tokens.
+    /// As [`Self::pins`], with the CA of the gateway in PEM.
+    pub fn pins_with(&self, ca_pem: Option<&[u8]>) -> Result<Pins, String> {
+        let cas = ca_pem.map(x509::certificates).transpose().map_err(|why| format!("{GATEWAY_CA}: {why}"))?;
+        Pins::new(cas.unwrap_or_default(), &self.gateway_spki_sha256)
+    }
+
+    /// The file that programs read the token from, in a profile's directory; none for agents without tokens.
     pub fn token_file(&self, directory: &Path) -> Option<PathBuf> {
         self.token.as_ref().map(|source| match source {
             TokenSource::File { path } => path.clone(),
@@ -116,9 +119,12 @@ impl Profile {
         })
     }
 
-    /// The token to send now.
-    pub fn token_now(&self, directory: &Path) -> Result<Option<zeroize::Zeroizing<String>>, Fault> {
-        let path = self.token_file(directory);
+    /// The token to send now, with the certificate of this generation: one that is bound to another is worth nothing.
+    pub fn token_now(&self, generation: &Path) -> Result<Option<zeroize::Zeroizing<String>>, Fault> {
+        let path = self.token.as_ref().map(|source| match source {
+            TokenSource::File { path } => path.clone(),
+            TokenSource::Ca { .. } => generation.join(generation::TOKEN),
+        });
         path.map(|path| files::read_secret_line(&path, SECRET_BYTES_MAX)).transpose()
     }
 }

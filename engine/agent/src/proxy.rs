@@ -75,7 +75,10 @@ pub fn run(settings: &Settings, told: &mut dyn FnMut(&str) -> Result<(), Fault>)
     check_place(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Fault::new(format_args!("cannot start: {error}")))?;
-    runtime.block_on(serve(settings, secret, told))
+    let served = runtime.block_on(serve(settings, secret, told));
+    // Not waited for: a look-up of a name may hang longer than the time to drain.
+    runtime.shutdown_background();
+    served
 }
 
 fn check_place(settings: &Settings) -> Result<(), Fault> {
@@ -220,7 +223,7 @@ fn bind_unix(path: &Path) -> Result<UnixListener, Fault> {
     let before = rustix::process::umask(Mode::from_raw_mode(0o177));
     let bound = UnixListener::bind(path);
     rustix::process::umask(before);
-    bound.map_err(|error| files::told(path, "listened on", &error))
+    bound.map_err(|error| files::told(path, "listened on", error))
 }
 
 #[cfg(test)]

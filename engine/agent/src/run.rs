@@ -15,8 +15,9 @@ use crate::hooks::{self, Hook};
 use crate::metrics::{self, Metrics};
 use crate::profile::{self, Profile};
 use crate::schedule::{self, Nearness};
-use crate::source::Renewal;
-use crate::{clock, files, generation, source};
+use crate::source::{self, Obtained, Waiting};
+use crate::x509::Facts;
+use crate::{clock, files, generation};
 
 /// How often a request that waits for its answer is looked at, milliseconds.
 const WAITING_MS: u64 = 1_000;
@@ -44,6 +45,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     new_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    key_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -66,6 +69,7 @@ impl<'a> Line<'a> {
             outcome,
             old_sha256: None,
             new_sha256: None,
+            key_sha256: None,
             until: None,
             error: None,
             todo: None,
@@ -87,7 +91,7 @@ pub fn run(settings: &Settings, log: Log<'_>) -> Result<(), Fault> {
     let _held = profile::lock(&settings.directory)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Fault::new(format_args!("cannot start: {error}")))?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let metrics = Arc::new(Metrics::default());
         if let Some(address) = settings.metrics {
             let bound = metrics::serve(address, Arc::clone(&metrics)).await?;
@@ -98,7 +102,10 @@ pub fn run(settings: &Settings, log: Log<'_>) -> Result<(), Fault> {
         let stop = Stop { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? };
         let mut keeper = Keeper { settings, metrics, failures: 0, planned: None, told: Nearness::Far, waiting: false };
         keeper.keep(stop, on(SignalKind::hangup())?, log).await
-    })
+    });
+    // Not waited for: a renewal that hangs has had its time, and what it writes is whole or not there.
+    runtime.shutdown_background();
+    ended
 }
 
 fn on(kind: SignalKind) -> Result<Signal, Fault> {
@@ -224,11 +231,12 @@ impl Keeper<'_> {
                 tell(&line, log)?;
                 Ok(Outcome::Done)
             }
-            Ok(Renewal::Waiting { request }) => {
+            Ok(Renewal::Waiting(waiting)) => {
                 if !self.waiting {
                     self.waiting = true;
                     let mut line = Line::new("refresh", why, &from, "waiting");
-                    line.todo = Some(format!("sign {}", request.display()));
+                    line.todo = Some(format!("sign {}", waiting.request.display()));
+                    line.key_sha256 = Some(waiting.key_sha256);
                     tell(&line, log)?;
                 }
                 Ok(Outcome::Waiting)
@@ -266,6 +274,12 @@ impl Keeper<'_> {
     }
 }
 
+/// What became of a renewal.
+enum Renewal {
+    Done { old: Option<String>, new: Facts },
+    Waiting(Waiting),
+}
+
 enum Outcome {
     Done,
     Waiting,
@@ -278,10 +292,18 @@ fn waiting_is_no_end() -> Fault {
 }
 
 fn renew(directory: &Path) -> (String, Result<Renewal, Fault>) {
-    match Profile::read(directory) {
-        Ok(profile) => (profile.certificate.shown(), source::renew(directory, &profile)),
-        Err(fault) => (String::new(), Err(fault)),
-    }
+    let profile = match Profile::read(directory) {
+        Ok(profile) => profile,
+        Err(fault) => return (String::new(), Err(fault)),
+    };
+    let before = generation::current(directory).ok();
+    let renewed = source::obtain(directory, &profile, before.as_ref()).and_then(|obtained| match obtained {
+        Obtained::Ready(ready) => {
+            Ok(Renewal::Done { old: before.map(|identity| identity.facts.sha256), new: ready.put()? })
+        }
+        Obtained::Waiting(waiting) => Ok(Renewal::Waiting(waiting)),
+    });
+    (profile.certificate.shown(), renewed)
 }
 
 fn tell(line: &Line<'_>, log: Log<'_>) -> Result<(), Fault> {

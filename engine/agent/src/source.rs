@@ -1,20 +1,23 @@
 //! Where an agent's certificate comes from. The key is made here and leaves in no case; what goes out is a CSR.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::bounds::{FILE_BYTES_MAX, SECRET_BYTES_MAX};
+use crate::bounds::{BACKDATED_S, FILE_BYTES_MAX, LIFE_CLIENT_S_MAX, SECRET_BYTES_MAX};
 use crate::ca::Authority;
 use crate::ca::issue::{self, For};
 use crate::ca::token::Issuer;
 use crate::clock;
 use crate::fault::Fault;
-use crate::files::{self, OWNER_ONLY};
-use crate::generation::{self, New, Origin};
+use crate::files::{self, Access};
+use crate::generation::{self, Identity, New, Origin};
 use crate::openbao::OpenBao;
 use crate::profile::{Profile, TokenSource};
+use crate::release;
 use crate::x509::Facts;
 
 /// The key of a request that has not been answered yet.
@@ -32,16 +35,36 @@ pub enum Source {
     Openbao(OpenBao),
 }
 
-/// What became of a renewal.
-pub enum Renewal {
-    Done {
-        old: Option<String>,
-        new: Facts,
-    },
-    /// A request was put there, and is not answered.
-    Waiting {
-        request: PathBuf,
-    },
+/// A key with its certificate, checked and whole on disk, and not in use yet.
+#[must_use = "what was obtained is not in use yet"]
+pub struct Ready {
+    staged: generation::Staged,
+    pending: PathBuf,
+    pub facts: Facts,
+}
+
+/// What became of an attempt.
+pub enum Obtained {
+    Ready(Box<Ready>),
+    Waiting(Waiting),
+}
+
+/// A request that was put where a CA elsewhere finds it, and is not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub request: PathBuf,
+    /// Of its public key: what the CA's side compares, because others may have been at the request.
+    pub key_sha256: String,
+}
+
+impl Ready {
+    /// Puts them in use, in one step.
+    pub fn put(self) -> Result<Facts, Fault> {
+        self.staged.put()?;
+        // Only now: a failure before leaves the request to be answered again.
+        let _ = std::fs::remove_file(self.pending);
+        Ok(self.facts)
+    }
 }
 
 impl Source {
@@ -55,9 +78,9 @@ impl Source {
     }
 }
 
-/// Obtains a new key with a certificate and puts them in use. The caller holds the profile's lock.
-pub fn renew(directory: &Path, profile: &Profile) -> Result<Renewal, Fault> {
-    let old = generation::current(directory).ok().map(|identity| identity.facts.sha256);
+/// Obtains a new key with a certificate. `before`: what is in use, which a renewal goes on from. The caller holds the
+/// profile's lock.
+pub fn obtain(directory: &Path, profile: &Profile, before: Option<&Identity>) -> Result<Obtained, Fault> {
     let (key, chain, token) = match &profile.certificate {
         Source::Ca { directory: ca, passphrase_file, life_s } => {
             issued(profile, ca, passphrase_file.as_deref(), *life_s)?
@@ -69,14 +92,18 @@ pub fn renew(directory: &Path, profile: &Profile) -> Result<Renewal, Fault> {
         }
         Source::Requests { directory: shared } => match answered(directory, profile, shared)? {
             Ok((key, chain)) => (key, chain, None),
-            Err(request) => return Ok(Renewal::Waiting { request }),
+            Err(waiting) => return Ok(Obtained::Waiting(waiting)),
         },
     };
     let token = token.as_ref().map(|token| token.as_str());
-    let new = accept(directory, profile, &New { key_pem: &key, chain_pem: &chain, token })?;
-    // Only now: a failure before leaves the request to be answered again.
-    let _ = std::fs::remove_file(directory.join(PENDING));
-    Ok(Renewal::Done { old, new })
+    let new = New { key_pem: &key, chain_pem: &chain, token };
+    let from = profile.certificate.shown();
+    let (chain, _, facts) =
+        generation::checked(&key, new.chain_pem.as_bytes()).map_err(|why| Fault::new(format_args!("{from}: {why}")))?;
+    let now_s = clock::now_s();
+    acceptable(profile, before.map(|identity| &identity.facts), &chain, &facts, now_s)?;
+    let staged = generation::stage(directory, &new, &Origin { obtained_s: now_s, from })?;
+    Ok(Obtained::Ready(Box::new(Ready { staged, pending: directory.join(PENDING), facts })))
 }
 
 /// A new key with its certificate, and the token that is bound to it.
@@ -94,7 +121,7 @@ fn issued(profile: &Profile, ca: &Path, passphrase_file: Option<&Path>, life_s: 
     let key = issue::new_key()?;
     let csr = issue::request(&key, Some(&profile.spiffe))?;
     let now_s = clock::now_s();
-    let made = authority.issue(&For::Agent(profile.spiffe.clone()), &csr, life_s, now_s)?;
+    let made = authority.issue(&For::Agent(profile.spiffe.clone()), &csr, None, life_s, now_s)?;
     let token = match &profile.token {
         Some(TokenSource::Ca { claims }) => {
             let issuer = Issuer::open(ca, passphrase)?;
@@ -107,51 +134,97 @@ fn issued(profile: &Profile, ca: &Path, passphrase_file: Option<&Path>, life_s: 
     Ok((key, made.pem, token))
 }
 
-/// Checks what came and puts it in use.
-fn accept(directory: &Path, profile: &Profile, new: &New<'_>) -> Result<Facts, Fault> {
-    let from = profile.certificate.shown();
-    let wrong = |why: String| Fault::new(format_args!("{from}: {why}"));
-    let (_, _, facts) = generation::checked(new.key_pem, new.chain_pem.as_bytes()).map_err(wrong)?;
+/// Whether what came may take the place of what is in use (`before`). Who could hand out certificates in the name of the CA
+/// would otherwise put an agent out of service, for as long as a wrong one lasts.
+fn acceptable(
+    profile: &Profile,
+    before: Option<&Facts>,
+    chain: &[CertificateDer<'_>],
+    facts: &Facts,
+    now_s: u64,
+) -> Result<(), Fault> {
+    let wrong = |why: String| Fault::new(format_args!("{}: {why}", profile.certificate.shown()));
     if facts.uris != [profile.spiffe.as_str()] {
         let found = if facts.uris.is_empty() { "none".to_owned() } else { facts.uris.join(", ") };
         let help = "the CA names this agent otherwise: correct the CA's side, or enroll with the id that it gives";
         return Err(wrong(format!("expected a certificate for {}, found {found}", profile.spiffe)).help(help));
     }
-    let now_s = clock::now_s();
     if facts.not_before_s > now_s || facts.not_after_s <= now_s {
         let (from, until) = (clock::shown(facts.not_before_s), clock::shown(facts.not_after_s));
         let message =
             format!("expected a certificate that is valid now ({}), found {from} to {until}", clock::shown(now_s));
         return Err(wrong(message).help("compare this machine's clock with the CA's"));
     }
-    generation::write(directory, new, &Origin { obtained_s: now_s, from })?;
-    Ok(facts)
+    let life_s = facts.not_after_s - now_s;
+    if life_s > LIFE_CLIENT_S_MAX + BACKDATED_S {
+        let (most, found) = (clock::length(LIFE_CLIENT_S_MAX), clock::length(life_s));
+        let help = "have the CA issue for less: certificates that renew themselves need no long life";
+        return Err(wrong(format!("expected a certificate for at most {most}, found one for {found}")).help(help));
+    }
+    if let Some(granted) = &profile.granted {
+        return release::believes(granted, chain, now_s).map_err(|why| {
+            let of = format!("release version {} of {}", granted.version, granted.policy);
+            wrong(format!("expected a certificate of the CA that {of} believes for {}, found {why}", profile.agent))
+                .help("the gateway would refuse it. If a newer release names this CA: enroll with it, and --force")
+        });
+    }
+    let same = |before: &&Facts| (&before.issuer, &before.issuer_key) == (&facts.issuer, &facts.issuer_key);
+    match before.filter(|before| !same(before)) {
+        None => Ok(()),
+        Some(before) => {
+            let message = format!(
+                "expected a certificate of the CA that issued the one in use ({}), found one of another ({})",
+                before.issuer, facts.issuer
+            );
+            let help = "where the CA was replaced, and the gateway believes the new one: enroll again, with --force";
+            Err(wrong(message).help(help))
+        }
+    }
 }
 
 /// Key and chain of a request, or where it waits.
-type Answer = Result<(Zeroizing<String>, String), PathBuf>;
+type Answer = Result<(Zeroizing<String>, String), Waiting>;
 
 /// A key whose request was answered; or the request, put there if it was not.
 fn answered(directory: &Path, profile: &Profile, shared: &Path) -> Result<Answer, Fault> {
+    only_for_some(shared)?;
     let (pending, request) = (directory.join(PENDING), shared.join(format!("{}.csr", profile.agent)));
-    let answer = shared.join(format!("{}.pem", profile.agent));
-    if pending.exists() {
-        let key = files::read_secret(&pending, FILE_BYTES_MAX)?;
-        if answer.exists() {
-            let chain = files::read_text(&answer, FILE_BYTES_MAX)?;
-            // One for another key is the answer to an earlier request.
-            if generation::checked(&key, chain.as_bytes()).is_ok() {
-                return Ok(Ok((key, chain)));
-            }
+    let is_new = !pending.exists();
+    let key = if is_new { issue::new_key()? } else { files::read_secret(&pending, FILE_BYTES_MAX)? };
+    let csr = issue::request(&key, Some(&profile.spiffe))?;
+    let key_sha256 = issue::key_sha256(&csr)?;
+    if is_new {
+        files::write(&pending, key.as_bytes(), Access::OwnerOnly)?;
+    } else {
+        let answer = shared.join(format!("{}.pem", profile.agent));
+        let chain = answer.exists().then(|| files::read_text(&answer, FILE_BYTES_MAX)).transpose()?;
+        // One for another key is the answer to an earlier request.
+        if let Some(chain) = chain.filter(|chain| generation::checked(&key, chain.as_bytes()).is_ok()) {
+            return Ok(Ok((key, chain)));
         }
-        if request.exists() {
-            return Ok(Err(request));
-        }
-        files::write(&request, issue::request(&key, Some(&profile.spiffe))?.as_bytes(), files::EVERYBODY)?;
-        return Ok(Err(request));
     }
-    let key = issue::new_key()?;
-    files::write(&pending, key.as_bytes(), OWNER_ONLY)?;
-    files::write(&request, issue::request(&key, Some(&profile.spiffe))?.as_bytes(), files::EVERYBODY)?;
-    Ok(Err(request))
+    if is_new || !request.exists() {
+        files::write(&request, csr.as_bytes(), Access::Everyone)?;
+    } else if files::read_text(&request, FILE_BYTES_MAX).ok().and_then(|csr| issue::key_sha256(&csr).ok()).as_ref()
+        != Some(&key_sha256)
+    {
+        let message = format!("expected this profile's own request, of the key {key_sha256}, found another");
+        let help = "somebody else writes there, and whoever has that key would be this agent: do not sign it. One \
+                    directory an agent, for it and the CA alone; then remove the request";
+        return Err(Fault::at(&request, message).help(help));
+    }
+    Ok(Err(Waiting { request, key_sha256 }))
 }
+
+/// Refuses a directory that everybody may write: anybody's request would be the agent's.
+fn only_for_some(shared: &Path) -> Result<(), Fault> {
+    let mode = std::fs::metadata(shared).map_err(|error| files::told(shared, "read", error))?.mode() & 0o7777;
+    if mode & 0o002 == 0 {
+        return Ok(());
+    }
+    let message = format!("expected a directory that not everybody may write, found mode {mode:04o}");
+    Err(Fault::at(shared, message).help(format_args!("one directory an agent; chmod o-w {}", shared.display())))
+}
+
+#[cfg(test)]
+mod tests;

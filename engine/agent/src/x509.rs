@@ -4,7 +4,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use sha2::{Digest as _, Sha256};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Facts of a certificate. Times in seconds since the Unix epoch, hashes in lower-case hex.
@@ -19,6 +19,8 @@ pub struct Facts {
     /// DNS names and addresses.
     pub names: Vec<String>,
     pub issuer: String,
+    /// The issuer's key as the certificate names it (RFC 5280 §4.2.1.1), lower-case hex; empty where it does not.
+    pub issuer_key: String,
 }
 
 impl Facts {
@@ -38,7 +40,12 @@ pub fn from_hex(hex: &str) -> Vec<u8> {
 pub fn facts(der: &[u8]) -> Result<Facts, String> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|error| format!("no X.509 certificate: {error}"))?;
     let time = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
-    let (mut uris, mut names) = (Vec::new(), Vec::new());
+    let (mut uris, mut names, mut issuer_key) = (Vec::new(), Vec::new(), String::new());
+    for extension in certificate.extensions() {
+        if let ParsedExtension::AuthorityKeyIdentifier(of) = extension.parsed_extension() {
+            issuer_key = of.key_identifier.as_ref().map(|id| hex(id.0)).unwrap_or_default();
+        }
+    }
     if let Ok(Some(alternative)) = certificate.subject_alternative_name() {
         for name in &alternative.value.general_names {
             match name {
@@ -58,6 +65,7 @@ pub fn facts(der: &[u8]) -> Result<Facts, String> {
         uris,
         names,
         issuer: certificate.issuer().to_string(),
+        issuer_key,
     })
 }
 

@@ -109,8 +109,13 @@ pub fn read(line: &[u8]) -> Option<Chained<'_>> {
     let hash = unbase64(std::str::from_utf8(hash).ok()?)?;
     let tail_at = covered.len().saturating_sub(NUMBERS_BYTES_MAX + MEMBER.len());
     let tail = covered.get(tail_at..)?;
-    let member_at = tail.windows(MEMBER.len()).rposition(|window| window == MEMBER)?;
-    let numbers = std::str::from_utf8(tail.get(member_at + MEMBER.len()..)?).ok()?.strip_suffix(':')?;
+    // There is no quote in the numbers.
+    let numbers_at = tail.iter().rposition(|byte| *byte == b'"')? + 1;
+    let (before, numbers) = tail.split_at_checked(numbers_at)?;
+    if !before.ends_with(MEMBER) {
+        return None;
+    }
+    let numbers = std::str::from_utf8(numbers).ok()?.strip_suffix(':')?;
     let mut parts = numbers.split(':');
     let (chain, sequence, leaf) = (parts.next()?, parts.next()?, parts.next()?);
     if parts.next().is_some() {

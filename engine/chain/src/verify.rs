@@ -111,6 +111,11 @@ impl Verifier {
 
     /// The next line, without its newline.
     pub fn line(&mut self, bytes: &[u8]) {
+        self.line_apart(bytes, line::read(bytes));
+    }
+
+    /// The same, of one that was taken apart.
+    pub fn line_apart(&mut self, bytes: &[u8], chained: Option<Chained<'_>>) {
         self.line += 1;
         self.report.lines += 1;
         if self.report.lines_not_looked_at > 0 {
@@ -118,7 +123,7 @@ impl Verifier {
             return;
         }
         let spot = Spot { file: self.files.len().saturating_sub(1), line: self.line };
-        let Some(chained) = line::read(bytes) else {
+        let Some(chained) = chained else {
             self.settle_cut(None);
             self.cut = Some(Cut { spot, bytes: bytes.to_vec() });
             return;

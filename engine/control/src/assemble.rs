@@ -159,7 +159,7 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
     let material = Material::read(node);
     let planned = renew::plan(&frozen, &material)?;
     let origins = planned.iter().map(|planned| Arc::new(planned.resolved(|_| Vec::new()))).collect();
-    let looked = revocation::look(&frozen.client_cas, &frozen.policy.client_cas, node, now_s)?;
+    let looked = revocation::look(&frozen.client_cas, &frozen.policy.client_cas, node, None, now_s)?;
     for (ca, read) in frozen.policy.client_cas.iter().zip(&looked.read) {
         moving.crls.extend(read.as_ref().map(|read| (ca.name.clone(), read.status.clone())));
     }

@@ -19,14 +19,17 @@ pub struct Round {
 }
 
 /// Resolves every name of `planned` once, all at the same time.
-pub async fn resolve(planned: &[Planned]) -> Round {
-    resolve_new(planned, &Addresses::new()).await
+pub fn resolve(planned: &[Planned]) -> impl Future<Output = Round> + use<> {
+    resolve_new(planned, &Addresses::new())
 }
 
-/// Resolves the names of `planned` that `known` does not have.
-pub async fn resolve_new(planned: &[Planned], known: &Addresses) -> Round {
+/// Resolves the names of `planned` that `known` does not have. Borrows neither, so that others go on meanwhile.
+pub fn resolve_new(planned: &[Planned], known: &Addresses) -> impl Future<Output = Round> + use<> {
     let names = planned.iter().flat_map(Planned::names).filter(|(name, _)| !known.contains_key(*name));
-    let names: BTreeMap<String, u16> = names.map(|(name, port)| (name.to_owned(), port)).collect();
+    look_up_all(names.map(|(name, port)| (name.to_owned(), port)).collect())
+}
+
+async fn look_up_all(names: BTreeMap<String, u16>) -> Round {
     let mut lookups = tokio::task::JoinSet::new();
     for (name, port) in names {
         lookups.spawn(async move {

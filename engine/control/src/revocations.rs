@@ -22,9 +22,11 @@ pub struct Register(Arc<Mutex<Inner>>);
 #[derive(Default)]
 struct Inner {
     list: Option<Arc<Revocations>>,
-    /// The time that `list` was compiled by, and when that changes something again.
+    /// The time that `list` was compiled by.
     now: Option<Timestamp>,
+    /// When the next entry lapses, and when the last one of those that have.
     lapses: Option<Timestamp>,
+    lapsed: Option<Timestamp>,
     generation: u64,
     tables: Vec<Known>,
     /// Out of force; a worker may still look into one.
@@ -68,13 +70,17 @@ impl Register {
         inner.put(now);
     }
 
-    /// To be called now and then: entries lapse, and what is out of force is freed.
-    pub fn tidy(&self, now: Timestamp) {
+    /// To be called now and then: entries lapse with what they revoke, by the clock that it ends by, and are in force again
+    /// where that clock goes back. Frees what is out of force. True where entries lapsed or came back.
+    pub fn tidy(&self, now: Timestamp) -> bool {
         let mut inner = self.inner();
-        if inner.lapses.is_some_and(|lapses| lapses <= now) {
+        let lapse = inner.lapses.is_some_and(|lapses| lapses <= now);
+        let come_back = inner.lapsed.is_some_and(|lapsed| now < lapsed);
+        if lapse || come_back {
             inner.put(now);
         }
         inner.tidy();
+        lapse || come_back
     }
 }
 
@@ -82,11 +88,10 @@ impl Inner {
     fn put(&mut self, now: Timestamp) {
         self.tidy();
         self.generation += 1;
-        // No entry comes back to life by a clock that was put back.
-        let now = self.now.map_or(now, |before| before.max(now));
         self.now = Some(now);
-        let entries = self.list.iter().flat_map(|list| list.entries());
-        self.lapses = entries.filter_map(|entry| entry.until).filter(|until| *until > now).min();
+        let ends = || self.list.iter().flat_map(|list| list.entries()).filter_map(|entry| entry.until);
+        self.lapses = ends().filter(|until| *until > now).min();
+        self.lapsed = ends().filter(|until| *until <= now).max();
         let of_tables = self.tables.iter().filter_map(|known| {
             let (live, table) = (known.live.upgrade()?, known.table.upgrade()?);
             Some((live, self.compiled(&known.policy, &table)?))

@@ -141,7 +141,10 @@ pub struct WaitingStatus {
 pub struct RevocationsStatus {
     /// 0 while none is in force.
     pub serial: u64,
+    /// Entries in force.
     pub entries: usize,
+    /// Entries that have lapsed, because what they revoke has ended by itself.
+    pub lapsed: usize,
     /// Entries that name what the release does not have.
     pub unknown: usize,
     pub issued_unix_s: u64,

@@ -225,6 +225,19 @@ impl Watcher {
         }
     }
 
+    /// Waits for `work`, and looks at revocation lists all the while: what they revoke does not wait for what else is done.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let pause = tokio::time::sleep(Duration::from_millis(WATCH_INTERVAL_MS));
+            tokio::select! {
+                done = &mut work => return done,
+                () = pause => self.look_at_crls(),
+            }
+            self.publish();
+        }
+    }
+
     fn forget_seen(&mut self) {
         self.keysets.forget();
         self.crls.iter_mut().chain(&mut self.listeners).flatten().for_each(Watched::forget);
@@ -281,7 +294,8 @@ impl Watcher {
     }
 
     async fn resolve(&mut self) {
-        let round = names::resolve(&self.start.planned).await;
+        let looked_up = names::resolve(&self.start.planned);
+        let round = self.meanwhile(looked_up).await;
         for (name, why) in &round.failures {
             crate::warning!("the origin name {name} does not resolve: {why}: its last addresses stay in use");
         }

@@ -267,9 +267,15 @@ impl ClientCa {
         };
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now_s));
         let anchor_lives = |path: &webpki::VerifiedPath<'_>| self.check_anchor(path.anchor(), now_s);
-        let verify = |anchors: &[TrustAnchor<'static>], lists: Option<webpki::RevocationOptions<'_>>| {
+        let verify = |anchors: &[TrustAnchor<'static>],
+                      lists: Option<webpki::RevocationOptions<'_>>|
+         -> Result<(), webpki::Error> {
             let lives = Some(&anchor_lives as &dyn Fn(&webpki::VerifiedPath<'_>) -> Result<(), webpki::Error>);
-            leaf.verify_for_usage(self.algorithms, anchors, intermediates, now, usage, lists, lives).map(drop)
+            let path = leaf.verify_for_usage(self.algorithms, anchors, intermediates, now, usage, lists, lives)?;
+            if let Revocation::Lists(lists) = &self.revocation {
+                lists.prove(&path);
+            }
+            Ok(())
         };
         match &self.revocation {
             Revocation::Unchecked => verify(&self.trust, None)?,

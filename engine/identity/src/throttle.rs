@@ -79,6 +79,17 @@ impl Throttle {
 
     /// Whether a credential from `client` may be looked at, at `now_ns` since the Unix epoch. Charges nothing.
     pub fn check(&self, client: IpAddr, now_ns: u64) -> Result<(), Throttled> {
+        self.check_client(client, now_ns)?;
+        let (_, verdict) = gcra(self.total, now_ns, self.bounds.total);
+        if !verdict.admitted {
+            return Err(Throttled::Total { wait_ns: verdict.wait_ns });
+        }
+        Ok(())
+    }
+
+    /// The same of `client` alone, for what only the holder of another valid credential can present: failures of all others
+    /// are not held against it.
+    pub fn check_client(&self, client: IpAddr, now_ns: u64) -> Result<(), Throttled> {
         let client = Client::from(client);
         let home = self.homes.get(self.home(client)).copied().unwrap_or_default();
         let known = home.clients.iter().find(|counted| counted.client == client && counted.state > now_ns);
@@ -90,10 +101,6 @@ impl Throttle {
         let (_, verdict) = gcra(state, now_ns, self.bounds.per_client);
         if !verdict.admitted {
             return Err(Throttled::Client { wait_ns: verdict.wait_ns });
-        }
-        let (_, verdict) = gcra(self.total, now_ns, self.bounds.total);
-        if !verdict.admitted {
-            return Err(Throttled::Total { wait_ns: verdict.wait_ns });
         }
         Ok(())
     }
@@ -192,6 +199,7 @@ mod tests {
             (0..10_u8).map(|last| failures_until_refused(&mut throttle, IpAddr::from([192, 0, 2, last]), NOW)).sum();
         assert_eq!(failed, 5);
         assert_eq!(throttle.check(ip("198.51.100.1"), NOW), Err(Throttled::Total { wait_ns: S }));
+        assert_eq!(throttle.check_client(ip("198.51.100.1"), NOW), Ok(()), "it has failed in nothing itself");
         assert!(throttle.check(ip("198.51.100.1"), NOW + S).is_ok());
     }
 

@@ -2,11 +2,11 @@
 
 use activation::Activation;
 use activation::seen::{Seen, Shown};
-use identity::token::dpop::{DpopFault, Nonces, RequestUri, Wanted, check};
+use identity::token::dpop::{DpopFault, Nonces, Proof, RequestUri, Wanted, check};
 use policy::binding::Bindings;
 use policy::reason::Reason;
 
-use crate::identify::{Gate, PeerCertificate, TokenUse};
+use crate::identify::{Gate, Identified, PeerCertificate, TokenUse};
 
 /// What the workers of a gateway know of DPoP together: a proof that one of them saw is known to all.
 #[derive(Debug)]
@@ -25,6 +25,20 @@ impl Dpop {
     /// The nonce to give out at `now_s`, where the gateway asks for them.
     pub fn nonce(&self, now_s: u64) -> Option<String> {
         self.nonces.as_ref().map(|nonces| nonces.at(now_s))
+    }
+
+    /// Remembers the proof of a request that is let through, so that it is the last one with it: at `now_s`, once its limits
+    /// are charged, because what an agent may not do must not fill the room that all share.
+    ///
+    /// # Errors
+    /// Another request was let through with it since it was looked at; there is no room, or none for this subject.
+    pub fn remember(&self, identified: &Identified, now_s: u64) -> Result<(), Reason> {
+        let (Some(proof), Some(token)) = (&identified.proof, &identified.token) else { return Ok(()) };
+        match self.seen.show(&proof.id, &token.counted_as, proof.kept_until_s, now_s) {
+            Shown::First => Ok(()),
+            Shown::Again => Err(Reason::DpopReplayed),
+            Shown::Full => Err(Reason::DpopReplaysFull),
+        }
     }
 }
 
@@ -46,7 +60,7 @@ pub(crate) struct Sent<'a> {
     pub certificate: Option<&'a PeerCertificate>,
 }
 
-/// Checks all that a token is bound to, and gives what holds.
+/// Checks all that a token is bound to, and gives what holds, with the proof that is to be remembered.
 ///
 /// # Errors
 /// What is missing or wrong. A proof is charged to the throttle as an unknown credential is.
@@ -56,7 +70,7 @@ pub(crate) fn hold(
     token: &TokenUse,
     sent: &Sent<'_>,
     gate: &mut Gate<'_>,
-) -> Result<Bindings, Reason> {
+) -> Result<(Bindings, Option<Proof>), Reason> {
     let confirmation = &token.confirmation;
     if confirmation.certificate_sha256.is_some() {
         let certificate = sent.certificate.ok_or(Reason::TokenCertificateMissing)?;
@@ -64,8 +78,8 @@ pub(crate) fn hold(
             return Err(Reason::TokenCertificateWrong);
         }
     }
-    match (&confirmation.key_thumbprint, sent.by_dpop) {
-        (None, false) => {}
+    let proof = match (&confirmation.key_thumbprint, sent.by_dpop) {
+        (None, false) => None,
         // A token that no key is bound to proves nothing by a key.
         (None, true) => return Err(Reason::DpopKeyWrong),
         (Some(_), false) => return Err(Reason::DpopMissing),
@@ -81,22 +95,21 @@ pub(crate) fn hold(
                 leeway_s: issuer.map_or(0, |issuer| issuer.rules().leeway_s),
                 nonces: dpop.nonces.as_ref(),
             };
-            prove(dpop, proof, &wanted, gate)?;
+            Some(prove(dpop, proof, &wanted, gate)?)
         }
-    }
-    Ok(confirmation.bindings())
+    };
+    Ok((confirmation.bindings(), proof))
 }
 
-fn prove(dpop: &Dpop, proof: &[u8], wanted: &Wanted<'_>, gate: &mut Gate<'_>) -> Result<(), Reason> {
-    gate.pass()?;
+fn prove(dpop: &Dpop, proof: &[u8], wanted: &Wanted<'_>, gate: &mut Gate<'_>) -> Result<Proof, Reason> {
+    gate.pass_holder()?;
     let proof = check(proof, wanted).map_err(|fault| match fault {
         // The first request of each client comes without one.
         DpopFault::NonceWrong => fault.reason(),
         fault => gate.failed(fault.reason()),
     })?;
-    match dpop.seen.show(&proof.id, proof.kept_until_s, wanted.now_s) {
-        Shown::First => Ok(()),
-        Shown::Again => Err(gate.failed(Reason::DpopReplayed)),
-        Shown::Full => Err(Reason::DpopReplaysFull),
+    if dpop.seen.knows(&proof.id, proof.kept_until_s, wanted.now_s) {
+        return Err(gate.failed(Reason::DpopReplayed));
     }
+    Ok(proof)
 }

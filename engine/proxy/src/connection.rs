@@ -18,9 +18,9 @@ use crate::deadline::{Deadline, Direction, Owner, Stage};
 use crate::identify::PeerCertificate;
 use crate::linger::linger;
 use crate::pooled::Pooled;
-use crate::revoked::{self, Stands};
+use crate::revoked::{Stands, Sweep};
 use crate::transport::{Interest, Tcp, Tls, Transport};
-use crate::worker::{Held, Worker};
+use crate::worker::Worker;
 
 /// A connection that was just accepted.
 pub struct Arrival {
@@ -79,8 +79,8 @@ impl<T: Transport> Owner for Connection<T> {
         self.transport.rest();
     }
 
-    fn revoked(&self, current: &Held) -> Option<Reason> {
-        revoked::of_connection(self, current)
+    fn revoked(&self, sweep: &Sweep<'_>) -> Option<Reason> {
+        sweep.ends(self)
     }
 
     fn judged(&self, judge: &mut Judge<'_>) -> Standing {

@@ -9,33 +9,13 @@ use monoio::net::TcpStream;
 use policy::reason::Reason;
 
 use crate::certified::{EXPIRED_EXCHANGE_MS_MAX, Judge, Standing};
-use crate::worker::Held;
+use crate::revoked::Sweep;
 
 mod owner;
+mod stage;
 
 pub use owner::Owner;
-
-/// What a connection is waiting for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    Handshake,
-    /// For the first request of a connection.
-    First,
-    /// For the next request.
-    Idle,
-    Head,
-    Content,
-    OriginFirstByte,
-    OriginContent,
-    Exchange,
-    /// The activation that the exchange runs on was ended.
-    Activation,
-    /// The client's certificate has expired.
-    Certificate,
-    /// What it stands on is in the revocation list, for that reason.
-    Withdrawn(Reason),
-    Linger,
-}
+pub use stage::Stage;
 
 /// How often slots are swept, milliseconds: a limit fires up to this much late.
 pub const TICK_MS: u64 = 100;
@@ -139,13 +119,13 @@ impl Deadlines {
 
     /// Moves the clock on and shuts down what is due; gives how many were. Exchanges on activations up to number
     /// `ended` (0 = none) are due now, and their clients once there was time to say so. So is what stands on something
-    /// revoked, where there is a list: `lists` is the activation in force.
-    pub fn sweep(&self, now_ms: u64, ended: u64, lists: Option<&Held>) -> usize {
+    /// revoked, where there is a list: `lists` knows the activation in force.
+    pub fn sweep(&self, now_ms: u64, ended: u64, lists: Option<&Sweep<'_>>) -> usize {
         self.now_ms.set(now_ms);
         let mut expired = 0;
         for slot in self.slots.borrow().iter().flatten() {
             slot.rest_when_quiet();
-            if let Some(reason) = lists.and_then(|current| slot.revoked(current)) {
+            if let Some(reason) = lists.and_then(|sweep| slot.revoked(sweep)) {
                 slot.revoke(reason, now_ms);
             }
             if slot.runs_on_any(ended) {
@@ -308,19 +288,22 @@ impl Slot {
         }
     }
 
-    fn revoked(&self, current: &Held) -> Option<Reason> {
+    fn revoked(&self, sweep: &Sweep<'_>) -> Option<Reason> {
         let owner = self.owner.get().filter(|_| self.expired.get().is_none())?;
-        owner.upgrade()?.revoked(current)
+        owner.upgrade()?.revoked(sweep)
     }
 
     /// Ends what stands on something revoked: an exchange from its origin's side, so that there is time to tell the client;
     /// a connection between exchanges in order.
     fn revoke(&self, reason: Reason, now_ms: u64) {
         if self.activation.get() != 0 {
+            self.over.set(true);
             if let Some(partner) = self.partner.borrow().upgrade() {
                 partner.expire(Stage::Withdrawn(reason));
             }
-            self.exchange.set(Stage::Withdrawn(reason), now_ms + REVOKED_LAST_WORD_MS);
+            // Never later than it was: one list may follow the other.
+            let at_ms = self.exchange.at_ms.get().min(now_ms + REVOKED_LAST_WORD_MS);
+            self.exchange.set(Stage::Withdrawn(reason), at_ms);
         } else if self.stage() != Stage::Linger {
             if let Some(owner) = self.owner.get().and_then(Weak::upgrade) {
                 owner.finish();
@@ -398,6 +381,12 @@ impl Deadline {
     /// Whether no further request is to be taken.
     pub fn is_over(&self) -> bool {
         self.slot.over.get()
+    }
+
+    /// Why nothing more may be sent on for this connection: its time is over, or will be soon for what was revoked.
+    pub fn given_up(&self) -> Option<Stage> {
+        let withdrawn = Some(self.slot.exchange.stage.get()).filter(|stage| matches!(stage, Stage::Withdrawn(_)));
+        self.expired().or(withdrawn)
     }
 
     /// The stage that ran out of time, if one did.

@@ -64,6 +64,7 @@ async fn others_turn<T: Transport>(worker: &Worker, connection: &Connection<T>) 
 /// One exchange.
 async fn exchange<T: Transport>(worker: &Worker, connection: &Connection<T>, desk: &mut Desk) -> Next {
     connection.deadline.set_exchange(worker.settings.timeouts.exchange_ms);
+    connection.stands.forget();
     let fault = match receive(worker, connection, desk).await {
         Ok(()) => None,
         Err(NoHead::Ended) => return Next::Cut,
@@ -139,20 +140,23 @@ async fn decide_and_serve<T: Transport>(
     let refusal = match permitted {
         Ok(permit) => match forward(permit, asking, content, reply, journal).await {
             Ok(next) => return next,
-            Err(failure) if failure.answered => {
-                journal.record.reason = Some(failure.reason);
-                journal.revoked(asking.activation);
-                // A client that takes the end of the connection for the end of the content must see that it is not.
-                asking.client.transport.reset();
-                return Next::Cut;
+            Err(failure) => {
+                if failure.reason.is_revocation() && revoked::is_listed(asking.client, asking.activation) {
+                    journal.listed(asking.activation);
+                }
+                if failure.answered {
+                    journal.record.reason = Some(failure.reason);
+                    // A client that takes the end of the connection for the end of the content must see that it is not.
+                    asking.client.transport.reset();
+                    return Next::Cut;
+                }
+                failure.reason.into()
             }
-            Err(failure) => failure.reason.into(),
         },
         Err(refusal) => refusal,
     };
     let Asking { worker, activation, client, request, .. } = asking;
     journal.record.reason = Some(refusal.reason);
-    journal.revoked(activation);
     answer(worker, client, activation, &refusal, Some(request.head), Some(content), journal).await
 }
 
@@ -187,15 +191,23 @@ async fn permit<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) 
         return Err(Reason::ContentTooLarge.into());
     }
     admit_transport(activation.transport, tls, connection.certificate.is_some())?;
+    // Before anything is held against the list: what comes later is looked at again.
+    let generation = activation.revoked.generation();
     let identified = identified(asking, journal)?;
     let asked = Asked { method: request.method(), host: request.host, target: request.target.as_ref() };
     let granted = decide(activation, &identified, &asked)?;
     if granted.0.by_anonymous {
-        revoked::check_grant(activation, &granted.0)?;
+        revoked::check_grant(activation, &granted.0).inspect_err(|_| journal.listed(activation))?;
     }
-    connection.stands.begin(activation, &identified, &granted.0);
+    connection.stands.begin(activation, generation, &identified, &granted.0);
     let permit = account(worker, activation, &identified, granted, client, journal)?;
-    if let Err(reason) = worker.make_durable(activation.audit, journal).await {
+    let remembered = worker.remember_proof(&identified, journal.record.time_unix_ns);
+    drop(identified);
+    let durable = match remembered {
+        Ok(()) => worker.make_durable(activation.audit, journal).await,
+        refused => refused,
+    };
+    if let Err(reason) = durable {
         journal.record.permitted = false;
         return Err(reason.into());
     }
@@ -229,7 +241,7 @@ fn identified<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) ->
     let found = identify(activation, &mut worker.memory.borrow_mut(), &credentials, now_unix_ns, &mut identified);
     journal.identified(&identified);
     found?;
-    revoked::check(activation, &identified, credentials.certificate)?;
+    revoked::check(activation, &identified, credentials.certificate).inspect_err(|_| journal.listed(activation))?;
     journal.presented = identified.presented.any();
     Ok(identified)
 }

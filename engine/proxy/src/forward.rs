@@ -21,6 +21,7 @@ use crate::head::Request;
 use crate::journal::Journal;
 use crate::respond::{Between, Progressed, Relayed, VIA, hex};
 use crate::transport::Transport;
+use crate::withheld;
 use crate::worker::{Held, Worker};
 
 /// Who asks for what.
@@ -64,6 +65,7 @@ pub async fn forward<T: Transport>(
         let fresh = journal.record.retried;
         let connected = worker.origins.connection(permit.origin(), fresh).await;
         let origin = connected.map_err(|fault| Failure { reason: fault.reason(), answered: false })?;
+        withheld::check(asking).map_err(|reason| Failure { reason, answered: false })?;
         journal.record.origin = Some(origin.socket());
         origin.deadline().take_exchange(&asking.client.deadline);
         let progressed = Progressed::default();

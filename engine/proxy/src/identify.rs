@@ -15,6 +15,7 @@ use activation::stats::WorkerStats;
 use identity::api_key;
 use identity::certificate::{Chains, Facts, Verdict};
 use identity::throttle::{Throttle, ThrottleBounds};
+use identity::token::dpop::Proof;
 use identity::token::opaque::OpaqueKey;
 use identity::token::{Cache, CacheBounds, Confirmation, Found, VerifiedToken, verify};
 use policy::account::counted_as;
@@ -89,6 +90,8 @@ pub struct Identified {
     pub caller: Caller,
     pub presented: Presented,
     pub token: Option<Rc<TokenUse>>,
+    /// What was shown with a token that a key is bound to; to be remembered once the request is let through.
+    pub proof: Option<Proof>,
     pub api_key: Option<ApiKeyIndex>,
     /// The client CAs that vouch for the certificate, as bits.
     pub certificate_cas: u64,
@@ -98,7 +101,7 @@ impl Identified {
     /// Nothing was presented yet.
     pub fn nobody() -> Self {
         let caller = Caller { agent: None, population: false };
-        Self { caller, presented: Presented::default(), token: None, api_key: None, certificate_cas: 0 }
+        Self { caller, presented: Presented::default(), token: None, proof: None, api_key: None, certificate_cas: 0 }
     }
 }
 
@@ -253,7 +256,8 @@ pub fn identify(
         if by_dpop || !used.confirmation.bindings().is_empty() {
             let certificate = credentials.certificate.map(|(certificate, _)| certificate);
             let sent = bound::Sent { token, by_dpop, asked: &credentials.asked, certificate };
-            identified.presented.bound = bound::hold(activation, &memory.dpop, used, &sent, &mut gate)?;
+            let held = bound::hold(activation, &memory.dpop, used, &sent, &mut gate)?;
+            (identified.presented.bound, identified.proof) = held;
         }
     }
     // Last, so that the record of a refusal holds all that was presented.
@@ -286,6 +290,12 @@ impl Gate<'_> {
     /// The request may wait for what is said of a token.
     pub(crate) fn ask_later(&mut self, token: OpaqueKey) {
         *self.question = Some(Question::Token(token));
+    }
+
+    /// For what only the holder of a valid token can present.
+    pub(crate) fn pass_holder(&mut self) -> Result<(), Reason> {
+        let passed = self.throttle.check_client(self.client, self.now_unix_ns);
+        passed.map_err(|_| Reason::IdentificationThrottled)
     }
 
     pub(crate) fn failed(&mut self, reason: Reason) -> Reason {

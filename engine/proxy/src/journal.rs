@@ -95,11 +95,9 @@ impl<'a> Journal<'a> {
         u32::try_from(ns / 1_000).unwrap_or(u32::MAX)
     }
 
-    /// Names the list, where a revocation is the reason.
-    pub fn revoked(&mut self, activation: &Activation) {
-        if self.record.reason.is_some_and(Reason::is_revocation) {
-            self.record.revocations = activation.revoked.now().map_or(0, |revoked| revoked.serial);
-        }
+    /// Names the list by which something is revoked.
+    pub fn listed(&mut self, activation: &Activation) {
+        self.record.revocations = activation.revoked.now().map_or(0, |revoked| revoked.serial);
     }
 
     pub fn refused(&mut self, reason: Reason, status: u16) {

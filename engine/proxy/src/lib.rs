@@ -38,3 +38,4 @@ mod sent;
 mod testing;
 mod transport;
 mod turn;
+mod withheld;

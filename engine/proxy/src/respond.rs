@@ -201,11 +201,7 @@ impl<T: Transport> Between<'_, T> {
     /// Why the origin gives nothing any more.
     pub fn origin_gone(&self) -> Reason {
         match self.origin.deadline().expired() {
-            Some(Stage::Exchange) => Reason::ExchangeTimeout,
-            Some(Stage::Activation) => Reason::ActivationEnded,
-            Some(Stage::Withdrawn(reason)) => reason,
-            Some(Stage::Certificate) => Reason::CertificateExpired,
-            Some(_) => Reason::OriginTimeout,
+            Some(stage) => stage.ends_exchange().unwrap_or(Reason::OriginTimeout),
             None => Reason::OriginBroke,
         }
     }
@@ -213,11 +209,7 @@ impl<T: Transport> Between<'_, T> {
     /// Why the client takes or gives nothing any more.
     pub fn client_gone(&self) -> Reason {
         match self.asking.client.deadline.expired() {
-            Some(Stage::Exchange) => Reason::ExchangeTimeout,
-            Some(Stage::Activation) => Reason::ActivationEnded,
-            Some(Stage::Withdrawn(reason)) => reason,
-            Some(Stage::Certificate) => Reason::CertificateExpired,
-            Some(_) => Reason::ClientTimeout,
+            Some(stage) => stage.ends_exchange().unwrap_or(Reason::ClientTimeout),
             None => Reason::ClientAborted,
         }
     }

@@ -108,8 +108,14 @@ struct On {
 }
 
 impl Stands {
-    /// An exchange begins that `grant` permits.
-    pub fn begin(&self, activation: &Held, identified: &Identified, grant: &Grant) {
+    /// The head of another request begins: who called last means nothing for it.
+    pub fn forget(&self) {
+        *self.on.borrow_mut() = None;
+    }
+
+    /// An exchange begins that `grant` permits; it was held against the list of that `generation`, or a later one.
+    pub fn begin(&self, activation: &Held, generation: u64, identified: &Identified, grant: &Grant) {
+        self.looked.set(generation);
         *self.on.borrow_mut() = Some(On {
             activation_id: activation.id,
             activation: Some(Rc::clone(activation)),
@@ -127,6 +133,50 @@ impl Stands {
     }
 }
 
+/// Connections that wait whose certificates are looked up in a list between two turns of a worker at most: each is hashed, and
+/// a new list must not make everybody wait. What runs is looked at at once, and so is every request.
+const WAITING_LOOKED_AT_PER_TICK_MAX: usize = 256;
+
+/// One sweep over a worker's connections, with the activation in force.
+pub struct Sweep<'h> {
+    current: &'h Held,
+    waiting: Waiting,
+}
+
+/// How many more that wait are looked at.
+struct Waiting(Cell<usize>);
+
+impl Waiting {
+    fn take(&self) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self(Cell::new(WAITING_LOOKED_AT_PER_TICK_MAX))
+    }
+}
+
+impl<'h> Sweep<'h> {
+    pub fn new(current: &'h Held) -> Self {
+        Self { current, waiting: Waiting::default() }
+    }
+
+    /// Why what runs on `connection`, or waits on it, must end. What waits may be looked at by a later sweep.
+    pub fn ends<T: Transport>(&self, connection: &Connection<T>) -> Option<Reason> {
+        let stands = &connection.stands;
+        let runs = stands.on.borrow().as_ref().is_some_and(|on| on.activation.is_some());
+        let is_new = stands.looked.get() != self.current.revoked.generation();
+        if !runs && is_new && connection.certificate.is_some() && !self.waiting.take() {
+            return None;
+        }
+        of_connection(connection, self.current)
+    }
+}
+
 /// Why what runs on `connection`, or waits on it, must end: looked at once for each list. `current` is the activation in
 /// force.
 pub fn of_connection<T: Transport>(connection: &Connection<T>, current: &Held) -> Option<Reason> {
@@ -138,7 +188,17 @@ pub fn of_connection<T: Transport>(connection: &Connection<T>, current: &Held) -
     if stands.looked.replace(generation) == generation {
         return None;
     }
+    why(connection, activation)
+}
+
+/// Whether the list names what the exchange of `connection` stands on: its certificate may as well be revoked by its CA.
+pub fn is_listed<T: Transport>(connection: &Connection<T>, activation: &Activation) -> bool {
+    why(connection, activation).is_some()
+}
+
+fn why<T: Transport>(connection: &Connection<T>, activation: &Activation) -> Option<Reason> {
     let revoked = activation.revoked.now()?;
+    let on = connection.stands.on.borrow();
     let chain = connection.transport.peer_chain();
     let certificate = connection.certificate.as_deref().zip(chain.as_deref());
     if certificate.is_some_and(|shown| is_certificate_revoked(activation, &revoked, shown)) {
@@ -152,4 +212,18 @@ pub fn of_connection<T: Transport>(connection: &Connection<T>, current: &Held) -
         return Some(Reason::CredentialRevoked);
     }
     on.agents.iter().flatten().any(|agent| revoked.agent(*agent)).then_some(Reason::AgentRevoked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sweep_looks_at_so_many_that_wait_and_the_next_at_as_many_more() {
+        for _ in 0..2 {
+            let waiting = Waiting::default();
+            assert!((0..WAITING_LOOKED_AT_PER_TICK_MAX).all(|_| waiting.take()));
+            assert!((0..3).all(|_| !waiting.take()));
+        }
+    }
 }

@@ -29,10 +29,11 @@ use crate::deadline::{Deadlines, TICK_MS};
 use crate::desk::Desks;
 use crate::drain::{Drain, State};
 use crate::exchange::session;
-use crate::identify::Memory;
+use crate::identify::{Identified, Memory};
 use crate::journal::Journal;
 use crate::origins::Origins;
 use crate::probe::{StartError, runtime};
+use crate::revoked::Sweep;
 use crate::settings::Settings;
 use crate::transport::{Tcp, Tls};
 use crate::turn::Turn;
@@ -227,6 +228,14 @@ impl Worker {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
     }
 
+    /// See [`Dpop::remember`].
+    pub fn remember_proof(&self, identified: &Identified, now_unix_ns: u64) -> Result<(), Reason> {
+        if identified.proof.is_none() {
+            return Ok(());
+        }
+        self.memory.borrow().dpop.remember(identified, now_unix_ns / 1_000_000_000)
+    }
+
     /// In audit mode `durable`: writes the intent to forward and waits until it is on stable storage.
     pub async fn make_durable(&self, audit: Audit, journal: &Journal<'_>) -> Result<(), Reason> {
         if audit != Audit::Durable {
@@ -265,9 +274,9 @@ impl Worker {
             let now_unix_ns = self.now_unix_ns();
             self.stats.turn_unix_ns.set(now_unix_ns);
             let activation = self.activation();
-            let lists = (activation.revoked.generation() != 0).then_some(&activation);
+            let lists = (activation.revoked.generation() != 0).then(|| Sweep::new(&activation));
             let now_ms = started.elapsed().as_millis() as u64;
-            let expired = self.deadlines.sweep(now_ms, activation.ended.up_to(), lists);
+            let expired = self.deadlines.sweep(now_ms, activation.ended.up_to(), lists.as_ref());
             self.stats.deadlines_expired.add(expired as u64);
             self.judge_certificates(&activation, now_unix_ns / 1_000_000_000);
             if ticks.is_multiple_of(10) {

@@ -75,7 +75,8 @@ pub struct EnrollArgs {
     /// A CA made by `adamant ca init`, in a directory that this machine can read.
     #[arg(long, value_name = "DIR", group = "source")]
     ca: Option<PathBuf>,
-    /// A CA elsewhere: NAME.csr goes into this directory, and NAME.pem is awaited there.
+    /// A CA elsewhere: NAME.csr goes into this directory, and NAME.pem is awaited there. One directory an agent: whoever
+    /// else may write there can put their own request in its place.
     #[arg(long, value_name = "DIR", group = "source")]
     requests: Option<PathBuf>,
     /// OpenBao or Vault with a PKI engine, https://HOST:PORT.
@@ -234,13 +235,17 @@ fn enroll(args: &EnrollArgs, out: &mut dyn Write) -> Result<(), Failure> {
     write_profile(&enrolled.profile, &args.profile, out)?;
     match &enrolled.waiting {
         None => writeln!(out, "next: adamant agent run {}", args.profile.display())?,
-        Some(request) => {
-            let (csr, pem) = (request.display(), request.with_extension("pem"));
-            writeln!(out, "waiting for a certificate. Where the CA is:")?;
+        Some(waiting) => {
+            let (csr, pem) = (waiting.request.display(), waiting.request.with_extension("pem"));
+            let (spiffe, key) = (&enrolled.profile.spiffe, &waiting.key_sha256);
+            writeln!(out, "  key      {key} (SHA-256)")?;
             writeln!(
                 out,
-                "  adamant ca issue CA --spiffe {} --csr {csr} --out {}",
-                enrolled.profile.spiffe,
+                "waiting for a certificate. Where the CA is (take this line there by another way than that directory):"
+            )?;
+            writeln!(
+                out,
+                "  adamant ca issue CA --spiffe {spiffe} --csr {csr} --key-sha256 {key} --out {}",
                 pem.display()
             )?;
             writeln!(out, "then, here: the same command again, or adamant agent run {}", args.profile.display())?;

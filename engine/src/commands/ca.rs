@@ -25,10 +25,10 @@ pub enum CaCommand {
     Init(InitArgs),
     /// Issue a certificate: for an agent (24 h unless told otherwise) or a server (30 d).
     #[command(after_help = "Examples:\n  \
-        adamant ca issue ca --spiffe spiffe://corp.example/reports --csr reports.csr --out reports.pem\n  \
+        adamant ca issue ca --spiffe spiffe://corp.example/reports --csr reports.csr --key-sha256 HASH --out reports.pem\n  \
         adamant ca issue ca --server api.corp.example --key-out server.key --out server.pem\n\n\
         Of a CSR the key alone is used, once its signature shows that the sender has it; names, uses and life are what you\n\
-        say here. Everything issued stands in issued.jsonl of the CA.")]
+        say here. That it is the key of the agent, --key-sha256 makes sure: what enroll said where the agent is. Everything issued stands in issued.jsonl of the CA.")]
     Issue(IssueArgs),
     /// Show what a CA is and what it has issued; needs no passphrase.
     Show(ShowArgs),
@@ -95,6 +95,9 @@ pub struct IssueArgs {
     /// The request of whoever has the key (PKCS #10, PEM).
     #[arg(long, value_name = "FILE", conflicts_with = "key_out", required_unless_present = "key_out")]
     csr: Option<PathBuf>,
+    /// SHA-256 (hex) over the public key that the request must have, as the agent's side told it by another way.
+    #[arg(long, value_name = "HASH", requires = "csr")]
+    key_sha256: Option<String>,
     /// Make a key here instead, and write it there (mode 0600).
     #[arg(long, value_name = "FILE")]
     key_out: Option<PathBuf>,
@@ -229,7 +232,7 @@ fn issue(args: &IssueArgs, out: &mut dyn Write) -> Result<(), Failure> {
         (None, Some(key)) => request(key, args.spiffe.as_ref())?,
         (None, None) => return Err(Failure::new("expected --csr or --key-out, found neither")),
     };
-    let made = open(&args.open)?.issue(&whom, &csr, life_s, clock::now_s())?;
+    let made = open(&args.open)?.issue(&whom, &csr, args.key_sha256.as_deref(), life_s, clock::now_s())?;
     if let (Some(path), Some(key)) = (&args.key_out, &key) {
         files::write(path, key.as_bytes(), Access::OwnerOnly, existing)?;
     }
@@ -239,8 +242,9 @@ fn issue(args: &IssueArgs, out: &mut dyn Write) -> Result<(), Failure> {
     writeln!(out, "  serial   {}", made.facts.serial)?;
     writeln!(out, "  sha256   {}", made.facts.sha256)?;
     writeln!(out, "  until    {}", clock::shown(made.facts.not_after_s))?;
-    if let Some(path) = &args.key_out {
-        writeln!(out, "  key      {}", path.display())?;
+    match &args.key_out {
+        Some(path) => writeln!(out, "  key      {}", path.display())?,
+        None => writeln!(out, "  key      {} (SHA-256)", made.facts.spki_sha256)?,
     }
     Ok(())
 }

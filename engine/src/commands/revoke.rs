@@ -47,8 +47,7 @@ pub struct MakeArgs {
     /// Why, for whoever reads the list: at most 256 bytes.
     #[arg(long, value_name = "TEXT", default_value = "revoked")]
     why: String,
-    /// When the entry lapses, because the credential ends by itself; that of the certificate or API key when absent, else
-    /// never.
+    /// When the entry lapses, because the credential ends by itself; that of a certificate's file when absent, else never.
     #[arg(long, value_name = "TIME")]
     until: Option<Timestamp>,
     /// Take what is named out of the list: it holds again. Needs the signatures of release-wider too.

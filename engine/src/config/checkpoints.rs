@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use control::bounds::{CHECKPOINT_INTERVAL_MS, CHECKPOINT_PLACES_MAX};
 use control::records::seal::Place;
-use control::records::seal::http::Url;
+use control::records::seal::witness::Witness;
 
 use super::file;
 use super::place::ConfigError;
@@ -40,10 +40,10 @@ pub fn read(source: &Source<'_>, records: &file::Records) -> Result<(Vec<Place>,
         }
         let ca = ca.map(|ca| crate::files::read(&source.resolve(ca), CA_BYTES_MAX)).transpose();
         let hint = "write { url = \"https://…\", ca = \"FILE\" }, with the CA that signed the witness's certificate";
-        let url = ca.map_err(|fault| fault.to_string());
-        let url = url.and_then(|ca| Url::parse(text, ca.as_deref()).map_err(|error| error.to_string()));
-        match url {
-            Ok(url) => places.push(Place::Witness(url)),
+        let ca = ca.map_err(|fault| fault.to_string());
+        let witness = ca.and_then(|ca| Witness::parse(text, ca.as_deref()).map_err(|error| error.to_string()));
+        match witness {
+            Ok(witness) => places.push(Place::Witness(witness)),
             Err(message) => return source.refuse(&written.span(), message, hint),
         }
     }

@@ -8,6 +8,8 @@ use policy::credential::{self, Covered};
 
 /// What begins a line of every configuration that holds.
 const TABLES: [&str; 2] = ["[gateway", "[[listener"];
+/// The same as keys.
+const KEYS: [&str; 2] = ["gateway", "listener"];
 const RIGHT_FILE: &str = "is it the right file? packaging/gateway.toml is a commented example";
 /// Characters of a line that are shown at most.
 const SHOWN_CHARS_MAX: usize = 120;
@@ -37,15 +39,20 @@ impl ConfigError {
         Self { path: path.to_owned(), place: None, message, hint: Some(hint.to_owned()) }
     }
 
-    /// Nothing is shown of a file that has none of our tables, and is known to be something else or no TOML: it may be a
-    /// key.
+    /// Nothing is shown of a file that has something in it and none of our tables: it may be a key, or a list of variables.
     pub(super) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let place = error.span().map(|span| Place::of(text, &span));
         let kind = credential::kind_of(text.as_bytes()).filter(|kind| *kind != "nothing");
         let begins = |line: &str| TABLES.iter().any(|table| line.trim_start().starts_with(table));
-        if !text.lines().any(begins) && (kind.is_some() || toml::from_str::<toml::Table>(text).is_err()) {
-            let at = place.map_or(String::new(), |place| format!(" (line {}, column {})", place.line, place.column));
-            let found = kind.map_or_else(|| format!("a text that is no TOML{at}"), str::to_owned);
+        let root = toml::from_str::<toml::Table>(text);
+        let is_ours = |root: &toml::Table| root.is_empty() || KEYS.iter().any(|key| root.contains_key(*key));
+        if !text.lines().any(begins) && (kind.is_some() || !root.as_ref().is_ok_and(is_ours)) {
+            let found = match (kind, &root, place) {
+                (Some(kind), ..) => kind.to_owned(),
+                (None, Err(_), Some(at)) => format!("a text that is no TOML (line {}, column {})", at.line, at.column),
+                (None, Err(_), None) => "a text that is no TOML".to_owned(),
+                (None, Ok(_), _) => "a text with none of its tables".to_owned(),
+            };
             let message = format!("expected a gateway's configuration, found {found}");
             return Self { path: path.to_owned(), place: None, message, hint: Some(RIGHT_FILE.to_owned()) };
         }

@@ -7,12 +7,14 @@
 //! STATE/roots/<version>.json        every trust root from the first that was placed
 //! STATE/revocations/sha256-<hex>.json  the revocation list in force of each channel
 //! ```
-//! Files are on stable storage before `accepted.json` names them; what it does not name is removed.
+//! Files are on stable storage before `accepted.json` names them; what it does not name is removed. Two threads write it:
+//! that which follows releases, and that which follows revocation lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use control::accept::pointer::Seen;
 use policy_release::digest::Digest;
@@ -128,15 +130,31 @@ pub struct Memory {
     directory: PathBuf,
     /// `adamant run --check` beside a running gateway: nothing is written.
     read_only: bool,
+    /// What was written last; locked while it is written.
+    last: Arc<Mutex<Option<Accepted>>>,
 }
 
 impl Memory {
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), read_only: false }
+        Self { directory: directory.to_owned(), read_only: false, last: Arc::default() }
     }
 
     pub fn read_only(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), read_only: true }
+        Self { directory: directory.to_owned(), read_only: true, last: Arc::default() }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Accepted>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing was ever accepted: what is written next begins with `accepted`.
+    pub fn begin(&self, accepted: &Accepted) {
+        *self.last() = Some(accepted.clone());
+    }
+
+    /// The revocation lists in force, by channel.
+    pub fn lists(&self) -> BTreeMap<String, AcceptedRevocations> {
+        self.last().as_ref().map(|last| last.revocations.clone()).unwrap_or_default()
     }
 
     /// What was accepted; none where nothing ever was. A file that is damaged is refused: going on without it would
@@ -164,6 +182,7 @@ impl Memory {
         if sealed.accepted.format != FORMAT {
             return Err(damaged(format!("format {:?}", sealed.accepted.format)));
         }
+        self.begin(&sealed.accepted);
         Ok(Some(sealed.accepted))
     }
 
@@ -190,9 +209,21 @@ impl Memory {
         self.write(layout::ROOTS, &layout::root(version), bytes)
     }
 
-    /// To be called before [`Memory::keep`] names it.
-    pub fn keep_revocations(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
-        self.write(REVOCATIONS, &format!("{REVOCATIONS}/{}", layout::digest_name(digest)), bytes)
+    /// Keeps the revocation list of `channel` with its envelope. False where something else is being written: then it is to
+    /// be tried again, because who looks at lists waits for nobody.
+    pub fn keep_list(&self, channel: &str, list: AcceptedRevocations, envelope: &[u8]) -> Result<bool, Failure> {
+        let mut last = match self.last.try_lock() {
+            Ok(last) => last,
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        };
+        let Some(mut next) = last.clone() else { return Ok(false) };
+        self.write(REVOCATIONS, &format!("{REVOCATIONS}/{}", layout::digest_name(&list.digest)), envelope)?;
+        next.revocations.insert(channel.to_owned(), list);
+        self.replace(&next)?;
+        self.remove_lists(&next);
+        *last = Some(next);
+        Ok(true)
     }
 
     fn write(&self, folder: &str, path: &str, bytes: &[u8]) -> Result<(), Failure> {
@@ -205,8 +236,24 @@ impl Memory {
         Ok(files::write(&self.directory.join(path), bytes, Access::OwnerOnly, Existing::Replace)?)
     }
 
-    /// Writes `accepted.json`: from here on the next start takes what it names.
+    /// Writes `accepted.json`: from here on the next start takes what it names. Revocation lists stay as
+    /// [`Memory::keep_list`] wrote them, but that serials may be forgotten.
     pub fn keep(&self, accepted: &Accepted) -> Result<(), Failure> {
+        let mut last = self.last();
+        let mut next = accepted.clone();
+        if let Some(last) = &*last {
+            next.revocations.clone_from(&last.revocations);
+        }
+        for (channel, list) in &mut next.revocations {
+            let ours = accepted.revocations.get(channel).filter(|ours| ours.digest == list.digest);
+            list.serial_forgotten |= ours.is_some_and(|ours| ours.serial_forgotten);
+        }
+        self.replace(&next)?;
+        *last = Some(next);
+        Ok(())
+    }
+
+    fn replace(&self, accepted: &Accepted) -> Result<(), Failure> {
         if self.read_only {
             return Ok(());
         }
@@ -224,17 +271,22 @@ impl Memory {
         }
     }
 
-    /// Removes the releases, roots and revocation lists that `accepted` does not name.
-    pub fn tidy(&self, accepted: &Accepted) {
-        if self.read_only {
-            return;
-        }
+    /// Removes the releases, roots and revocation lists that `accepted.json` does not name.
+    pub fn tidy(&self) {
+        let last = self.last();
+        let Some(accepted) = last.as_ref().filter(|_| !self.read_only) else { return };
         let release = accepted.release.as_ref().map(|release| layout::digest_name(&release.digest));
         let roots = (accepted.root_first..=accepted.root_latest).map(|version| format!("{version}.json"));
         self.remove_others(layout::RELEASES, &release.into_iter().collect());
         self.remove_others(layout::ROOTS, &roots.collect());
-        let lists = accepted.revocations.values().map(|list| layout::digest_name(&list.digest));
-        self.remove_others(REVOCATIONS, &lists.collect());
+        self.remove_lists(accepted);
+    }
+
+    fn remove_lists(&self, accepted: &Accepted) {
+        if !self.read_only {
+            let lists = accepted.revocations.values().map(|list| layout::digest_name(&list.digest));
+            self.remove_others(REVOCATIONS, &lists.collect());
+        }
     }
 
     fn remove_others(&self, folder: &str, named: &BTreeSet<String>) {
@@ -253,78 +305,4 @@ fn remove(folder: &Path, unwanted: impl Fn(&str) -> bool) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn accepted() -> Accepted {
-        let mut accepted = Accepted::nothing("orders-edge", 1);
-        accepted.seen.insert("production".into(), SeenPointer { serial: 7, digest: Digest::of(b"pointer") });
-        accepted.release = Some(AcceptedRelease {
-            digest: Digest::of(b"release"),
-            version: 3,
-            root: 1,
-            accepted: "2026-01-01T00:00:00Z".parse().unwrap(),
-            pointer: Some(AcceptedPointer { channel: "production".into(), root: 1, envelope: "{}".into() }),
-        });
-        let (digest, root) = (Digest::of(b"revocations"), 1);
-        let list = AcceptedRevocations { serial: 2, digest, root, serial_forgotten: false };
-        accepted.revocations.insert("production".into(), list);
-        accepted
-    }
-
-    #[test]
-    fn comes_back_as_it_was_written_and_what_is_not_named_goes() {
-        let directory = tempfile::tempdir().unwrap();
-        let memory = Memory::new(directory.path());
-        assert_eq!(memory.read().unwrap(), None);
-        let (kept, digest) = (accepted(), Digest::of(b"release"));
-        memory.keep_release(&digest, b"R").unwrap();
-        memory.keep_release(&Digest::of(b"older"), b"O").unwrap();
-        memory.keep_revocations(&Digest::of(b"revocations"), b"L").unwrap();
-        memory.keep_revocations(&Digest::of(b"older"), b"O").unwrap();
-        memory.keep_root(1, b"1").unwrap();
-        memory.keep_root(9, b"9").unwrap();
-        memory.keep(&kept).unwrap();
-        fs::write(directory.path().join(".adamant-XyZ"), b"half").unwrap();
-        memory.tidy(&kept);
-        memory.sweep();
-        assert_eq!(memory.read().unwrap(), Some(kept));
-        assert_eq!((memory.release(&digest).unwrap(), memory.root(1).unwrap()), (b"R".to_vec(), b"1".to_vec()));
-        assert!(memory.release(&Digest::of(b"older")).is_err() && memory.root(9).is_err());
-        assert_eq!(memory.revocations(&Digest::of(b"revocations")).unwrap(), b"L".to_vec());
-        assert!(memory.revocations(&Digest::of(b"older")).is_err());
-        assert!(!directory.path().join(".adamant-XyZ").exists());
-    }
-
-    /// Every single bit: either it reads as it was written, or not at all.
-    #[test]
-    fn no_flipped_bit_goes_unnoticed() {
-        let directory = tempfile::tempdir().unwrap();
-        let memory = Memory::new(directory.path());
-        memory.keep(&accepted()).unwrap();
-        let path = directory.path().join(FILE);
-        let good = fs::read(&path).unwrap();
-        for at in 0..good.len() * 8 {
-            let mut bad = good.clone();
-            bad[at / 8] ^= 1 << (at % 8);
-            fs::write(&path, &bad).unwrap();
-            if let Ok(read) = memory.read() {
-                assert_eq!(read, Some(accepted()), "bit {at} of {:?}", String::from_utf8_lossy(&bad));
-            }
-        }
-        for length in 0..good.len() - 1 {
-            fs::write(&path, &good[..length]).unwrap();
-            let told = format!("{:?}", memory.read().unwrap_err());
-            assert!(told.contains("accepted.json") && told.contains("restore"), "{told}");
-        }
-    }
-
-    #[test]
-    fn read_only_writes_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let memory = Memory::read_only(directory.path());
-        memory.keep(&accepted()).unwrap();
-        memory.keep_root(1, b"1").unwrap();
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-    }
-}
+mod tests;

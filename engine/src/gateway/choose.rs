@@ -7,6 +7,7 @@ use std::sync::Arc;
 use activation::activation::ReleaseFacts;
 use control::accept::{self, Change, Check, Gateway, Refusal, change};
 use control::assemble::{Assembled, Frozen};
+use control::clock;
 use control::records::Handle;
 use control::revocations::Register;
 use control::status::Moving;
@@ -20,7 +21,8 @@ use policy_release::time::Timestamp;
 use stores::{Channel, Directory, Store, layout};
 
 use super::accepted::{Accepted, Memory};
-use super::standing::{Candidate, InForce, Kept, Look, Standing};
+use super::lists::{Lists, Now};
+use super::standing::{Candidate, Kept, Look, Standing};
 use super::trust::{self, Placed};
 use super::{revoking, showing};
 use crate::config::{ActivationMode, Releases};
@@ -46,6 +48,8 @@ pub struct Choice {
     pub settings: Trust,
     pub now: Timestamp,
     pub standing: Standing,
+    /// None: nothing is followed, so that nothing is revoked.
+    pub lists: Option<Lists>,
     /// To be written before it serves; none where it is what was accepted last.
     pub taken: Option<Taken>,
     /// Why something else is not served.
@@ -97,11 +101,15 @@ pub fn choose(
     refusals.extend(standing.advance_roots(store, Some(&placed)).err());
     standing.expect_reached(&placed)?;
 
-    if let (Releases::Store { channel, .. }, Some(store)) = (&settings.releases, store) {
-        standing.open_revocations(store, channel)?;
-        let looked = standing.look_at_revocations(store, channel, now);
-        refusals.extend(looked.and_then(|_| standing.keep_revocations(channel)).err());
-    }
+    let lists = match (&settings.releases, store) {
+        (Releases::Store { channel, .. }, Some(store)) => {
+            let mut lists = Lists::open(&standing, store, channel)?;
+            let looked = lists.look(store, Now { latest: now, wall: wall().unwrap_or(now) });
+            refusals.extend(looked.and_then(|_| lists.keep()).err());
+            Some(lists)
+        }
+        _ => None,
+    };
     let candidate = look(settings, &mut standing, store, now).unwrap_or_else(|refusal| {
         refusals.push(refusal);
         None
@@ -121,7 +129,7 @@ pub fn choose(
             Ok((assembled, change)) => {
                 let accepted = standing.with(&candidate, now);
                 let taken = Some(Taken { candidate, accepted, change });
-                return Ok((assembled, Choice { settings: settings.clone(), now, standing, taken, refusals }));
+                return Ok((assembled, Choice { settings: settings.clone(), now, standing, lists, taken, refusals }));
             }
             Err(refusal) => refusals.push(refusal),
         }
@@ -134,11 +142,16 @@ pub fn choose(
             if let Some(bytes) = bytes {
                 standing.memory.keep_release(&digest, &bytes)?;
             }
-            Ok((assembled, Choice { settings: settings.clone(), now, standing, taken: None, refusals }))
+            Ok((assembled, Choice { settings: settings.clone(), now, standing, lists, taken: None, refusals }))
         }
         Some(Err(refusal)) => Err(nothing_to_serve(settings, refusals, Some(refusal))),
         None => Err(nothing_to_serve(settings, refusals, None)),
     }
+}
+
+/// What the clock says, which may be behind the latest time that was seen.
+fn wall() -> Option<Timestamp> {
+    Timestamp::from_seconds(clock::unix_s())
 }
 
 /// Another release than the accepted one, if there is any.
@@ -293,10 +306,11 @@ impl Choice {
 
     /// Puts the revocation list in force before any worker is there, and tells of it.
     pub fn revoke(&self, register: &Register, records: &Handle, policy: &Policy, moving: &mut Moving) {
-        let Some(InForce { verified, .. }) = &self.standing.revocations else { return };
-        register.put(Arc::new(verified.list.clone()), self.now);
-        revoking::show(moving, &self.standing, policy, self.now);
-        revoking::tell_accepted(records, verified, policy);
+        let Some(in_force) = self.lists.as_ref().and_then(|lists| lists.in_force.as_ref()) else { return };
+        let wall = wall().unwrap_or(self.now);
+        register.put(Arc::new(in_force.verified.list.clone()), wall);
+        revoking::show(moving, in_force, Some(policy), wall);
+        revoking::tell_accepted(records, &in_force.verified, Some(policy), wall);
     }
 
     /// Why it is what it is: for `adamant run --check`.

@@ -1,5 +1,6 @@
 //! Follows a channel while the gateway serves: a thread off the workers' cores that looks at the store, verifies what is
-//! new, and has it activated or says what is wrong with it. Whatever it finds, what serves goes on serving.
+//! new, and has it activated or says what is wrong with it. Whatever it finds, what serves goes on serving. What is revoked
+//! does not wait for any of it: see `lists`.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -17,21 +18,20 @@ use policy_release::time::Timestamp;
 use stores::{Channel, Directory, Store};
 
 use super::choose::{Choice, Trust, examine};
+use super::lists::{self, Ground, Watching};
 use super::showing;
 use super::standing::{Candidate, Look, Named, Standing};
 use super::trust::Placed;
 use crate::config::{ActivationMode, Releases};
 
-mod revocations;
-
 /// How often the store is looked at.
-const INTERVAL: Duration = Duration::from_millis(250);
+pub(super) const INTERVAL: Duration = Duration::from_millis(250);
 /// How often it is read although nothing seems to have changed.
-const READ_INTERVAL: Duration = Duration::from_secs(60);
+pub(super) const READ_INTERVAL: Duration = Duration::from_secs(60);
 /// How soon an activation that failed is tried again.
 const ACTIVATE_AGAIN: Duration = Duration::from_secs(5);
 /// How long a file may be missing or changing before that is told: a writer may be at work.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Different refusals told in a row, and how soon one more may be: whoever can write into the store must not be able to
 /// fill the records.
 const TOLD_MAX: u32 = 32;
@@ -48,6 +48,32 @@ pub struct Hands {
     pub worker_cores: Vec<usize>,
 }
 
+/// How many more refusals may be told, and since when that holds.
+pub(super) struct Tellable {
+    left: u32,
+    since: Instant,
+}
+
+impl Tellable {
+    pub(super) fn new() -> Self {
+        Self { left: TOLD_MAX, since: Instant::now() }
+    }
+
+    /// Takes one from what may be told; beyond that a refusal is shown and counted alone.
+    pub(super) fn take(&mut self) -> bool {
+        while self.left < TOLD_MAX && self.since.elapsed() >= TOLD_INTERVAL {
+            self.left += 1;
+            self.since += TOLD_INTERVAL;
+        }
+        if self.left == TOLD_MAX {
+            self.since = Instant::now();
+        }
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
+}
+
 enum Order {
     /// Read everything now, changed or not.
     Look,
@@ -58,6 +84,7 @@ enum Order {
 pub struct Following {
     orders: SyncSender<Order>,
     thread: JoinHandle<()>,
+    lists: Watching,
 }
 
 impl Following {
@@ -67,42 +94,57 @@ impl Following {
         let Some(digest) = choice.standing.accepted.release.as_ref().map(|release| release.digest) else {
             return Ok(None);
         };
-        let (store, channel) = (Box::new(Directory::new(directory)), channel.clone());
+        let Some(lists) = choice.lists else { return Ok(None) };
+        lists.ground.serves(&frozen.policy);
+        let (store, its_own) = (Box::new(Directory::new(directory)), Box::new(Directory::new(directory)));
+        let channel = channel.clone();
         let follower = Follower {
             store,
             channel,
             place: choice.settings.place(),
+            ground: lists.ground.clone(),
             last: Last { policy: Arc::clone(&frozen.policy), digest },
             settled: None,
             told: choice.refusals.last().cloned(),
-            tellable: (TOLD_MAX, Instant::now()),
+            tellable: Tellable::new(),
             missing_since: None,
             told_expired: false,
-            revocations_told: revocations::Told::default(),
             read_at: Instant::now() + READ_INTERVAL,
             now: choice.now,
             settings: choice.settings,
             standing: choice.standing,
             hands,
         };
+        let listing = lists::Hands {
+            register: follower.hands.revocations.clone(),
+            status: Arc::clone(&follower.hands.status),
+            records: follower.hands.records.clone(),
+            worker_cores: follower.hands.worker_cores.clone(),
+        };
+        let lists = Watching::spawn(lists, its_own, follower.place.clone(), choice.now, listing)?;
         let (orders, inbox) = sync_channel(4);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
             control::affinity::leave(&follower.hands.worker_cores);
             follower.run(&inbox);
         })?;
-        Ok(Some(Self { orders, thread }))
+        Ok(Some(Self { orders, thread, lists }))
     }
 
     /// Reads the store and the placed trust root now.
     pub fn look(&self) {
+        self.lists.look();
         let _ = self.orders.try_send(Order::Look);
     }
 
-    /// Waits for it, but not for ever: a store that hangs must not keep the process.
+    /// Waits for both threads, but not for ever: a store that hangs must not keep the process.
     pub fn stop(self) {
         let until = Instant::now() + STOP_PATIENCE;
-        while Instant::now() < until && !self.thread.is_finished() {
+        loop {
             let _ = self.orders.try_send(Order::Stop);
+            let has_ended = self.lists.end() && self.thread.is_finished();
+            if has_ended || Instant::now() >= until {
+                return;
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -129,18 +171,17 @@ struct Follower {
     channel: Channel,
     store: Box<dyn Store>,
     standing: Standing,
+    ground: Ground,
     hands: Hands,
     last: Last,
     /// What the candidate looked at last came to, when that can only change with its bytes.
     settled: Option<(Basis, Result<(), Refusal>)>,
     /// Told, and not gone since.
     told: Option<Refusal>,
-    /// How many more may be told, and since when that holds.
-    tellable: (u32, Instant),
+    tellable: Tellable,
     /// Since when a file has been missing or changing.
     missing_since: Option<Instant>,
     told_expired: bool,
-    revocations_told: revocations::Told,
     /// When the store is read next, changed or not.
     read_at: Instant,
     /// The latest time seen: what is accepted never goes by an earlier one.
@@ -152,7 +193,6 @@ impl Follower {
         loop {
             self.now = Timestamp::from_seconds(clock::unix_s()).unwrap_or(self.now).max(self.now);
             self.watch_expiry();
-            self.watch_revocations();
             let due = Instant::now() >= self.read_at;
             if self.store.changed(&self.channel) || due {
                 self.read(None);
@@ -186,11 +226,13 @@ impl Follower {
     fn read(&mut self, placed: Option<&Placed>) {
         self.read_at = Instant::now() + READ_INTERVAL;
         let rooted = self.standing.advance_roots(Some(&*self.store), placed);
+        if !self.standing.news.is_empty() {
+            // Before everything that takes long.
+            self.ground.rooted(&self.standing, &self.channel);
+        }
         for new in self.standing.news.drain(..) {
             showing::tell_root(&self.hands.records, &new);
         }
-        // Before everything that takes long.
-        self.look_at_revocations();
         let outcome = self.standing.look(&*self.store, &self.channel, self.now).and_then(|look| match look {
             Look::Same => {
                 self.nothing_waits();
@@ -297,6 +339,7 @@ impl Follower {
         }
         showing::tell_accepted(&self.hands.records, &candidate.signed.release, pointer.as_ref(), change, self.now);
         self.standing.take(accepted, pointer);
+        self.ground.serves(&last.policy);
         self.last = last;
         self.told_expired = false;
         self.nothing_waits();
@@ -328,25 +371,11 @@ impl Follower {
             return;
         }
         // Told before it is shown, so that whoever sees it finds the line.
-        if self.may_tell() {
+        if self.tellable.take() {
             showing::tell_refused(&self.hands.records, &refusal, &self.place, &self.standing.served());
         }
         showing::refused(&mut self.hands.status.moving(), &refusal, self.now);
         self.told = Some(refusal);
-    }
-
-    /// Takes one from what may be told; beyond that a refusal is shown and counted alone.
-    fn may_tell(&mut self) -> bool {
-        let (left, since) = &mut self.tellable;
-        while *left < TOLD_MAX && since.elapsed() >= TOLD_INTERVAL {
-            (*left, *since) = (*left + 1, *since + TOLD_INTERVAL);
-        }
-        if *left == TOLD_MAX {
-            *since = Instant::now();
-        }
-        let may = *left > 0;
-        *left = left.saturating_sub(1);
-        may
     }
 
     /// The alarm that nothing new can be accepted any more.

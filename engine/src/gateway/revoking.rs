@@ -5,22 +5,27 @@ use control::records::{Handle, Object};
 use control::revocations::unknown;
 use control::status::{Moving, RefusalStatus, RevocationsStatus};
 use policy::model::Policy;
-use policy_release::revocations::VerifiedRevocations;
+use policy_release::revocations::{Revocations, VerifiedRevocations};
 use policy_release::time::Timestamp;
 
-use super::standing::Standing;
+use super::lists::InForce;
 
 /// Shows the list in force.
-pub fn show(moving: &mut Moving, standing: &Standing, policy: &Policy, now: Timestamp) {
-    let Some(in_force) = &standing.revocations else { return };
+pub fn show(moving: &mut Moving, in_force: &InForce, policy: Option<&Policy>, now: Timestamp) {
     let list = &in_force.verified.list;
     let shown = moving.revocations.get_or_insert_default();
     shown.serial = list.serial;
-    shown.entries = list.entries().len();
-    shown.unknown = unknown(list, policy);
+    shown.entries = live(list, now);
+    shown.lapsed = list.entries().len() - shown.entries;
+    shown.unknown = policy.map_or(0, |policy| unknown(list, policy));
     shown.issued_unix_s = list.issued.seconds();
     shown.expires_unix_s = list.expires.seconds();
     shown.expired = list.expires <= now;
+}
+
+/// Entries that have not lapsed.
+fn live(list: &Revocations, now: Timestamp) -> usize {
+    list.entries().iter().filter(|entry| !entry.has_lapsed(now)).count()
 }
 
 /// Shows why the list in the store is not the one in force.
@@ -36,14 +41,14 @@ pub fn refused(moving: &mut Moving, refusal: &Refusal, now: Timestamp) {
 }
 
 /// One line on stderr and one record, for a list that is in force.
-pub fn tell_accepted(records: &Handle, verified: &VerifiedRevocations, policy: &Policy) {
+pub fn tell_accepted(records: &Handle, verified: &VerifiedRevocations, policy: Option<&Policy>, now: Timestamp) {
     let list = &verified.list;
     let signers: Vec<&str> = verified.signers.iter().map(|signer| signer.owner.as_str()).collect();
-    let (signers, unknown) = (signers.join(", "), unknown(list, policy));
+    let (signers, unknown) = (signers.join(", "), policy.map_or(0, |policy| unknown(list, policy)));
     control::info!(
         "revocation list serial {} is in force, {} entries, signed by {signers}, until {}",
         list.serial,
-        list.entries().len(),
+        live(list, now),
         list.expires
     );
     if unknown > 0 {
@@ -55,14 +60,14 @@ pub fn tell_accepted(records: &Handle, verified: &VerifiedRevocations, policy: &
     records.event("revocations", |line| {
         line.text("adamant.outcome", b"accepted");
         put(line, verified);
+        line.number("adamant.revocations.lapsed", (list.entries().len() - live(list, now)) as u64);
         line.number("adamant.revocations.unknown", unknown as u64);
         line.text("adamant.signers", signers.as_bytes());
     });
 }
 
 /// One line on stderr and one record, for a refusal that was not told before.
-pub fn tell_refused(records: &Handle, refusal: &Refusal, place: &str, standing: &Standing) {
-    let in_force = standing.revocations.as_ref().map(|in_force| &in_force.verified);
+pub fn tell_refused(records: &Handle, refusal: &Refusal, place: &str, in_force: Option<&VerifiedRevocations>) {
     let still = in_force.map_or_else(
         || "no list is in force".to_owned(),
         |verified| format!("serial {} stays in force", verified.list.serial),
@@ -78,6 +83,18 @@ pub fn tell_refused(records: &Handle, refusal: &Refusal, place: &str, standing: 
             line.number("adamant.revocations.refused", serial);
         }
         in_force.into_iter().for_each(|verified| put(line, verified));
+    });
+}
+
+/// Entries have lapsed, because what they revoke has ended by itself; or are in force again, because the clock went back.
+pub fn tell_lapsed(records: &Handle, verified: &VerifiedRevocations, now: Timestamp) {
+    let list = &verified.list;
+    let (entries, live) = (list.entries().len(), live(list, now));
+    control::info!("revocation list serial {}: {live} entries in force, {} have lapsed", list.serial, entries - live);
+    records.event("revocations", |line| {
+        line.text("adamant.outcome", b"lapsed");
+        put(line, verified);
+        line.number("adamant.revocations.lapsed", (entries - live) as u64);
     });
 }
 

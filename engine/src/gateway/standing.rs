@@ -20,16 +20,12 @@ use crate::files;
 
 mod revocations;
 
-pub use revocations::InForce;
-
 pub struct Standing {
     pub gateway: Gateway,
     pub memory: Memory,
     pub accepted: Accepted,
     /// The pointer by which the accepted release came.
     pub pointer: Option<VerifiedPointer>,
-    /// What is revoked on the channel that is followed.
-    pub revocations: Option<InForce>,
     /// Roots that were accepted and are to be told.
     pub news: Vec<NewRoot>,
     /// In turn, from the first that was placed to the latest.
@@ -84,9 +80,9 @@ impl Standing {
             let version = placed.root.version();
             memory.keep_root(version, &placed.bytes)?;
             let accepted = Accepted::nothing(&gateway.policy, version);
+            memory.begin(&accepted);
             let roots = vec![placed.root.clone()];
-            let news = Vec::new();
-            return Ok(Self { gateway, memory, accepted, pointer: None, revocations: None, news, roots });
+            return Ok(Self { gateway, memory, accepted, pointer: None, news: Vec::new(), roots });
         };
         if accepted.policy != gateway.policy {
             let message = format!(
@@ -97,7 +93,7 @@ impl Standing {
         }
         let roots = read_roots(&memory, &accepted)?;
         let news = Vec::new();
-        let mut standing = Self { gateway, memory, accepted, pointer: None, revocations: None, news, roots };
+        let mut standing = Self { gateway, memory, accepted, pointer: None, news, roots };
         standing.pointer = standing.read_pointer()?;
         standing.expect_line(placed)?;
         Ok(standing)
@@ -107,7 +103,7 @@ impl Standing {
         self.roots.last()
     }
 
-    fn root_of(&self, version: u64) -> Option<&TrustRoot> {
+    pub fn root_of(&self, version: u64) -> Option<&TrustRoot> {
         self.roots.iter().find(|root| root.version() == version)
     }
 
@@ -345,7 +341,7 @@ impl Standing {
 
     /// After `accepted` was written: it holds.
     pub fn take(&mut self, accepted: Accepted, pointer: Option<VerifiedPointer>) {
-        self.memory.tidy(&accepted);
+        self.memory.tidy();
         self.accepted = accepted;
         self.pointer = pointer;
     }
@@ -377,7 +373,7 @@ fn read_roots(memory: &Memory, accepted: &Accepted) -> Result<Vec<TrustRoot>, Fa
     Ok(roots)
 }
 
-fn unread(fault: &StoreFault, remedy: &str) -> Refusal {
+pub fn unread(fault: &StoreFault, remedy: &str) -> Refusal {
     let expected = match fault {
         StoreFault::Changing { .. } => "a file that stays as it is while it is read",
         StoreFault::Size { .. } => "a file of bounded size",
@@ -387,7 +383,7 @@ fn unread(fault: &StoreFault, remedy: &str) -> Refusal {
     if fault.is_passing() { refusal.passing() } else { refusal }
 }
 
-fn unkept(failure: &Failure) -> Refusal {
+pub fn unkept(failure: &Failure) -> Refusal {
     let remedy = "make room on the medium of the state directory, and see its owner and mode";
     Refusal::new(Check::State, "a state directory that can be written", failure.to_string(), remedy)
 }

@@ -12,9 +12,9 @@ use policy_release::digest::Digest;
 use policy_release::time::Timestamp;
 use serde::{Deserialize, Deserializer, de};
 
-/// As a gateway writes the kind of an exchange, and within so many bytes from the start of the line.
-const EXCHANGE: &[u8] = b"\"adamant.kind\":\"exchange\"";
-const KIND_WITHIN: usize = 128;
+/// As a gateway writes the kind of an exchange, behind so many members at most.
+const EXCHANGE: &str = ",\"adamant.kind\":\"exchange\"";
+const KIND_WITHIN: usize = 4;
 const NS_PER_S: u64 = 1_000_000_000;
 
 /// What a line is.
@@ -82,9 +82,10 @@ pub struct Decided {
 impl Line {
     /// Reads a line without its newline. Members that are not known are passed over.
     pub fn parse(line: &[u8]) -> Result<Self, LineFault> {
-        // Nearly always it is an exchange, as a gateway writes it: then it is read once.
-        let likely = line.windows(EXCHANGE.len()).take(KIND_WITHIN).any(|part| part == EXCHANGE);
-        let read = if likely { serde_json::from_slice::<Raw<'_>>(line).ok() } else { None };
+        // Nearly always it is an exchange, as a gateway writes it: then it is read once, and as text once.
+        let text = std::str::from_utf8(line).ok();
+        let likely = text.filter(|text| text.match_indices(',').take(KIND_WITHIN).any(|(at, _)| is_exchange(text, at)));
+        let read = likely.and_then(|text| serde_json::from_str::<Raw<'_>>(text).ok());
         let raw = match read.filter(|raw| raw.kind == "exchange") {
             Some(raw) => raw,
             None => {
@@ -99,10 +100,16 @@ impl Line {
     }
 }
 
+fn is_exchange(line: &str, at: usize) -> bool {
+    line.get(at..).is_some_and(|rest| rest.starts_with(EXCHANGE))
+}
+
 /// A time as records have it, in nanoseconds since the Unix epoch: RFC 3339 in UTC, with up to nine decimals or none.
 pub fn parse_time(text: &str) -> Option<u64> {
     let (whole, rest) = text.split_at_checked(19)?;
-    let seconds = format!("{whole}Z").parse::<Timestamp>().ok()?.seconds();
+    let mut second = [b'Z'; 20];
+    second.get_mut(..19)?.copy_from_slice(whole.as_bytes());
+    let seconds = std::str::from_utf8(&second).ok()?.parse::<Timestamp>().ok()?.seconds();
     let decimals = rest.strip_suffix('Z')?;
     let ns = match decimals.strip_prefix('.') {
         None if decimals.is_empty() => 0,

@@ -206,7 +206,9 @@ fn cause(reason: Reason) -> &'static str {
         17..=31 => "the request belongs elsewhere",
         _ if reason == Reason::IdentificationThrottled => "too many unknown credentials came before it",
         _ if reason == Reason::KeysetUnavailable => "the issuer's keys were not there",
-        _ if reason.is_revocation() => "a revocation list names it (adamant.revocations.serial)",
+        _ if reason.is_revocation() => {
+            "a revocation list names it, the channel's (adamant.revocations.serial) or its CA's"
+        }
         32..=63 | 144..=159 => "a credential did not hold",
         80..=111 => "the state of the gateway",
         112..=127 => "the origin failed",

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Serialize, Serializer};
 
 use super::bounds::{
-    BURST_MIN, DAY_CALLS_MIN, DAY_DAYS_MIN, DEVIATIONS, FALSE_ALARM, HOURS_ALIKE_MIN, PREFIXES_MAX, RATE_EXCESS_MIN,
+    BURST_MIN, DAY_CALLS_MIN, DAY_DAYS_MIN, DEVIATIONS, FALSE_ALARM, HOURS_ALIKE_MIN, HOURS_MAX, PREFIXES_MAX,
+    RATE_EXCESS_MIN,
 };
 use super::odds;
 use super::profile::{HOUR_NS, Hours, Profile, Some1};
@@ -177,7 +178,8 @@ struct Span {
 impl Span {
     fn of(profile: &Profile) -> Self {
         let covered = profile.covered();
-        Self { since: covered.since_ns.div_ceil(HOUR_NS), until: covered.until_ns / HOUR_NS }
+        let (since, until) = (covered.since_ns.div_ceil(HOUR_NS), covered.until_ns / HOUR_NS);
+        Self { since: since.max(until.saturating_sub(HOURS_MAX as u64)), until }
     }
 
     const fn hours(self) -> u64 {
@@ -245,11 +247,12 @@ fn rates(agent: &str, before: &Hours, hours: &Hours, span: Span, all: &mut Vec<A
 
 /// Calls in an hour of the day in which, and next to which, there were none.
 fn times_of_day(agent: &str, before: &Hours, hours: &Hours, span: Span, all: &mut Vec<Anomaly>) {
-    let calls: u64 = before.values().map(|hour| hour.count).sum();
+    let before = || before.range(span.since.saturating_sub(1)..=span.until);
+    let calls: u64 = before().map(|(_, of)| of.count).sum();
     if calls < DAY_CALLS_MIN || span.hours() < DAY_DAYS_MIN * DAY_HOURS {
         return;
     }
-    let usual: BTreeSet<u64> = before.keys().map(|hour| hour % DAY_HOURS).collect();
+    let usual: BTreeSet<u64> = before().map(|(hour, _)| hour % DAY_HOURS).collect();
     let near = |hour: u64| {
         let around = [hour + DAY_HOURS - 1, hour, hour + 1];
         around.into_iter().any(|hour| usual.contains(&(hour % DAY_HOURS)))

@@ -8,10 +8,14 @@ pub const CHAIN_FINDINGS_MAX: u64 = 200;
 /// Reasons against the evidence, and names of a finding, that are listed; more are counted.
 pub const HOLES_TOLD_MAX: usize = 20;
 pub const NAMES_TOLD_MAX: usize = 20;
+/// A time that lies further from the window is that of a clock that was wrong, and says nothing of what is covered.
+pub const CLOCK_OFF_S_MAX: u64 = 366 * 86_400;
 /// Records may begin so much later than the window, in parts of it and at least in seconds.
 pub const COVERAGE_SLACK_PARTS: u64 = 100;
 pub const COVERAGE_SLACK_S: u64 = 3_600;
 
+/// Bytes of a name out of a record that is kept; of a longer one, its beginning and a digest.
+pub const NAME_BYTES_MAX: usize = 512;
 /// Names in records that are looked at beside those of the policy: scopes in tokens of one agent.
 pub const TOKEN_SCOPES_MAX: usize = 256;
 /// Keys that signed tokens of one issuer.
@@ -42,6 +46,8 @@ pub const PROFILE_NAMES_MAX: usize = 65_536;
 pub const PREFIXES_MAX: usize = 256;
 /// Hours of a profile: a year and a bit.
 pub const HOURS_MAX: usize = 9_000;
+/// Hours without any exchange that part a profile: what lies on the other side of them was told by a clock that was wrong.
+pub const SILENT_HOURS_MAX: u64 = 31 * 24;
 /// Chance of a false alarm for one agent and hour (or reason, prefix and hour) of an even Poisson stream.
 pub const FALSE_ALARM: f64 = 1e-6;
 /// Median absolute deviations (as standard deviations) above the median that make an hour unusual.

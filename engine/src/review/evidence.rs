@@ -3,7 +3,7 @@
 //! The chain of each gateway's lines is followed (`chain::verify`), so that a line or a run that is not there is seen.
 //! Whether a gateway's key vouches for them is not looked at: that is `adamant audit verify`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use chain::report::{Ended, Report};
 use chain::verify::{Extent, Verifier};
@@ -11,7 +11,9 @@ use policy_release::digest::Digest;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::bounds::{CHAIN_FINDINGS_MAX, COVERAGE_SLACK_PARTS, COVERAGE_SLACK_S, GATEWAYS_MAX, HOLES_TOLD_MAX};
+use super::bounds::{
+    CHAIN_FINDINGS_MAX, CLOCK_OFF_S_MAX, COVERAGE_SLACK_PARTS, COVERAGE_SLACK_S, GATEWAYS_MAX, HOLES_TOLD_MAX,
+};
 use super::scan::Window;
 use crate::commands::signing::plural;
 use crate::replay::line::{Exchange, parse_time, time_text};
@@ -35,9 +37,6 @@ pub struct Evidence {
     pub foreign: u64,
     pub foreign_told: Vec<String>,
     pub torn: u64,
-    /// Of any line.
-    pub first_ns: Option<u64>,
-    pub last_ns: Option<u64>,
     /// Records that found no room, and denials told by their number alone.
     pub lost: u64,
     pub aggregated: u64,
@@ -46,12 +45,25 @@ pub struct Evidence {
     pub without_release: u64,
     files: Vec<String>,
     file: String,
-    gateways: BTreeMap<String, Verifier>,
-    gateway: String,
+    gateways: Vec<Gateway>,
+    /// Place in `gateways` by name, and that of the present one: none where there are too many.
+    places: HashMap<String, usize>,
+    gateway: Option<usize>,
+    /// Files of gateways that found no place.
+    files_left_out: u64,
     /// Counters of `loss` lines by worker, in this run.
     losses: HashMap<u64, u64>,
     /// Places of lines in the run that lines written again may repeat.
     leaves: HashSet<u64>,
+}
+
+/// What is known of the records of one gateway.
+struct Gateway {
+    /// Empty where no line of its files says it.
+    name: String,
+    chain: Verifier,
+    /// Of its first and last line.
+    times: Option<(u64, u64)>,
 }
 
 /// What is said about the evidence.
@@ -73,16 +85,16 @@ impl Evidence {
             foreign: 0,
             foreign_told: Vec::new(),
             torn: 0,
-            first_ns: None,
-            last_ns: None,
             lost: 0,
             aggregated: 0,
             releases: HashMap::new(),
             without_release: 0,
             files: Vec::new(),
             file: String::new(),
-            gateways: BTreeMap::new(),
-            gateway: String::new(),
+            gateways: Vec::new(),
+            places: HashMap::new(),
+            gateway: None,
+            files_left_out: 0,
             losses: HashMap::new(),
             leaves: HashSet::new(),
         }
@@ -96,15 +108,34 @@ impl Evidence {
     /// The lines of the file that follow are of this gateway, as far as that is known.
     pub fn begin_gateway(&mut self, node: Option<&str>) {
         let node = node.unwrap_or_default();
-        if node != self.gateway {
+        let place = self.places.get(node).copied().or_else(|| self.new_gateway(node));
+        if place != self.gateway {
             self.losses.clear();
             self.leaves.clear();
         }
-        node.clone_into(&mut self.gateway);
-        if self.gateways.contains_key(node) || self.gateways.len() < GATEWAYS_MAX {
-            let new = || Verifier::new(Vec::new(), Extent::Part);
-            self.gateways.entry(node.to_owned()).or_insert_with(new).begin_file(&self.file);
+        self.gateway = place;
+        match place.and_then(|place| self.gateways.get_mut(place)) {
+            Some(gateway) => gateway.chain.begin_file(&self.file),
+            None => self.files_left_out += 1,
         }
+    }
+
+    fn new_gateway(&mut self, name: &str) -> Option<usize> {
+        let place = self.gateways.len();
+        if place >= GATEWAYS_MAX {
+            return None;
+        }
+        // Files that begin in the middle of a run are those of the gateway that the next one names.
+        let unnamed = self.gateway().filter(|before| before.name.is_empty());
+        let times = unnamed.and_then(|before| before.times.take());
+        let name = name.to_owned();
+        self.places.insert(name.clone(), place);
+        self.gateways.push(Gateway { name, chain: Verifier::new(Vec::new(), Extent::Part), times });
+        Some(place)
+    }
+
+    fn gateway(&mut self) -> Option<&mut Gateway> {
+        self.gateways.get_mut(self.gateway?)
     }
 
     pub fn end_file(&mut self) {
@@ -114,10 +145,11 @@ impl Evidence {
     /// Puts a line into its chain. Whether it is there for the first time.
     pub fn chained(&mut self, line: &[u8]) -> bool {
         self.lines += 1;
-        if let Some(verifier) = self.gateways.get_mut(&self.gateway).filter(|of| of.findings() < CHAIN_FINDINGS_MAX) {
-            verifier.line(line);
+        let chained = chain::line::read(line);
+        if let Some(gateway) = self.gateway().filter(|of| of.chain.findings() < CHAIN_FINDINGS_MAX) {
+            gateway.chain.line_apart(line, chained);
         }
-        let Some(chained) = chain::line::read(line) else { return true };
+        let Some(chained) = chained else { return true };
         if self.leaves.len() >= LEAVES_SEEN_MAX {
             self.leaves.clear();
         }
@@ -180,14 +212,23 @@ impl Evidence {
     }
 
     fn time(&mut self, time_ns: u64) {
-        self.first_ns = Some(self.first_ns.map_or(time_ns, |first| first.min(time_ns)));
-        self.last_ns = Some(self.last_ns.map_or(time_ns, |last| last.max(time_ns)));
+        let off_ns = CLOCK_OFF_S_MAX * NS_PER_S;
+        let Window { since_ns, until_ns } = self.window;
+        if time_ns < since_ns.saturating_sub(off_ns) || time_ns > until_ns.saturating_add(off_ns) {
+            return;
+        }
+        if let Some(gateway) = self.gateway() {
+            let (first, last) = gateway.times.unwrap_or((time_ns, time_ns));
+            gateway.times = Some((first.min(time_ns), last.max(time_ns)));
+        }
     }
 
-    /// The part of the window that the records cover.
+    /// The part of the window in which there are records of any gateway.
     pub fn covered(&self) -> Window {
-        let since_ns = self.first_ns.map_or(self.window.since_ns, |first| first.max(self.window.since_ns));
-        let until_ns = self.last_ns.map_or(since_ns, |last| last.saturating_add(1).min(self.window.until_ns));
+        let times = || self.gateways.iter().filter_map(|gateway| gateway.times);
+        let (first, last) = (times().map(|(first, _)| first).min(), times().map(|(_, last)| last).max());
+        let since_ns = first.map_or(self.window.since_ns, |first| first.max(self.window.since_ns));
+        let until_ns = last.map_or(since_ns, |last| last.saturating_add(1).min(self.window.until_ns));
         Window { since_ns, until_ns }
     }
 
@@ -202,8 +243,12 @@ impl Evidence {
         if self.foreign > 0 {
             holes.push(format!("{} no record of this version: {foreign}", are(self.foreign)));
         }
-        for (_, verifier) in std::mem::take(&mut self.gateways) {
-            look_at_chain(&verifier.finish(), &mut holes, &mut notes);
+        if self.files_left_out > 0 {
+            let files = are(self.files_left_out).replacen("line", "file", 1);
+            holes.push(format!("{files} of more than {GATEWAYS_MAX} gateways, and not looked into"));
+        }
+        for gateway in std::mem::take(&mut self.gateways) {
+            look_at_chain(&gateway.chain.finish(), &mut holes, &mut notes);
         }
         if self.torn > 0 {
             notes.push(format!("{} cut off at the end of a file, and left out", are(self.torn)));
@@ -232,10 +277,11 @@ impl Evidence {
     }
 
     fn look_at_coverage(&self, holes: &mut Vec<String>) {
-        let (Some(first), Some(last)) = (self.first_ns, self.last_ns) else {
+        let with_times: Vec<_> = self.gateways.iter().filter_map(|of| Some((of.name.as_str(), of.times?))).collect();
+        if with_times.is_empty() {
             holes.push("there are no records".to_owned());
             return;
-        };
+        }
         if self.exchanges == 0 {
             holes.push("no exchange lies in the window".to_owned());
         }
@@ -245,13 +291,22 @@ impl Evidence {
         let length = self.window.until_ns.saturating_sub(self.window.since_ns);
         let slack = (length / COVERAGE_SLACK_PARTS).max(COVERAGE_SLACK_S * NS_PER_S).min(length / 2);
         let asked = span_text(length);
-        if first > self.window.since_ns.saturating_add(slack) {
-            let what = format!("the records begin at {}", time_text(first));
-            holes.push(format!("{what}: they do not cover the {asked} that are asked for"));
-        }
-        if last < self.window.until_ns.saturating_sub(slack) {
-            let what = format!("the records end at {}", time_text(last));
-            holes.push(format!("{what}: they do not cover the {asked} that are asked for"));
+        for (name, (first, last)) in &with_times {
+            let of = match *name {
+                _ if with_times.len() == 1 => String::new(),
+                "" => " of a gateway that no line names".to_owned(),
+                name => format!(" of {name}"),
+            };
+            let mut hole = |verb: &str, at: u64| {
+                let what = format!("the records{of} {verb} at {}", time_text(at));
+                holes.push(format!("{what}: they do not cover the {asked} that are asked for"));
+            };
+            if *first > self.window.since_ns.saturating_add(slack) {
+                hole("begin", *first);
+            }
+            if *last < self.window.until_ns.saturating_sub(slack) {
+                hole("end", *last);
+            }
         }
     }
 }
@@ -303,3 +358,6 @@ fn are(number: u64) -> String {
     let verb = if number == 1 { "is" } else { "are" };
     format!("{} {verb}", plural(usize::try_from(number).unwrap_or(usize::MAX), "line"))
 }
+
+#[cfg(test)]
+mod tests;

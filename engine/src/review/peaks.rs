@@ -12,6 +12,7 @@ use policy::rate::Gcra;
 use policy_evaluate::{Claim, Counter, Counters};
 
 use super::bounds::{LIMIT_SUBJECTS_MAX, PEAK_PARTS};
+use super::names::kept_bytes;
 
 const NS_PER_S: u64 = 1_000_000_000;
 const RING: usize = PEAK_PARTS as usize + 1;
@@ -139,18 +140,22 @@ impl Ring {
 impl Peak {
     fn arrival(&mut self, subject: &[u8], span: Span, now_ns: u64) {
         let part = now_ns / span.part_ns();
-        if !self.arrivals.contains_key(subject) && self.arrivals.len() >= LIMIT_SUBJECTS_MAX {
+        let only_this = matches!(span, Span::Quota { .. });
+        let subject = kept_bytes(subject);
+        if let Some(ring) = self.arrivals.get_mut(&*subject) {
+            self.most = self.most.max(ring.add(part, only_this));
+            return;
+        }
+        if self.arrivals.len() >= LIMIT_SUBJECTS_MAX {
             self.arrivals.retain(|_, ring| ring.latest + RING as u64 > part);
             if self.arrivals.len() >= LIMIT_SUBJECTS_MAX {
                 self.unknown = true;
                 return;
             }
         }
-        if !self.arrivals.contains_key(subject) {
-            self.arrivals.insert(subject.into(), Ring { latest: part, ..Ring::default() });
-        }
-        let Some(ring) = self.arrivals.get_mut(subject) else { return };
-        self.most = self.most.max(ring.add(part, matches!(span, Span::Quota { .. })));
+        let mut ring = Ring { latest: part, ..Ring::default() };
+        self.most = self.most.max(ring.add(part, only_this));
+        self.arrivals.insert(subject.into_owned().into(), ring);
     }
 }
 

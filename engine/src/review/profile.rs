@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::bounds::{HOURS_MAX, PREFIXES_MAX, PROFILE_NAMES_MAX};
+use super::bounds::{HOURS_MAX, PREFIXES_MAX, PROFILE_NAMES_MAX, SILENT_HOURS_MAX};
+use super::names::kept;
 use super::scan::{Take, Window};
 use crate::failure::Failure;
 use crate::replay::line::Exchange;
@@ -31,8 +32,8 @@ pub type Hours = BTreeMap<u64, Some1>;
 #[derive(Debug, Default)]
 pub struct Profile {
     pub exchanges: u64,
-    pub first_ns: Option<u64>,
-    pub last_ns: Option<u64>,
+    /// All exchanges.
+    pub hours: Hours,
     /// Agent and route, of what was permitted.
     pub pairs: BTreeMap<(String, String), Some1>,
     pub agents: BTreeMap<String, Hours>,
@@ -52,7 +53,7 @@ impl Some1 {
     fn add(&mut self, exchange: &Exchange) {
         let time = exchange.time_unix_ns;
         if self.count == 0 {
-            self.request_id = exchange.request_id.as_str().into();
+            self.request_id = kept(&exchange.request_id).into();
             (self.first_ns, self.last_ns) = (time, time);
         }
         self.count += 1;
@@ -82,16 +83,14 @@ fn add_hour<K: Ord>(to: &mut BTreeMap<K, Hours>, key: K, exchange: &Exchange) ->
 
 impl Profile {
     pub fn take(&mut self, exchange: &Exchange) {
-        let time = exchange.time_unix_ns;
         self.exchanges += 1;
-        self.first_ns = Some(self.first_ns.map_or(time, |first| first.min(time)));
-        self.last_ns = Some(self.last_ns.map_or(time, |last| last.max(time)));
         let decided = &exchange.decided;
-        let mut placed = true;
+        let mut placed = add(&mut self.hours, exchange.time_unix_ns / HOUR_NS, HOURS_MAX, exchange);
         if let Some(agent) = decided.agent.as_ref().or(decided.granted_by.as_ref()) {
-            placed &= add_hour(&mut self.agents, agent.clone(), exchange);
+            placed &= add_hour(&mut self.agents, kept(agent).into_owned(), exchange);
             if let Some(route) = decided.route.as_ref().filter(|_| decided.permitted) {
-                placed &= add(&mut self.pairs, (agent.clone(), route.clone()), PROFILE_NAMES_MAX, exchange);
+                let pair = (kept(agent).into_owned(), kept(route).into_owned());
+                placed &= add(&mut self.pairs, pair, PROFILE_NAMES_MAX, exchange);
             }
         }
         if let Some(reason) = decided.reason.filter(|_| !decided.permitted) {
@@ -117,6 +116,7 @@ impl Profile {
         names.extend(first.map(|name| format!("certificate {name}")));
         let mut placed = true;
         for name in names {
+            let name = kept(&name).into_owned();
             if self.credentials.len() >= PROFILE_NAMES_MAX && !self.credentials.contains_key(&name) {
                 placed = false;
                 continue;
@@ -125,18 +125,52 @@ impl Profile {
             add(self.credentials.entry(name).or_default(), client.clone(), PREFIXES_MAX, exchange);
         }
         if let (Some(token), Some(kid)) = (&presented.token, &exchange.token_kid) {
-            placed &= add(&mut self.kids, (token.issuer.clone(), kid.clone()), PROFILE_NAMES_MAX, exchange);
+            placed &= add(
+                &mut self.kids,
+                (kept(&token.issuer).into_owned(), kept(kid).into_owned()),
+                PROFILE_NAMES_MAX,
+                exchange,
+            );
         }
         if let Some(hash) = &exchange.certificate_sha256 {
-            placed &= add(&mut self.certificates, (agent.to_owned(), hash.clone()), PROFILE_NAMES_MAX, exchange);
+            placed &= add(
+                &mut self.certificates,
+                (kept(agent).into_owned(), kept(hash).into_owned()),
+                PROFILE_NAMES_MAX,
+                exchange,
+            );
         }
         placed
     }
 
-    /// From its first exchange to its last.
+    /// From its first exchange to its last, without those that a clock that was wrong put far away from most.
     pub fn covered(&self) -> Window {
-        let since_ns = self.first_ns.unwrap_or(0);
-        Window { since_ns, until_ns: self.last_ns.map_or(since_ns, |last| last.saturating_add(1)) }
+        let most = self.stretches().max_by_key(|stretch| stretch.count);
+        most.map_or(Window { since_ns: 0, until_ns: 0 }, |of| Window {
+            since_ns: of.first_ns,
+            until_ns: of.last_ns.saturating_add(1),
+        })
+    }
+
+    /// Exchanges outside of what it covers.
+    pub fn astray(&self) -> u64 {
+        let all: u64 = self.stretches().map(|stretch| stretch.count).sum();
+        all - self.stretches().map(|stretch| stretch.count).max().unwrap_or(0)
+    }
+
+    /// Its times, parted where nothing came for longer than is usual.
+    fn stretches(&self) -> impl Iterator<Item = Some1> {
+        let mut hours = self.hours.iter().peekable();
+        std::iter::from_fn(move || {
+            let (mut hour, of) = hours.next()?;
+            let mut stretch = of.clone();
+            while let Some((next, of)) = hours.next_if(|(next, _)| **next - *hour <= SILENT_HOURS_MAX) {
+                stretch.count += of.count;
+                stretch.last_ns = of.last_ns;
+                hour = next;
+            }
+            Some(stretch)
+        })
     }
 }
 

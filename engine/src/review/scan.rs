@@ -1,18 +1,18 @@
 //! Reads record files: exchanges of a window in the order of their decisions, and what speaks against the evidence.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use chain::log::Told;
 
+use super::bounds::NAME_BYTES_MAX;
 use super::evidence::Evidence;
 use crate::commands::audit::open_records;
 use crate::failure::Failure;
 use crate::replay::line::{Exchange, Line};
+use crate::replay::order::Order;
 use crate::replay::tally::Place;
-use crate::replay::{LINE_BYTES_MAX, Read, WINDOW_EXCHANGES, Waiting, read_line};
+use crate::replay::{LINE_BYTES_MAX, Read, read_line};
 
 /// Bytes that are read from a file at once.
 const BUFFER_BYTES: usize = 1 << 18;
@@ -47,7 +47,7 @@ pub trait Take {
 /// # Errors
 /// A file that cannot be read, or is none of records; and what `take` says.
 pub fn scan(files: &[PathBuf], evidence: &mut Evidence, take: &mut dyn Take) -> Result<(), Failure> {
-    let mut waiting = Ordered { heap: BinaryHeap::new(), window: evidence.window };
+    let mut waiting = Ordered { order: Order::default(), window: evidence.window };
     let mut gateway = None;
     for (log, path) in files.iter().enumerate() {
         let mut reader = open(path)?;
@@ -80,9 +80,9 @@ pub fn scan(files: &[PathBuf], evidence: &mut Evidence, take: &mut dyn Take) -> 
     waiting.drain(take)
 }
 
-/// Holds exchanges back until those that were decided before them are there.
+/// The exchanges of the window in their order.
 struct Ordered {
-    heap: BinaryHeap<Reverse<Waiting>>,
+    order: Order,
     window: Window,
 }
 
@@ -96,33 +96,32 @@ impl Ordered {
             Ok(Line::Exchange(exchange)) => {
                 evidence.exchange(&exchange);
                 if is_new && self.window.holds(exchange.time_unix_ns) {
-                    self.heap.push(Reverse(Waiting { place, exchange }));
+                    self.order.push(place, exchange, line.len());
                 }
             }
             Ok(Line::Other(kind)) => evidence.other(&kind, line),
             Err(fault) => evidence.no_record(format!("line {}: {fault}", place.line)),
         }
-        if self.heap.len() > WINDOW_EXCHANGES
-            && let Some(Reverse(next)) = self.heap.pop()
-        {
-            take.exchange(&next.exchange)?;
+        while let Some(next) = self.order.surplus() {
+            take.exchange(&next)?;
         }
         Ok(())
     }
 
     fn drain(&mut self, take: &mut dyn Take) -> Result<(), Failure> {
-        while let Some(Reverse(next)) = self.heap.pop() {
-            take.exchange(&next.exchange)?;
+        while let Some(next) = self.order.pop() {
+            take.exchange(&next)?;
         }
         Ok(())
     }
 }
 
-/// The gateway that a file's first line names.
+/// The gateway that a file's first line names, in so many bytes as one may have.
 fn node_of(line: &[u8]) -> Option<String> {
     match Told::read(line)? {
         Told::Start { origin, .. } | Told::Continued { origin, .. } => {
-            Some(origin.rsplit_once('/').map_or("", |(node, _)| node).to_owned())
+            let node = origin.rsplit_once('/').map_or("", |(node, _)| node);
+            (node.len() <= NAME_BYTES_MAX).then(|| node.to_owned())
         }
         _ => None,
     }

@@ -10,6 +10,7 @@ use policy::reason::Reason;
 use policy_evaluate::{Evaluation, Evaluator, Presented, Recorded};
 
 use super::bounds::{KIDS_MAX, SUBJECTS_FEW, TOKEN_SCOPES_MAX};
+use super::names::kept;
 use super::peaks::Peaks;
 use super::scan::Take;
 use crate::failure::Failure;
@@ -228,10 +229,11 @@ impl Take for Usage<'_> {
 
 /// Counts one more of a name, where there is room.
 fn count(names: &mut BTreeMap<String, u64>, name: &str, names_max: usize) {
-    if let Some(count) = names.get_mut(name) {
+    let name = kept(name);
+    if let Some(count) = names.get_mut(&*name) {
         *count += 1;
     } else if names.len() < names_max {
-        names.insert(name.to_owned(), 1);
+        names.insert(name.into_owned(), 1);
     }
 }
 

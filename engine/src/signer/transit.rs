@@ -1,20 +1,22 @@
 //! A key in the transit engine of OpenBao or Vault (HTTP API v1, "Transit secrets engine"): it signs there, and what
 //! comes back is checked here.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::HeaderValue;
-use hyper::{Method, StatusCode};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, StatusCode};
 use policy_release::bounds::SMALL_FILE_BYTES_MAX;
 use policy_release::key::{KeyFault, PublicKey, SignatureBytes};
 use serde::Deserialize;
+use stores::http::{Answer as HttpAnswer, Bounds, Client, HttpFault, Place, PlaceFault, Trust, TrustFault, wait};
 use zeroize::Zeroizing;
 
-use super::http::{self, HttpFault};
 use super::{TransitAddress, TransitArgs};
 use crate::failure::{Failure, warn};
 use crate::files;
@@ -22,11 +24,34 @@ use crate::files;
 /// Characters of what the server says that are shown.
 const TOLD_CHARACTERS_MAX: usize = 300;
 
+/// Bytes of a file with CA certificates.
+const CA_BYTES_MAX: usize = 4 << 20;
+/// A key with thousands of versions fits, and signing tens of MiB takes a while.
+const BOUNDS: Bounds =
+    Bounds { step: Duration::from_secs(5), whole: Duration::from_secs(60), content_bytes_max: 1 << 20 };
+
 /// Why a transit key does not sign.
 #[derive(Debug, thiserror::Error)]
 pub enum TransitFault {
+    #[error("{address}: cannot reach the server: {cause}")]
+    Reach { address: String, cause: HttpFault },
     #[error("{address}: {cause}")]
     Http { address: String, cause: HttpFault },
+    #[error(
+        "expected https://, or http:// to a literal address on loopback, found {address}; the token would cross the network \
+         in the clear"
+    )]
+    Plain { address: String },
+    #[error("{address}: expected a place to send requests to, found none: {found}")]
+    Place { address: String, found: String },
+    #[error("{}: {cause}", path.display())]
+    Ca { path: PathBuf, cause: TrustFault },
+    #[error(transparent)]
+    CaFile(#[from] files::FileFault),
+    #[error("{address}: {cause}")]
+    Trust { address: String, cause: TrustFault },
+    #[error("{address}: no exchange can begin: {cause}")]
+    Runtime { address: String, cause: io::Error },
     #[error("{address}: expected a token in BAO_TOKEN, VAULT_TOKEN or --token-file, found {found}")]
     Token { address: String, found: &'static str },
     #[error("{address}: {status} from the server{said}")]
@@ -48,7 +73,16 @@ impl From<TransitFault> for Failure {
             TransitFault::Http { cause: HttpFault::Tls { .. }, .. } => {
                 "name the server's CA with --ca FILE, BAO_CACERT or VAULT_CACERT".to_owned()
             }
-            TransitFault::Http { .. } => "is the address right, and the server up?".to_owned(),
+            TransitFault::Reach { .. } | TransitFault::Http { .. } => {
+                "is the address right, and the server up?".to_owned()
+            }
+            TransitFault::Plain { .. } | TransitFault::Place { .. } => {
+                "write https://, or 127.0.0.1 for a server on this machine".to_owned()
+            }
+            TransitFault::Ca { .. } | TransitFault::CaFile(_) | TransitFault::Trust { .. } => {
+                "give a PEM file with the server's CA: --ca FILE, BAO_CACERT or VAULT_CACERT".to_owned()
+            }
+            TransitFault::Runtime { .. } => "are there file descriptors left (ulimit -n)?".to_owned(),
             TransitFault::Token { .. } => {
                 "log in and export BAO_TOKEN; the token never goes on the command line".into()
             }
@@ -116,8 +150,7 @@ impl Transit {
     /// Asks for the public half of the key; with no version in `address`, of its newest one.
     pub fn open(address: &TransitAddress, args: &TransitArgs) -> Result<Self, Failure> {
         let access = Access::new(address, args)?;
-        let request = http::request(address, &address.path("keys")).method(Method::GET);
-        let key: KeyData = call(address, &access, "keys", request, Bytes::new())?;
+        let key: KeyData = call(address, &access, Method::GET, "keys", Bytes::new())?;
         let unexpected =
             |expected, found: String| TransitFault::Unexpected { address: address.to_string(), expected, found };
         if key.kind != "ed25519" || key.derived {
@@ -146,8 +179,7 @@ impl Transit {
     pub fn sign(&self, message: &[u8]) -> Result<SignatureBytes, TransitFault> {
         let Self { address, access, version, public } = self;
         let body = format!("{{\"input\":\"{}\",\"key_version\":{version}}}", STANDARD.encode(message));
-        let request = http::request(address, &address.path("sign")).method(Method::POST);
-        let answer: SignData = call(address, access, "sign", request, body.into())?;
+        let answer: SignData = call(address, access, Method::POST, "sign", body.into())?;
         // `vault:v3:BASE64`, also of OpenBao.
         let mut parts = answer.signature.splitn(3, ':');
         let (prefix, of_version, base64) = (parts.next(), parts.next(), parts.next());
@@ -192,8 +224,9 @@ impl Access {
 
 fn token_of_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let secret = files::read_secret_of("--token-file", path, SMALL_FILE_BYTES_MAX)?;
-    if secret.exposed {
-        warn(format_args!("{}: others may read this token; run chmod 600 on it", path.display()));
+    if let Some(exposed) = secret.exposed {
+        let path = path.display();
+        warn(format_args!("{path}: others may read this token ({exposed}); own it, and run chmod 600 on it"));
     }
     Ok(Zeroizing::new(secret.text.lines().next().unwrap_or_default().trim().to_owned()))
 }
@@ -202,27 +235,69 @@ fn token_of_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
 fn call<T: for<'d> Deserialize<'d>>(
     address: &TransitAddress,
     access: &Access,
+    method: Method,
     operation: &'static str,
-    request: hyper::http::request::Builder,
     body: Bytes,
 ) -> Result<T, TransitFault> {
     let unexpected = |found: String| {
         let expected = "an answer of the transit API in JSON";
         TransitFault::Unexpected { address: address.to_string(), expected, found }
     };
+    let HttpAnswer { status, content, .. } = exchange(address, access, method, operation, body)?;
+    if status != StatusCode::OK {
+        return Err(refused(address, operation, status, &content));
+    }
+    let answer: Answer<T> = serde_json::from_slice(&content).map_err(|error| unexpected(error.to_string()))?;
+    Ok(answer.data)
+}
+
+fn exchange(
+    address: &TransitAddress,
+    access: &Access,
+    method: Method,
+    operation: &'static str,
+    body: Bytes,
+) -> Result<HttpAnswer, TransitFault> {
+    let text = || address.to_string();
+    let scheme = if address.tls { "https" } else { "http" };
+    let url = format!("{scheme}://{}/v1/{}", address.authority(), address.path(operation));
+    let place = Place::parse(&url).map_err(|fault| match fault {
+        PlaceFault::NotLoopback(_) => TransitFault::Plain { address: text() },
+        other => TransitFault::Place { address: text(), found: other.to_string() },
+    })?;
     // Keeps redirecting servers and user interfaces from taking it for a browser (API, "The X-Vault-Request Header").
-    let mut request = request.header("X-Vault-Request", "true").header("X-Vault-Token", access.token.clone());
+    let mut request = Request::builder()
+        .method(method)
+        .uri(place.target())
+        .header(header::ACCEPT, "application/json")
+        .header("X-Vault-Request", "true")
+        .header("X-Vault-Token", access.token.clone());
     if let Some(namespace) = &access.namespace {
         request = request.header("X-Vault-Namespace", namespace.clone());
     }
-    let request = request.body(Full::new(body)).map_err(|error| unexpected(error.to_string()))?;
-    let answer = http::exchange(address, access.ca.as_deref(), request);
-    let (status, bytes) = answer.map_err(|cause| TransitFault::Http { address: address.to_string(), cause })?;
-    if status != StatusCode::OK {
-        return Err(refused(address, operation, status, &bytes));
-    }
-    let answer: Answer<T> = serde_json::from_slice(&bytes).map_err(|error| unexpected(error.to_string()))?;
-    Ok(answer.data)
+    let request = request.body(Full::new(body));
+    let request = request.map_err(|error| TransitFault::Place { address: text(), found: error.to_string() })?;
+    let client = client(address, access.ca.as_deref())?;
+    let answer = wait(client.exchange(&place, request));
+    let answer = answer.map_err(|cause| TransitFault::Runtime { address: text(), cause })?;
+    answer.map_err(|cause| match cause {
+        HttpFault::Name { .. } | HttpFault::Connect { .. } => TransitFault::Reach { address: text(), cause },
+        cause => TransitFault::Http { address: text(), cause },
+    })
+}
+
+/// `ca`: who vouches for the server; the CAs of this machine without it.
+fn client(address: &TransitAddress, ca: Option<&Path>) -> Result<Client, TransitFault> {
+    let Some(path) = ca else {
+        let trust = address.tls.then_some(Trust::System);
+        let client = Client::new(trust.as_ref(), BOUNDS);
+        return client.map_err(|cause| TransitFault::Trust { address: address.to_string(), cause });
+    };
+    // What is no text is no PEM either, and is told as that.
+    let pem = files::read(path, CA_BYTES_MAX)?;
+    let pem = String::from_utf8_lossy(&pem);
+    let trust = Trust::Pinned(&pem);
+    Client::new(Some(&trust), BOUNDS).map_err(|cause| TransitFault::Ca { path: path.to_owned(), cause })
 }
 
 fn refused(address: &TransitAddress, operation: &str, status: StatusCode, body: &[u8]) -> TransitFault {

@@ -162,12 +162,31 @@ impl Client {
 
     /// Sends `request`, whose URI is the target alone, and takes in the whole answer.
     pub async fn exchange(&self, place: &Place, request: Request<Full<Bytes>>) -> Result<Answer, HttpFault> {
+        self.exchange_in_time(place, request, true).await
+    }
+
+    /// The same, for what only the status matters of: servers that end their content badly have still answered.
+    pub async fn status(&self, place: &Place, request: Request<Full<Bytes>>) -> Result<StatusCode, HttpFault> {
+        Ok(self.exchange_in_time(place, request, false).await?.status)
+    }
+
+    async fn exchange_in_time(
+        &self,
+        place: &Place,
+        request: Request<Full<Bytes>>,
+        with_content: bool,
+    ) -> Result<Answer, HttpFault> {
         let within = self.bounds.whole;
-        let whole = tokio::time::timeout(within, self.exchange_slowly(place, request)).await;
+        let whole = tokio::time::timeout(within, self.exchange_slowly(place, request, with_content)).await;
         whole.unwrap_or_else(|_| Err(HttpFault::Time { authority: place.authority(), step: Step::Exchange, within }))
     }
 
-    async fn exchange_slowly(&self, place: &Place, mut request: Request<Full<Bytes>>) -> Result<Answer, HttpFault> {
+    async fn exchange_slowly(
+        &self,
+        place: &Place,
+        mut request: Request<Full<Bytes>>,
+        with_content: bool,
+    ) -> Result<Answer, HttpFault> {
         let protocol = |found: String| HttpFault::Protocol { authority: place.authority(), found };
         let host = HeaderValue::try_from(place.authority()).map_err(|error| protocol(error.to_string()))?;
         request.headers_mut().insert(header::HOST, host);
@@ -175,14 +194,14 @@ impl Client {
         request.headers_mut().insert(header::USER_AGENT, agent);
         let stream = self.connect(place).await?;
         if !place.is_tls() {
-            return self.send(stream, request, place).await;
+            return self.send(stream, request, place, with_content).await;
         }
         let tls = |found: String| HttpFault::Tls { authority: place.authority(), found };
         let connector =
             self.connector.as_ref().ok_or_else(|| tls("no CA is named that could vouch for it".to_owned()))?;
         let name = place.server_name().map_err(&tls)?;
         let handshake = self.step(place, Step::Handshake, connector.connect(name, stream)).await?;
-        self.send(handshake.map_err(|error| tls(error.to_string()))?, request, place).await
+        self.send(handshake.map_err(|error| tls(error.to_string()))?, request, place, with_content).await
     }
 
     async fn step<T>(&self, place: &Place, step: Step, future: impl Future<Output = T>) -> Result<T, HttpFault> {
@@ -215,6 +234,7 @@ impl Client {
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
         request: Request<Full<Bytes>>,
         place: &Place,
+        with_content: bool,
     ) -> Result<Answer, HttpFault> {
         let fault = |error: hyper::Error| of_hyper(place, &error);
         let mut builder = http1::Builder::new();
@@ -223,6 +243,9 @@ impl Client {
         let answer = async {
             let response = sender.send_request(request).await.map_err(fault)?;
             let (head, body) = response.into_parts();
+            if !with_content {
+                return Ok(Answer { status: head.status, fields: head.headers, content: Bytes::new() });
+            }
             let bytes_max = self.bounds.content_bytes_max;
             let size = || HttpFault::Size { authority: place.authority(), bytes_max };
             if body.size_hint().lower() > bytes_max as u64 {
@@ -246,6 +269,18 @@ impl Client {
             never = driven => match never {},
         }
     }
+}
+
+/// Waits for exchanges on a thread that has no runtime.
+///
+/// # Errors
+/// There can be none.
+pub fn wait<T>(exchange: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(exchange);
+    // Not waited for: a look-up of a name may hang longer than any bound.
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 /// TLS alerts can come after the handshake (TLS 1.3), and are told as what they are.

@@ -20,11 +20,13 @@
 //! and the other does not, and for one that neither mentions; and with each binding that the policies tell apart. A token
 //! is taken to be bound to what it says: that a certificate must then be there is the same to both policies.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+
+use policy::model::CertificateName;
 
 use crate::face::{Which, World};
-use crate::proofs::{Moved, OwnProofs};
-use crate::shown::{Credential, Narrowing, Shown, Taken, has_certificate, together};
+use crate::proofs::{Moved, NameKind, OwnProofs, holders};
+use crate::shown::{Credential, Narrowing, Shown, Taken, has_certificate, holds, together};
 
 /// What the old and the new policy take a caller for, and how a token narrows it.
 pub type Pair = (Taken, Taken, Narrowing);
@@ -62,7 +64,11 @@ pub struct Callers<'p> {
 }
 
 /// Witnesses of one pair that are kept.
-const WITNESSES_MAX: usize = 8;
+///
+/// (The small policies of tests would never reach it.)
+const WITNESSES_MAX: usize = if cfg!(test) { 1 } else { 8 };
+/// Witnesses of one pair that are kept because no other is like them.
+const SHAPES_MAX: usize = 64;
 /// Names of those who share a proof that are tried with it.
 const KIN_MAX: usize = 8;
 /// Questions to tables, and proofs of others that are read, for one agent and in total. A gateway that starts compares
@@ -118,6 +124,7 @@ impl<'p> Callers<'p> {
             steps.take(self.note(world, vec![*token]))?;
         }
         steps.take(proofs.reading(world))?;
+        self.exhausted |= proofs.may_be_too_many(world);
         let proofs = &proofs.representative(world);
         let none_or = |all: &[Credential<'p>]| -> Vec<Option<Credential<'p>>> {
             std::iter::once(None).chain(all.iter().copied().map(Some)).collect()
@@ -175,10 +182,10 @@ impl<'p> Callers<'p> {
         // A set that holds a smaller witness shows nothing new where it has all parts of that: not where the certificate
         // has more names, as its names are shown all or none, or where it cannot be left out.
         let needed = world.old.certificate_needed || world.new.certificate_needed;
-        let holds = |known: &Shown<'p>| known.iter().all(|credential| shown.contains(credential));
+        let is_part = |known: &Shown<'p>| known.iter().all(|credential| holds(&shown, credential));
         let alike =
             |known: &Shown<'p>| certificate(known).eq(certificate(&shown)) || (!needed && !has_certificate(known));
-        let mut smaller = caller.witnesses.iter().filter(|known| holds(&known.shown)).peekable();
+        let mut smaller = caller.witnesses.iter().filter(|known| is_part(&known.shown)).peekable();
         let is_larger = smaller.peek().is_some();
         if smaller.any(|known| alike(&known.shown)) {
             return 0;
@@ -189,11 +196,16 @@ impl<'p> Callers<'p> {
             known.old.iter().all(|part| reach.old.contains(part))
                 && known.new.iter().all(|part| reach.new.contains(part))
         };
-        if is_larger && caller.witnesses.iter().any(|known| holds(&known.shown) && has_all(&known.reach)) {
+        if is_larger && caller.witnesses.iter().any(|known| is_part(&known.shown) && has_all(&known.reach)) {
             return questions;
         }
         caller.witnesses_count += 1;
-        if caller.witnesses.len() < WITNESSES_MAX || caller.witnesses.iter().all(|known| known.reach != reach) {
+        let is_kept = caller.witnesses.len() < WITNESSES_MAX
+            || caller.witnesses.iter().all(|known| known.reach != reach)
+            || caller.witnesses.iter().all(|known| shape(world, &known.shown) != shape(world, &shown));
+        if is_kept && caller.witnesses.len() >= SHAPES_MAX {
+            self.exhausted = true;
+        } else if is_kept {
             caller.witnesses.push(Witness { shown, reach });
             caller.witnesses.sort_by_key(|witness| witness.shown.len());
         }
@@ -219,6 +231,25 @@ impl Steps<'_> {
 /// The names of the certificate in a set.
 fn certificate<'s, 'p>(shown: &'s [Credential<'p>]) -> impl Iterator<Item = &'s Credential<'p>> {
     shown.iter().filter(|credential| matches!(credential, Credential::Certificate { .. }))
+}
+
+/// What decides which names can be added to a certificate, and what they bring with them: its CAs, which kinds of names it
+/// has, and those that mean something under a CA that it is not shown under.
+type Shape<'p> = BTreeSet<(u16, Option<NameKind>, Option<&'p CertificateName>)>;
+
+fn shape<'p>(world: &World<'p>, shown: &[Credential<'p>]) -> Shape<'p> {
+    let means = |credential: &Credential<'p>| {
+        holders(world, Which::Old, credential).is_some() || holders(world, Which::New, credential).is_some()
+    };
+    let elsewhere = |name: &'p CertificateName| {
+        let mut all = (0..world.cas.len() as u16).map(|ca| Credential::Certificate { ca, name: Some(name) });
+        all.any(|it| !shown.contains(&it) && means(&it))
+    };
+    let part = |it: &Credential<'p>| match *it {
+        Credential::Certificate { ca, name } => Some((ca, name.map(NameKind::of), name.filter(|name| elsewhere(name)))),
+        _ => None,
+    };
+    shown.iter().filter_map(part).collect()
 }
 
 /// How many parts of a set can be shown.
@@ -261,9 +292,8 @@ fn also_valid<'p>(world: &World<'p>, names: Vec<Credential<'p>>) -> Vec<Vec<Cred
         if names.is_empty() || names.iter().any(valid) {
             continue;
         }
-        if let Some(ca) = (0..world.cas.len() as u16).find(|ca| has(*ca)) {
-            all.push(names.iter().copied().chain([Credential::Certificate { ca, name: None }]).collect());
-        }
+        let cas = (0..world.cas.len() as u16).filter(|ca| has(*ca));
+        all.extend(cas.map(|ca| names.iter().copied().chain([Credential::Certificate { ca, name: None }]).collect()));
     }
     all
 }

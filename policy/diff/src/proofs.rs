@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use policy::binding::Bindings;
-use policy::model::{Identity, Proofs, Subject};
+use policy::bounds::CERTIFICATE_NAMES_MAX;
+use policy::model::{CertificateName, Identity, Proofs, Subject};
 
 use crate::face::{Which, World};
 use crate::shown::{Credential, Narrowing, Shown, together};
@@ -96,13 +97,27 @@ impl<'p> OwnProofs<'p> {
 
     /// The same for one of them.
     pub fn reading_of(&self, world: &World<'p>, credential: &Credential<'p>) -> usize {
-        let of = |which: Which| {
+        let of = |which: Which, credential: &Credential<'p>| {
             let agents = holders(world, which, credential).unwrap_or_default().iter();
             let sets =
                 |agent: &u32| world.face(which).policy.agents.get(*agent as usize).map_or(0, |it| it.identity.len());
             agents.map(sets).sum::<usize>()
         };
-        of(Which::Old) + of(Which::New)
+        under_all(world, *credential).iter().map(|it| of(Which::Old, it) + of(Which::New, it)).sum()
+    }
+
+    /// Whether one certificate may show more of these proofs than a gateway has places for.
+    pub fn may_be_too_many(&self, world: &World<'p>) -> bool {
+        world.cas.len() > 1 && self.certificates.len() > CERTIFICATE_NAMES_MAX && {
+            let face = world.face(self.which);
+            let proofs = self.certificates.iter().filter_map(|credential| match credential {
+                Credential::Certificate { ca, name: Some(name) } => {
+                    face.table.certificate(world.ca_pair(*ca).at(self.which)?, (*name).into())
+                }
+                _ => None,
+            });
+            proofs.filter(|proof| !proof.is_plain()).count() >= CERTIFICATE_NAMES_MAX
+        }
     }
 
     fn read(world: &World<'p>, which: Which, agent: u32) -> Self {
@@ -194,26 +209,34 @@ type Needs<'p> = BTreeSet<(u32, Shown<'p>)>;
 /// All that the policies make of one credential: credentials of the same kind with equal meanings can be exchanged.
 #[derive(PartialEq, Eq, Hash)]
 struct Meaning<'p> {
-    /// How tokens narrow, where it is known at all, and where it is bound as needed.
-    known: (Narrowing, [bool; 2], [bool; 2], Option<std::mem::Discriminant<policy::model::CertificateName>>),
-    /// By side: who holds it (none: unknown), and what else each of their alternatives with it needs.
-    sides: [(Option<Vec<u32>>, Needs<'p>); 2],
+    known: Known,
+    /// By CA for a certificate's name, as it is shown under each CA that the certificate chains to; and by side: who
+    /// holds it (none: unknown), and what else each of their alternatives with it needs.
+    sides: Vec<[(Option<Vec<u32>>, Needs<'p>); 2]>,
+}
+
+/// What is known of a credential besides its holders.
+#[derive(PartialEq, Eq, Hash)]
+enum Known {
+    /// By the CA, and what kind of name it is.
+    Certificate(u16, Option<NameKind>),
+    /// How it narrows, whether each side knows its issuer, and where it is bound as needed.
+    Token(Narrowing, [bool; 2], [bool; 2]),
+    Key,
 }
 
 impl<'p> Meaning<'p> {
     fn of(world: &World<'p>, credential: &Credential<'p>) -> Self {
-        let mut bound = [true; 2];
-        let (narrowing, ends, kind) = match credential {
-            Credential::Certificate { ca, name } => {
-                (Narrowing::default(), world.ca_pair(*ca), name.map(std::mem::discriminant))
-            }
+        let known = match credential {
+            Credential::Certificate { ca, name } => Known::Certificate(*ca, name.map(NameKind::of)),
             Credential::Token { issuer, subject, bound: held } => {
-                bound = [Which::Old, Which::New].map(|which| held.hold(world.needed(which, *issuer, subject)));
-                (world.narrowing_of(*issuer), world.issuer_pair(*issuer), None)
+                let ends = world.issuer_pair(*issuer);
+                let bound = [Which::Old, Which::New].map(|which| held.hold(world.needed(which, *issuer, subject)));
+                Known::Token(world.narrowing_of(*issuer), [ends.old.is_some(), ends.new.is_some()], bound)
             }
-            Credential::Key(_) => Default::default(),
+            Credential::Key(_) => Known::Key,
         };
-        let side = |which: Which| {
+        let side = |which: Which, credential: &Credential<'p>| {
             let held = holders(world, which, credential);
             let as_written = written(world, which, *credential);
             let mut needs = BTreeSet::new();
@@ -227,8 +250,37 @@ impl<'p> Meaning<'p> {
             }
             (held.map(<[u32]>::to_vec), needs)
         };
-        let known = (narrowing, [ends.old.is_some(), ends.new.is_some()], bound, kind);
-        Self { known, sides: [side(Which::Old), side(Which::New)] }
+        let under = under_all(world, *credential);
+        let sides = under.iter().map(|it| [side(Which::Old, it), side(Which::New, it)]).collect();
+        Self { known, sides }
+    }
+}
+
+/// A certificate's name under every CA; any other credential as it is.
+fn under_all<'p>(world: &World<'p>, credential: Credential<'p>) -> Vec<Credential<'p>> {
+    match credential {
+        Credential::Certificate { name: name @ Some(_), .. } if world.cas.len() > 1 => {
+            (0..world.cas.len() as u16).map(|ca| Credential::Certificate { ca, name }).collect()
+        }
+        other => vec![other],
+    }
+}
+
+/// A certificate has one key and at most one SPIFFE id, and any number of host names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NameKind {
+    Spiffe,
+    Dns,
+    SpkiSha256,
+}
+
+impl NameKind {
+    pub fn of(name: &CertificateName) -> Self {
+        match name {
+            CertificateName::Spiffe(_) => Self::Spiffe,
+            CertificateName::Dns(_) => Self::Dns,
+            CertificateName::SpkiSha256(_) => Self::SpkiSha256,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use policy::binding::Bindings;
 use policy::bounds::CERTIFICATE_NAMES_MAX;
-use policy::decide::{Caller, Presented};
+use policy::decide::{Caller, Presented, gathered};
 use policy::model::CertificateName;
 use policy::reason::Reason;
 use policy::table::{AgentId, TokenScopes};
@@ -13,7 +13,8 @@ use crate::report::{ExampleCertificate, ExampleToken};
 /// One thing that a request can show. CAs and issuers are numbers of [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Credential<'p> {
-    /// A name of the one certificate that the request has; none is a certificate whose names name nobody.
+    /// A name of the one certificate that the request has, under a CA that it chains to; none is a certificate whose
+    /// names name nobody.
     Certificate {
         ca: u16,
         name: Option<&'p CertificateName>,
@@ -63,22 +64,53 @@ pub struct TokenNames {
 }
 
 /// The credentials as a sorted set; none if no one request can show them: it has one token, one API key and one
-/// certificate, which has one public key and at most `CERTIFICATE_NAMES_MAX` names.
+/// certificate, which has one public key, at most one SPIFFE id and at most `CERTIFICATE_NAMES_MAX` names. Every name of
+/// the certificate is there under every CA that it chains to: a gateway takes all of them.
 pub fn together<'p>(credentials: impl IntoIterator<Item = Credential<'p>>) -> Option<Shown<'p>> {
-    let mut all: Shown<'p> = credentials.into_iter().collect();
+    let mut all: Shown<'p> = Vec::new();
+    let (mut cas, mut names) = (Vec::new(), Vec::new());
+    for credential in credentials {
+        match credential {
+            Credential::Certificate { ca, name } => {
+                cas.push(ca);
+                names.extend(name);
+            }
+            other => all.push(other),
+        }
+    }
     all.sort_unstable();
     all.dedup();
-    let count = |is: fn(&Credential<'p>) -> bool| all.iter().filter(|credential| is(credential)).count();
-    let one_token = count(|it| matches!(it, Credential::Token { .. })) <= 1;
-    let one_key = count(|it| matches!(it, Credential::Key(_))) <= 1;
-    let names = count(|it| matches!(it, Credential::Certificate { name: Some(_), .. }));
-    let mut keys = all.iter().filter_map(|it| match it {
-        Credential::Certificate { name: Some(CertificateName::SpkiSha256(hash)), .. } => Some(hash),
-        _ => None,
-    });
-    let first = keys.next();
-    let one_public_key = keys.all(|hash| Some(hash) == first);
-    (one_token && one_key && one_public_key && names <= CERTIFICATE_NAMES_MAX).then_some(all)
+    names.sort_unstable();
+    names.dedup();
+    let one_token = all.iter().filter(|it| matches!(it, Credential::Token { .. })).count() <= 1;
+    let one_key = all.iter().filter(|it| matches!(it, Credential::Key(_))).count() <= 1;
+    if !one_token || !one_key || !is_certificate(&names) {
+        return None;
+    }
+    let named = |ca: u16| names.iter().map(move |name| Credential::Certificate { ca, name: Some(name) });
+    let nameless = |ca: u16| names.is_empty().then_some(Credential::Certificate { ca, name: None });
+    all.extend(cas.into_iter().flat_map(|ca| named(ca).chain(nameless(ca))));
+    all.sort_unstable();
+    all.dedup();
+    Some(all)
+}
+
+/// Whether one certificate can have these names.
+fn is_certificate(names: &[&CertificateName]) -> bool {
+    let count = |is: fn(&CertificateName) -> bool| names.iter().filter(|name| is(name)).count();
+    names.len() <= CERTIFICATE_NAMES_MAX
+        && count(|name| matches!(name, CertificateName::SpkiSha256(_))) <= 1
+        && count(|name| matches!(name, CertificateName::Spiffe(_))) <= 1
+}
+
+/// Whether a set holds a credential. That a certificate chains to a CA is what its nameless one says.
+pub fn holds(shown: &[Credential<'_>], credential: &Credential<'_>) -> bool {
+    match *credential {
+        Credential::Certificate { ca: wanted, name: None } => {
+            shown.iter().any(|it| matches!(it, Credential::Certificate { ca, .. } if *ca == wanted))
+        }
+        _ => shown.contains(credential),
+    }
 }
 
 pub fn has_certificate(shown: &[Credential<'_>]) -> bool {
@@ -90,20 +122,15 @@ impl<'p> World<'p> {
     pub fn caller(&self, which: Which, shown: &[Credential<'p>]) -> Result<Caller, Reason> {
         let face = self.face(which);
         let mut presented = Presented::default();
-        let mut places = presented.certificate.iter_mut();
         let (mut certificate, mut valid) = (false, false);
+        let mut proofs = Vec::new();
         for credential in shown {
             match *credential {
                 Credential::Certificate { ca, name } => {
                     certificate = true;
                     let Some(ca) = self.ca_pair(ca).at(which) else { continue };
                     valid = true;
-                    let proof = name.and_then(|name| face.table.certificate(ca, name.into()));
-                    if let Some(proof) = proof
-                        && let Some(place) = places.next()
-                    {
-                        *place = Some(proof);
-                    }
+                    proofs.extend(name.and_then(|name| face.table.certificate(ca, name.into())));
                 }
                 Credential::Token { issuer, subject, bound } => {
                     presented.bound = bound;
@@ -119,6 +146,7 @@ impl<'p> World<'p> {
         if certificate && !valid {
             return Err(Reason::CertificateInvalid);
         }
+        presented.certificate = gathered(proofs.into_iter());
         face.table.caller(&presented)
     }
 
@@ -198,21 +226,48 @@ impl<'p> World<'p> {
         }
     }
 
+    /// A set in words: each name of the certificate once, with all the CAs that it chains to.
     pub fn words(&self, shown: &[Credential<'p>]) -> String {
-        let words: Vec<String> = shown.iter().map(|credential| self.word(credential)).collect();
+        let cas = self.cas_of(shown).join(" and ");
+        let mut words: Vec<String> = Vec::new();
+        for credential in shown {
+            let word = match credential {
+                Credential::Certificate { name: Some(name), .. } => {
+                    format!("certificate {} of {cas}", certificate_name(name))
+                }
+                Credential::Certificate { name: None, .. } => format!("any certificate of {cas}"),
+                other => self.word(other),
+            };
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
         if words.is_empty() { "no credentials".to_owned() } else { words.join(" + ") }
     }
 
+    /// Names of the CAs that the certificate of a set chains to.
+    fn cas_of(&self, shown: &[Credential<'p>]) -> Vec<&'p str> {
+        let mut cas: Vec<&'p str> = shown
+            .iter()
+            .filter_map(|it| if let Credential::Certificate { ca, .. } = it { Some(self.ca_name(*ca)) } else { None })
+            .collect();
+        cas.sort_unstable();
+        cas.dedup();
+        cas
+    }
+
     pub fn example_certificate(&self, shown: &[Credential<'p>]) -> Option<ExampleCertificate> {
-        let mut example = ExampleCertificate { cas: Vec::new(), names: Vec::new() };
+        let cas = self.cas_of(shown).into_iter().map(str::to_owned).collect();
+        let mut names: Vec<String> = Vec::new();
         for credential in shown {
-            let Credential::Certificate { ca, name } = credential else { continue };
-            example.cas.push(self.ca_name(*ca).to_owned());
-            example.names.extend(name.map(certificate_name));
+            if let Credential::Certificate { name: Some(name), .. } = credential
+                && let name = certificate_name(name)
+                && !names.contains(&name)
+            {
+                names.push(name);
+            }
         }
-        example.cas.sort_unstable();
-        example.cas.dedup();
-        has_certificate(shown).then_some(example)
+        has_certificate(shown).then_some(ExampleCertificate { cas, names })
     }
 
     pub fn example_token(&self, shown: &[Credential<'p>], names: &TokenNames) -> Option<ExampleToken> {

@@ -11,11 +11,16 @@
 //! are shared with the stray's agent; those sets are tried in `callers`. What has a pair that is known is in a class
 //! already, so it needs none of the stray.
 //!
+//! All of the names are shown under all of the CAs that the certificate chains to, so an added name comes under the CAs
+//! of the others, and they under its CA. What comes with it is in S as well: it is passed over by the one policy, and
+//! speaks against S in the other. So the above holds for the smallest certificate with those names and CAs, if witnesses
+//! of a pair are kept that differ in what can be added to them, and in what that brings (`callers::Shape`).
+//!
 //! A certificate shows all of its names or none, so a stray among the names of one that was good before can be what
 //! refuses its holder everything. Sets with a certificate are therefore tried first: people are told of those for whom
 //! the outcome changes by any means, before those who could leave the stray away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use policy::model::CertificateName;
 
@@ -53,10 +58,10 @@ pub fn strays<'p>(scene: &Scene<'_, 'p>, callers: &Callers<'p>) -> Strays<'p> {
     for change in [Change::Allowed, Change::Refused] {
         let candidates = candidates(scene.world, change.permits());
         let changing = callers.all.iter().filter(|caller| may_change(scene, change, caller));
-        let mut bases: Vec<&Shown<'p>> = changing.flat_map(|caller| &caller.witnesses).map(|it| &it.shown).collect();
-        bases.sort_by_key(|shown| !has_certificate(shown));
+        let bases = Bases::new(changing.flat_map(|caller| &caller.witnesses).map(|it| &it.shown).collect());
         for credential in &candidates {
-            let search = Search { scene, callers, bases: &bases, change, credential: *credential, others: &candidates };
+            let bases = bases.fitting(credential);
+            let search = Search { scene, callers, bases, change, credential: *credential, others: &candidates };
             match search.run(&mut left) {
                 Ok(found) => all.found.extend(found),
                 Err(Exhausted) => all.exhausted = true,
@@ -86,50 +91,99 @@ fn may_change(scene: &Scene<'_, '_>, change: Change, caller: &Caller<'_>) -> boo
     scene.may_do_anything(change.permits(), taken) || scene.world.cas.iter().any(one_sided)
 }
 
+/// Sets to which strays are added, by what one certificate cannot have twice: an SPIFFE id and a public key.
+struct Bases<'s, 'p> {
+    all: Vec<&'s Shown<'p>>,
+    without_spiffe: Vec<&'s Shown<'p>>,
+    without_spki: Vec<&'s Shown<'p>>,
+    with: HashMap<&'p CertificateName, Vec<&'s Shown<'p>>>,
+}
+
+impl<'s, 'p> Bases<'s, 'p> {
+    fn new(mut all: Vec<&'s Shown<'p>>) -> Self {
+        all.sort_by_key(|shown| !has_certificate(shown));
+        let name = |it: &Credential<'p>| if let Credential::Certificate { name, .. } = it { *name } else { None };
+        let mut bases =
+            Self { without_spiffe: Vec::new(), without_spki: Vec::new(), with: HashMap::new(), all: all.clone() };
+        for shown in all {
+            let names: BTreeSet<_> = shown.iter().filter_map(name).filter(|name| is_one_only(name)).collect();
+            if !names.iter().any(|name| matches!(name, CertificateName::Spiffe(_))) {
+                bases.without_spiffe.push(shown);
+            }
+            if !names.iter().any(|name| matches!(name, CertificateName::SpkiSha256(_))) {
+                bases.without_spki.push(shown);
+            }
+            for name in names {
+                bases.with.entry(name).or_default().push(shown);
+            }
+        }
+        bases
+    }
+
+    /// Those that one certificate can show together with a stray: those with the same name first.
+    fn fitting(&self, stray: &Credential<'p>) -> impl Iterator<Item = &'s Shown<'p>> + Clone {
+        let name = if let Credential::Certificate { name, .. } = stray { *name } else { None };
+        let others = match name {
+            Some(CertificateName::Spiffe(_)) => &self.without_spiffe,
+            Some(CertificateName::SpkiSha256(_)) => &self.without_spki,
+            _ => &self.all,
+        };
+        let same = name.and_then(|name| self.with.get(name)).map_or(&[][..], Vec::as_slice);
+        same.iter().chain(others).copied()
+    }
+}
+
+/// Whether a certificate has at most one name of this kind.
+fn is_one_only(name: &CertificateName) -> bool {
+    !matches!(name, CertificateName::Dns(_))
+}
+
 struct Exhausted;
 
-struct Search<'s, 'w, 'p> {
+struct Search<'s, 'w, 'p, B> {
     scene: &'s Scene<'w, 'p>,
     callers: &'s Callers<'p>,
-    /// Sets to which a stray is added.
-    bases: &'s [&'s Shown<'p>],
+    /// Sets to which the stray is added.
+    bases: B,
     change: Change,
     credential: Credential<'p>,
     others: &'s [Credential<'p>],
 }
 
-impl<'p> Search<'_, '_, 'p> {
+impl<'s, 'p: 's, B: Iterator<Item = &'s Shown<'p>> + Clone> Search<'s, '_, 'p, B> {
     /// The stray's class, if any set with it changes.
     fn run(&self, left: &mut usize) -> Result<Option<Stray<'p>>, Exhausted> {
         let mut tried = 0;
-        for (base, at) in self.bases.iter().zip(0..) {
+        for (base, at) in self.bases.clone().zip(0..) {
             for second in std::iter::once(None).chain(self.others.iter().take(SECOND_MAX).map(Some)) {
                 for company in self.company() {
+                    let added = [second.copied(), company].into_iter().flatten();
+                    let Some(shown) = self.with(base, added) else { continue };
                     tried += 1;
                     if tried > TRIED_PER_STRAY_MAX || *left == 0 {
                         return Err(Exhausted);
                     }
                     *left -= 1;
-                    let added = [second.copied(), company].into_iter().flatten();
-                    if let Some(stray) = self.with(base, added) {
+                    if let Some(stray) = self.changes(shown) {
                         return Ok(Some(if stray.changed.by_any_means { stray } else { self.better(at, stray) }));
                     }
                 }
             }
         }
-        let cut = self.others.len() > SECOND_MAX && !self.bases.is_empty();
+        let cut = self.others.len() > SECOND_MAX && self.bases.clone().next().is_some();
         if cut { Err(Exhausted) } else { Ok(None) }
     }
 
     /// One that changes by any means, if one of the next certificates shows it.
     fn better(&self, after: usize, found: Stray<'p>) -> Stray<'p> {
-        let next = self.bases.iter().skip(after + 1).take(BETTER_MAX).filter(|base| has_certificate(base));
-        let mut next = next.filter_map(|base| self.with(base, std::iter::empty()));
+        let next = self.bases.clone().skip(after + 1).take(BETTER_MAX).filter(|base| has_certificate(base));
+        let mut next = next.filter_map(|base| self.changes(self.with(base, std::iter::empty())?));
         next.find(|stray| stray.changed.by_any_means).unwrap_or(found)
     }
 
-    fn with(&self, base: &Shown<'p>, added: impl Iterator<Item = Credential<'p>>) -> Option<Stray<'p>> {
-        self.changes(together(base.iter().copied().chain([self.credential]).chain(added))?)
+    /// The stray added to a set; none if no one certificate has all of it.
+    fn with(&self, base: &Shown<'p>, added: impl Iterator<Item = Credential<'p>>) -> Option<Shown<'p>> {
+        together(base.iter().copied().chain([self.credential]).chain(added))
     }
 
     /// A certificate is valid by any CA that it chains to, so a name under a CA that one policy does not have can stand

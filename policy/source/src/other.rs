@@ -6,8 +6,8 @@ use toml::de::{DeTable, Error};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Lines, Sink, Span};
 
-/// What there is to say of a text that has none of the `tables` of the file that was expected, and is either known to
-/// be another file or no TOML at all. None: it is to be read.
+/// What there is to say of a text that has none of the `tables` of the file that was expected: a list of variables is TOML
+/// too, where its values are quoted. None: it is to be read, as one with nothing in it is.
 pub(crate) fn found(
     text: &str,
     root: &DeTable<'_>,
@@ -17,19 +17,22 @@ pub(crate) fn found(
 ) -> Option<Vec<Diagnostic>> {
     let kind = credential::kind_of(text.as_bytes()).filter(|kind| *kind != "nothing");
     let is_ours = root.keys().any(|key| tables.contains(&key.get_ref().as_ref())) || has_header(text, tables);
-    if is_ours || (kind.is_none() && errors.is_empty()) {
+    if is_ours || (kind.is_none() && errors.is_empty() && root.is_empty()) {
         return None;
     }
-    let (message, hint) = match kind {
-        Some(kind) => (format!("expected {expected}, found {kind}"), "is it the right file?".to_owned()),
+    let (found, hint) = match kind {
+        Some(kind) => (kind.to_owned(), "is it the right file?".to_owned()),
         None => {
-            let at = errors.first().and_then(Error::span).map_or(0, |span| span.start);
-            let (line, column) = Lines::new(text).place(text, at);
-            let message = format!("expected {expected}, found a text that is no TOML (line {line}, column {column})");
+            let at = |error: &Error| Lines::new(text).place(text, error.span().map_or(0, |span| span.start));
+            let found = match errors.first().map(at) {
+                Some((line, column)) => format!("a text that is no TOML (line {line}, column {column})"),
+                None => "a text with none of its tables".to_owned(),
+            };
             let tables: Vec<String> = tables.iter().map(|name| header(name)).collect();
-            (message, format!("is it the right file? It would have {}", tables.join(", ")))
+            (found, format!("is it the right file? It would have {}", tables.join(", ")))
         }
     };
+    let message = format!("expected {expected}, found {found}");
     let mut sink = Sink::default();
     sink.push(Diagnostic::new(codes::OTHER_FILE, Span::default(), message).label("another file").hint(hint));
     Some(sink.finish(text))

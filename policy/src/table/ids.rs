@@ -58,6 +58,12 @@ impl ProofId {
         Self { number, agent: proof.agent, flags: proof.flags, population }
     }
 
+    /// It identifies one agent and does nothing else: of several such of one agent, any stands for all.
+    pub fn is_plain(self) -> bool {
+        const ALL: u8 = proof_flag::ALONE | proof_flag::COMBINES | proof_flag::SHARED;
+        self.flags & ALL == proof_flag::ALONE
+    }
+
     /// What a token must be bound to so that it is this proof.
     pub fn bound(self) -> Bindings {
         Bindings::from_bits(self.flags >> proof_flag::BOUND_SHIFT)

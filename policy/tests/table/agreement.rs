@@ -1,11 +1,14 @@
 //! Whatever the policy and the request: table and naive evaluator decide alike.
 
 use policy::binding::Bindings;
+use policy::bounds::CERTIFICATE_NAMES_MAX;
 use policy::compile::compile;
 use policy::decide::{Caller, Presented};
-use policy::model::{Binding, Identity, LimitKind as RuleKind, Policy, Proofs, Subject, TokenProof};
+use policy::model::{
+    Binding, CertificateName, CertificateProof, Identity, LimitKind as RuleKind, Policy, Proofs, Subject, TokenProof,
+};
 use policy::reason::Reason;
-use policy::table::{AgentId, IssuerIndex, LimitKind, Table, TokenScopes};
+use policy::table::{AgentId, CaIndex, CertificateNameRef, IssuerIndex, LimitKind, Table, TokenScopes};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -196,4 +199,45 @@ fn a_token_that_must_be_bound_names_nobody_without() {
             }
         }
     }
+}
+
+/// A certificate's names are taken under every CA that it chains to, so there can be more proofs than names.
+#[test]
+fn a_certificate_of_many_proofs_loses_none_that_speaks_against_it() {
+    let named = |number: usize, ca: usize, keys: &[&str]| {
+        let name = CertificateName::Dns(format!("n{number}"));
+        Identity::Proofs(Proofs {
+            certificate: Some(CertificateProof { name, ca: format!("ca{ca}") }),
+            api_keys: keys.iter().map(|key| (*key).into()).collect(),
+            ..Proofs::default()
+        })
+    };
+    let caller = |policy: &Policy, cas: u16, key: bool| {
+        let table = Table::load(compile(policy, [0; 32]).unwrap()).unwrap();
+        let names: Vec<String> = (0..CERTIFICATE_NAMES_MAX).map(|number| format!("n{number}")).collect();
+        let names = names.iter().map(|name| CertificateNameRef::Dns(name));
+        let certificate = table.certificate_proofs((0..cas).map(CaIndex), names);
+        let api_key = key.then(|| table.proof_api_key(b"k0").map(|(_, proof)| proof));
+        table.caller(&Presented { certificate, api_key, ..Presented::default() }).map(|caller| caller.agent)
+    };
+    let numbers = || (0..2).flat_map(|ca| (0..CERTIFICATE_NAMES_MAX).map(move |number| (number, ca)));
+    let policy = |owner: fn(usize, usize) -> bool, keys: &[&str]| {
+        let of = |own: bool| -> Vec<Identity> {
+            let mine = numbers().filter(|(number, ca)| owner(*number, *ca) == own);
+            mine.map(|(number, ca)| named(number, ca, keys)).collect()
+        };
+        let mut policy = universe::empty();
+        policy.agents = vec![universe::agent("a0", of(true), vec![]), universe::agent("a1", of(false), vec![])];
+        policy
+    };
+    // All sixteen are one agent's.
+    assert_eq!(caller(&policy(|_, _| true, &[]), 2, false), Ok(Some(AgentId(0))));
+    // The last one is somebody else's.
+    let but_the_last = |number, ca| (number, ca) != (CERTIFICATE_NAMES_MAX - 1, 1);
+    assert_eq!(caller(&policy(but_the_last, &[]), 1, false), Ok(Some(AgentId(0))));
+    assert_eq!(caller(&policy(but_the_last, &[]), 2, false), Err(Reason::ProofsConflict));
+    // Of those that need a key, no more count than there are places; a certificate with more is refused.
+    let with_key = policy(|_, _| true, &["k0"]);
+    assert_eq!(caller(&with_key, 1, true), Ok(Some(AgentId(0))));
+    assert_eq!(caller(&with_key, 2, true), Err(Reason::ProofsConflict));
 }

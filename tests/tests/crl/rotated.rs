@@ -22,8 +22,8 @@ fn lists(world: &World, authorities: &[&Authority], number: u64, revoked: &[&Ide
     world.replace(&world.path("agents.crl"), text.as_bytes());
 }
 
-#[test]
-fn a_ca_is_replaced_with_overlap_and_without() {
+/// A world whose one listener asks for certificates of clients, and who vouches for it.
+fn world() -> (World, Authority) {
     let listener = "\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = { certificates = [{ chain = \"server.pem\", key = \
                     \"server.key\" }], client_certificates = \"required\" }\n";
     let world = World::with("hot", listener);
@@ -33,6 +33,43 @@ fn a_ca_is_replaced_with_overlap_and_without() {
     world.write("server.key", server.key.as_bytes());
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(world.path("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    (world, servers)
+}
+
+/// Status of a request with this certificate; none where TLS refuses it.
+fn status(gateway: &Gateway, servers: &Authority, identity: &Identity) -> Option<u16> {
+    let mut client = Client::connect_tls(gateway.tls_address(), HOST, &servers.client_config(Some(identity))).ok()?;
+    client.try_send(get("/", "").as_bytes()).ok()?;
+    Some(client.try_response_to("GET").ok()?.status)
+}
+
+#[test]
+fn a_release_takes_no_list_that_is_older_than_the_one_in_force_whatever_was_kept() {
+    let (world, servers) = world();
+    let agents = Authority::new("agents");
+    let (good, lost) = (agents.spiffe(BOT), agents.spiffe(BOT));
+    lists(&world, &[&agents], 5, &[&lost]);
+    publish(&world, 1, &[&agents]);
+    let gateway = world.start();
+    let seen = || [&good, &lost].map(|identity| status(&gateway, &servers, identity));
+    assert_eq!(seen(), [Some(200), None]);
+    let kept = world.path("state/moving/client-ca.agents.crl");
+    assert!(eventually(SOON, || kept.exists()));
+    fs::remove_file(kept).unwrap();
+    lists(&world, &[&agents], 4, &[]);
+    assert!(
+        eventually(SOON, || gateway.stderr().contains("it is older than the one in force")),
+        "{}",
+        gateway.stderr()
+    );
+    let next = publish(&world, 2, &[&agents]);
+    assert!(eventually(SOON, || tests::store::served(&gateway) == next), "{}", gateway.stderr());
+    assert_eq!(seen(), [Some(200), None], "{}", gateway.stderr());
+}
+
+#[test]
+fn a_ca_is_replaced_with_overlap_and_without() {
+    let (world, servers) = world();
     // The same name: the new one differs by its key alone.
     let (old, new) = (Authority::new("agents"), Authority::new("agents"));
     let (by_old, by_new, lost) = (old.spiffe(BOT), new.spiffe(BOT), new.spiffe(BOT));
@@ -42,11 +79,7 @@ fn a_ca_is_replaced_with_overlap_and_without() {
     let connect = |identity: &Identity| {
         Client::connect_tls(gateway.tls_address(), HOST, &servers.client_config(Some(identity))).ok()
     };
-    let status = |identity: &Identity| {
-        let mut client = connect(identity)?;
-        client.try_send(get("/", "").as_bytes()).ok()?;
-        Some(client.try_response_to("GET").ok()?.status)
-    };
+    let status = |identity: &Identity| status(&gateway, &servers, identity);
     assert_eq!((status(&by_old), status(&by_new)), (Some(200), None));
     let mut open = connect(&by_old).unwrap();
     assert_eq!(open.exchange(get("/", "")).status, 200);

@@ -1,6 +1,6 @@
 //! Nobody takes a revocation back without the right, or by what he puts into the store.
 
-use tests::store::{END, ISSUED, envelope};
+use tests::store::{END, ISSUED, envelope, root_payload};
 
 use super::*;
 
@@ -182,4 +182,36 @@ fn the_command_says_what_it_does_and_what_is_wrong() {
     let (_, stdout, _) = run(&[&place[..], &["--format", "json"]].concat());
     let document: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&document["entries"][0]["why"], &document["signed"]), (&json!("laptop stolen"), &json!(true)));
+}
+
+#[test]
+fn a_thief_of_the_key_cannot_use_the_serials_up() {
+    let last = (1 << 53) - 1;
+    let stage = Stage::new();
+    stage.revoke(&["--agent", "bot"]);
+    stage.wait_for_serial(1);
+    stage
+        .world
+        .replace(&stage.list_path(), &list("production", "tests", last, END, &[agent("bot"), agent("other")], &[1]));
+    stage.wait_for_serial(last);
+    let (done, said) = stage.try_revoke(&["--agent", "token-bot", "--key", "1.key"]);
+    assert!(!done && said.contains("trust rotate") && said.contains("--serial"), "{said}");
+    // Key 3 takes the place of key 1 for role `revocation`.
+    let mut root: Value = serde_json::from_slice(&root_payload(2, END, &[1, 2, 3])).unwrap();
+    root["roles"]["revocation"]["keys"] = json!([Key::new(3).id()]);
+    stage.world.write("3.key", Key::file(3).as_bytes());
+    private(&stage.world.path("3.key"));
+    fs::create_dir_all(stage.world.path("store/roots")).unwrap();
+    stage.world.write("store/roots/2.json", &envelope("trust-root", root.to_string().as_bytes(), &[1, 2]));
+    let rooted = || stage.gateway().stderr().contains("trust root version 2 is accepted");
+    assert!(eventually(SOON, rooted), "{}", stage.gateway().stderr());
+    let (done, said) = stage.try_revoke(&["--agent", "token-bot", "--serial", "2", "--key", "3.key"]);
+    assert!(done && said.contains("holds by trust root version 1 alone"), "{said}");
+    stage.wait_for_serial(2);
+    for (request, why) in [(stage.with_key(&stage.key), "ours"), (stage.with_key(&stage.other_key), "the thief's")] {
+        assert_eq!(stage.gateway().once(request).status, 401, "{why} entries are carried on");
+    }
+    assert_eq!(stage.gateway().once(stage.token(&stage.tokens, "token-bot", "1")).status, 401);
+    let (done, said) = stage.try_revoke(&["--agent", "cert-bot", "--serial", "2", "--key", "3.key"]);
+    assert!(!done && said.contains("expected a serial of 3"), "{said}");
 }

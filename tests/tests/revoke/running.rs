@@ -5,14 +5,14 @@ use tests::client::Ended;
 use super::*;
 
 /// A download that has begun.
-fn download(mut client: Client, fields: &str) -> Client {
+pub fn download(mut client: Client, fields: &str) -> Client {
     client.send(get("/slow", fields));
     assert_eq!(client.head().0, 200);
     client
 }
 
 /// Reads on until it ends. Whether it looked whole, and how it ended.
-fn end_of(client: &mut Client) -> (bool, Ended) {
+pub fn end_of(client: &mut Client) -> (bool, Ended) {
     let (bytes, ended) = client.read_until_quiet(SOON, Duration::from_secs(2));
     (bytes.ends_with(b"0\r\n\r\n"), ended)
 }
@@ -105,4 +105,22 @@ fn a_download_on_an_older_release_ends_too() {
     assert_eq!(stage.gateway().once(stage.with_key(&stage.key)).status, 401, "on the new release");
     assert_eq!(stage.gateway().once(stage.with_key(&stage.other_key)).status, 200);
     stage.stop();
+}
+
+/// A connection that several share: whoever was on it last means nothing for the one whose request begins.
+#[test]
+fn the_next_callers_request_is_not_ended_for_the_last_one() {
+    let stage = Stage::new();
+    let mut shared = stage.gateway().client();
+    assert_eq!(shared.exchange(stage.with_key(&stage.key)).status, 200);
+    let request = stage.with_key(&stage.other_key);
+    let (begun, rest) = request.split_at(20);
+    shared.send(begun);
+    // Once another one's answer is there, this one's bytes have been seen.
+    assert_eq!(stage.gateway().once(stage.with_key(&stage.other_key)).status, 200);
+    stage.revoke(&["--agent", "bot"]);
+    stage.wait_for_serial(1);
+    assert_eq!(stage.gateway().once(stage.with_key(&stage.key)).status, 401);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(shared.exchange(rest).status, 200);
 }

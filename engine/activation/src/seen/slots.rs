@@ -34,6 +34,15 @@ impl Entry {
     }
 }
 
+/// Whether an entry stands in one of the slots.
+pub fn holds(lines: [&[AtomicU64]; 2], entry: Entry, now_s: u64) -> bool {
+    let mut slots = lines.iter().flat_map(|line| line.iter().take(LINE_SLOTS));
+    slots.any(|slot| {
+        let found = Entry(slot.load(Ordering::Acquire));
+        found.is_live(now_s) && found.is_same(entry)
+    })
+}
+
 /// Puts an entry into one of the slots, unless it stands there.
 pub fn claim(lines: [&[AtomicU64]; 2], entry: Entry, now_s: u64) -> Shown {
     for _ in 0..PROOF_TRIES_MAX {

@@ -10,7 +10,7 @@ use super::{Authority, check_life, failed, place};
 use crate::bounds::{FILE_BYTES_MAX, LIFE_CRL_S_MAX, LOG_BYTES_MAX};
 use crate::clock;
 use crate::fault::Fault;
-use crate::files;
+use crate::files::{self, Access};
 use crate::x509;
 
 /// A CRL that was written.
@@ -72,7 +72,7 @@ impl Authority {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let pem = params.signed_by(&self.issuer).and_then(|crl| crl.pem()).map_err(failed)?;
-        files::write(&path, pem.as_bytes(), files::EVERYBODY)?;
+        files::write(&path, pem.as_bytes(), Access::Everyone)?;
         Ok(Written { number, entries, next_update_s: now_s + life_s })
     }
 

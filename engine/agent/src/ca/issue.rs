@@ -7,6 +7,7 @@ use rcgen::{
     CertificateParams, CertificateSigningRequestParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
 };
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::log::{self, Issued};
@@ -49,16 +50,48 @@ pub fn request(key_pem: &str, spiffe: Option<&SpiffeId>) -> Result<String, Fault
     params.serialize_request(&key).and_then(|request| request.pem()).map_err(failed)
 }
 
+/// SHA-256 over the public key (SubjectPublicKeyInfo) of a CSR in PEM, lower-case hex.
+pub fn key_sha256(csr_pem: &str) -> Result<String, Fault> {
+    read_request(csr_pem).map(|csr| hash_of(&csr.public_key))
+}
+
+fn hash_of(key: &impl PublicKeyData) -> String {
+    x509::hex(&Sha256::digest(key.subject_public_key_info()))
+}
+
+/// As people copy hashes.
+fn normal(hex: &str) -> String {
+    hex.trim().to_ascii_lowercase().replace(':', "")
+}
+
+fn read_request(csr_pem: &str) -> Result<CertificateSigningRequestParams, Fault> {
+    if csr_pem.len() > FILE_BYTES_MAX {
+        return Err(Fault::new(format_args!("expected a CSR of at most {FILE_BYTES_MAX} bytes")));
+    }
+    CertificateSigningRequestParams::from_pem(csr_pem).map_err(|error| {
+        Fault::new(format_args!("expected a certificate request in PEM, signed by its own key, found: {error}"))
+            .help("make one with: adamant agent enroll PROFILE --requests DIR …, or openssl req -new")
+    })
+}
+
 impl Authority {
-    /// A certificate for the key of a CSR (PEM), whose signature must be by that key.
-    pub fn issue(&self, whom: &For, csr_pem: &str, life_s: u64, now_s: u64) -> Result<Certificate, Fault> {
-        if csr_pem.len() > FILE_BYTES_MAX {
-            return Err(Fault::new(format_args!("expected a CSR of at most {FILE_BYTES_MAX} bytes")));
+    /// A certificate for the key of a CSR (PEM), whose signature must be by that key. `key`: the SHA-256 that the public key
+    /// must have, for CSRs that others may have been at.
+    pub fn issue(
+        &self,
+        whom: &For,
+        csr_pem: &str,
+        key: Option<&str>,
+        life_s: u64,
+        now_s: u64,
+    ) -> Result<Certificate, Fault> {
+        let csr = read_request(csr_pem)?;
+        let found = hash_of(&csr.public_key);
+        if let Some(expected) = key.map(normal).filter(|expected| *expected != found) {
+            let message = format!("expected a request of the key {expected}, found {found}");
+            let help = "do not sign it: whoever has that key would be this agent. Compare with what enroll said where the agent is";
+            return Err(Fault::new(message).help(help));
         }
-        let csr = CertificateSigningRequestParams::from_pem(csr_pem).map_err(|error| {
-            Fault::new(format_args!("expected a certificate request in PEM, signed by its own key, found: {error}"))
-                .help("make one with: adamant agent enroll PROFILE --requests DIR …, or openssl req -new")
-        })?;
         // An uncompressed point of P-256 (SEC 1 §2.3.3): the algorithm of a CSR's signature does not name the curve.
         let p256 = csr.public_key.algorithm() == &PKCS_ECDSA_P256_SHA256
             && csr.public_key.der_bytes().len() == 65

@@ -22,7 +22,7 @@ fn an_agents_certificate_has_the_names_it_is_given_and_no_more() {
     let ca = made(&directory.path().join("ca"), &[], Some(b"correct horse"));
     let key = new_key().unwrap();
     let csr = request(&key, Some(&"spiffe://corp.example/somebody-else".parse().unwrap())).unwrap();
-    let made = ca.issue(&agent("spiffe://corp.example/reports"), &csr, 3_600, NOW).unwrap();
+    let made = ca.issue(&agent("spiffe://corp.example/reports"), &csr, None, 3_600, NOW).unwrap();
     assert_eq!(made.facts.uris, ["spiffe://corp.example/reports"]);
     assert_eq!((made.facts.not_before_s, made.facts.not_after_s), (NOW - 60, NOW + 3_600));
     assert_eq!(made.facts.serial.len(), 32);
@@ -52,22 +52,22 @@ fn what_a_ca_may_not_sign_is_refused_and_not_logged() {
         (servers(&["*.corp.example"]), 3_600),
         (servers(&[]), 3_600),
     ] {
-        assert!(ca.issue(&whom, &csr, life_s, NOW).is_err(), "{whom:?}");
+        assert!(ca.issue(&whom, &csr, None, life_s, NOW).is_err(), "{whom:?}");
     }
     // Signed by another key than it asks for.
     let mut der = x509_parser::pem::parse_x509_pem(csr.as_bytes()).unwrap().1.contents;
     let last = der.len() - 1;
     der[last] ^= 1;
     let forged = pem_of(&der);
-    assert!(ca.issue(&agent("spiffe://corp.example/reports"), &forged, 3_600, NOW).is_err());
+    assert!(ca.issue(&agent("spiffe://corp.example/reports"), &forged, None, 3_600, NOW).is_err());
     let p384 = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
     let other = CertificateParams::default().serialize_request(&p384).unwrap().pem().unwrap();
-    assert!(ca.issue(&agent("spiffe://corp.example/reports"), &other, 3_600, NOW).is_err());
+    assert!(ca.issue(&agent("spiffe://corp.example/reports"), &other, None, 3_600, NOW).is_err());
     assert!(!at.join("issued.jsonl").exists());
-    ca.issue(&servers(&["api.corp.example", "127.0.0.1"]), &csr, 3_600, NOW).unwrap();
+    ca.issue(&servers(&["api.corp.example", "127.0.0.1"]), &csr, None, 3_600, NOW).unwrap();
     // Nothing outlives the CA itself.
-    assert!(ca.issue(&agent("spiffe://corp.example/reports"), &csr, 3_600, NOW + LIFE_CA_S + 1).is_err());
-    let last = ca.issue(&agent("spiffe://corp.example/reports"), &csr, 3_600, NOW + LIFE_CA_S - 10).unwrap();
+    assert!(ca.issue(&agent("spiffe://corp.example/reports"), &csr, None, 3_600, NOW + LIFE_CA_S + 1).is_err());
+    let last = ca.issue(&agent("spiffe://corp.example/reports"), &csr, None, 3_600, NOW + LIFE_CA_S - 10).unwrap();
     assert_eq!(last.facts.not_after_s, NOW + LIFE_CA_S);
 }
 
@@ -97,8 +97,8 @@ fn crls_number_upwards_and_forget_what_has_expired() {
     let id = "spiffe://corp.example/reports";
     let key = new_key().unwrap();
     let csr = request(&key, Some(&id.parse().unwrap())).unwrap();
-    let first = ca.issue(&agent(id), &csr, 100, NOW).unwrap();
-    ca.issue(&agent(id), &csr, 1_000, NOW).unwrap();
+    let first = ca.issue(&agent(id), &csr, None, 100, NOW).unwrap();
+    ca.issue(&agent(id), &csr, None, 1_000, NOW).unwrap();
     assert!(ca.revoke("spiffe://corp.example/nobody", "", NOW).is_err());
     assert_eq!(ca.revoke(&first.facts.sha256, "stolen", NOW).unwrap().len(), 1);
     assert_eq!(ca.revoke(id, "stolen", NOW).unwrap().len(), 1);

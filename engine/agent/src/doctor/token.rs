@@ -16,9 +16,9 @@ use crate::release::Token;
 const STEP: &str = "token";
 
 /// Looks at the token of a profile; gives it.
-pub fn look(directory: &Path, profile: &Profile, report: &mut Report) -> Option<Zeroizing<String>> {
+pub fn look(generation: &Path, profile: &Profile, report: &mut Report) -> Option<Zeroizing<String>> {
     let needed = profile.granted.as_ref().and_then(|granted| granted.token.as_ref());
-    let token = match (profile.token_now(directory), needed) {
+    let token = match (profile.token_now(generation), needed) {
         (Ok(Some(token)), _) => token,
         (Ok(None), Some(needed)) => {
             let found =

@@ -3,7 +3,6 @@
 use std::error::Error as _;
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +44,6 @@ type Answer = Response<Either<Incoming, Full<Bytes>>>;
 
 /// What all exchanges share.
 pub struct Exchanges {
-    directory: PathBuf,
     current: Current,
     secret: Option<Zeroizing<String>>,
     keep_credentials: bool,
@@ -56,7 +54,6 @@ pub struct Exchanges {
 impl Exchanges {
     pub fn new(settings: &Settings, secret: Option<Zeroizing<String>>) -> Result<Self, Fault> {
         Ok(Self {
-            directory: settings.directory.clone(),
             current: Current::read(&settings.directory)?,
             secret,
             keep_credentials: settings.keep_credentials,
@@ -159,7 +156,7 @@ impl Exchanges {
             head.headers.remove(header::AUTHORIZATION);
             head.headers.remove(API_KEY);
         }
-        if let Some(token) = caller.profile.token_now(&self.directory).map_err(|fault| broken(fault.to_string()))? {
+        if let Some(token) = caller.token().map_err(|fault| broken(fault.to_string()))? {
             let value = Zeroizing::new(format!("Bearer {}", *token));
             let mut value = HeaderValue::from_str(&value).map_err(|_| broken("the token is no field value".into()))?;
             value.set_sensitive(true);
@@ -190,9 +187,15 @@ fn remove_hops(fields: &mut HeaderMap) {
     }
 }
 
-/// Browsers say where a request comes from (Fetch Metadata).
+/// Browsers say where a request comes from: Fetch Metadata, and `Origin` (RFC 6454 §7), which older ones have too. Of pages
+/// that came through the proxy alone it is the proxy itself.
 fn from_web_page(fields: &HeaderMap) -> bool {
-    fields.get(FETCH_SITE).is_some_and(|site| site != "none" && site != "same-origin")
+    let own = |origin: &HeaderValue| {
+        let origin = origin.as_bytes().strip_prefix(b"http://");
+        fields.get(header::HOST).is_some_and(|host| origin == Some(host.as_bytes()))
+    };
+    fields.get_all(FETCH_SITE).iter().any(|site| site != "none" && site != "same-origin")
+        || !fields.get_all(header::ORIGIN).iter().all(own)
 }
 
 /// A name that a foreign web page had pointed at this machine would stand in `Host`.
@@ -239,4 +242,26 @@ fn own(status: StatusCode, why: &Explained) -> Answer {
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response.headers_mut().insert(OWN, HeaderValue::from_static(why.code));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn web_pages_are_known_by_site_or_origin() {
+        let page = |fields: &[(&'static str, &'static str)]| {
+            let own = [("host", "127.0.0.1:9900")];
+            let fields = own.iter().chain(fields);
+            from_web_page(&fields.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect())
+        };
+        for own in [&[][..], &[("sec-fetch-site", "none")], &[("sec-fetch-site", "same-origin")]] {
+            assert!(!page(own), "{own:?}");
+        }
+        assert!(!page(&[("origin", "http://127.0.0.1:9900")]));
+        for foreign in ["https://evil.example", "http://127.0.0.1:3000", "http://localhost:9900", "null", ""] {
+            assert!(page(&[("origin", foreign)]), "{foreign}");
+        }
+        assert!(page(&[("sec-fetch-site", "cross-site")]) && page(&[("sec-fetch-site", "same-site")]));
+    }
 }

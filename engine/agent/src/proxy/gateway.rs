@@ -1,5 +1,8 @@
 //! Connections of the proxy to the gateway: made with the credentials that are current, kept while they are.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,16 +11,18 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use zeroize::Zeroizing;
 
-use crate::bounds::{PROXY_HEAD_BYTES_MAX, PROXY_IDLE_MAX, PROXY_IDLE_S_MAX};
+use crate::bounds::{PROFILE_READS_MAX, PROXY_HEAD_BYTES_MAX, PROXY_IDLE_MAX, PROXY_IDLE_S_MAX};
 use crate::fault::Fault;
+use crate::files;
 use crate::generation;
-use crate::profile::Profile;
+use crate::profile::{GATEWAY_CA, PROFILE, Profile};
 use crate::tls::{self, DialFault, Target};
 
-/// What one generation of the profile calls with.
+/// What one state of the profile calls with: gateway, pins, certificate and token that belong together.
 pub struct Caller {
-    generation: PathBuf,
+    state: State,
     pub profile: Profile,
     config: Arc<ClientConfig>,
     pub ends_s: u64,
@@ -31,13 +36,35 @@ pub struct Connection {
 }
 
 impl Caller {
+    /// Read as one, or not at all: an `enroll --force` may be at work meanwhile.
     fn read(directory: &Path) -> Result<Self, Fault> {
+        let mut state = State::of(directory)?;
+        for _ in 0..PROFILE_READS_MAX {
+            let caller = Self::read_once(directory, state)?;
+            state = State::of(directory)?;
+            if state == caller.state {
+                return Ok(caller);
+            }
+        }
+        Err(Fault::at(directory, "it changes while it is read"))
+    }
+
+    fn read_once(directory: &Path, state: State) -> Result<Self, Fault> {
         let profile = Profile::read(directory)?;
         let identity = generation::current(directory)?;
+        if identity.facts.uris != [profile.spiffe.as_str()] {
+            let found = identity.facts.uris.join(", ");
+            let message = format!("expected a certificate for {}, found one for {found}", profile.spiffe);
+            return Err(Fault::at(&identity.directory, message).help("enroll again, with --force"));
+        }
         let config = tls::client_config(&profile.pins(directory)?, Some(identity.certified))
             .map_err(|why| Fault::at(directory, why))?;
-        let (generation, ends_s) = (identity.directory, identity.facts.not_after_s);
-        Ok(Self { generation, profile, config, ends_s, idle: Mutex::default() })
+        Ok(Self { state, profile, config, ends_s: identity.facts.not_after_s, idle: Mutex::default() })
+    }
+
+    /// The token to send now: that of the certificate.
+    pub fn token(&self) -> Result<Option<Zeroizing<String>>, Fault> {
+        self.profile.token_now(&self.state.generation)
     }
 
     /// A connection that is idle, or a new one.
@@ -83,7 +110,31 @@ impl Caller {
     }
 }
 
-/// The caller of the current generation; a renewal is noticed at the next request.
+/// Which files the profile is of. Each is replaced by a rename, so one that changed is another one.
+#[derive(PartialEq, Eq)]
+struct State {
+    generation: PathBuf,
+    profile: Stamp,
+    /// None where only keys are pinned.
+    gateway_ca: Option<Stamp>,
+}
+
+/// Of a file: device, inode, size in bytes, time of the last change in seconds and nanoseconds.
+type Stamp = (u64, u64, u64, i64, i64);
+
+impl State {
+    fn of(directory: &Path) -> Result<Self, Fault> {
+        let stamp = |name: &str| match fs::metadata(directory.join(name)) {
+            Ok(of) => Ok(Some((of.dev(), of.ino(), of.size(), of.mtime(), of.mtime_nsec()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(files::told(&directory.join(name), "read", error)),
+        };
+        let profile = stamp(PROFILE)?.ok_or_else(|| Fault::at(directory, "expected a profile, found none"))?;
+        Ok(Self { generation: generation::resolved(directory)?, profile, gateway_ca: stamp(GATEWAY_CA)? })
+    }
+}
+
+/// The caller of the current state; a renewal or a new enrolment is noticed at the next request.
 pub struct Current {
     directory: PathBuf,
     caller: Mutex<Arc<Caller>>,
@@ -95,11 +146,11 @@ impl Current {
         Ok(Self { directory: directory.to_owned(), caller })
     }
 
-    /// One readlink(2) where nothing changed. A generation that cannot be read leaves the one before.
+    /// A readlink(2) and two stat(2) where nothing changed. What cannot be read leaves what was before.
     pub fn caller(&self) -> Arc<Caller> {
         let known = Arc::clone(&self.caller.lock().unwrap_or_else(PoisonError::into_inner));
-        match generation::resolved(&self.directory) {
-            Ok(now) if now != known.generation => match Caller::read(&self.directory) {
+        match State::of(&self.directory) {
+            Ok(now) if now != known.state => match Caller::read(&self.directory) {
                 Ok(new) => {
                     let new = Arc::new(new);
                     *self.caller.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
@@ -111,3 +162,6 @@ impl Current {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,15 @@ pub struct Last<'l> {
     pub seen: Option<Seen>,
 }
 
+/// The time of a check.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// The latest time seen, by which trust roots expire.
+    pub latest: Timestamp,
+    /// What the clock says now, by which entries lapse: one that has lapsed by a clock that was wrong is none the less lifted.
+    pub wall: Timestamp,
+}
+
 /// A list by the revocation role, for this gateway's policy and `channel`, that neither goes behind `last` nor lifts what it
 /// must not. None where it is the last one.
 pub fn check(
@@ -28,7 +37,7 @@ pub fn check(
     gateway: &Gateway,
     channel: &str,
     last: Option<Last<'_>>,
-    now: Timestamp,
+    times: Times,
 ) -> Result<Option<VerifiedRevocations>, Refusal> {
     let verified = verify_revocations(bytes, root).map_err(|fault| signatures(&fault))?;
     let list = &verified.list;
@@ -52,7 +61,7 @@ pub fn check(
             "a list is signed for one channel; make one for this channel (adamant revoke)",
         );
     }
-    let Some(last) = last else { return roots::expiry(root, now).map_err(of_serial).map(|()| Some(verified)) };
+    let Some(last) = last else { return roots::expiry(root, times.latest).map_err(of_serial).map(|()| Some(verified)) };
     if let Some(seen) = last.seen {
         if list.serial < seen.serial {
             return refuse(
@@ -74,8 +83,8 @@ pub fn check(
             return Ok(None);
         }
     }
-    roots::expiry(root, now).map_err(of_serial)?;
-    keeps_all(&verified, last.list, now).map_err(of_serial)?;
+    roots::expiry(root, times.latest).map_err(of_serial)?;
+    keeps_all(&verified, last.list, times.wall).map_err(of_serial)?;
     Ok(Some(verified))
 }
 

@@ -58,7 +58,8 @@ pub fn renew(
         issuers.push(issuer(rules, node, present, now_s, &mut keysets)?);
     }
     let origins = planned.iter().map(|planned| origin(planned, addresses, &present.parts.origins)).collect();
-    let looked = revocation::look(&frozen.client_cas, &frozen.policy.client_cas, node, now_s)?;
+    let serving = Some(&*present.parts.client_cas);
+    let looked = revocation::look(&frozen.client_cas, &frozen.policy.client_cas, node, serving, now_s)?;
     let trust_changes = looked.set.digest() != present.parts.client_cas.digest();
     // Tickets of sessions that other CAs or lists vouched for are worth nothing any more.
     let tickets = if trust_changes { Tickets::new()? } else { present.tickets.clone() };

@@ -60,9 +60,11 @@ fn from_bytes(
     before: Option<&RevocationLists>,
     now_s: u64,
 ) -> Result<Read, CrlError> {
-    let lists = RevocationLists::read(&bytes, ca, crl.enforce_expiration)
-        .and_then(|lists| before.map_or(Ok(()), |before| lists.follows(before)).map(|()| Arc::new(lists)));
-    match lists {
+    let lists = RevocationLists::read(&bytes, ca, crl.enforce_expiration).and_then(|lists| match before {
+        Some(before) => lists.follow(before, ca),
+        None => Ok(lists),
+    });
+    match lists.map(Arc::new) {
         Ok(lists) => {
             let status = status(&lists, &path, now_s);
             Ok(Read { lists, bytes, status })
@@ -98,11 +100,24 @@ fn kept(crl: &Crl, ca: &ClientCa, node: &Node, now_s: u64) -> Option<Read> {
             return None;
         }
     };
+    let proven = path.with_file_name(proven_name(ca.name()));
     match from_bytes(bytes, crl, ca, path, None, now_s) {
-        Ok(read) => Some(read),
+        Ok(read) => Some(with_proven(read, &proven, ca)),
         Err(error) => {
             crate::warning!("the last good revocation lists are not used: {error}");
             None
+        }
+    }
+}
+
+/// The same, with the lists of intermediates that chains had proven.
+fn with_proven(read: Read, path: &Path, ca: &ClientCa) -> Read {
+    match files::read(path, REVOCATION_LISTS_BYTES_MAX) {
+        Ok(proven) => Read { lists: Arc::new(read.lists.with_proven(&proven, ca)), ..read },
+        Err(FileError::Read { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => read,
+        Err(error) => {
+            crate::warning!("client CA \"{}\": which lists of intermediates held is lost: {error}", ca.name());
+            read
         }
     }
 }
@@ -112,6 +127,13 @@ pub fn keep(state: &Path, ca: &str, bytes: &[u8]) -> io::Result<()> {
     let directory = state.join(MOVING_DIRECTORY);
     make(&directory)?;
     crate::atomic::write(&directory, &kept_name(ca), bytes, 0o600)
+}
+
+/// Keeps `bytes`, lists of intermediates that chains have proven: none of them is to go back.
+pub fn keep_proven(state: &Path, ca: &str, bytes: &[u8]) -> io::Result<()> {
+    let directory = state.join(MOVING_DIRECTORY);
+    make(&directory)?;
+    crate::atomic::write(&directory, &proven_name(ca), bytes, 0o600)
 }
 
 /// Makes a directory that only its owner can look into, unless it is there.
@@ -127,6 +149,10 @@ fn kept_name(ca: &str) -> String {
     format!("client-ca.{ca}.crl")
 }
 
+fn proven_name(ca: &str) -> String {
+    format!("client-ca-proven.{ca}.crl")
+}
+
 /// The client CAs of a release with their lists.
 pub struct Looked {
     pub set: Arc<CaSet>,
@@ -134,23 +160,44 @@ pub struct Looked {
     pub read: Vec<Option<Read>>,
 }
 
-/// Reads the lists of all client CAs. Where a file is bad, the last good lists go on being good, and that is told.
+/// Reads the lists of all client CAs. Where a file is bad, the last good lists go on being good, and that is told. Nothing
+/// goes back behind those of `present`, the client CAs that serve, or at a start behind those that were kept.
 ///
 /// # Errors
 /// A bad file without last good lists: without any, nobody would be let in.
-pub fn look(frozen: &CaSet, rules: &[model::ClientCa], node: &Node, now_s: u64) -> Result<Looked, CrlError> {
+pub fn look(
+    frozen: &CaSet,
+    rules: &[model::ClientCa],
+    node: &Node,
+    present: Option<&CaSet>,
+    now_s: u64,
+) -> Result<Looked, CrlError> {
     let mut read = Vec::new();
     for (rules, ca) in rules.iter().zip(frozen.cas()) {
-        read.push(rules.crl.as_ref().map(|crl| look_at(crl, ca, node, now_s)).transpose()?);
+        let present = present.and_then(|set| set.cas().iter().find(|present| present.name() == ca.name()));
+        read.push(rules.crl.as_ref().map(|crl| look_at(crl, ca, node, present, now_s)).transpose()?);
     }
     let lists: Vec<_> = read.iter().map(|read| read.as_ref().map(|read: &Read| Arc::clone(&read.lists))).collect();
     Ok(Looked { set: Arc::new(frozen.with_revocation(&lists)), read })
 }
 
-fn look_at(crl: &Crl, ca: &ClientCa, node: &Node, now_s: u64) -> Result<Read, CrlError> {
-    let kept = kept(crl, ca, node, now_s);
-    let before = kept.as_ref().map(|kept| &*kept.lists);
-    match (read(crl, ca, &node.base, before, now_s), kept) {
+/// The lists that serve, of a CA with the same certificates.
+fn in_force(crl: &Crl, ca: &ClientCa, node: &Node, present: Option<&ClientCa>, now_s: u64) -> Option<Read> {
+    let lists = present.filter(|present| present.digest() == ca.digest())?.lists()?;
+    let path = watched_path(crl, &node.base);
+    if lists.enforces_expiration() == crl.enforce_expiration {
+        return Some(Read { lists: Arc::clone(lists), bytes: lists.der(), status: status(lists, &path, now_s) });
+    }
+    // With the proven ones in force they are proven again.
+    let read = from_bytes(lists.der(), crl, ca, path, None, now_s).ok()?;
+    let proven = read.lists.with_proven(&lists.proven_der(), ca);
+    Some(Read { lists: Arc::new(proven), ..read })
+}
+
+fn look_at(crl: &Crl, ca: &ClientCa, node: &Node, present: Option<&ClientCa>, now_s: u64) -> Result<Read, CrlError> {
+    let before_read = in_force(crl, ca, node, present, now_s).or_else(|| kept(crl, ca, node, now_s));
+    let before = before_read.as_ref().map(|before| &*before.lists);
+    match (read(crl, ca, &node.base, before, now_s), before_read) {
         (Ok(read), _) => {
             for issuer in read.lists.without_list(ca) {
                 crate::warning!(

@@ -22,8 +22,8 @@ use crate::clock;
 use crate::node::NodeKey;
 use crate::status::CheckpointStatus;
 
-pub mod http;
 pub mod place;
+pub mod witness;
 
 pub use place::Place;
 

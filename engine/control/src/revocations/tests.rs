@@ -55,17 +55,22 @@ fn a_list_is_in_force_in_old_tables_and_in_those_to_come() {
 }
 
 #[test]
-fn what_lapses_goes_by_itself_and_does_not_come_back() {
+fn what_lapses_goes_by_itself_and_comes_back_with_the_clock() {
     let register = Register::default();
     let table = frozen(1);
     let live = register.live_of(&table);
     register.put(list(3, &[(agent("bot"), Some(100))]), time(10));
-    register.tidy(time(99));
+    assert!(!register.tidy(time(99)));
     assert!(live.now().unwrap().agent(AgentId(0)));
-    register.tidy(time(100));
+    assert!(register.tidy(time(100)) && !register.tidy(time(200)));
     assert!(!live.now().unwrap().agent(AgentId(0)));
-    register.put(list(4, &[(agent("bot"), Some(100))]), time(50));
-    assert!(!live.now().unwrap().agent(AgentId(0)), "the clock was put back");
+    // What it revokes is good again by the same clock.
+    assert!(register.tidy(time(99)));
+    assert!(live.now().unwrap().agent(AgentId(0)), "the clock was ahead, and put right");
+    assert!(register.tidy(time(101)) && !live.now().unwrap().agent(AgentId(0)));
+    register.put(list(4, &[(agent("bot"), Some(100)), (agent("other"), Some(80))]), time(90));
+    assert!(live.now().unwrap().agent(AgentId(0)), "no list goes by a time that was wrong");
+    assert!(register.tidy(time(79)) && !register.tidy(time(79)));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::assemble::origins::Planned;
 use crate::assemble::renew::{Present, Renewed, plan, renew};
 use crate::assemble::revocation::Read;
 use crate::assemble::{AssembleError, Frozen};
-use crate::bounds::{ACTIVATION_LOOK_MS, ACTIVATION_WAIT_MS_MAX};
+use crate::bounds::{ACTIVATION_LOOK_MS, ACTIVATION_WAIT_MS_MAX, WATCH_INTERVAL_MS};
 use crate::moving::Why;
 use crate::names::{self, Addresses, Round};
 use crate::status::{CrlStatus, KeysetStatus, Status};
@@ -78,19 +78,22 @@ impl Watcher {
 
     async fn ready(&mut self, frozen: Frozen) -> Result<Ready, RenewalError> {
         self.look_at_origin_material();
-        let start = &self.start;
-        if start.placement.forever {
+        if self.start.placement.forever {
             return Err(RenewalError::Restart);
         }
-        if frozen.policy.audit == Audit::Durable && !start.durable_records {
+        if frozen.policy.audit == Audit::Durable && !self.start.durable_records {
             return Err(RenewalError::Durable);
         }
-        let frozen = Arc::new(frozen.place(&start.placement)?);
-        let planned = plan(&frozen, &start.material)?;
-        let round = names::resolve_new(&planned, &start.addresses).await;
+        let frozen = Arc::new(frozen.place(&self.start.placement)?);
+        let planned = plan(&frozen, &self.start.material)?;
+        let looked_up = names::resolve_new(&planned, &self.start.addresses);
+        let round = self.meanwhile(looked_up).await;
         for (name, why) in &round.failures {
             crate::warning!("the origin name {name} does not resolve yet: {why}");
         }
+        self.wait_for_room().await;
+        // From here on nothing is waited for: what moved meanwhile is taken as it is now.
+        let start = &self.start;
         let mut addresses = start.addresses.clone();
         addresses.extend(round.found.clone());
         addresses.retain(|name, _| planned.iter().flat_map(Planned::names).any(|(used, _)| used == name));
@@ -101,7 +104,6 @@ impl Watcher {
             server_certificates: &start.server_certificates,
         };
         let renewed = renew(&frozen, &start.node, &present, &planned, &addresses, clock::unix_s())?;
-        self.wait_for_room().await;
         let parts = renewed.parts.clone();
         let prepared = self.start.activator.prepare(Arc::clone(&frozen), parts, clock::unix_ns())?;
         Ok(Ready { frozen, planned, round, addresses, renewed, prepared })
@@ -111,11 +113,14 @@ impl Watcher {
     /// it runs no longer.
     async fn wait_for_room(&mut self) {
         let until = Instant::now() + Duration::from_millis(ACTIVATION_WAIT_MS_MAX);
-        loop {
-            if self.start.activator.has_room(true, clock::unix_ns()) || Instant::now() >= until {
-                return;
-            }
+        let mut lists_at = Instant::now() + Duration::from_millis(WATCH_INTERVAL_MS);
+        while !self.start.activator.has_room(true, clock::unix_ns()) && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(ACTIVATION_LOOK_MS)).await;
+            if Instant::now() >= lists_at {
+                lists_at = Instant::now() + Duration::from_millis(WATCH_INTERVAL_MS);
+                self.look_at_crls();
+                self.publish();
+            }
         }
     }
 

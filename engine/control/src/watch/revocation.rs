@@ -25,6 +25,7 @@ impl Watcher {
     pub(super) fn look_at_crls(&mut self) {
         let frozen = Arc::clone(self.start.activator.frozen());
         for (index, rules) in frozen.policy.client_cas.iter().enumerate() {
+            self.keep_proven(index, &rules.name);
             let changed = self.crls.get_mut(index).and_then(Option::as_mut).is_some_and(Watched::changed);
             let (Some(crl), true) = (&rules.crl, changed) else { continue };
             let set = Arc::clone(&self.start.parts.client_cas);
@@ -98,6 +99,20 @@ impl Watcher {
             crate::error!(
                 "client CA \"{ca}\": the revocation lists in force could not be kept in {}: {error}: after a restart older \
                  ones could be put in their place",
+                state.display()
+            );
+        }
+    }
+
+    /// Keeps the lists of intermediates that chains have proven since it was last asked.
+    fn keep_proven(&self, index: usize, ca: &str) {
+        let Some(state) = &self.start.node.state else { return };
+        let lists = self.start.parts.client_cas.cas().get(index).and_then(|ca| ca.lists());
+        let Some(proven) = lists.and_then(|lists| lists.newly_proven()) else { return };
+        if let Err(error) = revocation::keep_proven(state, ca, &proven) {
+            crate::error!(
+                "client CA \"{ca}\": lists of intermediates could not be kept in {}: {error}: after a restart older ones \
+                 could be put in their place",
                 state.display()
             );
         }

@@ -4,7 +4,11 @@
 //! A list can only refuse. An unknown status is a refusal, the leaf and every intermediate are looked up, and a list
 //! past its `nextUpdate` refuses everything that it is about unless the policy says otherwise.
 
+mod proven;
+
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, SubjectPublicKeyInfoDer, TrustAnchor};
@@ -62,21 +66,28 @@ pub(super) enum Revocation {
     Unchecked,
     /// The policy names one, and nothing was read from it: no certificate is believed.
     Awaited,
-    Lists(std::sync::Arc<RevocationLists>),
+    Lists(Arc<RevocationLists>),
 }
 
 /// The lists of one client CA.
 pub struct RevocationLists {
-    lists: Vec<List>,
+    lists: Vec<Arc<List>>,
+    /// The latest proven list of each intermediate, from before: see `proven`.
+    floors: Vec<Arc<List>>,
+    /// How many were proven when that was last told.
+    told: AtomicUsize,
     groups: Vec<Group>,
     enforce_expiration: bool,
     digest: [u8; 32],
 }
 
 struct List {
+    der: Vec<u8>,
     parsed: CertRevocationList<'static>,
     /// The CA certificate that signed it; none for the list of an intermediate, whose key is only known with a chain.
     anchor: Option<usize>,
+    /// Of an intermediate: a chain was verified with it, and so was its signature.
+    proven: AtomicBool,
     /// For people.
     issuer: String,
     /// Big-endian, right-aligned.
@@ -117,7 +128,7 @@ impl RevocationLists {
         if bytes.len() > REVOCATION_LISTS_BYTES_MAX {
             return Err(RevocationError::TooLong(bytes.len()));
         }
-        let mut lists: Vec<List> = Vec::new();
+        let mut lists: Vec<Arc<List>> = Vec::new();
         let ders = split(bytes)?;
         if ders.is_empty() || ders.len() > REVOCATION_LISTS_MAX {
             return Err(RevocationError::Count(ders.len()));
@@ -125,7 +136,7 @@ impl RevocationLists {
         let mut foreign = None;
         for (position, der) in ders.iter().enumerate() {
             let list = match List::read(der, position, ca) {
-                Ok(list) => list,
+                Ok(list) => Arc::new(list),
                 // While a CA gets a new key under its name, the file has a list of the key that another release has.
                 Err(fault @ RevocationError::Signature { .. }) => {
                     foreign = Some(fault);
@@ -143,35 +154,20 @@ impl RevocationLists {
             let issuers: Vec<&str> = lists.iter().map(|list| list.issuer.as_str()).collect();
             return Err(foreign.unwrap_or_else(|| RevocationError::NoneOfTheCa(issuers.join(", "))));
         }
+        Ok(Self::of(lists, Vec::new(), ca, enforce_expiration))
+    }
+
+    fn of(lists: Vec<Arc<List>>, floors: Vec<Arc<List>>, ca: &ClientCa, enforce_expiration: bool) -> Self {
         let mut hash = Sha256::new();
         hash.update([u8::from(enforce_expiration)]);
         lists.iter().for_each(|list| hash.update(list.sha256));
-        let groups = groups(ca, &lists);
-        Ok(Self { lists, groups, enforce_expiration, digest: hash.finalize().into() })
+        let (groups, digest) = (groups(ca, &lists), hash.finalize().into());
+        Self { lists, floors, told: AtomicUsize::new(0), groups, enforce_expiration, digest }
     }
 
     /// Over the lists and how they are used.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
-    }
-
-    /// Whether these may take the place of `before`: nothing goes back, and no list of the CA itself goes.
-    pub fn follows(&self, before: &Self) -> Result<(), RevocationError> {
-        for old in &before.lists {
-            match self.lists.iter().find(|list| list.same_scope(old)) {
-                Some(list) if list.is_before(old) => {
-                    return Err(RevocationError::Older {
-                        issuer: old.issuer.clone(),
-                        in_force: shown_number(&old.number),
-                        found: shown_number(&list.number),
-                    });
-                }
-                Some(_) => {}
-                None if old.anchor.is_some() => return Err(RevocationError::Gone(old.issuer.clone())),
-                None => {}
-            }
-        }
-        Ok(())
     }
 
     /// Whether something is revoked that `before` does not revoke.
@@ -270,8 +266,10 @@ impl List {
         revoked.sort_unstable();
         let (this_update_s, next_update_s) = (read.last_update().timestamp(), next_update.timestamp());
         Ok(Self {
+            der: der.to_vec(),
             parsed,
             anchor,
+            proven: AtomicBool::new(false),
             issuer,
             number,
             this_update_s,
@@ -363,7 +361,7 @@ fn split(bytes: &[u8]) -> Result<Vec<Vec<u8>>, RevocationError> {
 }
 
 /// Anchors apart by name, each group with its lists and those of intermediates.
-fn groups(ca: &ClientCa, lists: &[List]) -> Vec<Group> {
+fn groups(ca: &ClientCa, lists: &[Arc<List>]) -> Vec<Group> {
     let mut groups: Vec<(Group, Vec<usize>)> = Vec::new();
     for (index, anchor) in ca.anchors.iter().enumerate() {
         let free = |(group, _): &&mut (Group, Vec<usize>)| {
@@ -378,7 +376,7 @@ fn groups(ca: &ClientCa, lists: &[List]) -> Vec<Group> {
         }
     }
     let with_lists = |(mut group, members): (Group, Vec<usize>)| {
-        let is_its = |list: &List| list.anchor.is_none_or(|anchor| members.contains(&anchor));
+        let is_its = |list: &Arc<List>| list.anchor.is_none_or(|anchor| members.contains(&anchor));
         let its = lists.iter().enumerate().filter(|(_, list)| is_its(list));
         group.lists = its.map(|(index, _)| index).collect();
         group

@@ -7,7 +7,7 @@ impl Owner for Rests {
         self.0.set(self.0.get() + 1);
     }
 
-    fn revoked(&self, _: &Held) -> Option<Reason> {
+    fn revoked(&self, _: &Sweep<'_>) -> Option<Reason> {
         None
     }
 

@@ -10,7 +10,7 @@ use chain::note::Verifier;
 use chain::report::Kind;
 use chain::verify::Held;
 use control::records::seal::beside;
-use control::records::seal::http::Url;
+use control::records::seal::witness::Witness;
 
 use crate::commands::signing::plural;
 use crate::failure::Failure;
@@ -90,8 +90,8 @@ impl<'v> Collector<'v> {
         if place.contains("://") {
             let ca = ca.map(|ca| files::read(ca, CA_BYTES_MAX)).transpose()?;
             let wrong = |error: &dyn std::fmt::Display| Failure::new(format_args!("{place}: {error}"));
-            let url = Url::parse(place, ca.as_deref()).map_err(|error| wrong(&error))?;
-            let bytes = url.get().map_err(|error| wrong(&error))?;
+            let witness = Witness::parse(place, ca.as_deref()).map_err(|error| wrong(&error))?;
+            let bytes = witness.get().map_err(|error| wrong(&error))?;
             self.text(&String::from_utf8(bytes).map_err(|_| wrong(&"expected text, found other bytes"))?, place, true);
             return Ok(());
         }

@@ -6,6 +6,7 @@ use super::{FOUND, Format, ReviewArgs, write_json};
 use crate::commands::signing;
 use crate::failure::Failure;
 use crate::review::anomalies::compare;
+use crate::review::bounds::SILENT_HOURS_MAX;
 use crate::review::evidence::{Evidence, Standing};
 use crate::review::metrics::Metrics;
 use crate::review::profile::{Profile, Split};
@@ -49,6 +50,14 @@ pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let left_out = baseline.left_out + found.left_out;
     if left_out > 0 {
         standing.notes.push(format!("{left_out} exchanges have names beyond the bound, and are not all compared"));
+    }
+    let astray = baseline.astray();
+    if astray > 0 {
+        standing.notes.push(format!(
+            "baseline: {astray} of {} exchanges are more than {SILENT_HOURS_MAX} hours away from the others, as a clock that \
+             is wrong puts them: its hours are counted without them",
+            baseline.exchanges
+        ));
     }
     let anomalies = compare(&baseline, &found);
     let covered = baseline.covered();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use policy::model::Policy;
+use policy_release::bounds::INTEGER_MAX;
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::Manifest;
@@ -30,6 +31,9 @@ pub struct RevokeDesk {
     pub release: Option<Policy>,
     /// The list that stands, if it verifies by any root of the chain.
     pub list: Option<Revocations>,
+    /// The version of the trust root that it holds by, where that is an older one: gateways with the newest forget its
+    /// serial, however high.
+    older: Option<u64>,
     /// Why the list that is there is not believed.
     doubt: Option<String>,
     pointer_policy: Option<String>,
@@ -52,13 +56,23 @@ impl RevokeDesk {
             ));
         }
         let seen = desk.store.revocations(&desk.channel)?;
-        let (list, doubt) = match seen.as_deref().map(|bytes| believed(bytes, &desk.chain, &desk.channel)) {
-            None => (None, None),
-            Some(Ok(list)) => (Some(list), None),
-            Some(Err(why)) => (None, Some(why)),
+        let (list, doubt, by) = match seen.as_deref().map(|bytes| believed(bytes, &desk.chain, &desk.channel)) {
+            None => (None, None, None),
+            Some(Ok((list, by))) => (Some(list), None, Some(by)),
+            Some(Err(why)) => (None, Some(why), None),
         };
+        let older = by.filter(|by| *by != desk.root.version());
+        if let (Some(older), Some(list)) = (older, &list) {
+            warn(format_args!(
+                "the list in the store (serial {}, {} entries) holds by trust root version {older} alone, not by {}: was it \
+                 made by whom that one was replaced for? Its entries are carried on; gateways forget its serial",
+                list.serial,
+                list.entries().len(),
+                desk.root.version()
+            ));
+        }
         let Desk { store, channel, root, now, .. } = desk;
-        Ok(Self { store, channel, root, now, release, list, doubt, pointer_policy, seen })
+        Ok(Self { store, channel, root, now, release, list, older, doubt, pointer_policy, seen })
     }
 
     pub fn policy_name(&self, wanted: Option<&str>) -> Result<String, Failure> {
@@ -83,6 +97,13 @@ impl RevokeDesk {
         let present = self.list.as_ref().map_or(0, |list| list.serial);
         match (wanted, &self.doubt) {
             (None, Some(why)) => Err(self.doubtful(why)),
+            (None, None) if present >= INTEGER_MAX => {
+                let message = format!("serial {present} of the present list is the last that there is");
+                Err(Failure::new(message).help(
+                    "take the keys that signed it out (adamant trust rotate, trust publish): gateways then forget it; \
+                     then give --serial, one above the last good one",
+                ))
+            }
             (None, None) => Ok(present + 1),
             (Some(serial), doubt) => {
                 if let Some(why) = doubt {
@@ -90,6 +111,9 @@ impl RevokeDesk {
                     warn(format_args!(
                         "the revocation list of channel {channel} is not believed and is replaced: {why}"
                     ));
+                }
+                if self.older.is_some() {
+                    return Ok(serial);
                 }
                 let most = present.saturating_add(SERIAL_STEP_MAX);
                 if serial > present && (doubt.is_some() || serial <= most) {
@@ -115,7 +139,7 @@ impl RevokeDesk {
             return Err(Failure::new(message).help(format_args!("give --channel {}", list.channel.escape_default())));
         }
         match &self.list {
-            Some(present) if present.serial >= list.serial => {
+            Some(present) if present.serial >= list.serial && self.older.is_none() => {
                 let message = format!("expected a serial above {}, found {}", present.serial, list.serial);
                 Err(Failure::new(message).help("somebody published a list since; make this one again"))
             }
@@ -154,12 +178,13 @@ impl RevokeDesk {
     }
 }
 
-/// What the list in the store is worth, by any root of the chain: its signers may have left since.
-pub fn believed(bytes: &[u8], chain: &[TrustRoot], channel: &Channel) -> Result<Revocations, String> {
+/// What the list in the store is worth, by any root of the chain, the newest first: its signers may have left since. With the
+/// version of the root that it holds by.
+pub fn believed(bytes: &[u8], chain: &[TrustRoot], channel: &Channel) -> Result<(Revocations, u64), String> {
     let mut why = String::new();
     for root in chain.iter().rev() {
         match verify_revocations(bytes, root) {
-            Ok(verified) if verified.list.channel == channel.as_str() => return Ok(verified.list),
+            Ok(verified) if verified.list.channel == channel.as_str() => return Ok((verified.list, root.version())),
             Ok(verified) => return Err(format!("it is of channel {:?}", verified.list.channel)),
             Err(fault) if why.is_empty() => why = fault.to_string(),
             Err(_) => {}

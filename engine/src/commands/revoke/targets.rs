@@ -17,6 +17,9 @@ use crate::files;
 /// Bytes of a certificate file.
 const CERTIFICATE_BYTES_MAX: usize = 1 << 20;
 
+/// The largest leeway that a policy may give an issuer, seconds.
+const LEEWAY_S_MAX: u32 = 300;
+
 /// Each may be repeated. ISSUER is the name of an `[[issuer]]`, or its `issuer`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to revoke")]
@@ -40,7 +43,7 @@ pub struct TargetArgs {
     /// All tokens that the issuer's key with this kid signed.
     #[arg(long, value_name = "ISSUER/KID")]
     kid: Vec<String>,
-    /// All tokens of a subject that were issued before now, or before --before.
+    /// All tokens of a subject that were issued before now (and the issuer's leeway), or before --before.
     #[arg(long, value_name = "ISSUER/SUBJECT")]
     subject: Vec<String>,
     /// The time before which tokens of --subject were issued.
@@ -66,9 +69,8 @@ impl TargetArgs {
         }
         for id in &self.api_key {
             expect("API key", id, known.map(|policy| policy.api_keys.iter().map(|key| key.id.as_str()).collect()))?;
-            let key = release.and_then(|policy| policy.api_keys.iter().find(|key| key.id == *id));
-            let until = key.and_then(|key| key.expires_s).and_then(Timestamp::from_seconds);
-            named.push(Named { target: Target::ApiKey(id.clone()), until });
+            // The next release may let the key hold for longer than this one says: it ends by its removal alone.
+            named.push(Named { target: Target::ApiKey(id.clone()), until: None });
         }
         for certificate in &self.certificate {
             named.push(of_certificate(certificate)?);
@@ -86,9 +88,10 @@ impl TargetArgs {
             named.push(Named { target: Target::Key { issuer, kid }, until: None });
         }
         if !self.subject.is_empty() {
-            let issued_before = self.before.map_or_else(now_and_all_of_this_second, Ok)?;
+            let now = signing::now()?;
             for text in &self.subject {
                 let (issuer, subject) = split(text)?;
+                let issued_before = self.before.unwrap_or_else(|| after_what_is_out(now, &issuer, release));
                 named.push(Named { target: Target::Subject { issuer, subject, issued_before }, until: None });
             }
         }
@@ -96,10 +99,15 @@ impl TargetArgs {
     }
 }
 
-/// Tokens say in whole seconds when they were issued: one of this second is meant too.
-fn now_and_all_of_this_second() -> Result<Timestamp, Failure> {
-    let now = signing::now()?;
-    Ok(Timestamp::from_seconds(now.seconds() + 1).unwrap_or(now))
+/// The time before which all tokens of `issuer` were issued that are out at `now`. They say in whole seconds when they were
+/// issued, and that may be ahead of the clock by the issuer's leeway: by the largest that there is where it is not known.
+fn after_what_is_out(now: Timestamp, issuer: &str, release: Option<&Policy>) -> Timestamp {
+    let of_issuer = |policy: &Policy| {
+        let named = policy.issuers.iter().filter(|known| known.issuer == issuer || known.name == issuer);
+        named.map(|known| known.leeway_s).max()
+    };
+    let leeway_s = release.and_then(of_issuer).unwrap_or(LEEWAY_S_MAX);
+    Timestamp::from_seconds(now.seconds() + 1 + u64::from(leeway_s)).unwrap_or(now)
 }
 
 fn expect(what: &str, name: &str, known: Option<Vec<&str>>) -> Result<(), Failure> {
@@ -210,6 +218,18 @@ mod tests {
         for wrong in ["corp", "/j", "corp/", "https://id.example"] {
             assert_eq!(split(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_token_from_a_clock_ahead_is_meant_too() {
+        let text = r#"{"name":"p","audit":"queued","transport":"plain","client_cas":[],"origins":[],"routes":[],
+            "scopes":[],"agents":[],"api_keys":[],"issuers":[{"name":"corp","issuer":"https://id.example","audience":[],
+            "algorithms":[],"keys":{"pinned":{"jwks":"{}"}},"scope_claim":null,"leeway_s":30}]}"#;
+        let policy: Policy = serde_json::from_str(text).unwrap();
+        let now = Timestamp::from_seconds(1_000).unwrap();
+        let before = |issuer, release| after_what_is_out(now, issuer, release).seconds();
+        assert_eq!((before("https://id.example", Some(&policy)), before("corp", Some(&policy))), (1_031, 1_031));
+        assert_eq!((before("other", Some(&policy)), before("corp", None)), (1_301, 1_301));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use policy::reason::Reason;
 use policy_evaluate::{Presented, Request};
 
+use super::super::bounds::NAME_BYTES_MAX;
 use super::*;
 use crate::replay::line::{Decided, Exchange};
 
@@ -159,4 +160,46 @@ fn what_is_new_is_told_with_its_reason() {
     assert!(
         found.iter().all(|found| found.count > 0 && !found.request_id.is_empty() && found.first_ns <= found.last_ns)
     );
+}
+
+/// Two weeks of a call a minute, and a day like the others.
+fn even() -> (Profile, Profile) {
+    let calls = |from: u64, minutes: u64| {
+        let mut profile = Profile::default();
+        (0..minutes).for_each(|minute| profile.take(&call(from + minute * HOUR_NS / 60, [192, 0, 2, 1])));
+        profile
+    };
+    (calls(START_NS, 14 * 24 * 60), calls(START_NS + 2 * WEEKS_NS, 24 * 60))
+}
+
+#[test]
+fn a_wrong_clock_in_the_baseline_does_not_stretch_it() {
+    let (mut before, now) = even();
+    let right = before.covered();
+    assert_eq!((compare(&before, &now), before.astray()), (Vec::new(), 0));
+    for wrong_ns in [0, 3 * START_NS, u64::MAX] {
+        before.take(&call(wrong_ns, [192, 0, 2, 1]));
+        assert_eq!(before.covered(), right);
+        assert_eq!(compare(&before, &now), [], "{wrong_ns}");
+    }
+    assert_eq!(before.astray(), 3);
+}
+
+#[test]
+fn names_are_kept_within_their_bound() {
+    let mut profile = Profile::default();
+    let long = |last: char| Some(format!("{}{last}", "x".repeat(1 << 20)));
+    for last in ['a', 'b'] {
+        let mut exchange = call(START_NS, [192, 0, 2, 1]);
+        exchange.request_id = long(last).unwrap();
+        (exchange.decided.agent, exchange.decided.route) = (long(last), long(last));
+        (exchange.presented.api_key, exchange.certificate_sha256) = (long(last), long(last));
+        profile.take(&exchange);
+    }
+    let names = profile.agents.keys().chain(profile.credentials.keys());
+    let names = names.chain(profile.pairs.keys().chain(profile.certificates.keys()).flat_map(|(one, two)| [one, two]));
+    assert!(names.clone().count() == 12 && names.clone().all(|name| name.len() <= NAME_BYTES_MAX));
+    let hours = profile.agents.values().flat_map(|hours| hours.values());
+    assert!(hours.clone().count() == 2 && hours.clone().all(|hour| hour.request_id.len() <= NAME_BYTES_MAX));
+    assert_eq!(profile.left_out, 0);
 }

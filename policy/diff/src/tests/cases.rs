@@ -276,6 +276,35 @@ fn names_of_one_certificate_are_shown_together_always() {
     assert!(compare(&old, &new).allowed[0].by_any_means);
 }
 
+/// A certificate shows all of its names under every CA that it chains to, so its name cannot stand under the one and its
+/// key under the other alone.
+#[test]
+fn what_no_certificate_shows_under_two_cas_is_no_class() {
+    let of = |name: CertificateName, ca: &str| {
+        let certificate = Some(CertificateProof { name, ca: ca.into() });
+        Identity::Proofs(Proofs { certificate, ..Proofs::default() })
+    };
+    let name = || CertificateName::Spiffe("spiffe://x/a".into());
+    let mut old = base();
+    old.client_cas = vec![ca("ca1"), ca("ca2")];
+    old.agents = vec![
+        agent("g", of(name(), "ca1"), &["orders:read"]),
+        agent("x", of(CertificateName::SpkiSha256("ab".repeat(32)), "ca2"), &[]),
+        agent("y1", of(name(), "ca2"), &[]),
+    ];
+    let mut new = old.clone();
+    new.agents.remove(1);
+    // Whoever is `g` by the first CA, and shows the key under the second, is `y1` by that: before, and after.
+    assert_eq!(compare(&old, &new).verdict, Verdict::Same);
+    // Without `y1` he is `g` alone.
+    old.agents.remove(2);
+    new.agents.remove(1);
+    let change = compare(&old, &new);
+    assert_eq!((change.verdict, change.counts.allowed), (Verdict::Wider, 1));
+    let certificate = change.allowed[0].example.certificate.as_ref().unwrap();
+    assert_eq!((certificate.cas.len(), certificate.names.len()), (2, 2), "{certificate:?}");
+}
+
 #[test]
 fn a_renamed_scope_matters_to_tokens_that_are_narrowed_to_it() {
     let old = base();

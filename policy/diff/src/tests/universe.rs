@@ -102,7 +102,7 @@ pub fn policy(dice: &mut Dice<'_>) -> Policy {
     if dice.one_in(5) {
         policy.transport = MinimumTransport::Mtls;
     }
-    for name in ["ca1", "ca2"] {
+    for name in ["ca1", "ca2", "ca3"].into_iter().take(2 + dice.below(2)) {
         if !dice.one_in(3) {
             policy.client_cas.push(ca(name));
         }
@@ -162,8 +162,9 @@ fn identity(dice: &mut Dice<'_>, policy: &Policy) -> Option<Identity> {
     let mut proofs = Proofs::default();
     if dice.one_in(2) && !policy.client_cas.is_empty() {
         let ca = &policy.client_cas[dice.below(policy.client_cas.len() as u8)];
-        let name = match dice.below(4) {
+        let name = match dice.below(5) {
             0 => CertificateName::Spiffe("spiffe://c1".into()),
+            4 => CertificateName::Spiffe("spiffe://c5".into()),
             1 => CertificateName::Dns("c2".into()),
             2 => CertificateName::SpkiSha256("c3".into()),
             _ => CertificateName::SpkiSha256("c4".into()),

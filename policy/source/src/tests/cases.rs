@@ -126,6 +126,8 @@ fn another_file_is_called_so_and_not_shown() {
         ("[gateway]\nstate = \"s3cret\"\n", "a gateway's configuration"),
         ("correct horse battery\n", "no TOML (line 1, column 9)"),
         ("PASSWORD=hunter2\n", "no TOML (line 1, column 10)"),
+        ("API_KEY=\"adad0123\"\nDB_PASS = \"hunter2\"\n", "a text with none of its tables"),
+        ("[database]\npass = \"hunter2\"\n", "a text with none of its tables"),
     ] {
         let loaded = only(text);
         let shown = render(&loaded.diagnostics, "p", text, false);
@@ -133,7 +135,7 @@ fn another_file_is_called_so_and_not_shown() {
         assert!(shown.contains(found) && !text.lines().any(|line| shown.contains(line)), "{shown}");
         assert!(!shown.contains("horse") && !shown.contains("hunter2") && !shown.contains("adm_"), "{shown}");
     }
-    for ours in ["[policy\nname = \"p\"\n", "[[ route]\n", "", "# nothing yet\n", "x = 1\n"] {
+    for ours in ["[policy\nname = \"p\"\n", "[[ route]\n", "", "# nothing yet\n", "x = 1\n[[agent]]\n"] {
         assert!(!codes(&load_text(ours)).contains(&"other-file"), "{ours}");
     }
 }

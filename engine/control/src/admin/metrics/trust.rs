@@ -37,7 +37,8 @@ pub(super) fn put(moving: &Moving, families: &mut Families<'_>) -> fmt::Result {
 
 fn revocations(list: &RevocationsStatus, families: &mut Families<'_>) -> fmt::Result {
     families.gauge("revocations_serial", "Serial of the revocation list in force", list.serial as f64)?;
-    families.gauge("revocations_entries", "Its entries", list.entries as f64)?;
+    families.gauge("revocations_entries", "Its entries in force", list.entries as f64)?;
+    families.gauge("revocations_lapsed", "Its entries that have lapsed with what they revoke", list.lapsed as f64)?;
     let expires_s = list.expires_unix_s as f64;
     families.gauge("revocations_expiry_timestamp_seconds", "When it expires; it stays in force", expires_s)?;
     families.gauge("revocations_expired", "1 once it has", f64::from(u8::from(list.expired)))?;

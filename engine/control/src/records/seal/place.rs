@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use chain::checkpoint::Checkpoint;
 
-use super::http::Url;
+use super::witness::Witness;
 use crate::bounds::{CHECKPOINT_RETRY_MS_MAX, CHECKPOINT_RETRY_MS_MIN};
 use crate::clock;
 
@@ -27,7 +27,7 @@ pub enum Place {
     /// one that only grows.
     Directory(PathBuf),
     /// Takes each one as the body of a POST.
-    Witness(Url),
+    Witness(Witness),
 }
 
 /// What became of a place's checkpoints: written by its thread, read by the metrics.
@@ -57,7 +57,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => write!(f, "{}", path.display()),
-            Self::Witness(url) => write!(f, "{url}"),
+            Self::Witness(witness) => write!(f, "{witness}"),
         }
     }
 }
@@ -73,7 +73,7 @@ impl Place {
     fn put(&self, checkpoint: &Checkpoint, note: &str) -> Result<(), String> {
         match self {
             Self::Directory(path) => put_file(path, checkpoint, note).map_err(|error| error.to_string()),
-            Self::Witness(url) => url.post(note.as_bytes()).map_err(|error| error.to_string()),
+            Self::Witness(witness) => witness.post(note).map_err(|error| error.to_string()),
         }
     }
 }

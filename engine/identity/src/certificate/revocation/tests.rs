@@ -189,9 +189,9 @@ fn nothing_goes_back_behind_the_lists_in_force() {
     for (number, hours, follows) in
         [(0x10, 10, true), (0x11, 11, true), (0x10, 11, true), (0x0f, 11, false), (0x11, 9, false), (0x0f, 9, false)]
     {
-        assert_eq!(lists(number, hours, &[]).follows(&present).is_ok(), follows, "{number:x} {hours}");
+        assert_eq!(lists(number, hours, &[]).follow(&present, &ca).is_ok(), follows, "{number:x} {hours}");
     }
-    let told = lists(0x0f, 9, &[]).follows(&present).unwrap_err().to_string();
+    let told = lists(0x0f, 9, &[]).follow(&present, &ca).unwrap_err().to_string();
     assert!(told.contains("expected number 10") && told.contains("found number f"), "{told}");
     assert!(lists(0x11, 11, &[1, 2]).revokes_more_than(&present));
     assert!(!lists(0x11, 11, &[1]).revokes_more_than(&present));
@@ -203,11 +203,63 @@ fn nothing_goes_back_behind_the_lists_in_force() {
     let pair = ClientCa::from_pem("ca", &(authority.0.pem() + &other.0.pem())).unwrap();
     let whole = read(&pair, &(authority.list(1, &[]) + &other.list(1, &[]))).unwrap();
     let part = read(&pair, &authority.list(2, &[])).unwrap();
-    assert!(matches!(part.follows(&whole), Err(RevocationError::Gone(issuer)) if issuer.contains('b')));
+    assert!(matches!(part.follow(&whole, &pair), Err(RevocationError::Gone(issuer)) if issuer.contains('b')));
+    let part = read(&pair, &authority.list(2, &[])).unwrap();
     assert_eq!(
-        whole.follows(&part),
+        whole.follow(&part, &pair).map(drop),
         Err(RevocationError::Older { issuer: "CN=a".to_owned(), in_force: "2".to_owned(), found: "1".to_owned() })
     );
+}
+
+/// A root with an intermediate, and a chain that the intermediate issued.
+fn with_middle() -> (Authority, Authority, [CertificateDer<'static>; 2]) {
+    let root = Authority::new("root");
+    let middle = root.intermediate("middle", 40);
+    let chain = [middle.leaf(8), middle.0.der().clone()];
+    (root, middle, chain)
+}
+
+#[test]
+fn a_list_of_an_intermediate_counts_once_a_chain_has_proven_it() {
+    let (root, middle, chain) = with_middle();
+    let ca = root.ca();
+    let file = |list: String| read(&ca, &(root.list(1, &[]) + &list)).unwrap();
+    let forged = Authority::new("middle").list(900, &[]);
+    let first = Arc::new(file(forged));
+    assert!(ca.with_revocation(Some(Arc::clone(&first))).verify(&chain, NOW_S).is_err());
+    assert_eq!(first.newly_proven(), None);
+    // The forged one does not keep the true one out, however large its number.
+    let second = Arc::new(file(middle.list(5, &[7])).follow(&first, &ca).unwrap());
+    assert_eq!(ca.with_revocation(Some(Arc::clone(&second))).verify(&chain, NOW_S), Ok(()));
+    assert!(second.newly_proven().is_some() && second.newly_proven().is_none(), "told once");
+    assert!(matches!(file(middle.list(4, &[])).follow(&second, &ca), Err(RevocationError::Older { .. })));
+    // Another forged one takes its place, to no avail but that nothing verifies; the floor stays.
+    let third = file(Authority::new("middle").list(901, &[])).follow(&second, &ca).unwrap();
+    assert!(matches!(file(middle.list(4, &[])).follow(&third, &ca), Err(RevocationError::Older { .. })));
+    let last = Arc::new(file(middle.list(6, &[7])).follow(&third, &ca).unwrap());
+    assert_eq!(ca.with_revocation(Some(last)).verify(&chain, NOW_S), Ok(()));
+}
+
+#[test]
+fn a_proven_list_stays_where_a_file_leaves_it_out_and_over_a_restart() {
+    let (root, middle, chain) = with_middle();
+    let ca = root.ca();
+    let revoked = [middle.leaf(7), middle.0.der().clone()];
+    let before = Arc::new(read(&ca, &(root.list(1, &[]) + &middle.list(5, &[7]))).unwrap());
+    assert_eq!(ca.with_revocation(Some(Arc::clone(&before))).verify(&chain, NOW_S), Ok(()));
+    let alone = || read(&ca, &root.list(2, &[])).unwrap();
+    let after = alone().follow(&before, &ca).unwrap();
+    assert_eq!(after.facts().count(), 2, "carried on");
+    let older = || read(&ca, &(root.list(3, &[]) + &middle.list(4, &[]))).unwrap();
+    assert!(matches!(older().follow(&after, &ca), Err(RevocationError::Older { .. })));
+    // As the next start reads it: what was kept, and what was proven.
+    let again = alone().with_proven(&before.newly_proven().unwrap(), &ca);
+    assert!(matches!(older().follow(&again, &ca), Err(RevocationError::Older { .. })));
+    for lists in [alone().follow(&again, &ca).unwrap(), again] {
+        let ca = ca.with_revocation(Some(Arc::new(lists)));
+        assert_eq!(ca.verify(&revoked, NOW_S), Err(CertificateFault::Revoked));
+        assert_eq!(ca.verify(&chain, NOW_S), Ok(()));
+    }
 }
 
 #[test]

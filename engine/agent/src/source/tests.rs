@@ -1,0 +1,95 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+use crate::ca::Wish;
+use crate::release::Granted;
+
+const ID: &str = "spiffe://corp.example/reports";
+const NOW: u64 = 1_800_000_000;
+const DAY: u64 = 86_400;
+
+fn authority(directory: &Path, name: &str) -> Authority {
+    let at = directory.join(name);
+    let (trust_domain, life_s) = ("corp.example".parse().unwrap(), 365 * DAY);
+    let wish = Wish { directory: &at, trust_domain, servers: &[], issuer: None, life_s, passphrase: None };
+    crate::ca::init(&wish, NOW).unwrap();
+    Authority::open(&at, None).unwrap()
+}
+
+fn profile(directory: &Path, believed: Option<&Authority>) -> Profile {
+    let gateway = "https://localhost:1".parse().unwrap();
+    let source = Source::Requests { directory: directory.to_owned() };
+    let mut profile = Profile::new("reports-bot", ID.parse().unwrap(), gateway, source);
+    profile.granted = believed.map(|ca| Granted {
+        policy: "orders".into(),
+        version: 3,
+        release: String::new(),
+        scopes: Vec::new(),
+        routes: Vec::new(),
+        limits: Vec::new(),
+        token: None,
+        client_ca: ca.pem.clone(),
+    });
+    profile
+}
+
+fn issued(ca: &Authority, life_s: u64) -> (Vec<CertificateDer<'static>>, Facts) {
+    let csr = issue::request(&issue::new_key().unwrap(), None).unwrap();
+    let made = ca.issue(&For::Agent(ID.parse().unwrap()), &csr, None, life_s, NOW).unwrap();
+    (crate::x509::certificates(made.pem.as_bytes()).unwrap(), made.facts)
+}
+
+#[test]
+fn a_certificate_of_another_ca_takes_the_place_of_none() {
+    let directory = tempfile::tempdir().unwrap();
+    // Of the same name, and with another key.
+    let (right, wrong) = (authority(directory.path(), "right"), authority(directory.path(), "wrong"));
+    let (good, good_facts) = issued(&right, DAY);
+    let (bad, bad_facts) = issued(&wrong, DAY);
+    let with_release = profile(directory.path(), Some(&right));
+    for before in [None, Some(&good_facts), Some(&bad_facts)] {
+        acceptable(&with_release, before, &good, &good_facts, NOW).unwrap();
+        let told = acceptable(&with_release, before, &bad, &bad_facts, NOW).unwrap_err();
+        assert!(told.to_string().contains("release version 3 of orders believes for reports-bot"), "{told}");
+    }
+    // Without a release, that of the one in use.
+    let without = profile(directory.path(), None);
+    acceptable(&without, None, &bad, &bad_facts, NOW).unwrap();
+    acceptable(&without, Some(&issued(&right, DAY).1), &good, &good_facts, NOW).unwrap();
+    let told = acceptable(&without, Some(&good_facts), &bad, &bad_facts, NOW).unwrap_err();
+    assert!(told.to_string().contains("found one of another") && told.hint().unwrap().contains("--force"), "{told}");
+}
+
+#[test]
+fn a_certificate_that_lasts_longer_than_agents_need_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = authority(directory.path(), "ca");
+    let (chain, mut facts) = issued(&ca, LIFE_CLIENT_S_MAX);
+    let profile = profile(directory.path(), Some(&ca));
+    acceptable(&profile, None, &chain, &facts, NOW).unwrap();
+    facts.not_after_s = NOW + LIFE_CLIENT_S_MAX + BACKDATED_S + 1;
+    let told = acceptable(&profile, None, &chain, &facts, NOW).unwrap_err();
+    assert!(told.to_string().contains("at most 7d"), "{told}");
+}
+
+#[test]
+fn a_request_that_somebody_changed_is_told_and_not_waited_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (at, shared) = (directory.path(), directory.path().join("shared"));
+    std::fs::create_dir(&shared).unwrap();
+    let profile = profile(&shared, None);
+    let Err(waiting) = answered(at, &profile, &shared).unwrap() else { panic!("nobody answered") };
+    let csr = std::fs::read_to_string(&waiting.request).unwrap();
+    assert_eq!(issue::key_sha256(&csr).unwrap(), waiting.key_sha256);
+    assert_eq!(answered(at, &profile, &shared).unwrap().unwrap_err(), waiting);
+    for other in [issue::request(&issue::new_key().unwrap(), None).unwrap(), "none".to_owned()] {
+        std::fs::write(&waiting.request, other).unwrap();
+        let told = answered(at, &profile, &shared).err().unwrap();
+        assert!(told.to_string().contains(&waiting.key_sha256), "{told}");
+    }
+    std::fs::remove_file(&waiting.request).unwrap();
+    assert_eq!(answered(at, &profile, &shared).unwrap().unwrap_err(), waiting);
+    // Where everybody may write, whose request it is means nothing.
+    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(answered(at, &profile, &shared).err().unwrap().to_string().contains("0777"));
+}

@@ -1,0 +1,195 @@
+//! Files of commands and of the agent's side: bounded reads, atomic writes, owner-only modes for secrets.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use tempfile::TempPath;
+use zeroize::Zeroizing;
+
+mod fault;
+
+pub use fault::FileFault;
+
+/// Who may read a file that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// 0644, less what the umask takes away.
+    Everyone,
+    /// 0600.
+    OwnerOnly,
+}
+
+/// What happens when the file is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    Refuse,
+    Replace,
+}
+
+impl Existing {
+    /// As `--force` says.
+    pub const fn replace_if(force: bool) -> Self {
+        if force { Self::Replace } else { Self::Refuse }
+    }
+}
+
+fn fault(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> FileFault {
+    move |source| FileFault::io(path, action, source)
+}
+
+/// The bytes of a regular file, `bytes_max` at most.
+pub fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileFault> {
+    let (file, found) = open(path)?;
+    let length = usize::try_from(found.len()).unwrap_or(usize::MAX);
+    let mut bytes = Vec::with_capacity(length.min(bytes_max));
+    take_in(path, file, bytes_max, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text of a regular file, `bytes_max` at most.
+pub fn read_text(path: &Path, bytes_max: usize) -> Result<String, FileFault> {
+    String::from_utf8(read(path, bytes_max)?).map_err(|_| FileFault::Text { path: path.to_owned() })
+}
+
+/// A file that holds a secret.
+pub struct Secret {
+    /// Wiped when it goes.
+    pub text: Zeroizing<String>,
+    /// Others than this user and root may read it, or put another one in its place.
+    pub exposed: Option<Exposed>,
+}
+
+/// To whom a secret is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposed {
+    /// The mode lets group or others at it.
+    Mode(u32),
+    /// It belongs to another user.
+    Owner(u32),
+}
+
+impl std::fmt::Display for Exposed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Mode(mode) => write!(f, "mode {mode:04o}"),
+            Self::Owner(uid) => write!(f, "that of user {uid}"),
+        }
+    }
+}
+
+/// To whom what was found is open beside this user and root.
+pub fn exposed(found: &fs::Metadata) -> Option<Exposed> {
+    exposed_to(found.uid(), found.mode() & 0o777, rustix::process::geteuid().as_raw())
+}
+
+const fn exposed_to(owner: u32, mode: u32, own: u32) -> Option<Exposed> {
+    if owner != own && owner != 0 {
+        return Some(Exposed::Owner(owner));
+    }
+    if mode & 0o077 != 0 { Some(Exposed::Mode(mode)) } else { None }
+}
+
+/// The text of a file that holds a secret, `bytes_max` at most. Owner and mode are those of the file that is read, whatever
+/// its name leads to meanwhile.
+pub fn read_secret(path: &Path, bytes_max: usize) -> Result<Secret, FileFault> {
+    let (file, found) = open(path)?;
+    // Of full capacity from the start: growing would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_max + 1));
+    take_in(path, file, bytes_max, &mut bytes)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| FileFault::Text { path: path.to_owned() })?;
+    Ok(Secret { text: Zeroizing::new(text.to_owned()), exposed: exposed(&found) })
+}
+
+/// Opens a regular file without waiting on a pipe or device.
+fn open(path: &Path) -> Result<(File, fs::Metadata), FileFault> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(fault(path, "read"))?;
+    let found = file.metadata().map_err(fault(path, "read"))?;
+    if found.is_file() { Ok((file, found)) } else { Err(FileFault::NotFile { path: path.to_owned() }) }
+}
+
+fn take_in(path: &Path, file: File, bytes_max: usize, bytes: &mut Vec<u8>) -> Result<(), FileFault> {
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(bytes).map_err(fault(path, "read"))?;
+    if bytes.len() > bytes_max {
+        return Err(FileFault::Size { path: path.to_owned(), expected: bytes_max });
+    }
+    Ok(())
+}
+
+/// A file that is whole on disk under another name, and goes away unless it is put in its place.
+#[must_use = "a staged file is not in its place yet"]
+pub struct Staged {
+    temporary: TempPath,
+    /// As it was named, for messages.
+    path: PathBuf,
+    target: PathBuf,
+    existing: Existing,
+}
+
+/// The first half of [`write()`]: everything that can run out of room.
+pub fn stage(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> Result<Staged, FileFault> {
+    let write = |source| fault(path, "written")(source);
+    let target = match existing {
+        Existing::Replace => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+        Existing::Refuse => path.to_owned(),
+    };
+    if target.is_dir() {
+        return Err(FileFault::NotFile { path: path.to_owned() });
+    }
+    let mode = match access {
+        Access::Everyone => 0o644,
+        Access::OwnerOnly => 0o600,
+    };
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".adamant-")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(parent(&target))
+        .map_err(write)?;
+    temporary.write_all(bytes).map_err(write)?;
+    temporary.as_file().sync_all().map_err(write)?;
+    Ok(Staged { temporary: temporary.into_temp_path(), path: path.to_owned(), target, existing })
+}
+
+impl Staged {
+    /// The second half: a rename, and fsync of the directory.
+    pub fn put(self) -> Result<(), FileFault> {
+        let Self { temporary, path, target, existing } = self;
+        let persisted = match existing {
+            Existing::Replace => temporary.persist(&target),
+            Existing::Refuse => temporary.persist_noclobber(&target),
+        };
+        persisted.map_err(|error| match error.error.kind() {
+            io::ErrorKind::AlreadyExists => FileFault::Exists { path: path.clone() },
+            _ => fault(&path, "written")(error.error),
+        })?;
+        sync_directory(parent(&target)).map_err(fault(&path, "written"))
+    }
+}
+
+/// Writes a file whole or not at all: a temporary file in the same directory, fsync, rename, fsync of the directory.
+/// A link is followed, so that what it names is replaced and not the link.
+pub fn write(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> Result<(), FileFault> {
+    stage(path, bytes, access, existing)?.put()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// Has the entries of a directory on disk.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Says before any work that `path` exists, so that nobody types a passphrase in vain. [`write()`] checks again.
+pub fn expect_free(path: &Path, existing: Existing) -> Result<(), FileFault> {
+    let taken = existing == Existing::Refuse && path.symlink_metadata().is_ok();
+    if taken { Err(FileFault::Exists { path: path.to_owned() }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+use super::*;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o777
+}
+
+#[test]
+fn writes_whole_with_modes_and_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    write(&path, b"one", Access::OwnerOnly, Existing::Refuse).unwrap();
+    assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"one".to_vec(), 0o600));
+    assert!(matches!(write(&path, b"two", Access::Everyone, Existing::Refuse), Err(FileFault::Exists { .. })));
+    assert_eq!(fs::read(&path).unwrap(), b"one");
+    write(&path, b"two", Access::OwnerOnly, Existing::Replace).unwrap();
+    assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"two".to_vec(), 0o600));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    assert!(matches!(
+        write(directory.path(), b"", Access::Everyone, Existing::Replace),
+        Err(FileFault::NotFile { .. })
+    ));
+    let nowhere = directory.path().join("no/such");
+    assert!(matches!(write(&nowhere, b"", Access::Everyone, Existing::Replace), Err(FileFault::Io { .. })));
+}
+
+#[test]
+fn what_is_staged_and_not_put_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    write(&path, b"one", Access::Everyone, Existing::Refuse).unwrap();
+    drop(stage(&path, b"two", Access::Everyone, Existing::Replace).unwrap());
+    assert_eq!(fs::read(&path).unwrap(), b"one");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+    fs::write(&file, b"one").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    assert!(matches!(write(&link, b"two", Access::Everyone, Existing::Refuse), Err(FileFault::Exists { .. })));
+    write(&link, b"two", Access::Everyone, Existing::Replace).unwrap();
+    assert_eq!(fs::read(&file).unwrap(), b"two");
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+}
+
+#[test]
+fn reads_are_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    write(&path, &[b'x'; 10], Access::Everyone, Existing::Refuse).unwrap();
+    assert_eq!(read(&path, 10).unwrap().len(), 10);
+    assert!(matches!(read(&path, 9), Err(FileFault::Size { expected: 9, .. })));
+    assert!(matches!(read_secret(&path, 9), Err(FileFault::Size { .. })));
+    assert_eq!(read_secret(&path, 10).unwrap().exposed, Some(Exposed::Mode(0o644)));
+    assert!(matches!(read(directory.path(), 9), Err(FileFault::NotFile { .. })));
+    assert!(matches!(read(Path::new("/dev/zero"), 9), Err(FileFault::NotFile { .. })));
+}
+
+#[test]
+fn a_pipe_is_told_and_not_waited_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    assert!(matches!(read(&path, 9), Err(FileFault::NotFile { .. })));
+    assert!(matches!(read_secret(&path, 9), Err(FileFault::NotFile { .. })));
+}
+
+#[test]
+fn a_secret_is_open_to_its_owner_and_whom_its_mode_lets_in() {
+    let (own, root, other) = (1_000, 0, 1_001);
+    assert_eq!([exposed_to(own, 0o600, own), exposed_to(root, 0o400, own)], [None, None]);
+    assert_eq!(exposed_to(own, 0o640, own), Some(Exposed::Mode(0o640)));
+    assert_eq!(exposed_to(other, 0o600, own), Some(Exposed::Owner(other)));
+    // Not even root takes what another user can change under its hands.
+    assert_eq!(exposed_to(other, 0o600, root), Some(Exposed::Owner(other)));
+}

@@ -1,0 +1,143 @@
+//! `adamant agent enroll` and renewals on the real binary: what is obtained is of the right CA and for the right key, and takes
+//! its place whole or not at all.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+use tests::agents::{ID, Scene, bad, ok, read_pair, run};
+
+fn requests(scene: &Scene) -> String {
+    let url = scene.url();
+    format!("agent enroll p --agent reports-bot --gateway {url} --requests shared --gateway-ca ca/ca.pem --spiffe {ID}")
+}
+
+/// The command that enroll says for where the CA is.
+fn told(said: &str) -> String {
+    let line = said.lines().find(|line| line.contains("adamant ca issue CA")).expect(said);
+    line.trim().trim_start_matches("adamant ").replace(" CA ", " ca ")
+}
+
+#[test]
+fn a_request_that_was_replaced_is_signed_by_nobody() {
+    let scene = Scene::new();
+    let shared = scene.at().join("shared");
+    fs::create_dir(&shared).unwrap();
+    let sign = told(&ok(scene.at(), &requests(&scene)));
+    assert!(sign.contains(" --key-sha256 "), "{sign}");
+    // Whoever may write there asks for a certificate of theirs in the agent's name.
+    let theirs = rcgen::KeyPair::generate().unwrap();
+    let csr = rcgen::CertificateParams::default().serialize_request(&theirs).unwrap().pem().unwrap();
+    let own = fs::read(shared.join("reports-bot.csr")).unwrap();
+    fs::write(shared.join("reports-bot.csr"), csr).unwrap();
+    let said = bad(scene.at(), &sign);
+    assert!(said.contains("expected a request of the key") && said.contains("do not sign it"), "{said}");
+    assert!(!shared.join("reports-bot.pem").exists());
+    let said = bad(scene.at(), &requests(&scene));
+    assert!(said.contains("expected this profile's own request"), "{said}");
+    // The key of a renewal is told in its line.
+    let (_, stdout, _) = run(scene.at(), "agent run p --once");
+    assert!(stdout.contains("expected this profile's own request"), "{stdout}");
+    fs::write(shared.join("reports-bot.csr"), own).unwrap();
+    let (_, stdout, _) = run(scene.at(), "agent run p --once");
+    let line: Value = serde_json::from_str(stdout.lines().next().unwrap()).unwrap();
+    assert!(sign.contains(line["key_sha256"].as_str().unwrap()), "{stdout}");
+    assert!(ok(scene.at(), &sign).contains("(SHA-256)"));
+    assert!(!ok(scene.at(), &requests(&scene)).contains("waiting"));
+    ok(scene.at(), "agent doctor p");
+}
+
+#[test]
+fn a_directory_for_everybody_takes_no_requests() {
+    let scene = Scene::new();
+    let shared = scene.at().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+    let said = bad(scene.at(), &requests(&scene));
+    assert!(said.contains("not everybody may write, found mode 1777"), "{said}");
+    assert_eq!(fs::read_dir(&shared).unwrap().count(), 0);
+}
+
+#[test]
+fn a_certificate_of_another_ca_does_not_take_the_place_of_a_good_one() {
+    let scene = Scene::new();
+    scene.enroll("");
+    let before = read_pair(&scene.at().join("p"));
+    // Of the same name; only its key is another.
+    ok(scene.at(), "ca init other --trust-domain corp.example --server localhost --no-passphrase");
+    fs::rename(scene.at().join("ca"), scene.at().join("away")).unwrap();
+    fs::rename(scene.at().join("other"), scene.at().join("ca")).unwrap();
+    let said = bad(scene.at(), "agent run p --once");
+    assert!(said.contains("found one of another") && said.contains("--force"), "{said}");
+    assert_eq!(read_pair(&scene.at().join("p")), before);
+    ok(scene.at(), "agent doctor p");
+    fs::rename(scene.at().join("ca"), scene.at().join("other")).unwrap();
+    fs::rename(scene.at().join("away"), scene.at().join("ca")).unwrap();
+    ok(scene.at(), "agent run p --once");
+    assert_ne!(read_pair(&scene.at().join("p")), before);
+}
+
+#[test]
+fn an_enrolment_that_fails_late_leaves_the_old_one_in_use() {
+    let scene = Scene::new();
+    scene.enroll("");
+    let profile = scene.at().join("p");
+    let state = || (read_pair(&profile), fs::read(profile.join("profile.json")).unwrap());
+    let before = state();
+    // The certificate is there already when the CA of the gateway cannot be written.
+    let ca = profile.join("gateway-ca.pem");
+    let pem = fs::read(&ca).unwrap();
+    fs::remove_file(&ca).unwrap();
+    fs::create_dir(&ca).unwrap();
+    let again =
+        format!("agent enroll p --force --agent reports-bot --gateway https://localhost:1 --ca ca --spiffe {ID}");
+    bad(scene.at(), &again);
+    assert_eq!(state(), before);
+    assert_eq!(fs::read_dir(profile.join("generations")).unwrap().count(), 1, "nothing half is left");
+    assert!(fs::symlink_metadata(profile.join(".current-new")).is_err());
+    fs::remove_dir(&ca).unwrap();
+    fs::write(&ca, pem).unwrap();
+    ok(scene.at(), "agent doctor p");
+    ok(scene.at(), &again);
+    let after = state();
+    assert!(after.0 != before.0 && after.1 != before.1);
+}
+
+#[test]
+fn a_ca_that_somebody_holds_is_not_waited_for_without_end() {
+    let scene = Scene::new();
+    scene.enroll("");
+    let held = File::create(scene.at().join("ca/lock")).unwrap();
+    held.lock().unwrap();
+    let said = bad(scene.at(), "agent run p --once");
+    assert!(said.contains("ca/lock: expected it to be free within"), "{said}");
+    drop(held);
+    ok(scene.at(), "agent run p --once");
+}
+
+#[test]
+fn a_token_for_openbao_goes_to_no_server_that_proves_nothing() {
+    let scene = Scene::new();
+    fs::write(scene.at().join("token"), "s3cret\n").unwrap();
+    fs::set_permissions(scene.at().join("token"), fs::Permissions::from_mode(0o600)).unwrap();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let (url, to) = (scene.url(), server.local_addr().unwrap());
+    let said = bad(
+        scene.at(),
+        &format!(
+            "agent enroll p --agent reports-bot --gateway {url} --gateway-ca ca/ca.pem --spiffe {ID} --openbao http://{to} \
+             --role agents --bao-token-file token"
+        ),
+    );
+    assert!(said.contains("expected https://HOST:PORT"), "{said}");
+    assert!(server.accept().is_err(), "nobody was connected to");
+}
