@@ -5,8 +5,8 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    agent, audit, ca, check, completions, dev, diff, doctor, explain, key, point, release, replay, review, revoke, rollback,
-    run, schema, status, test, trust, tune,
+    agent, audit, ca, check, completions, dev, diff, doctor, explain, key, point, release, replay, review, revoke,
+    rollback, run, schema, status, test, trust, tune,
 };
 use crate::demo::{self, DemoArgs};
 use crate::failure::Failure;
@@ -33,7 +33,8 @@ enum Command {
         adamant dev policy.toml\n  \
         adamant dev policy.toml --listen 127.0.0.1:0 --origin orders=127.0.0.1:9000 --records records.jsonl\n  \
         adamant dev policy.toml --listen 127.0.0.1:8443 --tls-chain chain.pem --tls-key key.pem \\\n    \
-        --client-certificates optional --admin 127.0.0.1:9901")]
+        --client-certificates optional --admin 127.0.0.1:9901\n  \
+        adamant dev policy.toml --origin-credential orders=orders.secret")]
     Dev(dev::DevArgs),
     /// Check policy sources: mistakes with line, column and a hint; then what each policy amounts to.
     #[command(after_help = "Examples:\n  \

@@ -11,14 +11,21 @@
 
 #[path = "introspection/lies.rs"]
 mod lies;
+#[path = "introspection/provider.rs"]
+mod provider;
+#[path = "introspection/released.rs"]
+mod released;
 #[path = "introspection/revoked.rs"]
 mod revoked;
+#[path = "introspection/several.rs"]
+mod several;
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::client::get;
 use tests::deployment::Deployment;
+use tests::desk::Desk;
 use tests::gateway::Gateway;
 use tests::issuer::{HttpsIssuer, Reply};
 use tests::origin::RecordingOrigin;
@@ -81,7 +88,9 @@ impl Scene {
         let mut last = None;
         let told = eventually(SOON, || {
             let records = self.gateway.records();
-            last = records.get(before..).and_then(|new| new.last()?["adamant.reason"].as_str().map(str::to_owned));
+            // What was permitted comes another way, and may come later.
+            let denied = |record: &Value| record["adamant.reason"].as_str().map(str::to_owned);
+            last = records.get(before..).and_then(|new| new.iter().rev().find_map(denied));
             last.is_some()
         });
         assert!(told && last.as_deref() == Some(reason), "expected {reason}, found {last:?}");
@@ -189,4 +198,25 @@ fn a_release_that_asks_without_a_client_is_refused_with_what_to_do() {
     let policy = policy_text(&origin, &issuer_text(&issuer.url(PATH), "1m", ""));
     let told = Deployment::new().file("id-ca.pem", &issuer.ca).try_run(&policy.text()).err().unwrap();
     assert!(told.contains("add an [[introspection_client]]"), "{told}");
+}
+
+#[test]
+fn dev_takes_the_client_as_an_option() {
+    let (issuer, origin) = (HttpsIssuer::start(), RecordingOrigin::start());
+    issuer.say(PATH, says(&active()));
+    let text = policy_text(&origin, &issuer_text(&issuer.url(PATH), "1m", "")).text();
+    let desk = Desk::new();
+    for (name, content) in [("policy.toml", &text), ("id-ca.pem", &issuer.ca)] {
+        desk.write(name, content);
+    }
+    let told = desk.bad("dev policy.toml --listen 127.0.0.1:0");
+    assert!(told.contains("--introspection-client gateway=ID,FILE") && !told.contains("gateway.toml"), "{told}");
+    let directory = tempfile::tempdir().unwrap();
+    let files = Deployment::new().file("client.key", SECRET).file("id-ca.pem", &issuer.ca);
+    for name in ["client.key", "id-ca.pem"] {
+        std::fs::rename(files.directory().join(name), directory.path().join(name)).unwrap();
+    }
+    let client = ["--introspection-client", "gateway=the gateway,client.key"];
+    let gateway = Gateway::dev_in(directory, &text, &client);
+    assert_eq!(gateway.once(get("/", &bearer("good"))).status, 200);
 }

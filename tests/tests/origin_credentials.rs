@@ -9,6 +9,9 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "origin_credentials/waiting.rs"]
+mod waiting;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -247,6 +250,25 @@ fn a_start_without_the_secret_is_refused_with_what_to_do() {
         table.replace("orders.secret", "orders.key")
     )));
     assert!(told.contains("defined twice"), "{told}");
+}
+
+#[test]
+fn dev_takes_as_an_option_what_gateway_toml_has_otherwise() {
+    let (origin, key) = (RecordingOrigin::start(), ApiKey::new("partner-1"));
+    let text = policy(&origin, OWN, &key).text();
+    let directory = tempfile::tempdir().unwrap();
+    replace(directory.path(), "orders.key", FIRST, 0o600);
+    let gateway = Gateway::dev_in(directory, &text, &["--origin-credential", "orders=orders.key"]);
+    assert_eq!(gateway.once(get("/", &format!("X-API-Key: {}\r\n", key.text))).status, 200);
+    assert_eq!(values_of(&origin.last_of(1), "authorization"), [format!("Bearer {FIRST}")]);
+    let desk = Desk::new();
+    desk.write("policy.toml", text);
+    let told = desk.bad("dev policy.toml --listen 127.0.0.1:0");
+    assert!(
+        told.contains("wants the credential \"orders\"") && told.contains("--origin-credential orders=FILE"),
+        "{told}"
+    );
+    assert!(!told.contains("gateway.toml"), "{told}");
 }
 
 /// An origin that demands a client certificate, and a gateway that has `identity` for it.

@@ -2,11 +2,12 @@
 //! answer that all of them see.
 //!
 //! Fixed memory: each token has one set of places that it can stand in, by its key. The token itself is held only on its
-//! way to control. Workers never wait for a lock here: who finds one taken looks again a moment later.
+//! way to control. A lock is held for a look at one set, never across anything that waits; only a request whose token its
+//! worker does not know gets here, and giving up at a lock that is taken would refuse it for nothing.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use identity::token::opaque::OpaqueKey;
 use identity::token::{Issuer, TokenFault, VerifiedToken};
@@ -30,7 +31,7 @@ pub struct Inquiry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     Known(Answer),
-    /// Somebody asked, or somebody else looks just now: look again.
+    /// It was asked, and there is no answer yet: look again.
     Wait,
     /// There is no room to ask.
     Full,
@@ -125,12 +126,12 @@ impl Inquiries {
 
     /// For workers: what is known at `now_ms`; asks control where nothing is and nobody did.
     pub fn ask(&self, key: &OpaqueKey, now_ms: u64, inquiry: impl FnOnce() -> Inquiry) -> Told {
-        let Some(mut set) = self.set(key).and_then(attempt) else { return Told::Wait };
+        let Some(mut set) = self.set(key).map(lock) else { return Told::Full };
         let live = set.iter().flatten().find(|place| place.key == *key && place.is_live(now_ms));
         if let Some(place) = live {
             return place.answer.clone().map_or(Told::Wait, Told::Known);
         }
-        let Some(mut queue) = attempt(&self.queue) else { return Told::Wait };
+        let mut queue = lock(&self.queue);
         let place = set.iter_mut().filter_map(|place| {
             let worth = match place {
                 None => Some((0, 0)),
@@ -155,7 +156,7 @@ impl Inquiries {
 
     /// For workers that wait: what is known at `now_ms`, without asking.
     pub fn look(&self, key: &OpaqueKey, now_ms: u64) -> Option<Answer> {
-        let set = self.set(key).and_then(attempt)?;
+        let set = lock(self.set(key)?);
         let live = set.iter().flatten().find(|place| place.key == *key && place.is_live(now_ms));
         live.and_then(|place| place.answer.clone())
     }
@@ -211,14 +212,6 @@ impl std::fmt::Debug for Inquiries {
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn attempt<T>(of: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    match of.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    }
 }
 
 #[cfg(test)]

@@ -284,7 +284,18 @@ impl Status {
         let phase = AtomicU8::new(Phase::Starting as u8);
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
         let (moving, binary_sha256) = (Mutex::new(moving), OnceLock::new());
-        Self { facts, workers, records, activation, phase, moving, binary_sha256, inquiries: OnceLock::new(), kernel, failure: OnceLock::new() }
+        Self {
+            facts,
+            workers,
+            records,
+            activation,
+            phase,
+            moving,
+            binary_sha256,
+            inquiries: OnceLock::new(),
+            kernel,
+            failure: OnceLock::new(),
+        }
     }
 
     /// `sha256:…` over the running executable; none until it was read.

@@ -225,17 +225,23 @@ impl Watcher {
         }
     }
 
-    /// Waits for `work`, and looks at revocation lists all the while: what they revoke does not wait for what else is done.
+    /// Waits for `work`, and looks all the while at what must not wait for what else is done.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
             let pause = tokio::time::sleep(Duration::from_millis(WATCH_INTERVAL_MS));
             tokio::select! {
                 done = &mut work => return done,
-                () = pause => self.look_at_crls(),
+                () = pause => self.look_meanwhile(),
             }
-            self.publish();
         }
+    }
+
+    /// What lists revoke is revoked, and what origins ask for is shown, whatever else takes long.
+    fn look_meanwhile(&mut self) {
+        self.look_at_crls();
+        self.look_at_origin_material();
+        self.publish();
     }
 
     fn forget_seen(&mut self) {

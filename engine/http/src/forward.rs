@@ -44,7 +44,8 @@ pub struct Forward<'f> {
 /// space around values normalised), then what the gateway sets. `head` must have been parsed from `bytes`.
 ///
 /// Left out are: hop-by-hop fields and those that `Connection` lists, framing fields (written anew), credentials
-/// unless passed, what is named as the injected field, everything in [`Name::GatewayOnly`], and look-alikes of all of these. `TE: trailers` is kept.
+/// unless passed, what is named as the injected field, everything in [`Name::GatewayOnly`], and look-alikes of all of
+/// these. `TE: trailers` is kept.
 ///
 /// A value in `forward` that could end its line gives [`Fault::UnsafeValue`] and leaves `out` as it was.
 pub fn write_request_head(

@@ -52,7 +52,7 @@ pub struct Failure {
 /// Forwards a request and relays its response. A request that may be repeated is sent once more on a new connection
 /// when the first breaks before it answers (RFC 9110 §9.2.2).
 pub async fn forward<T: Transport>(
-    permit: Permit,
+    mut permit: Permit,
     asking: Asking<'_, T>,
     content: &mut Reader<'_, T>,
     reply: &mut ResponseHead,
@@ -66,6 +66,9 @@ pub async fn forward<T: Transport>(
         let connected = worker.origins.connection(permit.origin(), fresh).await;
         let origin = connected.map_err(|fault| Failure { reason: fault.reason(), answered: false })?;
         withheld::check(asking).map_err(|reason| Failure { reason, answered: false })?;
+        if permit.origin().injected.is_some() {
+            permit.renew_credential(asking.activation, &worker.activation());
+        }
         journal.record.origin = Some(origin.socket());
         origin.deadline().take_exchange(&asking.client.deadline);
         let progressed = Progressed::default();

@@ -12,6 +12,7 @@ use identity::token::{Found, Issuer, TokenFault, VerifiedToken};
 use policy::reason::Reason;
 use zeroize::Zeroizing;
 
+use crate::fresh_keys::Question;
 use crate::identify::{Gate, TokenUse, Tokens};
 use crate::worker::Worker;
 
@@ -62,7 +63,7 @@ fn ask(
         Told::Known(Err(fault @ TokenFault::IntrospectionUnavailable)) => Err(fault.reason()),
         Told::Known(Err(fault)) => Err(gate.failed(fault.reason())),
         Told::Wait => {
-            gate.ask_later(*key);
+            gate.wait_for(Question::Token(*key));
             Err(Reason::IntrospectionUnavailable)
         }
         Told::Full => Err(Reason::IntrospectionUnavailable),

@@ -174,7 +174,12 @@ impl Worker {
         let seed = |index: usize| seeds.get(index).map_or(0, |bytes| u64::from_le_bytes(*bytes));
         Self {
             origins: Origins::new(Arc::clone(&settings), Arc::clone(&seat.stats), Rc::clone(&deadlines)),
-            memory: RefCell::new(Memory::new(&settings.bounds, [seed(0), seed(1), seed(2), seed(3)], seat.dpop, seat.inquiries)),
+            memory: RefCell::new(Memory::new(
+                &settings.bounds,
+                [seed(0), seed(1), seed(2), seed(3)],
+                seat.dpop,
+                seat.inquiries,
+            )),
             records: RefCell::new(seat.records),
             date: Date::default(),
             durable: seat.durable,

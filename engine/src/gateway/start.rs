@@ -134,8 +134,14 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let settings = Arc::new(plan.settings);
     let copies = Copies::plan(&plan.cores, plan.hot);
     let placement = copies.placement.clone();
-    let spawner =
-        Spawner { swaps, copies, drain: Arc::clone(&drain), settings: Arc::clone(&settings), dpop: dpop(&settings)?, inquiries };
+    let spawner = Spawner {
+        swaps,
+        copies,
+        drain: Arc::clone(&drain),
+        settings: Arc::clone(&settings),
+        dpop: dpop(&settings)?,
+        inquiries,
+    };
     let workers = spawner.spawn_all(&plan.cores, benches.writers, bound.of_workers)?;
     let watch = watch::spawn(watch::Start {
         activator,

@@ -127,3 +127,18 @@ fn the_queue_is_bounded() {
     }
     assert_eq!(asked, INQUIRIES_QUEUED_MAX);
 }
+
+#[test]
+fn who_asks_at_the_same_moment_as_others_has_asked() {
+    for _ in 0..200 {
+        let inquiries = Inquiries::new(64, || {});
+        std::thread::scope(|scope| {
+            for number in 0..INQUIRY_SET_PLACES as u32 {
+                let inquiries = &inquiries;
+                scope.spawn(move || assert_eq!(ask(inquiries, number, NOW_MS), Told::Wait));
+            }
+        });
+        let asked = std::iter::from_fn(|| inquiries.next()).count();
+        assert_eq!(asked, INQUIRY_SET_PLACES, "nobody waits for what was never asked");
+    }
+}

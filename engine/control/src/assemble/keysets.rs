@@ -23,7 +23,7 @@ pub enum KeysetError {
     #[error("issuer \"{issuer}\": {origin}: expected UTF-8 text, found other bytes")]
     Text { issuer: String, origin: String },
     #[error("issuer \"{issuer}\": {cause}")]
-    Introspection { issuer: String, cause: AskFault },
+    Introspection { issuer: String, cause: Box<AskFault> },
     #[error("issuer \"{issuer}\": {origin}: {fault}")]
     Keyset { issuer: String, origin: String, fault: Fault },
 }
@@ -64,7 +64,7 @@ pub fn is_same_source(one: &model::Issuer, other: &model::Issuer) -> bool {
 
 /// Whether the node has what it takes to ask the issuer about tokens, where it is asked.
 pub fn check_introspection(rules: &model::Issuer, node: &Node) -> Result<(), KeysetError> {
-    let failed = |cause| KeysetError::Introspection { issuer: rules.name.clone(), cause };
+    let failed = |cause| KeysetError::Introspection { issuer: rules.name.clone(), cause: Box::new(cause) };
     introspection::check(rules, Some(&node.introspection_clients)).map_err(failed)
 }
 
@@ -72,7 +72,8 @@ pub fn check_introspection(rules: &model::Issuer, node: &Node) -> Result<(), Key
 pub fn read(rules: &model::Issuer, node: &Node, now_s: u64) -> Result<Read, KeysetError> {
     let read = match &rules.keys {
         Keys::None => {
-            let status = KeysetStatus { source: source_of(rules, node), loaded_unix_s: now_s, ..KeysetStatus::default() };
+            let status =
+                KeysetStatus { source: source_of(rules, node), loaded_unix_s: now_s, ..KeysetStatus::default() };
             return Ok(Read { issuer: Arc::new(Issuer::new(rules.clone(), None)), status });
         }
         Keys::Pinned { jwks } => from_text(rules, jwks, "pinned", now_s)?,

@@ -37,9 +37,9 @@ pub enum AskFault {
     #[error("introspection client \"{client}\": {cause}")]
     Secret { client: String, cause: SecretError },
     #[error("introspection client \"{client}\": {cause}")]
-    Certificate { client: String, cause: TlsError },
+    Certificate { client: String, cause: Box<TlsError> },
     #[error("introspection: {0}")]
-    Http(#[from] HttpFault),
+    Http(Box<HttpFault>),
     #[error("{place}: expected status 200, found {status}{}", hint(*status))]
     Status { place: String, status: u16 },
     #[error("{place}: expected plain content, found a content coding, which was not asked for")]
@@ -63,18 +63,18 @@ pub struct Said {
     pub content: Bytes,
 }
 
-/// Whether an issuer with `rules` can be asked at all, as far as the release and `clients` say.
+/// Whether an issuer with `rules` can be asked at all, as far as the release says; with `clients`, those of a node, also
+/// whether it has a good secret or certificate for it.
 pub fn check(rules: &model::Issuer, clients: Option<&[IntrospectionClient]>) -> Result<(), AskFault> {
     let Some(asked) = &rules.introspection else { return Ok(()) };
     let place = Place::parse(&asked.url)?;
-    if clients.is_some_and(|clients| !clients.iter().any(|client| client.name == asked.client)) {
-        return Err(AskFault::ClientUnknown(asked.client.clone()));
-    }
-    // The CAs of a machine are for each machine.
-    if asked.ca != Some(ServerCa::System) || clients.is_some() {
-        connector(&place, asked, None)?;
-    }
-    Ok(())
+    let Some(clients) = clients else {
+        // The CAs of a machine are for each machine.
+        return if asked.ca == Some(ServerCa::System) { Ok(()) } else { connector(&place, asked, None).map(drop) };
+    };
+    let client = clients.iter().find(|client| client.name == asked.client);
+    let (identity, _) = proof(client.ok_or_else(|| AskFault::ClientUnknown(asked.client.clone()))?)?;
+    connector(&place, asked, identity).map(drop)
 }
 
 /// Asks `issuer` about `token`.
@@ -88,21 +88,10 @@ pub async fn ask(
     let client = clients.get(&asked.client).ok_or_else(|| unknown(&asked.client))?;
     let place = Place::parse(&asked.url)?;
     // Read for each question, so that who rotates them has to tell nobody.
-    let (identity, authorization) = match &client.proof {
-        IntrospectionProof::Certificate(files) => {
-            let failed = |cause| AskFault::Certificate { client: client.name.clone(), cause };
-            let read = read_identity(files).map_err(failed)?;
-            (Some(ClientIdentity { chain: read.chain, key: read.key }), None)
-        }
-        IntrospectionProof::Secret(file) => {
-            let failed = |cause| AskFault::Secret { client: client.name.clone(), cause };
-            let secret = Material::default().read_secret(file).map_err(failed)?;
-            (None, Some(basic(&client.id, secret.bytes())))
-        }
-    };
+    let (identity, authorization) = proof(client)?;
     let connector = connector(&place, asked, identity)?;
     let request = request(&place, client, authorization, token)?;
-    let answer = connector.exchange(&place, request).await?;
+    let answer = connector.exchange(&place, request).await.map_err(|fault| AskFault::Http(Box::new(fault)))?;
     let shown = place.to_string();
     if answer.status != StatusCode::OK {
         return Err(AskFault::Status { place: shown, status: answer.status.as_u16() });
@@ -111,6 +100,22 @@ pub async fn ask(
         return Err(AskFault::Coding { place: shown });
     }
     Ok(Said { place: shown, content: answer.content })
+}
+
+/// What the issuer knows `client` by: a certificate, or the value of `Authorization`.
+fn proof(client: &IntrospectionClient) -> Result<(Option<ClientIdentity>, Option<HeaderValue>), AskFault> {
+    match &client.proof {
+        IntrospectionProof::Certificate(files) => {
+            let failed = |cause| AskFault::Certificate { client: client.name.clone(), cause: Box::new(cause) };
+            let read = read_identity(files).map_err(failed)?;
+            Ok((Some(ClientIdentity { chain: read.chain, key: read.key }), None))
+        }
+        IntrospectionProof::Secret(file) => {
+            let failed = |cause| AskFault::Secret { client: client.name.clone(), cause };
+            let secret = Material::default().read_secret(file).map_err(failed)?;
+            Ok((None, Some(basic(&client.id, secret.bytes()))))
+        }
+    }
 }
 
 fn connector(
@@ -155,7 +160,7 @@ fn request(
     }
     let protocol = |found: String| HttpFault::Protocol { authority: place.authority(), found };
     let body = Full::new(Bytes::copy_from_slice(&form));
-    Ok(request.body(body).map_err(|error| protocol(error.to_string()))?)
+    request.body(body).map_err(|error| AskFault::Http(Box::new(protocol(error.to_string()))))
 }
 
 /// `client_secret_basic` (RFC 6749 §2.3.1): both are encoded as in a form first.

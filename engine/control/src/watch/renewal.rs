@@ -85,14 +85,15 @@ impl Watcher {
             return Err(RenewalError::Durable);
         }
         let frozen = Arc::new(frozen.place(&self.start.placement)?);
-        let planned = plan(&frozen, &self.start.material)?;
-        let looked_up = names::resolve_new(&planned, &self.start.addresses);
+        let looked_up = names::resolve_new(&plan(&frozen, &self.start.material)?, &self.start.addresses);
         let round = self.meanwhile(looked_up).await;
         for (name, why) in &round.failures {
             crate::warning!("the origin name {name} does not resolve yet: {why}");
         }
         self.wait_for_room().await;
         // From here on nothing is waited for: what moved meanwhile is taken as it is now.
+        self.look_at_origin_material();
+        let planned = plan(&frozen, &self.start.material)?;
         let start = &self.start;
         let mut addresses = start.addresses.clone();
         addresses.extend(round.found.clone());
@@ -118,8 +119,7 @@ impl Watcher {
             tokio::time::sleep(Duration::from_millis(ACTIVATION_LOOK_MS)).await;
             if Instant::now() >= lists_at {
                 lists_at = Instant::now() + Duration::from_millis(WATCH_INTERVAL_MS);
-                self.look_at_crls();
-                self.publish();
+                self.look_meanwhile();
             }
         }
     }

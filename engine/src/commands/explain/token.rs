@@ -29,11 +29,10 @@ pub(super) enum Read {
 /// elsewhere its claims are believed.
 pub(super) fn read(path: &Path, policy: &Policy, now_s: u64) -> Result<Read, Failure> {
     let text = text(path)?;
-    let claims = claims(&text)
-        .ok_or_else(|| {
-            let fault = Failure::new("--token: expected a JWT (three parts of base64url with a dot between)");
-            fault.help("an opaque token says nothing itself, and its issuer is asked by the gateway alone: see its records")
-        })?;
+    let claims = claims(&text).ok_or_else(|| {
+        let fault = Failure::new("--token: expected a JWT (three parts of base64url with a dot between)");
+        fault.help("an opaque token says nothing itself, and its issuer is asked by the gateway alone: see its records")
+    })?;
     let Some((position, issuer)) = issuer_of(&claims, policy) else {
         let fault = match claims.get("iss").map(Value::as_str) {
             Some(Some(iss)) => {

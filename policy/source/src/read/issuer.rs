@@ -84,7 +84,8 @@ fn without_keys<'d>(fields: &Fields<'d>, reading: &mut Reading<'d, '_>) -> Optio
         return Some((Vec::new(), Keys::None));
     }
     let message = "`algorithms` are for JWTs, and without `keys` no JWT of this issuer is believed";
-    let diagnostic = Diagnostic::new(codes::KEYS_MISSING, fields.key_span("algorithms"), message).label("of what keys?");
+    let diagnostic =
+        Diagnostic::new(codes::KEYS_MISSING, fields.key_span("algorithms"), message).label("of what keys?");
     reading.sink.push(diagnostic.hint("remove it, or add `keys`"));
     None
 }
