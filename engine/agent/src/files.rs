@@ -47,9 +47,9 @@ pub fn read_secret_line(path: &Path, bytes_max: usize) -> Result<Zeroizing<Strin
     if line.is_empty() { Err(Fault::at(path, "expected a secret in the first line, found none")) } else { Ok(line) }
 }
 
-/// Writes a file whole or not at all, over what was there.
+/// Writes a file whole or not at all, over what was there. A link is not followed: some directories are shared.
 pub fn write(path: &Path, bytes: &[u8], access: Access) -> Result<(), Fault> {
-    Ok(::files::write(path, bytes, access, Existing::Replace)?)
+    Ok(::files::write(path, bytes, access, Existing::ReplaceLink)?)
 }
 
 /// Makes a directory of mode 0700; refuses one that others may write, or that belongs to another user.

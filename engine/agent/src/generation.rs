@@ -109,6 +109,12 @@ pub fn checked(key_pem: &str, chain_pem: &[u8]) -> Result<Checked, String> {
     Ok((chain, certified, facts))
 }
 
+/// Whether the generation in use is of this key.
+pub fn is_of(profile: &Path, key_pem: &str) -> bool {
+    let chain = resolved(profile).and_then(|directory| Ok(files::read(&directory.join(CHAIN), FILE_BYTES_MAX)?));
+    chain.is_ok_and(|chain| checked(key_pem, &chain).is_ok())
+}
+
 /// What goes into a generation.
 pub struct New<'a> {
     pub key_pem: &'a str,

@@ -191,11 +191,21 @@ type Answer = Result<(Zeroizing<String>, String), Waiting>;
 fn answered(directory: &Path, profile: &Profile, shared: &Path) -> Result<Answer, Fault> {
     only_for_some(shared)?;
     let (pending, request) = (directory.join(PENDING), shared.join(format!("{}.csr", profile.agent)));
-    let is_new = !pending.exists();
-    let key = if is_new { issue::new_key()? } else { files::read_secret(&pending, FILE_BYTES_MAX)? };
+    let asked = pending.exists().then(|| files::read_secret(&pending, FILE_BYTES_MAX)).transpose()?;
+    // One that is in use already was answered, and only not removed: each renewal has a key of its own.
+    let asked = asked.filter(|key| !generation::is_of(directory, key));
+    let is_new = asked.is_none();
+    let key = asked.map_or_else(issue::new_key, Ok)?;
     let csr = issue::request(&key, Some(&profile.spiffe))?;
     let key_sha256 = issue::key_sha256(&csr)?;
     if is_new {
+        // First: a request beside another key would look like somebody else's, if this ended before the new one is there.
+        match std::fs::remove_file(&request) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(files::told(&request, "removed", error));
+            }
+            _ => {}
+        }
         files::write(&pending, key.as_bytes(), Access::OwnerOnly)?;
     } else {
         let answer = shared.join(format!("{}.pem", profile.agent));

@@ -26,13 +26,22 @@ pub enum Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     Refuse,
+    /// Where a link stands, what it leads to is replaced: for files that a person names.
     Replace,
+    /// Where a link stands, the link itself is replaced: where others may put one, and what it leads to is not theirs to
+    /// choose.
+    ReplaceLink,
 }
 
 impl Existing {
     /// As `--force` says.
     pub const fn replace_if(force: bool) -> Self {
         if force { Self::Replace } else { Self::Refuse }
+    }
+
+    /// As `--force` says of a file in a directory that others write as well.
+    pub const fn replace_link_if(force: bool) -> Self {
+        if force { Self::ReplaceLink } else { Self::Refuse }
     }
 }
 
@@ -153,9 +162,9 @@ pub fn stage(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> R
     let write = |source| fault(path, "written")(source);
     let target = match existing {
         Existing::Replace => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
-        Existing::Refuse => path.to_owned(),
+        Existing::ReplaceLink | Existing::Refuse => path.to_owned(),
     };
-    if target.is_dir() {
+    if target.symlink_metadata().is_ok_and(|found| found.is_dir()) {
         return Err(FileFault::NotFile { path: path.to_owned() });
     }
     let mode = match access {
@@ -177,7 +186,7 @@ impl Staged {
     pub fn put(self) -> Result<(), FileFault> {
         let Self { temporary, path, target, existing } = self;
         let persisted = match existing {
-            Existing::Replace => temporary.persist(&target),
+            Existing::Replace | Existing::ReplaceLink => temporary.persist(&target),
             Existing::Refuse => temporary.persist_noclobber(&target),
         };
         persisted.map_err(|error| match error.error.kind() {
@@ -189,7 +198,6 @@ impl Staged {
 }
 
 /// Writes a file whole or not at all: a temporary file in the same directory, fsync, rename, fsync of the directory.
-/// A link is followed, so that what it names is replaced and not the link.
 pub fn write(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> Result<(), FileFault> {
     stage(path, bytes, access, existing)?.put()
 }

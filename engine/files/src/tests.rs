@@ -63,6 +63,20 @@ fn a_link_stays_a_link() {
 }
 
 #[test]
+fn a_link_that_others_may_have_put_is_replaced_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+    fs::write(&file, b"one").unwrap();
+    for target in [file.as_path(), directory.path(), Path::new("/nowhere/at/all")] {
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        write(&link, b"two", Access::Everyone, Existing::ReplaceLink).unwrap();
+        assert!(link.symlink_metadata().unwrap().is_file(), "{}", target.display());
+        assert_eq!((fs::read(&file).unwrap(), fs::read(&link).unwrap()), (b"one".to_vec(), b"two".to_vec()));
+    }
+}
+
+#[test]
 fn reads_are_bounded() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");

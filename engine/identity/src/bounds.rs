@@ -87,3 +87,5 @@ pub const SPIFFE_TRUST_DOMAIN_BYTES_MAX: usize = 255;
 pub const DNS_NAME_BYTES_MAX: usize = 253;
 /// Most names of one server certificate.
 pub const SERVER_NAMES_MAX: usize = 1024;
+/// How far a clock may be set back before what was counted by it is forgotten, nanoseconds.
+pub const CLOCK_BACK_NS_MAX: u64 = 1_000_000_000;

@@ -218,7 +218,8 @@ fn open(args: &OpenArgs) -> Result<Authority, Failure> {
 }
 
 fn issue(args: &IssueArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let existing = Existing::replace_if(args.force);
+    // Certificates may go where agents put their requests.
+    let existing = Existing::replace_link_if(args.force);
     files::expect_free(&args.out, existing)?;
     args.key_out.as_ref().map_or(Ok(()), |path| files::expect_free(path, existing))?;
     if let Some(path) = args.key_out.as_ref().filter(|path| files::is_same(path, &args.out)) {

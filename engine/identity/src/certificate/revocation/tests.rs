@@ -355,3 +355,27 @@ proptest! {
         prop_assert_eq!(RevocationLists::read(&changed, &ca, true).is_ok(), changed == whole);
     }
 }
+
+/// A list that took one CA away alone would take away the conflict that the certificate's names have under it.
+#[test]
+fn what_one_ca_refuses_no_other_vouches_for() {
+    let (authority, partner) = (Authority::new("a"), Authority::new("b"));
+    let both = ClientCa::from_pem("both", &(authority.0.pem() + &partner.0.pem())).unwrap();
+    let (good, bad, of_partner) = ([authority.leaf(1)], [authority.leaf(2)], [partner.leaf(3)]);
+    let (middle, list) = (authority.intermediate("middle", 5), authority.list(1, &[2]));
+    let through = [middle.leaf(4), middle.0.der().clone()];
+    for order in [0, 1] {
+        let mut cas = vec![with(&authority.ca(), &list), both.clone()];
+        cas.rotate_left(order);
+        let set = CaSet::new(cas).unwrap();
+        assert_eq!(set.verify(&good, NOW_S), Ok(0b11));
+        assert_eq!(set.verify(&bad, NOW_S), Err(CertificateFault::Revoked));
+        assert_eq!(set.verify(&through, NOW_S), Err(CertificateFault::StatusUnknown));
+        assert_eq!(set.verify(&good, NEXT_S + 1), Err(CertificateFault::ListExpired));
+        // The list is not about others.
+        assert_eq!(set.verify(&of_partner, NEXT_S + 1), Ok(if order == 0 { 0b10 } else { 0b01 }));
+    }
+    let awaited = CaSet::new(vec![authority.ca().with_revocation(None), both]).unwrap();
+    assert_eq!(awaited.verify(&good, NOW_S), Err(CertificateFault::StatusUnknown));
+    assert_eq!(awaited.verify(&of_partner, NOW_S), Ok(0b10));
+}
