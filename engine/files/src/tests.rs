@@ -34,6 +34,23 @@ fn what_is_staged_and_not_put_leaves_nothing() {
 }
 
 #[test]
+fn what_a_killed_process_left_is_removed_once_nobody_is_at_work_on_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(UNFINISHED_S_MAX);
+    for (name, is_old) in [(".adamant-old", true), (".adamant-new", false), ("key", true)] {
+        let file = File::create(directory.path().join(name)).unwrap();
+        if is_old {
+            file.set_modified(old).unwrap();
+        }
+    }
+    remove_unfinished(directory.path());
+    let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [".adamant-new", "key"]);
+    remove_unfinished(&directory.path().join("no such"));
+}
+
+#[test]
 fn a_link_stays_a_link() {
     let directory = tempfile::tempdir().unwrap();
     let (file, link) = (directory.path().join("file"), directory.path().join("link"));

@@ -71,6 +71,8 @@ pub const CLIENT_CA_ANCHORS_MAX: usize = 32;
 pub const REVOCATION_LISTS_BYTES_MAX: usize = 4 << 20;
 /// Most revocation lists of one client CA.
 pub const REVOCATION_LISTS_MAX: usize = 64;
+/// Certificates that are remembered not to have signed the list of an intermediate that has their name.
+pub const REFUTED_SIGNERS_MAX: usize = 4;
 /// Most certificates in a client's chain, the leaf included.
 pub const CHAIN_CERTIFICATES_MAX: usize = 8;
 /// Longest chain in DER bytes, all certificates together.
