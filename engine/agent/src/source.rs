@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::files::{self, Access};
 use crate::generation::{self, Identity, New, Origin};
 use crate::openbao::OpenBao;
-use crate::profile::{Profile, TokenSource};
+use crate::profile::{Enrolment, Profile, TokenSource};
 use crate::release;
 use crate::x509::Facts;
 
@@ -80,7 +80,8 @@ impl Source {
 
 /// Obtains a new key with a certificate. `before`: what is in use, which a renewal goes on from. The caller holds the
 /// profile's lock.
-pub fn obtain(directory: &Path, profile: &Profile, before: Option<&Identity>) -> Result<Obtained, Fault> {
+pub fn obtain(directory: &Path, enrolment: &Enrolment, before: Option<&Identity>) -> Result<Obtained, Fault> {
+    let profile = &enrolment.profile;
     let (key, chain, token) = match &profile.certificate {
         Source::Ca { directory: ca, passphrase_file, life_s } => {
             issued(profile, ca, passphrase_file.as_deref(), *life_s)?
@@ -96,7 +97,8 @@ pub fn obtain(directory: &Path, profile: &Profile, before: Option<&Identity>) ->
         },
     };
     let token = token.as_ref().map(|token| token.as_str());
-    let new = New { key_pem: &key, chain_pem: &chain, token };
+    let (json, gateway_ca) = (profile.json()?, enrolment.gateway_ca.as_deref());
+    let new = New { key_pem: &key, chain_pem: &chain, token, profile: &json, gateway_ca };
     let from = profile.certificate.shown();
     let (chain, _, facts) =
         generation::checked(&key, new.chain_pem.as_bytes()).map_err(|why| Fault::new(format_args!("{from}: {why}")))?;
@@ -189,11 +191,21 @@ type Answer = Result<(Zeroizing<String>, String), Waiting>;
 fn answered(directory: &Path, profile: &Profile, shared: &Path) -> Result<Answer, Fault> {
     only_for_some(shared)?;
     let (pending, request) = (directory.join(PENDING), shared.join(format!("{}.csr", profile.agent)));
-    let is_new = !pending.exists();
-    let key = if is_new { issue::new_key()? } else { files::read_secret(&pending, FILE_BYTES_MAX)? };
+    let asked = pending.exists().then(|| files::read_secret(&pending, FILE_BYTES_MAX)).transpose()?;
+    // One that is in use already was answered, and only not removed: each renewal has a key of its own.
+    let asked = asked.filter(|key| !generation::is_of(directory, key));
+    let is_new = asked.is_none();
+    let key = asked.map_or_else(issue::new_key, Ok)?;
     let csr = issue::request(&key, Some(&profile.spiffe))?;
     let key_sha256 = issue::key_sha256(&csr)?;
     if is_new {
+        // First: a request beside another key would look like somebody else's, if this ended before the new one is there.
+        match std::fs::remove_file(&request) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(files::told(&request, "removed", error));
+            }
+            _ => {}
+        }
         files::write(&pending, key.as_bytes(), Access::OwnerOnly)?;
     } else {
         let answer = shared.join(format!("{}.pem", profile.agent));

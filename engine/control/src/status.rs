@@ -337,6 +337,11 @@ impl Status {
         self.moving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// When each keyset was loaded, seconds since the Unix epoch, by issuer name. A copy, because what it is for takes long.
+    pub fn keysets_loaded(&self) -> BTreeMap<String, u64> {
+        self.moving().keysets.iter().map(|(name, of)| (name.clone(), of.loaded_unix_s)).collect()
+    }
+
     /// Why new requests should not be sent here; empty when they may.
     pub fn unready(&self, now_unix_ns: u64) -> Vec<String> {
         let mut reasons = Vec::new();

@@ -25,11 +25,13 @@ use crate::names::{self, Addresses};
 use crate::records;
 use crate::status::Status;
 use fingerprint::Watched;
+use keeping::Keeping;
 use keysets::Keysets;
 use revocation::watched_crls;
 
 mod ends;
 mod fingerprint;
+mod keeping;
 mod keysets;
 mod material;
 mod renewal;
@@ -147,6 +149,7 @@ struct Watcher {
     keysets: Keysets,
     /// By client CA.
     crls: Vec<Option<Watched>>,
+    keeping: Keeping,
     /// By listener.
     listeners: Vec<Option<Watched>>,
     origin_files: material::Files,
@@ -159,11 +162,8 @@ struct Watcher {
 
 impl Watcher {
     fn new(start: Start) -> Self {
-        let keysets = {
-            let moving = start.status.moving();
-            let loaded = |name: &str| moving.keysets.get(name).map_or(0, |of| of.loaded_unix_s);
-            Keysets::new(start.activator.frozen(), &start.node, &start.parts.issuers, loaded)
-        };
+        let loaded = start.status.keysets_loaded();
+        let keysets = Keysets::new(start.activator.frozen(), &start.node, &start.parts.issuers, &loaded);
         let chain_paths = |of: &crate::assemble::ChainFiles| [of.chain.clone(), of.key.clone()];
         let listeners = start.node.listeners.iter().map(|files| {
             let paths: Option<Vec<PathBuf>> =
@@ -177,6 +177,7 @@ impl Watcher {
         Self {
             keysets,
             crls,
+            keeping: Keeping::new(start.node.state.clone()),
             listeners: listeners.collect(),
             origin_files,
             expiry: Expiry::open(start.node.state.as_deref()),
@@ -217,11 +218,13 @@ impl Watcher {
             self.look_at_crls();
             self.look_at_listeners();
             self.look_at_origin_material();
+            // Before whatever may take long.
+            self.publish();
             self.look_at_ends();
             if Instant::now() >= self.resolve_at {
                 self.resolve().await;
+                self.publish();
             }
-            self.publish();
         }
     }
 
@@ -349,6 +352,7 @@ impl Watcher {
             }
         }
         self.start.status.moving().activations_alive = activator.tables_alive();
+        self.keeping.write(&self.start.parts.client_cas);
     }
 }
 

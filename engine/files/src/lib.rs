@@ -26,13 +26,22 @@ pub enum Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     Refuse,
+    /// Where a link stands, what it leads to is replaced: for files that a person names.
     Replace,
+    /// Where a link stands, the link itself is replaced: where others may put one, and what it leads to is not theirs to
+    /// choose.
+    ReplaceLink,
 }
 
 impl Existing {
     /// As `--force` says.
     pub const fn replace_if(force: bool) -> Self {
         if force { Self::Replace } else { Self::Refuse }
+    }
+
+    /// As `--force` says of a file in a directory that others write as well.
+    pub const fn replace_link_if(force: bool) -> Self {
+        if force { Self::ReplaceLink } else { Self::Refuse }
     }
 }
 
@@ -75,7 +84,7 @@ impl std::fmt::Display for Exposed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Mode(mode) => write!(f, "mode {mode:04o}"),
-            Self::Owner(uid) => write!(f, "that of user {uid}"),
+            Self::Owner(uid) => write!(f, "owner uid {uid}"),
         }
     }
 }
@@ -120,6 +129,24 @@ fn take_in(path: &Path, file: File, bytes_max: usize, bytes: &mut Vec<u8>) -> Re
     Ok(())
 }
 
+/// What names of files begin with that are not in their place yet.
+const UNFINISHED: &str = ".adamant-";
+/// Age of one that nobody is at work on any more, seconds.
+const UNFINISHED_S_MAX: u64 = 600;
+
+/// Removes what a process that was killed left behind in a directory: there may be a secret in it.
+pub fn remove_unfinished(directory: &Path) {
+    let left = |entry: &fs::DirEntry| {
+        let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        let found = entry.metadata().ok().filter(|found| is_unfinished && found.is_file());
+        let age = found.and_then(|found| found.modified().ok()?.elapsed().ok());
+        age.is_some_and(|age| age.as_secs() >= UNFINISHED_S_MAX)
+    };
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten().filter(left) {
+        let _ = fs::remove_file(entry.path());
+    }
+}
+
 /// A file that is whole on disk under another name, and goes away unless it is put in its place.
 #[must_use = "a staged file is not in its place yet"]
 pub struct Staged {
@@ -135,9 +162,9 @@ pub fn stage(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> R
     let write = |source| fault(path, "written")(source);
     let target = match existing {
         Existing::Replace => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
-        Existing::Refuse => path.to_owned(),
+        Existing::ReplaceLink | Existing::Refuse => path.to_owned(),
     };
-    if target.is_dir() {
+    if target.symlink_metadata().is_ok_and(|found| found.is_dir()) {
         return Err(FileFault::NotFile { path: path.to_owned() });
     }
     let mode = match access {
@@ -145,7 +172,7 @@ pub fn stage(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> R
         Access::OwnerOnly => 0o600,
     };
     let mut temporary = tempfile::Builder::new()
-        .prefix(".adamant-")
+        .prefix(UNFINISHED)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(parent(&target))
         .map_err(write)?;
@@ -159,7 +186,7 @@ impl Staged {
     pub fn put(self) -> Result<(), FileFault> {
         let Self { temporary, path, target, existing } = self;
         let persisted = match existing {
-            Existing::Replace => temporary.persist(&target),
+            Existing::Replace | Existing::ReplaceLink => temporary.persist(&target),
             Existing::Refuse => temporary.persist_noclobber(&target),
         };
         persisted.map_err(|error| match error.error.kind() {
@@ -171,12 +198,12 @@ impl Staged {
 }
 
 /// Writes a file whole or not at all: a temporary file in the same directory, fsync, rename, fsync of the directory.
-/// A link is followed, so that what it names is replaced and not the link.
 pub fn write(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> Result<(), FileFault> {
     stage(path, bytes, access, existing)?.put()
 }
 
-fn parent(path: &Path) -> &Path {
+/// Where a file stands.
+pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
 }
 

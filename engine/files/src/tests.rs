@@ -34,6 +34,23 @@ fn what_is_staged_and_not_put_leaves_nothing() {
 }
 
 #[test]
+fn what_a_killed_process_left_is_removed_once_nobody_is_at_work_on_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(UNFINISHED_S_MAX);
+    for (name, is_old) in [(".adamant-old", true), (".adamant-new", false), ("key", true)] {
+        let file = File::create(directory.path().join(name)).unwrap();
+        if is_old {
+            file.set_modified(old).unwrap();
+        }
+    }
+    remove_unfinished(directory.path());
+    let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [".adamant-new", "key"]);
+    remove_unfinished(&directory.path().join("no such"));
+}
+
+#[test]
 fn a_link_stays_a_link() {
     let directory = tempfile::tempdir().unwrap();
     let (file, link) = (directory.path().join("file"), directory.path().join("link"));
@@ -43,6 +60,20 @@ fn a_link_stays_a_link() {
     write(&link, b"two", Access::Everyone, Existing::Replace).unwrap();
     assert_eq!(fs::read(&file).unwrap(), b"two");
     assert!(link.symlink_metadata().unwrap().is_symlink());
+}
+
+#[test]
+fn a_link_that_others_may_have_put_is_replaced_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+    fs::write(&file, b"one").unwrap();
+    for target in [file.as_path(), directory.path(), Path::new("/nowhere/at/all")] {
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        write(&link, b"two", Access::Everyone, Existing::ReplaceLink).unwrap();
+        assert!(link.symlink_metadata().unwrap().is_file(), "{}", target.display());
+        assert_eq!((fs::read(&file).unwrap(), fs::read(&link).unwrap()), (b"one".to_vec(), b"two".to_vec()));
+    }
 }
 
 #[test]

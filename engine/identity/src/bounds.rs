@@ -73,6 +73,8 @@ pub const CLIENT_CA_ANCHORS_MAX: usize = 32;
 pub const REVOCATION_LISTS_BYTES_MAX: usize = 4 << 20;
 /// Most revocation lists of one client CA.
 pub const REVOCATION_LISTS_MAX: usize = 64;
+/// Certificates that are remembered not to have signed the list of an intermediate that has their name.
+pub const REFUTED_SIGNERS_MAX: usize = 4;
 /// Most certificates in a client's chain, the leaf included.
 pub const CHAIN_CERTIFICATES_MAX: usize = 8;
 /// Longest chain in DER bytes, all certificates together.
@@ -87,3 +89,5 @@ pub const SPIFFE_TRUST_DOMAIN_BYTES_MAX: usize = 255;
 pub const DNS_NAME_BYTES_MAX: usize = 253;
 /// Most names of one server certificate.
 pub const SERVER_NAMES_MAX: usize = 1024;
+/// How far a clock may be set back before what was counted by it is forgotten, nanoseconds.
+pub const CLOCK_BACK_NS_MAX: u64 = 1_000_000_000;

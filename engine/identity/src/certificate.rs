@@ -66,6 +66,11 @@ pub enum CertificateFault {
 }
 
 impl CertificateFault {
+    /// Revocation lists say so, or do not say that it is good.
+    pub const fn is_of_revocation(&self) -> bool {
+        matches!(self, Self::Revoked | Self::StatusUnknown | Self::ListExpired)
+    }
+
     /// The reason for the record.
     pub const fn reason(&self) -> Reason {
         match self {
@@ -279,7 +284,10 @@ impl ClientCa {
         };
         match &self.revocation {
             Revocation::Unchecked => verify(&self.trust, None)?,
-            Revocation::Awaited => return Err(CertificateFault::StatusUnknown),
+            Revocation::Awaited => {
+                verify(&self.trust, None)?;
+                return Err(CertificateFault::StatusUnknown);
+            }
             Revocation::Lists(lists) => lists.try_each(
                 |anchors, options| Ok(verify(anchors, Some(options))?),
                 // What an anchor of another key says of a chain that is not its own says nothing.

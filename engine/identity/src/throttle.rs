@@ -7,7 +7,10 @@
 use std::net::IpAddr;
 
 use ahash::RandomState;
-use policy::rate::{Gcra, gcra};
+use policy::rate::{Gcra, clamped, gcra};
+use policy::table::LimitKind;
+
+use crate::bounds::CLOCK_BACK_NS_MAX;
 
 /// Clients that share a home.
 const WAYS: usize = 4;
@@ -80,25 +83,26 @@ impl Throttle {
     /// Whether a credential from `client` may be looked at, at `now_ns` since the Unix epoch. Charges nothing.
     pub fn check(&self, client: IpAddr, now_ns: u64) -> Result<(), Throttled> {
         self.check_client(client, now_ns)?;
-        let (_, verdict) = gcra(self.total, now_ns, self.bounds.total);
+        let (_, verdict) = gcra(given(self.total, now_ns, self.bounds.total), now_ns, self.bounds.total);
         if !verdict.admitted {
             return Err(Throttled::Total { wait_ns: verdict.wait_ns });
         }
         Ok(())
     }
 
-    /// The same of `client` alone, for what only the holder of another valid credential can present: failures of all others
-    /// are not held against it.
-    pub fn check_client(&self, client: IpAddr, now_ns: u64) -> Result<(), Throttled> {
+    /// The same of `client` alone.
+    fn check_client(&self, client: IpAddr, now_ns: u64) -> Result<(), Throttled> {
         let client = Client::from(client);
         let home = self.homes.get(self.home(client)).copied().unwrap_or_default();
-        let known = home.clients.iter().find(|counted| counted.client == client && counted.state > now_ns);
+        let spec = self.bounds.per_client;
+        let is_used = |counted: &Counted| given(counted.state, now_ns, spec) > now_ns;
+        let known = home.clients.iter().find(|counted| counted.client == client && is_used(counted));
         let state = match known {
             Some(counted) => counted.state,
-            None if home.clients.iter().all(|counted| counted.state > now_ns) => home.shared,
+            None if home.clients.iter().all(is_used) => given(home.shared, now_ns, spec),
             None => 0,
         };
-        let (_, verdict) = gcra(state, now_ns, self.bounds.per_client);
+        let (_, verdict) = gcra(state, now_ns, spec);
         if !verdict.admitted {
             return Err(Throttled::Client { wait_ns: verdict.wait_ns });
         }
@@ -112,31 +116,39 @@ impl Throttle {
         let Some(home) = self.homes.get_mut(home) else {
             return;
         };
-        let known = home.clients.iter().position(|counted| counted.client == client && counted.state > now_ns);
+        let spec = self.bounds.per_client;
+        let is_used = |counted: &Counted| given(counted.state, now_ns, spec) > now_ns;
+        let known = home.clients.iter().position(|counted| counted.client == client && is_used(counted));
         // A bucket that is full again says nothing any more: its place is vacant.
-        let place = known.or_else(|| home.clients.iter().position(|counted| counted.state <= now_ns));
+        let place = known.or_else(|| home.clients.iter().position(|counted| !is_used(counted)));
         let verdict = match place.and_then(|place| home.clients.get_mut(place)) {
             Some(counted) => {
                 let before = if known.is_some() { counted.state } else { 0 };
-                let (state, verdict) = gcra(before, now_ns, self.bounds.per_client);
+                let (state, verdict) = gcra(before, now_ns, spec);
                 *counted = Counted { client, state };
                 verdict
             }
             None => {
-                let (shared, verdict) = gcra(home.shared, now_ns, self.bounds.per_client);
+                let (shared, verdict) = gcra(given(home.shared, now_ns, spec), now_ns, spec);
                 home.shared = shared;
                 verdict
             }
         };
         // What a client fails beyond its own bound is refused without a look, and must not shut out everybody else.
         if verdict.admitted {
-            (self.total, _) = gcra(self.total, now_ns, self.bounds.total);
+            (self.total, _) = gcra(given(self.total, now_ns, self.bounds.total), now_ns, self.bounds.total);
         }
     }
 
     fn home(&self, client: Client) -> usize {
         (self.hasher.hash_one(client) as usize).checked_rem(self.homes.len()).unwrap_or(0)
     }
+}
+
+/// The state of a bucket, as far as a clock that reads `now_ns` can have given it: one that was ahead for a while must shut
+/// nobody out until the time that it showed.
+fn given(state: u64, now_ns: u64, spec: Gcra) -> u64 {
+    if clamped(state, now_ns, CLOCK_BACK_NS_MAX, LimitKind::Gcra(spec)) == state { state } else { 0 }
 }
 
 impl std::fmt::Debug for Throttle {
@@ -193,13 +205,26 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_ahead_shuts_nobody_out() {
+        let mut throttle = throttle(1, 5);
+        let ahead = NOW + 86_400 * S;
+        for last in 0..20_u8 {
+            throttle.failed(IpAddr::from([192, 0, 2, last]), ahead);
+        }
+        for last in [1, 15, 200] {
+            assert_eq!(throttle.check(IpAddr::from([192, 0, 2, last]), NOW), Ok(()), "{last}");
+        }
+        assert_eq!(failures_until_refused(&mut throttle, ip("192.0.2.1"), NOW), 3);
+        assert!(throttle.check(ip("192.0.2.1"), NOW - 1_000_000).is_err(), "a small step back forgives nothing");
+    }
+
+    #[test]
     fn all_clients_together_are_limited() {
         let mut throttle = throttle(64, 5);
         let failed: usize =
             (0..10_u8).map(|last| failures_until_refused(&mut throttle, IpAddr::from([192, 0, 2, last]), NOW)).sum();
         assert_eq!(failed, 5);
         assert_eq!(throttle.check(ip("198.51.100.1"), NOW), Err(Throttled::Total { wait_ns: S }));
-        assert_eq!(throttle.check_client(ip("198.51.100.1"), NOW), Ok(()), "it has failed in nothing itself");
         assert!(throttle.check(ip("198.51.100.1"), NOW + S).is_ok());
     }
 

@@ -88,6 +88,8 @@ pub struct Memory {
     token_misses: u64,
     pub chains: Chains,
     pub throttle: Throttle,
+    /// The same of those who hold a valid token, and fail to prove its key: apart, so that neither shut out the other.
+    holders: Throttle,
     /// What the request that was just refused may wait for.
     pub question: Option<Question>,
     /// Of all workers; both.
@@ -111,14 +113,13 @@ impl Memory {
             token_misses: 0,
             chains: Chains::new(CHAINS_MAX, seed),
             throttle: Throttle::new(throttle, seed),
+            holders: Throttle::new(throttle, seed),
             question: None,
             dpop,
             inquiries,
         }
     }
-}
 
-impl Memory {
     /// Tells the metrics.
     pub fn tell(&self, stats: &WorkerStats) {
         stats.token_cache_hits.set(self.token_hits);
@@ -154,9 +155,9 @@ pub fn identify(
         identified.certificate_cas = vouched.verdict.cas;
     }
     let Sent { token, key, by_dpop } = split(credentials)?;
-    let (throttle, question) = (&mut memory.throttle, &mut memory.question);
+    let (throttle, holders, question) = (&mut memory.throttle, &mut memory.holders, &mut memory.question);
     let (inquiries, client) = (&*memory.inquiries, credentials.client);
-    let mut gate = Gate { throttle, question, inquiries, client, now_unix_ns };
+    let mut gate = Gate { throttle, holders, question, inquiries, client, now_unix_ns };
     if let Some(key) = key {
         let (index, proof) = check_key(activation, key, &mut gate)?;
         identified.api_key = Some(index);
@@ -187,6 +188,7 @@ pub fn identify(
 /// Refuses unknown credentials once too many failed, and counts those that do.
 pub(crate) struct Gate<'a> {
     throttle: &'a mut Throttle,
+    holders: &'a mut Throttle,
     question: &'a mut Option<Question>,
     pub(crate) inquiries: &'a Inquiries,
     client: IpAddr,
@@ -207,14 +209,18 @@ impl Gate<'_> {
         *self.question = Some(question);
     }
 
-    /// For what only the holder of a valid token can present.
-    pub(crate) fn pass_holder(&mut self) -> Result<(), Reason> {
-        let passed = self.throttle.check_client(self.client, self.now_unix_ns);
-        passed.map_err(|_| Reason::IdentificationThrottled)
-    }
-
     pub(crate) fn failed(&mut self, reason: Reason) -> Reason {
         self.throttle.failed(self.client, self.now_unix_ns);
+        reason
+    }
+
+    /// For what only the holder of a valid token can present.
+    pub(crate) fn pass_holder(&mut self) -> Result<(), Reason> {
+        self.holders.check(self.client, self.now_unix_ns).map_err(|_| Reason::IdentificationThrottled)
+    }
+
+    pub(crate) fn holder_failed(&mut self, reason: Reason) -> Reason {
+        self.holders.failed(self.client, self.now_unix_ns);
         reason
     }
 }

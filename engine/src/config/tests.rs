@@ -215,6 +215,7 @@ fn checkpoints_go_to_directories_and_to_witnesses_that_are_pinned() {
         ("checkpoints = [\"https://w.example/\"]", "needs a CA file"),
         ("checkpoints = [\"http://w.example/\"]", "loopback"),
         ("checkpoints = [{ url = \"https://w.example/\", ca = \"missing.pem\" }]", "missing.pem"),
+        ("checkpoints = [\"http://127.0.0.1:9/x?of=1\", \"http://127.0.0.1:9/x?of=2\"]", "told apart"),
         ("checkpoints = [1]", "expected a directory, a URL"),
         ("checkpoint_interval = \"1ms\"", "expected 100ms to 1h, found 1ms"),
         ("checkpoint_interval = \"48h\"", "expected 100ms to 1h, found 48h"),

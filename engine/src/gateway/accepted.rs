@@ -5,16 +5,16 @@
 //! STATE/accepted.json               names everything below; replaced whole
 //! STATE/releases/sha256-<hex>.json  the release, as it was received
 //! STATE/roots/<version>.json        every trust root from the first that was placed
-//! STATE/revocations/sha256-<hex>.json  the revocation list in force of each channel
+//! STATE/revocations/sha256-<hex>.json  the revocation list in force of each channel, and what stays in force beside it
 //! ```
 //! Files are on stable storage before `accepted.json` names them; what it does not name is removed. Two threads write it:
-//! that which follows releases, and that which follows revocation lists.
+//! that which follows releases, and that which writes revocation lists down.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use control::accept::pointer::Seen;
 use policy_release::digest::Digest;
@@ -88,8 +88,16 @@ pub struct AcceptedRevocations {
     pub digest: Digest,
     /// The trust root by which it was accepted. A later root does not take back what is revoked.
     pub root: u64,
-    /// The keys by whose word it holds count no more: its serial is forgotten.
-    pub serial_forgotten: bool,
+    /// Where lists before it hold what it may not lift: all that is revoked, as a list that nobody signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Digest>,
+}
+
+impl AcceptedRevocations {
+    /// Names of the files that hold it.
+    fn names(&self) -> impl Iterator<Item = String> + use<> {
+        [Some(self.digest), self.whole].into_iter().flatten().map(|digest| layout::digest_name(&digest))
+    }
 }
 
 /// `accepted.json` as a file: damage that leaves it readable is found by the digest.
@@ -209,21 +217,19 @@ impl Memory {
         self.write(layout::ROOTS, &layout::root(version), bytes)
     }
 
-    /// Keeps the revocation list of `channel` with its envelope. False where something else is being written: then it is to
-    /// be tried again, because who looks at lists waits for nobody.
-    pub fn keep_list(&self, channel: &str, list: AcceptedRevocations, envelope: &[u8]) -> Result<bool, Failure> {
-        let mut last = match self.last.try_lock() {
-            Ok(last) => last,
-            Err(TryLockError::WouldBlock) => return Ok(false),
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        };
-        let Some(mut next) = last.clone() else { return Ok(false) };
-        self.write(REVOCATIONS, &format!("{REVOCATIONS}/{}", layout::digest_name(&list.digest)), envelope)?;
-        next.revocations.insert(channel.to_owned(), list);
+    /// Keeps the revocation list of `channel` with its envelopes: its own, and that of `whole` where there is one. Waits
+    /// for the medium, and for who else writes.
+    pub fn keep_list(&self, channel: &str, list: &AcceptedRevocations, envelopes: &[&[u8]]) -> Result<(), Failure> {
+        let mut last = self.last();
+        let Some(mut next) = last.clone() else { return Err(Failure::new("nothing was accepted yet")) };
+        for (name, envelope) in list.names().zip(envelopes) {
+            self.write(REVOCATIONS, &format!("{REVOCATIONS}/{name}"), envelope)?;
+        }
+        next.revocations.insert(channel.to_owned(), list.clone());
         self.replace(&next)?;
         self.remove_lists(&next);
         *last = Some(next);
-        Ok(true)
+        Ok(())
     }
 
     fn write(&self, folder: &str, path: &str, bytes: &[u8]) -> Result<(), Failure> {
@@ -237,16 +243,12 @@ impl Memory {
     }
 
     /// Writes `accepted.json`: from here on the next start takes what it names. Revocation lists stay as
-    /// [`Memory::keep_list`] wrote them, but that serials may be forgotten.
+    /// [`Memory::keep_list`] wrote them.
     pub fn keep(&self, accepted: &Accepted) -> Result<(), Failure> {
         let mut last = self.last();
         let mut next = accepted.clone();
         if let Some(last) = &*last {
             next.revocations.clone_from(&last.revocations);
-        }
-        for (channel, list) in &mut next.revocations {
-            let ours = accepted.revocations.get(channel).filter(|ours| ours.digest == list.digest);
-            list.serial_forgotten |= ours.is_some_and(|ours| ours.serial_forgotten);
         }
         self.replace(&next)?;
         *last = Some(next);
@@ -284,7 +286,7 @@ impl Memory {
 
     fn remove_lists(&self, accepted: &Accepted) {
         if !self.read_only {
-            let lists = accepted.revocations.values().map(|list| layout::digest_name(&list.digest));
+            let lists = accepted.revocations.values().flat_map(AcceptedRevocations::names);
             self.remove_others(REVOCATIONS, &lists.collect());
         }
     }

@@ -40,6 +40,8 @@ pub fn standing(exchange: &Exchange) -> Standing {
         None => Standing::Decided,
         Some(reason) if is_of_policy(reason) => Standing::Decided,
         Some(_) if decided.route.is_some() => Standing::Granted,
+        // The list is no part of the release, and names callers that the policy knows well.
+        Some(reason) if reason.is_revocation() => Standing::NotDecided(reason.name()),
         // Nobody is told of before everything that was presented holds: then the policy decides.
         Some(_) if decided.agent.is_some() => Standing::Decided,
         Some(reason) => Standing::NotDecided(reason.name()),

@@ -26,7 +26,7 @@ use policy::model::CertificateName;
 
 use crate::face::{Which, World};
 use crate::proofs::{Moved, NameKind, OwnProofs, holders};
-use crate::shown::{Credential, Narrowing, Shown, Taken, has_certificate, holds, together};
+use crate::shown::{Credential, Narrowing, Shown, Taken, has_certificate, holds, needs_certificate, together};
 
 /// What the old and the new policy take a caller for, and how a token narrows it.
 pub type Pair = (Taken, Taken, Narrowing);
@@ -183,8 +183,10 @@ impl<'p> Callers<'p> {
         // has more names, as its names are shown all or none, or where it cannot be left out.
         let needed = world.old.certificate_needed || world.new.certificate_needed;
         let is_part = |known: &Shown<'p>| known.iter().all(|credential| holds(&shown, credential));
-        let alike =
-            |known: &Shown<'p>| certificate(known).eq(certificate(&shown)) || (!needed && !has_certificate(known));
+        let alike = |known: &Shown<'p>| {
+            certificate(known).eq(certificate(&shown))
+                || (!needed && !has_certificate(known) && !needs_certificate(known))
+        };
         let mut smaller = caller.witnesses.iter().filter(|known| is_part(&known.shown)).peekable();
         let is_larger = smaller.peek().is_some();
         if smaller.any(|known| alike(&known.shown)) {
@@ -259,19 +261,19 @@ fn parts_count(shown: &[Credential<'_>]) -> usize {
 }
 
 /// What the parts of a set are taken for. A part has all names of the certificate or none, because a certificate is
-/// shown as a whole. Where one is needed, each part has it: nobody is known to have another one.
+/// shown as a whole. Where one is needed, by a policy or by the token, each part has it: nobody is known to have another.
 pub fn parts<'p>(world: &World<'p>, which: Which, shown: &[Credential<'p>]) -> Vec<(Taken, bool)> {
     let certificate_needed = world.face(which).certificate_needed && has_certificate(shown);
     let others: Shown<'p> = shown.iter().filter(|it| !matches!(it, Credential::Certificate { .. })).copied().collect();
     let mut found = Vec::new();
     for subset in 0..parts_count(shown) {
         let (whole, others_in) = (subset >> others.len() != 0, others.iter().zip(0..));
-        if certificate_needed && !whole {
-            continue;
-        }
         let names = certificate(shown).filter(|_| whole);
         let chosen = others_in.filter(|(_, bit)| subset & (1 << bit) != 0).map(|(it, _)| it);
         let part: Shown<'p> = names.chain(chosen).copied().collect();
+        if !whole && (certificate_needed || (has_certificate(shown) && needs_certificate(&part))) {
+            continue;
+        }
         let taken = world.taken(which, &part);
         let token = part.iter().any(|it| matches!(it, Credential::Token { .. }));
         if taken != Taken::Refused && !found.contains(&(taken, token)) {

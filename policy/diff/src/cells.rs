@@ -11,15 +11,19 @@
 //! end in `{rest...}`; so all numbers up to one more than any pattern has are tried. As to methods, those that P and Q
 //! name are tried, and one that nobody names: only routes for any method admit it, and they admit every other too.
 //!
+//! What people are shown of a pair are its regions: each the pattern of two routes that requests of the pair have, with the
+//! methods and kinds of paths that were found there. So each request of the pair is in one of them; what one of them says
+//! beyond the pair goes to other routes than those that it names.
+//!
 //! Where P and Q are in both policies and admit the same methods in both, both policies choose alike, so P is Q. Hence
 //! only places that differ are held against all others that they overlap; the rest cost one look each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use policy::table::RouteId;
 
 use crate::face::{Which, World, fresh};
-use crate::places::{Place, Places, Step, both, named_methods};
+use crate::places::{Place, Places, Step, both, has_all, named_methods};
 use crate::report::Requests;
 
 /// The route of each policy that admits a request, if any does.
@@ -30,6 +34,8 @@ pub type Pair = (Option<u32>, Option<u32>);
 pub struct Cell {
     pub routes: Pair,
     pub regions: Vec<Requests>,
+    /// With those that are not kept.
+    pub regions_count: usize,
     /// One of them.
     pub method: String,
     pub host: String,
@@ -37,7 +43,7 @@ pub struct Cell {
 }
 
 /// Regions of one cell that are kept for people; any cell has one.
-const REGIONS_MAX: usize = 8;
+const REGIONS_MAX: usize = 64;
 
 /// What only some requests of a region have.
 const FLAGS: [(&str, bool, bool); 4] =
@@ -47,9 +53,29 @@ struct Finder<'w, 'p> {
     world: &'w World<'p>,
     places: Places<'p>,
     fresh: Fresh,
-    found: HashMap<Pair, Cell>,
+    found: HashMap<Pair, Found<'p>>,
     order: Vec<Pair>,
 }
+
+/// A cell on its way.
+struct Found<'p> {
+    cell: Cell,
+    regions: Vec<Region<'p>>,
+    /// Those that are not kept.
+    beyond: HashSet<(Vec<Step<'p>>, Option<&'static str>)>,
+}
+
+/// Requests of one pattern and kind.
+struct Region<'p> {
+    steps: Vec<Step<'p>>,
+    methods: BTreeSet<String>,
+    /// Methods that were looked at, whether they are of this cell or not.
+    tried: BTreeSet<String>,
+    requests: Requests,
+}
+
+/// Any method that nobody names, but CONNECT and TRACE.
+const ANY_METHOD: &str = "*";
 
 /// What no policy names.
 struct Fresh {
@@ -75,7 +101,7 @@ pub fn cells(world: &World<'_>) -> Vec<Cell> {
         }
     }
     let Finder { mut found, order, .. } = finder;
-    order.iter().filter_map(|pair| found.remove(pair)).collect()
+    order.iter().filter_map(|pair| found.remove(pair)).map(Found::cell).collect()
 }
 
 impl Fresh {
@@ -158,7 +184,7 @@ impl<'p> Finder<'_, 'p> {
         for length in lengths.rev() {
             for empty in if length == 0 { &[false][..] } else { &[false, true] } {
                 for method in &methods {
-                    self.request(&steps, (length, *empty), method, &shown, second.is_some());
+                    self.request(&steps, (length, *empty), (method, &methods), &shown);
                 }
             }
         }
@@ -169,9 +195,8 @@ impl<'p> Finder<'_, 'p> {
         &mut self,
         steps: &[Step<'p>],
         (length, empty): (usize, bool),
-        method: &str,
+        (method, tried): (&str, &[String]),
         shown: &(String, String),
-        crossed: bool,
     ) {
         let world = self.world;
         let [plain, ..] = &self.fresh.segments;
@@ -180,17 +205,24 @@ impl<'p> Finder<'_, 'p> {
         let (old, new) = (route(Which::Old), route(Which::New));
         let free = steps.iter().skip(1).any(|step| *step == Step::Segment) || length > usize::from(empty);
         let (slash, parameters) = (path.contains("%2F"), path.contains(';'));
+        let mut seen: Vec<(bool, bool, Pair)> = Vec::new();
         for ((only_with, more_slash, more_parameters), segment) in FLAGS.into_iter().zip(&self.fresh.segments) {
             if (more_slash || more_parameters) && !free {
                 continue;
             }
             let has = (slash || more_slash, parameters || more_parameters);
             let pair = (admits(world, Which::Old, old, has), admits(world, Which::New, new, has));
-            if pair == (None, None) || (crossed && !only_with.is_empty() && self.found.contains_key(&pair)) {
+            // What goes the same way without is told without.
+            let is_part = |(slash, parameters, known): &(bool, bool, Pair)| {
+                *known == pair && (more_slash || !slash) && (more_parameters || !parameters)
+            };
+            if pair == (None, None) || seen.iter().any(is_part) {
                 continue;
             }
-            let region = Requests {
-                methods: vec![if *method == self.fresh.method { "*".to_owned() } else { method.to_owned() }],
+            seen.push((more_slash, more_parameters, pair));
+            let requests = Requests {
+                methods: Vec::new(),
+                except: Vec::new(),
                 host: shown.0.clone(),
                 path: shown.1.clone(),
                 old_route: pair.0.map(|route| world.old.route_name(route).to_owned()),
@@ -199,37 +231,76 @@ impl<'p> Finder<'_, 'p> {
             };
             let (host, path) = concrete(steps, length, empty, &self.fresh.host, segment);
             let example = (method.to_owned(), host, path);
-            add(&mut self.found, &mut self.order, pair, region, example, crossed);
+            let name = |method: &String| {
+                if *method == self.fresh.method { ANY_METHOD.to_owned() } else { method.clone() }
+            };
+            let (methods, tried) = ([name(&method.to_owned())].into(), tried.iter().map(name).collect());
+            let region = Region { steps: steps.to_vec(), methods, tried, requests };
+            let found = self.found.entry(pair).or_insert_with(|| {
+                self.order.push(pair);
+                Found::new(pair, example)
+            });
+            found.add(region);
         }
     }
 }
 
-/// Notes a pair of routes. Where whole patterns were found, parts of them say nothing more to people.
-fn add(
-    found: &mut HashMap<Pair, Cell>,
-    order: &mut Vec<Pair>,
-    pair: Pair,
-    mut region: Requests,
-    (method, host, path): (String, String, String),
-    crossed: bool,
-) {
-    let Some(cell) = found.get_mut(&pair) else {
-        order.push(pair);
-        found.insert(pair, Cell { routes: pair, regions: vec![region], method, host, path });
-        return;
-    };
-    let same = |known: &&mut Requests| (&known.host, &known.path) == (&region.host, &region.path);
-    if let Some(known) = cell.regions.iter_mut().find(same) {
-        if known.only_with.is_some() && region.only_with.is_none() {
-            known.only_with = None;
+impl<'p> Found<'p> {
+    fn new(routes: Pair, (method, host, path): (String, String, String)) -> Self {
+        let cell = Cell { routes, regions: Vec::new(), regions_count: 0, method, host, path };
+        Self { cell, regions: Vec::new(), beyond: HashSet::new() }
+    }
+
+    /// Takes requests in, unless a region that is known has them.
+    fn add(&mut self, region: Region<'p>) {
+        if self.regions.iter().any(|known| known.holds(&region)) {
+            return;
         }
-        if let Some(method) = region.methods.pop()
-            && !known.methods.contains(&method)
-        {
-            known.methods.push(method);
+        let kind = region.requests.only_with;
+        let same = |known: &&mut Region<'p>| known.steps == region.steps && known.requests.only_with == kind;
+        if let Some(known) = self.regions.iter_mut().find(same) {
+            // What is tried stays as it was: parts may have been left out because `*` told of them.
+            known.methods.extend(region.methods);
+        } else if self.regions.len() < REGIONS_MAX {
+            self.regions.push(region);
+        } else {
+            self.beyond.insert((region.steps, kind));
         }
-    } else if !crossed && cell.regions.len() < REGIONS_MAX {
-        cell.regions.push(region);
+    }
+
+    fn cell(mut self) -> Cell {
+        self.cell.regions_count = self.regions.len() + self.beyond.len();
+        self.cell.regions = self.regions.into_iter().map(Region::requests).collect();
+        self.cell
+    }
+}
+
+/// What `*` does not stand for.
+fn is_apart(method: &str) -> bool {
+    matches!(method, ANY_METHOD | "CONNECT" | "TRACE")
+}
+
+impl Region<'_> {
+    /// Whether what `other` shows is told by this one.
+    fn holds(&self, other: &Self) -> bool {
+        let has = |method: &String| {
+            let unnamed = !is_apart(method) && !self.tried.contains(method) && self.methods.contains(ANY_METHOD);
+            unnamed || self.methods.contains(method)
+        };
+        (self.requests.only_with.is_none() || self.requests.only_with == other.requests.only_with)
+            && other.methods.iter().all(has)
+            && has_all(&self.steps, &other.steps)
+    }
+
+    fn requests(self) -> Requests {
+        let Self { mut methods, mut tried, mut requests, .. } = self;
+        if methods.contains(ANY_METHOD) {
+            tried.retain(|method| !is_apart(method) && !methods.contains(method));
+            methods.retain(|method| is_apart(method));
+            requests.except = tried.into_iter().collect();
+        }
+        requests.methods = methods.into_iter().collect();
+        requests
     }
 }
 

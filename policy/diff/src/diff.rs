@@ -124,14 +124,11 @@ fn written(scene: &Scene<'_, '_>, callers: &Callers<'_>, class: &RawClass<'_>) -
     principals.truncate(PRINCIPALS_MAX);
     principals.iter_mut().for_each(|principal| principal.by.truncate(WAYS_MAX));
     let groups = class.groups.iter().filter_map(|index| scene.groups.get(*index));
-    let mut requests: Vec<&Requests> = groups
-        .flat_map(|group| &group.cells)
-        .filter_map(|index| scene.cells.get(*index))
-        .flat_map(|cell| &cell.regions)
-        .collect();
+    let cells: Vec<&Cell> = groups.flat_map(|group| &group.cells).filter_map(|index| scene.cells.get(*index)).collect();
+    let requests_count = cells.iter().map(|cell| cell.regions_count).sum();
+    let mut requests: Vec<&Requests> = cells.iter().flat_map(|cell| &cell.regions).collect();
     requests.sort_unstable();
-    let requests_count = requests.len();
-    let requests = requests.into_iter().take(REQUESTS_MAX).cloned().map(Requests::sorted).collect();
+    let requests = requests.into_iter().take(REQUESTS_MAX).cloned().collect();
     let condition = &class.changed.condition;
     Class {
         by_any_means: class.changed.by_any_means,
@@ -205,13 +202,6 @@ impl Principal {
     }
 }
 
-impl Requests {
-    fn sorted(mut self) -> Self {
-        self.methods.sort_unstable();
-        self
-    }
-}
-
 fn example(scene: &Scene<'_, '_>, (shown, names, cell): &(Shown<'_>, TokenNames, usize)) -> Example {
     let world = scene.world;
     let (method, host, path) =
@@ -238,8 +228,9 @@ fn example(scene: &Scene<'_, '_>, (shown, names, cell): &(Shown<'_>, TokenNames,
 /// What the table of one side says to a request of a cell.
 pub fn outcome(world: &World<'_>, which: Which, shown: &Shown<'_>, names: &TokenNames, cell: &Cell) -> Outcome {
     let face = world.face(which);
-    let caller = match world.caller(which, shown) {
-        Ok(caller) => caller,
+    let presented = world.presented(which, shown);
+    let (presented, caller) = match presented.and_then(|it| face.table.caller(&it).map(|caller| (it.any(), caller))) {
+        Ok(found) => found,
         Err(reason) => return Outcome::refused(reason),
     };
     let agent = caller.agent.map(|agent| face.agent_name(agent.0).to_owned());
@@ -247,7 +238,7 @@ pub fn outcome(world: &World<'_>, which: Which, shown: &Shown<'_>, names: &Token
     let refused = |reason: Reason, route: Option<RouteId>| Outcome {
         agent: agent.clone(),
         route: route.map(|route| face.route_name(route.0).to_owned()),
-        ..Outcome::refused(reason_told(reason, !shown.is_empty()))
+        ..Outcome::refused(reason_told(reason, presented))
     };
     let Some(route) = face.table.route(request.0, request.1, request.2) else {
         return refused(Reason::RouteUnknown, None);

@@ -181,6 +181,19 @@ pub fn both<'p>(first: &[Step<'p>], second: &[Step<'p>]) -> Vec<Step<'p>> {
     steps
 }
 
+/// Whether every path that fits `part` fits `whole`.
+pub fn has_all(whole: &[Step<'_>], part: &[Step<'_>]) -> bool {
+    for position in 0.. {
+        match (whole.get(position), part.get(position)) {
+            (Some(Step::Rest), Some(_)) | (None, None) => return true,
+            (Some(Step::Segment), Some(Step::Literal(literal))) if !literal.is_empty() => {}
+            (Some(whole), Some(part)) if whole == part => {}
+            _ => break,
+        }
+    }
+    false
+}
+
 /// What the methods of a route are: none is any but CONNECT and TRACE.
 pub fn named_methods(route: &Route) -> Option<&[String]> {
     match &route.methods {

@@ -131,20 +131,24 @@ pub enum PrincipalKind {
     Together,
 }
 
-/// Requests that go to the same pair of routes.
+/// Requests that go to the same pair of routes: `old_route` in the old policy, `new_route` in the new one, or to none there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Requests {
     /// Sorted; `*` is any but CONNECT and TRACE.
     pub methods: Vec<String>,
+    /// Sorted; what `*` does not mean here, because it goes elsewhere.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
     /// `*` is any host that no other route of the same path takes.
     pub host: String,
-    /// A path pattern; what a more specific route takes is not part of it.
+    /// A path pattern. Of its paths, those are meant that go to these routes: not what another route takes; and paths with
+    /// `%2F` or `;` as far as these routes admit them.
     pub path: String,
     /// The route in the old policy.
     pub old_route: Option<String>,
     /// The route in the new policy.
     pub new_route: Option<String>,
-    /// Only paths with `%2F` or `;`, which one of the policies does not admit there.
+    /// Only paths with `%2F`, or with `;`, or with both, which one of the policies does not admit there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only_with: Option<&'static str>,
 }

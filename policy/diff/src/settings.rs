@@ -75,6 +75,11 @@ pub fn changes(world: &World<'_>, cells: &[Cell]) -> Vec<SettingChange> {
         };
         match (at(old, pair.old), at(new, pair.new)) {
             (Some(old), Some(new)) => client_ca(&old, &new, &mut changes),
+            // Its lists refused what other CAs vouch for, too.
+            (Some(ClientCa { name, certificates, crl: Some(_) }), None) => {
+                let gone = format!("{}, with revocation lists", in_pem(&certificates));
+                changes.note(("client-ca", &name, "itself"), (Some(gone), None), Direction::Changed);
+            }
             (old, new) => {
                 let whole_of = |ca: ClientCa| (in_pem(&ca.certificates), ca.name);
                 let swap = |(what, name)| (name, what);

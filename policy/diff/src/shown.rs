@@ -117,9 +117,19 @@ pub fn has_certificate(shown: &[Credential<'_>]) -> bool {
     shown.iter().any(|it| matches!(it, Credential::Certificate { .. }))
 }
 
+/// Whether the token is bound to a certificate: it is of no use without.
+pub fn needs_certificate(shown: &[Credential<'_>]) -> bool {
+    shown.iter().any(|it| matches!(it, Credential::Token { bound, .. } if bound.hold(Bindings::CERTIFICATE)))
+}
+
 impl<'p> World<'p> {
     /// The caller as the table of one side identifies it.
     pub fn caller(&self, which: Which, shown: &[Credential<'p>]) -> Result<Caller, Reason> {
+        self.face(which).table.caller(&self.presented(which, shown)?)
+    }
+
+    /// The valid credentials as one side sees them.
+    pub fn presented(&self, which: Which, shown: &[Credential<'p>]) -> Result<Presented, Reason> {
         let face = self.face(which);
         let mut presented = Presented::default();
         let (mut certificate, mut valid) = (false, false);
@@ -147,7 +157,7 @@ impl<'p> World<'p> {
             return Err(Reason::CertificateInvalid);
         }
         presented.certificate = gathered(proofs.into_iter());
-        face.table.caller(&presented)
+        Ok(presented)
     }
 
     pub fn taken(&self, which: Which, shown: &[Credential<'p>]) -> Taken {
@@ -256,7 +266,14 @@ impl<'p> World<'p> {
         cas
     }
 
+    /// The certificate of a set; where one must be there whatever its names, one of a CA that both policies have.
     pub fn example_certificate(&self, shown: &[Credential<'p>]) -> Option<ExampleCertificate> {
+        let needed = self.old.certificate_needed || self.new.certificate_needed || needs_certificate(shown);
+        if needed && !has_certificate(shown) {
+            let of_both = self.cas.iter().position(|ca| ca.old.is_some() && ca.new.is_some())?;
+            let cas = vec![self.ca_name(of_both as u16).to_owned()];
+            return Some(ExampleCertificate { cas, names: Vec::new() });
+        }
         let cas = self.cas_of(shown).into_iter().map(str::to_owned).collect();
         let mut names: Vec<String> = Vec::new();
         for credential in shown {

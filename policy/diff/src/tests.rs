@@ -3,5 +3,6 @@
 mod brute;
 mod cases;
 mod fields;
+mod regions;
 mod size;
 pub mod universe;

@@ -121,3 +121,26 @@ fn entries_that_lapsed_are_told_and_not_counted() {
     assert_eq!(stage.gateway().once(stage.with_key(&stage.key)).status, 200);
     assert_eq!(stage.gateway().once(stage.with_key(&stage.other_key)).status, 401);
 }
+
+/// The list is no part of the release, so nothing follows for what it refused.
+#[test]
+fn what_a_list_refused_is_not_decided_again() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.gateway().once(stage.with_key(&stage.key)).status, 200);
+    stage.revoke(&["--agent", "bot"]);
+    stage.wait_for_serial(1);
+    assert_eq!(stage.gateway().once(stage.with_key(&stage.key)).status, 401);
+    stage.stop();
+    let run = |arguments: &[&str]| {
+        let (status, stdout, stderr) = gateway::run(arguments, stage.world.home());
+        assert!(status.success(), "{arguments:?}: {stdout}{stderr}");
+        stdout
+    };
+    let said = run(&["replay", "records.jsonl", "--store", "store"]);
+    assert!(said.contains("agent-revoked") && said.contains("no difference"), "{said}");
+    let records = fs::read_to_string(stage.world.path("records.jsonl")).unwrap();
+    let refused = records.lines().find(|line| line.contains("agent-revoked")).unwrap();
+    let id = serde_json::from_str::<Value>(refused).unwrap()["adamant.request_id"].as_str().unwrap().to_owned();
+    let said = run(&["explain", "--records", "records.jsonl", "--request-id", &id, "--store", "store"]);
+    assert!(said.contains("agent-revoked") && !said.contains("NOT as recorded"), "{said}");
+}

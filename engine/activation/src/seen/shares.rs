@@ -1,14 +1,14 @@
 //! How much of the room for proofs one subject may take, so that none can keep the others out of it.
 //!
-//! A bucket of time for each (`policy::rate`), in which a proof costs as much as it lives. Subjects share a bucket where their
-//! hashes meet: that can only make it tighter for them. A bucket that gives `steady` proofs in the time that one lives, and
-//! `burst` at once, holds `steady + burst` of them alive at most.
+//! A bucket of time for each (`policy::rate`), in which a proof costs as much as one can live. Subjects share a bucket where
+//! their hashes meet: that can only make it tighter for them. A bucket that gives `steady` proofs in the longest time that one
+//! lives, and `burst` at once, holds `steady + burst` of them alive at most.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use policy::rate::{Gcra, gcra};
 
-use crate::bounds::{PROOF_SHARE_BUCKETS, PROOF_SHARE_BURST_PART, PROOF_SHARE_PART};
+use crate::bounds::{PROOF_KEPT_S_MAX, PROOF_SHARE_BUCKETS, PROOF_SHARE_BURST_PART, PROOF_SHARE_PART};
 
 const NS_PER_S: u64 = 1_000_000_000;
 
@@ -27,16 +27,19 @@ impl Shares {
         Self { buckets, steady: (share - burst) as u64, burst: u32::try_from(burst).unwrap_or(u32::MAX) }
     }
 
-    /// Takes room for one proof of the subject with this hash, that lives for `lives_s` from `now_s` (seconds since the Unix
-    /// epoch) on; false where its share is used up.
+    /// Takes room at `now_s` (seconds since the Unix epoch) for one proof of the subject with this hash, none of whose lives for
+    /// more than `lives_s`; false where its share is used up.
     pub fn take(&self, hash: u64, lives_s: u64, now_s: u64) -> bool {
         let Some(bucket) = self.buckets.get(hash as usize % PROOF_SHARE_BUCKETS) else {
             return false;
         };
         let emission_interval_ns = lives_s.saturating_mul(NS_PER_S).div_ceil(self.steady);
         let spec = Gcra { emission_interval_ns, burst: self.burst };
-        let step = |state| {
-            let (after, verdict) = gcra(state, now_s.saturating_mul(NS_PER_S), spec);
+        let now_ns = now_s.saturating_mul(NS_PER_S);
+        // Beyond that only a clock that was ahead for a while can have put it: it says nothing of this subject.
+        let latest_ns = now_ns.saturating_add(PROOF_KEPT_S_MAX * NS_PER_S);
+        let step = |state: u64| {
+            let (after, verdict) = gcra(if state > latest_ns { 0 } else { state }, now_ns, spec);
             verdict.admitted.then_some(after)
         };
         bucket.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok()
@@ -82,5 +85,12 @@ mod tests {
         assert!((0..64).any(|_| !shares.take(1, 63, NOW_S)));
         assert!(shares.take(2, 63, NOW_S) && !shares.take(1, 63, NOW_S) && shares.take(1, 63, NOW_S + 64));
         assert!(Shares::new(0).take(1, 63, NOW_S), "never none at all");
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_shuts_nobody_out() {
+        let shares = Shares::new(64);
+        assert!((0..64).any(|_| !shares.take(1, 63, NOW_S + 86_400)));
+        assert!(shares.take(1, 63, NOW_S));
     }
 }

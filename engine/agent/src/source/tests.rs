@@ -93,3 +93,37 @@ fn a_request_that_somebody_changed_is_told_and_not_waited_on() {
     std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).unwrap();
     assert!(answered(at, &profile, &shared).err().unwrap().to_string().contains("0777"));
 }
+
+#[test]
+fn what_an_attempt_left_behind_is_no_strangers_and_no_key_is_used_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let (at, shared) = (directory.path(), directory.path().join("shared"));
+    std::fs::create_dir(&shared).unwrap();
+    let (ca, profile) = (authority(at, "ca"), profile(&shared, None));
+    let request = shared.join("reports-bot.csr");
+    // The request of an earlier round is still there, and this one ends before its own is.
+    std::fs::create_dir(&request).unwrap();
+    assert!(answered(at, &profile, &shared).is_err() && !at.join(PENDING).exists());
+    std::fs::remove_dir(&request).unwrap();
+    std::fs::write(&request, issue::request(&issue::new_key().unwrap(), None).unwrap()).unwrap();
+    let Err(waiting) = answered(at, &profile, &shared).unwrap() else { panic!("nobody answered") };
+    assert_eq!(answered(at, &profile, &shared).unwrap().unwrap_err(), waiting);
+    // A link that somebody put there leads nowhere.
+    let elsewhere = at.join("elsewhere");
+    std::fs::write(&elsewhere, b"mine").unwrap();
+    std::fs::remove_file(&request).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &request).unwrap();
+    assert!(answered(at, &profile, &shared).is_err());
+    std::fs::remove_file(&request).unwrap();
+    assert_eq!(answered(at, &profile, &shared).unwrap().unwrap_err(), waiting);
+    // It is answered and put in use, and its key is not removed.
+    let csr = std::fs::read_to_string(&request).unwrap();
+    let pem = ca.issue(&For::Agent(ID.parse().unwrap()), &csr, None, DAY, clock::now_s()).unwrap().pem;
+    std::fs::write(shared.join("reports-bot.pem"), &pem).unwrap();
+    let Ok((key, chain)) = answered(at, &profile, &shared).unwrap() else { panic!("it was answered") };
+    let new = New { key_pem: &key, chain_pem: &chain, token: None, profile: b"{}", gateway_ca: None };
+    generation::stage(at, &new, &Origin { obtained_s: NOW, from: "requests".into() }).unwrap().put().unwrap();
+    let Err(again) = answered(at, &profile, &shared).unwrap() else { panic!("a key in use is no new one") };
+    assert_ne!(again.key_sha256, waiting.key_sha256);
+    assert_eq!(std::fs::read(&elsewhere).unwrap(), b"mine");
+}

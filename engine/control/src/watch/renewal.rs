@@ -146,9 +146,8 @@ impl Watcher {
     }
 
     fn follow_keysets(&mut self, frozen: &Frozen) {
-        let moving = self.start.status.moving();
-        let loaded = |name: &str| moving.keysets.get(name).map_or(0, |of| of.loaded_unix_s);
-        self.keysets.follow(frozen, &self.start.node, &self.start.parts.issuers, Why::Release, loaded);
+        let loaded = self.start.status.keysets_loaded();
+        self.keysets.follow(frozen, &self.start.node, &self.start.parts.issuers, Why::Release, &loaded);
     }
 
     /// Serves the present release from fresh memory.

@@ -55,7 +55,9 @@ impl CaSet {
         self.cas.iter().filter_map(ClientCa::lists).any(|lists| lists.names_any_of(chain))
     }
 
-    /// The CAs under which `chain` verifies at `now_s`, as bits; the first fault when there is none.
+    /// The CAs under which `chain` verifies at `now_s`, as bits; the first fault when there is none. What the lists of one CA
+    /// refuse is refused, whoever else vouches for it: a list that merely took that CA away would take away what the
+    /// certificate is under it, which may be what spoke against its holder.
     pub fn verify(&self, chain: &[CertificateDer<'_>], now_s: u64) -> Result<u64, CertificateFault> {
         check_bounds(chain)?;
         let mut bits = 0;
@@ -63,6 +65,7 @@ impl CaSet {
         for (position, ca) in self.cas.iter().enumerate() {
             match ca.verify(chain, now_s) {
                 Ok(()) => bits |= 1_u64.checked_shl(position as u32).unwrap_or(0),
+                Err(why) if why.is_of_revocation() => return Err(why),
                 // Of several CAs, the one that the chain is of has the say.
                 Err(why) if matches!(fault, None | Some(CertificateFault::Untrusted(_))) => fault = Some(why),
                 Err(_) => {}

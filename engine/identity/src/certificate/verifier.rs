@@ -19,7 +19,7 @@ pub enum ClientAuthentication {
     Required,
 }
 
-/// Accepts a chain that verifies under at least one client CA. Keeps nothing, so workers share it without a lock.
+/// Accepts a chain that [`CaSet::verify`] does. Keeps nothing, so workers share it without a lock.
 #[derive(Debug)]
 pub struct ClientVerifier {
     set: Arc<CaSet>,
@@ -53,16 +53,10 @@ impl ClientCertVerifier for ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let chain: Vec<_> = std::iter::once(end_entity).chain(intermediates).map(borrowed).collect();
-        let mut fault = CertificateFault::Untrusted(webpki::Error::UnknownIssuer);
-        for ca in self.set.cas() {
-            match ca.verify(&chain, now.as_secs()) {
-                Ok(()) => return Ok(ClientCertVerified::assertion()),
-                // Of several CAs, the one that the chain is of has the say.
-                Err(why) if matches!(fault, CertificateFault::Untrusted(_)) => fault = why,
-                Err(_) => {}
-            }
+        match self.set.verify(&chain, now.as_secs()) {
+            Ok(_) => Ok(ClientCertVerified::assertion()),
+            Err(fault) => Err(Error::InvalidCertificate(alert(&fault))),
         }
-        Err(Error::InvalidCertificate(alert(&fault)))
     }
 
     fn verify_tls12_signature(

@@ -118,6 +118,13 @@ fn a_source_of_revocation_lists_can_only_refuse() {
     assert_eq!(between(crl("a.crl", false), crl("a.crl", true)), ("crl", [Narrower, Wider], [false, true]));
     assert_eq!(between(crl("a.crl", true), crl("b.crl", true)), ("crl", [Changed, Changed], [true, true]));
     assert_eq!(between(crl("a.crl", false), crl("b.crl", true)), ("crl", [Changed, Changed], [true, true]));
+    // A CA that goes with its lists takes away what they refused of others.
+    let second = |crl: Option<&str>| {
+        let crl = crl.map(|path| policy::model::Crl { path: path.into(), enforce_expiration: true });
+        move |it: &mut Policy| it.client_cas.push(ClientCa { name: "zz".into(), certificates: "other".into(), crl })
+    };
+    assert_eq!(edit(second(Some("a.crl"))), ("itself", [Wider, Changed], [true, true]));
+    assert_eq!(edit(second(None)), ("itself", [Wider, Narrower], [true, false]));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use policy::reason::Reason;
 use policy::table::AgentId;
 use proptest::prelude::*;
 
-use super::universe::{self, Dice, SCOPES, SEGMENTS};
+use super::universe::{self, Request, SCOPES};
 use crate::access::{Change, Scene};
 use crate::callers::{Callers, Pair, pair};
 use crate::classes::RawClass;
@@ -19,7 +19,7 @@ use crate::identities::{Renamed, name, renamed};
 use crate::look::Look;
 use crate::shown::{Credential, Narrowing, Shown, Taken, TokenNames, holds, together};
 
-type Routes = (Option<u32>, Option<u32>);
+pub type Routes = (Option<u32>, Option<u32>);
 
 fn credentials<'p>(world: &World<'p>) -> (Vec<&'p CertificateName>, Vec<Credential<'p>>, Vec<Credential<'p>>) {
     let mut names: BTreeSet<&'p CertificateName> = BTreeSet::new();
@@ -92,33 +92,23 @@ fn sets<'p>(world: &World<'p>) -> Vec<Shown<'p>> {
 
 /// Every pair of routes that a short request has.
 fn routes(world: &World<'_>) -> BTreeSet<Routes> {
-    let mut paths: Vec<String> = vec![String::new()];
-    let mut level = paths.clone();
-    for _ in 0..3 {
-        level = level.iter().flat_map(|path| SEGMENTS.iter().map(move |segment| format!("{path}/{segment}"))).collect();
-        paths.extend(level.clone());
-    }
-    let fourth: Vec<String> = level.iter().map(|path| format!("{path}/fresh")).collect();
-    paths.extend(fourth);
-    let open: Vec<String> = paths.iter().map(|path| format!("{path}/")).collect();
-    paths.extend(open);
     let mut found = BTreeSet::new();
-    for host in ["h1", "h2", "other"] {
-        for method in ["GET", "POST", "PURGE", "CONNECT", "OTHER"] {
-            for path in paths.iter().filter(|path| !path.is_empty()) {
-                let admitted = |which: Which| {
-                    let table = world.face(which).table;
-                    let route = table.route(host.as_bytes(), method.as_bytes(), path.as_bytes())?;
-                    let options = table.options(route)?;
-                    let fits = (options.encoded_slash || !path.contains("%2F"))
-                        && (options.path_parameters || !path.contains(';'));
-                    fits.then_some(route.0)
-                };
-                found.insert((admitted(Which::Old), admitted(Which::New)));
-            }
-        }
+    for request in universe::requests() {
+        found.insert(routed(world, &request));
     }
     found
+}
+
+/// The route of each side that admits a request.
+pub fn routed(world: &World<'_>, (host, method, path): &Request) -> Routes {
+    let admitted = |which: Which| {
+        let table = world.face(which).table;
+        let route = table.route(host.as_bytes(), method.as_bytes(), path.as_bytes())?;
+        let options = table.options(route)?;
+        let fits = (options.encoded_slash || !path.contains("%2F")) && (options.path_parameters || !path.contains(';'));
+        fits.then_some(route.0)
+    };
+    (admitted(Which::Old), admitted(Which::New))
 }
 
 /// Everything that a token can carry, as both sides read it.
@@ -312,10 +302,13 @@ fn any_means(world: &World<'_>, pairs: &BTreeMap<&Shown<'_>, Pair>, index: &Inde
         let others: Vec<_> = set.iter().filter(|it| !is_name(it)).copied().collect();
         let whole: Vec<_> = set.iter().filter(|it| is_name(it)).copied().collect();
         let needed = world.face(which).certificate_needed && !whole.is_empty();
-        let names = if needed || whole.is_empty() { vec![whole] } else { vec![whole, vec![]] };
-        let all = subsets(&others)
-            .into_iter()
-            .flat_map(|others| names.iter().map(move |names| [&names[..], &others].concat()));
+        let is_bound =
+            |it: &Credential<'_>| matches!(it, Credential::Token { bound, .. } if bound.hold(Bindings::CERTIFICATE));
+        let all = subsets(&others).into_iter().flat_map(|others| {
+            let needed = needed || (others.iter().any(is_bound) && !whole.is_empty());
+            let without = (!needed && !whole.is_empty()).then(|| others.clone());
+            std::iter::once([&whole[..], &others].concat()).chain(without)
+        });
         let part = |part: Vec<Credential<'_>>| {
             let token = part.iter().any(|it| matches!(it, Credential::Token { .. }));
             (world.taken(which, &part), token)
@@ -354,10 +347,14 @@ fn examples(scene: &Scene<'_, '_>, raw: &[RawClass<'_>]) {
         let (shown, names, cell) = &class.example;
         let judged = |which| {
             let outcome = outcome(scene.world, which, shown, names, &scene.cells[*cell]);
-            // Who shows nothing is told to, and nobody else is.
-            let reason = outcome.reason.filter(|reason| *reason != Reason::TargetNotAdmitted.name());
+            // Who shows nothing that names anybody is told to, and nobody else is.
+            let reason = outcome.reason.filter(|reason| {
+                ![Reason::TargetNotAdmitted, Reason::CertificateInvalid].map(Reason::name).contains(reason)
+            });
             let missing = reason.map(|reason| reason == Reason::CredentialMissing.name());
-            assert!(missing.is_none_or(|missing| missing == shown.is_empty()), "{outcome:?}");
+            let held = |it: &Credential<'_>| crate::proofs::holders(scene.world, which, it).is_some();
+            let names = |it: &Credential<'_>| !matches!(it, Credential::Certificate { .. }) || held(it);
+            assert!(missing.is_none_or(|missing| missing != shown.iter().any(names)), "{outcome:?}");
             outcome.permitted
         };
         let change = direction(judged(Which::Old), judged(Which::New));
@@ -407,12 +404,10 @@ proptest! {
         second in prop::collection::vec(any::<u8>(), 0..160),
         third in prop::collection::vec(any::<u8>(), 0..20),
     ) {
-        let first = universe::policy(&mut Dice(first.iter()));
-        let second = universe::policy(&mut Dice(second.iter()));
-        let neighbour = universe::mixed(&mut Dice(third.iter()), &first, &second);
-        for (old, new) in [(&first, &neighbour), (&neighbour, &first), (&first, &second)] {
+        for (old, new) in &universe::pairs(&first, &second, &third) {
             compare(old, new);
         }
+        let first = universe::policy(&mut universe::Dice(first.iter()));
         let same = crate::diff(
             crate::Side { policy: &first, table: &universe::table(&first) },
             crate::Side { policy: &first, table: &universe::table(&first) },

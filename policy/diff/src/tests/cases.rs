@@ -5,7 +5,7 @@ use policy::model::*;
 use super::universe::{ca, empty, issuer, origin, table};
 use crate::{Diff, Direction, PrincipalKind, Side, Verdict, diff};
 
-fn compare(old: &Policy, new: &Policy) -> Diff {
+pub fn compare(old: &Policy, new: &Policy) -> Diff {
     diff(Side { policy: old, table: &table(old) }, Side { policy: new, table: &table(new) })
 }
 
@@ -27,7 +27,7 @@ fn agent(name: &str, identity: Identity, scopes: &[&str]) -> Agent {
     Agent { name: name.into(), identity: vec![identity], scopes, limits: vec![] }
 }
 
-fn route(name: &str, method: &str, path: &str) -> Route {
+pub fn route(name: &str, method: &str, path: &str) -> Route {
     Route {
         name: name.into(),
         host: "api.example".into(),
@@ -40,7 +40,7 @@ fn route(name: &str, method: &str, path: &str) -> Route {
 }
 
 /// An agent by token, one by certificate, and a population, that read; routes to read and to write.
-fn base() -> Policy {
+pub fn base() -> Policy {
     let mut policy = empty();
     policy.client_cas.push(ca("ca"));
     policy.issuers.push(issuer("corp", Some("scope")));

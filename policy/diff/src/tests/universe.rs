@@ -32,6 +32,30 @@ const PATHS: [&str; 20] = [
     "/b/a/{x}",
 ];
 
+/// Host, method and path.
+pub type Request = (&'static str, &'static str, String);
+
+/// Every short request that could make a difference.
+pub fn requests() -> Vec<Request> {
+    let mut paths: Vec<String> = Vec::new();
+    let mut level = vec![String::new()];
+    for _ in 0..3 {
+        level = level.iter().flat_map(|path| SEGMENTS.iter().map(move |segment| format!("{path}/{segment}"))).collect();
+        paths.extend(level.clone());
+    }
+    paths.extend(level.iter().map(|path| format!("{path}/fresh")).collect::<Vec<_>>());
+    let open: Vec<String> = paths.iter().map(|path| format!("{path}/")).collect();
+    paths.extend(open);
+    paths.push("/".to_owned());
+    let mut requests = Vec::new();
+    for host in ["h1", "h2", "other"] {
+        for method in ["GET", "POST", "PURGE", "CONNECT", "OTHER"] {
+            requests.extend(paths.iter().map(|path| (host, method, path.clone())));
+        }
+    }
+    requests
+}
+
 /// Choices read from bytes; the first of all once they are used up.
 pub struct Dice<'b>(pub std::slice::Iter<'b, u8>);
 
@@ -205,6 +229,13 @@ fn repaired(mut policy: Policy) -> Policy {
             Err(other) => panic!("{other}"),
         }
     }
+}
+
+/// A policy and its neighbour, both ways, and two that have nothing to do with each other.
+pub fn pairs(first: &[u8], second: &[u8], third: &[u8]) -> [(Policy, Policy); 3] {
+    let (first, second) = (policy(&mut Dice(first.iter())), policy(&mut Dice(second.iter())));
+    let neighbour = mixed(&mut Dice(third.iter()), &first, &second);
+    [(first.clone(), neighbour.clone()), (neighbour, first.clone()), (first, second)]
 }
 
 /// A neighbour: a few parts taken from another policy.

@@ -4,7 +4,7 @@ use policy::model::{Algorithm, Issuer, Keys};
 use toml::de::DeTable;
 
 use super::fetched;
-use crate::bounds::{AUDIENCES_PER_ISSUER_MAX, CLAIM_BYTES_MAX, JWKS_BYTES_MAX, LEEWAY_MAX_S, LOCATION_BYTES_MAX};
+use crate::bounds::{AUDIENCES_PER_ISSUER_MAX, CLAIM_BYTES_MAX, JWKS_BYTES_MAX, LEEWAY_S_MAX, LOCATION_BYTES_MAX};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::embed::jwks;
@@ -47,7 +47,7 @@ pub(super) fn read<'d>(
         with_keys(&fields, reading)
     };
     let scope_claim = fields.get("scope_claim").map(|value| reading.filled_string(value, CLAIM_BYTES_MAX));
-    let leeway_s = fields.get("leeway").map(|value| read_duration(value, 0, LEEWAY_MAX_S, reading));
+    let leeway_s = fields.get("leeway").map(|value| read_duration(value, 0, LEEWAY_S_MAX, reading));
     if let Some(issuer) = issuer {
         let message = format!("another [[issuer]] has the `iss` value `{}`", shown(issuer.value));
         reading.once(codes::DUPLICATE_ISSUER, issuer.value, issuer.span, message, "merge the two, or correct one");
