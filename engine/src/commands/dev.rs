@@ -14,6 +14,7 @@ use proxy::settings::{Bounds, ClientAddress, Listener, Settings, Timeouts};
 
 use crate::failure::{Failure, warn};
 use crate::gateway::{self, Plan, Serve, trust};
+use crate::source::Warnings;
 use crate::{config, source};
 
 /// Workers without `--cores`: enough to see that there are several.
@@ -85,7 +86,7 @@ impl FromStr for OriginAt {
 }
 
 pub fn run(args: DevArgs) -> Result<(), Failure> {
-    let mut policy = source::load(&args.policy)?;
+    let mut policy = source::load(&args.policy, Warnings::Shown)?;
     for origin in &args.origins {
         move_origin(&mut policy, origin)?;
     }
