@@ -5,7 +5,10 @@ use std::path::Path;
 use policy::credential;
 use policy_release::envelope::{Envelope, EnvelopeFault, Kind};
 
-pub use ::files::{Access, Existing, FileFault, Secret, Staged, expect_free, parent, read, read_secret, stage, write};
+pub use ::files::{
+    Access, Existing, FileFault, Secret, Staged, expect_free, overwrite, parent, read, read_secret, stage,
+    sync_directory, write,
+};
 
 use crate::failure::Failure;
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -200,6 +200,14 @@ impl Staged {
 /// Writes a file whole or not at all: a temporary file in the same directory, fsync, rename, fsync of the directory.
 pub fn write(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> Result<(), FileFault> {
     stage(path, bytes, access, existing)?.put()
+}
+
+/// Writes over bytes that a file has already, `at` so many bytes from its beginning, and waits until they are on disk. Needs
+/// no room where the file system writes in place; a crash leaves old and new bytes mixed.
+pub fn overwrite(path: &Path, at: usize, bytes: &[u8]) -> Result<(), FileFault> {
+    let file = File::options().write(true).open(path).map_err(fault(path, "written"))?;
+    let written = file.write_all_at(bytes, u64::try_from(at).unwrap_or(u64::MAX));
+    written.and_then(|()| file.sync_data()).map_err(fault(path, "written"))
 }
 
 /// Where a file stands.

@@ -24,6 +24,16 @@ fn writes_whole_with_modes_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn writes_over_what_is_there_and_makes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    assert!(matches!(overwrite(&path, 0, b"x"), Err(FileFault::Io { action: "written", .. })));
+    write(&path, b"one two", Access::OwnerOnly, Existing::Refuse).unwrap();
+    overwrite(&path, 4, b"TWO").unwrap();
+    assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"one TWO".to_vec(), 0o600));
+}
+
+#[test]
 fn what_is_staged_and_not_put_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");

@@ -14,6 +14,7 @@ use proxy::settings::{Bounds, ClientAddress, Listener, Settings, Timeouts};
 
 use crate::failure::{Failure, warn};
 use crate::gateway::{self, Plan, Serve, trust};
+use crate::source::Warnings;
 use crate::{config, source};
 
 mod given;
@@ -91,7 +92,7 @@ impl FromStr for OriginAt {
 }
 
 pub fn run(args: DevArgs) -> Result<(), Failure> {
-    let mut policy = source::load(&args.policy)?;
+    let mut policy = source::load(&args.policy, Warnings::Shown)?;
     for origin in &args.origins {
         move_origin(&mut policy, origin)?;
     }

@@ -6,6 +6,7 @@
 //! STATE/releases/sha256-<hex>.json  the release, as it was received
 //! STATE/roots/<version>.json        every trust root from the first that was placed
 //! STATE/revocations/sha256-<hex>.json  the revocation list in force of each channel, and what stays in force beside it
+//! STATE/reserve/<channel>           room set aside for that list: see `reserve`
 //! ```
 //! Files are on stable storage before `accepted.json` names them; what it does not name is removed. Two threads write it:
 //! that which follows releases, and that which writes revocation lists down.
@@ -23,6 +24,7 @@ use policy_release::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use stores::layout;
 
+use super::reserve::Reserve;
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
 
@@ -31,6 +33,7 @@ const FILE: &str = "accepted.json";
 /// Bytes of `accepted.json`: one pointer, and a line for each channel ever followed.
 const FILE_BYTES_MAX: usize = 1 << 20;
 const REVOCATIONS: &str = "revocations";
+const RESERVE: &str = "reserve";
 /// What the beginning of a file's name is while it is written.
 const TEMPORARY: &str = ".adamant-";
 
@@ -91,13 +94,27 @@ pub struct AcceptedRevocations {
     /// Where lists before it hold what it may not lift: all that is revoked, as a list that nobody signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<Digest>,
+    /// Which list it is, in the order in which lists of the channel were in force here: serials do not say that, because
+    /// they are forgotten with the keys that signed them. 0: it is from before that was counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub turn: u64,
 }
 
 impl AcceptedRevocations {
+    /// What it is kept in.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> + use<> {
+        [Some(self.digest), self.whole].into_iter().flatten()
+    }
+
     /// Names of the files that hold it.
     fn names(&self) -> impl Iterator<Item = String> + use<> {
-        [Some(self.digest), self.whole].into_iter().flatten().map(|digest| layout::digest_name(&digest))
+        self.digests().map(|digest| layout::digest_name(&digest))
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(turn: &u64) -> bool {
+    *turn == 0
 }
 
 /// `accepted.json` as a file: damage that leaves it readable is found by the digest.
@@ -207,6 +224,11 @@ impl Memory {
         Ok(files::read(&self.directory.join(layout::root(version)), Kind::TrustRoot.envelope_bytes_max())?)
     }
 
+    /// The room that is set aside for the revocation list of `channel`.
+    pub fn reserve(&self, channel: &str) -> Reserve {
+        Reserve::new(self.directory.join(RESERVE).join(channel), self.read_only)
+    }
+
     /// To be called before [`Memory::keep`] names it.
     pub fn keep_release(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
         self.write(layout::RELEASES, &layout::release(digest), bytes)
@@ -236,9 +258,7 @@ impl Memory {
         if self.read_only {
             return Ok(());
         }
-        let folder = self.directory.join(folder);
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        made.map_err(|error| Failure::at(&folder, format_args!("cannot be made: {error}")))?;
+        make_folder(&self.directory.join(folder))?;
         Ok(files::write(&self.directory.join(path), bytes, Access::OwnerOnly, Existing::Replace)?)
     }
 
@@ -269,7 +289,9 @@ impl Memory {
     /// Removes what a crash left half written. Before any other thread writes into the directory.
     pub fn sweep(&self) {
         if !self.read_only {
-            remove(&self.directory, |name| name.starts_with(TEMPORARY));
+            for folder in [self.directory.clone(), self.directory.join(RESERVE)] {
+                remove(&folder, |name| name.starts_with(TEMPORARY));
+            }
         }
     }
 
@@ -294,6 +316,12 @@ impl Memory {
     fn remove_others(&self, folder: &str, named: &BTreeSet<String>) {
         remove(&self.directory.join(folder), |name| !named.contains(name));
     }
+}
+
+/// A folder of the state directory, private.
+pub(super) fn make_folder(folder: &Path) -> Result<(), Failure> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| Failure::at(folder, format_args!("cannot be made: {error}")))
 }
 
 /// Removes the files of `folder` that `wanted` names. One that stays does no harm.

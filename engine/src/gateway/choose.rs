@@ -28,9 +28,9 @@ use super::{revoking, showing};
 use crate::config::{ActivationMode, Releases};
 use crate::failure::Failure;
 
-/// Looks at a store that is being written, before it counts as not readable.
 /// Channels of a store that are named to whoever wrote another one.
 const CHANNELS_SHOWN_MAX: usize = 8;
+/// Looks at a store that is being written, before it counts as not readable.
 const LOOKS_MAX: usize = 40;
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(25);
 
@@ -105,9 +105,7 @@ pub fn choose(
         (Releases::Store { channel, .. }, Some(store)) => {
             let wall = wall().unwrap_or(now);
             let mut lists = Lists::open(&standing, store, channel, wall)?;
-            let looked = lists.look(store, wall);
-            let kept = lists.keep();
-            refusals.extend(looked.err().into_iter().chain(kept.err()));
+            refusals.extend(lists.begin(store, wall)?);
             Some(lists)
         }
         _ => None,

@@ -12,12 +12,14 @@ use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
 use stores::{Channel, Store, StoreFault};
 
-use self::keeping::Note;
+use self::keeping::{Note, Written};
+use self::opening::Missing;
 use super::accepted::{AcceptedRevocations, Memory};
-use super::standing::{Standing, unkept, unread};
+use super::standing::{Standing, unread};
 use crate::failure::Failure;
 
 mod keeping;
+mod opening;
 mod watching;
 
 pub use watching::{Hands, Watching};
@@ -55,6 +57,8 @@ pub struct InForce {
     judged: (Digest, bool),
     /// On stable storage: to deny does not wait for a medium.
     kept: bool,
+    /// Which list it is, in the order in which they were in force here.
+    turn: u64,
 }
 
 /// The list of one channel.
@@ -62,6 +66,12 @@ pub struct Lists {
     pub ground: Ground,
     pub channel: Channel,
     pub in_force: Option<InForce>,
+    /// That of the newest list ever.
+    turn: u64,
+    /// That of the list in the reserve; none while there is no reserve.
+    reserved: Option<u64>,
+    /// Until the first look is over.
+    missing: Option<Missing>,
     gateway: Gateway,
     memory: Memory,
 }
@@ -87,12 +97,12 @@ impl Ground {
 }
 
 impl InForce {
-    fn new(news: News, envelope: Vec<u8>, root: &TrustRoot, now: Timestamp) -> Self {
+    fn new(news: News, envelope: Vec<u8>, root: &TrustRoot, turn: u64, now: Timestamp) -> Self {
         let News { verified, list, whole } = news;
         let judged = (root.digest(), true);
         let (list, envelope) = (Arc::new(list), envelope.into());
         let mut new =
-            Self { verified, list, refusal: None, whole, envelope, root: root.version(), judged, kept: false };
+            Self { verified, list, refusal: None, whole, envelope, root: root.version(), judged, kept: false, turn };
         new.lapse(now);
         new
     }
@@ -114,23 +124,12 @@ impl InForce {
 
     /// How it is written down.
     fn accepted(&self) -> AcceptedRevocations {
-        let (serial, digest) = (self.verified.list.serial, self.verified.digest);
-        AcceptedRevocations { serial, digest, root: self.root, whole: self.whole.as_ref().map(Envelope::digest) }
+        let (serial, digest, root, turn) = (self.verified.list.serial, self.verified.digest, self.root, self.turn);
+        AcceptedRevocations { serial, digest, root, whole: self.whole.as_ref().map(Envelope::digest), turn }
     }
 }
 
 impl Lists {
-    /// Reads back and verifies again the list of `channel` that was accepted last. Where the state directory does not hold it
-    /// any more, whoever holds the same bytes can help: their digest is known.
-    pub fn open(standing: &Standing, store: &dyn Store, channel: &Channel, now: Timestamp) -> Result<Self, Failure> {
-        let root = standing.root().ok_or_else(|| Failure::new("expected a trust root, found none"))?;
-        let known = Known { root: Arc::new(root.clone()), policy: None };
-        let (gateway, memory) = (standing.gateway.clone(), standing.memory.clone());
-        let kept = memory.lists().remove(channel.as_str());
-        let in_force = kept.map(|kept| opened(&kept, standing, store, channel, now)).transpose()?;
-        Ok(Self { ground: Ground(Arc::new(Mutex::new(known))), channel: channel.clone(), in_force, gateway, memory })
-    }
-
     /// Whether the channel's list is news; then it is in force from here on. `now` is what the clock says.
     pub fn look(&mut self, store: &dyn Store, now: Timestamp) -> Result<bool, Refusal> {
         let bytes = match store.revocations(&self.channel) {
@@ -146,30 +145,47 @@ impl Lists {
         });
         let found = accept::revocations::check(&bytes, &root, &self.gateway, self.channel.as_str(), last, now)?;
         let Some(news) = found else { return Ok(false) };
-        self.in_force = Some(InForce::new(news, bytes, &root, now));
+        self.turn += 1;
+        self.in_force = Some(InForce::new(news, bytes, &root, self.turn, now));
         Ok(true)
     }
 
     /// Writes down the list in force, if it is not yet, and waits for that: from here on every start takes it.
-    pub fn keep(&mut self) -> Result<(), Refusal> {
+    fn keep(&mut self) -> Result<(), Refusal> {
         let Some(note) = self.note() else { return Ok(()) };
-        note.write(&self.memory).map_err(|failure| unkept(&failure))?;
-        self.set_kept(&note.list);
-        Ok(())
+        let written = note.write(&self.memory);
+        self.take(&note, &written);
+        written.refusal().map_or(Ok(()), Err)
     }
 
-    /// What is to be written down. Nothing while the trust root that the list holds by is not accepted yet.
+    /// What is to be written down. As a file not while the trust root that the list holds by is not accepted yet.
     fn note(&self) -> Option<Note> {
         let root = self.ground.known().root.version();
-        let in_force = self.in_force.as_ref().filter(|in_force| !in_force.kept && in_force.root <= root)?;
-        let whole = in_force.whole.as_ref().map(|whole| whole.to_bytes().into());
-        let envelopes = [Some(Arc::clone(&in_force.envelope)), whole].into_iter().flatten().collect();
-        Some(Note { channel: self.channel.to_string(), list: in_force.accepted(), envelopes })
+        let in_force = self.in_force.as_ref();
+        let turn = in_force.map_or(0, |in_force| in_force.turn);
+        let reserve = self.reserved != Some(turn);
+        let keep = in_force.is_some_and(|in_force| !in_force.kept && in_force.root <= root);
+        let envelopes = in_force.into_iter().flat_map(|in_force| {
+            let whole = in_force.whole.as_ref().map(|whole| whole.to_bytes().into());
+            [Some(Arc::clone(&in_force.envelope)), whole].into_iter().flatten()
+        });
+        (reserve || keep).then(|| Note {
+            channel: self.channel.to_string(),
+            turn,
+            list: in_force.map(InForce::accepted),
+            envelopes: envelopes.collect(),
+            reserve,
+            keep,
+        })
     }
 
-    /// `list` is on stable storage.
-    fn set_kept(&mut self, list: &AcceptedRevocations) {
-        if let Some(in_force) = self.in_force.as_mut().filter(|in_force| in_force.accepted() == *list) {
+    /// `note` was written down, as far as that could be.
+    fn take(&mut self, note: &Note, written: &Written) {
+        if note.reserve && written.reserved.is_ok() {
+            self.reserved = Some(note.turn);
+        }
+        let is_kept = note.keep && written.kept.is_ok();
+        if let Some(in_force) = self.in_force.as_mut().filter(|in_force| is_kept && in_force.turn == note.turn) {
             in_force.kept = true;
         }
     }
@@ -186,70 +202,6 @@ fn newest(mut root: Arc<TrustRoot>, store: &dyn Store) -> Arc<TrustRoot> {
         }
     }
     root
-}
-
-fn opened(
-    kept: &AcceptedRevocations,
-    standing: &Standing,
-    store: &dyn Store,
-    channel: &Channel,
-    now: Timestamp,
-) -> Result<InForce, Failure> {
-    let of_state = |digest: &Digest| standing.memory.revocations(digest).map_err(|failure| failure.to_string());
-    let lost = |what: String, help: String| {
-        let message = format!("the revocation list in force (serial {}, {}) {what}", kept.serial, kept.digest);
-        Failure::new(message).help(help)
-    };
-    let unreadable = |why: &str| format!("cannot be read from the state directory: {why}");
-    let ours = of_state(&kept.digest).and_then(|bytes| as_kept(bytes, kept, standing));
-    let is_ours = ours.is_ok();
-    let (verified, bytes) = ours.or_else(|why| {
-        let theirs = store.revocations(channel).map_err(|fault| fault.to_string());
-        theirs.and_then(|bytes| as_kept(bytes, kept, standing)).map_err(|_| {
-            let help = "restore the state directory, or put that list into the store as";
-            lost(unreadable(&why), format!("{help} channels/{channel}/revocations.json"))
-        })
-    })?;
-    let whole = kept.whole.map(|digest| of_state(&digest).and_then(|bytes| unsigned(&bytes, digest))).transpose();
-    let whole = whole.map_err(|why| {
-        let what = format!("does not lift what lists before it revoke, and that {}", unreadable(&why));
-        lost(what, "restore the state directory from a backup of this gateway".to_owned())
-    })?;
-    let (list, whole) = match whole {
-        Some((list, envelope)) => (list, Some(envelope)),
-        None => (verified.list.clone(), None),
-    };
-    let root = standing.root_of(kept.root).or(standing.root()).ok_or_else(|| Failure::new("there is no trust root"))?;
-    let in_force = InForce::new(News { verified, list, whole }, bytes, root, now);
-    Ok(InForce { root: kept.root, kept: is_ours, ..in_force })
-}
-
-/// `bytes` as the list that was kept, by the trust root that it was accepted by, or by the latest: the same list may be
-/// signed again.
-fn as_kept(
-    bytes: Vec<u8>,
-    kept: &AcceptedRevocations,
-    standing: &Standing,
-) -> Result<(VerifiedRevocations, Vec<u8>), String> {
-    let mut why = "there is no trust root".to_owned();
-    for root in [standing.root_of(kept.root), standing.root()].into_iter().flatten() {
-        match verify_revocations(&bytes, root) {
-            Ok(verified) if verified.digest == kept.digest => return Ok((verified, bytes)),
-            Ok(_) => return Err("it is another one".to_owned()),
-            Err(fault) => why = fault.to_string(),
-        }
-    }
-    Err(why)
-}
-
-/// All that was revoked, which this gateway put together itself.
-fn unsigned(bytes: &[u8], digest: Digest) -> Result<(Revocations, Envelope), String> {
-    let envelope = Envelope::parse_kind(bytes, Kind::Revocations).map_err(|fault| fault.to_string())?;
-    if envelope.digest() != digest {
-        return Err("it is another one".to_owned());
-    }
-    let list = Revocations::read(envelope.payload()).map_err(|fault| fault.to_string())?;
-    Ok((list, envelope))
 }
 
 #[cfg(test)]

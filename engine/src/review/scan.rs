@@ -8,7 +8,7 @@ use chain::log::Told;
 use super::bounds::{AHEAD_BYTES_MAX, NAME_BYTES_MAX};
 use super::evidence::Evidence;
 use super::intents::{Intent, Intents};
-use crate::commands::audit::open_records;
+use crate::commands::audit::{RECORD_FILES, open_records};
 use crate::failure::Failure;
 use crate::replay::line::{Exchange, Line, LineFault};
 use crate::replay::order::Order;
@@ -108,6 +108,7 @@ impl Scan<'_> {
         self.is_begun = false;
         let mut ahead = Some(Ahead::default());
         let mut buffer = Vec::new();
+        let (mut records, mut first_fault) = (0_u64, None);
         for number in 1.. {
             let read = read_line(&mut *reader, &mut buffer)
                 .map_err(|error| Failure::new(format_args!("{}: cannot be read: {error}", name_of(path))))?;
@@ -128,8 +129,18 @@ impl Scan<'_> {
                 self.evidence.torn += 1;
                 continue;
             }
+            match &line {
+                Ok(_) => records += 1,
+                Err(fault) => {
+                    first_fault.get_or_insert_with(|| format!("line {number}: {fault}"));
+                }
+            }
             let read = Entry { place: Place { log, line: number }, bytes: std::mem::take(&mut buffer), line };
             buffer = self.line(read, &mut ahead)?;
+        }
+        if let (0, Some(fault)) = (records, first_fault) {
+            return Err(Failure::new(format_args!("{}: expected records, found none: {fault}", name_of(path)))
+                .help(RECORD_FILES));
         }
         if let Some(ahead) = ahead {
             self.without_name(ahead)?;

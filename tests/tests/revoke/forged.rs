@@ -91,7 +91,11 @@ fn what_a_list_may_not_lift_stays_revoked_beside_what_it_revokes() {
     assert_eq!((answers(&stage), stage.serial()), ([401, 401], 3));
     stage.world.replace(&stage.list_path(), &list("production", "tests", 3, END, &[agent("other")], &[1, 2]));
     assert!(eventually(SOON, || answers(&stage) == [200, 401]), "{}", told(stage.gateway()));
-    assert!(eventually(SOON, || told(stage.gateway())["revocations"]["refusal"].is_null()), "{}", told(stage.gateway()));
+    assert!(
+        eventually(SOON, || told(stage.gateway())["revocations"]["refusal"].is_null()),
+        "{}",
+        told(stage.gateway())
+    );
 }
 
 #[test]
@@ -149,6 +153,12 @@ fn in_force_after_a_restart_whatever_became_of_the_store() {
     // A state directory that lost it does not start, because somebody would come back.
     for entry in fs::read_dir(stage.world.path("state/revocations")).unwrap() {
         fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    stage.restart();
+    assert_eq!(stage.gateway().once(&bot).status, 401, "it is in the reserve too");
+    stage.stop();
+    for folder in ["state/revocations", "state/reserve"] {
+        fs::remove_dir_all(stage.world.path(folder)).unwrap();
     }
     let why = stage.world.try_start().err().unwrap();
     assert!(why.contains("revocation list in force") && why.contains("restore the state directory"), "{why}");

@@ -15,7 +15,7 @@ fn accepted() -> Accepted {
 }
 
 fn list(serial: u64, content: &[u8], whole: Option<&[u8]>) -> AcceptedRevocations {
-    AcceptedRevocations { serial, digest: Digest::of(content), root: 1, whole: whole.map(Digest::of) }
+    AcceptedRevocations { serial, digest: Digest::of(content), root: 1, whole: whole.map(Digest::of), turn: serial }
 }
 
 #[test]

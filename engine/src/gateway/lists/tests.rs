@@ -10,9 +10,11 @@ use policy_release::revocations::{Entry, Target};
 use policy_release::root::{RoleKeys, Roles, RootClaims, RootKey, verify_root};
 
 use super::super::trust::Placed;
-use super::keeping::Writer;
+use super::keeping::{Note, Writer, Written};
 use super::watching::pause;
 use super::*;
+
+mod reserved;
 
 /// 2^53 - 1.
 const LAST: u64 = policy_release::bounds::INTEGER_MAX;
@@ -173,7 +175,9 @@ fn a_list_signed_again_by_the_new_keys_counts_again() {
     scene.shelf.roots.insert(2, root(2, 3));
     let again = list(5, &["a"], &[3]);
     assert!(scene.look(again.clone()).unwrap() && !scene.look(again.clone()).unwrap());
-    assert!(scene.lists.note().is_none(), "that root is not accepted yet");
+    assert!(scene.lists.note().is_some_and(|note| !note.keep), "that root is not accepted yet");
+    scene.lists.keep().unwrap();
+    assert_eq!((scene.lists.reserved, scene.in_force().kept, scene.lists.note().is_none()), (Some(2), false, true));
     scene.refused(list(4, &["a"], &[3]), Check::RevocationsSerial);
     scene.lists.ground.rooted(&verify_root(&root(2, 3)).unwrap());
     assert!(!scene.look(again.clone()).unwrap());
@@ -214,6 +218,8 @@ fn without_what_stays_beside_the_list_nothing_starts() {
     let whole = scene.in_force().whole.as_ref().unwrap().digest();
     let name = stores::layout::digest_name(&whole);
     std::fs::remove_file(scene.directory.path().join("revocations").join(name)).unwrap();
+    assert!(open(scene.directory.path(), &scene.shelf).is_ok(), "it is in the reserve");
+    std::fs::remove_dir_all(scene.directory.path().join("reserve")).unwrap();
     let told = format!("{:?}", open(scene.directory.path(), &scene.shelf).err().unwrap());
     assert!(told.contains("serial 2") && told.contains("restore the state directory"), "{told}");
 }
@@ -267,10 +273,13 @@ fn what_cannot_be_written_is_told_and_written_later() {
     let mut scene = Scene::new();
     let (answers, wait) = channel();
     let memory = scene.lists.memory.clone();
-    let write = move |note: &Note| wait.recv().unwrap_or(Ok(())).and_then(|()| note.write(&memory));
+    let write = move |note: &Note| {
+        let failure: Result<Failure, _> = wait.recv();
+        failure.map_or_else(|_| note.write(&memory), |failure| Written { reserved: Ok(()), kept: Err(failure) })
+    };
     let mut writer = Writer::spawn(vec![], write).unwrap();
     scene.look(list(1, &["a"], &[1])).unwrap();
-    answers.send(Err(Failure::new("no space"))).unwrap();
+    answers.send(Failure::new("no space")).unwrap();
     let mut refusal = None;
     while refusal.is_none() {
         refusal = writer.keep(&mut scene.lists).err();
