@@ -2,6 +2,8 @@
 
 /// Longest compact JWS that is looked at.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Longest token that an issuer is asked about.
+pub const OPAQUE_TOKEN_BYTES_MAX: usize = 2 * 1024;
 /// Longest decoded JOSE header.
 pub const TOKEN_HEADER_BYTES_MAX: usize = 1024;
 /// Longest decoded signature: RSA with 8,192 bits.

@@ -51,7 +51,12 @@ fn keys_by_table() -> Vec<(String, Vec<&'static str>)> {
     let mut tables: Vec<(String, Vec<&str>)> = Vec::new();
     for line in include_str!("file.rs").lines() {
         if let Some(name) = line.strip_prefix("pub struct ").and_then(|rest| rest.strip_suffix(" {")) {
-            let name = if name == "OriginIdentity" { "origin_identity".to_owned() } else { name.to_lowercase() };
+            let name = match name {
+                "OriginIdentity" => "origin_identity".to_owned(),
+                "OriginCredential" => "origin_credential".to_owned(),
+                "IntrospectionClient" => "introspection_client".to_owned(),
+                name => name.to_lowercase(),
+            };
             tables.push((name, Vec::new()));
         } else if let Some((key, _)) = line.strip_prefix("    pub ").and_then(|rest| rest.split_once(": ")) {
             tables.last_mut().unwrap().1.push(key);

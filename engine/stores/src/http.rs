@@ -20,7 +20,7 @@ mod place;
 mod trust;
 
 pub use place::{Place, PlaceFault};
-pub use trust::{Trust, TrustFault};
+pub use trust::{ClientIdentity, Trust, TrustFault};
 
 /// Bytes of the head of an answer.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -129,8 +129,17 @@ pub struct Client {
 impl Client {
     /// `trust`: who vouches for https servers; without it, plain http on loopback is all there is.
     pub fn new(trust: Option<&Trust<'_>>, bounds: Bounds) -> Result<Self, TrustFault> {
-        let connector = trust.map(trust::config).transpose()?.map(|config| TlsConnector::from(Arc::new(config)));
-        Ok(Self { connector, bounds })
+        Self::known_as(trust, None, bounds)
+    }
+
+    /// The same, of a client that servers know by its certificate.
+    pub fn known_as(
+        trust: Option<&Trust<'_>>,
+        identity: Option<ClientIdentity>,
+        bounds: Bounds,
+    ) -> Result<Self, TrustFault> {
+        let config = trust.map(|trust| trust::config(trust, identity)).transpose()?;
+        Ok(Self { connector: config.map(|config| TlsConnector::from(Arc::new(config))), bounds })
     }
 
     /// What stands at `place` now; `etag`: of what is known of it.

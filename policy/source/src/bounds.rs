@@ -42,6 +42,11 @@ pub const CASE_AFTER_MAX_S: u32 = 366 * 86_400;
 pub const REFRESH_MIN_S: u32 = 1;
 pub const REFRESH_MAX_S: u32 = 86_400;
 pub const STALE_MAX_S: u32 = 30 * 86_400;
+/// How long what an issuer says of a token counts.
+pub const INTROSPECTION_MIN_S: u32 = 1;
+pub const INTROSPECTION_MAX_S: u32 = 3_600;
+/// Length of what the tokens of an issuer begin with.
+pub const PREFIX_BYTES_MAX: usize = 64;
 /// Requests in one unit of a limit, and requests of a burst.
 pub const LIMIT_COUNT_MAX: u32 = 1_000_000_000;
 /// Time in which an empty bucket fills again.

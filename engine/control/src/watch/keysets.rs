@@ -139,7 +139,7 @@ impl Fetching {
 fn watched(rules: &model::Issuer, node: &Node) -> Option<Watched> {
     match &rules.keys {
         Keys::Watch { path } => Some(Watched::new(vec![watched_path(path, &node.base)])),
-        Keys::Pinned { .. } | Keys::Url(_) | Keys::Discovery(_) => None,
+        Keys::Pinned { .. } | Keys::Url(_) | Keys::Discovery(_) | Keys::None => None,
     }
 }
 
