@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use activation::counters::LimitStates;
+use activation::injection::Injection;
 use activation::ring::{RecordReader, RecordWriter, rings};
 use activation::stats::WorkerStats;
 use bench_counts::{HEAD, Stage};
@@ -109,6 +110,7 @@ impl Stage for Exchange {
             request_id: b"7bf511cb43495bddd402151c110c6fb0",
             agent: Some(activation.table.agent_name(grant.agent)),
             pass_credentials: activation.origins[origin.index()].pass_credentials,
+            injected: activation.origins[origin.index()].injected.as_deref().map(Injection::field),
             expect_continue: false,
             close: false,
             via: b"adamant",

@@ -78,6 +78,7 @@ fn activate(policy: &Policy, issuer: Arc<Issuer>, client_cas: Arc<CaSet>, api_ke
             addresses: vec![],
             tls: None,
             pass_credentials: false,
+            injected: None,
         })],
         listeners: vec![None],
         ended: Arc::default(),

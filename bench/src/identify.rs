@@ -48,6 +48,7 @@ pub fn memory() -> Memory {
         &Bounds { token_cache_entries_max: 16, ..Bounds::default() },
         [1, 2, 3, 4],
         Arc::new(Dpop::new(16, false, [1, 2, 3, 4], &[5; 32])),
+        Arc::new(activation::inquiries::Inquiries::new(16, || {})),
     )
 }
 

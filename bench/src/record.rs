@@ -85,6 +85,7 @@ pub fn record<'a>(sequence: u64, path: &'a [u8], subject: &'a [u8]) -> Record<'a
             expires_s: 4_000_000_000,
             scopes: None,
             bound: Default::default(),
+            introspected: false,
         }),
         limits,
         origin: Some(([127, 0, 0, 1], 9_000).into()),

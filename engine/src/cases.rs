@@ -14,7 +14,7 @@ use policy_release::digest::Digest;
 use policy_release::manifest::Manifest;
 
 use crate::failure::Failure;
-use crate::source::Source;
+use crate::source::{Source, Warnings};
 use coverage::Coverage;
 
 /// A policy with its cases.
@@ -79,8 +79,8 @@ pub struct Failed {
 
 impl Suite {
     /// Of a source without errors.
-    pub fn of_source(source: &Source) -> Result<Self, Failure> {
-        let policy = source.policy()?.clone();
+    pub fn of_source(source: &Source, warnings: Warnings) -> Result<Self, Failure> {
+        let policy = source.policy(warnings)?.clone();
         let located = |placed: &policy_source::PlacedCase| Located {
             case: placed.case.clone(),
             file: placed.file.map_or_else(|| source.name(), |index| source.case_file(index)),

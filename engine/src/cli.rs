@@ -5,8 +5,8 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    agent, audit, ca, check, completions, dev, diff, explain, key, point, release, replay, review, revoke, rollback,
-    run, schema, status, test, trust, tune,
+    agent, audit, ca, check, completions, dev, diff, doctor, explain, key, point, release, replay, review, revoke,
+    rollback, run, schema, status, test, trust, tune,
 };
 use crate::demo::{self, DemoArgs};
 use crate::failure::Failure;
@@ -33,7 +33,8 @@ enum Command {
         adamant dev policy.toml\n  \
         adamant dev policy.toml --listen 127.0.0.1:0 --origin orders=127.0.0.1:9000 --records records.jsonl\n  \
         adamant dev policy.toml --listen 127.0.0.1:8443 --tls-chain chain.pem --tls-key key.pem \\\n    \
-        --client-certificates optional --admin 127.0.0.1:9901")]
+        --client-certificates optional --admin 127.0.0.1:9901\n  \
+        adamant dev policy.toml --origin-credential orders=orders.secret")]
     Dev(dev::DevArgs),
     /// Check policy sources: mistakes with line, column and a hint; then what each policy amounts to.
     #[command(after_help = "Examples:\n  \
@@ -71,6 +72,13 @@ enum Command {
         adamant diff gateway:http://127.0.0.1:9901 policy.toml --store store --format json\n\n\
         Ends with 0 when nothing changes, 10 narrower, 11 wider, 12 both; 1 is a failure, 2 a wrong command line.")]
     Diff(diff::DiffArgs),
+    /// Ask the origins of a policy directly whether they answer callers that do not come through the gateway.
+    #[command(after_help = "Examples:\n  \
+        adamant doctor --bypass policy.toml\n  \
+        adamant doctor --bypass release.json --origin orders --path /healthz\n\n\
+        Run it where agents run. It sends one GET to each address, without certificate, secret or token. Ends with 1 when \
+        an origin gives any answer but 401 and 403.")]
+    Doctor(doctor::DoctorArgs),
     /// Point a channel at a release: the signed word that gateways follow.
     Point(point::PointArgs),
     /// Point a channel back at an older release.
@@ -163,6 +171,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Trust(command) => trust::run(command, out),
         Command::Test(args) => test::run(&args, out),
         Command::Diff(args) => diff::run(&args, out),
+        Command::Doctor(args) => doctor::run(&args, out),
         Command::Point(args) => point::run(&args, out),
         Command::Rollback(args) => rollback::run(&args, out),
         Command::Revoke(args) => revoke::run(&args, out),

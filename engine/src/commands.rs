@@ -7,6 +7,7 @@ pub mod check;
 pub mod completions;
 pub mod dev;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod key;
 pub mod point;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use control::admin;
-use control::assemble::{ListenerFiles, OriginIdentityFiles};
+use control::assemble::{IntrospectionClient, ListenerFiles, OriginCredentialFile, OriginIdentityFiles};
 use control::records;
 use proxy::settings::Settings;
 use sha2::{Digest, Sha256};
@@ -15,6 +15,7 @@ mod checkpoints;
 mod cores;
 mod credentials;
 mod file;
+mod introspection;
 mod place;
 mod read;
 mod releases;
@@ -45,6 +46,8 @@ pub struct Config {
     /// By listener; none for a plain one.
     pub tls: Vec<Option<ListenerFiles>>,
     pub origin_identities: Vec<OriginIdentityFiles>,
+    pub origin_credentials: Vec<OriginCredentialFile>,
+    pub introspection_clients: Vec<IntrospectionClient>,
     pub admin: Option<admin::Place>,
     pub status: Option<admin::StatusPlace>,
     pub records: records::Target,

@@ -5,9 +5,21 @@ use std::path::Path;
 use policy::credential;
 use policy_release::envelope::{Envelope, EnvelopeFault, Kind};
 
-pub use ::files::{Access, Existing, FileFault, Secret, expect_free, read, read_secret, write};
+pub use ::files::{
+    Access, Existing, FileFault, Secret, Staged, expect_free, overwrite, parent, read, read_secret, stage,
+    sync_directory, write,
+};
 
 use crate::failure::Failure;
+
+/// Whether two names are of one file, there or not yet.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let whole = path.canonicalize();
+        whole.or_else(|_| parent(path).canonicalize().map(|at| at.join(path.file_name().unwrap_or_default())))
+    };
+    matches!((place(one), place(other)), (Ok(one), Ok(other)) if one == other)
+}
 
 /// As [`read_secret`], of the file that `option` names. A path that does not exist is not shown: whoever gave the secret
 /// itself in its place finds it in no log.

@@ -19,6 +19,7 @@ mod decide;
 mod follow;
 mod life;
 mod lists;
+mod reserve;
 mod revoking;
 mod sealed;
 mod showing;

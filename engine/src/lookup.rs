@@ -15,6 +15,7 @@ use crate::commands::release::engine_version;
 use crate::failure::Failure;
 use crate::fleet::{self, Access, Host};
 use crate::pointing::RELEASE_ROLES;
+use crate::source::Warnings;
 use crate::store::Store;
 use crate::{files, source};
 
@@ -65,6 +66,8 @@ pub struct Lookup<'a> {
     pub roots: &'a [TrustRoot],
     /// How to ask gateways.
     pub access: Access,
+    /// Of a policy source.
+    pub warnings: Warnings,
 }
 
 impl Found {
@@ -101,7 +104,7 @@ impl Lookup<'_> {
             return self.release(&name, &bytes);
         }
         drop(bytes);
-        Ok(Found { name, form: Form::Source, policy: source::load(path)?, release: None })
+        Ok(Found { name, form: Form::Source, policy: source::load(path, self.warnings)?, release: None })
     }
 
     /// What a running gateway serves, from the store: a gateway tells the digest, never the policy.

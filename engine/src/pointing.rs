@@ -165,17 +165,6 @@ impl Desk {
         Err(Failure::new(message).help("leave --serial away for the next one, or say --serial-jump if it is meant"))
     }
 
-    /// The channels that the store has, for whoever mistyped one.
-    pub fn others(&self) -> String {
-        let names = self.store.channels().unwrap_or_default();
-        let names: Vec<_> = names.iter().map(Channel::as_str).collect();
-        if names.is_empty() {
-            "the store has no channels".into()
-        } else {
-            format!("the store has: {}", names.join(", "))
-        }
-    }
-
     /// Says so where the first pointer of a channel is of a policy that another channel has already: a mistyped name makes
     /// a channel that no gateway reads.
     fn warn_of_second_channel(&self, policy_name: &str) -> Result<(), Failure> {

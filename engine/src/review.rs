@@ -7,6 +7,7 @@ pub mod bounds;
 pub mod edit;
 pub mod evidence;
 pub mod findings;
+pub mod intents;
 pub mod json;
 pub mod keep;
 pub mod metrics;

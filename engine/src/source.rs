@@ -17,6 +17,15 @@ const SOURCE_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a file that a policy embeds; the reader of the source says more about those that are too large.
 const EMBEDDED_BYTES_MAX: usize = 4 << 20;
 
+/// Whether warnings are shown on standard error. Errors always are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Warnings {
+    #[default]
+    Shown,
+    /// They were shown before, or are of what runs already.
+    Known,
+}
+
 /// A policy source as it was read, with what there is to say about it.
 pub struct Source {
     text: String,
@@ -120,17 +129,19 @@ impl Source {
         all
     }
 
-    /// The policy, if the source has no errors and compiles. Errors and warnings are shown on standard error.
-    pub fn policy(&self) -> Result<&Policy, Failure> {
+    /// The policy, if the source has no errors and compiles. What is wrong with it is shown on standard error.
+    pub fn policy(&self, warnings: Warnings) -> Result<&Policy, Failure> {
         use std::io::IsTerminal as _;
-        eprint!("{}", self.diagnostics(std::io::stderr().is_terminal()));
+        if warnings == Warnings::Shown || self.count(Severity::Error) > 0 {
+            eprint!("{}", self.diagnostics(std::io::stderr().is_terminal()));
+        }
         self.compiles()?;
         self.loaded.policy.as_ref().ok_or_else(|| Failure::at(&self.path, "the policy has errors"))
     }
 }
 
-/// The policy of a source without errors. Errors and warnings are shown on standard error.
-pub fn load(path: &Path) -> Result<Policy, Failure> {
+/// The policy of a source without errors. What is wrong with it is shown on standard error.
+pub fn load(path: &Path, warnings: Warnings) -> Result<Policy, Failure> {
     let source = read(path)?;
-    source.policy().cloned()
+    source.policy(warnings).cloned()
 }

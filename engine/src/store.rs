@@ -88,6 +88,15 @@ impl Store {
         Ok(self.names(layout::CHANNELS)?.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
+    /// Refuses a channel that the store does not have: its name was mistyped, or the store is another one.
+    pub fn expect_channel(&self, channel: &Channel) -> Result<(), WriteFault> {
+        let there = self.channels()?;
+        if there.contains(channel) {
+            return Ok(());
+        }
+        Err(WriteFault::NoChannel { path: self.path.clone(), channel: channel.clone(), there })
+    }
+
     /// Digests of the releases, in order.
     pub fn releases(&self) -> Result<Vec<Digest>, WriteFault> {
         let digest = |name: &String| name.strip_suffix(".json")?.replacen('-', ":", 1).parse().ok();

@@ -38,6 +38,8 @@ pub const SUBJECT_BYTES_MAX: usize = 256;
 pub const CLAIM_BYTES_MAX: usize = 1_024;
 /// Bytes of a file path, a URL, or a name in a certificate.
 pub const LOCATION_BYTES_MAX: usize = 2_048;
+/// Clock difference that the tokens of an issuer may be given, seconds.
+pub const LEEWAY_S_MAX: u32 = 300;
 /// Bytes of a method.
 pub const METHOD_BYTES_MAX: usize = 32;
 /// Bytes of a path pattern.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::model::{Binding, CertificateProof};
+use crate::model::{Binding, CertificateName, CertificateProof};
 use crate::reason::Reason;
 
 /// When a case happens that does not say when: 2000-01-01T00:00:00Z, the start of a window of every quota.
@@ -85,10 +85,45 @@ pub struct AsAgent {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
-    pub certificate: Option<CertificateProof>,
+    pub certificate: Option<Certificate>,
     pub token: Option<Token>,
     /// Id of an API key.
     pub api_key: Option<String>,
+}
+
+/// A client certificate: its names, and the client CAs that it chains to, by name. At least one of each, in order, each
+/// once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "CertificateForm", into = "CertificateForm")]
+pub struct Certificate {
+    pub names: Vec<CertificateName>,
+    pub cas: Vec<String>,
+}
+
+/// As it is written: one name under one CA as releases of before there could be several have it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum CertificateForm {
+    One(CertificateProof),
+    Several { names: Vec<CertificateName>, cas: Vec<String> },
+}
+
+impl From<CertificateForm> for Certificate {
+    fn from(form: CertificateForm) -> Self {
+        match form {
+            CertificateForm::One(CertificateProof { name, ca }) => Self { names: vec![name], cas: vec![ca] },
+            CertificateForm::Several { names, cas } => Self { names, cas },
+        }
+    }
+}
+
+impl From<Certificate> for CertificateForm {
+    fn from(Certificate { names, cas }: Certificate) -> Self {
+        match (names.as_slice(), cas.as_slice()) {
+            ([name], [ca]) => Self::One(CertificateProof { name: name.clone(), ca: ca.clone() }),
+            _ => Self::Several { names, cas },
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

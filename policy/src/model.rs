@@ -6,6 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
+mod introspection;
+
+pub use introspection::{IntrospectedSubject, Introspection};
+
+mod origin;
+
+pub use origin::{Origin, OriginCredential, OriginTls, SECRET_PLACE};
+
 /// A whole policy. Serialises to the `policy` member of a release manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,9 +64,12 @@ pub struct Issuer {
     pub issuer: String,
     /// At least one must stand in the `aud` claim.
     pub audience: Vec<String>,
-    /// Allow-list, never empty.
+    /// Allow-list; empty with [`Keys::None`] alone.
     pub algorithms: Vec<Algorithm>,
     pub keys: Keys,
+    /// Where its opaque tokens are asked about; none where it has no such tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<Introspection>,
     /// Claim that holds the token's scopes (space-separated string or array of strings). A token without it has none.
     pub scope_claim: Option<String>,
     /// Accepted clock difference for `exp` and `nbf`, seconds (0 unless the policy says otherwise, at most 300).
@@ -88,6 +99,8 @@ pub enum Keys {
     Url(Fetched),
     /// The `jwks_uri` of an issuer's metadata (OpenID Connect Discovery 1.0 §4, RFC 8414 §3).
     Discovery(Fetched),
+    /// There are none: no JWT of the issuer is believed, only what it says of opaque tokens.
+    None,
 }
 
 /// Something that is fetched again and again, under bounds that the release pins.
@@ -132,28 +145,6 @@ pub struct Crl {
     pub path: String,
     /// A list past its `nextUpdate` refuses what it is about.
     pub enforce_expiration: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Origin {
-    pub name: String,
-    /// `ip:port` or (with `tls`) `name:port`, in source order; used round robin.
-    pub addresses: Vec<String>,
-    pub tls: Option<OriginTls>,
-    /// Pass the agent's credentials (`Authorization`, `X-API-Key`) on to the origin.
-    pub pass_credentials: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OriginTls {
-    /// PEM of the trust anchors, exact text.
-    pub ca: String,
-    /// Name verified in the origin's certificate; the address's own host when absent.
-    pub server_name: Option<String>,
-    /// Name of an `[[origin_identity]]` in `gateway.toml` (certificate and key for mutual TLS to the origin).
-    pub identity: Option<String>,
 }
 
 /// Host × methods × path pattern, with the origin it leads to.

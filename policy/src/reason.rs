@@ -40,6 +40,8 @@ pub enum Reason {
     IdentificationThrottled = 48,
     KeysetUnavailable = 49,
     KeysetStale = 50,
+    TokenInactive = 51,
+    IntrospectionUnavailable = 52,
     CredentialRevoked = 60,
     AgentRevoked = 61,
     // decision (401 with nothing presented, else 403)
@@ -117,6 +119,8 @@ impl Reason {
         Self::IdentificationThrottled,
         Self::KeysetUnavailable,
         Self::KeysetStale,
+        Self::TokenInactive,
+        Self::IntrospectionUnavailable,
         Self::TokenUnbound,
         Self::TokenBindingUnknown,
         Self::TokenCertificateMissing,
@@ -196,6 +200,8 @@ impl Reason {
             | Self::IdentificationThrottled
             | Self::KeysetUnavailable
             | Self::KeysetStale
+            | Self::TokenInactive
+            | Self::IntrospectionUnavailable
             | Self::TokenUnbound
             | Self::TokenBindingUnknown
             | Self::TokenCertificateMissing
@@ -262,6 +268,8 @@ impl Reason {
             Self::IdentificationThrottled => "identification-throttled",
             Self::KeysetUnavailable => "keyset-unavailable",
             Self::KeysetStale => "keyset-stale",
+            Self::TokenInactive => "token-inactive",
+            Self::IntrospectionUnavailable => "introspection-unavailable",
             Self::TokenUnbound => "token-unbound",
             Self::TokenBindingUnknown => "token-binding-unknown",
             Self::TokenCertificateMissing => "token-certificate-missing",

@@ -101,8 +101,13 @@ fn check_issuer(at: &Place<'_>, issuer: &Issuer) -> Result<(), TextFault> {
     at.one("issuer", &issuer.issuer, CLAIM_BYTES_MAX)?;
     at.each("audience", &issuer.audience, CLAIM_BYTES_MAX)?;
     at.some("scope_claim", issuer.scope_claim.as_deref(), CLAIM_BYTES_MAX)?;
+    if let Some(asked) = &issuer.introspection {
+        at.one("introspection, url", &asked.url, LOCATION_BYTES_MAX)?;
+        at.one("introspection, client", &asked.client, NAME_BYTES_MAX)?;
+        at.some("introspection, prefix", asked.prefix.as_deref(), CLAIM_BYTES_MAX)?;
+    }
     match &issuer.keys {
-        Keys::Pinned { .. } => Ok(()),
+        Keys::Pinned { .. } | Keys::None => Ok(()),
         Keys::Watch { path } => at.one("keys, path", path, LOCATION_BYTES_MAX),
         Keys::Url(fetched) | Keys::Discovery(fetched) => at.one("keys, url", &fetched.url, LOCATION_BYTES_MAX),
     }
@@ -111,6 +116,11 @@ fn check_issuer(at: &Place<'_>, issuer: &Issuer) -> Result<(), TextFault> {
 fn check_origin(at: &Place<'_>, origin: &Origin) -> Result<(), TextFault> {
     at.one("name", &origin.name, NAME_BYTES_MAX)?;
     at.each("addresses", &origin.addresses, CLAIM_BYTES_MAX)?;
+    if let Some(credential) = &origin.credential {
+        at.one("credentials, from", &credential.from, NAME_BYTES_MAX)?;
+        at.one("credentials, header", &credential.header, CLAIM_BYTES_MAX)?;
+        at.one("credentials, value", &credential.value, CLAIM_BYTES_MAX)?;
+    }
     let Some(tls) = &origin.tls else { return Ok(()) };
     at.some("tls, server_name", tls.server_name.as_deref(), CLAIM_BYTES_MAX)?;
     at.some("tls, identity", tls.identity.as_deref(), CLAIM_BYTES_MAX)

@@ -41,6 +41,8 @@ pub struct HttpsIssuer {
 
 struct Shared {
     replies: Mutex<BTreeMap<String, Reply>>,
+    /// Heads and contents of all POSTs.
+    heard: Mutex<Vec<(String, String)>>,
     asked: Mutex<BTreeMap<String, usize>>,
     is_down: AtomicBool,
     connections: AtomicUsize,
@@ -50,12 +52,19 @@ struct Shared {
 impl HttpsIssuer {
     /// Serves on loopback; what is not said yet is 404.
     pub fn start() -> Self {
+        Self::start_for(None)
+    }
+
+    /// The same; knows its clients by their certificates under `clients`, where there is that.
+    pub fn start_for(clients: Option<&Authority>) -> Self {
         let authority = Authority::new("issuer CA");
-        let config = authority.server(&["127.0.0.1"]).server_config();
+        let own = authority.server(&["127.0.0.1"]);
+        let config = clients.map_or_else(|| own.server_config(), |clients| own.server_config_for(clients));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             replies: Mutex::default(),
+            heard: Mutex::default(),
             asked: Mutex::default(),
             is_down: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
@@ -78,6 +87,21 @@ impl HttpsIssuer {
 
     pub fn say(&self, path: &str, reply: Reply) {
         self.shared.replies.lock().unwrap().insert(path.to_owned(), reply);
+    }
+
+    /// What is said about a token, of whoever asks at `path` (RFC 7662); others get what `path` says.
+    pub fn say_of(&self, path: &str, token: &str, reply: Reply) {
+        self.say(&format!("{path} {token}"), reply);
+    }
+
+    /// How often `path` was asked about `token`.
+    pub fn asked_about(&self, path: &str, token: &str) -> usize {
+        self.asked(&format!("{path} {token}"))
+    }
+
+    /// Heads and contents of all that was posted.
+    pub fn heard(&self) -> Vec<(String, String)> {
+        self.shared.heard.lock().unwrap().clone()
     }
 
     /// Every connection is cut.
@@ -120,9 +144,16 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, shared: &Shared) -> std:
     let text = String::from_utf8_lossy(&head).into_owned();
     let path = text.split_whitespace().nth(1).unwrap_or("").to_owned();
     *shared.asked.lock().unwrap().entry(path.clone()).or_default() += 1;
+    let about = posted(&mut stream, &text, shared)?.map(|token| format!("{path} {token}"));
+    if let Some(about) = &about {
+        *shared.asked.lock().unwrap().entry(about.clone()).or_default() += 1;
+    }
     let delay = *shared.delay.lock().unwrap();
     thread::sleep(delay);
-    let reply = shared.replies.lock().unwrap().get(&path).cloned();
+    let reply = {
+        let replies = shared.replies.lock().unwrap();
+        about.and_then(|about| replies.get(&about).cloned()).or_else(|| replies.get(&path).cloned())
+    };
     match reply.unwrap_or(Reply::Whole(404, String::new(), Vec::new())) {
         Reply::Whole(status, fields, content) => {
             // An entity tag that is known is answered as a good server does.
@@ -154,4 +185,16 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, shared: &Shared) -> std:
     stream.flush()?;
     stream.conn.send_close_notify();
     stream.flush()
+}
+
+/// Takes in what is posted; the token that it is about, as the form spells it.
+fn posted(stream: &mut impl Read, head: &str, shared: &Shared) -> std::io::Result<Option<String>> {
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let Some(length) = length.filter(|length| *length < 65_536_usize) else { return Ok(None) };
+    let mut content = vec![0; length];
+    stream.read_exact(&mut content)?;
+    let content = String::from_utf8_lossy(&content).into_owned();
+    let token = content.split('&').find_map(|pair| pair.strip_prefix("token=")).map(str::to_owned);
+    shared.heard.lock().unwrap().push((head.to_owned(), content));
+    Ok(token)
 }

@@ -187,7 +187,9 @@ fn the_doctor_finds_what_is_wrong_on_this_side() {
         fs::set_permissions(key, fs::Permissions::from_mode(0o640)).unwrap();
     });
     scene.with("profile", "", |scene| fs::remove_file(scene.at().join("p/profile.json")).unwrap());
-    scene.with("certificate-missing", "", |scene| fs::remove_file(scene.at().join("p/current")).unwrap());
+    // The profile stands in the generation: without the link, nothing is there.
+    scene.with("profile", "", |scene| fs::remove_file(scene.at().join("p/current")).unwrap());
+    scene.with("certificate-missing", "", |scene| fs::remove_file(scene.at().join("p/current/cert.pem")).unwrap());
     // This machine's clock is far behind, or far ahead: a certificate of another time looks the same.
     scene.with("certificate-not-yet-valid", "", |scene| {
         scene.put(&under_ca(scene.at(), |params| (params.not_before, params.not_after) = (year(2090), year(2091))));
@@ -270,7 +272,7 @@ fn people_read_a_mark_a_finding_and_what_to_do() {
     for part in ["✓ profile", "✓ certificate", "✓ token", "✓ tls", "✓ answer", "nothing is wrong"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    fs::remove_file(scene.at().join("p/current")).unwrap();
+    fs::write(scene.at().join("p/current/cert.pem"), "none").unwrap();
     let (status, said, _) = gateway::run(&["agent", "doctor", "p"], scene.at());
     assert_eq!(status.code(), Some(1));
     for part in ["✗ certificate", "→ enroll", "something is wrong: begin with the first ✗"] {

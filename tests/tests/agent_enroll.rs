@@ -112,6 +112,67 @@ fn an_enrolment_that_fails_late_leaves_the_old_one_in_use() {
 }
 
 #[test]
+fn a_profile_is_swapped_with_its_certificate() {
+    let scene = Scene::new();
+    scene.enroll("");
+    let profile = scene.at().join("p");
+    for name in ["profile.json", "gateway-ca.pem"] {
+        assert_eq!(fs::read_link(profile.join(name)).unwrap(), std::path::Path::new("current").join(name));
+    }
+    let before = fs::read(profile.join("profile.json")).unwrap();
+    let first = fs::canonicalize(profile.join("current")).unwrap();
+    ok(scene.at(), "agent run p --once");
+    assert_ne!(fs::canonicalize(profile.join("current")).unwrap(), first);
+    assert_eq!(fs::read(profile.join("profile.json")).unwrap(), before, "a renewal changes nothing of it");
+    // Whoever opened the one before still has all of it.
+    assert_eq!(fs::read(first.join("profile.json")).unwrap(), before);
+    ok(scene.at(), "agent doctor p");
+}
+
+#[test]
+fn an_enrolment_that_waits_changes_nothing_that_is_in_use() {
+    let scene = Scene::new();
+    scene.enroll("");
+    let shared = scene.at().join("shared");
+    fs::create_dir(&shared).unwrap();
+    let profile = scene.at().join("p");
+    let state = || {
+        let [json, ca] = ["profile.json", "gateway-ca.pem"].map(|name| fs::read(profile.join(name)).unwrap());
+        (read_pair(&profile), json, ca)
+    };
+    let before = state();
+    // Another gateway, and another CA of it.
+    ok(scene.at(), "ca init other --trust-domain corp.example --server localhost --no-passphrase");
+    let enroll = format!(
+        "agent enroll p --force --agent reports-bot --gateway https://localhost:1 --requests shared \
+         --gateway-ca other/ca.pem --spiffe {ID}"
+    );
+    let said = ok(scene.at(), &enroll);
+    assert!(said.contains("what was enrolled before stays in use") && !said.contains("  until  "), "{said}");
+    let sign = told(&said);
+    assert_eq!(state(), before);
+    ok(scene.at(), "agent doctor p");
+    // A keeper asks for it, and takes the answer; all of it comes at once.
+    assert!(bad(scene.at(), "agent run p --once").contains("waits for its answer"));
+    assert_eq!(state(), before);
+    ok(scene.at(), &sign);
+    ok(scene.at(), "agent run p --once");
+    let after = state();
+    assert!(after.0 != before.0 && String::from_utf8(after.1).unwrap().contains("https://localhost:1\""));
+    assert_eq!(after.2, fs::read(scene.at().join("other/ca.pem")).unwrap());
+    assert!(!profile.join("enrolling").exists());
+}
+
+#[test]
+fn a_key_is_written_with_its_certificate_or_not_at_all() {
+    let scene = Scene::new();
+    let issue = |more: &str| bad(scene.at(), &format!("ca issue ca --spiffe {ID} {more}"));
+    assert!(issue("--key-out both.pem --out ./both.pem").contains("found the same"));
+    issue("--key-out new.key --out no/such/new.pem");
+    assert!(!scene.at().join("both.pem").exists() && !scene.at().join("new.key").exists());
+}
+
+#[test]
 fn a_ca_that_somebody_holds_is_not_waited_for_without_end() {
     let scene = Scene::new();
     scene.enroll("");

@@ -8,19 +8,72 @@
     reason = "a test stops at the first surprise"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tests::agents::{Scene, bad, ok};
+use tests::agents::{ID, Scene, bad, ok};
+use tests::answer::Answer;
+use tests::desk::END;
+use tests::gateway::{Gateway, binary};
+use tests::origin::RecordingOrigin;
+use tests::policy::PolicyText;
+use tests::process::eventually;
+
+const SOON: Duration = Duration::from_secs(20);
 
 /// A gateway that wants a client certificate, and the profile `p` of its agent beside it.
 fn scene() -> Scene {
     let scene = Scene::new();
     scene.enroll("");
+    scene
+}
+
+/// The same where the agent needs a token as well, which its CA issues bound to each certificate.
+fn bound() -> Scene {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    ok(
+        at,
+        "ca init ca --trust-domain corp.example --server localhost --issuer https://ca.corp.example --no-passphrase",
+    );
+    ok(at, "ca issue ca --server localhost --key-out server.key --out server.pem");
+    let origin = RecordingOrigin::scripted(|_, _| Answer::text("the order"));
+    let policy = PolicyText::new()
+        .setting("transport = \"mtls\"")
+        .origin("origin", &[origin.address()])
+        .route("orders", "GET", "/orders/{id}", "origin")
+        .scope("orders", &["orders"])
+        .client_ca("agents", "ca/ca.pem")
+        .with(
+            "[[issuer]]\nname = \"ca\"\nissuer = \"https://ca.corp.example\"\naudience = [\"orders\"]\nalgorithms = \
+             [\"ES256\"]\nkeys = { file = \"ca/jwks.json\" }",
+        )
+        .agent(
+            "reports-bot",
+            &format!(
+                "{{ certificate = \"{ID}\", ca = \"agents\", token = {{ issuer = \"ca\", subject = \"reports-bot\", bound = \
+                 \"certificate\" }} }}"
+            ),
+            &["orders"],
+            &[],
+        );
+    let more = ["--tls-chain", "server.pem", "--tls-key", "server.key", "--client-certificates", "required"];
+    let gateway = Gateway::dev_in(directory, &policy.text(), &more);
+    let scene = Scene { gateway, origin };
+    let (at, url) = (scene.at(), scene.url());
+    ok(at, "key signer --out alice.key --no-passphrase");
+    ok(at, &format!("trust init --key alice=alice.key --threshold 1 --expires {END} --out root.json"));
+    ok(at, "trust sign root.json --key alice.key");
+    ok(at, &format!("release build policy.toml --version 1 --expires {END} --out release.json"));
+    ok(at, "release sign release.json --key alice.key");
+    let trusted = "--ca ca --release release.json --trust-root root.json";
+    ok(at, &format!("agent enroll p --agent reports-bot --gateway {url} {trusted}"));
     scene
 }
 
@@ -34,6 +87,16 @@ fn tool(at: &Path, program: &str, arguments: &[&str]) -> Option<String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{program}: {}{}", text(&output.stdout), text(&output.stderr));
     Some(text(&output.stdout))
+}
+
+/// Whether Python has the library; said so where it does not.
+fn has(python: &str, library: &str) -> bool {
+    let here = Command::new(python).args(["-c", &format!("import {library}")]).stderr(Stdio::null()).status();
+    let has = here.is_ok_and(|status| status.success());
+    if !has {
+        eprintln!("SKIPPED: no {python} with {library}; name one in ADAMANT_PYTHON");
+    }
+    has
 }
 
 #[test]
@@ -53,9 +116,7 @@ fn python_calls_with_its_module() {
     let python = std::env::var("ADAMANT_PYTHON").unwrap_or_else(|_| "python3".into());
     let mut expected = 0;
     for (library, maker) in [("requests", "session"), ("httpx", "client")] {
-        let here = Command::new(&python).args(["-c", &format!("import {library}")]).stderr(Stdio::null()).status();
-        if !here.is_ok_and(|status| status.success()) {
-            eprintln!("SKIPPED: no {python} with {library}; name one in ADAMANT_PYTHON");
+        if !has(&python, library) {
             continue;
         }
         fs::write(at.join("gateway.py"), ok(at, &format!("agent export p {library}"))).unwrap();
@@ -75,6 +136,83 @@ fn node_calls_with_its_module() {
                    options(), r => r.on('data', d => process.stdout.write(d)).on('end', () => process.exit(0)))";
     let Some(said) = tool(at, "node", &["-e", program]) else { return };
     assert_eq!((said.as_str(), scene.origin.count()), ("the order", 1));
+}
+
+/// Calls again after a renewal, with a client that has an idle connection of before.
+#[test]
+fn go_goes_on_over_renewals_with_bound_tokens() {
+    const MAIN: &str = r#"package main
+
+import (
+	"fmt"
+	"io"
+	"os/exec"
+
+	"example/adamant"
+)
+
+func main() {
+	client, err := adamant.Client()
+	for call := 0; err == nil && call < 6; call++ {
+		if call%2 == 0 {
+			exec.Command("ADAMANT", "agent", "run", "p", "--once").Run()
+		}
+		response, failed := client.Get(adamant.Gateway + "/orders/7")
+		if err = failed; err == nil {
+			io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+			fmt.Print(response.StatusCode, " ")
+		}
+	}
+	if err != nil {
+		fmt.Print(err)
+	}
+}
+"#;
+    let scene = bound();
+    let at = scene.at();
+    fs::create_dir(at.join("adamant")).unwrap();
+    fs::write(at.join("adamant/adamant.go"), ok(at, "agent export p go")).unwrap();
+    fs::write(at.join("go.mod"), "module example\n\ngo 1.19\n").unwrap();
+    fs::write(at.join("main.go"), MAIN.replace("ADAMANT", &binary().display().to_string())).unwrap();
+    if tool(at, "go", &["build", "-o", "call", "."]).is_none() {
+        return;
+    }
+    assert_eq!(tool(at, "./call", &[]).unwrap(), "200 200 200 200 200 200 ");
+    let certificates = || -> BTreeSet<String> {
+        let records = scene.gateway.records();
+        records.iter().filter_map(|record| Some(record["tls.client.hash.sha256"].as_str()?.to_owned())).collect()
+    };
+    assert!(eventually(SOON, || certificates().len() == 3), "one for each renewal: {:?}", certificates());
+}
+
+#[test]
+fn a_token_is_read_from_the_generation_of_its_certificate() {
+    let scene = bound();
+    let at = scene.at();
+    let python = std::env::var("ADAMANT_PYTHON").unwrap_or_else(|_| "python3".into());
+    for (form, name) in [("requests", "gateway.py"), ("httpx", "gateway.py"), ("node", "gateway.js"), ("go", "a.go")] {
+        fs::write(at.join(name), ok(at, &format!("agent export p {form}"))).unwrap();
+        let text = fs::read_to_string(at.join(name)).unwrap();
+        assert!(text.contains("= \"token\"\n") || text.contains("= \"token\";\n"), "{text}");
+        let call = match form {
+            "requests" => "import gateway; print(gateway.session().get(gateway.GATEWAY + '/orders/7').text)",
+            "httpx" => "import gateway; print(gateway.client().get('/orders/7').text)",
+            "node" => {
+                "const { GATEWAY, options } = require('./gateway.js'); require('https').get(GATEWAY + '/orders/7', \
+                 options(), r => r.on('data', d => process.stdout.write(d)).on('end', () => process.exit(0)))"
+            }
+            _ => continue,
+        };
+        let said = if form == "node" {
+            tool(at, "node", &["-e", call])
+        } else if has(&python, form) {
+            tool(at, &python, &["-B", "-c", call])
+        } else {
+            None
+        };
+        assert!(said.is_none_or(|said| said.trim() == "the order"), "{form}");
+    }
 }
 
 #[test]
@@ -100,7 +238,7 @@ fn the_others_name_or_hold_the_files_of_the_profile() {
     }
     assert!(secret.starts_with("apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\n"), "{secret}");
     let go = ok(at, "agent export p go");
-    assert!(go.contains("GetClientCertificate") && go.contains(&url), "{go}");
+    assert!(go.contains("CloseIdleConnections") && go.contains(&url), "{go}");
     if Command::new("gofmt").arg("-h").stderr(Stdio::null()).status().is_ok() {
         fs::write(at.join("adamant.go"), &go).unwrap();
         assert_eq!(tool(at, "gofmt", &["-l", "adamant.go"]).unwrap(), "");

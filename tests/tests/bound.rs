@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tests::certificates::{Authority, Identity};
 use tests::client::{Client, Response, get};
 use tests::deployment::{Deployment, RECORDS_FILE};
+use tests::dpop::{self, fields, proof_header, thumbprint};
 use tests::gateway::{Gateway, run};
 use tests::origin::RecordingOrigin;
 use tests::policy::PolicyText;
@@ -186,33 +187,15 @@ impl Proving {
     }
 }
 
-fn fields(token: &str, proof: &str) -> String {
-    format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n")
-}
-
 /// Values of `WWW-Authenticate` for this scheme.
 fn challenge(response: &Response, scheme: &str) -> Option<String> {
     let fields = response.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("WWW-Authenticate"));
     fields.map(|field| field.text().to_owned()).find(|text| text.starts_with(&format!("{scheme} ")))
 }
 
-/// RFC 7638 §3.2.
-fn thumbprint(key: &TokenKey) -> String {
-    let jwk = key.jwk();
-    let (x, y) = (jwk["x"].as_str().unwrap(), jwk["y"].as_str().unwrap());
-    encode(&Sha256::digest(format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#)))
-}
-
-fn proof_header(key: &TokenKey) -> Value {
-    let jwk = key.jwk();
-    json!({ "typ": "dpop+jwt", "alg": key.algorithm, "jwk": { "kty": jwk["kty"], "crv": jwk["crv"], "x": jwk["x"], "y": jwk["y"] } })
-}
-
+/// Of a proof for `GET /orders/7`.
 fn proof_claims(token: &str) -> Value {
-    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    let jti = format!("p-{}", COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-    let htu = format!("http://{HOST}/orders/7");
-    json!({ "jti": jti, "htm": "GET", "htu": htu, "iat": now_s(), "ath": encode(&Sha256::digest(token)) })
+    dpop::proof_claims(&format!("http://{HOST}/orders/7"), token)
 }
 
 #[test]

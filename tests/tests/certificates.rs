@@ -9,7 +9,9 @@
 )]
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use rcgen::SanType;
 use rustls::ClientConfig;
 use tests::certificates::{Authority, Identity};
 use tests::client::{Client, get};
@@ -17,8 +19,10 @@ use tests::deployment::Deployment;
 use tests::gateway::Gateway;
 use tests::origin::RecordingOrigin;
 use tests::policy::PolicyText;
+use tests::process::eventually;
 
 const HOST: &str = "api.test";
+const SOON: Duration = Duration::from_secs(20);
 const BOT: &str = "spiffe://corp.test/bot";
 
 struct Stage {
@@ -73,6 +77,25 @@ fn a_certificate_names_its_agent_under_its_own_ca_alone() {
     assert_eq!(stage.status(Some(&stage.partners_ca.spiffe(BOT))), Some(401), "the bot's name under the wrong CA");
     assert_eq!(stage.status(Some(&stage.agents_ca.spiffe("spiffe://corp.test/other"))), Some(401), "nobody's name");
     assert_eq!(stage.origin.count(), 2);
+}
+
+/// What docs/policy.md says of a certificate with more names than are looked at.
+#[test]
+fn a_certificate_of_too_many_names_has_no_connection_and_is_counted() {
+    let stage = Stage::new("optional");
+    // Beside them stands the hash of the key.
+    let of_names = |count: usize| {
+        let dns = |at: usize| SanType::DnsName(format!("n{at}.corp.test").try_into().unwrap());
+        let names = (1..count).map(dns).chain([SanType::URI(BOT.try_into().unwrap())]).collect();
+        stage.agents_ca.client(names)
+    };
+    assert_eq!(stage.status(Some(&of_names(7))), Some(200));
+    assert_eq!(stage.gateway.metric("handshakes_failed_total"), 0.0);
+    assert_eq!(stage.status(Some(&of_names(8))), None, "closed, and no response");
+    assert!(eventually(SOON, || stage.gateway.metric("handshakes_failed_total") == 1.0));
+    stage.gateway.signal("TERM");
+    assert!(eventually(SOON, || stage.gateway.record_text().contains("\"stop\"")));
+    assert_eq!((stage.gateway.records().len(), stage.origin.count()), (1, 1), "no exchange was recorded");
 }
 
 #[test]

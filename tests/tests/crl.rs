@@ -244,6 +244,28 @@ fn what_is_no_later_list_of_the_ca_leaves_the_old_one_in_force() {
 }
 
 #[test]
+fn a_list_that_cannot_be_kept_is_in_force_and_kept_as_soon_as_it_can_be() {
+    let agents = Authority::new("agents");
+    let lost = agents.spiffe(BOT);
+    let list = agents.crl(1, &[], DAY);
+    let mut stage = Stage::new(agents, &list);
+    let kept = stage.gateway.directory().join("state/moving/client-ca.agents.crl");
+    assert!(eventually(SOON, || kept.exists()));
+    // Nobody writes to a directory.
+    let in_the_way = kept.with_file_name(".client-ca.agents.crl.new");
+    fs::create_dir(&in_the_way).unwrap();
+    let later = stage.agents.crl(2, &[&lost], DAY);
+    stage.put(&later);
+    assert!(eventually(SOON, || stage.status(&lost).is_none()), "{}", stage.gateway.stderr());
+    assert!(eventually(SOON, || stage.gateway.stderr().contains("could not be kept")), "{}", stage.gateway.stderr());
+    fs::remove_dir(in_the_way).unwrap();
+    assert!(eventually(SOON, || fs::read_to_string(&kept).is_ok_and(|text| text == later)));
+    stage.put(&list);
+    stage.gateway.restart("TERM");
+    assert_eq!(stage.status(&lost), None, "nor does a restart bring the old one back");
+}
+
+#[test]
 fn without_a_list_nobody_is_let_in_and_the_start_says_why() {
     let (servers, agents, origin) = (Authority::new("servers"), Authority::new("agents"), RecordingOrigin::start());
     let start = |list: Option<&str>| {

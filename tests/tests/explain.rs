@@ -363,6 +363,15 @@ fn a_request_that_nobody_made_is_explained() {
     assert!(!ok && text.contains("found \"agent\"") && text.contains(&format!("did you mean {BOT}@agents?")), "{text}");
     let (ok, text) = explain(&["--request", read, "--certificate", &format!("{BOT}@zebra")], "");
     assert!(!ok && text.contains("the policy's client CAs are: agents"), "{text}");
+    let (_, text) = explain(&["--request", read, "--certificate", "dns:bot.test@agents"], "");
+    for part in ["no agent names \"dns:bot.test\" under CA \"agents\"", "no credential was presented, so"] {
+        assert!(text.contains(part), "{text}");
+    }
+    // One certificate with two names.
+    let both = ["--request", read, "--certificate", "dns:bot.test@agents", "--certificate", &name];
+    let (_, text) = explain(&both, "");
+    assert!(text.contains(&format!("presented  a certificate dns:bot.test, {BOT} under CA \"agents\"")), "{text}");
+    assert!(text.contains("is of agent \"bot\", which also needs a token"), "{text}");
     let (_, text) = explain(&["--request", read, "--api-key-id", "key-old", "--at", "2021-01-30T23:59:59Z"], "");
     assert!(text.contains("permitted:"), "{text}");
     let (_, text) = explain(&["--request", read, "--api-key-id", "key-old", "--at", "2021-01-31T00:00:00Z"], "");

@@ -136,13 +136,16 @@ fn the_patch_applies_is_narrower_and_changes_no_past_decision() {
         assert!(before.contains(gone) && !after.contains(gone), "{gone}: {after}");
     }
 
-    let (status, text, _) = stage.run(&["diff", "old.toml", "policy.toml"]);
+    let (status, text, warnings) = stage.run(&["diff", "old.toml", "policy.toml"]);
     assert_eq!(status, 10, "narrower: {text}");
+    // Each once, those of what is new alone.
+    assert_eq!(warnings.matches("policy.toml: 5 warnings").count(), 1, "{warnings}");
+    assert_eq!(stage.run(&["diff", "policy.toml", "old.toml"]).2, "");
     let replay = ["replay", RECORDS_FILE, "--release", "release.json", "--against", "policy.toml"];
     let (status, text, _) = stage.run(&replay);
     assert_eq!(status, 0, "no change: {text}");
-    let (status, text, _) = stage.review(&[RECORDS_FILE], &["--patch", "more.patch"]);
-    assert_eq!(status, 10, "{text}");
+    let (status, text, told) = stage.review(&[RECORDS_FILE], &["--patch", "more.patch"]);
+    assert_eq!((status, told), (10, warnings), "{text}");
     assert!(text.contains("there is nothing to change") && !stage.directory().join("more.patch").exists(), "{text}");
 }
 
@@ -207,6 +210,14 @@ fn bad_evidence_gives_no_patch() {
     assert!(status == 1 && stderr.contains("expected a policy source to patch"), "{stderr}");
     let (status, _, stderr) = wrong(&["-", "--policy", "policy.toml", "--patch", "no.patch"]);
     assert!(status == 1 && stderr.contains("standard input"), "{stderr}");
+    for more in [&["--policy", "policy.toml"][..], &["--policy", "policy.toml", "--accept-holes"], &["--anomalies"]] {
+        let (status, stdout, stderr) = wrong(&[&[RECORDS_FILE, "policy.toml"], more].concat());
+        assert!(
+            status == 1 && stderr.contains("policy.toml: expected records, found none: line 1: "),
+            "{stdout}{stderr}"
+        );
+        assert!(stdout.is_empty() && stderr.contains("hint: "), "{stdout}{stderr}");
+    }
     let (status, _, stderr) = wrong(&[".", "--policy", "policy.toml"]);
     assert!(status == 1 && stderr.contains("directory"), "{stderr}");
     assert_eq!(wrong(&[RECORDS_FILE]).0, 2, "a policy is needed");

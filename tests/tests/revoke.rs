@@ -33,6 +33,8 @@ use tests::tokens::{ISSUER, TokenKey, claims, jwks, now_s};
 mod beside;
 #[path = "revoke/forged.rs"]
 mod forged;
+#[path = "revoke/full.rs"]
+mod full;
 #[path = "revoke/kinds.rs"]
 mod kinds;
 #[path = "revoke/running.rs"]

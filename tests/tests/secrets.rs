@@ -52,8 +52,12 @@ run as-release.toml --check
 run as-root.toml --check
 run as-chain.toml --check
 run as-key.toml --check
+run as-origin-credential.toml --check
+run as-introspection-secret.toml --check
 dev F
 dev policy.toml --listen 127.0.0.1:0 --tls-chain F --tls-key F
+dev wants.toml --listen 127.0.0.1:0 --origin-credential k=F --introspection-client gw=id,good.secret --tls-chain F --tls-key F
+dev wants.toml --listen 127.0.0.1:0 --origin-credential k=good.secret --introspection-client gw=id,F --tls-chain F --tls-key F
 status --hosts F
 status --hosts hosts
 status http://127.0.0.1:1 --node-keys F
@@ -107,8 +111,14 @@ fn desk() -> Desk {
     desk.good(&format!("trust init --key g=good.key --threshold 1 --expires {END} --out root.json"));
     desk.good("trust sign root.json --key good.key");
     desk.good(&format!("release build policy.toml --version 1 --expires {END} --out release.json"));
-    desk.write("pass", "correct horse battery staple\n");
-    fs::set_permissions(desk.path("pass"), fs::Permissions::from_mode(0o600)).unwrap();
+    for (name, text) in [("pass", "correct horse battery staple\n"), ("good.secret", "s3cr3t-that-is-none-of-these\n")]
+    {
+        desk.write(name, text);
+        fs::set_permissions(desk.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    desk.write("wants.toml", wanting(&String::from_utf8(desk.read("policy.toml")).unwrap()));
+    desk.good(&format!("release build wants.toml --version 1 --expires {END} --out wants.json"));
+    desk.good("release sign wants.json --key good.key");
     desk.good("key signer --out encrypted.key --passphrase-file pass");
     desk.good("key new --id partner-1 --out partner.key");
     let key = Authority::new("secrets").server(&["localhost"]).key;
@@ -123,6 +133,16 @@ fn desk() -> Desk {
     desk.write("dot.env", "API_KEY=\"9f86d081884c7d659a2feaa0c55ad015\"\nDB_PASS=\"twelve sore thumbs\"\n");
     desk.write("vault.token", "hvs.CAESIJ4Y8cVqOUzK9mWkXbPqLr\n");
     desk
+}
+
+/// The policy, with a secret for its origin and an issuer that is asked about tokens.
+fn wanting(policy: &str) -> String {
+    let origin = "addresses = [\"127.0.0.1:9\"]\n";
+    assert!(policy.contains(origin), "{policy}");
+    let own = format!("{origin}credentials = {{ from = \"k\", header = \"X-Key\" }}\n");
+    let asked = "introspection = { url = \"http://127.0.0.1:9/\", client = \"gw\", cache = \"1m\" }";
+    let issuer = format!("[[issuer]]\nname = \"i\"\nissuer = \"https://x\"\naudience = [\"a\"]\n{asked}\n");
+    format!("{}\n{issuer}", policy.replacen(origin, &own, 1))
 }
 
 /// What must not be seen of a file: each part of each line of it that is not for everybody.
@@ -159,6 +179,15 @@ fn surround(desk: &Desk, file: &str, secret: &str) {
     desk.write("as-root.toml", gateway("release.json", file, ""));
     desk.write("as-chain.toml", gateway("release.json", "root.json", &tls(file, "server.key")));
     desk.write("as-key.toml", gateway("release.json", "root.json", &tls("root.json", file)));
+    let material = |origin: &str, client: &str| {
+        format!(
+            "{}\n[[origin_credential]]\nname = \"k\"\nfile = \"{origin}\"\n\n[[introspection_client]]\nname = \"gw\"\nid = \
+             \"id\"\nsecret = \"{client}\"\n",
+            gateway("wants.json", "root.json", "")
+        )
+    };
+    desk.write("as-origin-credential.toml", material(file, "good.secret"));
+    desk.write("as-introspection-secret.toml", material("good.secret", file));
     desk.write("hosts", format!("http://127.0.0.1:1\n{secret}\n"));
     let good = String::from_utf8(desk.read("good.pub")).unwrap();
     desk.write("pins", format!("{}\n{secret}\n", good.trim()));
@@ -190,6 +219,25 @@ fn no_command_shows_a_secret_of_a_file_that_it_was_given_by_mistake() {
             assert_eq!(shown, None, "adamant {line} shows a part of it: {said}");
         }
     }
+}
+
+/// That the lines above get as far as reading the secret.
+#[test]
+fn a_file_that_is_no_secret_of_one_line_is_refused_by_its_name() {
+    let desk = desk();
+    surround(&desk, "server.key", "x");
+    fs::set_permissions(desk.path("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    for (line, name) in [
+        ("run as-origin-credential.toml --check", "origin \"origin\": "),
+        ("run as-introspection-secret.toml --check", "introspection client \"gw\": "),
+    ] {
+        assert_says(
+            &desk.bad(line),
+            &[name, "server.key: expected one line of visible ASCII", "found more than one line"],
+        );
+    }
+    surround(&desk, "good.secret", "x");
+    desk.good("run as-origin-credential.toml --check");
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn a_gateway_follows_its_channel_forward_and_back() {
     };
     assert!(eventually(SOON, || accepted().len() == 3), "each is recorded: {}", gateway.record_text());
     assert_eq!(accepted()[1]["adamant.pointer.serial"], 2);
-    assert_eq!(accepted()[1]["adamant.signers"], "owner-2, owner-1");
+    assert_eq!(accepted()[1]["adamant.signers"], "owner-1, owner-2");
 }
 
 /// The same with the commands that people use.
@@ -265,7 +265,7 @@ fn as_many_must_sign_as_the_change_needs() {
     assert_eq!(served(&gateway), narrower.digest);
     world.put_release(&base, &[1, 3]);
     serves_soon(&gateway, &base.digest);
-    assert_eq!(told(&gateway)["signers"], serde_json::json!(["owner-3", "owner-1"]));
+    assert_eq!(told(&gateway)["signers"], serde_json::json!(["owner-1", "owner-3"]));
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub fn policy_of(agents: usize, routes: usize) -> Policy {
             Algorithm::HS256,
         ],
         keys: Keys::Pinned { jwks: r#"{"keys":[]}"#.into() },
+        introspection: None,
         scope_claim: None,
         leeway_s: 0,
     };
@@ -67,6 +68,7 @@ pub fn policy_of(agents: usize, routes: usize) -> Policy {
             addresses: vec!["127.0.0.1:9000".into()],
             tls: None,
             pass_credentials: false,
+            credential: None,
         }],
         routes: names.iter().map(route).collect(),
         scopes: vec![Scope { name: "all".into(), routes: names.clone() }],

@@ -12,6 +12,7 @@ use policy::model::{Audit, MinimumTransport};
 use policy::table::Table;
 
 use crate::counters::Slots;
+use crate::injection::Injection;
 use crate::revoked::Live;
 
 /// One activation. Immutable; shared by all workers and control.
@@ -90,6 +91,8 @@ pub struct Origin {
     pub addresses: Vec<OriginAddress>,
     pub tls: Option<Arc<rustls::ClientConfig>>,
     pub pass_credentials: bool,
+    /// What it gets in place of the agents' credentials.
+    pub injected: Option<Arc<Injection>>,
 }
 
 #[derive(Clone, Debug)]

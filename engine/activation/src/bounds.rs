@@ -40,3 +40,15 @@ pub const PROOF_SHARE_BURST_PART: usize = 8;
 pub const PROOF_SHARE_BUCKETS: usize = 4_096;
 /// Times that a worker looks for a slot for a proof while others take them.
 pub const PROOF_TRIES_MAX: usize = 8;
+/// Opaque tokens whose answers are kept, of all workers: about 1 KiB each where all are active.
+pub const INQUIRIES_MAX: usize = 16 << 10;
+/// Places that one of them can stand in.
+pub const INQUIRY_SET_PLACES: usize = 8;
+/// Questions that control has not taken yet.
+pub const INQUIRIES_QUEUED_MAX: usize = 1 << 10;
+/// How long a question may go without an answer until it is asked again, milliseconds.
+pub const INQUIRY_PENDING_MS_MAX: u64 = 5_000;
+/// How long it counts that a token is not accepted, milliseconds.
+pub const INQUIRY_REFUSED_MS: u64 = 5_000;
+/// How long nobody is asked again after there was no answer, milliseconds.
+pub const INQUIRY_FAILED_MS: u64 = 1_000;

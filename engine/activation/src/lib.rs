@@ -3,6 +3,8 @@
 pub mod activation;
 pub mod bounds;
 pub mod counters;
+pub mod injection;
+pub mod inquiries;
 pub mod record;
 pub mod revoked;
 pub mod ring;

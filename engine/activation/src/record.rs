@@ -92,6 +92,8 @@ pub struct TokenFacts<'a> {
     pub scopes: Option<&'a [u8]>,
     /// What it is bound to, and was shown to be.
     pub bound: Bindings,
+    /// Its issuer was asked about it: there was no signature.
+    pub introspected: bool,
 }
 
 /// What a client certificate says, and who vouches for it.

@@ -46,9 +46,9 @@ impl Seen {
         Entry::new(self.tag(id), kept_until_s, now_s).is_some_and(|entry| holds(self.lines_of(id), entry, now_s))
     }
 
-    /// Takes note of a proof of `subject`, that has to be remembered until `kept_until_s`. Both times are seconds since the
-    /// Unix epoch.
-    pub fn show(&self, id: &[u8; 32], subject: &[u8], kept_until_s: u64, now_s: u64) -> Shown {
+    /// Takes note of a proof of `subject`, that has to be remembered until `kept_until_s` (seconds since the Unix epoch, as
+    /// `now_s`), and could not have to be for longer than `kept_s_max`.
+    pub fn show(&self, id: &[u8; 32], subject: &[u8], (kept_until_s, kept_s_max): (u64, u64), now_s: u64) -> Shown {
         let Some(entry) = Entry::new(self.tag(id), kept_until_s, now_s) else {
             return Shown::Full;
         };
@@ -56,7 +56,9 @@ impl Seen {
         if holds(lines, entry, now_s) {
             return Shown::Again;
         }
-        if !self.shares.take(self.hasher.hash_one(subject), kept_until_s - now_s, now_s) {
+        // Not by what is left of its life, which is for its sender to choose: of short ones very many could be alive at once.
+        let lives_s_max = kept_s_max.max(kept_until_s - now_s);
+        if !self.shares.take(self.hasher.hash_one(subject), lives_s_max, now_s) {
             return Shown::Full;
         }
         claim(lines, entry, now_s)

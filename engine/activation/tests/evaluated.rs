@@ -33,6 +33,7 @@ fn policy(limits: Vec<Limit>) -> Policy {
             addresses: vec!["127.0.0.1:1".into()],
             tls: None,
             pass_credentials: false,
+            credential: None,
         }],
         routes: vec![Route {
             name: "all".into(),

@@ -7,10 +7,10 @@ use crate::bounds::FILE_BYTES_MAX;
 use crate::ca::token::Claims;
 use crate::ca::{self, place};
 use crate::fault::Fault;
-use crate::files::{self, Access};
+use crate::files;
 use crate::generation;
 use crate::openbao::OpenBao;
-use crate::profile::{self, GATEWAY_CA, Profile, TokenSource};
+use crate::profile::{self, Enrolment, Profile, TokenSource};
 use crate::release::{self, Granted};
 use crate::source::{self, Obtained, Source, Waiting};
 use crate::spiffe::SpiffeId;
@@ -73,30 +73,21 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
     };
     // Says now what would otherwise be found at the first call.
     profile.pins_with(pinned.as_deref()).map_err(Fault::new)?;
-    let obtained = source::obtain(directory, &profile, None)?;
-    let warnings = warnings(&profile, &obtained);
-    let waiting = put(directory, &profile, pinned.as_deref(), obtained)?;
-    Ok(Enrolled { profile, waiting, warnings })
-}
-
-/// Puts it all in its place: what can run out of room comes first, and after it renames alone. The certificate is last: only
-/// with the CA and the gateway that it is meant for.
-fn put(directory: &Path, profile: &Profile, ca: Option<&[u8]>, obtained: Obtained) -> Result<Option<Waiting>, Fault> {
-    let ca_path = directory.join(GATEWAY_CA);
-    let staged_ca = ca.map(|pem| files::stage(&ca_path, pem, Access::Everyone)).transpose()?;
-    let staged_profile = profile.stage(directory)?;
-    match staged_ca {
-        Some(staged) => staged.put()?,
-        None if ca_path.exists() => {
-            fs::remove_file(&ca_path).map_err(|error| files::told(&ca_path, "removed", error))?
+    let enrolment = Enrolment { profile, gateway_ca: pinned };
+    let obtained = source::obtain(directory, &enrolment, None)?;
+    let warnings = warnings(&enrolment.profile, &obtained);
+    let waiting = match obtained {
+        Obtained::Ready(ready) => {
+            ready.put()?;
+            profile::end_waiting(directory)?;
+            None
         }
-        None => {}
-    }
-    staged_profile.put()?;
-    match obtained {
-        Obtained::Ready(ready) => ready.put().map(|_| None),
-        Obtained::Waiting(waiting) => Ok(Some(waiting)),
-    }
+        Obtained::Waiting(waiting) => {
+            enrolment.wait(directory)?;
+            Some(waiting)
+        }
+    };
+    Ok(Enrolled { profile: enrolment.profile, waiting, warnings })
 }
 
 fn granted(wish: &Wish<'_>, release: &[u8], root: &[u8]) -> Result<(String, Granted), Fault> {

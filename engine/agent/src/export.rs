@@ -11,7 +11,7 @@ use crate::bounds::FILE_BYTES_MAX;
 use crate::fault::Fault;
 use crate::files;
 use crate::generation;
-use crate::profile::{GATEWAY_CA, Profile};
+use crate::profile::{GATEWAY_CA, Profile, TokenSource};
 use crate::x509;
 
 /// In whose words.
@@ -37,7 +37,7 @@ import requests
 
 PROFILE = {profile}
 GATEWAY = {gateway}
-TOKEN_FILE = {token}
+TOKEN = {token}
 
 
 def session():
@@ -46,8 +46,8 @@ def session():
     made.trust_env = False
     made.verify = PROFILE + "/gateway-ca.pem"
     made.cert = (current + "/cert.pem", current + "/key.pem")
-    if TOKEN_FILE:
-        made.headers["Authorization"] = "Bearer " + open(TOKEN_FILE).readline().strip()
+    if TOKEN:
+        made.headers["Authorization"] = "Bearer " + open(os.path.join(current, TOKEN)).readline().strip()
     return made
 "#;
 
@@ -58,7 +58,7 @@ import httpx
 
 PROFILE = {profile}
 GATEWAY = {gateway}
-TOKEN_FILE = {token}
+TOKEN = {token}
 
 
 def client():
@@ -66,18 +66,19 @@ def client():
     context = ssl.create_default_context(cafile=PROFILE + "/gateway-ca.pem")
     context.load_cert_chain(current + "/cert.pem", current + "/key.pem")
     headers = {}
-    if TOKEN_FILE:
-        headers["Authorization"] = "Bearer " + open(TOKEN_FILE).readline().strip()
+    if TOKEN:
+        headers["Authorization"] = "Bearer " + open(os.path.join(current, TOKEN)).readline().strip()
     return httpx.Client(base_url=GATEWAY, verify=context, headers=headers, trust_env=False)
 "#;
 
 const NODE: &str = r#"// Node.js. Call options() again after a renewal: https.get(GATEWAY + "/path", options(), response => …)
 const fs = require("fs");
 const https = require("https");
+const path = require("path");
 
 const PROFILE = {profile};
 const GATEWAY = {gateway};
-const TOKEN_FILE = {token};
+const TOKEN = {token};
 
 function options() {
   const current = fs.realpathSync(PROFILE + "/current");
@@ -88,14 +89,16 @@ function options() {
     key: fs.readFileSync(current + "/key.pem"),
   });
   const headers = {};
-  if (TOKEN_FILE) headers.Authorization = "Bearer " + fs.readFileSync(TOKEN_FILE, "utf8").split("\n")[0].trim();
+  if (TOKEN) {
+    headers.Authorization = "Bearer " + fs.readFileSync(path.resolve(current, TOKEN), "utf8").split("\n")[0].trim();
+  }
   return { agent, headers };
 }
 
 module.exports = { GATEWAY, options };
 "#;
 
-const GO: &str = r#"// Go. Each handshake reads the current certificate, so renewals need nothing.
+const GO: &str = r#"// Go. Each request goes with the certificate and the token of one renewal, the latest: nothing has to be called again.
 package adamant
 
 import (
@@ -106,51 +109,82 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 )
 
 const (
-	Profile   = {profile}
-	Gateway   = {gateway}
-	TokenFile = {token}
+	Profile = {profile}
+	Gateway = {gateway}
+	Token   = {token}
 )
 
-type bearer struct{ next http.RoundTripper }
-
-func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
-	if TokenFile != "" {
-		token, err := os.ReadFile(TokenFile)
-		if err != nil {
-			return nil, err
-		}
-		r = r.Clone(r.Context())
-		r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(strings.SplitN(string(token), "\n", 2)[0]))
-	}
-	return b.next.RoundTrip(r)
+// A renewal has connections of its own: a token that is bound to its certificate is refused on those of another.
+type renewing struct {
+	mutex     sync.Mutex
+	current   string
+	transport *http.Transport
 }
 
-// Client calls the gateway as this agent.
-func Client() (*http.Client, error) {
-	ca, err := os.ReadFile(filepath.Join(Profile, "gateway-ca.pem"))
+func (r *renewing) RoundTrip(request *http.Request) (*http.Response, error) {
+	current, transport, err := r.now()
 	if err != nil {
 		return nil, err
 	}
+	if Token != "" {
+		path := Token
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(current, path)
+		}
+		token, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		request = request.Clone(request.Context())
+		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(strings.SplitN(string(token), "\n", 2)[0]))
+	}
+	return transport.RoundTrip(request)
+}
+
+// The renewal in use, and its connections.
+func (r *renewing) now() (string, *http.Transport, error) {
+	current, err := filepath.EvalSymlinks(filepath.Join(Profile, "current"))
+	if err != nil {
+		return "", nil, err
+	}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.current == current {
+		return current, r.transport, nil
+	}
+	ca, err := os.ReadFile(filepath.Join(Profile, "gateway-ca.pem"))
+	if err != nil {
+		return "", nil, err
+	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(ca) {
-		return nil, errors.New("no CA certificate in gateway-ca.pem")
+		return "", nil, errors.New("no CA certificate in gateway-ca.pem")
 	}
-	config := &tls.Config{
-		RootCAs: roots,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			current, err := filepath.EvalSymlinks(filepath.Join(Profile, "current"))
-			if err != nil {
-				return nil, err
-			}
-			pair, err := tls.LoadX509KeyPair(filepath.Join(current, "cert.pem"), filepath.Join(current, "key.pem"))
-			return &pair, err
-		},
+	pair, err := tls.LoadX509KeyPair(filepath.Join(current, "cert.pem"), filepath.Join(current, "key.pem"))
+	if err != nil {
+		return "", nil, err
+	}
+	if r.transport != nil {
+		r.transport.CloseIdleConnections()
+	}
+	config := &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}
+	r.current, r.transport = current, &http.Transport{TLSClientConfig: config, IdleConnTimeout: time.Minute}
+	return current, r.transport, nil
+}
+
+// Client calls the gateway as this agent. Keep it: it has the connections.
+func Client() (*http.Client, error) {
+	made := &renewing{}
+	if _, _, err := made.now(); err != nil {
+		return nil, err
 	}
 	return &http.Client{
-		Transport: bearer{&http.Transport{TLSClientConfig: config}},
+		Transport: made,
 		// Not followed: the token is for the gateway alone.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
@@ -183,9 +217,14 @@ pub fn export(directory: &Path, form: Form) -> Result<Zeroizing<String>, Fault> 
         Form::Node => NODE,
         Form::Go => GO,
     };
-    // A JSON string is a string of all three languages.
+    // A JSON string is a string of all three languages. The token of a certificate is that of its own generation, so its path
+    // begins there.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let token = profile.token_file(&directory).map(|path| path.display().to_string()).unwrap_or_default();
+    let token = match &profile.token {
+        None => String::new(),
+        Some(TokenSource::Ca { .. }) => generation::TOKEN.to_owned(),
+        Some(TokenSource::File { path }) => path.display().to_string(),
+    };
     let text = template
         .replace("{profile}", &quoted(&directory.display().to_string()))
         .replace("{gateway}", &quoted(&profile.gateway.to_string()))

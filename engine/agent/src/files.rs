@@ -11,7 +11,7 @@ use ::files::{Existing, Exposed, exposed};
 use rustix::fs::{FlockOperation, flock};
 use zeroize::Zeroizing;
 
-pub use ::files::{Access, FileFault, Staged, read, read_text, sync_directory};
+pub use ::files::{Access, FileFault, parent, read, read_text, remove_unfinished, sync_directory};
 
 use crate::bounds::{LOCK_LOOK_MS, LOCK_S_MAX};
 use crate::fault::Fault;
@@ -52,11 +52,6 @@ pub fn write(path: &Path, bytes: &[u8], access: Access) -> Result<(), Fault> {
     Ok(::files::write(path, bytes, access, Existing::ReplaceLink)?)
 }
 
-/// Has a file whole on disk, to be put in the place of what is there.
-pub fn stage(path: &Path, bytes: &[u8], access: Access) -> Result<Staged, Fault> {
-    Ok(::files::stage(path, bytes, access, Existing::ReplaceLink)?)
-}
-
 /// Makes a directory of mode 0700; refuses one that others may write, or that belongs to another user.
 pub fn private_directory(path: &Path) -> Result<(), Fault> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
@@ -80,7 +75,7 @@ pub struct Lock {
     _file: File,
 }
 
-/// Takes the lock file `path` at once; who holds it is told where it is taken.
+/// Takes the lock file `path` at once; who holds it is told where it is taken. What was left unfinished beside it goes.
 pub fn lock(path: &Path) -> Result<Lock, Fault> {
     let mut file = lock_file(path)?;
     if !is_taken(path, &file)? {
@@ -95,6 +90,7 @@ pub fn lock(path: &Path) -> Result<Lock, Fault> {
     }
     // Who holds it is a courtesy: a full disk must not keep a lock from being held.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    remove_unfinished(parent(path));
     Ok(Lock { _file: file })
 }
 
@@ -113,6 +109,7 @@ fn lock_within(path: &Path, within: Duration) -> Result<Lock, Fault> {
         }
         std::thread::sleep(Duration::from_millis(LOCK_LOOK_MS));
     }
+    remove_unfinished(parent(path));
     Ok(Lock { _file: file })
 }
 
@@ -168,13 +165,13 @@ mod tests {
     #[test]
     fn what_belongs_to_somebody_else_is_refused() {
         let told = open_to_others(Path::new("key"), "file", Exposed::Owner(7), 600);
-        assert!(told.to_string().contains("that of user 7") && told.hint().unwrap().contains("chown"), "{told}");
+        assert!(told.to_string().contains("owner uid 7") && told.hint().unwrap().contains("chown"), "{told}");
         // Where the test may give files away, as root may.
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         write(&path, b"one\n", Access::OwnerOnly).unwrap();
         if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
-            assert!(read_secret(&path, 10).unwrap_err().to_string().contains("that of user 65534"));
+            assert!(read_secret(&path, 10).unwrap_err().to_string().contains("owner uid 65534"));
         }
     }
 }

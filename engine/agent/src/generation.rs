@@ -1,5 +1,5 @@
-//! Generations of key and certificate in a profile: each a directory that is whole before its name exists, and `current`, a
-//! link that is swapped. Whoever resolves the link once reads a key that fits its certificate, whatever happens meanwhile;
+//! Generations of a profile: key, certificate, and what they are for, each generation a directory that is whole before its
+//! name exists; and `current`, a link that is swapped, so that all of it changes in one step. Whoever resolves the link once reads a key that fits its certificate, whatever happens meanwhile;
 //! the last few stay for those who have just done so.
 
 use std::fs;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds::{FILE_BYTES_MAX, GENERATIONS_KEPT};
 use crate::fault::Fault;
 use crate::files::{self, Access};
+use crate::profile::{GATEWAY_CA, PROFILE};
 use crate::x509::{self, Facts};
 
 /// The link to the generation in use.
@@ -119,6 +120,9 @@ pub struct New<'a> {
     pub key_pem: &'a str,
     pub chain_pem: &'a str,
     pub token: Option<&'a str>,
+    /// `profile.json`, and the CA of the gateway in PEM.
+    pub profile: &'a [u8],
+    pub gateway_ca: Option<&'a [u8]>,
 }
 
 /// A generation that is whole on disk and not in use: dropped, it goes away.
@@ -126,8 +130,18 @@ pub struct New<'a> {
 pub struct Staged {
     profile: PathBuf,
     target: PathBuf,
+    names: Names,
     /// Numbers of those before, in order.
     before: Vec<u64>,
+}
+
+/// The names of a profile that lead into the generation in use.
+struct Names {
+    profile: PathBuf,
+    /// Were not there before.
+    made: Vec<PathBuf>,
+    /// Take the place of files: of what is written beside it, and where.
+    staged: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Writes a new generation, and the link that will lead to it: everything that can run out of room. The caller holds the
@@ -135,7 +149,7 @@ pub struct Staged {
 pub fn stage(profile: &Path, new: &New<'_>, origin: &Origin) -> Result<Staged, Fault> {
     let generations = profile.join(GENERATIONS);
     files::private_directory(&generations)?;
-    let before = tidy(&generations)?;
+    let before = tidy(profile, &generations)?;
     let name = format!("{:06}", before.last().map_or(1, |last| last + 1));
     let (unfinished, target) = (generations.join(format!("{UNFINISHED}{name}")), generations.join(&name));
     let written = fill(&unfinished, new, origin).and_then(|()| {
@@ -148,7 +162,12 @@ pub fn stage(profile: &Path, new: &New<'_>, origin: &Origin) -> Result<Staged, F
         return Err(fault);
     }
     // From here on it goes away by itself.
-    let staged = Staged { profile: profile.to_owned(), target, before };
+    let names = Names { profile: profile.to_owned(), made: Vec::new(), staged: Vec::new() };
+    let mut staged = Staged { profile: profile.to_owned(), target, names, before };
+    staged.names.stage(PROFILE)?;
+    if new.gateway_ca.is_some() || profile.join(GATEWAY_CA).symlink_metadata().is_ok() {
+        staged.names.stage(GATEWAY_CA)?;
+    }
     let link = profile.join(LINK_NEXT);
     let linked = match fs::remove_file(&link) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -164,6 +183,7 @@ impl Staged {
         let link = self.profile.join(CURRENT);
         let done = fs::rename(self.profile.join(LINK_NEXT), &link).and_then(|()| files::sync_directory(&self.profile));
         done.map_err(|error| files::told(&link, "written", error))?;
+        self.names.put()?;
         for old in self.before.iter().rev().skip(GENERATIONS_KEPT - 1) {
             let _ = fs::remove_dir_all(self.profile.join(GENERATIONS).join(format!("{old:06}")));
         }
@@ -180,6 +200,56 @@ impl Drop for Staged {
     }
 }
 
+impl Names {
+    /// Has a name lead into the generation in use: at once where there is none, else beside what is there.
+    fn stage(&mut self, name: &str) -> Result<(), Fault> {
+        let (path, target) = (self.profile.join(name), Path::new(CURRENT).join(name));
+        if fs::read_link(&path).is_ok_and(|leads_to| leads_to == target) {
+            return Ok(());
+        }
+        let link =
+            |at: &Path| std::os::unix::fs::symlink(&target, at).map_err(|error| files::told(&path, "written", error));
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                link(&path)?;
+                self.made.push(path);
+                return Ok(());
+            }
+            Err(error) => return Err(files::told(&path, "read", error)),
+            Ok(found) if found.is_dir() => {
+                return Err(Fault::at(&path, "expected a file, found a directory").help("remove it"));
+            }
+            Ok(_) => {}
+        }
+        let beside = self.profile.join(format!(".{name}-new"));
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(files::told(&beside, "removed", error));
+            }
+            _ => link(&beside)?,
+        }
+        self.staged.push((beside, path));
+        Ok(())
+    }
+
+    fn put(&self) -> Result<(), Fault> {
+        for (beside, path) in &self.staged {
+            fs::rename(beside, path).map_err(|error| files::told(path, "written", error))?;
+        }
+        files::sync_directory(&self.profile).map_err(|error| files::told(&self.profile, "written", error))
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        // Those that lead to nothing go: nothing was put in use.
+        let made = self.made.iter().filter(|_| resolved(&self.profile).is_err());
+        for path in made.chain(self.staged.iter().map(|(beside, _)| beside)) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 fn fill(directory: &Path, new: &New<'_>, origin: &Origin) -> Result<(), Fault> {
     let made = fs::DirBuilder::new().mode(0o700).create(directory);
     made.map_err(|error| files::told(directory, "made", error))?;
@@ -191,11 +261,16 @@ fn fill(directory: &Path, new: &New<'_>, origin: &Origin) -> Result<(), Fault> {
     if let Some(token) = new.token {
         files::write(&directory.join(TOKEN), token.as_bytes(), Access::OwnerOnly)?;
     }
+    files::write(&directory.join(PROFILE), new.profile, Access::OwnerOnly)?;
+    if let Some(pem) = new.gateway_ca {
+        files::write(&directory.join(GATEWAY_CA), pem, Access::Everyone)?;
+    }
     files::write(&directory.join(FACTS), format!("{facts}\n").as_bytes(), Access::OwnerOnly)
 }
 
-/// Removes what was never finished; the numbers of those that were, in order.
-fn tidy(generations: &Path) -> Result<Vec<u64>, Fault> {
+/// Removes what was never finished or never in use, keys and all: it was killed before. The numbers of the others, in order.
+fn tidy(profile: &Path, generations: &Path) -> Result<Vec<u64>, Fault> {
+    let current = resolved(profile).ok().and_then(|directory| directory.file_name()?.to_str()?.parse::<u64>().ok());
     let mut numbers = Vec::new();
     let entries = fs::read_dir(generations).map_err(|error| files::told(generations, "read", error))?;
     for entry in entries.flatten() {
@@ -204,7 +279,11 @@ fn tidy(generations: &Path) -> Result<Vec<u64>, Fault> {
         if name.starts_with(UNFINISHED) {
             let _ = fs::remove_dir_all(entry.path());
         } else if let Ok(number) = name.parse() {
-            numbers.push(number);
+            if current.is_some_and(|current| number <= current) {
+                numbers.push(number);
+            } else {
+                let _ = fs::remove_dir_all(entry.path());
+            }
         }
     }
     numbers.sort_unstable();
@@ -212,60 +291,4 @@ fn tidy(generations: &Path) -> Result<Vec<u64>, Fault> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ca::issue::new_key;
-
-    fn pair() -> (zeroize::Zeroizing<String>, String) {
-        let key = new_key().unwrap();
-        let pair = rcgen::KeyPair::from_pem(&key).unwrap();
-        (key, rcgen::CertificateParams::default().self_signed(&pair).unwrap().pem())
-    }
-
-    fn put(profile: &Path, new: &New<'_>, origin: &Origin) -> PathBuf {
-        stage(profile, new, origin).unwrap().put().unwrap()
-    }
-
-    #[test]
-    fn one_that_is_not_put_in_use_goes_away() {
-        let directory = tempfile::tempdir().unwrap();
-        let profile = directory.path();
-        let origin = Origin { obtained_s: 7, from: "test".into() };
-        let (key, chain) = pair();
-        let new = New { key_pem: &key, chain_pem: &chain, token: None };
-        drop(stage(profile, &new, &origin).unwrap());
-        assert!(current(profile).is_err());
-        let first = put(profile, &new, &origin);
-        drop(stage(profile, &new, &origin).unwrap());
-        assert_eq!(current(profile).unwrap().directory, first);
-        assert_eq!(fs::read_dir(profile.join(GENERATIONS)).unwrap().count(), 1);
-        assert_eq!(fs::read_dir(profile).unwrap().count(), 2, "the directory of generations, and the link");
-    }
-
-    #[test]
-    fn generations_follow_each_other_and_the_oldest_go() {
-        let directory = tempfile::tempdir().unwrap();
-        let profile = directory.path();
-        assert!(current(profile).is_err());
-        let origin = Origin { obtained_s: 7, from: "test".into() };
-        for number in 1..=5 {
-            let (key, chain) = pair();
-            let made = put(profile, &New { key_pem: &key, chain_pem: &chain, token: None }, &origin);
-            assert!(made.ends_with(format!("generations/{number:06}")));
-            let read = current(profile).unwrap();
-            assert_eq!((read.directory, read.origin.obtained_s), (made, 7));
-        }
-        assert_eq!(fs::read_dir(profile.join(GENERATIONS)).unwrap().count(), GENERATIONS_KEPT);
-    }
-
-    #[test]
-    fn a_key_that_does_not_fit_is_found() {
-        let directory = tempfile::tempdir().unwrap();
-        let (key, _) = pair();
-        let (_, chain) = pair();
-        assert!(checked(&key, chain.as_bytes()).err().unwrap().contains("one for another"));
-        let origin = Origin { obtained_s: 7, from: "test".into() };
-        put(directory.path(), &New { key_pem: &key, chain_pem: &chain, token: None }, &origin);
-        assert!(current(directory.path()).err().unwrap().to_string().contains("one for another"));
-    }
-}
+mod tests;

@@ -1,5 +1,5 @@
-//! A profile: a directory with everything an agent needs to call a gateway. `profile.json` says what and how to renew it;
-//! keys and certificates stand in generations beside it.
+//! A profile: a directory with everything an agent needs to call a gateway. `profile.json` says what and how to renew it; it
+//! stands in the generation in use, with keys and certificates, and is swapped with them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds::{FILE_BYTES_MAX, SECRET_BYTES_MAX};
 use crate::ca::token::Claims;
 use crate::fault::Fault;
-use crate::files::{self, Access, Lock, Staged};
+use crate::files::{self, Access, Lock};
 use crate::generation;
 use crate::release::Granted;
 use crate::source::Source;
@@ -26,6 +26,9 @@ pub const GATEWAY_CA: &str = "gateway-ca.pem";
 /// Where the local proxy listens unless another place is named.
 pub const SOCKET: &str = "proxy.sock";
 const LOCK: &str = "lock";
+/// An enrolment that waits for its certificate, and one that is not whole yet.
+const ENROLLING: &str = "enrolling";
+const ENROLLING_NEW: &str = ".enrolling-new";
 
 /// The file `profile.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,9 +78,9 @@ impl Profile {
         }
     }
 
-    /// Reads the profile in `directory`.
+    /// Reads the profile in `directory`: the one in use; while there is none, the one that waits for its certificate.
     pub fn read(directory: &Path) -> Result<Self, Fault> {
-        let path = directory.join(PROFILE);
+        let path = place(directory).join(PROFILE);
         if !path.exists() {
             let help = "make one: adamant agent enroll PROFILE --gateway https://HOST:PORT --agent NAME …";
             return Err(Fault::at(directory, "expected a profile, found no profile.json in it").help(help));
@@ -91,17 +94,15 @@ impl Profile {
         Err(Fault::at(&path, message).help("it was made by another version of adamant: enroll again, with --force"))
     }
 
-    /// Has it ready in its directory, to be put in its place.
-    pub fn stage(&self, directory: &Path) -> Result<Staged, Fault> {
-        let path = directory.join(PROFILE);
-        let json = serde_json::to_string_pretty(self).map_err(|error| Fault::at(&path, error))?;
-        files::stage(&path, format!("{json}\n").as_bytes(), Access::OwnerOnly)
+    /// The file, as it is written.
+    pub fn json(&self) -> Result<Vec<u8>, Fault> {
+        let json = serde_json::to_string_pretty(self).map_err(Fault::new)?;
+        Ok(format!("{json}\n").into_bytes())
     }
 
     /// What the gateway's certificate must be.
     pub fn pins(&self, directory: &Path) -> Result<Pins, Fault> {
-        let path = directory.join(GATEWAY_CA);
-        let pem = path.exists().then(|| files::read(&path, FILE_BYTES_MAX)).transpose()?;
+        let pem = gateway_ca(&place(directory))?;
         self.pins_with(pem.as_deref()).map_err(|why| Fault::at(directory, why))
     }
 
@@ -126,6 +127,69 @@ impl Profile {
             TokenSource::Ca { .. } => generation.join(generation::TOKEN),
         });
         path.map(|path| files::read_secret_line(&path, SECRET_BYTES_MAX)).transpose()
+    }
+}
+
+/// The directory in a profile's that has its files.
+fn place(directory: &Path) -> PathBuf {
+    let enrolling = directory.join(ENROLLING);
+    let is_first = !directory.join(PROFILE).exists() && enrolling.join(PROFILE).exists();
+    if is_first { enrolling } else { directory.to_owned() }
+}
+
+fn gateway_ca(place: &Path) -> Result<Option<Vec<u8>>, Fault> {
+    let path = place.join(GATEWAY_CA);
+    Ok(path.exists().then(|| files::read(&path, FILE_BYTES_MAX)).transpose()?)
+}
+
+/// A profile with the CA of the gateway in PEM: what goes into a generation beside key and certificate.
+#[derive(Clone, Debug)]
+pub struct Enrolment {
+    pub profile: Profile,
+    pub gateway_ca: Option<Vec<u8>>,
+}
+
+impl Enrolment {
+    /// The one in use.
+    pub fn read(directory: &Path) -> Result<Self, Fault> {
+        Ok(Self { profile: Profile::read(directory)?, gateway_ca: gateway_ca(&place(directory))? })
+    }
+
+    /// The one that waits for its certificate, where one does.
+    pub fn waiting(directory: &Path) -> Result<Option<Self>, Fault> {
+        is_waiting(directory).then(|| Self::read(&directory.join(ENROLLING))).transpose()
+    }
+
+    /// Keeps it until there is a certificate for it; what is in use stays as it is.
+    pub fn wait(&self, directory: &Path) -> Result<(), Fault> {
+        let (place, unfinished) = (directory.join(ENROLLING), directory.join(ENROLLING_NEW));
+        removed(&unfinished)?;
+        files::private_directory(&unfinished)?;
+        files::write(&unfinished.join(PROFILE), &self.profile.json()?, Access::OwnerOnly)?;
+        if let Some(pem) = &self.gateway_ca {
+            files::write(&unfinished.join(GATEWAY_CA), pem, Access::Everyone)?;
+        }
+        removed(&place)?;
+        let done = fs::rename(&unfinished, &place).and_then(|()| files::sync_directory(directory));
+        done.map_err(|error| files::told(&place, "written", error))
+    }
+}
+
+/// Whether an enrolment waits for its certificate.
+pub fn is_waiting(directory: &Path) -> bool {
+    directory.join(ENROLLING).join(PROFILE).exists()
+}
+
+/// No enrolment waits any more.
+pub fn end_waiting(directory: &Path) -> Result<(), Fault> {
+    removed(&directory.join(ENROLLING))
+}
+
+/// Has no directory of that name.
+fn removed(path: &Path) -> Result<(), Fault> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(files::told(path, "removed", error)),
+        _ => Ok(()),
     }
 }
 

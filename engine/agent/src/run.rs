@@ -13,7 +13,7 @@ use crate::bounds::{HOOKS_MAX, LOOK_MS_MAX, STOP_S_MAX};
 use crate::fault::Fault;
 use crate::hooks::{self, Hook};
 use crate::metrics::{self, Metrics};
-use crate::profile::{self, Profile};
+use crate::profile::{self, Enrolment, Profile};
 use crate::schedule::{self, Nearness};
 use crate::source::{self, Obtained, Waiting};
 use crate::x509::Facts;
@@ -194,6 +194,9 @@ impl Keeper<'_> {
                 due_s
             }
         };
+        if profile::is_waiting(&self.settings.directory) {
+            return Ok(Some("enrolment"));
+        }
         Ok(match now_s {
             now if now < identity.facts.not_before_s => Some("not-yet-valid"),
             now if now >= identity.facts.not_after_s => Some("expired"),
@@ -291,19 +294,26 @@ fn waiting_is_no_end() -> Fault {
     Fault::new("the request waits for its answer").help("have it signed, then run this again; or run without --once")
 }
 
+/// A new certificate: of an enrolment that waits for one, which was asked for last; else of the profile in use.
 fn renew(directory: &Path) -> (String, Result<Renewal, Fault>) {
-    let profile = match Profile::read(directory) {
-        Ok(profile) => profile,
+    let waiting = Enrolment::waiting(directory);
+    let is_enrolment = !matches!(waiting, Ok(None));
+    let enrolment = waiting.and_then(|waiting| waiting.map_or_else(|| Enrolment::read(directory), Ok));
+    let enrolment = match enrolment {
+        Ok(enrolment) => enrolment,
         Err(fault) => return (String::new(), Err(fault)),
     };
     let before = generation::current(directory).ok();
-    let renewed = source::obtain(directory, &profile, before.as_ref()).and_then(|obtained| match obtained {
+    let of_same = before.as_ref().filter(|_| !is_enrolment);
+    let renewed = source::obtain(directory, &enrolment, of_same).and_then(|obtained| match obtained {
         Obtained::Ready(ready) => {
-            Ok(Renewal::Done { old: before.map(|identity| identity.facts.sha256), new: ready.put()? })
+            let new = ready.put()?;
+            profile::end_waiting(directory)?;
+            Ok(Renewal::Done { old: before.map(|identity| identity.facts.sha256), new })
         }
         Obtained::Waiting(waiting) => Ok(Renewal::Waiting(waiting)),
     });
-    (profile.certificate.shown(), renewed)
+    (enrolment.profile.certificate.shown(), renewed)
 }
 
 fn tell(line: &Line<'_>, log: Log<'_>) -> Result<(), Fault> {

@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::files::{self, Access};
 use crate::generation::{self, Identity, New, Origin};
 use crate::openbao::OpenBao;
-use crate::profile::{Profile, TokenSource};
+use crate::profile::{Enrolment, Profile, TokenSource};
 use crate::release;
 use crate::x509::Facts;
 
@@ -80,7 +80,8 @@ impl Source {
 
 /// Obtains a new key with a certificate. `before`: what is in use, which a renewal goes on from. The caller holds the
 /// profile's lock.
-pub fn obtain(directory: &Path, profile: &Profile, before: Option<&Identity>) -> Result<Obtained, Fault> {
+pub fn obtain(directory: &Path, enrolment: &Enrolment, before: Option<&Identity>) -> Result<Obtained, Fault> {
+    let profile = &enrolment.profile;
     let (key, chain, token) = match &profile.certificate {
         Source::Ca { directory: ca, passphrase_file, life_s } => {
             issued(profile, ca, passphrase_file.as_deref(), *life_s)?
@@ -96,7 +97,8 @@ pub fn obtain(directory: &Path, profile: &Profile, before: Option<&Identity>) ->
         },
     };
     let token = token.as_ref().map(|token| token.as_str());
-    let new = New { key_pem: &key, chain_pem: &chain, token };
+    let (json, gateway_ca) = (profile.json()?, enrolment.gateway_ca.as_deref());
+    let new = New { key_pem: &key, chain_pem: &chain, token, profile: &json, gateway_ca };
     let from = profile.certificate.shown();
     let (chain, _, facts) =
         generation::checked(&key, new.chain_pem.as_bytes()).map_err(|why| Fault::new(format_args!("{from}: {why}")))?;

@@ -7,16 +7,19 @@ use std::sync::Arc;
 
 use identity::certificate::ClientCaError;
 use policy::compile::CompileError;
+use policy::model::Keys;
 use policy::table::TableError;
 
 use crate::activate::Parts;
 use crate::status::Moving;
+use material::Material;
 use origins::Planned;
 use tls::Tickets;
 
 pub mod files;
 mod frozen;
 pub mod keysets;
+pub mod material;
 pub mod origins;
 pub mod renew;
 pub mod revocation;
@@ -60,12 +63,38 @@ pub struct OriginIdentityFiles {
     pub files: ChainFiles,
 }
 
+/// A secret that an origin knows the gateway by, by the name that policies use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginCredentialFile {
+    pub name: String,
+    pub file: PathBuf,
+}
+
+/// As whom the gateway asks issuers about tokens, by the name that policies use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntrospectionClient {
+    pub name: String,
+    /// `client_id` at the issuer.
+    pub id: String,
+    pub proof: IntrospectionProof,
+}
+
+/// What an issuer knows the gateway by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IntrospectionProof {
+    /// A file with the client's secret.
+    Secret(PathBuf),
+    Certificate(ChainFiles),
+}
+
 /// What the node adds to a release.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
     /// By listener; none for a plain one.
     pub listeners: Vec<Option<ListenerFiles>>,
     pub origin_identities: Vec<OriginIdentityFiles>,
+    pub origin_credentials: Vec<OriginCredentialFile>,
+    pub introspection_clients: Vec<IntrospectionClient>,
     /// Where relative paths of what a policy watches begin.
     pub base: PathBuf,
     /// The state directory; none where nothing is kept (`adamant dev`).
@@ -98,6 +127,7 @@ pub enum AssembleError {
 pub struct Assembled {
     pub frozen: Arc<Frozen>,
     pub parts: Parts,
+    pub material: Material,
     pub planned: Vec<Planned>,
     pub tickets: Tickets,
     /// By listener; none for a plain one.
@@ -119,11 +149,15 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
     let mut moving = Moving { since_unix_s: now_s, ..Moving::default() };
     let mut issuers = Vec::new();
     for rules in &frozen.policy.issuers {
+        keysets::check_introspection(rules, node)?;
         let read = keysets::read(rules, node, now_s)?;
-        moving.keysets.insert(rules.name.clone(), read.status);
+        if rules.keys != Keys::None {
+            moving.keysets.insert(rules.name.clone(), read.status);
+        }
         issuers.push(read.issuer);
     }
-    let planned = renew::plan(&frozen, node)?;
+    let material = Material::read(node);
+    let planned = renew::plan(&frozen, &material)?;
     let origins = planned.iter().map(|planned| Arc::new(planned.resolved(|_| Vec::new()))).collect();
     let looked = revocation::look(&frozen.client_cas, &frozen.policy.client_cas, node, None, now_s)?;
     for (ca, read) in frozen.policy.client_cas.iter().zip(&looked.read) {
@@ -153,6 +187,7 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
     Ok(Assembled {
         frozen: Arc::new(frozen),
         parts,
+        material,
         planned,
         tickets,
         server_certificates,

@@ -82,9 +82,14 @@ pub const RESOLVE_S_MAX: u64 = 5;
 pub const RESOLVED_ADDRESSES_MAX: usize = 16;
 /// Bytes of a key set, whether from a file or by HTTPS.
 pub const JWKS_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a secret that an origin knows the gateway by.
+pub const ORIGIN_SECRET_BYTES_MAX: usize = 4 << 10;
+/// Bytes of a secret's thumbprint.
+pub const SECRET_THUMBPRINT_BYTES: usize = 8;
 /// Bytes of a certificate chain or key file.
 pub const PEM_BYTES_MAX: usize = 1 << 20;
-/// Time for fetching a key set, or metadata, milliseconds; of it for each of name, connection and handshake.
+/// Time for fetching a key set, or metadata, milliseconds, the look-up of the name included; of it for each connection and
+/// handshake.
 pub const FETCH_MS_MAX: u64 = 10_000;
 pub const FETCH_STEP_MS_MAX: u64 = 5_000;
 /// Fetches that ended and were not looked at yet.
@@ -99,6 +104,16 @@ pub const KEPT_CLOCK_STEP_S_MAX: u64 = 60;
 pub const FETCH_RETRY_S_MIN: u64 = 5;
 pub const FETCH_RETRY_S_MAX: u64 = 300;
 
+/// Questions about opaque tokens on their way to issuers at the same time.
+pub const INTROSPECTIONS_IN_FLIGHT_MAX: usize = 64;
+/// Time for one of them, milliseconds; of it for each of name, connection and handshake.
+pub const INTROSPECTION_MS_MAX: u64 = 2_000;
+pub const INTROSPECTION_STEP_MS_MAX: u64 = 1_000;
+/// Bytes of an answer.
+pub const INTROSPECTION_BYTES_MAX: usize = 64 << 10;
+/// Time from one message about an issuer that gives no answers to the next, seconds.
+pub const INTROSPECTION_TOLD_S: u64 = 10;
+
 /// Time between two checkpoints of the records, milliseconds, unless configured.
 pub const CHECKPOINT_INTERVAL_MS: u64 = 10_000;
 /// Checkpoints on their way from the audit writer to the thread that signs them.
@@ -108,9 +123,10 @@ pub const CHECKPOINT_PLACES_MAX: usize = 8;
 /// Pause before a checkpoint is sent again, milliseconds: doubles from the first to the second.
 pub const CHECKPOINT_RETRY_MS_MIN: u64 = 500;
 pub const CHECKPOINT_RETRY_MS_MAX: u64 = 60_000;
-/// Time for connecting to a witness, and for each read and write, milliseconds.
+/// Time for each attempt to connect to a witness, and for the TLS handshake, milliseconds.
 pub const WITNESS_MS_MAX: u64 = 5_000;
-/// Time for one whole exchange with a witness, from connecting to the last byte, milliseconds.
-pub const WITNESS_EXCHANGE_MS_MAX: u64 = 10_000;
+/// Time for one whole exchange with a witness, from the look-up of its name to the last byte, milliseconds: where the first
+/// name server is gone, the look-up alone takes 5 s.
+pub const WITNESS_EXCHANGE_MS_MAX: u64 = 15_000;
 /// Bytes of a witness's answer.
 pub const WITNESS_BYTES_MAX: usize = 16 << 20;

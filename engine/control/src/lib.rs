@@ -13,6 +13,7 @@ mod atomic;
 pub mod bounds;
 pub mod clock;
 pub mod expiry;
+pub mod introspection;
 pub mod log;
 pub mod memory;
 pub mod moving;

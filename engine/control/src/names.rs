@@ -64,6 +64,7 @@ mod tests {
     use policy::model;
 
     use super::*;
+    use crate::assemble::material::Material;
 
     fn planned(address: &str) -> Planned {
         let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
@@ -71,7 +72,8 @@ mod tests {
         let ca = parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
         let tls = Some(model::OriginTls { ca, server_name: None, identity: None });
         let addresses = vec![address.to_owned()];
-        Planned::new(&model::Origin { name: "o".to_owned(), addresses, tls, pass_credentials: false }, &[]).unwrap()
+        let origin = model::Origin { name: "o".to_owned(), addresses, tls, pass_credentials: false, credential: None };
+        Planned::new(&origin, &Material::default()).unwrap()
     }
 
     #[test]

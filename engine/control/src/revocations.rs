@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use activation::revoked::{Live, Revoked};
 use policy::model::Policy;
 use policy::table::Table;
-use policy_release::revocations::Revocations;
+use policy_release::revocations::{Entry, Revocations};
 use policy_release::time::Timestamp;
 
 use crate::assemble::Frozen;
@@ -89,7 +89,7 @@ impl Inner {
         self.tidy();
         self.generation += 1;
         self.now = Some(now);
-        let ends = || self.list.iter().flat_map(|list| list.entries()).filter_map(|entry| entry.until);
+        let ends = || self.list.iter().flat_map(|list| list.entries()).filter_map(Entry::ends);
         self.lapses = ends().filter(|until| *until > now).min();
         self.lapsed = ends().filter(|until| *until <= now).max();
         let of_tables = self.tables.iter().filter_map(|known| {

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use activation::Activation;
+use activation::inquiries::Inquiries;
 use activation::stats::WorkerStats;
 use arc_swap::ArcSwap;
-use policy::model::Audit;
+use policy::model::{Audit, Keys};
 
 use crate::bounds::WORKER_STILL_NS_MAX;
 use crate::expiry::Ends;
@@ -54,6 +55,8 @@ pub struct Status {
     moving: Mutex<Moving>,
     failure: OnceLock<String>,
     binary_sha256: OnceLock<String>,
+    /// What issuers are asked about tokens; none where they never are.
+    pub inquiries: OnceLock<Arc<Inquiries>>,
     kernel: String,
 }
 
@@ -72,6 +75,8 @@ pub struct Moving {
     pub crls: BTreeMap<String, CrlStatus>,
     /// By certificate chain file.
     pub certificates: BTreeMap<String, CertificateStatus>,
+    /// By `origin-identity` or `origin-credential`, and name.
+    pub origin_material: BTreeMap<(&'static str, String), OriginMaterialStatus>,
     /// By origin name: whether its addresses are known, and failed look-ups so far.
     pub origins: BTreeMap<String, OriginStatus>,
     /// Since when the release that serves has been accepted; none where nothing is accepted (`adamant dev`).
@@ -217,6 +222,15 @@ pub struct CertificateStatus {
     pub last_failure: Option<String>,
 }
 
+/// A certificate or secret towards origins.
+#[derive(Clone, Debug, Default)]
+pub struct OriginMaterialStatus {
+    /// When it was last read and found good; 0: never.
+    pub loaded_unix_s: u64,
+    pub failures: u64,
+    pub last_failure: Option<String>,
+}
+
 /// The revocation lists of a client CA.
 #[derive(Clone, Debug, Default)]
 pub struct CrlStatus {
@@ -270,7 +284,18 @@ impl Status {
         let phase = AtomicU8::new(Phase::Starting as u8);
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
         let (moving, binary_sha256) = (Mutex::new(moving), OnceLock::new());
-        Self { facts, workers, records, activation, phase, moving, binary_sha256, kernel, failure: OnceLock::new() }
+        Self {
+            facts,
+            workers,
+            records,
+            activation,
+            phase,
+            moving,
+            binary_sha256,
+            inquiries: OnceLock::new(),
+            kernel,
+            failure: OnceLock::new(),
+        }
     }
 
     /// `sha256:…` over the running executable; none until it was read.
@@ -312,6 +337,11 @@ impl Status {
         self.moving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// When each keyset was loaded, seconds since the Unix epoch, by issuer name. A copy, because what it is for takes long.
+    pub fn keysets_loaded(&self) -> BTreeMap<String, u64> {
+        self.moving().keysets.iter().map(|(name, of)| (name.clone(), of.loaded_unix_s)).collect()
+    }
+
     /// Why new requests should not be sent here; empty when they may.
     pub fn unready(&self, now_unix_ns: u64) -> Vec<String> {
         let mut reasons = Vec::new();
@@ -330,7 +360,7 @@ impl Status {
         for issuer in &self.activation.load().issuers {
             if issuer.is_stale() {
                 reasons.push(format!("the keyset of issuer \"{}\" is older than max_stale", issuer.rules().name));
-            } else if issuer.keyset().is_none() {
+            } else if issuer.keyset().is_none() && issuer.rules().keys != Keys::None {
                 reasons.push(format!("issuer \"{}\" has no keyset", issuer.rules().name));
             }
         }

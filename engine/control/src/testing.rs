@@ -44,6 +44,7 @@ pub fn policy(keys: Keys, client_ca: Option<String>) -> Policy {
             audience: vec!["api".to_owned()],
             algorithms: vec![Algorithm::ES256],
             keys,
+            introspection: None,
             scope_claim: None,
             leeway_s: 0,
         }],
@@ -56,6 +57,7 @@ pub fn policy(keys: Keys, client_ca: Option<String>) -> Policy {
             addresses: vec!["127.0.0.1:1".to_owned()],
             tls: None,
             pass_credentials: false,
+            credential: None,
         }],
         routes: vec![Route {
             name: "r".to_owned(),

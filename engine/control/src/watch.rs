@@ -13,37 +13,41 @@ use tokio::time::Instant;
 
 use crate::activate::{Activator, Parts};
 use crate::assemble::keysets::watched_path;
+use crate::assemble::material::Material;
 use crate::assemble::origins::Planned;
 use crate::assemble::renew::{origin, same_origin};
 use crate::assemble::tls::{self, Loaded, Tickets};
 use crate::assemble::{Frozen, Node, Placement};
 use crate::bounds::{RESOLVE_INTERVAL_S, RESOLVE_RETRY_S, WATCH_INTERVAL_MS};
 use crate::clock;
-use crate::expiry::{Ends, Expiry};
+use crate::expiry::Expiry;
 use crate::names::{self, Addresses};
 use crate::records;
 use crate::status::Status;
 use fingerprint::Watched;
+use keeping::Keeping;
 use keysets::Keysets;
 use revocation::watched_crls;
 
 mod ends;
 mod fingerprint;
+mod keeping;
 mod keysets;
+mod material;
 mod renewal;
 mod report;
 mod revocation;
 
-use crate::moving::Outcome;
 use renewal::{Renewal, show_memory};
 pub use report::report_origins;
-use report::{refuse_certificate, take_certificate, tell_origin_identities};
+use report::{refuse_certificate, take_certificate};
 
 /// What the watcher begins with.
 pub struct Start {
     pub activator: Activator,
     pub parts: Parts,
     pub node: Node,
+    pub material: Material,
     pub planned: Vec<Planned>,
     pub addresses: Addresses,
     pub tickets: Tickets,
@@ -145,10 +149,10 @@ struct Watcher {
     keysets: Keysets,
     /// By client CA.
     crls: Vec<Option<Watched>>,
+    keeping: Keeping,
     /// By listener.
     listeners: Vec<Option<Watched>>,
-    origin_identities: Watched,
-    origin_identity_ends: Vec<Ends>,
+    origin_files: material::Files,
     expiry: Expiry,
     /// When it is looked at next what ends.
     ends_at: Instant,
@@ -158,28 +162,24 @@ struct Watcher {
 
 impl Watcher {
     fn new(start: Start) -> Self {
-        let keysets = {
-            let moving = start.status.moving();
-            let loaded = |name: &str| moving.keysets.get(name).map_or(0, |of| of.loaded_unix_s);
-            Keysets::new(start.activator.frozen(), &start.node, &start.parts.issuers, loaded)
-        };
+        let loaded = start.status.keysets_loaded();
+        let keysets = Keysets::new(start.activator.frozen(), &start.node, &start.parts.issuers, &loaded);
         let chain_paths = |of: &crate::assemble::ChainFiles| [of.chain.clone(), of.key.clone()];
         let listeners = start.node.listeners.iter().map(|files| {
             let paths: Option<Vec<PathBuf>> =
                 files.as_ref().map(|files| files.certificates.iter().flat_map(chain_paths).collect());
             paths.map(Watched::new)
         });
-        let mut origin_identities =
-            Watched::new(start.node.origin_identities.iter().flat_map(|of| chain_paths(&of.files)).collect());
-        origin_identities.changed();
+        let origin_files = material::Files::new(&start.node);
+        material::declare(&start.status, &start.node);
         show_memory(&start.status, start.activator.frozen());
         let crls = watched_crls(start.activator.frozen(), &start.node);
         Self {
             keysets,
             crls,
+            keeping: Keeping::new(start.node.state.clone()),
             listeners: listeners.collect(),
-            origin_identities,
-            origin_identity_ends: ends::of_origin_identities(&start.node),
+            origin_files,
             expiry: Expiry::open(start.node.state.as_deref()),
             ends_at: Instant::now(),
             resolve_at: Instant::now() + resolve_pause(&start.planned, &start.addresses),
@@ -217,32 +217,40 @@ impl Watcher {
             self.look_at_keysets();
             self.look_at_crls();
             self.look_at_listeners();
-            self.look_at_origin_identities();
+            self.look_at_origin_material();
+            // Before whatever may take long.
+            self.publish();
             self.look_at_ends();
             if Instant::now() >= self.resolve_at {
                 self.resolve().await;
+                self.publish();
             }
-            self.publish();
         }
     }
 
-    /// Waits for `work`, and looks at revocation lists all the while: what they revoke does not wait for what else is done.
+    /// Waits for `work`, and looks all the while at what must not wait for what else is done.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
             let pause = tokio::time::sleep(Duration::from_millis(WATCH_INTERVAL_MS));
             tokio::select! {
                 done = &mut work => return done,
-                () = pause => self.look_at_crls(),
+                () = pause => self.look_meanwhile(),
             }
-            self.publish();
         }
+    }
+
+    /// What lists revoke is revoked, and what origins ask for is shown, whatever else takes long.
+    fn look_meanwhile(&mut self) {
+        self.look_at_crls();
+        self.look_at_origin_material();
+        self.publish();
     }
 
     fn forget_seen(&mut self) {
         self.keysets.forget();
         self.crls.iter_mut().chain(&mut self.listeners).flatten().for_each(Watched::forget);
-        self.origin_identities.forget();
+        self.origin_files.forget();
     }
 
     fn look_at_listeners(&mut self) {
@@ -290,27 +298,6 @@ impl Watcher {
             Err(error) => {
                 let chains = statuses.into_iter().map(|(chain, _)| chain).collect();
                 refuse_certificate(&start.status, &start.records, chains, &error.to_string());
-            }
-        }
-    }
-
-    fn look_at_origin_identities(&mut self) {
-        let why = self.origin_identities.why();
-        if !self.origin_identities.changed() {
-            return;
-        }
-        let frozen = Arc::clone(self.start.activator.frozen());
-        let plan = |origin| Planned::new(origin, &self.start.node.origin_identities);
-        match frozen.policy.origins.iter().map(plan).collect::<Result<Vec<_>, _>>() {
-            Ok(planned) => {
-                self.start.planned = planned;
-                self.origin_identity_ends = ends::of_origin_identities(&self.start.node);
-                self.set_origins();
-            }
-            Err(error) => {
-                let error = error.to_string();
-                crate::error!("{error}: the old certificate stays in use");
-                tell_origin_identities(&self.start.records, &self.start.node, Outcome::Refused(&error), why);
             }
         }
     }
@@ -365,6 +352,7 @@ impl Watcher {
             }
         }
         self.start.status.moving().activations_alive = activator.tables_alive();
+        self.keeping.write(&self.start.parts.client_cas);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -84,7 +84,7 @@ impl std::fmt::Display for Exposed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Mode(mode) => write!(f, "mode {mode:04o}"),
-            Self::Owner(uid) => write!(f, "that of user {uid}"),
+            Self::Owner(uid) => write!(f, "owner uid {uid}"),
         }
     }
 }
@@ -129,6 +129,24 @@ fn take_in(path: &Path, file: File, bytes_max: usize, bytes: &mut Vec<u8>) -> Re
     Ok(())
 }
 
+/// What names of files begin with that are not in their place yet.
+const UNFINISHED: &str = ".adamant-";
+/// Age of one that nobody is at work on any more, seconds.
+const UNFINISHED_S_MAX: u64 = 600;
+
+/// Removes what a process that was killed left behind in a directory: there may be a secret in it.
+pub fn remove_unfinished(directory: &Path) {
+    let left = |entry: &fs::DirEntry| {
+        let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        let found = entry.metadata().ok().filter(|found| is_unfinished && found.is_file());
+        let age = found.and_then(|found| found.modified().ok()?.elapsed().ok());
+        age.is_some_and(|age| age.as_secs() >= UNFINISHED_S_MAX)
+    };
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten().filter(left) {
+        let _ = fs::remove_file(entry.path());
+    }
+}
+
 /// A file that is whole on disk under another name, and goes away unless it is put in its place.
 #[must_use = "a staged file is not in its place yet"]
 pub struct Staged {
@@ -154,7 +172,7 @@ pub fn stage(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> R
         Access::OwnerOnly => 0o600,
     };
     let mut temporary = tempfile::Builder::new()
-        .prefix(".adamant-")
+        .prefix(UNFINISHED)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(parent(&target))
         .map_err(write)?;
@@ -184,7 +202,16 @@ pub fn write(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> R
     stage(path, bytes, access, existing)?.put()
 }
 
-fn parent(path: &Path) -> &Path {
+/// Writes over bytes that a file has already, `at` so many bytes from its beginning, and waits until they are on disk. Needs
+/// no room where the file system writes in place; a crash leaves old and new bytes mixed.
+pub fn overwrite(path: &Path, at: usize, bytes: &[u8]) -> Result<(), FileFault> {
+    let file = File::options().write(true).open(path).map_err(fault(path, "written"))?;
+    let written = file.write_all_at(bytes, u64::try_from(at).unwrap_or(u64::MAX));
+    written.and_then(|()| file.sync_data()).map_err(fault(path, "written"))
+}
+
+/// Where a file stands.
+pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
 }
 

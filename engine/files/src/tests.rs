@@ -24,6 +24,16 @@ fn writes_whole_with_modes_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn writes_over_what_is_there_and_makes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    assert!(matches!(overwrite(&path, 0, b"x"), Err(FileFault::Io { action: "written", .. })));
+    write(&path, b"one two", Access::OwnerOnly, Existing::Refuse).unwrap();
+    overwrite(&path, 4, b"TWO").unwrap();
+    assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"one TWO".to_vec(), 0o600));
+}
+
+#[test]
 fn what_is_staged_and_not_put_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
@@ -31,6 +41,23 @@ fn what_is_staged_and_not_put_leaves_nothing() {
     drop(stage(&path, b"two", Access::Everyone, Existing::Replace).unwrap());
     assert_eq!(fs::read(&path).unwrap(), b"one");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed_once_nobody_is_at_work_on_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(UNFINISHED_S_MAX);
+    for (name, is_old) in [(".adamant-old", true), (".adamant-new", false), ("key", true)] {
+        let file = File::create(directory.path().join(name)).unwrap();
+        if is_old {
+            file.set_modified(old).unwrap();
+        }
+    }
+    remove_unfinished(directory.path());
+    let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [".adamant-new", "key"]);
+    remove_unfinished(&directory.path().join("no such"));
 }
 
 #[test]

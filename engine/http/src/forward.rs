@@ -2,6 +2,7 @@
 
 use crate::Version;
 use crate::fault::Fault;
+use crate::injected::Injected;
 use crate::name::Name;
 use crate::request::{Framing, RequestHead, Scheme};
 use crate::span::{Field, Fields};
@@ -29,6 +30,8 @@ pub struct Forward<'f> {
     pub agent: Option<&'f str>,
     /// Pass `Authorization` and `X-API-Key` on.
     pub pass_credentials: bool,
+    /// What the origin gets in place of whatever the client sends under that name.
+    pub injected: Option<Injected<'f>>,
     /// Ask the origin for 100 Continue.
     pub expect_continue: bool,
     /// Ask the origin to close the connection afterwards.
@@ -41,7 +44,8 @@ pub struct Forward<'f> {
 /// space around values normalised), then what the gateway sets. `head` must have been parsed from `bytes`.
 ///
 /// Left out are: hop-by-hop fields and those that `Connection` lists, framing fields (written anew), credentials
-/// unless passed, everything in [`Name::GatewayOnly`], and look-alikes of all of these. `TE: trailers` is kept.
+/// unless passed, what is named as the injected field, everything in [`Name::GatewayOnly`], and look-alikes of all of
+/// these. `TE: trailers` is kept.
 ///
 /// A value in `forward` that could end its line gives [`Fault::UnsafeValue`] and leaves `out` as it was.
 pub fn write_request_head(
@@ -59,8 +63,32 @@ pub fn write_request_head(
 }
 
 fn write_whole(bytes: &[u8], head: &RequestHead, forward: &Forward<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
-    out.reserve(head.length + forward.path.len() + 512);
+    let injected = forward.injected.map_or(0, |own| own.line.len());
+    out.reserve(head.length + forward.path.len() + injected + 512);
     write_line(bytes, head, forward, out)?;
+    let wants_trailers = match forward.injected {
+        None => write_fields(bytes, head, forward, |_| false, out),
+        Some(own) => {
+            let wants_trailers = write_fields(bytes, head, forward, |name| own.is_named(name), out);
+            out.extend_from_slice(own.line);
+            wants_trailers
+        }
+    };
+    write_connection(forward, wants_trailers && head.options.te, out);
+    write_framing(forward, out);
+    write_provenance(head.version, forward, out)?;
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// The client's own fields but for those that are `withheld`. Whether it takes trailers.
+fn write_fields(
+    bytes: &[u8],
+    head: &RequestHead,
+    forward: &Forward<'_>,
+    withheld: impl Fn(&[u8]) -> bool,
+    out: &mut Vec<u8>,
+) -> bool {
     let mut wants_trailers = false;
     for field in &head.fields {
         match field.known {
@@ -84,15 +112,11 @@ fn write_whole(bytes: &[u8], head: &RequestHead, forward: &Forward<'_>, out: &mu
             _ => continue,
         }
         let name = field.name.of(bytes);
-        if !head.options.listed || !is_listed(bytes, &head.fields, name) {
+        if !withheld(name) && (!head.options.listed || !is_listed(bytes, &head.fields, name)) {
             put_line(out, name, field.value.of(bytes));
         }
     }
-    write_connection(forward, wants_trailers && head.options.te, out);
-    write_framing(forward, out);
-    write_provenance(head.version, forward, out)?;
-    out.extend_from_slice(b"\r\n");
-    Ok(())
+    wants_trailers
 }
 
 fn write_line(bytes: &[u8], head: &RequestHead, forward: &Forward<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {

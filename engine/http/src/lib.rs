@@ -11,6 +11,7 @@ mod chunked;
 mod fault;
 mod forward;
 mod framing;
+mod injected;
 mod local;
 mod name;
 mod rate_limit;
@@ -30,6 +31,7 @@ pub use bounds::{
 pub use chunked::{CHUNK_END, Chunk, ChunkedDecoder, write_chunk_head};
 pub use fault::{Class, Fault};
 pub use forward::{Forward, write_request_head};
+pub use injected::{Injected, is_injectable, write_injected};
 pub use local::{Local, write_local_response};
 pub use name::Name;
 pub use rate_limit::LimitState;

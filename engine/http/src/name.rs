@@ -163,13 +163,13 @@ pub(crate) fn forbidden_in_trailers(name: &[u8]) -> bool {
 
 /// Whether `name` is `lower` when letter case and the kind of separator are ignored.
 #[inline]
-fn folds_to(name: &[u8], lower: &[u8]) -> bool {
+pub(crate) fn folds_to(name: &[u8], lower: &[u8]) -> bool {
     name.len() == lower.len() && name.iter().zip(lower).all(|(byte, other)| fold(*byte) == *other)
 }
 
 /// Lower case for letters, digits as they are, `-` for every separator.
 #[inline]
-fn fold(byte: u8) -> u8 {
+pub(crate) fn fold(byte: u8) -> u8 {
     FOLDED.get(usize::from(byte)).copied().unwrap_or(b'-')
 }
 

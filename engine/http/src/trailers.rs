@@ -2,6 +2,7 @@
 
 use crate::bounds::{TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 use crate::fault::Fault;
+use crate::injected::Injected;
 use crate::name::{Name, forbidden_in_trailers};
 use crate::request::lines_end_in_crlf;
 use crate::span::{Field, Span};
@@ -19,6 +20,22 @@ pub struct Trailers {
 impl Trailers {
     pub fn as_slice(&self) -> &[Field] {
         self.entries.get(..self.count).unwrap_or(&[])
+    }
+
+    /// Drops what an origin that merges trailers into heads could take for the injected field. `section` is what they
+    /// were parsed from.
+    pub fn withhold(&mut self, section: &[u8], injected: &Injected<'_>) {
+        let mut kept = 0;
+        for at in 0..self.count {
+            let Some(field) = self.entries.get(at).copied() else { break };
+            if injected.is_named(field.name.of(section)) {
+                self.dropped += 1;
+            } else if let Some(slot) = self.entries.get_mut(kept) {
+                *slot = field;
+                kept += 1;
+            }
+        }
+        self.count = kept;
     }
 }
 
@@ -79,6 +96,16 @@ mod tests {
             b"X-Checksum:  abc\t\r\nContent-Length: 5\r\nHost: evil\r\nAdamant_Agent: root\r\nETag: x\r\n\r\n";
         assert_eq!(rewritten(section), Ok(("0\r\nX-Checksum: abc\r\nETag: x\r\n\r\n".to_owned(), 3)));
         assert_eq!(rewritten(b"\r\n"), Ok(("0\r\n\r\n".to_owned(), 0)));
+    }
+
+    #[test]
+    fn what_is_named_as_the_injected_field_is_dropped() {
+        let section = b"X-Key: a\r\nX-Checksum: b\r\nx_KEY: c\r\nETag: d\r\n\r\n";
+        let (mut trailers, mut out) = (Trailers::default(), Vec::new());
+        parse_trailers(section, &mut trailers).unwrap();
+        trailers.withhold(section, &Injected { folded: b"x-key", line: b"" });
+        write_last_chunk(section, &trailers, &mut out);
+        assert_eq!((out.as_slice(), trailers.dropped), (&b"0\r\nX-Checksum: b\r\nETag: d\r\n\r\n"[..], 2));
     }
 
     #[test]

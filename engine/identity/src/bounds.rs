@@ -2,6 +2,8 @@
 
 /// Longest compact JWS that is looked at.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Longest token that an issuer is asked about.
+pub const OPAQUE_TOKEN_BYTES_MAX: usize = 2 * 1024;
 /// Longest decoded JOSE header.
 pub const TOKEN_HEADER_BYTES_MAX: usize = 1024;
 /// Longest decoded signature: RSA with 8,192 bits.
@@ -71,6 +73,8 @@ pub const CLIENT_CA_ANCHORS_MAX: usize = 32;
 pub const REVOCATION_LISTS_BYTES_MAX: usize = 4 << 20;
 /// Most revocation lists of one client CA.
 pub const REVOCATION_LISTS_MAX: usize = 64;
+/// Certificates that are remembered not to have signed the list of an intermediate that has their name.
+pub const REFUTED_SIGNERS_MAX: usize = 4;
 /// Most certificates in a client's chain, the leaf included.
 pub const CHAIN_CERTIFICATES_MAX: usize = 8;
 /// Longest chain in DER bytes, all certificates together.

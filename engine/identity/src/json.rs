@@ -32,7 +32,8 @@ pub(crate) enum Value<'a> {
     Number(&'a str),
     Object(&'a str),
     Array(&'a str),
-    Other,
+    Bool(bool),
+    Null,
 }
 
 /// The members of one object, in order, each name once.
@@ -148,18 +149,18 @@ impl<'a> Reader<'a> {
                 self.number()?;
                 Ok(Value::Number(self.since(start)?))
             }
-            Some(b't') => self.word("true"),
-            Some(b'f') => self.word("false"),
-            Some(b'n') => self.word("null"),
+            Some(b't') => self.word("true", Value::Bool(true)),
+            Some(b'f') => self.word("false", Value::Bool(false)),
+            Some(b'n') => self.word("null", Value::Null),
             _ => Err(JsonFault::Grammar),
         }
     }
 
-    fn word(&mut self, word: &str) -> Result<Value<'a>, JsonFault> {
+    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, JsonFault> {
         for byte in word.bytes() {
             self.expect(byte)?;
         }
-        Ok(Value::Other)
+        Ok(value)
     }
 
     fn object(

@@ -90,9 +90,8 @@ impl Throttle {
         Ok(())
     }
 
-    /// The same of `client` alone, for what only the holder of another valid credential can present: failures of all others
-    /// are not held against it.
-    pub fn check_client(&self, client: IpAddr, now_ns: u64) -> Result<(), Throttled> {
+    /// The same of `client` alone.
+    fn check_client(&self, client: IpAddr, now_ns: u64) -> Result<(), Throttled> {
         let client = Client::from(client);
         let home = self.homes.get(self.home(client)).copied().unwrap_or_default();
         let spec = self.bounds.per_client;
@@ -226,7 +225,6 @@ mod tests {
             (0..10_u8).map(|last| failures_until_refused(&mut throttle, IpAddr::from([192, 0, 2, last]), NOW)).sum();
         assert_eq!(failed, 5);
         assert_eq!(throttle.check(ip("198.51.100.1"), NOW), Err(Throttled::Total { wait_ns: S }));
-        assert_eq!(throttle.check_client(ip("198.51.100.1"), NOW), Ok(()), "it has failed in nothing itself");
         assert!(throttle.check(ip("198.51.100.1"), NOW + S).is_ok());
     }
 

@@ -12,6 +12,7 @@ mod fault;
 mod jwk;
 pub mod jws;
 mod keyset;
+pub mod opaque;
 mod roca;
 
 use std::fmt;
@@ -38,6 +39,7 @@ pub struct Issuer {
     keyset: Option<Arc<Keyset>>,
     /// There was a keyset, which is too old to be believed.
     stale: bool,
+    section: [u8; 32],
     digest: [u8; 32],
     ask: Ask,
 }
@@ -46,9 +48,10 @@ impl Issuer {
     /// `keyset` is none while none was fetched yet.
     pub fn new(rules: model::Issuer, keyset: Option<Arc<Keyset>>) -> Self {
         let mut hash = Sha256::new();
-        hash.update(section_digest(&rules));
+        let section = section_digest(&rules);
+        hash.update(section);
         hash.update(keyset.as_ref().map_or([0; 32], |keyset| keyset.digest()));
-        Self { rules, keyset, stale: false, digest: hash.finalize().into(), ask: Ask::default() }
+        Self { rules, keyset, stale: false, section, digest: hash.finalize().into(), ask: Ask::default() }
     }
 
     /// One whose keyset is staler than its policy admits.
@@ -86,7 +89,7 @@ impl fmt::Debug for Issuer {
 }
 
 /// Over every field that bears on a verdict, each preceded by its length. The name does not, nor where keys come from:
-/// what came from there is in the keyset's digest.
+/// what came from there is in the keyset's digest. Of what is asked of the issuer nothing is: all of that bears.
 fn section_digest(rules: &model::Issuer) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
@@ -105,6 +108,18 @@ fn section_digest(rules: &model::Issuer) -> [u8; 32] {
     field(&[u8::from(rules.scope_claim.is_some())]);
     field(rules.scope_claim.as_deref().unwrap_or_default().as_bytes());
     field(&rules.leeway_s.to_le_bytes());
+    if let Some(model::Introspection { url, ca, client, cache_s, prefix, subject }) = &rules.introspection {
+        let (kind, certificates) = match ca {
+            None => (0, ""),
+            Some(model::ServerCa::System) => (1, ""),
+            Some(model::ServerCa::Pinned { certificates }) => (2, certificates.as_str()),
+        };
+        for text in [url.as_str(), client.as_str(), certificates, prefix.as_deref().unwrap_or_default()] {
+            field(text.as_bytes());
+        }
+        field(&[kind, u8::from(prefix.is_some()), *subject as u8]);
+        field(&cache_s.to_le_bytes());
+    }
     hash.finalize().into()
 }
 
@@ -127,12 +142,22 @@ pub struct VerifiedToken {
     pub other_kids: Box<[Box<str>]>,
     pub id: Option<Box<str>>,
     pub confirmation: Confirmation,
+    /// Of a token that its issuer was asked about: until when the answer counts, seconds since the Unix epoch.
+    pub believed_until_s: Option<u64>,
 }
 
 impl VerifiedToken {
     /// Whether the token lives at `now_s` (seconds since the Unix epoch): to be asked on every use, a cached one too.
     pub fn check_time(&self, now_s: u64, leeway_s: u32) -> Result<(), TokenFault> {
         check_time(self.expires_s, self.not_before_s, now_s, leeway_s)
+    }
+
+    /// Whether an answer of `issuer` still counts at `now_s`: neither too old, nor from the future of a clock that was put
+    /// back.
+    pub fn is_believed(&self, issuer: &Issuer, now_s: u64) -> bool {
+        let cache_s = issuer.rules.introspection.as_ref().map_or(0, |asked| u64::from(asked.cache_s));
+        let left_s = self.believed_until_s.and_then(|until_s| until_s.min(self.expires_s).checked_sub(now_s));
+        left_s.is_some_and(|left_s| (1..=cache_s).contains(&left_s))
     }
 
     /// Bytes on the heap, for the cache's bound.
@@ -192,6 +217,7 @@ pub fn verify(token: &[u8], issuers: &[Arc<Issuer>], now_s: u64) -> Result<Verif
         other_kids: kids.collect(),
         id: claims.id.map(Into::into),
         confirmation: claims.confirmation,
+        believed_until_s: None,
     })
 }
 

@@ -34,6 +34,17 @@ impl Permit {
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
+
+    /// Takes the gateway's own credential for the origin as `newest` has it: it moves under a release, and the request may
+    /// have waited since it was permitted under `begun`. Another release may say something else: its requests follow it.
+    pub fn renew_credential(&mut self, begun: &Activation, newest: &Activation) {
+        if newest.id == begun.id || newest.release.digest != begun.release.digest {
+            return;
+        }
+        if let Some(origin) = newest.origins.iter().find(|origin| origin.name == self.origin.name) {
+            self.origin = Arc::clone(origin);
+        }
+    }
 }
 
 /// Why a request is not forwarded, with what the client may be told.

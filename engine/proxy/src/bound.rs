@@ -34,7 +34,7 @@ impl Dpop {
     /// Another request was let through with it since it was looked at; there is no room, or none for this subject.
     pub fn remember(&self, identified: &Identified, now_s: u64) -> Result<(), Reason> {
         let (Some(proof), Some(token)) = (&identified.proof, &identified.token) else { return Ok(()) };
-        match self.seen.show(&proof.id, &token.counted_as, proof.kept_until_s, now_s) {
+        match self.seen.show(&proof.id, &token.counted_as, (proof.kept_until_s, proof.kept_s_max), now_s) {
             Shown::First => Ok(()),
             Shown::Again => Err(Reason::DpopReplayed),
             Shown::Full => Err(Reason::DpopReplaysFull),
@@ -63,7 +63,7 @@ pub(crate) struct Sent<'a> {
 /// Checks all that a token is bound to, and gives what holds, with the proof that is to be remembered.
 ///
 /// # Errors
-/// What is missing or wrong. A proof is charged to the throttle as an unknown credential is.
+/// What is missing or wrong. Wrong proofs are counted as unknown credentials are, and apart from those.
 pub(crate) fn hold(
     activation: &Activation,
     dpop: &Dpop,
@@ -106,10 +106,10 @@ fn prove(dpop: &Dpop, proof: &[u8], wanted: &Wanted<'_>, gate: &mut Gate<'_>) ->
     let proof = check(proof, wanted).map_err(|fault| match fault {
         // The first request of each client comes without one.
         DpopFault::NonceWrong => fault.reason(),
-        fault => gate.failed(fault.reason()),
+        fault => gate.holder_failed(fault.reason()),
     })?;
     if dpop.seen.knows(&proof.id, proof.kept_until_s, wanted.now_s) {
-        return Err(gate.failed(Reason::DpopReplayed));
+        return Err(gate.holder_failed(Reason::DpopReplayed));
     }
     Ok(proof)
 }

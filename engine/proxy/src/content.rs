@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::rc::Rc;
 
+use activation::injection::Injection;
 use http1::{CHUNK_END, Chunk, ChunkedDecoder, Trailers, parse_trailers, write_chunk_head, write_last_chunk};
 
 use crate::block::{Block, Blocks, Gather};
@@ -262,6 +263,8 @@ pub struct Writer<'a, T> {
     turn: &'a Turn,
     gather: Gather,
     chunked: bool,
+    /// What no trailer field may be named as.
+    pub injected: Option<&'a Injection>,
     /// Content bytes written.
     pub bytes: u64,
     /// Something of the message has left.
@@ -270,7 +273,7 @@ pub struct Writer<'a, T> {
 
 impl<'a, T: Transport> Writer<'a, T> {
     pub fn new(transport: &'a T, pace: Pace<'a>, turn: &'a Turn, gather: Gather, chunked: bool) -> Self {
-        Self { transport, pace, turn, gather, chunked, bytes: 0, begun: false }
+        Self { transport, pace, turn, gather, chunked, injected: None, bytes: 0, begun: false }
     }
 
     /// Sends a piece of content, now or with the next ones.
@@ -320,6 +323,9 @@ impl<'a, T: Transport> Writer<'a, T> {
             let mut trailers = Trailers::default();
             if !section.is_empty() && section != b"\r\n" {
                 parse_trailers(section, &mut trailers).map_err(|_| PumpFault::Read(ReadFault::Malformed))?;
+                if let Some(injected) = self.injected {
+                    trailers.withhold(section, &injected.field());
+                }
             }
             write_last_chunk(section, &trailers, &mut self.gather);
         }

@@ -12,9 +12,11 @@ use crate::certified::{EXPIRED_EXCHANGE_MS_MAX, Judge, Standing};
 use crate::revoked::Sweep;
 
 mod owner;
+mod rotation;
 mod stage;
 
 pub use owner::Owner;
+use rotation::Rotation;
 pub use stage::Stage;
 
 /// How often slots are swept, milliseconds: a limit fires up to this much late.
@@ -47,6 +49,7 @@ pub struct Deadlines {
     free: RefCell<Vec<usize>>,
     /// Milliseconds of the worker's own clock, moved on by each sweep.
     now_ms: Cell<u64>,
+    rotation: Rotation,
 }
 
 struct Slot {
@@ -123,7 +126,8 @@ impl Deadlines {
     pub fn sweep(&self, now_ms: u64, ended: u64, lists: Option<&Sweep<'_>>) -> usize {
         self.now_ms.set(now_ms);
         let mut expired = 0;
-        for slot in self.slots.borrow().iter().flatten() {
+        self.rotation.each(&self.slots.borrow(), |slot| {
+            let Some(slot) = slot else { return true };
             slot.rest_when_quiet();
             if let Some(reason) = lists.and_then(|sweep| slot.revoked(sweep)) {
                 slot.revoke(reason, now_ms);
@@ -135,7 +139,8 @@ impl Deadlines {
                 slot.expire(stage);
                 expired += 1;
             }
-        }
+            lists.is_none_or(Sweep::may_look)
+        });
         expired
     }
 

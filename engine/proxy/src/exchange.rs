@@ -19,7 +19,7 @@ use crate::deadline::{Direction, Stage};
 use crate::decide::decide;
 use crate::desk::Desk;
 use crate::forward::{Asking, forward};
-use crate::fresh_keys;
+use crate::fresh_keys::{self, Question};
 use crate::head::{NoHead, Request, receive};
 use crate::identify::{Credentials, Identified, identify};
 use crate::journal::{Journal, prefix};
@@ -160,12 +160,15 @@ async fn decide_and_serve<T: Transport>(
     answer(worker, client, activation, &refusal, Some(request.head), Some(content), journal).await
 }
 
-/// The activation with newer keys, where the request was refused for want of them and they came in time.
+/// The activation with newer keys, where the request was refused for want of them and they came in time; or the present
+/// one, where it was for want of an issuer's answer.
 async fn newer_keys<T: Transport>(asking: Asking<'_, T>) -> Option<Held> {
     let question = asking.worker.memory.borrow_mut().question.take()?;
+    // That nobody answers about a token is not its bearer's failure.
+    let charged = matches!(question, Question::Keys { .. });
     // Boxed: it happens rarely, and every exchange would be the larger for it.
     let newer = Box::pin(fresh_keys::wait(asking.worker, question)).await;
-    if newer.is_none() {
+    if newer.is_none() && charged {
         let now_unix_ns = asking.worker.now_unix_ns();
         asking.worker.memory.borrow_mut().throttle.failed(asking.address, now_unix_ns);
     }

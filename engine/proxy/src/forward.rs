@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::task::Poll;
 
+use activation::injection::Injection;
 use activation::record::Transport as TransportKind;
 use http1::{Forward, ResponseHead, Scheme};
 use policy::reason::Reason;
@@ -51,7 +52,7 @@ pub struct Failure {
 /// Forwards a request and relays its response. A request that may be repeated is sent once more on a new connection
 /// when the first breaks before it answers (RFC 9110 §9.2.2).
 pub async fn forward<T: Transport>(
-    permit: Permit,
+    mut permit: Permit,
     asking: Asking<'_, T>,
     content: &mut Reader<'_, T>,
     reply: &mut ResponseHead,
@@ -65,6 +66,9 @@ pub async fn forward<T: Transport>(
         let connected = worker.origins.connection(permit.origin(), fresh).await;
         let origin = connected.map_err(|fault| Failure { reason: fault.reason(), answered: false })?;
         withheld::check(asking).map_err(|reason| Failure { reason, answered: false })?;
+        if permit.origin().injected.is_some() {
+            permit.renew_credential(asking.activation, &worker.activation());
+        }
         journal.record.origin = Some(origin.socket());
         origin.deadline().take_exchange(&asking.client.deadline);
         let progressed = Progressed::default();
@@ -103,6 +107,7 @@ impl<T: Transport> Between<'_, T> {
             Pace { deadline: self.origin.deadline(), stage: Stage::OriginContent, limit_ms: timeouts.content_idle_ms };
         let chunked = self.asking.request.head.framing == http1::Framing::Chunked;
         let mut writer = Writer::new(self.origin, pace, &self.asking.worker.turn, gather, chunked);
+        writer.injected = permit.origin().injected.as_deref();
         if content.is_over() {
             // A failure to write shows when nothing comes back.
             let sent = writer.finish(&[]).await;
@@ -194,6 +199,7 @@ impl<T: Transport> Between<'_, T> {
             request_id: &hex(request_id),
             agent: self.agent,
             pass_credentials: permit.origin().pass_credentials,
+            injected: permit.origin().injected.as_deref().map(Injection::field),
             expect_continue: request.head.expect_continue,
             close: false,
             via: VIA,

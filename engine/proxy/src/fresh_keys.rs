@@ -1,12 +1,15 @@
 //! A token whose key is not known yet, of an issuer whose keys are fetched: control is asked for newer keys, once for all
 //! who ask, and the request waits for them without holding up its worker. So the first request after a rotation passes.
+//! What an issuer is asked about a token is waited for in the same way.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use identity::token::opaque::OpaqueKey;
 use identity::token::{Asked, Issuer, TokenFault, issuer_of};
 use policy::model::Keys;
 
+use crate::opaque;
 use crate::worker::{Held, Worker};
 
 /// How long a request waits for newer keys, milliseconds.
@@ -17,9 +20,11 @@ const LOOK_MS: u64 = 20;
 pub const WAITING_MAX: usize = 512;
 
 /// What a request waits for.
-pub struct Question {
-    issuer: Arc<Issuer>,
-    asked: Asked,
+pub enum Question {
+    /// Newer keys.
+    Keys { issuer: Arc<Issuer>, asked: Asked },
+    /// What an issuer says of an opaque token.
+    Token(OpaqueKey),
 }
 
 /// What is known of a token that was refused.
@@ -40,21 +45,29 @@ pub fn look(token: &[u8], issuers: &[Arc<Issuer>], fault: TokenFault) -> Look {
     let fetched = |issuer: &&Arc<Issuer>| matches!(issuer.rules().keys, Keys::Url(_) | Keys::Discovery(_));
     let Some(issuer) = issuer_of(token, issuers).filter(fetched) else { return Look::Final };
     match issuer.ask().ask() {
-        Some(asked) => Look::Asked(Question { issuer: Arc::clone(issuer), asked }),
+        Some(asked) => Look::Asked(Question::Keys { issuer: Arc::clone(issuer), asked }),
         None => Look::Closed,
     }
 }
 
-/// Waits until the issuer has other keys, and gives the activation that has them; none when there are none in time.
+/// Waits until the question is answered, and gives the activation to look again with; none when it is not in time.
 pub async fn wait(worker: &Worker, question: Question) -> Option<Held> {
     let _place = Place::take(worker)?;
+    match question {
+        Question::Keys { issuer, asked } => newer(worker, &issuer, asked).await,
+        Question::Token(key) => opaque::wait(worker, &key).await.then(|| worker.activation()),
+    }
+}
+
+/// Waits until the issuer has other keys, and gives the activation that has them.
+async fn newer(worker: &Worker, of: &Arc<Issuer>, asked: Asked) -> Option<Held> {
     let begun = Instant::now();
     loop {
         monoio::time::sleep(Duration::from_millis(LOOK_MS)).await;
         // In this order: an answer that is seen has been put before the workers.
-        let is_answered = question.issuer.ask().is_answered(question.asked);
+        let is_answered = of.ask().is_answered(asked);
         let newest = worker.activation();
-        if !newest.issuers.iter().any(|issuer| Arc::ptr_eq(issuer, &question.issuer)) {
+        if !newest.issuers.iter().any(|issuer| Arc::ptr_eq(issuer, of)) {
             return Some(newest);
         }
         if is_answered || begun.elapsed() >= Duration::from_millis(WAIT_MS_MAX) {

@@ -1,33 +1,37 @@
 //! Stage 3: from the credentials that a request presents to its caller. Every one presented must be valid.
 //!
-//! A token that was verified before costs a look-up; its times are checked on each use. Failures are counted per client
-//! prefix and in total, and once there are too many, further unknown credentials are refused without a look.
+//! Failures are counted per client prefix and in total, and once there are too many, further unknown credentials are refused
+//! without a look.
 
-use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use activation::Activation;
-use activation::record::put_name;
+use activation::inquiries::Inquiries;
 use activation::stats::WorkerStats;
 use identity::api_key;
-use identity::certificate::{Chains, Facts, Verdict};
+use identity::certificate::Chains;
 use identity::throttle::{Throttle, ThrottleBounds};
 use identity::token::dpop::Proof;
-use identity::token::{Cache, CacheBounds, Confirmation, Found, VerifiedToken, verify};
-use policy::account::counted_as;
-use policy::decide::{Caller, CertificateProofs, Presented};
+use identity::token::{Cache, CacheBounds};
+use policy::decide::{Caller, Presented};
 use policy::rate::Gcra;
 use policy::reason::Reason;
-use policy::table::{ApiKeyIndex, CaIndex, IssuerIndex, ProofId, TokenProofId, TokenScopes};
+use policy::table::{ApiKeyIndex, ProofId};
 use rustls::pki_types::CertificateDer;
 
 use crate::bound::{self, Asked, Dpop};
-use crate::fresh_keys::{Look, Question, look};
-use crate::revoked::Known;
+use crate::fresh_keys::Question;
 use crate::sent::{Sent, split};
 use crate::settings::Bounds;
+
+mod certificate;
+mod token;
+
+pub use certificate::PeerCertificate;
+use token::check_token;
+pub use token::{TokenUse, Tokens};
 
 /// Bytes of cached tokens per entry of the bound: a token of ordinary size with its facts.
 const CACHED_TOKEN_BYTES: usize = 2 << 10;
@@ -36,49 +40,6 @@ const REFUSED_TOKEN_ENTRIES_MAX: usize = 1 << 10;
 const CHAINS_MAX: usize = 4 << 10;
 /// Client prefixes whose failures are counted at the same time.
 const THROTTLED_CLIENTS_MAX: usize = 4 << 10;
-
-/// The verified tokens of one worker.
-pub type Tokens = Cache<Rc<TokenUse>>;
-
-/// A verified token as one activation sees it.
-pub struct TokenUse {
-    activation: u64,
-    /// Whom the token names; none when nobody.
-    proof: Option<TokenProofId>,
-    pub scopes: TokenScopes,
-    pub issuer: u16,
-    pub subject: Box<str>,
-    /// Issuer and subject, for limits that count subjects: equal names of two issuers are two subjects.
-    pub counted_as: Box<[u8]>,
-    /// Of the key that verified it, and others of the same key.
-    pub kid: Option<Box<str>>,
-    pub other_kids: Box<[Box<str>]>,
-    /// `jti`.
-    pub id: Option<Box<str>>,
-    pub issued_s: Option<u64>,
-    pub expires_s: u64,
-    pub confirmation: Confirmation,
-    /// Space-separated, for the record; see `one_text`.
-    pub scopes_text: Option<Box<str>>,
-    pub revoked: Known,
-}
-
-/// The client certificate of a connection.
-pub struct PeerCertificate {
-    pub facts: Facts,
-    /// The names of the facts as records take them.
-    pub names: Box<[u8]>,
-    /// What the names prove in the activation that was last asked.
-    proofs: RefCell<Option<(u64, Vouched)>>,
-    pub revoked: Known,
-}
-
-/// What a certificate proves, and which CAs vouch for it until when.
-#[derive(Clone, Copy)]
-struct Vouched {
-    verdict: Verdict,
-    proofs: CertificateProofs,
-}
 
 /// Who calls, and with what. Of a request that is refused: what was found valid before.
 pub struct Identified {
@@ -127,15 +88,18 @@ pub struct Memory {
     token_misses: u64,
     pub chains: Chains,
     pub throttle: Throttle,
+    /// The same of those who hold a valid token, and fail to prove its key: apart, so that neither shut out the other.
+    holders: Throttle,
     /// What the request that was just refused may wait for.
     pub question: Option<Question>,
-    /// Of all workers.
+    /// Of all workers; both.
     pub dpop: Arc<Dpop>,
+    pub inquiries: Arc<Inquiries>,
 }
 
 impl Memory {
     /// `seed` is random, so that nobody outside can choose what collides.
-    pub fn new(bounds: &Bounds, seed: [u64; 4], dpop: Arc<Dpop>) -> Self {
+    pub fn new(bounds: &Bounds, seed: [u64; 4], dpop: Arc<Dpop>, inquiries: Arc<Inquiries>) -> Self {
         let per_second =
             |count: u32| Gcra { emission_interval_ns: 1_000_000_000 / u64::from(count.max(1)), burst: count.max(1) };
         let throttle = ThrottleBounds {
@@ -149,13 +113,13 @@ impl Memory {
             token_misses: 0,
             chains: Chains::new(CHAINS_MAX, seed),
             throttle: Throttle::new(throttle, seed),
+            holders: Throttle::new(throttle, seed),
             question: None,
             dpop,
+            inquiries,
         }
     }
-}
 
-impl Memory {
     /// Tells the metrics.
     pub fn tell(&self, stats: &WorkerStats) {
         stats.token_cache_hits.set(self.token_hits);
@@ -171,47 +135,6 @@ fn tokens(bounds: &Bounds, seed: [u64; 4]) -> Tokens {
         refused_bytes_max: REFUSED_TOKEN_ENTRIES_MAX * CACHED_TOKEN_BYTES,
     };
     Cache::new(bounds, seed)
-}
-
-impl PeerCertificate {
-    /// Reads the names of a chain that the handshake accepted; none when the leaf cannot be read.
-    pub fn new(chain: &[CertificateDer<'static>]) -> Option<Self> {
-        let mut facts = Facts::from_der(chain.first()?).ok()?;
-        facts.names.shrink_to_fit();
-        let mut names = Vec::new();
-        facts.names.iter().for_each(|name| put_name(&mut names, &name.to_string()));
-        Some(Self { facts, names: names.into(), proofs: RefCell::new(None), revoked: Known::default() })
-    }
-
-    /// Until when a request has found the chain to be good under `activation`, seconds since the Unix epoch; none where none
-    /// asked.
-    pub fn vouched_until_s(&self, activation: &Activation) -> Option<u64> {
-        let known = self.proofs.borrow();
-        known.as_ref().filter(|(id, _)| *id == activation.id).map(|(_, vouched)| vouched.verdict.until_s)
-    }
-
-    /// What the certificate, the first of `chain`, proves under `activation`. The chain is checked against the
-    /// activation's own CAs, because a resumed session skips the check and because CAs change with releases.
-    fn proofs(
-        &self,
-        chain: &[CertificateDer<'_>],
-        activation: &Activation,
-        chains: &mut Chains,
-        now_s: u64,
-    ) -> Result<Vouched, Reason> {
-        if let Some((known, vouched)) = &*self.proofs.borrow()
-            && *known == activation.id
-            && (vouched.verdict.from_s..=vouched.verdict.until_s).contains(&now_s)
-        {
-            return Ok(*vouched);
-        }
-        let verdict = chains.cas_of(chain, &activation.client_cas, now_s).map_err(|fault| fault.reason())?;
-        let under = (0..64).filter(|ca| verdict.cas & (1 << ca) != 0).map(CaIndex);
-        let proofs = activation.table.certificate_proofs(under, self.facts.names.iter().map(Into::into));
-        let vouched = Vouched { verdict, proofs };
-        *self.proofs.borrow_mut() = Some((activation.id, vouched));
-        Ok(vouched)
-    }
 }
 
 /// Identifies the caller. What is valid is put into `identified` as it is found, also before an error.
@@ -232,8 +155,9 @@ pub fn identify(
         identified.certificate_cas = vouched.verdict.cas;
     }
     let Sent { token, key, by_dpop } = split(credentials)?;
-    let (throttle, question) = (&mut memory.throttle, &mut memory.question);
-    let mut gate = Gate { throttle, question, client: credentials.client, now_unix_ns };
+    let (throttle, holders, question) = (&mut memory.throttle, &mut memory.holders, &mut memory.question);
+    let (inquiries, client) = (&*memory.inquiries, credentials.client);
+    let mut gate = Gate { throttle, holders, question, inquiries, client, now_unix_ns };
     if let Some(key) = key {
         let (index, proof) = check_key(activation, key, &mut gate)?;
         identified.api_key = Some(index);
@@ -264,9 +188,11 @@ pub fn identify(
 /// Refuses unknown credentials once too many failed, and counts those that do.
 pub(crate) struct Gate<'a> {
     throttle: &'a mut Throttle,
+    holders: &'a mut Throttle,
     question: &'a mut Option<Question>,
+    pub(crate) inquiries: &'a Inquiries,
     client: IpAddr,
-    now_unix_ns: u64,
+    pub(crate) now_unix_ns: u64,
 }
 
 impl Gate<'_> {
@@ -278,14 +204,23 @@ impl Gate<'_> {
         self.throttle.check(self.client, self.now_unix_ns).map_err(|_| Reason::IdentificationThrottled)
     }
 
-    /// For what only the holder of a valid token can present.
-    pub(crate) fn pass_holder(&mut self) -> Result<(), Reason> {
-        let passed = self.throttle.check_client(self.client, self.now_unix_ns);
-        passed.map_err(|_| Reason::IdentificationThrottled)
+    /// The request may wait, and be looked at again.
+    pub(crate) fn wait_for(&mut self, question: Question) {
+        *self.question = Some(question);
     }
 
     pub(crate) fn failed(&mut self, reason: Reason) -> Reason {
         self.throttle.failed(self.client, self.now_unix_ns);
+        reason
+    }
+
+    /// For what only the holder of a valid token can present.
+    pub(crate) fn pass_holder(&mut self) -> Result<(), Reason> {
+        self.holders.check(self.client, self.now_unix_ns).map_err(|_| Reason::IdentificationThrottled)
+    }
+
+    pub(crate) fn holder_failed(&mut self, reason: Reason) -> Reason {
+        self.holders.failed(self.client, self.now_unix_ns);
         reason
     }
 }
@@ -302,91 +237,4 @@ fn check_key(activation: &Activation, key: &[u8], gate: &mut Gate<'_>) -> Result
         (Some(found), true) => Ok(found),
         _ => Err(gate.failed(Reason::ApiKeyInvalid)),
     }
-}
-
-/// What a token proves, and whether it was known before.
-fn check_token(
-    activation: &Activation,
-    tokens: &mut Tokens,
-    token: &[u8],
-    gate: &mut Gate<'_>,
-    now_s: u64,
-) -> (Result<Rc<TokenUse>, Reason>, bool) {
-    match tokens.find(token, &activation.issuers) {
-        Found::Verified { token: verified, value } => {
-            let issuer = activation.issuers.get(usize::from(verified.issuer));
-            let leeway_s = issuer.map_or(0, |issuer| issuer.rules().leeway_s);
-            if let Err(fault) = verified.check_time(now_s, leeway_s) {
-                return (Err(fault.reason()), true);
-            }
-            if value.activation != activation.id {
-                *value = Rc::new(TokenUse::new(activation, verified));
-            }
-            (Ok(Rc::clone(value)), true)
-        }
-        Found::Refused(fault) => (Err(gate.failed(fault.reason())), true),
-        Found::Unknown => (verify_token(activation, tokens, token, gate, now_s), false),
-    }
-}
-
-fn verify_token(
-    activation: &Activation,
-    tokens: &mut Tokens,
-    token: &[u8],
-    gate: &mut Gate<'_>,
-    now_s: u64,
-) -> Result<Rc<TokenUse>, Reason> {
-    gate.pass()?;
-    match verify(token, &activation.issuers, now_s) {
-        Ok(verified) => {
-            let used = Rc::new(TokenUse::new(activation, &verified));
-            tokens.keep(token, &activation.issuers, verified, Rc::clone(&used));
-            Ok(used)
-        }
-        Err(fault) => {
-            match look(token, &activation.issuers, fault) {
-                Look::Final => drop(tokens.keep_refused(token, &activation.issuers, fault)),
-                Look::Closed => {}
-                Look::Asked(question) => {
-                    // Not counted as a failure before it is one.
-                    *gate.question = Some(question);
-                    return Err(fault.reason());
-                }
-            }
-            Err(gate.failed(fault.reason()))
-        }
-    }
-}
-
-impl TokenUse {
-    fn new(activation: &Activation, token: &VerifiedToken) -> Self {
-        let table = &activation.table;
-        let scopes = token.scopes.as_ref();
-        let issuer = activation.issuers.get(usize::from(token.issuer));
-        Self {
-            activation: activation.id,
-            proof: table.proof_token(IssuerIndex(token.issuer), token.subject.as_bytes()),
-            scopes: scopes.map_or(TokenScopes::everything(), |names| {
-                table.token_scopes(names.iter().map(|name| name.as_bytes()))
-            }),
-            issuer: token.issuer,
-            subject: token.subject.clone(),
-            counted_as: counted_as(issuer.map_or("", |issuer| &issuer.rules().issuer), &token.subject),
-            kid: token.kid.clone(),
-            other_kids: token.other_kids.clone(),
-            id: token.id.clone(),
-            issued_s: token.issued_s,
-            expires_s: token.expires_s,
-            confirmation: token.confirmation,
-            scopes_text: scopes.map(|names| one_text(names)),
-            revoked: Known::default(),
-        }
-    }
-}
-
-/// Scopes with spaces between them. A name with a space in it, which a list can have, is left out: no scope of a policy
-/// has one, and it would read as two.
-fn one_text(names: &[Box<str>]) -> Box<str> {
-    let names: Vec<&str> = names.iter().map(|name| &**name).filter(|name| !name.contains(' ')).collect();
-    names.join(" ").into()
 }

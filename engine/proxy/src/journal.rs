@@ -144,6 +144,7 @@ fn with_token<'r>(record: &Record<'r>, token: Option<&'r TokenUse>, bound: Bindi
         expires_s: token.expires_s,
         scopes: token.scopes_text.as_deref().map(str::as_bytes),
         bound,
+        introspected: token.introspected,
     });
     Record { token: facts, ..record.clone() }
 }

@@ -26,6 +26,7 @@ pub mod identify;
 mod journal;
 mod linger;
 mod local;
+mod opaque;
 mod origins;
 mod outcome;
 mod pooled;

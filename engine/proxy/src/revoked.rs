@@ -147,10 +147,14 @@ pub struct Sweep<'h> {
 struct Waiting(Cell<usize>);
 
 impl Waiting {
+    fn is_any_left(&self) -> bool {
+        self.0.get() > 0
+    }
+
     fn take(&self) -> bool {
-        let left = self.0.get();
-        self.0.set(left.saturating_sub(1));
-        left > 0
+        let is_any_left = self.is_any_left();
+        self.0.set(self.0.get().saturating_sub(1));
+        is_any_left
     }
 }
 
@@ -163,6 +167,11 @@ impl Default for Waiting {
 impl<'h> Sweep<'h> {
     pub fn new(current: &'h Held) -> Self {
         Self { current, waiting: Waiting::default() }
+    }
+
+    /// Whether connections that wait are looked at still, and not by a later sweep.
+    pub fn may_look(&self) -> bool {
+        self.waiting.is_any_left()
     }
 
     /// Why what runs on `connection`, or waits on it, must end. What waits may be looked at by a later sweep.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use activation::Activation;
 use activation::activation::ListenerTls;
+use activation::inquiries::Inquiries;
 use activation::ring::{DurableMark, RecordWriter};
 use activation::stats::WorkerStats;
 use arc_swap::ArcSwap;
@@ -58,8 +59,9 @@ pub struct Seat {
     pub drain: Arc<Drain>,
     pub durable: Arc<DurableMark>,
     pub random_seed: [u8; 32],
-    /// Of all workers.
+    /// Of all workers; both.
     pub dpop: Arc<Dpop>,
+    pub inquiries: Arc<Inquiries>,
 }
 
 /// A running worker.
@@ -149,7 +151,7 @@ pub(crate) struct Worker {
     pub date: Date,
     durable: Arc<DurableMark>,
     pub connections: Cell<usize>,
-    /// Requests that wait for newer keys of an issuer.
+    /// Requests that wait for newer keys of an issuer, or for what it says of a token.
     pub waiting_for_keys: Cell<usize>,
     pub turn: Rc<Turn>,
     pub draining: Cell<bool>,
@@ -172,7 +174,12 @@ impl Worker {
         let seed = |index: usize| seeds.get(index).map_or(0, |bytes| u64::from_le_bytes(*bytes));
         Self {
             origins: Origins::new(Arc::clone(&settings), Arc::clone(&seat.stats), Rc::clone(&deadlines)),
-            memory: RefCell::new(Memory::new(&settings.bounds, [seed(0), seed(1), seed(2), seed(3)], seat.dpop)),
+            memory: RefCell::new(Memory::new(
+                &settings.bounds,
+                [seed(0), seed(1), seed(2), seed(3)],
+                seat.dpop,
+                seat.inquiries,
+            )),
             records: RefCell::new(seat.records),
             date: Date::default(),
             durable: seat.durable,

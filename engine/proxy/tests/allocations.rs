@@ -88,6 +88,7 @@ fn full(jwks: &str) -> (Policy, Arc<Issuer>) {
         audience: vec!["api".into()],
         algorithms: vec![Algorithm::ES256],
         keys: Keys::Pinned { jwks: jwks.into() },
+        introspection: None,
         scope_claim: Some("scope".into()),
         leeway_s: 0,
     };

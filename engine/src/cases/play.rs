@@ -79,7 +79,9 @@ fn presented(policy: &Policy, step: &Step) -> Result<Presented, String> {
             presented
         }
         Caller::Presents(Credentials { certificate, token, api_key }) => Presented {
-            certificate: certificate.as_ref().map(|proof| Certificate::named(&proof.ca, proof.name.clone())),
+            certificate: certificate
+                .as_ref()
+                .map(|shown| Certificate { cas: shown.cas.clone(), names: shown.names.clone() }),
             token: token.as_ref().map(|token| Token {
                 issuer: token.issuer.clone(),
                 subject: token.subject.clone(),
@@ -194,8 +196,9 @@ fn caller_in_words(caller: &Caller) -> String {
         }
         Caller::Presents(Credentials { certificate, token, api_key }) => {
             let mut parts = Vec::new();
-            if let Some(proof) = certificate {
-                parts.push(format!("the certificate {} under {}", proof.name, proof.ca));
+            if let Some(shown) = certificate {
+                let names: Vec<String> = shown.names.iter().map(ToString::to_string).collect();
+                parts.push(format!("the certificate {} under {}", names.join(", "), shown.cas.join(", ")));
             }
             if let Some(token) = token {
                 let scopes = token.scopes.as_ref().map(|scopes| format!(", scopes [{}]", scopes.join(" ")));

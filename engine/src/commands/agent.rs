@@ -232,7 +232,9 @@ fn enroll(args: &EnrollArgs, out: &mut dyn Write) -> Result<(), Failure> {
         force: args.force,
     })?;
     enrolled.warnings.iter().for_each(warn);
-    write_profile(&enrolled.profile, &args.profile, out)?;
+    let in_use = generation::current(&args.profile).ok();
+    let own = in_use.as_ref().filter(|_| enrolled.waiting.is_none());
+    write_profile(&enrolled.profile, &args.profile, own, out)?;
     match &enrolled.waiting {
         None => writeln!(out, "next: adamant agent run {}", args.profile.display())?,
         Some(waiting) => {
@@ -249,6 +251,9 @@ fn enroll(args: &EnrollArgs, out: &mut dyn Write) -> Result<(), Failure> {
                 pem.display()
             )?;
             writeln!(out, "then, here: the same command again, or adamant agent run {}", args.profile.display())?;
+            if in_use.is_some() {
+                writeln!(out, "until then, what was enrolled before stays in use")?;
+            }
         }
     }
     Ok(())
@@ -270,12 +275,18 @@ fn source(args: &EnrollArgs) -> Result<Source, Failure> {
     Ok(Source::Openbao(OpenBao { url, mount, role, token_file, ca_file: args.bao_ca.clone(), life_s }))
 }
 
-fn write_profile(profile: &Profile, directory: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+/// `identity`: the one that the profile has.
+fn write_profile(
+    profile: &Profile,
+    directory: &Path,
+    identity: Option<&generation::Identity>,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     writeln!(out, "profile {} of agent {}", directory.display(), profile.agent)?;
     writeln!(out, "  id       {}", profile.spiffe)?;
     writeln!(out, "  gateway  {}", profile.gateway)?;
     writeln!(out, "  from     {}", profile.certificate.shown())?;
-    if let Ok(identity) = generation::current(directory) {
+    if let Some(identity) = identity {
         let left = clock::length(identity.facts.not_after_s.saturating_sub(clock::now_s()));
         writeln!(out, "  until    {} ({left})", clock::shown(identity.facts.not_after_s))?;
     }

@@ -16,7 +16,7 @@ mod prove;
 mod show;
 mod verify;
 
-pub use lines::open as open_records;
+pub use lines::{RECORD_FILES, open as open_records};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum AuditCommand {

@@ -222,6 +222,10 @@ fn issue(args: &IssueArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let existing = Existing::replace_link_if(args.force);
     files::expect_free(&args.out, existing)?;
     args.key_out.as_ref().map_or(Ok(()), |path| files::expect_free(path, existing))?;
+    if let Some(path) = args.key_out.as_ref().filter(|path| files::is_same(path, &args.out)) {
+        let fault = Failure::at(path, "expected another file for the key than for the certificate, found the same");
+        return Err(fault.help("give --out and --key-out different names"));
+    }
     let whom = match &args.spiffe {
         Some(id) => For::Agent(id.clone()),
         None => For::Server(args.server.clone()),
@@ -234,10 +238,14 @@ fn issue(args: &IssueArgs, out: &mut dyn Write) -> Result<(), Failure> {
         (None, None) => return Err(Failure::new("expected --csr or --key-out, found neither")),
     };
     let made = open(&args.open)?.issue(&whom, &csr, args.key_sha256.as_deref(), life_s, clock::now_s())?;
-    if let (Some(path), Some(key)) = (&args.key_out, &key) {
-        files::write(path, key.as_bytes(), Access::OwnerOnly, existing)?;
-    }
-    files::write(&args.out, made.pem.as_bytes(), Access::Everyone, existing)?;
+    // Both are whole on disk before either takes its place: a key beside an older certificate fits nothing.
+    let staged_key = match (&args.key_out, &key) {
+        (Some(path), Some(key)) => Some(files::stage(path, key.as_bytes(), Access::OwnerOnly, existing)?),
+        _ => None,
+    };
+    let staged = files::stage(&args.out, made.pem.as_bytes(), Access::Everyone, existing)?;
+    staged_key.map_or(Ok(()), files::Staged::put)?;
+    staged.put()?;
     let name = made.facts.uris.iter().chain(&made.facts.names).cloned().collect::<Vec<_>>().join(", ");
     writeln!(out, "issued {} for {name}", args.out.display())?;
     writeln!(out, "  serial   {}", made.facts.serial)?;

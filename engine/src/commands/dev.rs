@@ -14,7 +14,12 @@ use proxy::settings::{Bounds, ClientAddress, Listener, Settings, Timeouts};
 
 use crate::failure::{Failure, warn};
 use crate::gateway::{self, Plan, Serve, trust};
+use crate::source::Warnings;
 use crate::{config, source};
+
+mod given;
+
+use given::Given;
 
 /// Workers without `--cores`: enough to see that there are several.
 const WORKERS_MAX: usize = 4;
@@ -33,6 +38,8 @@ pub struct DevArgs {
     /// Reach an origin elsewhere: NAME=HOST:PORT keeps the policy's TLS, NAME=http://HOST:PORT drops it.
     #[arg(long = "origin", value_name = "NAME=ADDR")]
     origins: Vec<OriginAt>,
+    #[command(flatten)]
+    given: Given,
     /// Where records go: stdout, or a file.
     #[arg(long, value_name = "stdout|FILE", default_value = "stdout")]
     records: PathBuf,
@@ -85,10 +92,11 @@ impl FromStr for OriginAt {
 }
 
 pub fn run(args: DevArgs) -> Result<(), Failure> {
-    let mut policy = source::load(&args.policy)?;
+    let mut policy = source::load(&args.policy, Warnings::Shown)?;
     for origin in &args.origins {
         move_origin(&mut policy, origin)?;
     }
+    args.given.check(&policy)?;
     let release = trust::throw_away(policy)?;
     control::warning!("development: this release is signed by a throw-away key that nobody vouches for");
     gateway::run_until_signal(gateway::start(plan(args, release)?)?)
@@ -126,12 +134,15 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
         ring_entries: RING_ENTRIES,
         dpop_nonce: false,
     };
+    let (origin_credentials, origin_identities, introspection_clients) = args.given.into_parts();
     Ok(Plan {
         serve: Serve::ThrowAway(Box::new(release)),
         settings,
         node: Node {
             listeners: vec![tls],
-            origin_identities: Vec::new(),
+            origin_identities,
+            origin_credentials,
+            introspection_clients,
             base: args.policy.parent().unwrap_or(Path::new("")).to_owned(),
             state: None,
         },
@@ -186,7 +197,13 @@ mod tests {
         let mut policy: Policy = serde_json::from_str(text).unwrap();
         let tls = Some(OriginTls { ca: "PEM".to_owned(), server_name: None, identity: None });
         let addresses = vec!["orders.example:443".to_owned(), "b.example:443".to_owned()];
-        policy.origins.push(Origin { name: "orders".to_owned(), addresses, tls, pass_credentials: false });
+        policy.origins.push(Origin {
+            name: "orders".to_owned(),
+            addresses,
+            tls,
+            pass_credentials: false,
+            credential: None,
+        });
         policy
     }
 

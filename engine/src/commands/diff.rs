@@ -21,6 +21,7 @@ use super::trust::read_root;
 use crate::failure::Failure;
 use crate::lookup::{Found, Lookup};
 use crate::pointing::{follow, table_of};
+use crate::source::Warnings;
 use crate::store::Store;
 
 #[derive(Debug, Args)]
@@ -65,12 +66,13 @@ struct End {
 
 pub fn run(args: &DiffArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let roots = Roots::read(args)?;
-    let lookup = |roots| -> Result<_, Failure> {
-        Ok(Lookup { store: args.store.as_deref(), roots, access: args.access.read()? })
+    let lookup = |roots, warnings| -> Result<_, Failure> {
+        Ok(Lookup { store: args.store.as_deref(), roots, access: args.access.read()?, warnings })
     };
     // What serves may be signed by people who left since; what is new is not.
-    let old = End::of(lookup(&roots.chain)?.find(&args.old)?)?;
-    let new = End::of(lookup(roots.newest().map_or(&[], slice::from_ref))?.find(&args.new)?)?;
+    let old = End::of(lookup(&roots.chain, Warnings::Known)?.find(&args.old)?)?;
+    let newest = roots.newest().map_or(&[][..], slice::from_ref);
+    let new = End::of(lookup(newest, Warnings::Shown)?.find(&args.new)?)?;
     let diff = policy_diff::diff(old.side(), new.side());
     let needs = Needs::of(&diff, (&old, &new), roots.newest(), signing::now()?);
     match args.format {

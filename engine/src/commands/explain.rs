@@ -73,8 +73,9 @@ pub struct CallerArgs {
     #[arg(long, value_name = "FILE|-", requires = "request")]
     token: Option<PathBuf>,
     /// A client certificate by name and CA, like spiffe://corp.example/reports@agents or dns:ci.corp.example@agents.
+    /// Given several times, it is one certificate with all these names, and all these CAs vouch for it.
     #[arg(long, value_name = "NAME@CA", requires = "request")]
-    certificate: Option<String>,
+    certificate: Vec<String>,
     /// An API key by its id.
     #[arg(long, value_name = "ID", requires = "request")]
     api_key_id: Option<String>,
@@ -123,7 +124,7 @@ fn write_steps(out: &mut dyn Write, evaluation: &Evaluation) -> Result<(), Failu
 
 impl ExplainArgs {
     fn lookup(&self) -> Result<Lookup<'_>, Failure> {
-        Ok(Lookup { store: self.store.as_deref(), roots: &[], access: self.access.read()? })
+        Ok(Lookup { store: self.store.as_deref(), access: self.access.read()?, ..Lookup::default() })
     }
 }
 

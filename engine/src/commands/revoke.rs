@@ -119,7 +119,7 @@ pub fn run(args: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let desk = RevokeDesk::open(&args.at)?;
+    let desk = RevokeDesk::open(&args.at, args.policy.is_some())?;
     let named = args.targets.read(desk.release.as_ref(), args.unknown)?;
     if named.is_empty() != args.renew {
         let (found, help) = if args.renew {
@@ -178,7 +178,8 @@ fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (envelope, list) = read(&args.file)?;
-    let desk = RevokeDesk::open(&args.at)?;
+    // Whoever made the list was asked whether the channel is meant.
+    let desk = RevokeDesk::open(&args.at, true)?;
     desk.expect_next(&list).map_err(|failure| Failure::at(&args.file, failure))?;
     Next::between(&desk, &list).tell(&list, desk.now, out)?;
     writeln!(out, "  signed   {}", words(&desk.root.standing(Role::Revocation, &envelope)))?;

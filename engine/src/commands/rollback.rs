@@ -68,12 +68,12 @@ fn begins_with(desk: &Desk, digits: &str) -> Result<Digest, Failure> {
 
 pub fn run(args: &RollbackArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let desk = Desk::open(&args.at)?;
+    desk.store.expect_channel(&desk.channel)?;
     let current = desk.current.pointer().ok_or_else(|| match desk.current.doubt() {
         Some(why) => Failure::new(format_args!("the pointer of channel {} is not believed: {why}", desk.channel))
             .help("who put it there? adamant point with --release and --serial replaces it"),
         None => {
-            let message =
-                format!("channel {} has no pointer: there is nothing to go back from; {}", desk.channel, desk.others());
+            let message = format!("channel {} has no pointer: there is nothing to go back from", desk.channel);
             Failure::new(message).help("adamant point makes one")
         }
     })?;

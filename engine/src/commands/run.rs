@@ -38,6 +38,8 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
         node: Node {
             listeners: config.tls,
             origin_identities: config.origin_identities,
+            origin_credentials: config.origin_credentials,
+            introspection_clients: config.introspection_clients,
             base,
             state: Some(config.state.clone()),
         },

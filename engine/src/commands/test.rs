@@ -14,7 +14,7 @@ use super::signing::plural;
 use crate::cases::{Outcome, Suite, json, junit, text};
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
-use crate::source;
+use crate::source::{self, Warnings};
 
 #[derive(Debug, Args)]
 pub struct TestArgs {
@@ -97,7 +97,7 @@ fn suite(path: &Path) -> Result<Suite, Failure> {
         let manifest = manifest.map_err(|fault| Failure::at(path, fault))?;
         return Suite::of_release(&path.display().to_string(), envelope.digest(), &manifest);
     }
-    Suite::of_source(&source::read(path)?)
+    Suite::of_source(&source::read(path)?, Warnings::Shown)
 }
 
 fn verdict(args: &TestArgs, outcomes: &[Outcome]) -> Result<(), Failure> {

@@ -35,7 +35,7 @@ pub fn read(source: &Source<'_>, records: &file::Records) -> Result<(Vec<Place>,
                 let message = "expected a directory or a URL, found nothing".to_owned();
                 return source.refuse(&written.span(), message, "name a directory on another machine's disk");
             }
-            places.push(Place::Directory(source.resolve(Path::new(text))));
+            add(source, &mut places, Place::Directory(source.resolve(Path::new(text))), &written.span())?;
             continue;
         }
         let ca = ca.map(|ca| crate::files::read(&source.resolve(ca), CA_BYTES_MAX)).transpose();
@@ -43,7 +43,7 @@ pub fn read(source: &Source<'_>, records: &file::Records) -> Result<(Vec<Place>,
         let ca = ca.map_err(|fault| fault.to_string());
         let witness = ca.and_then(|ca| Witness::parse(text, ca.as_deref()).map_err(|error| error.to_string()));
         match witness {
-            Ok(witness) => places.push(Place::Witness(witness)),
+            Ok(witness) => add(source, &mut places, Place::Witness(witness), &written.span())?,
             Err(message) => return source.refuse(&written.span(), message, hint),
         }
     }
@@ -51,4 +51,24 @@ pub fn read(source: &Source<'_>, records: &file::Records) -> Result<(Vec<Place>,
     let default = u32::try_from(CHECKPOINT_INTERVAL_MS).map_or(Milliseconds(INTERVAL_MS_MAX), Milliseconds);
     let ms = source.duration(interval, Milliseconds(INTERVAL_MS_MAX), default)?;
     Ok((places, Duration::from_millis(u64::from(ms))))
+}
+
+/// Adds a place whose name is that of no other: metrics and messages tell them apart by it.
+fn add(
+    source: &Source<'_>,
+    places: &mut Vec<Place>,
+    place: Place,
+    span: &std::ops::Range<usize>,
+) -> Result<(), ConfigError> {
+    let name = place.to_string();
+    if places.iter().any(|other| other.to_string() == name) {
+        let message = format!("expected places that are told apart, found two of the name {name}");
+        return source.refuse(
+            span,
+            message,
+            "a query is not shown, and may hold a secret: give each a path of its own",
+        );
+    }
+    places.push(place);
+    Ok(())
 }

@@ -4,23 +4,40 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use control::assemble::ChainFiles;
 use control::assemble::files::CREDENTIALS_DIRECTORY;
+use control::assemble::{ChainFiles, OriginCredentialFile};
 use toml::Spanned;
 
+use super::file::OriginCredential;
 use super::read::{Checked, Source};
 
 const PREFIX: &str = "credential:";
 
 impl Source<'_> {
     pub(super) fn chain(&self, chain: &Spanned<PathBuf>, key: &Spanned<PathBuf>) -> Checked<ChainFiles> {
-        let directory = || std::env::var_os(CREDENTIALS_DIRECTORY);
-        let file = |path: &Spanned<PathBuf>| match credential(path.get_ref(), directory) {
+        Ok(ChainFiles { chain: self.secret_file(chain)?, key: self.secret_file(key)? })
+    }
+
+    pub(super) fn origin_credentials(&self, all: &[Spanned<OriginCredential>]) -> Checked<Vec<OriginCredentialFile>> {
+        let mut credentials: Vec<OriginCredentialFile> = Vec::new();
+        for of in all {
+            let name = &of.get_ref().name;
+            if credentials.iter().any(|other| other.name == *name) {
+                let message = format!("the origin credential \"{name}\" is defined twice");
+                return self.refuse(&of.span(), message, "give each one a name of its own");
+            }
+            credentials.push(OriginCredentialFile { name: name.clone(), file: self.secret_file(&of.get_ref().file)? });
+        }
+        Ok(credentials)
+    }
+
+    /// A path, or `credential:NAME`.
+    pub(super) fn secret_file(&self, path: &Spanned<PathBuf>) -> Checked<PathBuf> {
+        match credential(path.get_ref(), || std::env::var_os(CREDENTIALS_DIRECTORY)) {
             Ok(None) => Ok(self.resolve(path.get_ref())),
             Ok(Some(path)) => Ok(path),
             Err((message, hint)) => self.refuse(&path.span(), message, hint),
-        };
-        Ok(ChainFiles { chain: file(chain)?, key: file(key)? })
+        }
     }
 }
 

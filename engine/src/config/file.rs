@@ -27,6 +27,10 @@ pub struct File {
     pub timeouts: Timeouts,
     #[serde(default)]
     pub origin_identity: Vec<Spanned<OriginIdentity>>,
+    #[serde(default)]
+    pub origin_credential: Vec<Spanned<OriginCredential>>,
+    #[serde(default)]
+    pub introspection_client: Vec<Spanned<IntrospectionClient>>,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +161,23 @@ pub struct OriginIdentity {
     pub name: String,
     pub chain: Spanned<PathBuf>,
     pub key: Spanned<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IntrospectionClient {
+    pub name: String,
+    pub id: Spanned<String>,
+    pub secret: Option<Spanned<PathBuf>>,
+    pub chain: Option<Spanned<PathBuf>>,
+    pub key: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginCredential {
+    pub name: String,
+    pub file: Spanned<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]

@@ -77,6 +77,8 @@ pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
         settings,
         tls,
         origin_identities: source.origin_identities(&file.origin_identity)?,
+        origin_credentials: source.origin_credentials(&file.origin_credential)?,
+        introspection_clients: source.introspection_clients(&file.introspection_client)?,
         admin: file.admin.as_ref().map(|admin| source.admin(admin)).transpose()?,
         status: file.status.as_ref().map(|status| source.status(status)).transpose()?,
         records: match file.records.to.as_deref() {

@@ -51,7 +51,12 @@ fn keys_by_table() -> Vec<(String, Vec<&'static str>)> {
     let mut tables: Vec<(String, Vec<&str>)> = Vec::new();
     for line in include_str!("file.rs").lines() {
         if let Some(name) = line.strip_prefix("pub struct ").and_then(|rest| rest.strip_suffix(" {")) {
-            let name = if name == "OriginIdentity" { "origin_identity".to_owned() } else { name.to_lowercase() };
+            let name = match name {
+                "OriginIdentity" => "origin_identity".to_owned(),
+                "OriginCredential" => "origin_credential".to_owned(),
+                "IntrospectionClient" => "introspection_client".to_owned(),
+                name => name.to_lowercase(),
+            };
             tables.push((name, Vec::new()));
         } else if let Some((key, _)) = line.strip_prefix("    pub ").and_then(|rest| rest.split_once(": ")) {
             tables.last_mut().unwrap().1.push(key);
@@ -210,6 +215,7 @@ fn checkpoints_go_to_directories_and_to_witnesses_that_are_pinned() {
         ("checkpoints = [\"https://w.example/\"]", "needs a CA file"),
         ("checkpoints = [\"http://w.example/\"]", "loopback"),
         ("checkpoints = [{ url = \"https://w.example/\", ca = \"missing.pem\" }]", "missing.pem"),
+        ("checkpoints = [\"http://127.0.0.1:9/x?of=1\", \"http://127.0.0.1:9/x?of=2\"]", "told apart"),
         ("checkpoints = [1]", "expected a directory, a URL"),
         ("checkpoint_interval = \"1ms\"", "expected 100ms to 1h, found 1ms"),
         ("checkpoint_interval = \"48h\"", "expected 100ms to 1h, found 48h"),

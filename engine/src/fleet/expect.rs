@@ -6,11 +6,12 @@ use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind};
 use policy_release::pointer::Pointer;
 use serde::Serialize;
-use stores::{Channel, Directory, Store as _};
+use stores::Channel;
 
 use crate::failure::Failure;
 use crate::files;
 use crate::pointing::{Current, Desk, Where};
+use crate::store::Store;
 
 /// A release, and where a pointer named it the pointer's serial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +39,7 @@ impl Expectation {
     pub fn from_signed(directory: &Path, channel: &Channel, trust_root: &Path) -> Result<Self, Failure> {
         let (store, trust_root) = (directory.to_owned(), trust_root.to_owned());
         let desk = Desk::open(&Where { store, channel: channel.clone(), trust_root })?;
+        desk.store.expect_channel(channel)?;
         let pointer = match desk.current {
             Current::Verified(pointer) => pointer,
             Current::None => return Err(Failure::at(directory, format_args!("channel {channel} has no pointer"))),
@@ -55,7 +57,9 @@ impl Expectation {
             let message = format!("the pointer of channel {channel} cannot be taken from the store: {why}");
             Failure::at(directory, message).help("is it the right directory, and the right channel?")
         };
-        let bytes = Directory::new(directory).pointer(channel).map_err(|fault| unread(&fault))?;
+        let store = Store::open(directory)?;
+        store.expect_channel(channel)?;
+        let bytes = store.pointer(channel)?.ok_or_else(|| unread(&"it has none"))?;
         let envelope = Envelope::parse_kind(&bytes, Kind::Pointer).map_err(|fault| unread(&fault))?;
         let pointer = Pointer::read(envelope.payload()).map_err(|fault| unread(&fault))?;
         if pointer.channel != channel.as_str() {

@@ -5,16 +5,17 @@
 //! STATE/accepted.json               names everything below; replaced whole
 //! STATE/releases/sha256-<hex>.json  the release, as it was received
 //! STATE/roots/<version>.json        every trust root from the first that was placed
-//! STATE/revocations/sha256-<hex>.json  the revocation list in force of each channel
+//! STATE/revocations/sha256-<hex>.json  the revocation list in force of each channel, and what stays in force beside it
+//! STATE/reserve/<channel>           room set aside for that list: see `reserve`
 //! ```
 //! Files are on stable storage before `accepted.json` names them; what it does not name is removed. Two threads write it:
-//! that which follows releases, and that which follows revocation lists.
+//! that which follows releases, and that which writes revocation lists down.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use control::accept::pointer::Seen;
 use policy_release::digest::Digest;
@@ -23,6 +24,7 @@ use policy_release::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use stores::layout;
 
+use super::reserve::Reserve;
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
 
@@ -31,6 +33,7 @@ const FILE: &str = "accepted.json";
 /// Bytes of `accepted.json`: one pointer, and a line for each channel ever followed.
 const FILE_BYTES_MAX: usize = 1 << 20;
 const REVOCATIONS: &str = "revocations";
+const RESERVE: &str = "reserve";
 /// What the beginning of a file's name is while it is written.
 const TEMPORARY: &str = ".adamant-";
 
@@ -88,8 +91,30 @@ pub struct AcceptedRevocations {
     pub digest: Digest,
     /// The trust root by which it was accepted. A later root does not take back what is revoked.
     pub root: u64,
-    /// The keys by whose word it holds count no more: its serial is forgotten.
-    pub serial_forgotten: bool,
+    /// Where lists before it hold what it may not lift: all that is revoked, as a list that nobody signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Digest>,
+    /// Which list it is, in the order in which lists of the channel were in force here: serials do not say that, because
+    /// they are forgotten with the keys that signed them. 0: it is from before that was counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub turn: u64,
+}
+
+impl AcceptedRevocations {
+    /// What it is kept in.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> + use<> {
+        [Some(self.digest), self.whole].into_iter().flatten()
+    }
+
+    /// Names of the files that hold it.
+    fn names(&self) -> impl Iterator<Item = String> + use<> {
+        self.digests().map(|digest| layout::digest_name(&digest))
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(turn: &u64) -> bool {
+    *turn == 0
 }
 
 /// `accepted.json` as a file: damage that leaves it readable is found by the digest.
@@ -199,6 +224,11 @@ impl Memory {
         Ok(files::read(&self.directory.join(layout::root(version)), Kind::TrustRoot.envelope_bytes_max())?)
     }
 
+    /// The room that is set aside for the revocation list of `channel`.
+    pub fn reserve(&self, channel: &str) -> Reserve {
+        Reserve::new(self.directory.join(RESERVE).join(channel), self.read_only)
+    }
+
     /// To be called before [`Memory::keep`] names it.
     pub fn keep_release(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
         self.write(layout::RELEASES, &layout::release(digest), bytes)
@@ -209,44 +239,36 @@ impl Memory {
         self.write(layout::ROOTS, &layout::root(version), bytes)
     }
 
-    /// Keeps the revocation list of `channel` with its envelope. False where something else is being written: then it is to
-    /// be tried again, because who looks at lists waits for nobody.
-    pub fn keep_list(&self, channel: &str, list: AcceptedRevocations, envelope: &[u8]) -> Result<bool, Failure> {
-        let mut last = match self.last.try_lock() {
-            Ok(last) => last,
-            Err(TryLockError::WouldBlock) => return Ok(false),
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        };
-        let Some(mut next) = last.clone() else { return Ok(false) };
-        self.write(REVOCATIONS, &format!("{REVOCATIONS}/{}", layout::digest_name(&list.digest)), envelope)?;
-        next.revocations.insert(channel.to_owned(), list);
+    /// Keeps the revocation list of `channel` with its envelopes: its own, and that of `whole` where there is one. Waits
+    /// for the medium, and for who else writes.
+    pub fn keep_list(&self, channel: &str, list: &AcceptedRevocations, envelopes: &[&[u8]]) -> Result<(), Failure> {
+        let mut last = self.last();
+        let Some(mut next) = last.clone() else { return Err(Failure::new("nothing was accepted yet")) };
+        for (name, envelope) in list.names().zip(envelopes) {
+            self.write(REVOCATIONS, &format!("{REVOCATIONS}/{name}"), envelope)?;
+        }
+        next.revocations.insert(channel.to_owned(), list.clone());
         self.replace(&next)?;
         self.remove_lists(&next);
         *last = Some(next);
-        Ok(true)
+        Ok(())
     }
 
     fn write(&self, folder: &str, path: &str, bytes: &[u8]) -> Result<(), Failure> {
         if self.read_only {
             return Ok(());
         }
-        let folder = self.directory.join(folder);
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        made.map_err(|error| Failure::at(&folder, format_args!("cannot be made: {error}")))?;
+        make_folder(&self.directory.join(folder))?;
         Ok(files::write(&self.directory.join(path), bytes, Access::OwnerOnly, Existing::Replace)?)
     }
 
     /// Writes `accepted.json`: from here on the next start takes what it names. Revocation lists stay as
-    /// [`Memory::keep_list`] wrote them, but that serials may be forgotten.
+    /// [`Memory::keep_list`] wrote them.
     pub fn keep(&self, accepted: &Accepted) -> Result<(), Failure> {
         let mut last = self.last();
         let mut next = accepted.clone();
         if let Some(last) = &*last {
             next.revocations.clone_from(&last.revocations);
-        }
-        for (channel, list) in &mut next.revocations {
-            let ours = accepted.revocations.get(channel).filter(|ours| ours.digest == list.digest);
-            list.serial_forgotten |= ours.is_some_and(|ours| ours.serial_forgotten);
         }
         self.replace(&next)?;
         *last = Some(next);
@@ -267,7 +289,9 @@ impl Memory {
     /// Removes what a crash left half written. Before any other thread writes into the directory.
     pub fn sweep(&self) {
         if !self.read_only {
-            remove(&self.directory, |name| name.starts_with(TEMPORARY));
+            for folder in [self.directory.clone(), self.directory.join(RESERVE)] {
+                remove(&folder, |name| name.starts_with(TEMPORARY));
+            }
         }
     }
 
@@ -284,7 +308,7 @@ impl Memory {
 
     fn remove_lists(&self, accepted: &Accepted) {
         if !self.read_only {
-            let lists = accepted.revocations.values().map(|list| layout::digest_name(&list.digest));
+            let lists = accepted.revocations.values().flat_map(AcceptedRevocations::names);
             self.remove_others(REVOCATIONS, &lists.collect());
         }
     }
@@ -292,6 +316,12 @@ impl Memory {
     fn remove_others(&self, folder: &str, named: &BTreeSet<String>) {
         remove(&self.directory.join(folder), |name| !named.contains(name));
     }
+}
+
+/// A folder of the state directory, private.
+pub(super) fn make_folder(folder: &Path) -> Result<(), Failure> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| Failure::at(folder, format_args!("cannot be made: {error}")))
 }
 
 /// Removes the files of `folder` that `wanted` names. One that stays does no harm.

@@ -21,16 +21,16 @@ use policy_release::time::Timestamp;
 use stores::{Channel, Directory, Store, layout};
 
 use super::accepted::{Accepted, Memory};
-use super::lists::{Lists, Now};
+use super::lists::Lists;
 use super::standing::{Candidate, Kept, Look, Standing};
 use super::trust::{self, Placed};
 use super::{revoking, showing};
 use crate::config::{ActivationMode, Releases};
 use crate::failure::Failure;
 
-/// Looks at a store that is being written, before it counts as not readable.
 /// Channels of a store that are named to whoever wrote another one.
 const CHANNELS_SHOWN_MAX: usize = 8;
+/// Looks at a store that is being written, before it counts as not readable.
 const LOOKS_MAX: usize = 40;
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(25);
 
@@ -103,10 +103,9 @@ pub fn choose(
 
     let lists = match (&settings.releases, store) {
         (Releases::Store { channel, .. }, Some(store)) => {
-            let mut lists = Lists::open(&standing, store, channel)?;
-            let looked = lists.look(store, Now { latest: now, wall: wall().unwrap_or(now) });
-            let kept = lists.keep();
-            refusals.extend(looked.err().into_iter().chain(kept.err()));
+            let wall = wall().unwrap_or(now);
+            let mut lists = Lists::open(&standing, store, channel, wall)?;
+            refusals.extend(lists.begin(store, wall)?);
             Some(lists)
         }
         _ => None,
@@ -309,9 +308,9 @@ impl Choice {
     pub fn revoke(&self, register: &Register, records: &Handle, policy: &Policy, moving: &mut Moving) {
         let Some(in_force) = self.lists.as_ref().and_then(|lists| lists.in_force.as_ref()) else { return };
         let wall = wall().unwrap_or(self.now);
-        register.put(Arc::new(in_force.verified.list.clone()), wall);
+        register.put(Arc::clone(&in_force.list), wall);
         revoking::show(moving, in_force, Some(policy), wall);
-        revoking::tell_accepted(records, &in_force.verified, Some(policy), wall);
+        revoking::tell_accepted(records, in_force, Some(policy), wall);
     }
 
     /// Why it is what it is: for `adamant run --check`.

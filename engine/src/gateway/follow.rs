@@ -226,9 +226,9 @@ impl Follower {
     fn read(&mut self, placed: Option<&Placed>) {
         self.read_at = Instant::now() + READ_INTERVAL;
         let rooted = self.standing.advance_roots(Some(&*self.store), placed);
-        if !self.standing.news.is_empty() {
+        if let Some(root) = self.standing.root().filter(|_| !self.standing.news.is_empty()) {
             // Before everything that takes long.
-            self.ground.rooted(&self.standing, &self.channel);
+            self.ground.rooted(root);
         }
         for new in self.standing.news.drain(..) {
             showing::tell_root(&self.hands.records, &new);

@@ -120,6 +120,7 @@ fn end(running: Running) -> Result<(), Failure> {
     }
     // First what gives orders, then what takes them.
     running.following.into_iter().for_each(Following::stop);
+    running.introspection.into_iter().for_each(control::introspection::Introspection::stop);
     running.guard.stop();
     running.watch.stop();
     if let Some(state) = &running.state

@@ -3,18 +3,23 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use control::accept::{self, Gateway, Refusal, pointer::Seen, revocations::Last};
+use control::accept::{self, Gateway, Refusal, pointer::Seen, revocations::Last, revocations::News};
 use policy::model::Policy;
 use policy_release::digest::Digest;
-use policy_release::revocations::{VerifiedRevocations, verify_revocations};
+use policy_release::envelope::{Envelope, Kind};
+use policy_release::revocations::{Revocations, VerifiedRevocations, verify_revocations};
 use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
 use stores::{Channel, Store, StoreFault};
 
+use self::keeping::{Note, Written};
+use self::opening::Missing;
 use super::accepted::{AcceptedRevocations, Memory};
-use super::standing::{Standing, unkept, unread};
+use super::standing::{Standing, unread};
 use crate::failure::Failure;
 
+mod keeping;
+mod opening;
 mod watching;
 
 pub use watching::{Hands, Watching};
@@ -31,29 +36,29 @@ pub struct Ground(Arc<Mutex<Known>>);
 pub struct Known {
     /// The latest that is accepted.
     pub root: Arc<TrustRoot>,
-    /// The list whose signers it may have taken out: its serial counts no more.
-    forgotten: Option<Digest>,
     /// Of the release that serves, for the names in it.
     pub policy: Option<Arc<Policy>>,
-}
-
-/// The time, as acceptance goes by it and as workers do.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// The latest time seen: what is accepted never goes by an earlier one.
-    pub latest: Timestamp,
-    /// What the clock says now, by which credentials end, and so the entries that revoke them.
-    pub wall: Timestamp,
 }
 
 /// A revocation list in force.
 pub struct InForce {
     pub verified: VerifiedRevocations,
+    /// All that is revoked: its entries, and those of lists before it that it may not lift.
+    pub list: Arc<Revocations>,
+    /// What it may not lift, while that has not lapsed.
+    pub refusal: Option<Refusal>,
+    /// Around `list`, where that is more than what was signed.
+    whole: Option<Envelope>,
+    /// As it was received: it is verified again by other trust roots.
+    envelope: Arc<[u8]>,
     /// Version of the trust root that it was accepted by.
     root: u64,
-    serial_forgotten: bool,
-    /// Its envelope, where it is not on stable storage yet: to deny does not wait for a medium.
-    unkept: Option<Vec<u8>>,
+    /// By which trust root it was verified last, and whether it holds by that one.
+    judged: (Digest, bool),
+    /// On stable storage: to deny does not wait for a medium.
+    kept: bool,
+    /// Which list it is, in the order in which they were in force here.
+    turn: u64,
 }
 
 /// The list of one channel.
@@ -61,6 +66,12 @@ pub struct Lists {
     pub ground: Ground,
     pub channel: Channel,
     pub in_force: Option<InForce>,
+    /// That of the newest list ever.
+    turn: u64,
+    /// That of the list in the reserve; none while there is no reserve.
+    reserved: Option<u64>,
+    /// Until the first look is over.
+    missing: Option<Missing>,
     gateway: Gateway,
     memory: Memory,
 }
@@ -75,13 +86,8 @@ impl Ground {
     }
 
     /// Another trust root is accepted.
-    pub fn rooted(&self, standing: &Standing, channel: &Channel) {
-        let Some(root) = standing.root() else { return };
-        let lists = standing.memory.lists();
-        let forgotten = lists.get(channel.as_str()).filter(|list| list.serial_forgotten).map(|list| list.digest);
-        let mut known = self.known();
-        known.root = Arc::new(root.clone());
-        known.forgotten = forgotten;
+    pub fn rooted(&self, root: &TrustRoot) {
+        self.known().root = Arc::new(root.clone());
     }
 
     /// Another release serves.
@@ -90,61 +96,98 @@ impl Ground {
     }
 }
 
-impl Lists {
-    /// Reads back and verifies again the list of `channel` that was accepted last. Where the state directory does not hold it
-    /// any more, whoever holds the same bytes can help: their digest is known.
-    pub fn open(standing: &Standing, store: &dyn Store, channel: &Channel) -> Result<Self, Failure> {
-        let root = standing.root().ok_or_else(|| Failure::new("expected a trust root, found none"))?;
-        let known = Known { root: Arc::new(root.clone()), forgotten: None, policy: None };
-        let (gateway, memory) = (standing.gateway.clone(), standing.memory.clone());
-        let kept = memory.lists().remove(channel.as_str());
-        let in_force = kept.map(|kept| opened(&kept, standing, store, channel)).transpose()?;
-        Ok(Self { ground: Ground(Arc::new(Mutex::new(known))), channel: channel.clone(), in_force, gateway, memory })
+impl InForce {
+    fn new(news: News, envelope: Vec<u8>, root: &TrustRoot, turn: u64, now: Timestamp) -> Self {
+        let News { verified, list, whole } = news;
+        let judged = (root.digest(), true);
+        let (list, envelope) = (Arc::new(list), envelope.into());
+        let mut new =
+            Self { verified, list, refusal: None, whole, envelope, root: root.version(), judged, kept: false, turn };
+        new.lapse(now);
+        new
     }
 
-    /// Whether the channel's list is news; then it is in force from here on.
-    pub fn look(&mut self, store: &dyn Store, now: Now) -> Result<bool, Refusal> {
+    /// To be called when entries have lapsed or come back.
+    pub fn lapse(&mut self, now: Timestamp) {
+        let carries = self.whole.as_ref();
+        self.refusal = carries.and_then(|_| accept::revocations::lifting(&self.verified, &self.list, now));
+    }
+
+    /// Whether its serial counts: not where the keys that signed it have left `root`. Otherwise the highest serial of all,
+    /// signed once by a stolen key, would keep every other list out for good.
+    fn counts_by(&mut self, root: &TrustRoot) -> bool {
+        if self.judged.0 != root.digest() {
+            self.judged = (root.digest(), verify_revocations(&self.envelope, root).is_ok());
+        }
+        self.judged.1
+    }
+
+    /// How it is written down.
+    fn accepted(&self) -> AcceptedRevocations {
+        let (serial, digest, root, turn) = (self.verified.list.serial, self.verified.digest, self.root, self.turn);
+        AcceptedRevocations { serial, digest, root, whole: self.whole.as_ref().map(Envelope::digest), turn }
+    }
+}
+
+impl Lists {
+    /// Whether the channel's list is news; then it is in force from here on. `now` is what the clock says.
+    pub fn look(&mut self, store: &dyn Store, now: Timestamp) -> Result<bool, Refusal> {
         let bytes = match store.revocations(&self.channel) {
             Ok(bytes) => bytes,
             Err(StoreFault::Missing { .. }) if self.in_force.is_none() => return Ok(false),
             Err(fault) => return Err(unread(&fault, "put the revocation list back: what is revoked stays revoked")),
         };
-        let known = self.ground.now();
-        let root = newest(known.root, store);
-        let last = self.in_force.as_ref().map(|in_force| {
-            let (list, digest) = (&in_force.verified.list, in_force.verified.digest);
-            let forgotten = in_force.serial_forgotten || known.forgotten == Some(digest);
-            Last { list, seen: (!forgotten).then_some(Seen { serial: list.serial, digest }) }
+        let root = newest(self.ground.now().root, store);
+        let last = self.in_force.as_mut().map(|in_force| {
+            let seen = Seen { serial: in_force.verified.list.serial, digest: in_force.verified.digest };
+            let seen = in_force.counts_by(&root).then_some(seen);
+            Last { list: &in_force.list, carries: in_force.whole.is_some(), seen }
         });
-        let times = accept::revocations::Times { latest: now.latest, wall: now.wall };
-        let found = accept::revocations::check(&bytes, &root, &self.gateway, self.channel.as_str(), last, times)?;
-        let Some(verified) = found else { return Ok(false) };
-        let root = root.version();
-        self.in_force = Some(InForce { verified, root, serial_forgotten: false, unkept: Some(bytes) });
+        let found = accept::revocations::check(&bytes, &root, &self.gateway, self.channel.as_str(), last, now)?;
+        let Some(news) = found else { return Ok(false) };
+        self.turn += 1;
+        self.in_force = Some(InForce::new(news, bytes, &root, self.turn, now));
         Ok(true)
     }
 
-    /// Writes down the list in force, if it is not yet: from here on every start takes it. Comes to nothing, and is to be
-    /// tried again, while something else is written, or the trust root that it holds by is not accepted yet.
-    pub fn keep(&mut self) -> Result<(), Refusal> {
-        let Some(in_force) = &mut self.in_force else { return Ok(()) };
-        let Some(bytes) = in_force.unkept.as_ref().filter(|_| in_force.root <= self.ground.known().root.version())
-        else {
-            return Ok(());
-        };
-        let (serial, digest) = (in_force.verified.list.serial, in_force.verified.digest);
-        let kept =
-            AcceptedRevocations { serial, digest, root: in_force.root, serial_forgotten: in_force.serial_forgotten };
-        let written = self.memory.keep_list(self.channel.as_str(), kept, bytes);
-        if written.map_err(|failure| unkept(&failure))? {
-            in_force.unkept = None;
-        }
-        Ok(())
+    /// Writes down the list in force, if it is not yet, and waits for that: from here on every start takes it.
+    fn keep(&mut self) -> Result<(), Refusal> {
+        let Some(note) = self.note() else { return Ok(()) };
+        let written = note.write(&self.memory);
+        self.take(&note, &written);
+        written.refusal().map_or(Ok(()), Err)
     }
 
-    /// Whether [`Lists::keep`] has something to do.
-    pub fn is_unkept(&self) -> bool {
-        self.in_force.as_ref().is_some_and(|in_force| in_force.unkept.is_some())
+    /// What is to be written down. As a file not while the trust root that the list holds by is not accepted yet.
+    fn note(&self) -> Option<Note> {
+        let root = self.ground.known().root.version();
+        let in_force = self.in_force.as_ref();
+        let turn = in_force.map_or(0, |in_force| in_force.turn);
+        let reserve = self.reserved != Some(turn);
+        let keep = in_force.is_some_and(|in_force| !in_force.kept && in_force.root <= root);
+        let envelopes = in_force.into_iter().flat_map(|in_force| {
+            let whole = in_force.whole.as_ref().map(|whole| whole.to_bytes().into());
+            [Some(Arc::clone(&in_force.envelope)), whole].into_iter().flatten()
+        });
+        (reserve || keep).then(|| Note {
+            channel: self.channel.to_string(),
+            turn,
+            list: in_force.map(InForce::accepted),
+            envelopes: envelopes.collect(),
+            reserve,
+            keep,
+        })
+    }
+
+    /// `note` was written down, as far as that could be.
+    fn take(&mut self, note: &Note, written: &Written) {
+        if note.reserve && written.reserved.is_ok() {
+            self.reserved = Some(note.turn);
+        }
+        let is_kept = note.keep && written.kept.is_ok();
+        if let Some(in_force) = self.in_force.as_mut().filter(|in_force| is_kept && in_force.turn == note.turn) {
+            in_force.kept = true;
+        }
     }
 }
 
@@ -161,37 +204,5 @@ fn newest(mut root: Arc<TrustRoot>, store: &dyn Store) -> Arc<TrustRoot> {
     root
 }
 
-fn opened(
-    kept: &AcceptedRevocations,
-    standing: &Standing,
-    store: &dyn Store,
-    channel: &Channel,
-) -> Result<InForce, Failure> {
-    let root = standing.root_of(kept.root).or(standing.root());
-    let verify = |bytes: Vec<u8>| {
-        let root = root.ok_or("there is no trust root")?;
-        let verified = verify_revocations(&bytes, root).map_err(|fault| fault.to_string())?;
-        if verified.digest == kept.digest { Ok((verified, bytes)) } else { Err("it is another one".to_owned()) }
-    };
-    let in_force = |verified, unkept| {
-        let (root, serial_forgotten) = (kept.root, kept.serial_forgotten);
-        InForce { verified, root, serial_forgotten, unkept }
-    };
-    let ours = standing.memory.revocations(&kept.digest).map_err(|failure| failure.to_string()).and_then(verify);
-    match ours {
-        Ok((verified, _)) => Ok(in_force(verified, None)),
-        Err(why) => {
-            let theirs = store.revocations(channel).map_err(|fault| fault.to_string()).and_then(verify);
-            let (verified, bytes) = theirs.map_err(|_| {
-                let message = format!(
-                    "the revocation list in force (serial {}, {}) cannot be read from the state directory: {why}",
-                    kept.serial, kept.digest
-                );
-                Failure::new(message).help(format_args!(
-                    "restore the state directory, or put that list into the store as channels/{channel}/revocations.json"
-                ))
-            })?;
-            Ok(in_force(verified, Some(bytes)))
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

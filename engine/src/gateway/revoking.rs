@@ -5,14 +5,14 @@ use control::records::{Handle, Object};
 use control::revocations::unknown;
 use control::status::{Moving, RefusalStatus, RevocationsStatus};
 use policy::model::Policy;
-use policy_release::revocations::{Revocations, VerifiedRevocations};
+use policy_release::revocations::Revocations;
 use policy_release::time::Timestamp;
 
 use super::lists::InForce;
 
 /// Shows the list in force.
 pub fn show(moving: &mut Moving, in_force: &InForce, policy: Option<&Policy>, now: Timestamp) {
-    let list = &in_force.verified.list;
+    let list = &*in_force.list;
     let shown = moving.revocations.get_or_insert_default();
     shown.serial = list.serial;
     shown.entries = live(list, now);
@@ -41,9 +41,9 @@ pub fn refused(moving: &mut Moving, refusal: &Refusal, now: Timestamp) {
 }
 
 /// One line on stderr and one record, for a list that is in force.
-pub fn tell_accepted(records: &Handle, verified: &VerifiedRevocations, policy: Option<&Policy>, now: Timestamp) {
-    let list = &verified.list;
-    let signers: Vec<&str> = verified.signers.iter().map(|signer| signer.owner.as_str()).collect();
+pub fn tell_accepted(records: &Handle, in_force: &InForce, policy: Option<&Policy>, now: Timestamp) {
+    let list = &*in_force.list;
+    let signers: Vec<&str> = in_force.verified.signers.iter().map(|signer| signer.owner.as_str()).collect();
     let (signers, unknown) = (signers.join(", "), policy.map_or(0, |policy| unknown(list, policy)));
     control::info!(
         "revocation list serial {} is in force, {} entries, signed by {signers}, until {}",
@@ -59,7 +59,7 @@ pub fn tell_accepted(records: &Handle, verified: &VerifiedRevocations, policy: O
     }
     records.event("revocations", |line| {
         line.text("adamant.outcome", b"accepted");
-        put(line, verified);
+        put(line, in_force);
         line.number("adamant.revocations.lapsed", (list.entries().len() - live(list, now)) as u64);
         line.number("adamant.revocations.unknown", unknown as u64);
         line.text("adamant.signers", signers.as_bytes());
@@ -67,11 +67,14 @@ pub fn tell_accepted(records: &Handle, verified: &VerifiedRevocations, policy: O
 }
 
 /// One line on stderr and one record, for a refusal that was not told before.
-pub fn tell_refused(records: &Handle, refusal: &Refusal, place: &str, in_force: Option<&VerifiedRevocations>) {
-    let still = in_force.map_or_else(
-        || "no list is in force".to_owned(),
-        |verified| format!("serial {} stays in force", verified.list.serial),
-    );
+pub fn tell_refused(records: &Handle, refusal: &Refusal, place: &str, in_force: Option<&InForce>) {
+    let still = match in_force {
+        None => "no list is in force".to_owned(),
+        Some(of) if of.refusal.as_ref() == Some(refusal) => {
+            format!("all else of serial {} is in force", of.list.serial)
+        }
+        Some(of) => format!("serial {} stays in force", of.list.serial),
+    };
     control::error!("{place}: the revocation list is {refusal}; {still}");
     records.event("revocations", |line| {
         line.text("adamant.outcome", b"refused");
@@ -82,25 +85,25 @@ pub fn tell_refused(records: &Handle, refusal: &Refusal, place: &str, in_force: 
         if let Some(serial) = refusal.serial {
             line.number("adamant.revocations.refused", serial);
         }
-        in_force.into_iter().for_each(|verified| put(line, verified));
+        in_force.into_iter().for_each(|in_force| put(line, in_force));
     });
 }
 
 /// Entries have lapsed, because what they revoke has ended by itself; or are in force again, because the clock went back.
-pub fn tell_lapsed(records: &Handle, verified: &VerifiedRevocations, now: Timestamp) {
-    let list = &verified.list;
+pub fn tell_lapsed(records: &Handle, in_force: &InForce, now: Timestamp) {
+    let list = &*in_force.list;
     let (entries, live) = (list.entries().len(), live(list, now));
     control::info!("revocation list serial {}: {live} entries in force, {} have lapsed", list.serial, entries - live);
     records.event("revocations", |line| {
         line.text("adamant.outcome", b"lapsed");
-        put(line, verified);
+        put(line, in_force);
         line.number("adamant.revocations.lapsed", (entries - live) as u64);
     });
 }
 
 /// The time has come that a newer list should have arrived.
-pub fn tell_expired(records: &Handle, verified: &VerifiedRevocations) {
-    let list = &verified.list;
+pub fn tell_expired(records: &Handle, in_force: &InForce) {
+    let list = &*in_force.list;
     control::error!(
         "the revocation list (serial {}) expired at {} and stays in force: find out why no newer one arrives",
         list.serial,
@@ -108,14 +111,14 @@ pub fn tell_expired(records: &Handle, verified: &VerifiedRevocations) {
     );
     records.event("revocations", |line| {
         line.text("adamant.outcome", b"expired");
-        put(line, verified);
+        put(line, in_force);
     });
 }
 
-fn put(line: &mut Object<'_>, verified: &VerifiedRevocations) {
-    let list = &verified.list;
+fn put(line: &mut Object<'_>, in_force: &InForce) {
+    let list = &*in_force.list;
     line.number("adamant.revocations.serial", list.serial);
     line.number("adamant.revocations.entries", list.entries().len() as u64);
     line.text("adamant.revocations.expires", list.expires.to_string().as_bytes());
-    line.text("adamant.revocations.digest", verified.digest.to_string().as_bytes());
+    line.text("adamant.revocations.digest", in_force.verified.digest.to_string().as_bytes());
 }

@@ -165,7 +165,7 @@ impl Standing {
             let mut accepted = self.accepted.clone();
             accepted.root_latest = next;
             let mut forgotten = self.forget_serials(&root, &mut accepted);
-            forgotten.extend(self.forget_revocation_serials(&root, &mut accepted));
+            forgotten.extend(self.forgotten_revocation_serials(&root));
             if store.is_none() {
                 forgotten.extend(self.forget_version(&root, &mut accepted));
             }

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use activation::Activation;
 use activation::counters::Arena;
+use activation::inquiries::Inquiries;
 use activation::ring::{DurableMark, RecordWriter, rings};
 use activation::stats::WorkerStats;
 use arc_swap::ArcSwap;
 use control::activate::Activator;
-use control::assemble::Assembled;
+use control::assemble::{Assembled, Node};
+use control::introspection::{self, Introspection};
 use control::node::NodeKey;
 use control::per_node::PerNode;
 use control::records::{self, Records, Target, WorkerRecords};
@@ -48,6 +50,8 @@ pub struct Running {
     /// None: nothing is followed.
     pub following: Option<Following>,
     pub guard: memory::Guard,
+    /// None where the node has no client to ask issuers as.
+    pub introspection: Option<Introspection>,
     pub arena: Arc<Arena>,
     pub state: Option<State>,
     /// Address and whether it speaks TLS, by listener.
@@ -122,17 +126,28 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     watch::report_origins(&status, &assembled.planned, &round.found, &round.failures);
     let told_at = tellers.serve(&status, &worker_cores)?;
 
+    let desk = introspection::Desk::default();
+    let inquiries = Arc::clone(&desk.inquiries);
+    let introspection = introspect(desk, &plan.node, &status, &worker_cores)?;
+
     let drain = Drain::new();
     let settings = Arc::new(plan.settings);
     let copies = Copies::plan(&plan.cores, plan.hot);
     let placement = copies.placement.clone();
-    let spawner =
-        Spawner { swaps, copies, drain: Arc::clone(&drain), settings: Arc::clone(&settings), dpop: dpop(&settings)? };
+    let spawner = Spawner {
+        swaps,
+        copies,
+        drain: Arc::clone(&drain),
+        settings: Arc::clone(&settings),
+        dpop: dpop(&settings)?,
+        inquiries,
+    };
     let workers = spawner.spawn_all(&plan.cores, benches.writers, bound.of_workers)?;
     let watch = watch::spawn(watch::Start {
         activator,
         parts: assembled.parts,
         node: plan.node,
+        material: assembled.material,
         planned: assembled.planned,
         addresses: round.found,
         tickets: assembled.tickets,
@@ -173,6 +188,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         watch,
         following,
         guard,
+        introspection,
         arena,
         state,
         listeners,
@@ -194,6 +210,7 @@ struct Spawner {
     drain: Arc<Drain>,
     settings: Arc<Settings>,
     dpop: Arc<Dpop>,
+    inquiries: Arc<Inquiries>,
 }
 
 impl Spawner {
@@ -217,6 +234,7 @@ impl Spawner {
                 durable,
                 random_seed: seed()?,
                 dpop: Arc::clone(&self.dpop),
+                inquiries: Arc::clone(&self.inquiries),
             };
             workers.push(worker::spawn(seat, Arc::clone(&self.settings)).map_err(Failure::new)?);
         }
@@ -298,6 +316,22 @@ fn tell_start(records: &records::Handle, plan: &Plan, assembled: &Assembled, lis
     });
     let (name, version) = (&facts.policy_name, facts.version);
     control::info!("policy \"{name}\" version {version}, release {}", facts.digest);
+}
+
+/// Where the node has a client to ask as: a release that asks without one is refused.
+fn introspect(
+    desk: introspection::Desk,
+    node: &Node,
+    status: &Status,
+    worker_cores: &[usize],
+) -> Result<Option<Introspection>, Failure> {
+    if node.introspection_clients.is_empty() {
+        return Ok(None);
+    }
+    let _ = status.inquiries.set(Arc::clone(&desk.inquiries));
+    let spawned = introspection::spawn(desk, &node.introspection_clients, worker_cores.to_vec());
+    let failed = |error| Failure::new(format_args!("the introspection thread did not start: {error}"));
+    spawned.map(Some).map_err(failed)
 }
 
 /// What the workers know of DPoP together; gone with the process, as the proofs that it remembers are soon too old.

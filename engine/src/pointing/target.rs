@@ -69,17 +69,14 @@ impl Target {
             }
             ReleaseChoice::Digest(digest) => Self::in_store(desk, digest),
             ReleaseChoice::Current => {
+                desk.store.expect_channel(&desk.channel)?;
                 let nothing = || match desk.current.doubt() {
                     Some(why) => {
                         Failure::new(format_args!("the pointer of channel {} is not believed: {why}", desk.channel))
                             .help("who put it there? Name the release (--release FILE or sha256:…), and a --serial")
                     }
-                    None => Failure::new(format_args!(
-                        "channel {} has no pointer that could be renewed; {}",
-                        desk.channel,
-                        desk.others()
-                    ))
-                    .help("name the release: --release FILE or sha256:…"),
+                    None => Failure::new(format_args!("channel {} has no pointer that could be renewed", desk.channel))
+                        .help("name the release: --release FILE or sha256:…"),
                 };
                 Self::in_store(desk, &desk.current.pointer().ok_or_else(nothing)?.release)
             }

@@ -16,6 +16,9 @@ use serde::{Deserialize, Deserializer, de};
 const EXCHANGE: &str = ",\"adamant.kind\":\"exchange\"";
 const KIND_WITHIN: usize = 4;
 const NS_PER_S: u64 = 1_000_000_000;
+const NS_PER_US: u64 = 1_000;
+/// The longest time that a gateway writes for an exchange, microseconds: 72 minutes.
+pub const TOTAL_US_MAX: u64 = u32::MAX as u64;
 
 /// What a line is.
 #[derive(Debug)]
@@ -62,10 +65,24 @@ pub struct Exchange {
     pub limits: Vec<(String, Option<u64>)>,
     pub decided: Decided,
     pub status: Option<u16>,
+    /// From its decision to its end, microseconds; [`TOTAL_US_MAX`] of one that took so long or longer.
+    pub total_us: u64,
     /// Key that signed the token.
     pub token_kid: Option<String>,
     /// SHA-256 over the client certificate, as the record spells it.
     pub certificate_sha256: Option<String>,
+}
+
+impl Exchange {
+    /// When it ended, nanoseconds since the Unix epoch; at the earliest, where it took longer than a record can tell.
+    pub const fn ended_unix_ns(&self) -> u64 {
+        self.time_unix_ns.saturating_add(self.total_us.saturating_mul(NS_PER_US))
+    }
+
+    /// Whether it took longer than a record can tell.
+    pub const fn outlasts_its_record(&self) -> bool {
+        self.total_us >= TOTAL_US_MAX
+    }
 }
 
 /// What was decided.
@@ -97,6 +114,12 @@ impl Line {
             }
         };
         raw.exchange().map(|exchange| Self::Exchange(Box::new(exchange)))
+    }
+
+    /// Reads a line of kind `intent`: an exchange that is about to be forwarded, without an outcome.
+    pub fn intent(line: &[u8]) -> Result<Box<Exchange>, LineFault> {
+        let raw: Raw<'_> = serde_json::from_slice(line).map_err(LineFault::Members)?;
+        raw.exchange().map(Box::new)
     }
 }
 
@@ -225,6 +248,14 @@ struct Raw<'l> {
     limits: Vec<RawLimit<'l>>,
     #[serde(rename = "http.response.status_code")]
     status: Option<u16>,
+    #[serde(rename = "adamant.durations_us", default)]
+    durations_us: RawDurations,
+}
+
+#[derive(Default, Deserialize)]
+struct RawDurations {
+    #[serde(default)]
+    total: u64,
 }
 
 #[derive(Deserialize)]
@@ -295,6 +326,7 @@ impl Raw<'_> {
                 scope: owned(self.scope),
             },
             status: self.status,
+            total_us: self.durations_us.total,
             token_kid: owned(self.token_kid),
             certificate_sha256: owned(self.certificate),
         })

@@ -2,14 +2,22 @@
 
 /// Gateways whose files are told apart.
 pub const GATEWAYS_MAX: usize = 1_024;
+/// Bytes of the lines at the beginning of a file that are held back until one names their gateway.
+pub const AHEAD_BYTES_MAX: usize = 64 << 20;
+/// Exchanges that have begun and of which no end is told yet, and bytes of their lines; more count at once.
+pub const INTENTS_HELD_MAX: usize = 1 << 16;
+pub const INTENTS_HELD_BYTES_MAX: usize = 64 << 20;
 /// Findings in the chain of one gateway after which it is followed no further: nothing in it can be relied on, and each
 /// costs a search.
 pub const CHAIN_FINDINGS_MAX: u64 = 200;
 /// Reasons against the evidence, and names of a finding, that are listed; more are counted.
 pub const HOLES_TOLD_MAX: usize = 20;
 pub const NAMES_TOLD_MAX: usize = 20;
-/// A time that lies further from the window is that of a clock that was wrong, and says nothing of what is covered.
+/// A time that lies further from the window is that of a clock that was wrong, and says nothing of what is covered; nor
+/// does a right one go on by so much between two lines.
 pub const CLOCK_OFF_S_MAX: u64 = 366 * 86_400;
+/// Nor back by so much: lines stand in the order in which exchanges ended.
+pub const CLOCK_BACK_S_MAX: u64 = 3_600;
 /// Records may begin so much later than the window, in parts of it and at least in seconds.
 pub const COVERAGE_SLACK_PARTS: u64 = 100;
 pub const COVERAGE_SLACK_S: u64 = 3_600;

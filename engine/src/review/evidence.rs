@@ -5,18 +5,20 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chain::line::Chain;
 use chain::report::{Ended, Report};
-use chain::verify::{Extent, Verifier};
 use policy_release::digest::Digest;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::bounds::{
-    CHAIN_FINDINGS_MAX, CLOCK_OFF_S_MAX, COVERAGE_SLACK_PARTS, COVERAGE_SLACK_S, GATEWAYS_MAX, HOLES_TOLD_MAX,
-};
+use super::bounds::{CHAIN_FINDINGS_MAX, GATEWAYS_MAX, HOLES_TOLD_MAX};
 use super::scan::Window;
 use crate::commands::signing::plural;
-use crate::replay::line::{Exchange, parse_time, time_text};
+use crate::replay::line::{Exchange, parse_time};
+
+mod gateway;
+
+use gateway::{Gateway, look_at_coverage};
 
 const NS_PER_S: u64 = 1_000_000_000;
 const DAY_NS: u64 = 86_400 * NS_PER_S;
@@ -31,8 +33,10 @@ pub struct Evidence {
     pub lines: u64,
     /// In the window.
     pub exchanges: u64,
-    /// Lines of exchanges outside it.
+    /// Exchanges outside it.
     pub outside: u64,
+    /// Exchanges of the window that have begun and of which no end is told.
+    pub cut_short: u64,
     /// Lines that are no records, and the first few.
     pub foreign: u64,
     pub foreign_told: Vec<String>,
@@ -49,21 +53,14 @@ pub struct Evidence {
     /// Place in `gateways` by name, and that of the present one: none where there are too many.
     places: HashMap<String, usize>,
     gateway: Option<usize>,
+    /// Of the present line.
+    chain: Option<Chain>,
     /// Files of gateways that found no place.
     files_left_out: u64,
     /// Counters of `loss` lines by worker, in this run.
     losses: HashMap<u64, u64>,
     /// Places of lines in the run that lines written again may repeat.
     leaves: HashSet<u64>,
-}
-
-/// What is known of the records of one gateway.
-struct Gateway {
-    /// Empty where no line of its files says it.
-    name: String,
-    chain: Verifier,
-    /// Of its first and last line.
-    times: Option<(u64, u64)>,
 }
 
 /// What is said about the evidence.
@@ -82,6 +79,7 @@ impl Evidence {
             lines: 0,
             exchanges: 0,
             outside: 0,
+            cut_short: 0,
             foreign: 0,
             foreign_told: Vec::new(),
             torn: 0,
@@ -94,6 +92,7 @@ impl Evidence {
             gateways: Vec::new(),
             places: HashMap::new(),
             gateway: None,
+            chain: None,
             files_left_out: 0,
             losses: HashMap::new(),
             leaves: HashSet::new(),
@@ -105,17 +104,21 @@ impl Evidence {
         self.files.push(name.to_owned());
     }
 
-    /// The lines of the file that follow are of this gateway, as far as that is known.
-    pub fn begin_gateway(&mut self, node: Option<&str>) {
-        let node = node.unwrap_or_default();
-        let place = self.places.get(node).copied().or_else(|| self.new_gateway(node));
+    /// The lines that follow are of this gateway; of no known one where it is empty. `from_line`: those before it in the
+    /// file are of another.
+    pub fn begin_gateway(&mut self, name: &str, from_line: Option<u64>) {
+        let place = self.places.get(name).copied().or_else(|| self.new_gateway(name));
         if place != self.gateway {
             self.losses.clear();
             self.leaves.clear();
         }
         self.gateway = place;
-        match place.and_then(|place| self.gateways.get_mut(place)) {
-            Some(gateway) => gateway.chain.begin_file(&self.file),
+        let file = match from_line {
+            None => self.file.clone(),
+            Some(line) => format!("{} (from line {line} on)", self.file),
+        };
+        match self.gateway() {
+            Some(gateway) => gateway.chain.begin_file(&file),
             None => self.files_left_out += 1,
         }
     }
@@ -125,13 +128,15 @@ impl Evidence {
         if place >= GATEWAYS_MAX {
             return None;
         }
-        // Files that begin in the middle of a run are those of the gateway that the next one names.
-        let unnamed = self.gateway().filter(|before| before.name.is_empty());
-        let times = unnamed.and_then(|before| before.times.take());
-        let name = name.to_owned();
-        self.places.insert(name.clone(), place);
-        self.gateways.push(Gateway { name, chain: Verifier::new(Vec::new(), Extent::Part), times });
+        self.places.insert(name.to_owned(), place);
+        self.gateways.push(Gateway::new(name));
         Some(place)
+    }
+
+    /// Whether a line is the one that comes next in the run of the present gateway.
+    pub fn goes_on(&self, line: &[u8]) -> bool {
+        let next = self.gateway.and_then(|place| self.gateways.get(place)?.leaf_next);
+        next.is_some() && next == chain::line::read(line).map(|chained| chained.link.leaf)
     }
 
     fn gateway(&mut self) -> Option<&mut Gateway> {
@@ -146,8 +151,12 @@ impl Evidence {
     pub fn chained(&mut self, line: &[u8]) -> bool {
         self.lines += 1;
         let chained = chain::line::read(line);
-        if let Some(gateway) = self.gateway().filter(|of| of.chain.findings() < CHAIN_FINDINGS_MAX) {
-            gateway.chain.line_apart(line, chained);
+        self.chain = chained.map(|chained| chained.link.chain);
+        if let Some(gateway) = self.gateway() {
+            gateway.leaf_next = chained.map(|chained| chained.link.leaf.saturating_add(1)).or(gateway.leaf_next);
+            if gateway.chain.findings() < CHAIN_FINDINGS_MAX {
+                gateway.chain.line_apart(line, chained);
+            }
         }
         let Some(chained) = chained else { return true };
         if self.leaves.len() >= LEAVES_SEEN_MAX {
@@ -159,9 +168,17 @@ impl Evidence {
         self.leaves.insert(chained.link.leaf)
     }
 
-    pub fn exchange(&mut self, exchange: &Exchange) {
-        self.time(exchange.time_unix_ns);
-        if !self.window.holds(exchange.time_unix_ns) {
+    /// `is_new`: its line stands there for the first time.
+    pub fn exchange(&mut self, exchange: &Exchange, is_new: bool) {
+        self.record();
+        if !is_new {
+            return;
+        }
+        // One that took longer than a record can tell was written at some later time.
+        if !exchange.outlasts_its_record() {
+            self.time(exchange.ended_unix_ns());
+        }
+        if !self.window.meets_exchange(exchange) {
             self.outside += 1;
             return;
         }
@@ -175,13 +192,16 @@ impl Evidence {
         }
     }
 
-    pub fn other(&mut self, kind: &str, line: &[u8]) {
+    /// Of a line of another kind: its time.
+    pub fn other(&mut self, kind: &str, line: &[u8], is_new: bool) -> Option<u64> {
+        self.record();
+        // Much the same as its exchange, which will be there.
         if kind == "intent" {
-            return;
+            return None;
         }
-        let Ok(record) = serde_json::from_slice::<Value>(line) else { return };
+        let record = serde_json::from_slice::<Value>(line).ok()?;
         let time = record.get("time").and_then(Value::as_str).and_then(parse_time);
-        if let Some(time) = time {
+        if let Some(time) = time.filter(|_| is_new) {
             self.time(time);
         }
         let in_window = time.is_some_and(|time| self.window.holds(time));
@@ -202,6 +222,7 @@ impl Evidence {
             }
             _ => {}
         }
+        time
     }
 
     pub fn no_record(&mut self, why: String) {
@@ -211,15 +232,17 @@ impl Evidence {
         }
     }
 
-    fn time(&mut self, time_ns: u64) {
-        let off_ns = CLOCK_OFF_S_MAX * NS_PER_S;
-        let Window { since_ns, until_ns } = self.window;
-        if time_ns < since_ns.saturating_sub(off_ns) || time_ns > until_ns.saturating_add(off_ns) {
-            return;
-        }
+    fn record(&mut self) {
         if let Some(gateway) = self.gateway() {
-            let (first, last) = gateway.times.unwrap_or((time_ns, time_ns));
-            gateway.times = Some((first.min(time_ns), last.max(time_ns)));
+            gateway.records += 1;
+        }
+    }
+
+    /// When the present line was written.
+    fn time(&mut self, at_ns: u64) {
+        let (window, chain) = (self.window, self.chain);
+        if let Some(gateway) = self.gateway() {
+            gateway.written(chain, at_ns, window);
         }
     }
 
@@ -235,7 +258,10 @@ impl Evidence {
     /// What is to be said about them; `digest` is the release under review.
     pub fn standing(&mut self, digest: Option<&Digest>) -> Standing {
         let (mut holes, mut notes) = (Vec::new(), Vec::new());
-        self.look_at_coverage(&mut holes);
+        look_at_coverage(&self.gateways, self.window, &mut holes);
+        if self.exchanges + self.cut_short == 0 && self.gateways.iter().any(|gateway| gateway.records > 0) {
+            holes.push("no exchange lies in the window".to_owned());
+        }
         if self.lost > 0 {
             holes.push(format!("{} lost: the gateway had no room for them", counted(self.lost, "record")));
         }
@@ -252,6 +278,16 @@ impl Evidence {
         }
         if self.torn > 0 {
             notes.push(format!("{} cut off at the end of a file, and left out", are(self.torn)));
+        }
+        let exchanges = |number: u64| plural(usize::try_from(number).unwrap_or(usize::MAX), "exchange");
+        if self.cut_short > 0 {
+            notes.push(format!(
+                "{} began, and no line tells of the end (a crash, or still going on): counted as used",
+                exchanges(self.cut_short)
+            ));
+        }
+        if self.outside > 0 {
+            notes.push(format!("{} outside of the window, and left out", exchanges(self.outside)));
         }
         if self.aggregated > 0 {
             notes.push(format!(
@@ -274,40 +310,6 @@ impl Evidence {
         }
         holes.truncate(HOLES_TOLD_MAX);
         Standing { holes, notes }
-    }
-
-    fn look_at_coverage(&self, holes: &mut Vec<String>) {
-        let with_times: Vec<_> = self.gateways.iter().filter_map(|of| Some((of.name.as_str(), of.times?))).collect();
-        if with_times.is_empty() {
-            holes.push("there are no records".to_owned());
-            return;
-        }
-        if self.exchanges == 0 {
-            holes.push("no exchange lies in the window".to_owned());
-        }
-        if self.window == Window::ALL {
-            return;
-        }
-        let length = self.window.until_ns.saturating_sub(self.window.since_ns);
-        let slack = (length / COVERAGE_SLACK_PARTS).max(COVERAGE_SLACK_S * NS_PER_S).min(length / 2);
-        let asked = span_text(length);
-        for (name, (first, last)) in &with_times {
-            let of = match *name {
-                _ if with_times.len() == 1 => String::new(),
-                "" => " of a gateway that no line names".to_owned(),
-                name => format!(" of {name}"),
-            };
-            let mut hole = |verb: &str, at: u64| {
-                let what = format!("the records{of} {verb} at {}", time_text(at));
-                holes.push(format!("{what}: they do not cover the {asked} that are asked for"));
-            };
-            if *first > self.window.since_ns.saturating_add(slack) {
-                hole("begin", *first);
-            }
-            if *last < self.window.until_ns.saturating_sub(slack) {
-                hole("end", *last);
-            }
-        }
     }
 }
 

@@ -32,7 +32,7 @@ pub type Hours = BTreeMap<u64, Some1>;
 #[derive(Debug, Default)]
 pub struct Profile {
     pub exchanges: u64,
-    /// All exchanges.
+    /// All exchanges of the last hours.
     pub hours: Hours,
     /// Agent and route, of what was permitted.
     pub pairs: BTreeMap<(String, String), Some1>,
@@ -72,20 +72,34 @@ fn add<K: Ord>(to: &mut BTreeMap<K, Some1>, key: K, keys_max: usize, exchange: &
     true
 }
 
+/// Counts one in its hour: of more hours than have a place, the last ones stay.
+fn add_to_hours(hours: &mut Hours, exchange: &Exchange) {
+    let hour = exchange.time_unix_ns / HOUR_NS;
+    if hours.len() >= HOURS_MAX && !hours.contains_key(&hour) {
+        if hours.first_key_value().is_none_or(|(first, _)| hour < *first) {
+            return;
+        }
+        hours.pop_first();
+    }
+    hours.entry(hour).or_default().add(exchange);
+}
+
 /// The same by the hour.
 fn add_hour<K: Ord>(to: &mut BTreeMap<K, Hours>, key: K, exchange: &Exchange) -> bool {
     let is_full = to.len() >= PROFILE_NAMES_MAX;
     if is_full && !to.contains_key(&key) {
         return false;
     }
-    add(to.entry(key).or_default(), exchange.time_unix_ns / HOUR_NS, HOURS_MAX, exchange)
+    add_to_hours(to.entry(key).or_default(), exchange);
+    true
 }
 
 impl Profile {
     pub fn take(&mut self, exchange: &Exchange) {
         self.exchanges += 1;
         let decided = &exchange.decided;
-        let mut placed = add(&mut self.hours, exchange.time_unix_ns / HOUR_NS, HOURS_MAX, exchange);
+        add_to_hours(&mut self.hours, exchange);
+        let mut placed = true;
         if let Some(agent) = decided.agent.as_ref().or(decided.granted_by.as_ref()) {
             placed &= add_hour(&mut self.agents, kept(agent).into_owned(), exchange);
             if let Some(route) = decided.route.as_ref().filter(|_| decided.permitted) {

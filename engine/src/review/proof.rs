@@ -19,7 +19,7 @@ use crate::pointing::table_of;
 use crate::replay::compare::{Standing, standing};
 use crate::replay::line::Exchange;
 use crate::replay::simulate::Candidate;
-use crate::source::Source;
+use crate::source::{Source, Warnings};
 
 /// A patch that holds.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub fn prove(
     records: &[PathBuf],
     window: Window,
 ) -> Result<Proven, Failure> {
-    let policy = source.policy()?;
+    let policy = source.policy(Warnings::Known)?;
     let search = Search { policy, table: table(policy)?, edits };
     let mut chosen = Chosen::default();
     let all: Vec<usize> = (0..edits.len()).collect();
@@ -71,7 +71,7 @@ pub fn prove(
         return Err(Failure::new(format_args!("the patch is {}, not narrower: it is not written", verdict.name())));
     }
     let replayed = replay(policy, &expected, records, window)?;
-    let outcome = Suite::of_source(&patched)?.run("").map_err(Failure::new)?;
+    let outcome = Suite::of_source(&patched, Warnings::Known)?.run("").map_err(Failure::new)?;
     let failing = outcome.cases.iter().filter(|case| case.failed.is_some()).map(|case| case.name.clone());
     let failing: Vec<String> = failing.collect();
     Ok(Proven {

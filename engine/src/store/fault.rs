@@ -3,9 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
-use stores::StoreFault;
+use stores::{Channel, StoreFault};
 
 use crate::failure::Failure;
+
+/// Channels that are named where another one was asked for.
+const CHANNELS_TOLD_MAX: usize = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WriteFault {
@@ -23,14 +26,34 @@ pub enum WriteFault {
     Locked { path: PathBuf },
     #[error("{}: cannot be written: {cause}", path.display())]
     Io { path: PathBuf, cause: io::Error },
+    /// With those that there are.
+    #[error("{}: the store has no channel {channel}", path.display())]
+    NoChannel { path: PathBuf, channel: Channel, there: Vec<Channel> },
+}
+
+/// `did you mean production? The store has: production, staging`
+fn instead(channel: &Channel, there: &[Channel]) -> String {
+    if there.is_empty() {
+        return "it has no channels at all: is it the right directory? adamant point makes a channel".to_owned();
+    }
+    let names = || there.iter().map(Channel::as_str);
+    let near = policy_source::nearest(channel.as_str(), names());
+    let told: Vec<_> = names().take(CHANNELS_TOLD_MAX).collect();
+    let more = if there.len() > CHANNELS_TOLD_MAX { ", …" } else { "" };
+    let all = format!("{}{more}", told.join(", "));
+    match near {
+        Some(near) => format!("did you mean {near}? The store has: {all}"),
+        None => format!("the store has: {all}"),
+    }
 }
 
 impl From<WriteFault> for Failure {
     fn from(fault: WriteFault) -> Self {
         let help = match &fault {
             WriteFault::Open { path, cause } if cause.kind() == io::ErrorKind::NotFound => {
-                format!("make it first: mkdir {}", path.display())
+                format!("is it the right path? A new store is made by: mkdir {}", path.display())
             }
+            WriteFault::NoChannel { channel, there, .. } => instead(channel, there),
             WriteFault::Open { .. } | WriteFault::Io { .. } => "check owner, mode and free space".into(),
             WriteFault::Read { cause: StoreFault::Changing { .. }, .. } | WriteFault::Locked { .. } => {
                 "try again in a moment; nothing was changed".into()

@@ -20,7 +20,7 @@ mod place;
 mod trust;
 
 pub use place::{Place, PlaceFault};
-pub use trust::{Trust, TrustFault};
+pub use trust::{ClientIdentity, Trust, TrustFault};
 
 /// Bytes of the head of an answer.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -28,17 +28,30 @@ pub const HEAD_BYTES_MAX: usize = 16 << 10;
 pub const HEAD_FIELDS_MAX: usize = 64;
 /// Addresses of one name that are tried.
 pub const ADDRESSES_MAX: usize = 8;
+/// Longest look-up of a name, seconds: a resolver waits 5 s for its first server before it asks the next (resolv.conf(5)).
+pub const LOOK_UP_S_MAX: u64 = 15;
 /// Bytes of an entity tag that is remembered.
 pub const ETAG_BYTES_MAX: usize = 256;
 
 /// What one exchange may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// For the look-up of the name, for each attempt to connect, and for the TLS handshake.
+    /// For each attempt to connect, and for the TLS handshake.
     pub step: Duration,
-    /// From the look-up to the last byte.
+    /// From the look-up of the name, which may take 15 s of it, to the last byte.
     pub whole: Duration,
     pub content_bytes_max: usize,
+}
+
+impl Bounds {
+    /// What a step may take.
+    fn of(&self, step: Step) -> Duration {
+        match step {
+            Step::Name => self.whole.min(Duration::from_secs(LOOK_UP_S_MAX)),
+            Step::Connect | Step::Handshake => self.step,
+            Step::Exchange => self.whole,
+        }
+    }
 }
 
 /// What an exchange is at, and may fail at.
@@ -116,8 +129,17 @@ pub struct Client {
 impl Client {
     /// `trust`: who vouches for https servers; without it, plain http on loopback is all there is.
     pub fn new(trust: Option<&Trust<'_>>, bounds: Bounds) -> Result<Self, TrustFault> {
-        let connector = trust.map(trust::config).transpose()?.map(|config| TlsConnector::from(Arc::new(config)));
-        Ok(Self { connector, bounds })
+        Self::known_as(trust, None, bounds)
+    }
+
+    /// The same, of a client that servers know by its certificate.
+    pub fn known_as(
+        trust: Option<&Trust<'_>>,
+        identity: Option<ClientIdentity>,
+        bounds: Bounds,
+    ) -> Result<Self, TrustFault> {
+        let config = trust.map(|trust| trust::config(trust, identity)).transpose()?;
+        Ok(Self { connector: config.map(|config| TlsConnector::from(Arc::new(config))), bounds })
     }
 
     /// What stands at `place` now; `etag`: of what is known of it.
@@ -167,9 +189,8 @@ impl Client {
         request: Request<Full<Bytes>>,
         with_content: bool,
     ) -> Result<Answer, HttpFault> {
-        let within = self.bounds.whole;
-        let whole = tokio::time::timeout(within, self.exchange_slowly(place, request, with_content)).await;
-        whole.unwrap_or_else(|_| Err(HttpFault::Time { authority: place.authority(), step: Step::Exchange, within }))
+        let exchange = self.exchange_slowly(place, request, with_content);
+        self.step(place, Step::Exchange, exchange).await?
     }
 
     async fn exchange_slowly(
@@ -196,18 +217,16 @@ impl Client {
     }
 
     async fn step<T>(&self, place: &Place, step: Step, future: impl Future<Output = T>) -> Result<T, HttpFault> {
-        let within = self.bounds.step;
+        let within = self.bounds.of(step);
         let time = |_| HttpFault::Time { authority: place.authority(), step, within };
         tokio::time::timeout(within, future).await.map_err(time)
     }
 
     async fn connect(&self, place: &Place) -> Result<TcpStream, HttpFault> {
-        let authority = place.authority();
-        let name = |found: String| HttpFault::Name { authority: authority.clone(), found };
         let look_up = tokio::net::lookup_host((place.host(), place.port()));
-        let found = self.step(place, Step::Name, look_up).await?.map_err(|error| name(error.to_string()))?;
-        let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
-        let mut fault = name("it has no address".to_owned());
+        let addresses = self.addresses(place, look_up).await?;
+        let authority = place.authority();
+        let mut fault = HttpFault::Name { authority: authority.clone(), found: "it has no address".to_owned() };
         for address in addresses {
             match self.step(place, Step::Connect, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
@@ -218,6 +237,17 @@ impl Client {
             }
         }
         Err(fault)
+    }
+
+    async fn addresses(
+        &self,
+        place: &Place,
+        look_up: impl Future<Output = io::Result<impl Iterator<Item = SocketAddr>>>,
+    ) -> Result<Vec<SocketAddr>, HttpFault> {
+        let found = self.step(place, Step::Name, look_up).await?;
+        let found =
+            found.map_err(|error| HttpFault::Name { authority: place.authority(), found: error.to_string() })?;
+        Ok(found.take(ADDRESSES_MAX).collect())
     }
 
     async fn send(

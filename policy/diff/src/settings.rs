@@ -6,7 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use policy::model::{Audit, ClientCa, Crl, Fetched, Issuer, Keys, MinimumTransport, Origin, Policy, ServerCa};
+use policy::model::{
+    Audit, ClientCa, Crl, Fetched, Introspection, Issuer, Keys, MinimumTransport, Origin, OriginCredential, Policy,
+    ServerCa,
+};
 
 use crate::cells::Cell;
 use crate::face::World;
@@ -155,19 +158,51 @@ fn issuer(old: &Issuer, new: &Issuer, changes: &mut Changes) {
         Keys::Watch { path } => format!("file {path}"),
         Keys::Url(fetched) => fetched_text("", fetched),
         Keys::Discovery(fetched) => fetched_text("discovery ", fetched),
+        Keys::None => "none: no JWT is believed".to_owned(),
     };
     changes.compare(("issuer", name, "keys"), (&old.keys, &new.keys), source, |old, new| match (old, new) {
         (Keys::Url(old), Keys::Url(new)) | (Keys::Discovery(old), Keys::Discovery(new)) => fetched(old, new),
+        (Keys::None, _) => Direction::Wider,
+        (_, Keys::None) => Direction::Narrower,
         _ => Direction::Changed,
+    });
+    let values = (&old.introspection, &new.introspection);
+    changes.compare(("issuer", name, "introspection"), values, introspection_text, |old, new| match (old, new) {
+        (None, _) => Direction::Wider,
+        (_, None) => Direction::Narrower,
+        (Some(old), Some(new)) => introspection(old, new),
     });
 }
 
-fn fetched_text(how: &str, of: &Fetched) -> String {
-    let ca = match &of.ca {
+fn introspection_text(asked: &Option<Introspection>) -> String {
+    let Some(asked) = asked else { return "none: no opaque token is believed".to_owned() };
+    let Introspection { url, ca, client, cache_s, prefix, subject } = asked;
+    let prefix = prefix.as_deref().map_or_else(String::new, |prefix| format!(", tokens {prefix}…"));
+    format!("{url} as {client}, subject {}, cache {cache_s} s{prefix}, {}", subject.name(), ca_text(ca.as_ref()))
+}
+
+/// Who is asked about what, and what of the answer counts, may each let other callers in; the same answer for longer is
+/// believed for longer.
+fn introspection(old: &Introspection, new: &Introspection) -> Direction {
+    if (Introspection { cache_s: old.cache_s, ..new.clone() }) != *old {
+        Direction::Changed
+    } else if new.cache_s < old.cache_s {
+        Direction::Narrower
+    } else {
+        Direction::Wider
+    }
+}
+
+fn ca_text(ca: Option<&ServerCa>) -> String {
+    match ca {
         None => "plain http".to_owned(),
         Some(ServerCa::System) => "CAs of the machine".to_owned(),
         Some(ServerCa::Pinned { certificates }) => format!("pinned CA, {} bytes", certificates.len()),
-    };
+    }
+}
+
+fn fetched_text(how: &str, of: &Fetched) -> String {
+    let ca = ca_text(of.ca.as_ref());
     format!("{how}{}, refresh {} s, stale {} s, {ca}", of.url, of.refresh_s, of.max_stale_s)
 }
 
@@ -242,11 +277,25 @@ fn origins(old: &Policy, new: &Policy, changes: &mut Changes) {
             ),
         };
         changes.compare(("origin", name, "tls"), (&before.tls, &after.tls), tls, |_, _| Direction::Changed);
-        let pass = |pass: &bool| if *pass { "passed on" } else { "removed" }.to_owned();
-        let values = (&before.pass_credentials, &after.pass_credentials);
-        changes.compare(("origin", name, "credentials"), values, pass, |_, new| {
-            if *new { Direction::Wider } else { Direction::Narrower }
+        let given = |origin: &Origin| (origin.pass_credentials, origin.credential.clone());
+        changes.compare(("origin", name, "credentials"), (&given(&before), &given(after)), credentials, |old, new| {
+            match (old, new) {
+                (_, (false, None)) => Direction::Narrower,
+                ((false, None), _) => Direction::Wider,
+                _ => Direction::Changed,
+            }
         });
+    }
+}
+
+/// What an origin is given of the agents' credentials, and in their place.
+fn credentials((pass, own): &(bool, Option<OriginCredential>)) -> String {
+    let agents = if *pass { "passed on" } else { "removed" };
+    match own {
+        None => agents.to_owned(),
+        Some(OriginCredential { from, header, value }) => {
+            format!("{agents}, and {header}: {value} with the secret {from}")
+        }
     }
 }
 

@@ -113,7 +113,7 @@ fn request(trail: &Trail<'_>) -> Step {
 /// What is not clear from the steps before.
 fn because(reason: Reason) -> Option<&'static str> {
     Some(match reason {
-        Reason::CredentialMissing => "nothing was presented, so the caller is told to identify",
+        Reason::CredentialMissing => "no credential was presented, so the caller is told to identify",
         Reason::RouteUnknown => "callers get the same answer where a route is and where none is: 403",
         Reason::TargetNotAdmitted => "the path has %2F or `;`, which this route does not admit",
         Reason::SubjectsFull => "the limit has no place for one more subject at the moment",

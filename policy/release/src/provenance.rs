@@ -197,7 +197,8 @@ pub fn verify(bytes: &[u8], root: &TrustRoot, expected: &Digest) -> Result<Verif
     let may_say =
         |id| [Role::ReleaseWider, Role::ReleaseNarrower].into_iter().any(|role| root.role(role).keys.contains(id));
     let counted = root.keys().iter().filter(|(id, _)| tally.has(id) && may_say(*id));
-    let signers: Vec<Signer> = counted.map(|(id, key)| Signer { key_id: *id, owner: key.owner.clone() }).collect();
+    let mut signers: Vec<Signer> = counted.map(|(id, key)| Signer { key_id: *id, owner: key.owner.clone() }).collect();
+    signers.sort_unstable();
     if signers.is_empty() {
         let found = envelope.signatures().len();
         return Err(ProvenanceFault::NotSigned { root_version: root.version(), found });

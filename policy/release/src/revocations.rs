@@ -129,6 +129,18 @@ impl Revocations {
         &self.entries
     }
 
+    /// The same list with `more`: nothing that it or one of them revokes is missing.
+    pub fn with(&self, more: &[&Entry]) -> Result<Self, RevocationsFault> {
+        let at = |entry: &Entry| self.entries.binary_search_by(|known| known.target.key().cmp(&entry.target.key()));
+        let known = |entry: &Entry| at(entry).ok().and_then(|at| self.entries.get(at));
+        let joined = more.iter().map(|entry| match known(entry) {
+            Some(known) => known.clone().joined(entry),
+            None => (*entry).clone(),
+        });
+        let entries = self.entries.iter().cloned().chain(joined).collect();
+        Self::new(&self.policy_name, &self.channel, self.serial, self.issued, self.expires, entries)
+    }
+
     /// An envelope around the list, without signatures.
     pub fn to_envelope(&self) -> Result<Envelope, RevocationsFault> {
         Ok(Envelope::new(Kind::Revocations, &canonical::to_bytes(self)?)?)

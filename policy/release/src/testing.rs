@@ -62,6 +62,7 @@ pub fn policy() -> Policy {
             addresses: vec!["10.0.0.5:8080".into()],
             tls: None,
             pass_credentials: false,
+            credential: None,
         }],
         routes: vec![Route {
             name: "order-read".into(),

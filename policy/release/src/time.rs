@@ -30,6 +30,16 @@ impl Timestamp {
     pub const fn seconds(self) -> u64 {
         self.0
     }
+
+    /// Not before 1970.
+    pub const fn earlier_by(self, seconds: u64) -> Self {
+        Self(self.0.saturating_sub(seconds))
+    }
+
+    /// Not after [`Timestamp::MAX`].
+    pub fn later_by(self, seconds: u64) -> Self {
+        self.0.checked_add(seconds).and_then(Self::from_seconds).unwrap_or(Self::MAX)
+    }
 }
 
 impl FromStr for Timestamp {

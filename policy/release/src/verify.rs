@@ -44,11 +44,11 @@ fn remedy(not_counted: &[NotCounted]) -> &'static str {
     }
 }
 
-/// A key that signed, and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A key that signed, and whose it is. Ordered by its owner's name: key ids are as good as random.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Signer {
-    pub key_id: KeyId,
     pub owner: String,
+    pub key_id: KeyId,
 }
 
 /// A signature that does not count, and why.
@@ -206,6 +206,7 @@ pub(crate) fn count(
             None => not_counted.push(NotCounted { key_id: *key_id, why: Why::OtherRole }),
         }
     }
+    found.sort_unstable();
     let expected = of_role.threshold;
     if u32::try_from(found.len()).is_ok_and(|found| found >= expected) {
         Ok((found, not_counted))

@@ -10,9 +10,9 @@ pub const PEM_BYTES_MAX: usize = 256 << 10;
 pub const DIAGNOSTICS_MAX: usize = 1_000;
 
 pub use policy::bounds::{
-    AGENTS_MAX, API_KEY_ID_BYTES_MAX, API_KEYS_MAX, CLAIM_BYTES_MAX, LIMITS_PER_AGENT_MAX, LOCATION_BYTES_MAX,
-    METHOD_BYTES_MAX, METHODS_EXTENSION_MAX, NAME_BYTES_MAX, ORIGINS_MAX, PATH_BYTES_MAX, ROUTES_MAX,
-    SCOPE_NAME_BYTES_MAX, SCOPES_MAX, SEGMENTS_MAX, SUBJECT_BYTES_MAX,
+    AGENTS_MAX, API_KEY_ID_BYTES_MAX, API_KEYS_MAX, CLAIM_BYTES_MAX, LEEWAY_S_MAX, LIMITS_PER_AGENT_MAX,
+    LOCATION_BYTES_MAX, METHOD_BYTES_MAX, METHODS_EXTENSION_MAX, NAME_BYTES_MAX, ORIGINS_MAX, PATH_BYTES_MAX,
+    ROUTES_MAX, SCOPE_NAME_BYTES_MAX, SCOPES_MAX, SEGMENTS_MAX, SUBJECT_BYTES_MAX,
 };
 pub const ISSUERS_MAX: usize = 64;
 pub const CLIENT_CAS_MAX: usize = 64;
@@ -39,10 +39,14 @@ pub const CASE_REPEAT_MAX: u32 = 1_000_000;
 /// Time between two steps of a case.
 pub const CASE_AFTER_MAX_S: u32 = 366 * 86_400;
 
-pub const LEEWAY_MAX_S: u32 = 300;
 pub const REFRESH_MIN_S: u32 = 1;
 pub const REFRESH_MAX_S: u32 = 86_400;
 pub const STALE_MAX_S: u32 = 30 * 86_400;
+/// How long what an issuer says of a token counts.
+pub const INTROSPECTION_MIN_S: u32 = 1;
+pub const INTROSPECTION_MAX_S: u32 = 3_600;
+/// Length of what the tokens of an issuer begin with.
+pub const PREFIX_BYTES_MAX: usize = 64;
 /// Requests in one unit of a limit, and requests of a burst.
 pub const LIMIT_COUNT_MAX: u32 = 1_000_000_000;
 /// Time in which an empty bucket fills again.

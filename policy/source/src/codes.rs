@@ -61,6 +61,10 @@ codes! {
     HS256 = Warning "hs256" "whoever can verify an HS256 token can also make one";
     KEYS_SOURCE = Error "keys-source" "`keys` needs exactly one of `file`, `watch`, `url` and `discovery`";
     KEYS_PLAIN = Warning "keys-plain" "keys are fetched over plain http, on the gateway's own machine";
+    KEYS_MISSING = Error "keys-missing" "an issuer lists `algorithms` and has no `keys`";
+    INTROSPECTION_PLAIN = Warning "introspection-plain" "tokens are asked about over plain http, on the gateway's own machine";
+    AMBIGUOUS_INTROSPECTION = Error "ambiguous-introspection" "two issuers would be asked about one opaque token";
+    BAD_PREFIX = Error "bad-prefix" "the prefix of opaque tokens has other characters than they have, or is that of API keys";
     BAD_URL = Error "bad-url" "the address of a key set is not an https URL";
 
     // files
@@ -74,6 +78,8 @@ codes! {
     BAD_ADDRESS = Error "bad-address" "the address of an origin is not `ip:port` or `name:port`";
     NAME_WITHOUT_TLS = Error "name-without-tls" "an origin is addressed by name without verified TLS";
     CREDENTIALS_PASSED = Warning "credentials-passed" "the agents' credentials are passed on to the origin";
+    BAD_CREDENTIALS = Error "bad-credentials" "what an origin gets in place of the agents' credentials is malformed";
+    CREDENTIAL_PLAIN = Warning "credential-plain" "a secret goes to an origin without TLS";
 
     // route
     BAD_HOST = Error "bad-host" "the host is not a lower-case host name or `*`";

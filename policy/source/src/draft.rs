@@ -17,6 +17,8 @@ pub(crate) struct Draft<'d> {
     /// Whether any `[[client_ca]]` was written, readable or not.
     pub has_client_ca: bool,
     pub issuers: Vec<Issuer>,
+    /// By issuer: where its `introspection` stands.
+    pub introspections_at: Vec<Option<Span>>,
     pub client_cas: Vec<ClientCa>,
     pub origins: Vec<Origin>,
     pub routes: Vec<RouteDraft<'d>>,

@@ -99,8 +99,9 @@ struct OriginTable {
     addresses: Vec<String>,
     /// Speak TLS to the origin, verified.
     tls: Option<TlsTable>,
-    /// `strip` (default) removes the agent's token and API key before forwarding, `pass` keeps them.
-    credentials: Option<CredentialsWord>,
+    /// `strip` (default) removes the agent's token and API key before forwarding, `pass` keeps them; or what the origin
+    /// gets in their place.
+    credentials: Option<CredentialsValue>,
 }
 
 /// TLS to an origin.
@@ -120,6 +121,29 @@ struct TlsTable {
 enum CredentialsWord {
     Strip,
     Pass,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum CredentialsValue {
+    /// What becomes of the agent's own.
+    Word(CredentialsWord),
+    /// A field with a secret of the gateway.
+    Own(CredentialsTable),
+}
+
+/// A field with a secret that the origin gets with every request, in place of the agent's own credentials.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CredentialsTable {
+    /// Name of an `[[origin_credential]]` in gateway.toml, which names the file of the secret.
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9._:-]{0,63}$"))]
+    from: String,
+    /// Name of the field, such as `Authorization`.
+    header: String,
+    /// Its value, with `{secret}` where the secret goes; the secret alone when absent.
+    #[schemars(regex(pattern = r"\{secret\}"))]
+    value: Option<String>,
 }
 
 /// Host × methods × path pattern, with the origin it leads to.

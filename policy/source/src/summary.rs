@@ -1,6 +1,6 @@
 //! What a policy amounts to: how much of everything, and the worst case of each limit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use policy::model::{Audit, Identity, Limit, LimitKind, MinimumTransport, OnFull, Per, Policy, Subject};
@@ -25,8 +25,18 @@ pub struct Summary {
     pub api_keys: usize,
     /// Agents that may call as often as they like.
     pub agents_without_limits: usize,
+    /// Of issuers, client CAs and API keys, those that agents are known by.
+    pub known_by: KnownBy,
     /// Different limits, the most used first.
     pub limits: Vec<LimitSummary>,
+}
+
+/// How many of each stand in the proofs of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct KnownBy {
+    pub issuers: usize,
+    pub client_cas: usize,
+    pub api_keys: usize,
 }
 
 /// One limit, for all agents that have it.
@@ -76,8 +86,20 @@ pub fn summary(policy: &Policy) -> Summary {
         anonymous: anonymous.map(|agent| agent.name.clone()),
         api_keys: policy.api_keys.len(),
         agents_without_limits: policy.agents.iter().filter(|agent| agent.limits.is_empty()).count(),
+        known_by: known_by(policy),
         limits,
     }
+}
+
+fn known_by(policy: &Policy) -> KnownBy {
+    let (mut issuers, mut client_cas, mut api_keys) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for identity in policy.agents.iter().flat_map(|agent| &agent.identity) {
+        let Identity::Proofs(proofs) = identity else { continue };
+        issuers.extend(proofs.token.iter().map(|token| token.issuer.as_str()));
+        client_cas.extend(proofs.certificate.iter().map(|certificate| certificate.ca.as_str()));
+        api_keys.extend(proofs.api_keys.iter().map(String::as_str));
+    }
+    KnownBy { issuers: issuers.len(), client_cas: client_cas.len(), api_keys: api_keys.len() }
 }
 
 fn is_population(identity: &Identity) -> bool {
@@ -122,10 +144,15 @@ impl fmt::Display for Summary {
                 agents.push_str(&format!(" ({}; `{name}` is anonymous)", count(n, "population", "populations")));
             }
         }
+        // What identifies nobody is a warning, so it is not counted as if it did.
+        let of = |used: usize, all: usize, one: &str, many: &str| match used == all {
+            true => count(all, one, many),
+            false => format!("{used} of {}", count(all, one, many)),
+        };
         let known_by = [
-            (self.issuers, count(self.issuers, "issuer", "issuers")),
-            (self.client_cas, count(self.client_cas, "client CA", "client CAs")),
-            (self.api_keys, count(self.api_keys, "API key", "API keys")),
+            (self.issuers, of(self.known_by.issuers, self.issuers, "issuer", "issuers")),
+            (self.client_cas, of(self.known_by.client_cas, self.client_cas, "client CA", "client CAs")),
+            (self.api_keys, of(self.known_by.api_keys, self.api_keys, "API key", "API keys")),
         ];
         let known_by: Vec<String> = known_by.into_iter().filter(|(n, _)| *n > 0).map(|(_, text)| text).collect();
         writeln!(f, "  {agents}{}{}", if known_by.is_empty() { "" } else { ", known by " }, known_by.join(", "))?;

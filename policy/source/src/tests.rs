@@ -2,6 +2,7 @@
 
 mod bindings;
 mod cases;
+mod introspection;
 mod mistakes;
 mod properties;
 mod sizes;

@@ -36,6 +36,7 @@ fn policy(change: &mut dyn FnMut(&str) -> String) -> Policy {
         audience: vec![text("orders")],
         algorithms: vec![],
         keys,
+        introspection: None,
         scope_claim: Some(text("scope")),
         leeway_s: 0,
     });
@@ -59,6 +60,7 @@ fn policy(change: &mut dyn FnMut(&str) -> String) -> Policy {
             addresses: vec![text("10.0.0.5:1")],
             tls: Some(tls),
             pass_credentials: false,
+            credential: None,
         }],
         routes: vec![Route {
             name: text("read"),

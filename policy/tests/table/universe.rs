@@ -37,11 +37,18 @@ pub fn empty() -> Policy {
         audience: vec!["api".into()],
         algorithms: vec![Algorithm::ES256],
         keys: Keys::Pinned { jwks: "{}".into() },
+        introspection: None,
         scope_claim: None,
         leeway_s: 0,
     };
     let ca = |name: &str| ClientCa { name: name.into(), certificates: String::new(), crl: None };
-    let origin = |name: &str| Origin { name: name.into(), addresses: vec![], tls: None, pass_credentials: false };
+    let origin = |name: &str| Origin {
+        name: name.into(),
+        addresses: vec![],
+        tls: None,
+        pass_credentials: false,
+        credential: None,
+    };
     Policy {
         name: "universe".into(),
         audit: Audit::Queued,

@@ -50,6 +50,24 @@ fn failures_of_others_do_not_lock_out_who_proves_a_key() {
 }
 
 #[test]
+fn wrong_proofs_are_bounded_in_total_and_lock_nobody_else_out() {
+    let stage = Proving::new(Deployment::new().with("[bounds]\nidentification_failures_per_s_max = 1"));
+    let token = stage.token("bot");
+    assert_eq!(stage.ask(&token, &stage.proof(&token, |_| {})).status, 200, "the token is known from now on");
+    for _ in 0..8 {
+        let wrong = stage.proof(&token, |claims| claims["htm"] = json!("POST"));
+        assert_eq!(stage.ask(&token, &wrong).status, 401);
+    }
+    let unknown = bearer(&stage.issuer.sign(&claims("free")));
+    assert_eq!(stage.gateway.once(get("/orders/7", &unknown)).status, 200, "another one's token is looked at");
+    let records = stage.gateway.wait_for_records(10);
+    let reasons: Vec<&str> = records.iter().filter_map(|record| record["adamant.reason"].as_str()).collect();
+    let count = |wanted: &str| reasons.iter().filter(|reason| **reason == wanted).count();
+    let (looked_at, throttled) = (count("dpop-request-wrong"), count("identification-throttled"));
+    assert!(looked_at >= 1 && throttled >= 1 && looked_at + throttled == 8, "{reasons:?}");
+}
+
+#[test]
 fn with_nonces_a_proof_of_before_a_restart_does_not_pass_again() {
     let mut stage = Proving::new(Deployment::new().with("[dpop]\nnonce = true"));
     let token = stage.token("bot");

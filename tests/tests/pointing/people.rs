@@ -113,3 +113,28 @@ fn the_releases_of_a_store_are_listed_and_named_by_a_few_digits() {
     fs::write(desk.path(&file_of(&second)), desk.read("1.json")).unwrap();
     assert_says(&desk.bad("release list store"), &["1 release cannot be read"]);
 }
+
+#[test]
+fn a_mistyped_channel_is_noticed_by_every_command() {
+    let desk = office();
+    desk.good(&format!("point {AT} --release 1.json --key alice.key"));
+    let elsewhere = AT.replace("production", "prodution");
+    let store = "--store store --channel prodution";
+    for line in [
+        &format!("rollback --to previous {elsewhere} --key alice.key"),
+        &format!("point --release current {elsewhere} --key alice.key"),
+        &format!("revoke --agent ci {elsewhere} --key alice.key"),
+        &format!("point show {store}"),
+        &format!("revoke list {store}"),
+        &format!("status http://127.0.0.1:1 {store}"),
+        &format!("status http://127.0.0.1:1 {store} --trust-root root.json"),
+    ] {
+        let said = desk.bad(line);
+        assert_says(&said, &["store: the store has no channel prodution", "did you mean production? The store has: "]);
+    }
+    // A channel begins with its first pointer, so that is no failure of its own.
+    let (code, _, said) = desk.run(&format!("point live {elsewhere}"));
+    assert_eq!(code, 4);
+    assert_says(&said, &["the store has no channel prodution", "did you mean production?"]);
+    assert_says(&desk.good("revoke list --store store --channel production"), &["nothing is revoked on channel"]);
+}

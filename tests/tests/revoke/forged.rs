@@ -52,9 +52,6 @@ fn what_is_put_into_the_store_is_refused_and_the_list_stays_in_force() {
     put(&list("production", "others", 3, END, &both, &[1]), "revocations-policy");
     put(&list("staging", "tests", 3, END, &both, &[1]), "revocations-channel");
     put(&list("production", "tests", 2, END, &both, &[1]), "revocations-equivocation");
-    put(&list("production", "tests", 3, END, &[agent("bot")], &[1]), "revocations-lifted");
-    let shorter = json!({ "agent": "bot", "since": ISSUED, "until": "2099-01-01T00:00:00Z", "why": "test" });
-    put(&list("production", "tests", 3, END, &[shorter, agent("token-bot")], &[1]), "revocations-lifted");
     put(&[b" ".as_slice(), &vec![b'x'; 90 << 20]].concat(), "read");
     fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
@@ -66,7 +63,39 @@ fn what_is_put_into_the_store_is_refused_and_the_list_stays_in_force() {
         stage.outcomes("refused")
     );
     assert_eq!(stage.gateway().once(&bot).status, 401);
-    assert!(stage.gateway().metric("acceptance_refusals_total") >= 13.0);
+    assert!(stage.gateway().metric("acceptance_refusals_total") >= 11.0);
+}
+
+/// Whoever may revoke takes nothing back by what he leaves out, and what he revokes is in force all the same.
+#[test]
+fn what_a_list_may_not_lift_stays_revoked_beside_what_it_revokes() {
+    let mut stage = Stage::new();
+    let requests = [stage.with_key(&stage.key), stage.with_key(&stage.other_key)];
+    let answers = |stage: &Stage| requests.each_ref().map(|request| stage.gateway().once(request).status);
+    stage.revoke(&["--agent", "bot"]);
+    stage.wait_for_serial(1);
+    let old = fs::read(stage.list_path()).unwrap();
+    let shorter = json!({ "agent": "bot", "since": ISSUED, "until": "2099-01-01T00:00:00Z", "why": "test" });
+    for (serial, entries) in [(2, vec![shorter, agent("other")]), (3, vec![agent("other")])] {
+        stage.world.replace(&stage.list_path(), &list("production", "tests", serial, END, &entries, &[1]));
+        stage.wait_for_serial(serial);
+        assert_eq!((answers(&stage), stage.gateway().metric("revocations_entries")), ([401, 401], 2.0));
+        let check = || told(stage.gateway())["revocations"]["refusal"]["check"] == "revocations-lifted";
+        assert!(eventually(SOON, check), "{}", told(stage.gateway()));
+    }
+    stage.gateway().tells("agent bot");
+    stage.gateway().tells("all else of serial 3 is in force");
+    stage.world.replace(&stage.list_path(), &old);
+    assert!(eventually(SOON, || refused(&stage, "revocations-serial") == 1), "{:?}", stage.outcomes("refused"));
+    stage.restart();
+    assert_eq!((answers(&stage), stage.serial()), ([401, 401], 3));
+    stage.world.replace(&stage.list_path(), &list("production", "tests", 3, END, &[agent("other")], &[1, 2]));
+    assert!(eventually(SOON, || answers(&stage) == [200, 401]), "{}", told(stage.gateway()));
+    assert!(
+        eventually(SOON, || told(stage.gateway())["revocations"]["refusal"].is_null()),
+        "{}",
+        told(stage.gateway())
+    );
 }
 
 #[test]
@@ -124,6 +153,12 @@ fn in_force_after_a_restart_whatever_became_of_the_store() {
     // A state directory that lost it does not start, because somebody would come back.
     for entry in fs::read_dir(stage.world.path("state/revocations")).unwrap() {
         fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    stage.restart();
+    assert_eq!(stage.gateway().once(&bot).status, 401, "it is in the reserve too");
+    stage.stop();
+    for folder in ["state/revocations", "state/reserve"] {
+        fs::remove_dir_all(stage.world.path(folder)).unwrap();
     }
     let why = stage.world.try_start().err().unwrap();
     assert!(why.contains("revocation list in force") && why.contains("restore the state directory"), "{why}");

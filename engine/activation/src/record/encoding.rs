@@ -9,6 +9,8 @@ use super::{CertificateFacts, Kind, LimitsBefore, Record, TokenFacts, Transport}
 
 const NONE_U32: u32 = u32::MAX;
 const NONE_U16: u16 = u16::MAX;
+/// In the byte of the bindings.
+const INTROSPECTED_BIT: u8 = 7;
 /// Bytes before the facts: their length.
 const FACTS_PREFIX_BYTES: usize = 4;
 
@@ -68,7 +70,7 @@ impl<'a> Record<'a> {
             put_bytes(out, token.subject);
             put_option(out, token.kid, put_bytes);
             put_option(out, token.scopes, put_bytes);
-            out.push(token.bound.bits());
+            out.push(token.bound.bits() | u8::from(token.introspected) << INTROSPECTED_BIT);
         });
     }
 
@@ -214,14 +216,17 @@ impl<'a> Reader<'a> {
     }
 
     fn token(&mut self) -> Option<TokenFacts<'a>> {
-        Some(TokenFacts {
+        let token = TokenFacts {
             issuer: u16::from_le_bytes(self.array()?),
             expires_s: self.u64()?,
             subject: self.string()?,
             kid: self.option(Reader::string)?,
             scopes: self.option(Reader::string)?,
-            bound: self.array().map(|[bits]| Bindings::from_bits(bits))?,
-        })
+            bound: Bindings::NONE,
+            introspected: false,
+        };
+        let [bits] = self.array()?;
+        Some(TokenFacts { bound: Bindings::from_bits(bits), introspected: bits >> INTROSPECTED_BIT != 0, ..token })
     }
 
     fn address(&mut self) -> Option<IpAddr> {

@@ -34,6 +34,7 @@ fn full<'a>(path: &'a [u8], subject: &'a [u8]) -> Record<'a> {
             expires_s: 12,
             scopes: Some(b"a b"),
             bound: Bindings::DPOP,
+            introspected: true,
         }),
         api_key: None,
         certificate: Some(CertificateFacts { sha256: [7; 32], names: subject, cas: 5 }),

@@ -1,8 +1,8 @@
 //! How much of the room for proofs one subject may take, so that none can keep the others out of it.
 //!
-//! A bucket of time for each (`policy::rate`), in which a proof costs as much as it lives. Subjects share a bucket where their
-//! hashes meet: that can only make it tighter for them. A bucket that gives `steady` proofs in the time that one lives, and
-//! `burst` at once, holds `steady + burst` of them alive at most.
+//! A bucket of time for each (`policy::rate`), in which a proof costs as much as one can live. Subjects share a bucket where
+//! their hashes meet: that can only make it tighter for them. A bucket that gives `steady` proofs in the longest time that one
+//! lives, and `burst` at once, holds `steady + burst` of them alive at most.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,8 +27,8 @@ impl Shares {
         Self { buckets, steady: (share - burst) as u64, burst: u32::try_from(burst).unwrap_or(u32::MAX) }
     }
 
-    /// Takes room for one proof of the subject with this hash, that lives for `lives_s` from `now_s` (seconds since the Unix
-    /// epoch) on; false where its share is used up.
+    /// Takes room at `now_s` (seconds since the Unix epoch) for one proof of the subject with this hash, none of whose lives for
+    /// more than `lives_s`; false where its share is used up.
     pub fn take(&self, hash: u64, lives_s: u64, now_s: u64) -> bool {
         let Some(bucket) = self.buckets.get(hash as usize % PROOF_SHARE_BUCKETS) else {
             return false;

@@ -17,7 +17,7 @@ fn id(number: u64) -> [u8; 32] {
 /// Each is of another subject.
 fn show(seen: &Seen, number: u64, kept_until_s: u64, now_s: u64) -> Shown {
     let known = seen.knows(&id(number), kept_until_s, now_s);
-    let shown = seen.show(&id(number), &id(number), kept_until_s, now_s);
+    let shown = seen.show(&id(number), &id(number), (kept_until_s, 68), now_s);
     assert!(known <= (shown != Shown::First), "known, and yet the first");
     shown
 }
@@ -27,12 +27,27 @@ fn one_subject_leaves_room_for_others() {
     let seen = Seen::new(1_024, [1, 2, 3, 4]);
     let mut passed = 0;
     for now_s in NOW_S..NOW_S + 60 {
-        let of_one = |number: &u64| seen.show(&id(now_s + number * 1_000), b"one", now_s + 63, now_s) == Shown::First;
+        let proof = |number: &u64| id(now_s + number * 1_000);
+        let of_one = |number: &u64| seen.show(&proof(number), b"one", (now_s + 63, 63), now_s) == Shown::First;
         passed += (0..100).filter(of_one).count();
     }
     assert!((400..=512).contains(&passed), "{passed} of 1,024 in 60 s");
     let others = (0..300).filter(|number| show(&seen, *number, NOW_S + 120, NOW_S + 60) == Shown::First).count();
     assert!(others > 290, "{others} of 300");
+}
+
+#[test]
+fn one_subject_leaves_room_for_others_also_with_proofs_that_all_end_at_once() {
+    let seen = Seen::new(1_024, [1, 2, 3, 4]);
+    // As a sender makes them who leaves `iat` as it is, one second ahead of what is dead.
+    let ends_s = NOW_S + 68;
+    let mut passed = 0;
+    for now_s in NOW_S..ends_s {
+        let proof = |number: &u64| id(now_s + number * 1_000);
+        let of_one = |number: &u64| seen.show(&proof(number), b"one", (ends_s, 68), now_s) == Shown::First;
+        passed += (0..100).filter(of_one).count();
+    }
+    assert!((400..=512).contains(&passed), "{passed} of 1,024, all alive in the last second");
 }
 
 #[test]

@@ -45,12 +45,13 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Fault> {
     if length(path)? > LOG_BYTES_MAX {
         return Err(too_long(path));
     }
-    let text = files::read_text(path, LOG_BYTES_MAX)?;
+    // As bytes: a line can be cut off inside a character.
+    let bytes = files::read(path, LOG_BYTES_MAX)?;
     let mut entries = Vec::new();
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        match serde_json::from_str(line.trim_end()) {
+    for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        match serde_json::from_slice(line.trim_ascii_end()) {
             Ok(entry) => entries.push(entry),
-            Err(_) if !line.ends_with('\n') => {}
+            Err(_) if !line.ends_with(b"\n") => {}
             Err(error) => {
                 let message = format!("line {}: expected a line of this log, found {error}", number + 1);
                 return Err(
@@ -85,6 +86,7 @@ fn too_long(path: &Path) -> Fault {
 }
 
 fn append(path: &Path, line: &str) -> io::Result<()> {
+    let is_new = !path.exists();
     let mut file = File::options().create(true).read(true).append(true).mode(0o600).open(path)?;
     let (whole, torn) = last_line(&mut file)?;
     if !torn.is_empty() {
@@ -98,7 +100,9 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
     if written.is_err() {
         file.set_len(length)?;
     }
-    written
+    written?;
+    // Its name is to be there after a crash as well.
+    if is_new { files::sync_directory(files::parent(path)) } else { Ok(()) }
 }
 
 /// The bytes up to the end of the last whole line, and what stands after it.
@@ -152,6 +156,24 @@ mod tests {
         // In the middle it is no crash's.
         fs::write(&path, format!("{}\n{text}", &text[..9])).unwrap();
         assert!(read::<Revoked>(&path).unwrap_err().to_string().contains("line 1"));
+    }
+
+    #[test]
+    fn a_line_may_be_cut_off_inside_a_character() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        add(&path, &entry("01")).unwrap();
+        let whole = fs::read(&path).unwrap();
+        add(&path, &Revoked { why: "stolen in Zürich".to_owned(), ..entry("02") }).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let inside = bytes.iter().position(|byte| *byte > 0x7f).unwrap() + 1;
+        fs::write(&path, &bytes[..inside]).unwrap();
+        assert_eq!(serials(&path), ["01"]);
+        add(&path, &entry("03")).unwrap();
+        assert_eq!(serials(&path), ["01", "03"]);
+        // In the middle it is no crash's.
+        fs::write(&path, [&bytes[..inside], b"\n", &whole].concat()).unwrap();
+        assert!(read::<Revoked>(&path).unwrap_err().to_string().contains("line 2"));
     }
 
     #[test]

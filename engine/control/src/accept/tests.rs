@@ -13,6 +13,8 @@ use super::pointer::Seen;
 use super::*;
 use crate::testing;
 
+mod lists;
+
 fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::expiry::Ends;
 use crate::status::Status;
 
+mod introspection;
 mod trust;
 
 type Labels = Vec<(&'static str, String)>;
@@ -77,6 +78,9 @@ impl Collector for Everything {
         self.put_records(&mut families)?;
         self.put_activation(&mut families)?;
         trust::put(&self.status.moving(), &mut families)?;
+        if let Some(inquiries) = self.status.inquiries.get() {
+            introspection::put(inquiries, &mut families)?;
+        }
         self.put_keysets(&mut families)?;
         self.put_certificates_and_origins(&mut families)?;
         put_process(&mut families, self.status.facts.started_unix_s)
@@ -220,6 +224,15 @@ impl Everything {
         let labels = |ends: &Ends| vec![("of", ends.of.to_owned()), ("name", ends.name.clone())];
         let ends = moving.ends.iter().map(|ends| (labels(ends), ends.ends_s as f64));
         families.gauges("expiry_timestamp_seconds", "When it ends", ends)?;
+        let material = || {
+            let all = moving.origin_material.iter();
+            all.map(|((of, name), shown)| (vec![("of", (*of).to_owned()), ("name", name.clone())], shown))
+        };
+        let loaded = material().map(|(labels, of)| (labels, of.loaded_unix_s as f64));
+        let help = "When a certificate or secret towards origins was last read and good; 0: never";
+        families.gauges("origin_material_success_timestamp_seconds", help, loaded)?;
+        let failures = material().map(|(labels, of)| (labels, of.failures));
+        families.counters("origin_material_failures", "Certificates or secrets towards origins refused", failures)?;
         let origins = || moving.origins.iter().map(|(name, of)| (vec![("origin", name.clone())], of));
         let addresses = origins().map(|(labels, of)| (labels, of.addresses as f64));
         families.gauges("origin_addresses", "Addresses known of the origin", addresses)?;

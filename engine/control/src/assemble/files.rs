@@ -17,7 +17,7 @@ pub enum FileError {
     #[error("{}: expected at most {most} bytes, found more: is this the right file?", .path.display())]
     TooLarge { path: PathBuf, most: usize },
     #[error(
-        "{path}: a private key must not be open to others, its mode is {mode:o}: run chmod 600 {path}",
+        "{path}: a private key or secret must not be open to others, its mode is {mode:o}: run chmod 600 {path}",
         path = .path.display()
     )]
     Exposed { path: PathBuf, mode: u32 },
@@ -58,7 +58,9 @@ fn open(path: &Path) -> Result<File, FileError> {
 }
 
 fn read_open(file: File, path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
-    let mut bytes = Vec::new();
+    // Large enough from the start where the size is told: a secret that grows leaves copies behind.
+    let told = file.metadata().map_or(0, |of| usize::try_from(of.len()).unwrap_or(most));
+    let mut bytes = Vec::with_capacity(told.min(most) + 1);
     let read = file.take(most as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|cause| FileError::Read { path: path.to_owned(), cause })?;
     if bytes.len() > most {

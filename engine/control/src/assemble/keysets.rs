@@ -9,6 +9,7 @@ use policy::model::{self, Fetched, Keys};
 use super::files::{self, FileError};
 use super::{Node, hex};
 use crate::bounds::JWKS_BYTES_MAX;
+use crate::introspection::{self, AskFault};
 use crate::moving::fetch::{Source, SourceFault, bounds_of};
 use crate::moving::kept;
 use crate::status::KeysetStatus;
@@ -21,6 +22,8 @@ pub enum KeysetError {
     Source { issuer: String, cause: SourceFault },
     #[error("issuer \"{issuer}\": {origin}: expected UTF-8 text, found other bytes")]
     Text { issuer: String, origin: String },
+    #[error("issuer \"{issuer}\": {cause}")]
+    Introspection { issuer: String, cause: Box<AskFault> },
     #[error("issuer \"{issuer}\": {origin}: {fault}")]
     Keyset { issuer: String, origin: String, fault: Fault },
 }
@@ -40,6 +43,7 @@ pub fn watched_path(path: &str, base: &Path) -> PathBuf {
 pub fn source_of(rules: &model::Issuer, node: &Node) -> String {
     match &rules.keys {
         Keys::Pinned { .. } => "pinned".to_owned(),
+        Keys::None => "none".to_owned(),
         Keys::Watch { path } => watched_path(path, &node.base).display().to_string(),
         Keys::Url(_) | Keys::Discovery(_) => Source::of(rules).ok().flatten().map_or_else(String::new, |of| of.shown()),
     }
@@ -58,9 +62,20 @@ pub fn is_same_source(one: &model::Issuer, other: &model::Issuer) -> bool {
     same_place && (&one.name, &one.issuer, &one.algorithms) == (&other.name, &other.issuer, &other.algorithms)
 }
 
+/// Whether the node has what it takes to ask the issuer about tokens, where it is asked.
+pub fn check_introspection(rules: &model::Issuer, node: &Node) -> Result<(), KeysetError> {
+    let failed = |cause| KeysetError::Introspection { issuer: rules.name.clone(), cause: Box::new(cause) };
+    introspection::check(rules, Some(&node.introspection_clients)).map_err(failed)
+}
+
 /// Reads the keyset of `rules` from the release or its file; of one that is fetched, what was kept of it.
 pub fn read(rules: &model::Issuer, node: &Node, now_s: u64) -> Result<Read, KeysetError> {
     let read = match &rules.keys {
+        Keys::None => {
+            let status =
+                KeysetStatus { source: source_of(rules, node), loaded_unix_s: now_s, ..KeysetStatus::default() };
+            return Ok(Read { issuer: Arc::new(Issuer::new(rules.clone(), None)), status });
+        }
         Keys::Pinned { jwks } => from_text(rules, jwks, "pinned", now_s)?,
         Keys::Watch { path } => {
             let path = watched_path(path, &node.base);

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use activation::activation::{Origin, OriginAddress};
+use activation::injection::Injection;
 use policy::model;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -11,7 +12,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256};
 
-use super::OriginIdentityFiles;
+use super::material::{Material, SecretError};
 use super::tls::{self, TlsError};
 
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +33,19 @@ pub enum OriginError {
     )]
     IdentityUnknown { origin: String, identity: String },
     #[error("origin \"{origin}\": {cause}")]
-    Identity { origin: String, cause: Box<TlsError> },
+    Identity { origin: String, cause: Arc<TlsError> },
+    #[error(
+        "origin \"{origin}\" wants the credential \"{credential}\", which gateway.toml does not have: add an \
+         [[origin_credential]] with that name and file"
+    )]
+    CredentialUnknown { origin: String, credential: String },
+    #[error("origin \"{origin}\": {cause}")]
+    Credential { origin: String, cause: Arc<SecretError> },
+    #[error(
+        "origin \"{origin}\": credentials: expected the name of a field that the gateway neither sets nor removes itself, and \
+         a value with {{secret}} once, found the field \"{header}\": name the one that the origin reads its key from"
+    )]
+    Field { origin: String, header: String },
     #[error("origin \"{origin}\": TLS could not be set up: {cause}")]
     Setup { origin: String, cause: rustls::Error },
 }
@@ -44,6 +57,7 @@ pub struct Planned {
     identity: u64,
     tls: Option<Arc<ClientConfig>>,
     pass_credentials: bool,
+    injected: Option<Arc<Injection>>,
 }
 
 /// One address of an origin.
@@ -61,7 +75,7 @@ pub enum Host {
 }
 
 impl Planned {
-    pub fn new(origin: &model::Origin, identities: &[OriginIdentityFiles]) -> Result<Self, OriginError> {
+    pub fn new(origin: &model::Origin, material: &Material) -> Result<Self, OriginError> {
         let mut hash = Sha256::new();
         let hosts = origin.addresses.iter().map(|address| planned_host(origin, address)).collect::<Result<_, _>>()?;
         for part in [origin.name.as_str()].into_iter().chain(origin.addresses.iter().map(String::as_str)) {
@@ -70,7 +84,7 @@ impl Planned {
         }
         let tls = match &origin.tls {
             None => None,
-            Some(tls) => Some(client_config(origin, tls, identities, &mut hash)?),
+            Some(tls) => Some(client_config(origin, tls, material, &mut hash)?),
         };
         let digest: [u8; 32] = hash.finalize().into();
         let (first, _) = digest.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
@@ -79,7 +93,9 @@ impl Planned {
             hosts,
             identity: u64::from_le_bytes(*first),
             tls,
-            pass_credentials: origin.pass_credentials,
+            // Never both, whatever a release says.
+            pass_credentials: origin.pass_credentials && origin.credential.is_none(),
+            injected: origin.credential.as_ref().map(|of| injection(origin, of, material)).transpose()?.map(Arc::new),
         })
     }
 
@@ -112,6 +128,7 @@ impl Planned {
             addresses,
             tls: self.tls.clone(),
             pass_credentials: self.pass_credentials,
+            injected: self.injected.clone(),
         }
     }
 }
@@ -145,7 +162,7 @@ fn planned_host(origin: &model::Origin, address: &str) -> Result<PlannedHost, Or
 fn client_config(
     origin: &model::Origin,
     tls: &model::OriginTls,
-    identities: &[OriginIdentityFiles],
+    material: &Material,
     hash: &mut Sha256,
 ) -> Result<Arc<ClientConfig>, OriginError> {
     let name = || origin.name.clone();
@@ -168,18 +185,42 @@ fn client_config(
     let mut config = match &tls.identity {
         None => builder.with_no_client_auth(),
         Some(identity) => {
-            let files = identities.iter().find(|of| of.name == *identity);
-            let files =
-                files.ok_or_else(|| OriginError::IdentityUnknown { origin: name(), identity: identity.clone() })?;
-            let read = tls::load_identity(&files.files);
-            let (chain, key) =
-                read.map_err(|cause| OriginError::Identity { origin: name(), cause: Box::new(cause) })?;
-            chain.iter().for_each(|certificate| hash.update(certificate));
+            let unknown = || OriginError::IdentityUnknown { origin: name(), identity: identity.clone() };
+            let read = material.identities.get(identity).ok_or_else(unknown)?.as_ref();
+            let own = read.map_err(|cause| OriginError::Identity { origin: name(), cause: Arc::clone(cause) })?;
+            own.chain.iter().for_each(|certificate| hash.update(certificate));
+            let (chain, key) = (own.chain.clone(), own.key.clone_key());
             builder.with_client_auth_cert(chain, key).map_err(setup)?
         }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Refuses what no secret could make right.
+pub fn check_credential(origin: &model::Origin) -> Result<(), OriginError> {
+    let Some(of) = &origin.credential else { return Ok(()) };
+    let once = of.value.matches(model::SECRET_PLACE).count() == 1;
+    match Injection::new(of.header.as_bytes(), of.value.as_bytes()) {
+        Ok(_) if once => Ok(()),
+        _ => Err(OriginError::Field { origin: origin.name.clone(), header: of.header.clone() }),
+    }
+}
+
+/// The field line that the origin gets.
+fn injection(
+    origin: &model::Origin,
+    of: &model::OriginCredential,
+    material: &Material,
+) -> Result<Injection, OriginError> {
+    check_credential(origin)?;
+    let name = || origin.name.clone();
+    let unknown = || OriginError::CredentialUnknown { origin: name(), credential: of.from.clone() };
+    let read = material.secrets.get(&of.from).ok_or_else(unknown)?.as_ref();
+    let secret = read.map_err(|cause| OriginError::Credential { origin: name(), cause: Arc::clone(cause) })?;
+    let field = || OriginError::Field { origin: name(), header: of.header.clone() };
+    let value = secret.within(&of.value).ok_or_else(field)?;
+    Injection::new(of.header.as_bytes(), &value).map_err(|_| field())
 }
 
 #[cfg(test)]
@@ -188,7 +229,7 @@ mod tests {
 
     fn origin(addresses: &[&str], tls: Option<model::OriginTls>) -> model::Origin {
         let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
-        model::Origin { name: "orders".to_owned(), addresses, tls, pass_credentials: false }
+        model::Origin { name: "orders".to_owned(), addresses, tls, pass_credentials: false, credential: None }
     }
 
     fn ca() -> String {
@@ -198,17 +239,17 @@ mod tests {
     }
 
     fn error(origin: &model::Origin) -> String {
-        Planned::new(origin, &[]).err().unwrap().to_string()
+        Planned::new(origin, &Material::default()).err().unwrap().to_string()
     }
 
     #[test]
     fn addresses_stand_as_written_and_names_as_resolved() {
-        let plain = Planned::new(&origin(&["10.0.0.5:8080", "[::1]:81"], None), &[]).unwrap();
+        let plain = Planned::new(&origin(&["10.0.0.5:8080", "[::1]:81"], None), &Material::default()).unwrap();
         let sockets: Vec<_> = plain.resolved(|_| vec![]).addresses.iter().map(|of| of.socket.to_string()).collect();
         assert_eq!(sockets, ["10.0.0.5:8080", "[::1]:81"]);
 
         let tls = model::OriginTls { ca: ca(), server_name: None, identity: None };
-        let named = Planned::new(&origin(&["a.example:443"], Some(tls)), &[]).unwrap();
+        let named = Planned::new(&origin(&["a.example:443"], Some(tls)), &Material::default()).unwrap();
         assert_eq!(named.names().collect::<Vec<_>>(), [("a.example", 443)]);
         assert!(named.resolved(|_| vec![]).addresses.is_empty());
         let address: IpAddr = "192.0.2.1".parse().unwrap();
@@ -224,7 +265,10 @@ mod tests {
         let identity = |ca: &str, server_name: Option<&str>| {
             let tls =
                 model::OriginTls { ca: ca.to_owned(), server_name: server_name.map(str::to_owned), identity: None };
-            Planned::new(&origin(&["a.example:443"], Some(tls)), &[]).unwrap().resolved(|_| vec![]).identity
+            Planned::new(&origin(&["a.example:443"], Some(tls)), &Material::default())
+                .unwrap()
+                .resolved(|_| vec![])
+                .identity
         };
         assert_eq!(identity(&one, None), identity(&one, None));
         assert_ne!(identity(&one, None), identity(&other, None));
@@ -243,5 +287,16 @@ mod tests {
         };
         assert!(error(&origin(&["a.example:80"], Some(tls("no PEM".to_owned(), None)))).contains("found none"));
         assert!(error(&origin(&["a.example:80"], Some(tls(ca(), Some("client"))))).contains("[[origin_identity]]"));
+        let injects = |header: &str, value: &str| {
+            let (from, header, value) = ("key".to_owned(), header.to_owned(), value.to_owned());
+            let credential = Some(model::OriginCredential { from, header, value });
+            error(&model::Origin { credential, ..origin(&["10.0.0.5:80"], None) })
+        };
+        assert!(injects("x-key", "{secret}").contains("[[origin_credential]]"));
+        for (header, value) in
+            [("host", "{secret}"), ("x-key", "none"), ("x-key", "{secret}{secret}"), ("a b", "{secret}")]
+        {
+            assert!(injects(header, value).contains("expected the name of a field"), "{header}: {value}");
+        }
     }
 }

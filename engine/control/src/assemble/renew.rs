@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use activation::activation::Origin;
 use identity::token::Issuer;
-use policy::model;
+use policy::model::{self, Keys};
 
+use super::material::Material;
 use super::origins::Planned;
 use super::tls::{self, Loaded, Tickets};
 use super::{AssembleError, Frozen, Node, keysets, revocation};
@@ -36,8 +37,8 @@ pub struct Renewed {
 }
 
 /// The origins of a release before their names are resolved.
-pub fn plan(frozen: &Frozen, node: &Node) -> Result<Vec<Planned>, AssembleError> {
-    let plan = |origin| Planned::new(origin, &node.origin_identities);
+pub fn plan(frozen: &Frozen, material: &Material) -> Result<Vec<Planned>, AssembleError> {
+    let plan = |origin| Planned::new(origin, material);
     Ok(frozen.policy.origins.iter().map(plan).collect::<Result<_, _>>()?)
 }
 
@@ -53,6 +54,7 @@ pub fn renew(
     let mut keysets = BTreeMap::new();
     let mut issuers = Vec::new();
     for rules in &frozen.policy.issuers {
+        keysets::check_introspection(rules, node)?;
         issuers.push(issuer(rules, node, present, now_s, &mut keysets)?);
     }
     let origins = planned.iter().map(|planned| origin(planned, addresses, &present.parts.origins)).collect();
@@ -95,7 +97,9 @@ fn issuer(
         Ok(read) => Ok(match before.filter(|before| same(before, &read.issuer)) {
             Some(before) => Arc::clone(before),
             None => {
-                keysets.insert(rules.name.clone(), read.status);
+                if rules.keys != Keys::None {
+                    keysets.insert(rules.name.clone(), read.status);
+                }
                 read.issuer
             }
         }),
@@ -127,5 +131,8 @@ pub fn origin(planned: &Planned, addresses: &Addresses, present: &[Arc<Origin>])
 /// Whether requests would go to the same place in the same way.
 pub fn same_origin(one: &Origin, other: &Origin) -> bool {
     let sockets = |origin: &Origin| origin.addresses.iter().map(|address| address.socket).collect::<Vec<_>>();
-    one.identity == other.identity && one.pass_credentials == other.pass_credentials && sockets(one) == sockets(other)
+    one.identity == other.identity
+        && one.pass_credentials == other.pass_credentials
+        && one.injected == other.injected
+        && sockets(one) == sockets(other)
 }

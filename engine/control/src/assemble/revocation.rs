@@ -61,7 +61,7 @@ fn from_bytes(
     now_s: u64,
 ) -> Result<Read, CrlError> {
     let lists = RevocationLists::read(&bytes, ca, crl.enforce_expiration).and_then(|lists| match before {
-        Some(before) => lists.follow(before, ca),
+        Some(before) => lists.follow(before, ca, now_s),
         None => Ok(lists),
     });
     match lists.map(Arc::new) {
@@ -102,7 +102,7 @@ fn kept(crl: &Crl, ca: &ClientCa, node: &Node, now_s: u64) -> Option<Read> {
     };
     let proven = path.with_file_name(proven_name(ca.name()));
     match from_bytes(bytes, crl, ca, path, None, now_s) {
-        Ok(read) => Some(with_proven(read, &proven, ca)),
+        Ok(read) => Some(with_proven(read, &proven, ca, now_s)),
         Err(error) => {
             crate::warning!("the last good revocation lists are not used: {error}");
             None
@@ -111,9 +111,9 @@ fn kept(crl: &Crl, ca: &ClientCa, node: &Node, now_s: u64) -> Option<Read> {
 }
 
 /// The same, with the lists of intermediates that chains had proven.
-fn with_proven(read: Read, path: &Path, ca: &ClientCa) -> Read {
+fn with_proven(read: Read, path: &Path, ca: &ClientCa, now_s: u64) -> Read {
     match files::read(path, REVOCATION_LISTS_BYTES_MAX) {
-        Ok(proven) => Read { lists: Arc::new(read.lists.with_proven(&proven, ca)), ..read },
+        Ok(proven) => Read { lists: Arc::new(read.lists.with_proven(&proven, ca, now_s)), ..read },
         Err(FileError::Read { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => read,
         Err(error) => {
             crate::warning!("client CA \"{}\": which lists of intermediates held is lost: {error}", ca.name());
@@ -190,7 +190,7 @@ fn in_force(crl: &Crl, ca: &ClientCa, node: &Node, present: Option<&ClientCa>, n
     }
     // With the proven ones in force they are proven again.
     let read = from_bytes(lists.der(), crl, ca, path, None, now_s).ok()?;
-    let proven = read.lists.with_proven(&lists.proven_der(), ca);
+    let proven = read.lists.with_proven(&lists.proven_der(), ca, now_s);
     Some(Read { lists: Arc::new(proven), ..read })
 }
 

@@ -115,7 +115,7 @@ pub fn load_identity(of: &ChainFiles) -> Result<(Vec<CertificateDer<'static>>, P
     if chain.is_empty() {
         return Err(chain_error(of, "no CERTIFICATE section".to_owned()));
     }
-    let pem = files::read_private(&of.key, PEM_BYTES_MAX)?;
+    let pem = zeroize::Zeroizing::new(files::read_private(&of.key, PEM_BYTES_MAX)?);
     let key = PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|error| TlsError::Key { path: of.key.clone(), found: error.to_string() })?;
     Ok((chain, key))
@@ -131,7 +131,8 @@ pub fn life_s(of: &ChainFiles) -> Option<(u64, u64)> {
     life_of(&CertificateDer::pem_slice_iter(&pem).next()?.ok()?)
 }
 
-fn life_of(leaf: &CertificateDer<'_>) -> Option<(u64, u64)> {
+/// As [`life_s`], of a certificate.
+pub(super) fn life_of(leaf: &CertificateDer<'_>) -> Option<(u64, u64)> {
     let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
     let validity = certificate.validity();
     Some((

@@ -74,7 +74,7 @@ pub struct Source {
 pub fn bounds_of(keys: &Keys) -> Option<&Fetched> {
     match keys {
         Keys::Url(fetched) | Keys::Discovery(fetched) => Some(fetched),
-        Keys::Pinned { .. } | Keys::Watch { .. } => None,
+        Keys::Pinned { .. } | Keys::Watch { .. } | Keys::None => None,
     }
 }
 

@@ -39,7 +39,7 @@ fn trusted(rules: &Issuer) -> String {
     let (kind, of) = match &rules.keys {
         Keys::Url(of) => ("url", of),
         Keys::Discovery(of) => ("discovery", of),
-        Keys::Pinned { .. } | Keys::Watch { .. } => return String::new(),
+        Keys::Pinned { .. } | Keys::Watch { .. } | Keys::None => return String::new(),
     };
     hex(&Sha256::digest(json!([kind, of.url, of.ca, rules.algorithms]).to_string()))
 }

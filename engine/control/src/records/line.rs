@@ -153,6 +153,9 @@ fn put_token(out: &mut Vec<u8>, token: &TokenFacts<'_>, names: Option<&dyn Namin
     if let Some(scopes) = token.scopes {
         put_member(out, member!("adamant.token.scopes"), scopes);
     }
+    if token.introspected {
+        put_member(out, member!("adamant.token.by"), b"introspection");
+    }
     if let Some(bound) = token.bound.text() {
         put_member(out, member!("adamant.token.bound"), bound.as_bytes());
     }

@@ -2,9 +2,10 @@
 
 use activation::counters::Arena;
 use activation::revoked::TokenFacts;
+use policy::bounds::LEEWAY_S_MAX;
 use policy::model::Keys;
 use policy::table::AgentId;
-use policy_release::revocations::{Entry, Target};
+use policy_release::revocations::Target;
 
 use super::*;
 use crate::activate::Activator;
@@ -71,6 +72,25 @@ fn what_lapses_goes_by_itself_and_comes_back_with_the_clock() {
     register.put(list(4, &[(agent("bot"), Some(100)), (agent("other"), Some(80))]), time(90));
     assert!(live.now().unwrap().agent(AgentId(0)), "no list goes by a time that was wrong");
     assert!(register.tidy(time(79)) && !register.tidy(time(79)));
+}
+
+#[test]
+fn a_token_is_revoked_for_as_long_as_it_may_be_taken_after_its_end() {
+    let register = Register::default();
+    let table = frozen(1);
+    let live = register.live_of(&table);
+    let token = Target::Token { issuer: "corp".into(), jti: "j".into() };
+    register.put(list(1, &[(token, Some(100)), (agent("bot"), Some(100))]), time(10));
+    let facts = TokenFacts { jti: Some("j"), kid: None, subject: "s", issued_s: Some(50) };
+    let revoked = || {
+        let now = live.now().unwrap();
+        (now.agent(AgentId(0)), now.token(0, &facts))
+    };
+    let ends = 100 + u64::from(LEEWAY_S_MAX);
+    assert!(register.tidy(time(100)) && !register.tidy(time(ends - 1)));
+    assert_eq!(revoked(), (false, true));
+    assert!(register.tidy(time(ends)));
+    assert_eq!(revoked(), (false, false));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use activation::counters::Arena;
 use policy::model::{Keys, Policy};
 
 use crate::activate::Activator;
-use crate::assemble::{Frozen, Placement, assemble};
+use crate::assemble::{Frozen, OriginCredentialFile, Placement, assemble};
 use crate::memory::Register;
 use crate::names::Addresses;
 use crate::records::{self, Records, Target};
@@ -32,12 +32,17 @@ pub fn rig(directory: &Path) -> Rig {
     rig_with(directory, policy(None), Placement::default())
 }
 
+/// With what a test has written into `orders.secret` as a credential for origins.
 pub fn rig_with(directory: &Path, policy: Policy, placement: Placement) -> Rig {
     std::fs::write(directory.join("corp.jwks.json"), testing::JWKS).unwrap();
     let frozen = Frozen::new(policy, testing::facts(), [7; 32]).unwrap().place(&placement).unwrap();
     let mut node = testing::node(directory, vec![testing::write_chain(directory, "a", &["a.example"])]);
     if let Some(Some(listener)) = node.listeners.first_mut() {
         listener.client_certificates = crate::assemble::ClientCertificates::Optional;
+    }
+    let secret = directory.join("orders.secret");
+    if secret.exists() {
+        node.origin_credentials = vec![OriginCredentialFile { name: "orders".to_owned(), file: secret }];
     }
     let assembled = assemble(frozen, &node, 5).unwrap();
     let records =
@@ -53,6 +58,7 @@ pub fn rig_with(directory: &Path, policy: Policy, placement: Placement) -> Rig {
         activator,
         parts,
         node,
+        material: assembled.material,
         planned: assembled.planned,
         addresses: Addresses::new(),
         tickets: assembled.tickets,

@@ -2,20 +2,10 @@
 
 use tokio::time::{Duration, Instant};
 
-use super::Watcher;
-use crate::assemble::{Node, tls};
+use super::{Watcher, material};
 use crate::bounds::EXPIRY_INTERVAL_S;
 use crate::clock;
 use crate::expiry::Ends;
-
-/// When the certificates of origin identities end, as far as they can be read.
-pub(super) fn of_origin_identities(node: &Node) -> Vec<Ends> {
-    let ends = node.origin_identities.iter().filter_map(|identity| {
-        let (begins_s, ends_s) = tls::life_s(&identity.files)?;
-        Some(Ends { of: "origin-identity", name: identity.name.clone(), begins_s, ends_s })
-    });
-    ends.collect()
-}
 
 impl Watcher {
     pub(super) fn look_at_ends(&mut self) {
@@ -29,7 +19,7 @@ impl Watcher {
     }
 
     fn ends(&self) -> Vec<Ends> {
-        let mut ends = self.origin_identity_ends.clone();
+        let mut ends: Vec<Ends> = material::ends(&self.start.material).collect();
         for ca in self.start.parts.client_cas.cas() {
             ends.extend(ca.lives_s().map(|(subject, begins_s, ends_s)| Ends {
                 of: "client-ca",

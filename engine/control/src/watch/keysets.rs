@@ -1,5 +1,6 @@
 //! Keysets that move: files that are looked at, and key sets that are fetched while everything serves on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +52,8 @@ pub struct Done {
 }
 
 impl Keysets {
-    pub fn new(frozen: &Frozen, node: &Node, issuers: &[Arc<Issuer>], loaded_unix_s: impl Fn(&str) -> u64) -> Self {
+    /// `loaded_unix_s` by issuer name.
+    pub fn new(frozen: &Frozen, node: &Node, issuers: &[Arc<Issuer>], loaded_unix_s: &BTreeMap<String, u64>) -> Self {
         let (done, inbox) = mpsc::channel(ISSUERS_IN_FLIGHT_MAX);
         let mut looks = tokio::time::interval(Duration::from_millis(ASKS_LOOK_MS));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -67,7 +69,7 @@ impl Keysets {
         node: &Node,
         issuers: &[Arc<Issuer>],
         why: Why,
-        loaded_unix_s: impl Fn(&str) -> u64,
+        loaded_unix_s: &BTreeMap<String, u64>,
     ) {
         let mut before = std::mem::take(&mut self.fetched);
         self.files = frozen.policy.issuers.iter().map(|rules| watched(rules, node)).collect();
@@ -77,7 +79,7 @@ impl Keysets {
             let kept = before.iter_mut().find(same).and_then(Option::take);
             let next = kept.or_else(|| {
                 self.latest += 1;
-                let success_s = issuer.keyset().map(|_| loaded_unix_s(&rules.name));
+                let success_s = issuer.keyset().map(|_| loaded_unix_s.get(&rules.name).copied().unwrap_or(0));
                 Fetching::new(self.latest, rules, success_s, why)
             });
             self.fetched.push(next.map(|of| of.under(rules)));
@@ -137,7 +139,7 @@ impl Fetching {
 fn watched(rules: &model::Issuer, node: &Node) -> Option<Watched> {
     match &rules.keys {
         Keys::Watch { path } => Some(Watched::new(vec![watched_path(path, &node.base)])),
-        Keys::Pinned { .. } | Keys::Url(_) | Keys::Discovery(_) => None,
+        Keys::Pinned { .. } | Keys::Url(_) | Keys::Discovery(_) | Keys::None => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use policy::model::Audit;
+use policy::model::{Audit, Keys};
 use sys::MapSeal;
 use tokio::time::Instant;
 
@@ -77,6 +77,7 @@ impl Watcher {
     }
 
     async fn ready(&mut self, frozen: Frozen) -> Result<Ready, RenewalError> {
+        self.look_at_origin_material();
         if self.start.placement.forever {
             return Err(RenewalError::Restart);
         }
@@ -84,14 +85,15 @@ impl Watcher {
             return Err(RenewalError::Durable);
         }
         let frozen = Arc::new(frozen.place(&self.start.placement)?);
-        let planned = plan(&frozen, &self.start.node)?;
-        let looked_up = names::resolve_new(&planned, &self.start.addresses);
+        let looked_up = names::resolve_new(&plan(&frozen, &self.start.material)?, &self.start.addresses);
         let round = self.meanwhile(looked_up).await;
         for (name, why) in &round.failures {
             crate::warning!("the origin name {name} does not resolve yet: {why}");
         }
         self.wait_for_room().await;
         // From here on nothing is waited for: what moved meanwhile is taken as it is now.
+        self.look_at_origin_material();
+        let planned = plan(&frozen, &self.start.material)?;
         let start = &self.start;
         let mut addresses = start.addresses.clone();
         addresses.extend(round.found.clone());
@@ -117,8 +119,7 @@ impl Watcher {
             tokio::time::sleep(Duration::from_millis(ACTIVATION_LOOK_MS)).await;
             if Instant::now() >= lists_at {
                 lists_at = Instant::now() + Duration::from_millis(WATCH_INTERVAL_MS);
-                self.look_at_crls();
-                self.publish();
+                self.look_meanwhile();
             }
         }
     }
@@ -145,9 +146,8 @@ impl Watcher {
     }
 
     fn follow_keysets(&mut self, frozen: &Frozen) {
-        let moving = self.start.status.moving();
-        let loaded = |name: &str| moving.keysets.get(name).map_or(0, |of| of.loaded_unix_s);
-        self.keysets.follow(frozen, &self.start.node, &self.start.parts.issuers, Why::Release, loaded);
+        let loaded = self.start.status.keysets_loaded();
+        self.keysets.follow(frozen, &self.start.node, &self.start.parts.issuers, Why::Release, &loaded);
     }
 
     /// Serves the present release from fresh memory.
@@ -177,7 +177,8 @@ impl Watcher {
         let mut moving = status.moving();
         moving.since_unix_s = clock::unix_s();
         moving.activations_alive = self.start.activator.tables_alive();
-        moving.keysets.retain(|name, _| frozen.policy.issuers.iter().any(|issuer| issuer.name == *name));
+        let has_keys = |name: &str| frozen.policy.issuers.iter().any(|of| of.name == name && of.keys != Keys::None);
+        moving.keysets.retain(|name, _| has_keys(name));
         for (name, next) in read {
             let shown = moving.keysets.entry(name).or_default();
             let version = shown.version + u64::from(shown.thumbprint != next.thumbprint);

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use identity::token::Issuer;
-use sha2::{Digest as _, Sha256};
 
 use crate::assemble::origins::Planned;
-use crate::assemble::{Node, hex, tls};
 use crate::moving::{Outcome, Rotation, Why};
 use crate::names::Addresses;
 use crate::records::Handle;
@@ -124,18 +122,6 @@ pub(super) fn refuse_certificate(status: &Status, records: &Handle, chains: Vec<
         let shown = moving.certificates.entry(chain).or_default();
         shown.failures += 1;
         shown.last_failure = Some(why.to_owned());
-    }
-}
-
-/// Every certificate towards origins, by the files that were read; what they held before is not kept.
-pub(super) fn tell_origin_identities(records: &Handle, node: &Node, outcome: Outcome<'_>, why: Why) {
-    for identity in &node.origin_identities {
-        let source = identity.files.chain.display().to_string();
-        let leaf =
-            tls::load_identity(&identity.files).ok().and_then(|(chain, _)| Some(hex(&Sha256::digest(chain.first()?))));
-        let new: Vec<String> = leaf.filter(|_| outcome == Outcome::Taken).into_iter().collect();
-        let name = identity.name.as_str();
-        Rotation { of: "origin-identity", name, source: &source, why, outcome, old: &[], new: &new }.tell(records);
     }
 }
 

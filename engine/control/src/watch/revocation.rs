@@ -25,7 +25,6 @@ impl Watcher {
     pub(super) fn look_at_crls(&mut self) {
         let frozen = Arc::clone(self.start.activator.frozen());
         for (index, rules) in frozen.policy.client_cas.iter().enumerate() {
-            self.keep_proven(index, &rules.name);
             let changed = self.crls.get_mut(index).and_then(Option::as_mut).is_some_and(Watched::changed);
             let (Some(crl), true) = (&rules.crl, changed) else { continue };
             let set = Arc::clone(&self.start.parts.client_cas);
@@ -48,8 +47,8 @@ impl Watcher {
                                 rules.name
                             );
                         }
-                        take_crl(&self.start.status, &self.start.records, &rules.name, read.status.clone());
-                        self.keep_lists(&rules.name, &read);
+                        take_crl(&self.start.status, &self.start.records, &rules.name, read.status);
+                        self.keeping.note(&rules.name, read.bytes);
                     }
                     Err(error) => refuse_crl(&self.start.status, &self.start.records, &rules.name, &error.to_string()),
                 },
@@ -92,37 +91,11 @@ impl Watcher {
         Ok(())
     }
 
-    /// Keeps `read` for the next start.
-    pub(super) fn keep_lists(&self, ca: &str, read: &Read) {
-        let Some(state) = &self.start.node.state else { return };
-        if let Err(error) = revocation::keep(state, ca, &read.bytes) {
-            crate::error!(
-                "client CA \"{ca}\": the revocation lists in force could not be kept in {}: {error}: after a restart older \
-                 ones could be put in their place",
-                state.display()
-            );
-        }
-    }
-
-    /// Keeps the lists of intermediates that chains have proven since it was last asked.
-    fn keep_proven(&self, index: usize, ca: &str) {
-        let Some(state) = &self.start.node.state else { return };
-        let lists = self.start.parts.client_cas.cas().get(index).and_then(|ca| ca.lists());
-        let Some(proven) = lists.and_then(|lists| lists.newly_proven()) else { return };
-        if let Err(error) = revocation::keep_proven(state, ca, &proven) {
-            crate::error!(
-                "client CA \"{ca}\": lists of intermediates could not be kept in {}: {error}: after a restart older ones \
-                 could be put in their place",
-                state.display()
-            );
-        }
-    }
-
-    /// Keeps all that were read for a start or a release.
-    pub(super) fn keep_all_lists(&self, frozen: &Frozen, read: &[Option<Read>]) {
+    /// All that were read for a start or a release are to be kept.
+    pub(super) fn keep_all_lists(&mut self, frozen: &Frozen, read: &[Option<Read>]) {
         for (rules, read) in frozen.policy.client_cas.iter().zip(read) {
             if let Some(read) = read {
-                self.keep_lists(&rules.name, read);
+                self.keeping.note(&rules.name, read.bytes.clone());
             }
         }
     }

@@ -18,6 +18,7 @@ fn plain<'f>() -> Forward<'f> {
         request_id: b"id1",
         agent: Some("bot"),
         pass_credentials: false,
+        injected: None,
         expect_continue: false,
         close: false,
         via: b"adamant",
@@ -140,4 +141,15 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn an_injected_field_takes_the_place_of_the_clients() {
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nX-Origin-Key: mine\r\nx_origin.KEY: mine too\r\nA: b\r\nConnection: \
+                   x-origin-key\r\nAuthorization: Bearer agent\r\n\r\n";
+    let injected = Some(Injected { folded: b"x-origin-key", line: b"x-origin-key: theirs\r\n" });
+    let text = written(request, &Forward { injected, ..plain() }).unwrap();
+    assert!(text.contains("\r\nA: b\r\nx-origin-key: theirs\r\n"), "{text}");
+    assert!(!text.contains("mine") && !text.contains("agent"), "{text}");
+    assert_eq!(text.to_lowercase().matches("origin-key").count(), 1, "{text}");
 }

@@ -101,6 +101,7 @@ fn forward(bytes: &[u8], head: &RequestHead) -> Result<String, String> {
         request_id: b"id",
         agent: Some("agent"),
         pass_credentials: true,
+        injected: None,
         expect_continue: head.expect_continue,
         close: false,
         via: b"adamant",

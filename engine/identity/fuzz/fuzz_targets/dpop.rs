@@ -63,10 +63,11 @@ fuzz_target!(|data: &[u8]| {
     let found = verdict(&plain);
     let with_nonce = verdict(&wanted(Some(&holder.nonces)));
     assert!(with_nonce.is_none() || with_nonce == found, "a nonce only adds to what is asked");
-    let Some(Proof { kept_until_s, .. }) = found else { return };
+    let Some(Proof { kept_until_s, kept_s_max, .. }) = found else { return };
     // It is remembered for as long as it is taken, and it is for this request, token and key alone.
     assert!(claims.contains(&hash) && proof.len() <= 4 * 1024);
-    assert!(kept_until_s > NOW_S && kept_until_s <= NOW_S + 60 + 5 + 3 + 2 * u64::from(LEEWAY_S));
+    assert_eq!(kept_s_max, 60 + 5 + 3 + 2 * u64::from(LEEWAY_S));
+    assert!(kept_until_s > NOW_S && kept_until_s <= NOW_S + kept_s_max);
     assert!(verdict(&Wanted { now_s: kept_until_s, ..plain }).is_none());
     for other in [
         Wanted { method: b"POST", ..plain },

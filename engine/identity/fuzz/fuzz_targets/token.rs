@@ -22,6 +22,7 @@ static ISSUERS: LazyLock<Vec<Arc<Issuer>>> = LazyLock::new(|| {
         audience: vec!["a".to_owned()],
         algorithms: vec![Algorithm::HS256],
         keys: Keys::Pinned { jwks: String::new() },
+        introspection: None,
         scope_claim: Some("scope".to_owned()),
         leeway_s: 0,
     };

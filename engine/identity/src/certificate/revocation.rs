@@ -8,7 +8,7 @@ mod proven;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, SubjectPublicKeyInfoDer, TrustAnchor};
@@ -21,7 +21,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::{Anchor, ClientCa, supported_algorithms};
+use super::{ClientCa, supported_algorithms};
 use crate::bounds::{REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_MAX};
 
 /// Longest CRL number (RFC 5280 §5.2.3), octets.
@@ -74,8 +74,6 @@ pub struct RevocationLists {
     lists: Vec<Arc<List>>,
     /// The latest proven list of each intermediate, from before: see `proven`.
     floors: Vec<Arc<List>>,
-    /// How many were proven when that was last told.
-    told: AtomicUsize,
     groups: Vec<Group>,
     enforce_expiration: bool,
     digest: [u8; 32],
@@ -86,8 +84,9 @@ struct List {
     parsed: CertRevocationList<'static>,
     /// The CA certificate that signed it; none for the list of an intermediate, whose key is only known with a chain.
     anchor: Option<usize>,
-    /// Of an intermediate: a chain was verified with it, and so was its signature.
+    /// Of an intermediate: a certificate in a chain that verified has signed it.
     proven: AtomicBool,
+    refuted: proven::Refuted,
     /// For people.
     issuer: String,
     /// Big-endian, right-aligned.
@@ -162,7 +161,7 @@ impl RevocationLists {
         hash.update([u8::from(enforce_expiration)]);
         lists.iter().for_each(|list| hash.update(list.sha256));
         let (groups, digest) = (groups(ca, &lists), hash.finalize().into());
-        Self { lists, floors, told: AtomicUsize::new(0), groups, enforce_expiration, digest }
+        Self { lists, floors, groups, enforce_expiration, digest }
     }
 
     /// Over the lists and how they are used.
@@ -270,6 +269,7 @@ impl List {
             parsed,
             anchor,
             proven: AtomicBool::new(false),
+            refuted: proven::Refuted::default(),
             issuer,
             number,
             this_update_s,
@@ -306,12 +306,13 @@ fn signer(read: &CertificateRevocationList<'_>, parsed: &CertRevocationList<'_>,
     if of_that_name.peek().is_none() {
         return Signer::AnotherCa;
     }
-    let signed = of_that_name.find(|(_, anchor)| anchor.signs_lists && has_signed(anchor, read));
+    let signed = of_that_name.find(|(_, anchor)| anchor.signs_lists && has_signed(&anchor.spki, read));
     signed.map_or(Signer::Nobody, |(index, _)| Signer::Anchor(index))
 }
 
-fn has_signed(anchor: &Anchor, read: &CertificateRevocationList<'_>) -> bool {
-    let spki = SubjectPublicKeyInfoDer::from(anchor.spki.as_slice());
+/// Whether the key with this SubjectPublicKeyInfo (DER) has signed a list.
+fn has_signed(spki: &[u8], read: &CertificateRevocationList<'_>) -> bool {
+    let spki = SubjectPublicKeyInfoDer::from(spki);
     let Ok(key) = RawPublicKeyEntity::try_from(&spki) else { return false };
     let algorithm = read.signature_algorithm.algorithm.as_bytes();
     // rustls-webpki compares the whole identifier, parameters too, whenever the list is used.

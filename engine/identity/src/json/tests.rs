@@ -108,7 +108,8 @@ proptest! {
                     Value::Number(_) => prop_assert!(expected.is_number()),
                     Value::Object(_) => prop_assert!(expected.is_object()),
                     Value::Array(_) => prop_assert!(expected.is_array()),
-                    Value::Other => prop_assert!(expected.is_boolean() || expected.is_null()),
+                    Value::Bool(value) => prop_assert_eq!(expected.as_bool(), Some(*value)),
+                    Value::Null => prop_assert!(expected.is_null()),
                 }
             }
         }

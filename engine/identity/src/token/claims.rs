@@ -36,6 +36,11 @@ impl<'c> Claims<'c> {
     pub(super) fn read(bytes: &'c [u8]) -> Result<Self, TokenFault> {
         let members = Members::read(bytes).map_err(|fault| TokenFault::Json(Part::Claims, fault))?;
         let issuer = required_text(&members, "iss")?;
+        Self::of(members, issuer, "sub")
+    }
+
+    /// The claims among `members`, which are known to be those of `issuer`; `subject` is the one that names the subject.
+    pub(super) fn of(members: Members<'c>, issuer: Cow<'c, str>, subject: &'static str) -> Result<Self, TokenFault> {
         let audiences = match members.find("aud").ok_or(TokenFault::ClaimMissing("aud"))? {
             Value::Array(raw) => {
                 strings(raw, TOKEN_AUDIENCES_MAX).map(Strings::Many).ok_or(TokenFault::ClaimValue("aud"))?
@@ -43,7 +48,7 @@ impl<'c> Claims<'c> {
             Value::Text(text) => Strings::One(text.clone()),
             _ => return Err(TokenFault::ClaimValue("aud")),
         };
-        let subject = required_text(&members, "sub")?;
+        let subject = required_text(&members, subject)?;
         if subject.is_empty() || subject.len() > TOKEN_SUBJECT_BYTES_MAX || subject.chars().any(char::is_control) {
             return Err(TokenFault::Subject);
         }
@@ -92,7 +97,7 @@ fn strings(raw: &str, count_max: usize) -> Option<Vec<Value<'_>>> {
     fit.then_some(values)
 }
 
-fn optional_text<'c>(members: &Members<'c>, name: &'static str) -> Result<Option<Cow<'c, str>>, TokenFault> {
+pub(super) fn optional_text<'c>(members: &Members<'c>, name: &'static str) -> Result<Option<Cow<'c, str>>, TokenFault> {
     match members.find(name) {
         None => Ok(None),
         Some(Value::Text(text)) => Ok(Some(text.clone())),

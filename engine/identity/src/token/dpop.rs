@@ -54,6 +54,8 @@ pub struct Proof {
     pub id: [u8; 32],
     /// Seconds since the Unix epoch from which on the proof is refused for its age, whatever worker's clock is asked.
     pub kept_until_s: u64,
+    /// The longest that any proof with a token of this issuer has to be remembered, seconds, whatever its `iat`.
+    pub kept_s_max: u64,
 }
 
 /// Checks one proof (RFC 9449 §4.3, all but the count of fields and the replay).
@@ -77,8 +79,10 @@ pub fn check(proof: &[u8], wanted: &Wanted<'_>) -> Result<Proof, DpopFault> {
     let (id, issued_s) = check_claims(&claims, wanted)?;
     let id: [u8; 32] = Sha256::new().chain_update(key.thumbprint).chain_update(id).finalize().into();
     check_signature(&compact, &key)?;
-    let kept_until_s = issued_s.saturating_add(DPOP_AGE_S_MAX + u64::from(wanted.leeway_s) + DPOP_KEPT_S_MORE);
-    Ok(Proof { id, kept_until_s })
+    let leeway_s = u64::from(wanted.leeway_s);
+    let kept_s = DPOP_AGE_S_MAX + leeway_s + DPOP_KEPT_S_MORE;
+    let kept_until_s = issued_s.saturating_add(kept_s);
+    Ok(Proof { id, kept_until_s, kept_s_max: DPOP_AHEAD_S_MAX + leeway_s + kept_s })
 }
 
 fn decode<const BYTES_MAX: usize>(encoded: &[u8], part: Part) -> Result<Vec<u8>, DpopFault> {

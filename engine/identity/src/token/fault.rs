@@ -23,8 +23,8 @@ impl std::fmt::Display for Part {
     }
 }
 
-/// Why a token was refused. Always the client's fault, except [`TokenFault::KeysetUnavailable`] and [`TokenFault::KeysetStale`]; a retry with the same
-/// token helps only where [`TokenFault::may_pass_later`].
+/// Why a token was refused. Always the client's fault, except where keys or answers are missing; a retry with the same token helps
+/// only where [`TokenFault::may_pass_later`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenFault {
@@ -80,6 +80,10 @@ pub enum TokenFault {
     KeysetUnavailable,
     #[error("the keyset of the issuer is older than its policy admits")]
     KeysetStale,
+    #[error("the issuer says that the token is not active (RFC 7662 §2.2)")]
+    Inactive,
+    #[error("the issuer could not be asked about the token, or its answer is none")]
+    IntrospectionUnavailable,
 }
 
 impl TokenFault {
@@ -109,11 +113,21 @@ impl TokenFault {
             Self::KeyUnknown => Reason::TokenKeyUnknown,
             Self::KeysetUnavailable => Reason::KeysetUnavailable,
             Self::KeysetStale => Reason::KeysetStale,
+            Self::Inactive => Reason::TokenInactive,
+            Self::IntrospectionUnavailable => Reason::IntrospectionUnavailable,
         }
     }
 
     /// Whether the same token can pass later under the same issuers and keysets; such a fault must not be cached.
     pub const fn may_pass_later(self) -> bool {
-        matches!(self, Self::NotYetValid | Self::IssuedInFuture | Self::KeysetUnavailable | Self::KeysetStale)
+        matches!(
+            self,
+            Self::NotYetValid
+                | Self::IssuedInFuture
+                | Self::KeysetUnavailable
+                | Self::KeysetStale
+                | Self::Inactive
+                | Self::IntrospectionUnavailable
+        )
     }
 }

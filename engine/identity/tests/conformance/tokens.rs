@@ -19,6 +19,7 @@ pub fn rules(name: &str, audience: &str, algorithms: &[Algorithm]) -> model::Iss
         audience: vec![audience.to_owned()],
         algorithms: algorithms.to_vec(),
         keys: Keys::Watch { path: "keys.json".to_owned() },
+        introspection: None,
         scope_claim: Some("scope".to_owned()),
         leeway_s: 0,
     }
@@ -92,6 +93,7 @@ fn a_valid_token_gives_its_facts() {
         other_kids: Box::default(),
         id: Some("t-1".into()),
         confirmation: Default::default(),
+        believed_until_s: None,
     };
     assert_eq!(Bench::new().claims(&all), Ok(expected));
 }

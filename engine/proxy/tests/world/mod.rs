@@ -12,6 +12,7 @@ use std::time::Duration;
 use activation::Activation;
 use activation::activation::{ListenerTls, Origin, OriginAddress, ReleaseFacts};
 use activation::counters::Arena;
+use activation::injection::Injection;
 use activation::ring::{DurableMark, RecordReader, rings};
 use activation::stats::WorkerStats;
 use arc_swap::ArcSwap;
@@ -68,6 +69,7 @@ fn model_origin() -> policy::model::Origin {
         addresses: vec!["127.0.0.1:1".into()],
         tls: None,
         pass_credentials: false,
+        credential: None,
     }
 }
 
@@ -111,6 +113,8 @@ pub fn start_with(
             addresses: vec![OriginAddress { socket: origin, server_name: None }],
             tls: None,
             pass_credentials: false,
+            // The more costly way: what holds with a field of its own holds without.
+            injected: Injection::new(b"x-origin-key", b"Bearer s3cr3t").ok().map(Arc::new),
         })],
         listeners: vec![tls.map(Arc::new)],
         ended: Arc::default(),
@@ -132,6 +136,7 @@ pub fn start_with(
         durable: Arc::new(DurableMark::default()),
         random_seed: [3; 32],
         dpop: Arc::new(Dpop::new(1_024, false, [1, 2, 3, 4], &[5; 32])),
+        inquiries: Arc::new(activation::inquiries::Inquiries::new(64, || {})),
     };
     let settings = Settings {
         bounds: Bounds::default(),

@@ -17,6 +17,9 @@ pub struct Lines {
     line: Vec<u8>,
 }
 
+/// What to do where a file that should hold records has none.
+pub const RECORD_FILES: &str = "name the files that [records] to of gateway.toml names, or what they were rotated to";
+
 /// How a file is called in what is told.
 pub fn name_of(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }

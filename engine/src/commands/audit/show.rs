@@ -7,7 +7,7 @@ use clap::Args;
 use policy::reason::Reason;
 use serde_json::Value;
 
-use super::{Format, follow, lines};
+use super::{Format, RECORD_FILES, follow, lines};
 use crate::commands::signing::plural;
 use crate::failure::{Failure, warn};
 use crate::terminal;
@@ -184,8 +184,8 @@ fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Re
     if unreadable > 0 && read == 0 {
         out.flush()?;
         let names: Vec<_> = which.records.iter().map(|path| lines::name_of(path)).collect();
-        return Err(Failure::new(format_args!("expected records, found none in {}", names.join(", ")))
-            .help("name the files that [records] to of gateway.toml names, or what they were rotated to"));
+        let message = format!("expected records, found none in {}", names.join(", "));
+        return Err(Failure::new(message).help(RECORD_FILES));
     }
     if unreadable > 0 {
         warn(format_args!("lines that are no records: {unreadable} (adamant audit verify says where)"));

@@ -244,8 +244,7 @@ fn requests(requests: &Requests) -> String {
     };
     let only = requests.only_with.map_or_else(String::new, |what| format!(", only paths with {what}"));
     let host = if requests.host == "*" { "any host " } else { &requests.host };
-    let except =
-        if requests.except.is_empty() { String::new() } else { format!(" but {}", requests.except.join(",")) };
+    let except = if requests.except.is_empty() { String::new() } else { format!(" but {}", requests.except.join(",")) };
     let methods = match requests.methods.as_slice() {
         [any] if any == "*" => format!("any method{except}"),
         methods => methods.join(",") + &except,

@@ -97,8 +97,8 @@ fn presented(args: &CallerArgs, evaluator: &Evaluator<'_>, tls: bool, now_s: u64
     if let Some(id) = &args.api_key_id {
         presented.api_key = Some(api_key_id(id)?);
     }
-    if let Some(text) = &args.certificate {
-        presented.certificate = Some(certificate(text, policy)?);
+    if !args.certificate.is_empty() {
+        presented.certificate = Some(certificate(&args.certificate, policy)?);
     } else if !tls {
         presented.certificate = None;
     }
@@ -139,7 +139,27 @@ fn api_key_id(text: &str) -> Result<String, Failure> {
     ))
 }
 
-fn certificate(text: &str, policy: &Policy) -> Result<Certificate, Failure> {
+/// One certificate, of all names and client CAs that are given.
+fn certificate(texts: &[String], policy: &Policy) -> Result<Certificate, Failure> {
+    let mut whole = Certificate { cas: Vec::new(), names: Vec::new() };
+    for text in texts {
+        let (name, ca) = name_and_ca(text, policy)?;
+        if !whole.names.contains(&name) {
+            whole.names.push(name);
+        }
+        if !whole.cas.contains(&ca) {
+            whole.cas.push(ca);
+        }
+    }
+    let most = policy::bounds::CERTIFICATE_NAMES_MAX;
+    if whole.names.len() > most {
+        let message = format!("--certificate: expected at most {most} names, found {}", whole.names.len());
+        return Err(Failure::new(message).help("a gateway closes the connection of a certificate with more"));
+    }
+    Ok(whole)
+}
+
+fn name_and_ca(text: &str, policy: &Policy) -> Result<(CertificateName, String), Failure> {
     let cas = &policy.client_cas;
     let (name, ca) = match (text.rsplit_once('@'), cas.as_slice()) {
         (Some((name, ca)), _) if cas.iter().any(|known| known.name == ca) => (name, ca),
@@ -161,7 +181,7 @@ fn certificate(text: &str, policy: &Policy) -> Result<Certificate, Failure> {
     let parsed = CertificateName::from_text(name).ok_or_else(|| {
         Failure::new(format_args!("--certificate: expected spiffe://…, dns:… or spki-sha256:…, found {name:?}"))
     })?;
-    Ok(Certificate::named(ca, parsed))
+    Ok((parsed, ca.to_owned()))
 }
 
 fn names_of(cas: &[ClientCa]) -> String {

@@ -29,8 +29,10 @@ pub(super) enum Read {
 /// elsewhere its claims are believed.
 pub(super) fn read(path: &Path, policy: &Policy, now_s: u64) -> Result<Read, Failure> {
     let text = text(path)?;
-    let claims = claims(&text)
-        .ok_or_else(|| Failure::new("--token: expected a JWT (three parts of base64url with a dot between)"))?;
+    let claims = claims(&text).ok_or_else(|| {
+        let fault = Failure::new("--token: expected a JWT (three parts of base64url with a dot between)");
+        fault.help("an opaque token says nothing itself, and its issuer is asked by the gateway alone: see its records")
+    })?;
     let Some((position, issuer)) = issuer_of(&claims, policy) else {
         let fault = match claims.get("iss").map(Value::as_str) {
             Some(Some(iss)) => {
@@ -41,7 +43,8 @@ pub(super) fn read(path: &Path, policy: &Policy, now_s: u64) -> Result<Read, Fai
         };
         return Err(fault.help("a gateway answers such a token with 401, token-issuer-unknown or token-audience-wrong"));
     };
-    if matches!(issuer.keys, Keys::Pinned { .. }) {
+    // Of one without keys it is refused whatever it says.
+    if matches!(issuer.keys, Keys::Pinned { .. } | Keys::None) {
         return verified(&text, policy, position, now_s);
     }
     let claim = |name: &str| claims.get(name);
@@ -109,7 +112,7 @@ fn verified(text: &str, policy: &Policy, position: usize, now_s: u64) -> Result<
                 let fault = |fault| Failure::new(format_args!("issuer \"{}\": {fault}", rules.name));
                 Some(Arc::new(Keyset::from_jwks(jwks, &rules.algorithms).map_err(fault)?))
             }
-            Keys::Watch { .. } | Keys::Url(_) | Keys::Discovery(_) => None,
+            Keys::Watch { .. } | Keys::Url(_) | Keys::Discovery(_) | Keys::None => None,
         };
         issuers.push(Arc::new(Issuer::new(rules.clone(), keyset)));
     }

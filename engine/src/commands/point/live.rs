@@ -33,7 +33,14 @@ pub fn run(args: &LiveArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let pointer = desk.current.pointer();
     let base = match pointer {
-        None => Err(format!("channel {} has no pointer", desk.channel)),
+        // Not refused: before its first pointer, a channel is not there.
+        None => Err(match desk.store.expect_channel(&desk.channel) {
+            Ok(()) => format!("channel {} has no pointer", desk.channel),
+            Err(fault) => {
+                let fault = Failure::from(fault);
+                format!("{fault}; {}", fault.hint().unwrap_or_default())
+            }
+        }),
         Some(pointer) => Base::find(&desk, &pointer.release).and_then(Base::expect_firm),
     };
     let next = pointing::next_version(&desk, base.as_ref().ok())?;

@@ -67,7 +67,10 @@ fn channels(
 ) -> Result<(), Failure> {
     let store = Store::open(path)?;
     let channels = match &args.channel {
-        Some(channel) => vec![channel.clone()],
+        Some(channel) => {
+            store.expect_channel(channel)?;
+            vec![channel.clone()]
+        }
         None => store.channels()?,
     };
     if channels.is_empty() {

@@ -14,7 +14,7 @@ use crate::cases::{Outcome, Suite, text};
 use crate::commands::signing::{self, plural};
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
-use crate::source::{self, Source};
+use crate::source::{self, Source, Warnings};
 
 #[derive(Debug, Args)]
 pub struct BuildArgs {
@@ -118,7 +118,7 @@ pub fn build(
 ) -> Result<(Manifest, Outcome), Failure> {
     let name = source.name();
     let fail = |fault: &dyn std::fmt::Display| Failure::new(format_args!("{name}: {fault}"));
-    let suite = Suite::of_source(source)?;
+    let suite = Suite::of_source(source, Warnings::Shown)?;
     let outcome = suite.run("").map_err(|fault| fail(&fault))?;
     if outcome.failed() > 0 {
         let mut words = Vec::new();

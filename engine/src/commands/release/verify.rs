@@ -100,8 +100,7 @@ fn write_role(out: &mut dyn Write, root: &TrustRoot, role: Role, met: Option<&[S
 }
 
 fn owners(signers: &[Signer]) -> String {
-    let mut owners: Vec<_> = signers.iter().map(|signer| signer.owner.as_str()).collect();
-    owners.sort_unstable();
+    let owners: Vec<_> = signers.iter().map(|signer| signer.owner.as_str()).collect();
     owners.join(", ")
 }
 

@@ -42,14 +42,25 @@ pub struct RevokeDesk {
 }
 
 impl RevokeDesk {
-    pub fn open(at: &Where) -> Result<Self, Failure> {
+    /// `may_be_new`: that the store does not have the channel is told, and not refused.
+    pub fn open(at: &Where, may_be_new: bool) -> Result<Self, Failure> {
         let desk = Desk::open(at)?;
+        let unknown = desk.store.expect_channel(&desk.channel).map_err(Failure::from).err();
+        if let Some(failure) = &unknown {
+            let help = failure.hint().unwrap_or_default();
+            if !may_be_new {
+                return Err(
+                    Failure::new(failure).help(format_args!("{help}. To revoke all the same, give --policy NAME"))
+                );
+            }
+            warn(format_args!("{failure}; {help}"));
+        }
         let pointer = desk.current.pointer();
         let (release, pointer_policy) = (
             pointer.and_then(|pointer| policy_of(&desk.store, &pointer.release)),
             pointer.map(|pointer| pointer.policy_name.clone()),
         );
-        if release.is_none() {
+        if release.is_none() && unknown.is_none() {
             warn(format_args!(
                 "names are not checked: the store does not tell what channel {} runs (adamant point show)",
                 desk.channel
@@ -87,7 +98,7 @@ impl RevokeDesk {
             (None, Some(wanted)) => Ok(wanted.to_owned()),
             (None, None) => {
                 let message = format!("channel {} has no pointer that tells its policy", self.channel);
-                Err(Failure::new(message).help("is the channel right? To revoke all the same, give --policy NAME"))
+                Err(Failure::new(message).help("to revoke all the same, give --policy NAME"))
             }
         }
     }

@@ -36,6 +36,7 @@ pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let newest = |root: &PathBuf| pointing::newest_root(root, Some(&args.store));
     let root = args.trust_root.as_ref().map(newest).transpose()?;
     let (store, now) = (Store::open(&args.store)?, signing::now()?);
+    store.expect_channel(&args.channel)?;
     let Some(bytes) = store.revocations(&args.channel)? else {
         if args.format == Format::Json {
             writeln!(out, "null")?;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use policy_release::revocations::{Entry, Revocations, Target, lifted};
+use policy_release::revocations::{Entry, Revocations, lifted};
 use policy_release::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -14,6 +14,9 @@ use crate::span::distance;
 
 /// Entries that are told one by one.
 const TOLD_MAX: usize = 50;
+/// How long an entry that has lapsed stays in the list, seconds: a gateway whose clock is behind has it in force still, and
+/// would take its absence for a lifting.
+const LAPSED_KEPT_S: u64 = 86_400;
 
 pub struct Next {
     pub entries: Vec<Entry>,
@@ -37,15 +40,7 @@ impl Next {
             let mut entry = Entry { target: named.target.clone(), since: desk.now, until, why: why.to_owned() };
             match known {
                 Some(known) => {
-                    entry.since = known.since;
-                    entry.until = known.until.zip(until).map(|(theirs, ours)| theirs.max(ours));
-                    if let (
-                        Target::Subject { issued_before: ours, .. },
-                        Target::Subject { issued_before: theirs, .. },
-                    ) = (&mut entry.target, &known.target)
-                    {
-                        *ours = (*ours).max(*theirs);
-                    }
+                    entry = entry.joined(known);
                     *known = entry.clone();
                 }
                 None => next.entries.push(entry.clone()),
@@ -83,7 +78,7 @@ impl Next {
 
     fn unlapsed(desk: &RevokeDesk) -> Self {
         let before = desk.list.as_ref().map(Revocations::entries).unwrap_or_default();
-        let entries: Vec<Entry> = before.iter().filter(|entry| !entry.has_lapsed(desk.now)).cloned().collect();
+        let entries = held_on(before, desk.now);
         Self { lapsed: before.len() - entries.len(), entries, added: Vec::new(), lifted: Vec::new() }
     }
 
@@ -137,4 +132,31 @@ pub fn entries(entries: &[Entry]) -> Result<Vec<Value>, Failure> {
 
 fn count_of(entries: usize) -> String {
     if entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") }
+}
+
+/// Without what has lapsed so long ago that no gateway's clock has it in force still.
+fn held_on(entries: &[Entry], now: Timestamp) -> Vec<Entry> {
+    let then = now.earlier_by(LAPSED_KEPT_S);
+    entries.iter().filter(|entry| !entry.has_lapsed(then)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use policy_release::revocations::Target;
+
+    use super::*;
+
+    #[test]
+    fn what_lapsed_within_the_last_day_is_listed_still() {
+        let time = |seconds| Timestamp::from_seconds(seconds).unwrap();
+        let now = 1_000_000;
+        let until = |until: u64| Entry {
+            target: Target::Agent(format!("a{until}")),
+            since: time(1),
+            until: Some(time(until)),
+            why: "w".into(),
+        };
+        let entries = [now - LAPSED_KEPT_S, now - LAPSED_KEPT_S + 1, now - 1, now + 1].map(until);
+        assert_eq!(held_on(&entries, time(now)), entries[1..]);
+    }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 use identity::certificate::Facts;
+use policy::bounds::LEEWAY_S_MAX;
 use policy::model::{CertificateName, Policy};
 use policy_release::revocations::{SerialNumber, Sha256, Target};
 use policy_release::time::Timestamp;
@@ -16,9 +17,6 @@ use crate::files;
 
 /// Bytes of a certificate file.
 const CERTIFICATE_BYTES_MAX: usize = 1 << 20;
-
-/// The largest leeway that a policy may give an issuer, seconds.
-const LEEWAY_S_MAX: u32 = 300;
 
 /// Each may be repeated. ISSUER is the name of an `[[issuer]]`, or its `issuer`.
 #[derive(Debug, Args)]

@@ -10,10 +10,12 @@ fn accepted() -> Accepted {
         accepted: "2026-01-01T00:00:00Z".parse().unwrap(),
         pointer: Some(AcceptedPointer { channel: "production".into(), root: 1, envelope: "{}".into() }),
     });
-    let (digest, root) = (Digest::of(b"revocations"), 1);
-    let list = AcceptedRevocations { serial: 2, digest, root, serial_forgotten: false };
-    accepted.revocations.insert("production".into(), list);
+    accepted.revocations.insert("production".into(), list(2, b"revocations", None));
     accepted
+}
+
+fn list(serial: u64, content: &[u8], whole: Option<&[u8]>) -> AcceptedRevocations {
+    AcceptedRevocations { serial, digest: Digest::of(content), root: 1, whole: whole.map(Digest::of), turn: serial }
 }
 
 #[test]
@@ -25,9 +27,11 @@ fn comes_back_as_it_was_written_and_what_is_not_named_goes() {
     memory.keep_release(&digest, b"R").unwrap();
     memory.keep_release(&Digest::of(b"older"), b"O").unwrap();
     memory.begin(&kept);
-    let list = |digest| AcceptedRevocations { serial: 2, digest, root: 1, serial_forgotten: false };
-    assert!(memory.keep_list("production", list(Digest::of(b"older")), b"O").unwrap());
-    assert!(memory.keep_list("production", list(Digest::of(b"revocations")), b"L").unwrap());
+    memory.keep_list("production", &list(2, b"older", Some(b"whole")), &[b"O", b"W"]).unwrap();
+    assert_eq!(memory.revocations(&Digest::of(b"whole")).unwrap(), b"W".to_vec());
+    memory.tidy();
+    assert_eq!(memory.revocations(&Digest::of(b"whole")).unwrap(), b"W".to_vec(), "named beside the list");
+    memory.keep_list("production", &list(2, b"revocations", None), &[b"L"]).unwrap();
     memory.keep_root(1, b"1").unwrap();
     memory.keep_root(9, b"9").unwrap();
     memory.keep(&kept).unwrap();
@@ -38,7 +42,7 @@ fn comes_back_as_it_was_written_and_what_is_not_named_goes() {
     assert_eq!((memory.release(&digest).unwrap(), memory.root(1).unwrap()), (b"R".to_vec(), b"1".to_vec()));
     assert!(memory.release(&Digest::of(b"older")).is_err() && memory.root(9).is_err());
     assert_eq!(memory.revocations(&Digest::of(b"revocations")).unwrap(), b"L".to_vec());
-    assert!(memory.revocations(&Digest::of(b"older")).is_err());
+    assert!([b"older".as_slice(), b"whole"].iter().all(|gone| memory.revocations(&Digest::of(gone)).is_err()));
     assert!(!directory.path().join(".adamant-XyZ").exists());
 }
 
@@ -49,21 +53,13 @@ fn who_writes_a_release_takes_back_no_list() {
     let memory = Memory::new(directory.path());
     let on_its_way = accepted();
     memory.keep(&on_its_way).unwrap();
-    let digest = Digest::of(b"newer");
-    let newer = AcceptedRevocations { serial: 3, digest, root: 1, serial_forgotten: false };
-    assert!(memory.keep_list("production", newer.clone(), b"N").unwrap());
-    let mut on_its_way = Accepted { version_highest: 4, ..on_its_way };
-    for list in on_its_way.revocations.values_mut() {
-        list.serial_forgotten = true;
-    }
-    memory.keep(&on_its_way).unwrap();
+    let newer = list(3, b"newer", None);
+    memory.keep_list("production", &newer, &[b"N"]).unwrap();
+    memory.keep(&Accepted { version_highest: 4, ..on_its_way }).unwrap();
     memory.tidy();
     let read = memory.read().unwrap().unwrap();
     assert_eq!((read.version_highest, read.revocations.get("production")), (4, Some(&newer)));
-    assert_eq!(memory.revocations(&digest).unwrap(), b"N".to_vec());
-    let busy = memory.last();
-    assert!(!memory.clone().keep_list("production", newer, b"N").unwrap(), "nobody waits for a medium");
-    drop(busy);
+    assert_eq!(memory.revocations(&newer.digest).unwrap(), b"N".to_vec());
 }
 
 /// Every single bit: either it reads as it was written, or not at all.

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use control::accept::Refusal;
+use control::accept::{Check, Refusal};
 use control::clock;
 use control::records::Handle;
 use control::revocations::Register;
@@ -16,7 +16,13 @@ use stores::Store;
 
 use super::super::follow::{INTERVAL, PATIENCE, READ_INTERVAL, Tellable};
 use super::super::revoking;
-use super::{Lists, Now};
+use super::Lists;
+use super::keeping::Writer;
+
+/// How soon a list is read again that is refused for the time alone.
+const TIME_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks whether the list is written down, at the end.
+const END_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Whom the thread works with.
 pub struct Hands {
@@ -39,21 +45,25 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// Goes on from `lists`, as they were at `latest`. `told` is what was told of them already.
+    /// Goes on from `lists`, as they were at `now`.
     pub fn spawn(
         lists: Lists,
         store: Box<dyn Store>,
         place: String,
-        latest: Timestamp,
+        now: Timestamp,
         hands: Hands,
     ) -> std::io::Result<Self> {
+        let memory = lists.memory.clone();
+        let writer = Writer::spawn(hands.worker_cores.clone(), move |note| note.write(&memory))?;
         let watcher = Watcher {
             root: lists.ground.now().root.version(),
             lists,
+            writer,
             store,
             place,
             hands,
-            now: Now { latest, wall: latest },
+            now,
+            looked: Ok(()),
             refusal: None,
             missing_since: None,
             told_expired: false,
@@ -81,12 +91,16 @@ impl Watching {
 
 struct Watcher {
     lists: Lists,
+    writer: Writer,
     store: Box<dyn Store>,
     place: String,
     hands: Hands,
-    now: Now,
+    /// What the clock says, by which credentials end, and so the entries that revoke them.
+    now: Timestamp,
     /// Version of the trust root that the store was looked at under.
     root: u64,
+    /// What the last look came to.
+    looked: Result<(), Refusal>,
     /// Told, and not gone since.
     refusal: Option<Refusal>,
     /// Since when the file has been missing or changing.
@@ -100,38 +114,53 @@ struct Watcher {
 impl Watcher {
     fn run(mut self, inbox: &Receiver<Order>) {
         loop {
-            let wall = Timestamp::from_seconds(clock::unix_s()).unwrap_or(self.now.wall);
-            self.now = Now { latest: self.now.latest.max(wall), wall };
-            self.watch_time();
-            let root = self.lists.ground.now().root.version();
-            let is_due = Instant::now() >= self.read_at || root != self.root || self.lists.is_unkept();
-            // In this order: what changed is asked each time.
-            if self.store.changed(&self.lists.channel) || is_due {
-                self.root = root;
-                self.read();
-            }
+            self.turn();
             match inbox.recv_timeout(INTERVAL) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(Order::Look) => self.read(),
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Order::Look) => self.read_at = Instant::now(),
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return self.end(),
             }
         }
     }
 
-    /// Takes a new list. First it is in force, then it is written down: to deny does not wait for a medium.
-    fn read(&mut self) {
-        self.read_at = Instant::now() + READ_INTERVAL;
-        let looked = self.lists.look(&*self.store, self.now);
-        if let (Ok(true), Some(in_force)) = (&looked, &self.lists.in_force) {
-            let policy = self.lists.ground.now().policy;
-            self.hands.register.put(Arc::new(in_force.verified.list.clone()), self.now.wall);
-            revoking::show(&mut self.hands.status.moving(), in_force, policy.as_deref(), self.now.wall);
-            revoking::tell_accepted(&self.hands.records, &in_force.verified, policy.as_deref(), self.now.wall);
-            self.told_expired = false;
+    fn turn(&mut self) {
+        self.now = Timestamp::from_seconds(clock::unix_s()).unwrap_or(self.now);
+        self.watch_time();
+        let root = self.lists.ground.now().root.version();
+        let is_due = Instant::now() >= self.read_at || root != self.root;
+        // In this order: what changed is asked each time.
+        if self.store.changed(&self.lists.channel) || is_due {
+            self.root = root;
+            self.looked = self.read();
         }
         // Whatever the store holds by now: what is in force must outlive a restart.
-        let kept = self.lists.keep();
-        self.report(looked.and(kept));
+        let kept = self.writer.keep(&mut self.lists);
+        let lifting = self.lists.in_force.as_ref().and_then(|in_force| in_force.refusal.clone());
+        let outcome = self.looked.clone().and(kept).and(lifting.map_or(Ok(()), Err));
+        self.report(outcome);
+    }
+
+    /// What is in force and not written down yet is tried once more: whoever ended the thread does not wait for ever.
+    fn end(mut self) {
+        let _ = self.writer.keep(&mut self.lists);
+        while self.writer.is_busy() {
+            std::thread::sleep(END_INTERVAL);
+            let _ = self.writer.keep(&mut self.lists);
+        }
+    }
+
+    /// Takes a new list. First it is in force, then it is shown, told and written down: to deny waits for nobody.
+    fn read(&mut self) -> Result<(), Refusal> {
+        let looked = self.lists.look(&*self.store, self.now);
+        self.read_at = Instant::now() + pause(&looked);
+        if let (Ok(true), Some(in_force)) = (&looked, &self.lists.in_force) {
+            let policy = self.lists.ground.now().policy;
+            self.hands.register.put(Arc::clone(&in_force.list), self.now);
+            revoking::show(&mut self.hands.status.moving(), in_force, policy.as_deref(), self.now);
+            revoking::tell_accepted(&self.hands.records, in_force, policy.as_deref(), self.now);
+            self.told_expired = false;
+        }
+        looked.map(|_| ())
     }
 
     /// Tells each refusal once, until it is gone.
@@ -158,30 +187,35 @@ impl Watcher {
         }
         self.refusal = Some(refusal.clone());
         if self.tellable.take() {
-            let in_force = self.lists.in_force.as_ref().map(|in_force| &in_force.verified);
-            revoking::tell_refused(&self.hands.records, &refusal, &self.place, in_force);
+            revoking::tell_refused(&self.hands.records, &refusal, &self.place, self.lists.in_force.as_ref());
         }
-        revoking::refused(&mut self.hands.status.moving(), &refusal, self.now.latest);
+        revoking::refused(&mut self.hands.status.moving(), &refusal, self.now);
     }
 
     /// The alarm that the list has expired, which stays in force; and entries that lapse by themselves, or come back because
     /// the clock was wrong.
     fn watch_time(&mut self) {
-        let moved = self.hands.register.tidy(self.now.wall);
-        let Some(in_force) = &self.lists.in_force else { return };
-        let verified = &in_force.verified;
+        let moved = self.hands.register.tidy(self.now);
+        let Some(in_force) = &mut self.lists.in_force else { return };
         if moved {
+            in_force.lapse(self.now);
             let policy = self.lists.ground.now().policy;
-            revoking::show(&mut self.hands.status.moving(), in_force, policy.as_deref(), self.now.wall);
-            revoking::tell_lapsed(&self.hands.records, verified, self.now.wall);
+            revoking::show(&mut self.hands.status.moving(), in_force, policy.as_deref(), self.now);
+            revoking::tell_lapsed(&self.hands.records, in_force, self.now);
         }
-        let expired = verified.list.expires <= self.now.wall;
+        let expired = in_force.verified.list.expires <= self.now;
         if let Some(shown) = &mut self.hands.status.moving().revocations {
             shown.expired = expired;
         }
         if expired && !self.told_expired {
-            revoking::tell_expired(&self.hands.records, verified);
+            revoking::tell_expired(&self.hands.records, in_force);
         }
         self.told_expired = expired;
     }
+}
+
+/// How soon a list is read again that did not change: the clock alone may let in what was refused.
+pub(super) fn pause(looked: &Result<bool, Refusal>) -> Duration {
+    let is_of_time = |refusal: &Refusal| matches!(refusal.check, Check::RootExpiry | Check::RevocationsLifted);
+    if looked.as_ref().is_err_and(is_of_time) { TIME_INTERVAL } else { READ_INTERVAL }
 }

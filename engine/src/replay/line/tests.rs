@@ -9,7 +9,7 @@ pub const LINE: &str = concat!(
     r#""adamant.certificate.names":["dns:a"],"adamant.certificate.cas":["ca"],"adamant.api_key":"k","#,
     r#""adamant.token.issuer":"i","adamant.token.subject":"bot","adamant.token.expires_s":12,"adamant.token.scopes":"a b","#,
     r#""adamant.limits_before":[{"limit":"l","state":"18446744073709551613"},{"limit":"m","state":"full"}],"#,
-    r#""http.response.status_code":200,"unknown.to.us":{"deep":[1,2]}}"#
+    r#""http.response.status_code":200,"adamant.durations_us":{"decided":1,"first_byte":2,"total":3},"unknown.to.us":{"deep":[1,2]}}"#
 );
 
 fn exchange(line: &str) -> Exchange {
@@ -24,6 +24,7 @@ fn every_input_of_a_decision_comes_back() {
     let read = exchange(LINE);
     assert_eq!(read.time_unix_ns, 1_795_284_454_000_000_042);
     assert_eq!(time_text(read.time_unix_ns), "2026-11-21T18:07:34.000000042Z");
+    assert_eq!((read.total_us, read.ended_unix_ns()), (3, 1_795_284_454_000_003_042));
     assert!(read.presented.tls && read.release.is_some());
     assert_eq!(read.presented.client, "2001:db8::".parse::<IpAddr>().unwrap());
     assert_eq!(read.presented.certificate, Some(Certificate::named("ca", CertificateName::Dns("a".into()))));
@@ -32,6 +33,25 @@ fn every_input_of_a_decision_comes_back() {
     assert_eq!(read.limits, [("l".into(), Some(u64::MAX - 2)), ("m".into(), None)]);
     assert_eq!(read.decided.agent.as_deref(), Some("böt"));
     assert_eq!(read.status, Some(200));
+}
+
+#[test]
+fn an_intent_is_an_exchange_without_an_outcome() {
+    let text = LINE.replace("\"exchange\"", "\"intent\"");
+    let text = text.replace(
+        r#""http.response.status_code":200,"adamant.durations_us":{"decided":1,"first_byte":2,"total":3},"#,
+        "",
+    );
+    assert!(matches!(Line::parse(text.as_bytes()), Ok(Line::Other(kind)) if kind == "intent"));
+    let whole = exchange(LINE);
+    assert_eq!(*Line::intent(text.as_bytes()).unwrap(), Exchange { status: None, total_us: 0, ..whole });
+    assert!(Line::intent(b"{\"adamant.kind\":\"intent\"}").is_err());
+}
+
+#[test]
+fn an_exchange_can_take_longer_than_its_record_tells() {
+    let of = |total: u64| exchange(&LINE.replace("\"total\":3", &format!("\"total\":{total}"))).outlasts_its_record();
+    assert!(!of(TOTAL_US_MAX - 1) && of(TOTAL_US_MAX));
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn call(time_unix_ns: u64, client: [u8; 4]) -> Exchange {
         limits: Vec::new(),
         decided,
         status: Some(200),
+        total_us: 0,
         token_kid: None,
         certificate_sha256: None,
     }
@@ -202,4 +203,19 @@ fn names_are_kept_within_their_bound() {
     let hours = profile.agents.values().flat_map(|hours| hours.values());
     assert!(hours.clone().count() == 2 && hours.clone().all(|hour| hour.request_id.len() <= NAME_BYTES_MAX));
     assert_eq!(profile.left_out, 0);
+}
+
+#[test]
+fn of_a_baseline_that_is_too_long_the_last_hours_count() {
+    let (mut profile, start) = (Profile::default(), START_NS / HOUR_NS);
+    let take = |profile: &mut Profile, hour: u64| profile.take(&call(hour * HOUR_NS, [192, 0, 2, 1]));
+    let end = start + HOURS_MAX as u64 + 100;
+    (start..end).for_each(|hour| take(&mut profile, hour));
+    // One that comes late is older than all that count.
+    take(&mut profile, start);
+    for hours in [&profile.hours, &profile.agents["bot"]] {
+        assert_eq!((hours.len(), hours.keys().next()), (HOURS_MAX, Some(&(start + 100))));
+        assert_eq!(hours.keys().next_back(), Some(&(end - 1)));
+    }
+    assert_eq!((profile.left_out, profile.exchanges), (0, HOURS_MAX as u64 + 101));
 }

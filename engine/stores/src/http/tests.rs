@@ -162,3 +162,21 @@ async fn who_is_slow_gone_or_no_server_is_told_from_another() {
     let told = client.get(&place, None).await.unwrap_err();
     assert!(matches!(told, HttpFault::Time { step: Step::Exchange, .. } | HttpFault::Protocol { .. }), "{told}");
 }
+
+/// As where the first of two name servers is gone: the second is asked when the resolver has waited for the first.
+#[tokio::test]
+async fn a_look_up_may_take_longer_than_another_step() {
+    async fn slowly(bounds: Bounds) -> Result<Vec<SocketAddr>, HttpFault> {
+        let place = Place::parse("https://id.example/").unwrap();
+        let look_up = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(std::iter::once(SocketAddr::from(([192, 0, 2, 1], 443))))
+        };
+        Client::new(None, bounds).unwrap().addresses(&place, look_up).await
+    }
+    let brief = Bounds { step: Duration::from_millis(1), ..BOUNDS };
+    assert_eq!(slowly(brief).await.unwrap(), [SocketAddr::from(([192, 0, 2, 1], 443))]);
+    let told = slowly(Bounds { whole: Duration::from_millis(10), ..brief }).await.unwrap_err();
+    assert!(matches!(told, HttpFault::Time { step: Step::Name, .. }), "{told}");
+    assert_eq!(Bounds { whole: Duration::from_secs(60), ..BOUNDS }.of(Step::Name), Duration::from_secs(LOOK_UP_S_MAX));
+}

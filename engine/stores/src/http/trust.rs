@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 
@@ -42,14 +42,24 @@ pub enum TrustFault {
     Setup(rustls::Error),
 }
 
-pub(super) fn config(trust: &Trust<'_>) -> Result<ClientConfig, TrustFault> {
+/// A certificate that servers know the client by, and its key.
+pub struct ClientIdentity {
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+}
+
+pub(super) fn config(trust: &Trust<'_>, identity: Option<ClientIdentity>) -> Result<ClientConfig, TrustFault> {
     let roots = match trust {
         Trust::Pinned(pem) => pinned(pem)?,
         Trust::System => system()?,
     };
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
     let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(TrustFault::Setup)?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    let builder = builder.with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(own) => builder.with_client_auth_cert(own.chain, own.key).map_err(TrustFault::Setup)?,
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Each exchange proves anew who the server is.
     config.resumption = rustls::client::Resumption::disabled();

@@ -1,5 +1,5 @@
 use policy::compile::compile;
-use policy::model::{Algorithm, ApiKey, Identity, Methods, OriginTls, Proofs, Route};
+use policy::model::{Algorithm, ApiKey, Identity, Methods, OriginCredential, OriginTls, Proofs, Route};
 use policy::table::Table;
 
 use super::*;
@@ -89,6 +89,26 @@ fn what_is_trusted_needs_the_wider_role_whichever_way_it_changes() {
 }
 
 #[test]
+fn what_an_issuer_is_asked_is_wider_unless_its_answers_count_for_less_long() {
+    let asked = |url: &str, cache_s| {
+        let asked = Introspection {
+            url: url.into(),
+            ca: None,
+            client: "me".into(),
+            cache_s,
+            prefix: None,
+            subject: policy::model::IntrospectedSubject::Sub,
+        };
+        move |it: &mut Policy| it.issuers[0].introspection = Some(asked)
+    };
+    let always = [true, true];
+    assert_eq!(edit(asked("a", 60)), ("introspection", [Wider, Narrower], always));
+    assert_eq!(between(asked("a", 60), asked("a", 61)), ("introspection", [Wider, Narrower], always));
+    assert_eq!(between(asked("a", 60), asked("b", 59)), ("introspection", [Changed, Changed], always));
+    assert_eq!(edit(|it| it.issuers[0].keys = Keys::None), ("keys", [Narrower, Wider], always));
+}
+
+#[test]
 fn a_source_of_revocation_lists_can_only_refuse() {
     let crl = |path: &str, enforce_expiration| {
         let crl = policy::model::Crl { path: path.into(), enforce_expiration };
@@ -116,6 +136,12 @@ fn where_requests_go_needs_the_wider_role() {
     assert_eq!(tls, ("tls", [Changed, Changed], always));
     let pass = edit(|it| it.origins[0].pass_credentials = true);
     assert_eq!(pass, ("credentials", [Wider, Narrower], always));
+    let own = |header: &str| {
+        let (from, header, value) = ("key".into(), header.into(), "{secret}".into());
+        move |it: &mut Policy| it.origins[0].credential = Some(OriginCredential { from, header, value })
+    };
+    assert_eq!(edit(own("x-key")), ("credentials", [Wider, Narrower], always));
+    assert_eq!(between(own("x-key"), own("x-other")), ("credentials", [Changed, Changed], always));
     assert_eq!(edit(|it| it.routes[0].origin = "o2".into()), ("origin", [Changed, Changed], always));
 }
 

@@ -25,10 +25,16 @@ fn full() -> Value {
         json!({ "url": { "url": "https://keys.example/", "refresh_s": 60, "max_stale_s": 600, "ca": "system" } });
     let pinned_ca = json!({ "pinned": { "certificates": "-----BEGIN CERTIFICATE-----d" } });
     let discovery = json!({ "url": "https://id.example", "refresh_s": 60, "max_stale_s": 600, "ca": pinned_ca });
+    let asked = |name: &str| {
+        json!({
+            "url": "https://id.example/ask", "ca": "system", "client": "me", "cache_s": 60, "prefix": format!("{name}_"),
+            "subject": "sub",
+        })
+    };
     let issuer = |name: &str, keys: &Value| {
         json!({
             "name": name, "issuer": format!("https://{name}.example"), "audience": ["one", "two"],
-            "algorithms": ["ES256"], "keys": keys, "scope_claim": "scope", "leeway_s": 10,
+            "algorithms": ["ES256"], "keys": keys, "introspection": asked(name), "scope_claim": "scope", "leeway_s": 10,
         })
     };
     let route = |name: &str, path: &str| {
@@ -41,6 +47,7 @@ fn full() -> Value {
         json!({
             "name": name, "addresses": [format!("{name}.example:1"), format!("{name}.example:2")], "pass_credentials": false,
             "tls": { "ca": "-----BEGIN CERTIFICATE-----b", "server_name": "o.example", "identity": "me" },
+            "credential": { "from": "key", "header": "x-key", "value": "{secret}" },
         })
     };
     let token = |subject: Value, bound: &str| json!({ "issuer": "watched", "subject": subject, "bound": bound });
@@ -87,7 +94,8 @@ fn full() -> Value {
 }
 
 /// Values for text that is one of a few words, or names something else.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 21] = [
+    "client_id",
     "durable",
     "best-effort",
     "plain",

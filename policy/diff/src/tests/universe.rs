@@ -94,7 +94,13 @@ pub fn empty() -> Policy {
 }
 
 pub fn origin(name: &str) -> Origin {
-    Origin { name: name.into(), addresses: vec![format!("{name}:1")], tls: None, pass_credentials: false }
+    Origin {
+        name: name.into(),
+        addresses: vec![format!("{name}:1")],
+        tls: None,
+        pass_credentials: false,
+        credential: None,
+    }
 }
 
 pub fn issuer(name: &str, scope_claim: Option<&str>) -> Issuer {
@@ -104,6 +110,7 @@ pub fn issuer(name: &str, scope_claim: Option<&str>) -> Issuer {
         audience: vec!["api".into()],
         algorithms: vec![Algorithm::ES256],
         keys: Keys::Pinned { jwks: "{}".into() },
+        introspection: None,
         scope_claim: scope_claim.map(str::to_owned),
         leeway_s: 0,
     }

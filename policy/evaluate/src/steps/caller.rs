@@ -67,10 +67,11 @@ pub(super) fn found(policy: &Policy, caller: &Presented, trail: &Trail<'_>, now_
     };
     let Some(agent) = found.agent.and_then(|agent| policy.agents.get(agent.index())) else {
         let anonymous = policy.agents.iter().find(|agent| agent.identity.contains(&Identity::Anonymous));
-        return match anonymous {
+        let step = match anonymous {
             Some(agent) => step(format!("nobody: only what every caller may have counts (agent \"{}\")", agent.name)),
             None => step("nobody, and the policy has no anonymous agent".to_owned()),
         };
+        return step.with(held.nameless_certificate());
     };
     let kind = if found.population { "population" } else { "agent" };
     let details = agent.identity.iter().zip(1..).filter(|(identity, _)| held.holds(identity));
@@ -214,6 +215,21 @@ impl<'a> Held<'a> {
             all.push(format!("API key \"{id}\" is declared, but no agent has it"));
         }
         all
+    }
+
+    /// Why a certificate is no credential.
+    fn nameless_certificate(&self) -> Option<String> {
+        let shown = self.caller.certificate.as_ref()?;
+        let (names, cas) = (words::list(shown.names.iter()), words::list(shown.cas.iter()));
+        if shown.names.is_empty() {
+            return Some("the certificate has no name, so it is no credential".to_owned());
+        }
+        let proofs = sets(self.policy).filter_map(|(_, proofs)| proofs.certificate.as_ref());
+        let of_cas = proofs.filter(|proof| shown.cas.contains(&proof.ca)).map(|proof| proof.name.to_string());
+        let known: Vec<String> = of_cas.collect();
+        let near = shown.names.iter().find_map(|name| nearest(&name.to_string(), known.iter().map(String::as_str)));
+        let near = near.map_or(String::new(), |near| format!("; \"{near}\" is named"));
+        Some(format!("no agent names {names} under CA {cas}, so the certificate is no credential{near}"))
     }
 
     fn nameless(&self, token: &Token) -> String {

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use policy::case::{Asked, CLIENT_DEFAULT, Caller, Credentials, Expect, Step};
+use policy::case::{Asked, CLIENT_DEFAULT, Caller, Certificate, Credentials, Expect, Step};
+use policy::model::CertificateName;
 
 use super::*;
 use crate::bounds::DEPTH_MAX;
@@ -186,6 +187,21 @@ fn cases_of_any_form_are_carried_and_bounded() {
         Manifest::parse(payload.as_bytes(), RUNNING),
         Err(ManifestFault::Canonical(CanonicalFault::Depth { .. }))
     ));
+}
+
+/// What needs no more is written as before, so that its release keeps its digest and is read everywhere.
+#[test]
+fn a_certificate_of_a_case_is_written_in_the_older_form_where_that_can_say_it() {
+    let dns = |name: &str| CertificateName::Dns(name.to_owned());
+    let one = Certificate { names: vec![dns("a")], cas: vec!["ca".to_owned()] };
+    let several = Certificate { names: vec![dns("a"), dns("b")], cas: vec!["ca".to_owned()] };
+    for (certificate, form) in [
+        (one, json!({"name": {"dns": "a"}, "ca": "ca"})),
+        (several, json!({"names": [{"dns": "a"}, {"dns": "b"}], "cas": ["ca"]})),
+    ] {
+        assert_eq!(serde_json::to_value(&certificate).unwrap(), form);
+        assert_eq!(serde_json::from_value::<Certificate>(form).unwrap(), certificate);
+    }
 }
 
 /// Releases of before there was a cost certificate are read, and keep their bytes and so their digest.

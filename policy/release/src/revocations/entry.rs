@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use policy::bounds::LEEWAY_S_MAX;
 use serde::{Deserialize, Serialize};
 
 use super::wire::Wire;
@@ -66,14 +67,36 @@ pub struct Entry {
     pub target: Target,
     /// When it was revoked, for people: it is in force at once, whatever stands here.
     pub since: Timestamp,
-    /// From then on it is in force no more, because the credential has expired by itself; none: until it is lifted.
+    /// When the credential expires by itself, so that this is needed no more; none: until it is lifted.
     pub until: Option<Timestamp>,
     pub why: String,
 }
 
 impl Entry {
+    /// From then on it is in force no more. A token is taken for some time after it has expired, up to its issuer's leeway,
+    /// and is revoked for the longest that this can be.
+    pub fn ends(&self) -> Option<Timestamp> {
+        let taken_s = match self.target {
+            Target::Token { .. } | Target::Key { .. } | Target::Subject { .. } => u64::from(LEEWAY_S_MAX),
+            Target::Agent(_) | Target::ApiKey(_) | Target::Certificate(_) | Target::NumberedCertificate { .. } => 0,
+        };
+        self.until.map(|until| until.later_by(taken_s))
+    }
+
     pub fn has_lapsed(&self, now: Timestamp) -> bool {
-        self.until.is_some_and(|until| until <= now)
+        self.ends().is_some_and(|ends| ends <= now)
+    }
+
+    /// Revokes all that this one and `other`, of the same target, do; with the reason of this one.
+    pub fn joined(mut self, other: &Self) -> Self {
+        self.since = self.since.min(other.since);
+        self.until = self.until.zip(other.until).map(|(ours, theirs)| ours.max(theirs));
+        if let (Target::Subject { issued_before: ours, .. }, Target::Subject { issued_before: theirs, .. }) =
+            (&mut self.target, &other.target)
+        {
+            *ours = (*ours).max(*theirs);
+        }
+        self
     }
 
     /// Whether nothing that `other` refuses is let through where this stands in its place.

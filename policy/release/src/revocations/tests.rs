@@ -78,6 +78,16 @@ fn nothing_unlapsed_goes_shorter_or_narrower() {
     assert!(lifts(agent("a"), vec![]) && lifts(agent("a"), vec![agent("b")]));
     assert!(!lifts(agent("b"), vec![agent("a"), agent("b"), agent("c")]));
     assert!(!lifts(timed(early), vec![]), "a lapsed one may go");
+    let just = |target| lifts(entry(target, Some("2026-05-31T23:55:01Z")), vec![]);
+    let corp = || "corp".to_owned();
+    for token in [
+        Target::Token { issuer: corp(), jti: "j".into() },
+        Target::Key { issuer: corp(), kid: "k".into() },
+        Target::Subject { issuer: corp(), subject: "s".into(), issued_before: now },
+    ] {
+        assert!(just(token), "tokens are taken for up to 5 min after their end");
+    }
+    assert!(!just(Target::Agent("a".into())));
     assert!(lifts(timed(late), vec![timed(soon)]) && lifts(timed(None), vec![timed(late)]));
     assert!(!lifts(timed(soon), vec![timed(late)]) && !lifts(timed(soon), vec![timed(None)]));
     assert!(lifts(subject("2026-03-01T00:00:00Z", None), vec![subject("2026-02-01T00:00:00Z", None)]));
@@ -222,6 +232,24 @@ proptest! {
             !entry.has_lapsed(now) && !after.entries().iter().any(|other| other.covers(entry))
         }).collect();
         prop_assert_eq!(lifted(before.entries(), after.entries(), now), naive);
+    }
+
+    /// Nothing that either revokes is missing from both together, and nothing else is in them.
+    #[test]
+    fn with_what_it_lifts_a_list_lifts_nothing(
+        before in prop::collection::vec(any_entry(), 0..10),
+        after in prop::collection::vec(any_entry(), 0..10),
+    ) {
+        let (before, after, ever) = (list(before), list(after), Timestamp::from_seconds(0).unwrap());
+        let both = after.with(&lifted(before.entries(), after.entries(), ever)).unwrap();
+        for one in [&before, &after] {
+            prop_assert!(lifted(one.entries(), both.entries(), ever).is_empty());
+        }
+        let known = |entry: &Entry| {
+            [&before, &after].iter().any(|list| list.entries().iter().any(|known| known.target.key() == entry.target.key()))
+        };
+        prop_assert!(both.entries().iter().all(known));
+        prop_assert_eq!((both.serial, both.expires), (after.serial, after.expires));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::envelope::{Envelope, Role};
 use crate::key::KeyId;
 use crate::verify;
 
-/// The keys of one role, told apart by whether their signature is on an envelope and verifies.
+/// The keys of one role, told apart by whether their signature is on an envelope and verifies; in the order of their
+/// owners' names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     pub role: Role,
@@ -53,8 +54,9 @@ fn standing(
     envelope: &Envelope,
 ) -> Standing {
     let tally = verify::tally(envelope, keys);
-    let of_role_keys = of_role.keys.iter().filter_map(|id| keys.get(id)).cloned();
-    let (signed, missing) = of_role_keys.partition(|key| tally.has(&key.id));
+    let mut of_role_keys: Vec<RootKey> = of_role.keys.iter().filter_map(|id| keys.get(id)).cloned().collect();
+    of_role_keys.sort_by(|one, other| (&one.owner, one.id).cmp(&(&other.owner, other.id)));
+    let (signed, missing) = of_role_keys.into_iter().partition(|key| tally.has(&key.id));
     Standing { role, root_version, threshold: of_role.threshold, signed, missing }
 }
 

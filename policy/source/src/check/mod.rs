@@ -3,6 +3,7 @@
 mod agents;
 mod bound;
 pub(crate) mod cases;
+mod introspection;
 pub(crate) mod limits;
 mod proofs;
 pub(crate) mod references;
@@ -26,6 +27,7 @@ pub(crate) fn run<'d>(draft: &Draft<'d>, reading: &mut Reading<'d, '_>) {
     }
     transport(draft, reading);
     bound::check(draft, reading);
+    introspection::check(draft, reading);
     cases::check(&draft.cases, draft, reading);
     // What follows is about what a policy leaves out: a table that could not be read may hold it.
     if !reading.sink.has_errors() {

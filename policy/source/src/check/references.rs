@@ -48,7 +48,11 @@ pub(crate) fn unused(reading: &mut Reading<'_, '_>) {
             Kind::Scope => ("belongs to no agent", "add it to the `scopes` of an [[agent]], or remove it"),
             Kind::Origin => ("has no route that leads to it", "remove it, or add a [[route]]"),
             Kind::Issuer => ("identifies no agent", "use it in the `token` of an [[agent]], or remove it"),
-            Kind::ClientCa => ("identifies no agent", "use it as the `ca` of a certificate, or remove it"),
+            Kind::ClientCa => (
+                "identifies no agent",
+                "name it as the `ca` of an agent's `certificate`, or remove it: then its certificates open no mTLS \
+                 connection either",
+            ),
             Kind::ApiKey => ("identifies no agent", "use it in the `api_key` of an [[agent]], or remove it"),
         };
         for (name, span) in names.declared.iter().filter(|(name, _)| !used.contains(&(*kind, **name))) {

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod certificate;
 pub(crate) mod duration;
+pub(crate) mod field;
 pub(crate) mod host;
 pub(crate) mod instant;
 pub(crate) mod limit;

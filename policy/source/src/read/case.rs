@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use policy::case::{AT_DEFAULT_S, AsAgent, Asked, CLIENT_DEFAULT, Caller, Case, Credentials, Step, Token};
-use policy::model::CertificateProof;
+use policy::bounds::CERTIFICATE_NAMES_MAX;
+use policy::case::{AT_DEFAULT_S, AsAgent, Asked, CLIENT_DEFAULT, Caller, Case, Certificate, Credentials, Step, Token};
 use toml::de::{DeTable, DeValue};
 
 use crate::bounds::{
     ALTERNATIVES_PER_AGENT_MAX, CASE_AFTER_MAX_S, CASE_NAME_BYTES_MAX, CASE_REPEAT_MAX, CASE_STEPS_MAX,
-    CLAIM_BYTES_MAX, LOCATION_BYTES_MAX, PATH_BYTES_MAX, SCOPES_MAX, SUBJECT_BYTES_MAX,
+    CLAIM_BYTES_MAX, CLIENT_CAS_MAX, LOCATION_BYTES_MAX, PATH_BYTES_MAX, SCOPES_MAX, SUBJECT_BYTES_MAX,
 };
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Span};
@@ -258,11 +258,16 @@ fn as_agent<'d>(fields: &Fields<'d>, outer: Option<&AsAgent>, reading: &mut Read
 
 fn credentials<'d>(fields: &Fields<'d>, reading: &mut Reading<'d, '_>) -> Option<Credentials> {
     let certificate = fields.get("certificate").map(|value| {
-        let text = reading.filled_string(value, LOCATION_BYTES_MAX)?;
-        let name = reading.form(text, certificate::certificate_name(text.value));
-        let ca = fields.required("ca", "ca = \"…\"", reading);
-        let ca = super::mention(ca, Kind::ClientCa, reading);
-        Some(CertificateProof { name: name?, ca: ca?.value.to_owned() })
+        let names = one_or_several(value, "name", CERTIFICATE_NAMES_MAX, reading, |item, reading| {
+            let text = reading.filled_string(item, LOCATION_BYTES_MAX)?;
+            reading.form(text, certificate::certificate_name(text.value))
+        });
+        let cas = fields.required("ca", "ca = \"…\"", reading).and_then(|value| {
+            one_or_several(value, "client CA", CLIENT_CAS_MAX, reading, |item, reading| {
+                super::mention(Some(item), Kind::ClientCa, reading).map(|ca| ca.value.to_owned())
+            })
+        });
+        Some(Certificate { names: names?, cas: cas? })
     });
     if certificate.is_none() && fields.get("ca").is_some() {
         let diagnostic = Diagnostic::new(codes::BAD_CASE, fields.key_span("ca"), "`ca` without `certificate`");
@@ -277,6 +282,25 @@ fn credentials<'d>(fields: &Fields<'d>, reading: &mut Reading<'d, '_>) -> Option
     let (certificate, token, api_key) =
         (super::if_given(certificate)?, super::if_given(token)?, super::if_given(api_key)?);
     Some(Credentials { certificate, token, api_key })
+}
+
+/// One string, or a list of them: in order, each once. An entry that is wrong is reported and makes all of it none.
+fn one_or_several<'d, 'f, T: Ord>(
+    value: &'d Value<'d>,
+    what: &str,
+    most: usize,
+    reading: &mut Reading<'d, 'f>,
+    read: impl Fn(&'d Value<'d>, &mut Reading<'d, 'f>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let items = match value.get_ref() {
+        DeValue::Array(_) => reading.items(value, what, most)?,
+        _ => std::slice::from_ref(value),
+    };
+    let found: Vec<Option<T>> = items.iter().map(|item| read(item, reading)).collect();
+    let mut found: Vec<T> = found.into_iter().collect::<Option<_>>()?;
+    found.sort_unstable();
+    found.dedup();
+    Some(found)
 }
 
 fn token<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<Token> {

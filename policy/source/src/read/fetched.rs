@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use super::issuer::read_duration;
 use crate::bounds::{REFRESH_MAX_S, REFRESH_MIN_S, STALE_MAX_S};
-use crate::codes;
+use crate::codes::{self, Code};
 use crate::diagnostic::Diagnostic;
 use crate::fields::{Fields, Text, Value};
 use crate::forms::{duration, url};
@@ -32,9 +32,7 @@ pub(super) fn by_discovery<'d>(fields: &Fields<'d>, location: Text<'d>, reading:
 }
 
 fn read<'d>(fields: &Fields<'d>, location: Text<'d>, reading: &mut Reading<'d, '_>) -> Option<Fetched> {
-    let plain = url::is_plain_loopback(location.value);
-    let checked = if plain { Some(()) } else { reading.form(location, url::https_url(location.value)) };
-    let ca = if plain { no_ca(fields, location, reading) } else { server_ca(fields, reading).map(Some) };
+    let ca = server(fields, location, &PLAIN, reading);
     let refresh = fields.required("refresh", "refresh = \"10m\"", reading);
     let refresh_s = refresh.and_then(|value| read_duration(value, REFRESH_MIN_S, REFRESH_MAX_S, reading));
     let stale = fields.required("max_stale", "max_stale = \"24h\"", reading);
@@ -47,8 +45,34 @@ fn read<'d>(fields: &Fields<'d>, location: Text<'d>, reading: &mut Reading<'d, '
         reading.sink.push(diagnostic.hint(format!("at least {}", duration::written(refresh_s))));
         return None;
     }
-    checked?;
     Some(Fetched { url: location.value.to_owned(), refresh_s, max_stale_s, ca: ca? })
+}
+
+/// What to say of a server that is spoken to in plain HTTP.
+pub(super) struct Plain {
+    pub code: &'static Code,
+    pub message: &'static str,
+}
+
+const PLAIN: Plain = Plain {
+    code: codes::KEYS_PLAIN,
+    message: "keys come over plain http: whoever can listen on that port of the gateway's machine decides who is let in",
+};
+
+/// Who vouches for the server at `location`; the inner none: nobody, on loopback. The outer none: something is wrong.
+pub(super) fn server<'d>(
+    fields: &Fields<'d>,
+    location: Text<'d>,
+    plain: &Plain,
+    reading: &mut Reading<'d, '_>,
+) -> Option<Option<ServerCa>> {
+    if url::is_plain_loopback(location.value) {
+        return no_ca(fields, location, plain, reading);
+    }
+    let checked = reading.form(location, url::https_url(location.value));
+    let ca = server_ca(fields, reading);
+    checked?;
+    ca.map(Some)
 }
 
 /// `{ file = "…" }` or `"system"`.
@@ -61,15 +85,18 @@ fn server_ca<'d>(fields: &Fields<'d>, reading: &mut Reading<'d, '_>) -> Option<S
 }
 
 /// Plain HTTP stays on the machine; it is told all the same. The outer none: something is wrong.
-fn no_ca<'d>(fields: &Fields<'d>, location: Text<'d>, reading: &mut Reading<'d, '_>) -> Option<Option<ServerCa>> {
+fn no_ca<'d>(
+    fields: &Fields<'d>,
+    location: Text<'d>,
+    plain: &Plain,
+    reading: &mut Reading<'d, '_>,
+) -> Option<Option<ServerCa>> {
     if fields.get("ca").is_some() {
         let diagnostic = Diagnostic::new(codes::KEYS_SOURCE, fields.key_span("ca"), "plain http has no certificate");
         reading.sink.push(diagnostic.label("not here").hint("write `https://…`, or remove `ca`"));
         return None;
     }
-    let message =
-        "keys come over plain http: whoever can listen on that port of the gateway's machine decides who is let in";
-    let diagnostic = Diagnostic::new(codes::KEYS_PLAIN, location.span, message).label("weak");
+    let diagnostic = Diagnostic::new(plain.code, location.span, plain.message).label("weak");
     reading.sink.push(diagnostic.hint("use `https://…` with `ca = { file = \"…\" }`"));
     Some(None)
 }

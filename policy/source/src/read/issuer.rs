@@ -4,7 +4,7 @@ use policy::model::{Algorithm, Issuer, Keys};
 use toml::de::DeTable;
 
 use super::fetched;
-use crate::bounds::{AUDIENCES_PER_ISSUER_MAX, CLAIM_BYTES_MAX, JWKS_BYTES_MAX, LEEWAY_MAX_S, LOCATION_BYTES_MAX};
+use crate::bounds::{AUDIENCES_PER_ISSUER_MAX, CLAIM_BYTES_MAX, JWKS_BYTES_MAX, LEEWAY_S_MAX, LOCATION_BYTES_MAX};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::embed::jwks;
@@ -12,7 +12,8 @@ use crate::fields::{Fields, Text, Value, shown};
 use crate::forms::{Flaw, duration};
 use crate::reading::{Kind, Reading};
 
-pub(super) const KEYS: &[&str] = &["name", "issuer", "audience", "algorithms", "keys", "scope_claim", "leeway"];
+pub(super) const KEYS: &[&str] =
+    &["name", "issuer", "audience", "algorithms", "keys", "introspection", "scope_claim", "leeway"];
 pub(super) const SOURCE_KEYS: &[&str] = &["file", "watch", "url", "discovery", "refresh", "max_stale", "ca"];
 
 const SOURCES: [&str; 4] = ["file", "watch", "url", "discovery"];
@@ -26,7 +27,12 @@ const ALGORITHMS: &[(&str, Algorithm)] = &[
     ("HS256", Algorithm::HS256),
 ];
 
-pub(super) fn read<'d>(table: &'d DeTable<'d>, span: Span, reading: &mut Reading<'d, '_>) -> Option<Issuer> {
+/// With the place of its `introspection`.
+pub(super) fn read<'d>(
+    table: &'d DeTable<'d>,
+    span: Span,
+    reading: &mut Reading<'d, '_>,
+) -> Option<(Issuer, Option<Span>)> {
     let fields = Fields::new(table, span, "[[issuer]]", KEYS, reading);
     let name = super::named(&fields, "name", Kind::Issuer, super::plain_name, reading);
     let issuer = fields.required("issuer", "issuer = \"https://id.example\"", reading);
@@ -34,28 +40,54 @@ pub(super) fn read<'d>(table: &'d DeTable<'d>, span: Span, reading: &mut Reading
     let audience = fields.required("audience", "audience = [\"…\"]", reading);
     let audience =
         audience.and_then(|value| reading.strings(value, "audience", AUDIENCES_PER_ISSUER_MAX, CLAIM_BYTES_MAX));
-    let algorithms = fields.required("algorithms", "algorithms = [\"ES256\"]", reading);
-    let algorithms = algorithms.and_then(|value| read_algorithms(value, reading));
-    let keys = fields.required("keys", "keys = { file = \"keys.jwks.json\" }", reading);
-    let keys = keys.and_then(|value| read_keys(value, algorithms.as_deref(), reading));
+    let introspection = fields.get("introspection").map(|value| super::introspection::read(value, reading));
+    let keys = if introspection.is_some() && fields.get("keys").is_none() {
+        without_keys(&fields, reading)
+    } else {
+        with_keys(&fields, reading)
+    };
     let scope_claim = fields.get("scope_claim").map(|value| reading.filled_string(value, CLAIM_BYTES_MAX));
-    let leeway_s = fields.get("leeway").map(|value| read_duration(value, 0, LEEWAY_MAX_S, reading));
+    let leeway_s = fields.get("leeway").map(|value| read_duration(value, 0, LEEWAY_S_MAX, reading));
     if let Some(issuer) = issuer {
         let message = format!("another [[issuer]] has the `iss` value `{}`", shown(issuer.value));
         reading.once(codes::DUPLICATE_ISSUER, issuer.value, issuer.span, message, "merge the two, or correct one");
     }
     let (scope_claim, leeway_s) = (super::if_given(scope_claim)?, super::if_given(leeway_s)?);
+    let (introspection, introspection_at) = super::if_given(introspection)?.unzip();
+    let (algorithms, keys) = keys?;
     let mut audience: Vec<String> = audience?.iter().map(|text| text.value.to_owned()).collect();
     audience.sort_unstable();
-    Some(Issuer {
+    let issuer = Issuer {
         name: name?.value.to_owned(),
         issuer: issuer?.value.to_owned(),
         audience,
-        algorithms: algorithms?,
-        keys: keys?,
+        algorithms,
+        keys,
+        introspection,
         scope_claim: scope_claim.map(|claim| claim.value.to_owned()),
         leeway_s: leeway_s.unwrap_or(0),
-    })
+    };
+    Some((issuer, introspection_at))
+}
+
+fn with_keys<'d>(fields: &Fields<'d>, reading: &mut Reading<'d, '_>) -> Option<(Vec<Algorithm>, Keys)> {
+    let algorithms = fields.required("algorithms", "algorithms = [\"ES256\"]", reading);
+    let algorithms = algorithms.and_then(|value| read_algorithms(value, reading));
+    let keys = fields.required("keys", "keys = { file = \"keys.jwks.json\" }", reading);
+    let keys = keys.and_then(|value| read_keys(value, algorithms.as_deref(), reading));
+    Some((algorithms?, keys?))
+}
+
+/// An issuer of opaque tokens alone.
+fn without_keys<'d>(fields: &Fields<'d>, reading: &mut Reading<'d, '_>) -> Option<(Vec<Algorithm>, Keys)> {
+    if fields.get("algorithms").is_none() {
+        return Some((Vec::new(), Keys::None));
+    }
+    let message = "`algorithms` are for JWTs, and without `keys` no JWT of this issuer is believed";
+    let diagnostic =
+        Diagnostic::new(codes::KEYS_MISSING, fields.key_span("algorithms"), message).label("of what keys?");
+    reading.sink.push(diagnostic.hint("remove it, or add `keys`"));
+    None
 }
 
 fn read_algorithms<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<Vec<Algorithm>> {

@@ -7,6 +7,7 @@ mod client_ca;
 mod expect;
 mod fetched;
 mod identity;
+mod introspection;
 mod issuer;
 mod limit;
 mod origin;
@@ -30,11 +31,13 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("[policy]", policy::KEYS),
     ("[[issuer]]", issuer::KEYS),
     ("keys", issuer::SOURCE_KEYS),
+    ("introspection", introspection::KEYS),
     ("[[client_ca]]", client_ca::KEYS),
     ("crl", client_ca::CRL_KEYS),
     ("file", client_ca::FILE_KEYS),
     ("[[origin]]", origin::KEYS),
     ("tls", origin::TLS_KEYS),
+    ("credentials", origin::credentials::CREDENTIALS_KEYS),
     ("[[route]]", route::KEYS),
     ("[[scope]]", scope::KEYS),
     ("[[agent]]", agent::KEYS),
@@ -59,7 +62,10 @@ pub(crate) fn document<'d>(root: &'d DeTable<'d>, reading: &mut Reading<'d, '_>)
     let mut draft = Draft::default();
     policy::read(&fields, &mut draft, reading);
     for (table, span) in tables(&fields, Kind::Issuer, bounds::ISSUERS_MAX, reading) {
-        draft.issuers.extend(issuer::read(table, span, reading));
+        if let Some((issuer, introspection_at)) = issuer::read(table, span, reading) {
+            draft.issuers.push(issuer);
+            draft.introspections_at.push(introspection_at);
+        }
     }
     for (table, span) in tables(&fields, Kind::ClientCa, bounds::CLIENT_CAS_MAX, reading) {
         draft.has_client_ca = true;

@@ -1,5 +1,8 @@
 //! `[[origin]]`.
 
+pub(super) mod credentials;
+
+use credentials::Credentials;
 use policy::model::{Origin, OriginTls};
 use toml::de::DeTable;
 
@@ -21,9 +24,18 @@ pub(super) fn read<'d>(table: &'d DeTable<'d>, span: Span, reading: &mut Reading
     let addresses =
         addresses.and_then(|value| reading.strings(value, "address", ADDRESSES_PER_ORIGIN_MAX, CLAIM_BYTES_MAX));
     let addresses = addresses.and_then(|texts| read_addresses(&texts, tls.is_some(), reading));
-    let pass_credentials = fields.get("credentials").map(|value| read_credentials(value, reading));
-    let (tls, pass_credentials) = (super::if_given(tls)?, super::if_given(pass_credentials)?.unwrap_or(false));
-    Some(Origin { name: name?.value.to_owned(), addresses: addresses?, tls, pass_credentials })
+    let given = fields.get("credentials");
+    let credentials = given.map(|value| credentials::read(value, reading));
+    let (tls, credentials, addresses) = (super::if_given(tls)?, super::if_given(credentials)?, addresses?);
+    let (pass_credentials, credential) = match credentials {
+        None | Some(Credentials::Strip) => (false, None),
+        Some(Credentials::Pass) => (true, None),
+        Some(Credentials::Own(credential)) => (false, Some(credential)),
+    };
+    if let (Some(value), Some(_), None) = (given, &credential, &tls) {
+        credentials::warn_of_plain(value, &addresses, reading);
+    }
+    Some(Origin { name: name?.value.to_owned(), addresses, tls, pass_credentials, credential })
 }
 
 fn read_addresses(texts: &[Text<'_>], has_tls: bool, reading: &mut Reading<'_, '_>) -> Option<Vec<String>> {
@@ -66,15 +78,4 @@ fn read_tls<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<O
     });
     let (server_name, identity) = (super::if_given(server_name)?, super::if_given(identity)?);
     Some(OriginTls { ca: ca?, server_name, identity })
-}
-
-fn read_credentials<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<bool> {
-    let pass = reading.one_of(value, &[("strip", false), ("pass", true)])?;
-    if pass {
-        let message = "the origin gets the agents' tokens and API keys, and can call as any of them";
-        let diagnostic = Diagnostic::new(codes::CREDENTIALS_PASSED, value.span().into(), message);
-        let hint = "remove it if the origin can do with `Adamant-Agent`, which the gateway sets";
-        reading.sink.push(diagnostic.label("passed on").hint(hint));
-    }
-    Some(pass)
 }

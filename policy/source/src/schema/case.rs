@@ -21,11 +21,10 @@ pub(crate) struct CaseTable {
     subject: Option<String>,
     /// Scopes in the token; all of the agent when absent.
     scopes: Option<Vec<String>>,
-    /// Instead of `agent`: the name in a valid client certificate.
-    #[schemars(regex(pattern = r"^(spiffe://|dns:|spki-sha256:)"))]
-    certificate: Option<String>,
-    /// Name of the `[[client_ca]]` that the certificate chains to.
-    ca: Option<String>,
+    /// Instead of `agent`: the name in a valid client certificate, or its names.
+    certificate: Option<NamesValue>,
+    /// Name of the `[[client_ca]]` that the certificate chains to, or several.
+    ca: Option<CasValue>,
     /// Instead of `agent`: the facts of a valid token.
     token: Option<CaseTokenTable>,
     /// Instead of `agent`: the id of a valid API key. Never the key.
@@ -64,11 +63,10 @@ struct StepTable {
     subject: Option<String>,
     /// Scopes in the token; all of the agent when absent.
     scopes: Option<Vec<String>>,
-    /// The name in a valid client certificate.
-    #[schemars(regex(pattern = r"^(spiffe://|dns:|spki-sha256:)"))]
-    certificate: Option<String>,
-    /// Name of the `[[client_ca]]` that the certificate chains to.
-    ca: Option<String>,
+    /// The name in a valid client certificate, or its names.
+    certificate: Option<NamesValue>,
+    /// Name of the `[[client_ca]]` that the certificate chains to, or several.
+    ca: Option<CasValue>,
     /// The facts of a valid token.
     token: Option<CaseTokenTable>,
     /// The id of a valid API key. Never the key.
@@ -81,6 +79,30 @@ struct StepTable {
     client: Option<String>,
     /// What shall come of each.
     expect: ExpectValue,
+}
+
+/// One name, or several.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum NamesValue {
+    One(CertificateWord),
+    Several(#[schemars(length(min = 1, max = 8))] Vec<CertificateWord>),
+}
+
+/// Like `spiffe://corp.example/reports`, `dns:reports.corp.example` or `spki-sha256:…`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct CertificateWord(
+    #[schemars(regex(pattern = r"^(spiffe://|dns:|spki-sha256:)"))]
+    String,
+);
+
+/// One client CA, or several.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum CasValue {
+    One(String),
+    Several(#[schemars(length(min = 1, max = 64))] Vec<String>),
 }
 
 /// The facts of a valid token. Never the token.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Who issues tokens (JWT, RFC 7519) that are accepted.
+/// Who issues tokens that are accepted: JWTs (RFC 7519), opaque ones (RFC 7662), or both.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IssuerTable {
@@ -15,11 +15,13 @@ pub(super) struct IssuerTable {
     /// At least one must stand in the `aud` claim.
     #[schemars(length(min = 1))]
     audience: Vec<String>,
-    /// Accepted signature algorithms. HS256 stands alone and only with keys by `watch`.
+    /// Accepted signature algorithms, with `keys`. HS256 stands alone and only with keys by `watch`.
     #[schemars(length(min = 1))]
-    algorithms: Vec<AlgorithmWord>,
-    /// Where the issuer's public keys come from.
-    keys: KeysTable,
+    algorithms: Option<Vec<AlgorithmWord>>,
+    /// Where the issuer's public keys come from. Without it, its tokens are opaque: see `introspection`.
+    keys: Option<KeysTable>,
+    /// Where the issuer is asked about its opaque tokens (RFC 7662).
+    introspection: Option<IntrospectionTable>,
     /// Claim that holds the token's scopes. They can only narrow what the agent may do; a token without the claim has
     /// none.
     scope_claim: Option<String>,
@@ -60,6 +62,36 @@ pub(super) struct KeysTable {
     max_stale: Option<String>,
     /// Who vouches for the server: a PEM file that is embedded, or the CAs of the gateway's machine.
     ca: Option<ServerCaForm>,
+}
+
+/// How an issuer is asked about opaque tokens.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IntrospectionTable {
+    /// Its introspection endpoint.
+    #[schemars(regex(pattern = r"^https?://"))]
+    url: String,
+    /// Who vouches for the server: a PEM file that is embedded, or the CAs of the gateway's machine.
+    ca: Option<ServerCaForm>,
+    /// Name of an `[[introspection_client]]` in gateway.toml: as whom the gateway asks.
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9._:-]{0,63}$"))]
+    client: String,
+    /// How long an answer counts, `1s` to `1h`; the token's `exp` ends it sooner. A token that its issuer withdraws is
+    /// believed for as long.
+    #[schemars(regex(pattern = r"^[0-9]+[smhd]$"))]
+    cache: String,
+    /// What its opaque tokens begin with; needed where several issuers are asked.
+    #[schemars(length(min = 1, max = 64))]
+    prefix: Option<String>,
+    /// The member of the answer that names the subject: `sub` (default) or `client_id`.
+    subject: Option<IntrospectedSubjectWord>,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum IntrospectedSubjectWord {
+    Sub,
+    ClientId,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

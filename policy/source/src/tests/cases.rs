@@ -80,6 +80,8 @@ fn every_code_has_a_test() {
     tested.extend(["input-too-large", "too-many-diagnostics", "overlap-unchecked", "other-file"]);
     // See `bindings`.
     tested.extend(["binding-needs-certificate", "bindings-differ"]);
+    // See `introspection`.
+    tested.extend(["ambiguous-introspection", "bad-prefix", "introspection-plain", "keys-missing"]);
     let all: BTreeSet<&str> = CODES.iter().map(|code| code.name).collect();
     assert_eq!(all.len(), CODES.len(), "codes are unique");
     assert_eq!(all.difference(&tested).collect::<Vec<_>>(), Vec::<&&str>::new());

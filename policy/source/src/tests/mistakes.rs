@@ -134,6 +134,56 @@ const MISTAKES: &[Mistake] = &[
     ("bad-address", "\"10.0.0.5:80\"", "\"10.0.0.5:«99999»\""),
     ("repeated-item", "\"10.0.0.5:80\"", "\"[::1]:80\", «\"[0::1]:80\"»"),
     ("name-without-tls", "\"10.0.0.5:80\"", "«\"orders.corp.example:80\"»"),
+    (
+        "bad-credentials",
+        "addresses = [\"10.0.0.5:80\"]",
+        "addresses = [\"127.0.0.1:80\"]\ncredentials = { from = \"k\", header = \"X«:»Key\" }",
+    ),
+    (
+        "bad-credentials",
+        "addresses = [\"10.0.0.5:80\"]",
+        "addresses = [\"127.0.0.1:80\"]\ncredentials = { from = \"k\", header = «\"\"» }",
+    ),
+    (
+        "bad-credentials",
+        "addresses = [\"10.0.0.5:80\"]",
+        "addresses = [\"127.0.0.1:80\"]\ncredentials = «{ from = \"k\", header = \"Authorization\" }»",
+    ),
+    (
+        "secret-in-policy",
+        "addresses = [\"10.0.0.5:80\"]",
+        "addresses = [\"127.0.0.1:80\"]\ncredentials = { from = \"k\", header = \"X-Key\", value = «\"hunter2-hunter2\"» }",
+    ),
+    (
+        "bad-credentials",
+        "addresses = [\"10.0.0.5:80\"]",
+        "addresses = [\"127.0.0.1:80\"]\ncredentials = { from = \"k\", header = \"X-Key\", value = «\"{secret} {secret}\"» }",
+    ),
+    (
+        "bad-credentials",
+        "addresses = [\"10.0.0.5:80\"]",
+        "addresses = [\"127.0.0.1:80\"]\ncredentials = { from = \"k\", header = \"X-Key\", value = «\"{secret} \"» }",
+    ),
+    (
+        "bad-credentials",
+        "addresses = [\"10.0.0.5:80\"]",
+        "addresses = [\"127.0.0.1:80\"]\ncredentials = { from = \"k\", header = \"X-Key\", value = \"{secret}«é»\" }",
+    ),
+    (
+        "missing-key",
+        "addresses = [\"10.0.0.5:80\"]",
+        "addresses = [\"127.0.0.1:80\"]\ncredentials = «{ header = \"X-Key\" }»",
+    ),
+    (
+        "unknown-key secret-in-policy",
+        "addresses = [\"10.0.0.5:80\"]",
+        "addresses = [\"127.0.0.1:80\"]\ncredentials = { from = \"k\", header = \"X-Key\", «secret» = \"hunter2\" }",
+    ),
+    (
+        "credential-plain",
+        "addresses = [\"10.0.0.5:80\"]",
+        "addresses = [\"10.0.0.5:80\"]\ncredentials = «{ from = \"k\", header = \"X-Key\" }»",
+    ),
     ("credentials-passed", "addresses = [\"10.0.0.5:80\"]", "addresses = [\"10.0.0.5:80\"]\ncredentials = «\"pass\"»"),
     // route
     ("bad-host", "host = \"api.example\"", "host = \"«https://»api.example\""),

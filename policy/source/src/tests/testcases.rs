@@ -1,6 +1,6 @@
 //! Test cases in a source and in files beside it.
 
-use policy::case::{AT_DEFAULT_S, AsAgent, CLIENT_DEFAULT, Caller, Case, Credentials, Token};
+use policy::case::{AT_DEFAULT_S, AsAgent, CLIENT_DEFAULT, Caller, Case, Certificate, Credentials, Token};
 use policy::model::CertificateName;
 use policy::reason::Reason;
 
@@ -51,10 +51,36 @@ fn credentials_are_facts() {
     let step = &case.steps[0];
     assert_eq!(step.client.to_string(), "10.0.0.1");
     let Caller::Presents(Credentials { certificate, token, api_key }) = &step.caller else { panic!("credentials") };
-    assert_eq!(certificate.as_ref().unwrap().name, CertificateName::Dns("bot.example".into()));
+    let Certificate { names, cas } = certificate.as_ref().unwrap();
+    assert_eq!((&names[..], &cas[..]), (&[CertificateName::Dns("bot.example".into())][..], &["agents".to_owned()][..]));
     assert_eq!(*token, Some(Token { issuer: "corp".into(), subject: "alice".into(), scopes: None, bound: None }));
     assert_eq!(api_key.as_deref(), Some("tool-1"));
     assert_eq!((step.expect.permit, step.expect.reason), (false, Some(Reason::ProofsConflict)));
+}
+
+#[test]
+fn a_certificate_has_one_name_or_several() {
+    let of = |certificate: &str, cas: &str| {
+        let cas = if cas.is_empty() { String::new() } else { format!("ca = {cas}\n") };
+        let case = format!("[[case]]\nname = \"c\"\ncertificate = {certificate}\n{cas}{READ}\nexpect = \"deny\"\n");
+        load_text(&format!("{BASE}\n{case}"))
+    };
+    let presented = |loaded: Loaded| match loaded.cases[0].case.steps[0].caller.clone() {
+        Caller::Presents(credentials) => credentials.certificate.unwrap(),
+        Caller::Agent(_) => panic!("credentials"),
+    };
+    let two = presented(of("[\"dns:b.example\", \"dns:a.example\", \"dns:b.example\"]", "[\"agents\"]"));
+    let dns = |name: &str| CertificateName::Dns(name.into());
+    assert_eq!(two, Certificate { names: vec![dns("a.example"), dns("b.example")], cas: vec!["agents".into()] });
+    assert_eq!(presented(of("[\"dns:a.example\"]", "\"agents\"")), presented(of("\"dns:a.example\"", "[\"agents\"]")));
+    for (certificate, cas, code) in [
+        ("[]", "\"agents\"", "empty-list"),
+        ("[\"dns:a.example\", \"b\"]", "\"agents\"", "bad-certificate-name"),
+        ("\"dns:a.example\"", "[\"agents\", \"agent\"]", "unknown-reference"),
+        ("\"dns:a.example\"", "", "missing-key"),
+    ] {
+        assert_eq!(codes(&of(certificate, cas)), [code], "{certificate} {cas}");
+    }
 }
 
 #[test]

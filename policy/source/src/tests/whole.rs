@@ -169,6 +169,15 @@ fn limits_with_names_and_bounds() {
     assert_eq!(limit.per, Per::Subject { subjects_max: 100_000, on_full: OnFull::Deny });
 }
 
+/// What is there and identifies nobody is told apart from what agents are known by.
+#[test]
+fn only_what_agents_have_is_what_they_are_known_by() {
+    let spare = "\n[[api_key]]\nid = \"spare\"\n";
+    let found = load_text(&format!("{ORDERS}{spare}"));
+    let told = summary(found.policy.as_ref().unwrap()).to_string();
+    assert!(told.contains("known by 2 issuers, 1 client CA, 2 of 3 API keys"), "{told}");
+}
+
 #[test]
 fn what_a_policy_amounts_to() {
     insta::assert_snapshot!(summary(&clean(ORDERS)).to_string(), @r"

@@ -24,9 +24,7 @@ impl Scene {
         let authority = Authority::open(&at, None).unwrap();
         let scene = Self { directory, authority };
         fs::create_dir(scene.profile()).unwrap();
-        fs::copy(at.join(place::CERTIFICATE), scene.profile().join(GATEWAY_CA)).unwrap();
-        scene.profile_of("reports", "https://localhost:1");
-        scene.renew("reports", "one");
+        scene.put("reports", "https://localhost:1", "one");
         scene
     }
 
@@ -34,21 +32,25 @@ impl Scene {
         self.directory.path().join("p")
     }
 
-    fn profile_of(&self, name: &str, gateway: &str) {
+    fn profile_of(&self, name: &str, gateway: &str) -> Vec<u8> {
         let id = format!("spiffe://corp.example/{name}").parse().unwrap();
         let source = Source::Requests { directory: self.profile() };
         let mut profile = Profile::new(name, id, gateway.parse().unwrap(), source);
         let claims = Claims { audience: Vec::new(), subject: name.to_owned(), scopes: Vec::new() };
         profile.token = Some(TokenSource::Ca { claims });
-        profile.stage(&self.profile()).unwrap().put().unwrap();
+        profile.json().unwrap()
     }
 
-    fn renew(&self, name: &str, token: &str) {
+    /// Another generation, whole.
+    fn put(&self, name: &str, gateway: &str, token: &str) {
         let key = new_key().unwrap();
         let id = format!("spiffe://corp.example/{name}").parse().unwrap();
         let csr = request(&key, None).unwrap();
         let made = self.authority.issue(&For::Agent(id), &csr, None, 3_600, NOW).unwrap();
-        let new = New { key_pem: &key, chain_pem: &made.pem, token: Some(token) };
+        let ca = fs::read(self.directory.path().join("ca").join(place::CERTIFICATE)).unwrap();
+        let profile = self.profile_of(name, gateway);
+        let new =
+            New { key_pem: &key, chain_pem: &made.pem, token: Some(token), profile: &profile, gateway_ca: Some(&ca) };
         let origin = Origin { obtained_s: NOW, from: "test".into() };
         generation::stage(&self.profile(), &new, &origin).unwrap().put().unwrap();
     }
@@ -59,7 +61,7 @@ fn a_caller_sends_the_token_of_its_own_certificate() {
     let scene = Scene::new();
     let current = Current::read(&scene.profile()).unwrap();
     let before = current.caller();
-    scene.renew("reports", "two");
+    scene.put("reports", "https://localhost:1", "two");
     assert_eq!(before.token().unwrap().unwrap().as_str(), "one");
     assert_eq!(current.caller().token().unwrap().unwrap().as_str(), "two");
 }
@@ -70,11 +72,12 @@ fn whatever_of_a_profile_is_replaced_is_noticed() {
     let current = Current::read(&scene.profile()).unwrap();
     let first = current.caller();
     assert!(Arc::ptr_eq(&first, &current.caller()), "nothing changed");
-    scene.profile_of("reports", "https://localhost:2");
+    fs::write(scene.profile().join(PROFILE), scene.profile_of("reports", "https://localhost:20")).unwrap();
     let second = current.caller();
-    assert_eq!(second.profile.gateway.port, 2);
-    let pem = fs::read(scene.profile().join(GATEWAY_CA)).unwrap();
-    files::write(&scene.profile().join(GATEWAY_CA), &pem, files::Access::Everyone).unwrap();
+    assert_eq!(second.profile.gateway.port, 20);
+    let path = scene.profile().join(GATEWAY_CA);
+    let pem = fs::read_to_string(&path).unwrap();
+    fs::write(&path, pem + "\n").unwrap();
     assert!(!Arc::ptr_eq(&second, &current.caller()), "the pinned CA is another file");
 }
 
@@ -82,10 +85,12 @@ fn whatever_of_a_profile_is_replaced_is_noticed() {
 fn half_of_an_enrolment_is_not_used() {
     let scene = Scene::new();
     let current = Current::read(&scene.profile()).unwrap();
-    // Another agent's profile is in its place, and its certificate is not there yet.
-    scene.profile_of("ledger", "https://localhost:2");
+    // Somebody put another agent's profile in its place, and its certificate is not there.
+    let path = scene.profile().join(PROFILE);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, scene.profile_of("ledger", "https://localhost:20")).unwrap();
     assert_eq!(current.caller().profile.gateway.port, 1);
-    scene.renew("ledger", "three");
+    scene.put("ledger", "https://localhost:20", "three");
     let caller = current.caller();
-    assert_eq!((caller.profile.gateway.port, caller.token().unwrap().unwrap().as_str()), (2, "three"));
+    assert_eq!((caller.profile.gateway.port, caller.token().unwrap().unwrap().as_str()), (20, "three"));
 }

@@ -40,6 +40,7 @@ pub(crate) fn record<'a>(path: &'a [u8], query: Option<&'a [u8]>) -> Record<'a> 
             expires_s: 12,
             scopes: Some(b"a b"),
             bound: Bindings::CERTIFICATE,
+            introspected: false,
         }),
         api_key: Some(6),
         certificate: Some(CertificateFacts { sha256: [0xcd; 32], names: b"\x05\0dns:a", cas: 0b101 }),
@@ -182,7 +183,7 @@ proptest! {
         let mut any = record(&path, query.as_deref());
         (any.method, any.host, any.time_unix_ns) = (&method, &host, time_unix_ns);
         any.token =
-            Some(TokenFacts { issuer: 0, subject: &subject, kid: kid.as_deref(), expires_s: 1, scopes: scopes.as_deref(), bound: Bindings::NONE });
+            Some(TokenFacts { issuer: 0, subject: &subject, kid: kid.as_deref(), expires_s: 1, scopes: scopes.as_deref(), bound: Bindings::NONE, introspected: false });
         let names: Option<&dyn Naming> = if known { Some(&Fake) } else { None };
         let line = written(&any, names);
         prop_assert_eq!(line.matches('\n').count(), 1);

@@ -145,6 +145,43 @@ fn a_fifth_release_is_refused_while_four_are_in_use() {
     rig.watch.stop();
 }
 
+#[test]
+fn a_secret_that_moves_while_a_release_waits_is_the_one_it_serves_with() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let secret = |text: &str| {
+        let new = directory.path().join("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::rename(new, directory.path().join("orders.secret")).unwrap();
+    };
+    let own = |mut policy: Policy| {
+        let (from, header, value) = ("orders".to_owned(), "x-key".to_owned(), "{secret}".to_owned());
+        policy.origins[0].credential = Some(model::OriginCredential { from, header, value });
+        policy
+    };
+    let line = |of: &Activation| of.origins[0].injected.as_ref().unwrap().field().line.to_vec();
+    secret("first");
+    let rig = rig_with(directory.path(), own(policy(None)), Placement::default());
+    let mut held = vec![serving(&rig)];
+    for version in 8..11 {
+        activate(&rig, own(without_agents()), version).unwrap();
+        held.push(serving(&rig));
+    }
+    assert_eq!(line(&serving(&rig)), b"x-key: first\r\n");
+    std::thread::scope(|scope| {
+        let activating = scope.spawn(|| activate(&rig, own(without_agents()), 11));
+        // It waits for room by now, and looks at files once a second.
+        std::thread::sleep(Duration::from_millis(300));
+        secret("second");
+        held.clear();
+        let id = activating.join().unwrap().unwrap();
+        let now = serving(&rig);
+        assert_eq!((now.id, line(&now)), (id, b"x-key: second\r\n".to_vec()));
+    });
+    rig.watch.stop();
+}
+
 /// A policy with so many agents, each with a limit, and a tenth as many routes.
 fn large(agents: usize) -> Policy {
     let mut policy = policy(None);

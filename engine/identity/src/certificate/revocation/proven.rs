@@ -1,25 +1,28 @@
 //! What may take the place of the lists in force.
 //!
 //! A list of the CA itself is verified when it is read; nothing of it goes back or goes away. The key of an intermediate is
-//! only known with a chain, so that its list says nothing before one was verified with it: until then any other may take its
-//! place, and a forged one cannot keep the true one out by its number. From then on it is proven: no earlier one follows it,
-//! and it stays in force where a file leaves it out.
+//! only known with a chain, so that its list says nothing before one that verified showed the key that signed it: until then
+//! any other may take its place, and a forged one cannot keep the true one out by its number. From then on it is proven: no
+//! earlier one follows it, and it stays in force where a file leaves it out, until it has ended.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use webpki::VerifiedPath;
+use sha2::{Digest, Sha256};
+use webpki::{Cert, VerifiedPath};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::super::ClientCa;
-use super::{List, RevocationError, RevocationLists, shown_number, split};
-use crate::bounds::{REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_MAX};
+use super::{List, RevocationError, RevocationLists, has_signed, shown_number, split};
+use crate::bounds::{REFUTED_SIGNERS_MAX, REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_MAX};
 
 impl RevocationLists {
-    /// These, of `ca`, in the place of `before`, which are of the same CA.
+    /// These, of `ca`, in the place of `before`, which are of the same CA, at `now_s` (seconds since the Unix epoch).
     ///
     /// # Errors
     /// One goes back, or a list of the CA itself goes.
-    pub fn follow(self, before: &Self, ca: &ClientCa) -> Result<Self, RevocationError> {
+    pub fn follow(self, before: &Self, ca: &ClientCa, now_s: u64) -> Result<Self, RevocationError> {
         let mut lists = self.lists;
         for old in before.lists.iter().filter(|old| old.anchor.is_some()) {
             match lists.iter().find(|list| list.same_scope(old)) {
@@ -32,6 +35,7 @@ impl RevocationLists {
             match lists.iter().find(|list| list.same_scope(floor)) {
                 Some(list) if list.sha256 == floor.sha256 => list.proven.store(true, Ordering::Relaxed),
                 Some(list) => not_before(list, floor)?,
+                None if self.enforce_expiration && floor.has_ended(now_s) => {}
                 None if has_room(&lists, floor) => lists.push(Arc::clone(floor)),
                 None => {}
             }
@@ -39,10 +43,10 @@ impl RevocationLists {
         Ok(Self::of(lists, floors, ca, self.enforce_expiration))
     }
 
-    /// The same, where chains have proven the lists `proven` (as [`RevocationLists::newly_proven`] gave them), in force where
+    /// The same, where chains have proven the lists `proven` (as [`RevocationLists::proven_der`] gave them), in force where
     /// there is no other of theirs. What of them cannot be read, or is not of an intermediate any more, is left out.
     #[must_use]
-    pub fn with_proven(&self, proven: &[u8], ca: &ClientCa) -> Self {
+    pub fn with_proven(&self, proven: &[u8], ca: &ClientCa, now_s: u64) -> Self {
         let (mut lists, mut floors) = (self.lists.clone(), self.floors.clone());
         let ders = split(proven).unwrap_or_default();
         let read = ders.iter().enumerate().filter_map(|(position, der)| List::read(der, position, ca).ok());
@@ -51,6 +55,7 @@ impl RevocationLists {
             match lists.iter().find(|list| list.same_scope(&floor)) {
                 Some(list) if list.sha256 == floor.sha256 => list.proven.store(true, Ordering::Relaxed),
                 Some(_) => {}
+                None if self.enforce_expiration && floor.has_ended(now_s) => {}
                 None if has_room(&lists, &floor) => lists.push(Arc::clone(&floor)),
                 None => {}
             }
@@ -64,16 +69,16 @@ impl RevocationLists {
         self.lists.iter().flat_map(|list| list.der.iter().copied()).collect()
     }
 
-    /// What chains have proven by now, DER, to be kept for the next start; none where that was told already.
-    pub fn newly_proven(&self) -> Option<Vec<u8>> {
-        let proven = self.lists.iter().filter(|list| list.is_proven()).count();
-        let told = self.told.swap(proven, Ordering::Relaxed);
-        (told != proven).then(|| self.proven_der())
-    }
-
-    /// The latest list of each intermediate that a chain has proven, DER.
+    /// The latest list of each intermediate that a chain has proven, DER, to be kept for the next start.
     pub fn proven_der(&self) -> Vec<u8> {
         self.proven_lists().iter().flat_map(|list| list.der.iter().copied()).collect()
+    }
+
+    /// Over what [`RevocationLists::proven_der`] gives; none where that is nothing.
+    pub fn proven_digest(&self) -> Option<[u8; 32]> {
+        let (proven, mut hash) = (self.proven_lists(), Sha256::new());
+        proven.iter().for_each(|list| hash.update(list.sha256));
+        (!proven.is_empty()).then(|| hash.finalize().into())
     }
 
     /// Whether a list past its `nextUpdate` refuses.
@@ -81,18 +86,13 @@ impl RevocationLists {
         self.enforce_expiration
     }
 
-    /// A chain was verified along `path`, and with it the signatures of the lists of its issuers.
+    /// A chain was verified along `path`: proven is what the intermediates in it have signed. Each list by its own signature,
+    /// because which of several of one issuer was looked at is not known, and a forged one beside the true one must not keep
+    /// that from being proven.
     pub(in super::super) fn prove(&self, path: &VerifiedPath<'_>) {
-        let issuers = path.intermediate_certificates().map(|certificate| certificate.issuer());
-        for issuer in issuers.chain([path.end_entity().issuer()]) {
-            let mut of_issuer = self.lists.iter().filter(|list| list.parsed.issuer() == issuer);
-            // Of several, parted by distribution points, it is not known which one was looked at.
-            if let (Some(list), None) = (of_issuer.next(), of_issuer.next())
-                && list.anchor.is_none()
-                && !list.is_proven()
-            {
-                list.proven.store(true, Ordering::Relaxed);
-            }
+        for issuer in path.intermediate_certificates() {
+            let of_issuer = self.lists.iter().filter(|list| list.parsed.issuer() == issuer.subject());
+            of_issuer.filter(|list| list.anchor.is_none() && !list.is_proven()).for_each(|list| list.prove(issuer));
         }
     }
 
@@ -122,6 +122,58 @@ impl List {
     fn is_proven(&self) -> bool {
         self.anchor.is_none() && self.proven.load(Ordering::Relaxed)
     }
+
+    /// Proves the list where `issuer`, which has its issuer's name, has signed it and may (RFC 5280 §6.3.3 (f)).
+    fn prove(&self, issuer: &Cert<'_>) {
+        let der = issuer.der();
+        let key = Refuted::key(&der);
+        if self.refuted.has(key) {
+            return;
+        }
+        let is_its = CertificateRevocationList::from_der(&self.der)
+            .is_ok_and(|(_, read)| has_signed(&issuer.subject_public_key_info(), &read));
+        if is_its && may_sign_lists(&der) {
+            self.proven.store(true, Ordering::Relaxed);
+        } else {
+            self.refuted.add(key);
+        }
+    }
+
+    /// Whether it is past its `nextUpdate`. Where that is enforced, it refuses everything that it is about, as its absence
+    /// does: a file that leaves it out is done with it, or a retired intermediate's would be carried on for ever.
+    fn has_ended(&self, now_s: u64) -> bool {
+        i64::try_from(now_s).is_ok_and(|now_s| self.next_update_s <= now_s)
+    }
+}
+
+fn may_sign_lists(certificate: &[u8]) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| {
+        certificate.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.crl_sign()))
+    })
+}
+
+/// Certificates that were found not to have signed a list, so that its signature is not checked with every chain. Of too
+/// many one gives its place to the next.
+#[derive(Default)]
+pub(super) struct Refuted([AtomicU64; REFUTED_SIGNERS_MAX]);
+
+impl Refuted {
+    /// The beginning of SHA-256 over the DER: 0 is a free place.
+    fn key(certificate: &[u8]) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = Sha256::digest(certificate).into();
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
+    }
+
+    fn has(&self, key: u64) -> bool {
+        self.0.iter().any(|place| place.load(Ordering::Relaxed) == key)
+    }
+
+    fn add(&self, key: u64) {
+        let free = self.0.iter().find(|place| place.load(Ordering::Relaxed) == 0);
+        if let Some(place) = free.or_else(|| self.0.get(key as usize % REFUTED_SIGNERS_MAX)) {
+            place.store(key, Ordering::Relaxed);
+        }
+    }
 }
 
 fn not_before(list: &List, old: &List) -> Result<(), RevocationError> {
@@ -138,4 +190,20 @@ fn not_before(list: &List, old: &List) -> Result<(), RevocationError> {
 fn has_room(lists: &[Arc<List>], one_more: &List) -> bool {
     let bytes: usize = lists.iter().map(|list| list.der.len()).sum();
     lists.len() < REVOCATION_LISTS_MAX && bytes + one_more.der.len() <= REVOCATION_LISTS_BYTES_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_refuted_certificates_one_gives_its_place() {
+        let refuted = Refuted::default();
+        let most = REFUTED_SIGNERS_MAX as u64;
+        (1..=most).for_each(|key| refuted.add(key));
+        assert!((1..=most).all(|key| refuted.has(key)) && !refuted.has(most + 1));
+        refuted.add(most + 1);
+        assert!(refuted.has(most + 1));
+        assert_eq!((1..=most).filter(|key| refuted.has(*key)).count(), REFUTED_SIGNERS_MAX - 1);
+    }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
-    KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CrlDistributionPoint,
+    CrlIssuingDistributionPoint, CrlScope, DnType, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SerialNumber, date_time_ymd,
 };
 
 use super::*;
@@ -55,6 +56,16 @@ impl Authority {
 
     /// A list with this number that was issued so many hours after 2025-12-01.
     fn list_of(&self, number: u64, hours: i64, revoked: &[u64]) -> String {
+        self.list_for(None, number, hours, revoked)
+    }
+
+    fn list_for(
+        &self,
+        issuing_distribution_point: Option<CrlIssuingDistributionPoint>,
+        number: u64,
+        hours: i64,
+        revoked: &[u64],
+    ) -> String {
         let entry = |serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2025, 6, 1),
@@ -65,7 +76,7 @@ impl Authority {
             this_update: date_time_ymd(2025, 12, 1) + std::time::Duration::from_secs(hours.unsigned_abs() * 3_600),
             next_update: date_time_ymd(2026, 2, 1),
             crl_number: SerialNumber::from(number),
-            issuing_distribution_point: None,
+            issuing_distribution_point,
             revoked_certs: revoked.iter().map(entry).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
@@ -74,6 +85,13 @@ impl Authority {
 
     fn list(&self, number: u64, revoked: &[u64]) -> String {
         self.list_of(number, number.cast_signed(), revoked)
+    }
+
+    /// A list of CA certificates alone, which says nothing of leaves.
+    fn list_of_cas(&self, number: u64) -> String {
+        let distribution_point = CrlDistributionPoint { uris: vec!["http://crl.example/cas".to_owned()] };
+        let point = CrlIssuingDistributionPoint { distribution_point, scope: Some(CrlScope::CaCertsOnly) };
+        self.list_for(Some(point), number, number.cast_signed(), &[])
     }
 }
 
@@ -189,9 +207,9 @@ fn nothing_goes_back_behind_the_lists_in_force() {
     for (number, hours, follows) in
         [(0x10, 10, true), (0x11, 11, true), (0x10, 11, true), (0x0f, 11, false), (0x11, 9, false), (0x0f, 9, false)]
     {
-        assert_eq!(lists(number, hours, &[]).follow(&present, &ca).is_ok(), follows, "{number:x} {hours}");
+        assert_eq!(lists(number, hours, &[]).follow(&present, &ca, NOW_S).is_ok(), follows, "{number:x} {hours}");
     }
-    let told = lists(0x0f, 9, &[]).follow(&present, &ca).unwrap_err().to_string();
+    let told = lists(0x0f, 9, &[]).follow(&present, &ca, NOW_S).unwrap_err().to_string();
     assert!(told.contains("expected number 10") && told.contains("found number f"), "{told}");
     assert!(lists(0x11, 11, &[1, 2]).revokes_more_than(&present));
     assert!(!lists(0x11, 11, &[1]).revokes_more_than(&present));
@@ -203,10 +221,10 @@ fn nothing_goes_back_behind_the_lists_in_force() {
     let pair = ClientCa::from_pem("ca", &(authority.0.pem() + &other.0.pem())).unwrap();
     let whole = read(&pair, &(authority.list(1, &[]) + &other.list(1, &[]))).unwrap();
     let part = read(&pair, &authority.list(2, &[])).unwrap();
-    assert!(matches!(part.follow(&whole, &pair), Err(RevocationError::Gone(issuer)) if issuer.contains('b')));
+    assert!(matches!(part.follow(&whole, &pair, NOW_S), Err(RevocationError::Gone(issuer)) if issuer.contains('b')));
     let part = read(&pair, &authority.list(2, &[])).unwrap();
     assert_eq!(
-        whole.follow(&part, &pair).map(drop),
+        whole.follow(&part, &pair, NOW_S).map(drop),
         Err(RevocationError::Older { issuer: "CN=a".to_owned(), in_force: "2".to_owned(), found: "1".to_owned() })
     );
 }
@@ -227,16 +245,17 @@ fn a_list_of_an_intermediate_counts_once_a_chain_has_proven_it() {
     let forged = Authority::new("middle").list(900, &[]);
     let first = Arc::new(file(forged));
     assert!(ca.with_revocation(Some(Arc::clone(&first))).verify(&chain, NOW_S).is_err());
-    assert_eq!(first.newly_proven(), None);
+    assert_eq!(first.proven_digest(), None);
     // The forged one does not keep the true one out, however large its number.
-    let second = Arc::new(file(middle.list(5, &[7])).follow(&first, &ca).unwrap());
+    let second = Arc::new(file(middle.list(5, &[7])).follow(&first, &ca, NOW_S).unwrap());
     assert_eq!(ca.with_revocation(Some(Arc::clone(&second))).verify(&chain, NOW_S), Ok(()));
-    assert!(second.newly_proven().is_some() && second.newly_proven().is_none(), "told once");
-    assert!(matches!(file(middle.list(4, &[])).follow(&second, &ca), Err(RevocationError::Older { .. })));
+    assert!(second.proven_digest().is_some());
+    assert!(matches!(file(middle.list(4, &[])).follow(&second, &ca, NOW_S), Err(RevocationError::Older { .. })));
     // Another forged one takes its place, to no avail but that nothing verifies; the floor stays.
-    let third = file(Authority::new("middle").list(901, &[])).follow(&second, &ca).unwrap();
-    assert!(matches!(file(middle.list(4, &[])).follow(&third, &ca), Err(RevocationError::Older { .. })));
-    let last = Arc::new(file(middle.list(6, &[7])).follow(&third, &ca).unwrap());
+    let third = file(Authority::new("middle").list(901, &[])).follow(&second, &ca, NOW_S).unwrap();
+    assert_eq!(third.proven_digest(), second.proven_digest(), "it is kept, in force or not");
+    assert!(matches!(file(middle.list(4, &[])).follow(&third, &ca, NOW_S), Err(RevocationError::Older { .. })));
+    let last = Arc::new(file(middle.list(6, &[7])).follow(&third, &ca, NOW_S).unwrap());
     assert_eq!(ca.with_revocation(Some(last)).verify(&chain, NOW_S), Ok(()));
 }
 
@@ -248,17 +267,56 @@ fn a_proven_list_stays_where_a_file_leaves_it_out_and_over_a_restart() {
     let before = Arc::new(read(&ca, &(root.list(1, &[]) + &middle.list(5, &[7]))).unwrap());
     assert_eq!(ca.with_revocation(Some(Arc::clone(&before))).verify(&chain, NOW_S), Ok(()));
     let alone = || read(&ca, &root.list(2, &[])).unwrap();
-    let after = alone().follow(&before, &ca).unwrap();
+    let after = alone().follow(&before, &ca, NOW_S).unwrap();
     assert_eq!(after.facts().count(), 2, "carried on");
     let older = || read(&ca, &(root.list(3, &[]) + &middle.list(4, &[]))).unwrap();
-    assert!(matches!(older().follow(&after, &ca), Err(RevocationError::Older { .. })));
+    assert!(matches!(older().follow(&after, &ca, NOW_S), Err(RevocationError::Older { .. })));
     // As the next start reads it: what was kept, and what was proven.
-    let again = alone().with_proven(&before.newly_proven().unwrap(), &ca);
-    assert!(matches!(older().follow(&again, &ca), Err(RevocationError::Older { .. })));
-    for lists in [alone().follow(&again, &ca).unwrap(), again] {
+    let again = alone().with_proven(&before.proven_der(), &ca, NOW_S);
+    assert!(matches!(older().follow(&again, &ca, NOW_S), Err(RevocationError::Older { .. })));
+    for lists in [alone().follow(&again, &ca, NOW_S).unwrap(), again] {
         let ca = ca.with_revocation(Some(Arc::new(lists)));
         assert_eq!(ca.verify(&revoked, NOW_S), Err(CertificateFault::Revoked));
         assert_eq!(ca.verify(&chain, NOW_S), Ok(()));
+    }
+}
+
+#[test]
+fn another_list_beside_it_does_not_keep_one_from_being_proven() {
+    let (root, middle, chain) = with_middle();
+    let ca = root.ca();
+    let (forged, own) = (Authority::new("middle").list_of_cas(900), middle.list(5, &[7]));
+    for beside in [forged.clone() + &own, own.clone() + &forged] {
+        let before = Arc::new(read(&ca, &(root.list(1, &[]) + &beside)).unwrap());
+        for _ in 0..2 {
+            assert_eq!(ca.with_revocation(Some(Arc::clone(&before))).verify(&chain, NOW_S), Ok(()));
+        }
+        assert_eq!(split(own.as_bytes()).unwrap(), [before.proven_der()], "and nothing of the forged one");
+        let older = read(&ca, &(root.list(2, &[]) + &forged + &middle.list(4, &[]))).unwrap();
+        assert!(matches!(older.follow(&before, &ca, NOW_S), Err(RevocationError::Older { .. })));
+    }
+    let parted = root.list(1, &[]) + &middle.list_of_cas(3) + &own;
+    let before = Arc::new(read(&ca, &parted).unwrap());
+    assert_eq!(ca.with_revocation(Some(Arc::clone(&before))).verify(&chain, NOW_S), Ok(()));
+    let after = read(&ca, &root.list(2, &[])).unwrap().follow(&before, &ca, NOW_S).unwrap();
+    assert_eq!(after.facts().count(), 3, "each part is proven by its own signature");
+}
+
+#[test]
+fn a_list_that_its_file_leaves_out_goes_once_it_has_ended_and_still_nothing_goes_back() {
+    let (root, middle, chain) = with_middle();
+    let ca = root.ca();
+    for (enforced, left) in [(true, 1), (false, 2)] {
+        let read = |text: String| RevocationLists::read(text.as_bytes(), &ca, enforced).unwrap();
+        let before = Arc::new(read(root.list(1, &[]) + &middle.list(5, &[7])));
+        assert_eq!(ca.with_revocation(Some(Arc::clone(&before))).verify(&chain, NOW_S), Ok(()));
+        let alone = || read(root.list(2, &[]));
+        assert_eq!(alone().follow(&before, &ca, NEXT_S - 1).unwrap().facts().count(), 2, "{enforced}");
+        let after = alone().follow(&before, &ca, NEXT_S).unwrap();
+        assert_eq!(after.facts().count(), left, "{enforced}");
+        assert_eq!(alone().with_proven(&before.proven_der(), &ca, NEXT_S).facts().count(), left, "{enforced}");
+        let older = read(root.list(3, &[]) + &middle.list(4, &[]));
+        assert!(matches!(older.follow(&after, &ca, NEXT_S), Err(RevocationError::Older { .. })), "{enforced}");
     }
 }
 

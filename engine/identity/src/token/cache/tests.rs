@@ -22,6 +22,7 @@ fn issuer(iss: &str, audience: &str, keys: &[&str]) -> Arc<Issuer> {
         audience: vec![audience.into()],
         algorithms: vec![Algorithm::EdDSA],
         keys: Keys::Watch { path: "p".into() },
+        introspection: None,
         scope_claim: None,
         leeway_s: 0,
     };
@@ -49,6 +50,7 @@ fn verified(issuer: u16, subject: &str) -> VerifiedToken {
         other_kids: Box::default(),
         id: None,
         confirmation: Confirmation::default(),
+        believed_until_s: None,
     }
 }
 

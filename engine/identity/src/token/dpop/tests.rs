@@ -61,6 +61,9 @@ fn the_example_of_the_rfc_verifies() {
     let wanted = Wanted { token: RFC_TOKEN, now_s: RFC_TIME_S + 9, ..Signer::wanted(&thumbprint) };
     let proof = check(RFC_PROOF.as_bytes(), &wanted).unwrap();
     assert_eq!(proof.kept_until_s, RFC_TIME_S + DPOP_AGE_S_MAX + DPOP_KEPT_S_MORE);
+    assert_eq!(proof.kept_s_max, DPOP_AHEAD_S_MAX + DPOP_AGE_S_MAX + DPOP_KEPT_S_MORE);
+    let lenient = check(RFC_PROOF.as_bytes(), &Wanted { leeway_s: 10, ..wanted }).unwrap();
+    assert_eq!((lenient.kept_until_s, lenient.kept_s_max), (proof.kept_until_s + 10, proof.kept_s_max + 20));
     let uri = RequestUri { path: b"/other", ..URI };
     assert_eq!(check(RFC_PROOF.as_bytes(), &Wanted { uri, ..wanted }), Err(DpopFault::RequestWrong("htu")));
     let flipped = format!("{}AAAA", &RFC_PROOF[..RFC_PROOF.len() - 4]);

@@ -1,0 +1,118 @@
+//! Revocation lists: what one may not lift stays, and no clock that was wrong keeps one out.
+
+use policy_release::revocations::{Entry, Revocations, Target};
+
+use super::super::revocations::{Last, News, check, lifting};
+use super::*;
+
+fn entry(name: &str, until: Option<&str>) -> Entry {
+    let since = time("2026-01-01T00:00:00Z");
+    Entry { target: Target::Agent(name.into()), since, until: until.map(time), why: "w".into() }
+}
+
+fn list(serial: u64, entries: &[Entry], by: &[u8]) -> Vec<u8> {
+    let (issued, expires) = (time("2026-05-01T00:00:00Z"), time("2026-07-01T00:00:00Z"));
+    let list = Revocations::new("p", "production", serial, issued, expires, entries.to_vec()).unwrap();
+    signed(list.to_envelope().unwrap(), by)
+}
+
+fn last(news: &News) -> Last<'_> {
+    let seen = Seen { serial: news.verified.list.serial, digest: news.verified.digest };
+    Last { list: &news.list, carries: news.whole.is_some(), seen: Some(seen) }
+}
+
+fn check_at(bytes: &[u8], before: Option<&News>, at: &str) -> Result<Option<News>, Refusal> {
+    check(bytes, &root(), &gateway(), "production", before.map(last), time(at))
+}
+
+fn check_after(bytes: &[u8], before: &News) -> Result<Option<News>, Refusal> {
+    check_at(bytes, Some(before), "2026-06-01T00:00:00Z")
+}
+
+fn first(entries: &[Entry]) -> News {
+    check_at(&list(1, entries, &[1]), None, "2026-06-01T00:00:00Z").unwrap().unwrap()
+}
+
+fn names(news: &News) -> Vec<String> {
+    news.list.entries().iter().map(|entry| entry.target.to_string()).collect()
+}
+
+#[test]
+fn what_a_list_may_not_lift_stays_beside_what_it_revokes() {
+    let before = first(&[entry("a", None), entry("b", None)]);
+    assert!(before.whole.is_none());
+    let urgent = list(2, &[entry("b", None), entry("c", None)], &[1]);
+    let after = check_after(&urgent, &before).unwrap().unwrap();
+    assert_eq!(names(&after), ["agent a", "agent b", "agent c"]);
+    assert_eq!((after.list.serial, after.verified.list.entries().len()), (2, 2));
+    assert_eq!(after.whole.as_ref().unwrap().payload(), after.list.to_envelope().unwrap().payload());
+    let refusal = lifting(&after.verified, &after.list, now());
+    refused(refusal.map_or(Ok(()), Err), Check::RevocationsLifted, "it lifts 1: agent a", "1 (owner-1)");
+    // Neither the list before it nor another one that leaves it out takes it back.
+    refused(
+        check_after(&list(1, &[entry("a", None), entry("b", None)], &[1]), &after),
+        Check::RevocationsSerial,
+        "2",
+        "1",
+    );
+    assert!(check_after(&urgent, &after).unwrap().is_none(), "it is the last one");
+    let next = check_after(&list(3, &[], &[1]), &after).unwrap().unwrap();
+    assert_eq!(names(&next), ["agent a", "agent b", "agent c"]);
+    // Who may lift does, by more signatures under the same list too.
+    for (serial, entries) in [(2, vec![entry("b", None), entry("c", None)]), (3, vec![])] {
+        let lifted = check_after(&list(serial, &entries, &[1, 2]), &after).unwrap().unwrap();
+        assert!(lifted.whole.is_none() && lifted.list.entries() == entries);
+        assert!(lifting(&lifted.verified, &lifted.list, now()).is_none());
+    }
+}
+
+#[test]
+fn an_entry_is_in_force_as_long_as_either_list_has_it() {
+    let (early, late) = (Some("2026-08-01T00:00:00Z"), Some("2026-09-01T00:00:00Z"));
+    let before = first(&[entry("a", late)]);
+    let after = check_after(&list(2, &[entry("a", early)], &[1]), &before).unwrap().unwrap();
+    assert_eq!(after.list.entries(), before.list.entries());
+    let refused_at = |at| lifting(&after.verified, &after.list, time(at)).is_some();
+    assert!(refused_at("2026-08-31T00:00:00Z") && !refused_at("2026-09-01T00:00:00Z"), "until it has lapsed");
+}
+
+/// `revoke` leaves out what has lapsed by its own clock; a gateway whose clock is behind has it in force still.
+#[test]
+fn a_clock_that_is_behind_keeps_no_list_out() {
+    let before = first(&[entry("a", Some("2026-06-01T00:00:03Z"))]);
+    let urgent = list(2, &[entry("b", None)], &[1]);
+    let after = check_at(&urgent, Some(&before), "2026-06-01T00:00:00Z").unwrap().unwrap();
+    assert_eq!(names(&after), ["agent a", "agent b"]);
+    let at = |at| lifting(&after.verified, &after.list, time(at)).is_some();
+    assert!(at("2026-06-01T00:00:02Z") && !at("2026-06-01T00:00:03Z"));
+    assert!(check_at(&urgent, Some(&before), "2026-06-01T00:00:03Z").unwrap().unwrap().whole.is_none());
+}
+
+/// The clock was ahead for a moment: the trust root had expired then, and has not now.
+#[test]
+fn a_clock_that_was_ahead_keeps_no_list_out() {
+    let before = first(&[]);
+    let urgent = list(2, &[entry("b", None)], &[1]);
+    let at = |at| check_at(&urgent, Some(&before), at);
+    refused(at("2027-01-01T00:00:00Z"), Check::RootExpiry, "has not expired", "version 1");
+    assert!(at("2026-06-01T00:00:00Z").unwrap().is_some());
+}
+
+#[test]
+fn what_is_no_list_of_this_channel_revokes_nothing() {
+    let before = first(&[entry("a", None)]);
+    let of = |policy: &str, channel: &str, by: &[u8]| {
+        let (issued, expires) = (time("2026-05-01T00:00:00Z"), time("2026-07-01T00:00:00Z"));
+        let list = Revocations::new(policy, channel, 2, issued, expires, vec![entry("b", None)]).unwrap();
+        check_after(&signed(list.to_envelope().unwrap(), by), &before)
+    };
+    refused(of("q", "production", &[1]), Check::RevocationsPolicy, "\"p\"", "\"q\"");
+    refused(of("p", "staging", &[1]), Check::RevocationsChannel, "\"production\"", "\"staging\"");
+    refused(of("p", "production", &[4]), Check::RevocationsSignatures, "1 signature of role revocation", "0");
+    refused(
+        check_after(&list(1, &[entry("b", None)], &[1]), &before),
+        Check::RevocationsEquivocation,
+        "one revocation list with serial 1",
+        "another",
+    );
+}

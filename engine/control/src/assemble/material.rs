@@ -1,0 +1,202 @@
+//! What the node has for origins: client certificates and secrets, by the names that policies use. Read apart from any
+//! release, and each apart from the others: a bad file costs nobody what he has.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::files::{self, FileError};
+use super::tls::{self, TlsError};
+use super::{ChainFiles, Node, hex};
+use crate::bounds::{ORIGIN_SECRET_BYTES_MAX, SECRET_THUMBPRINT_BYTES};
+
+/// A certificate of the gateway towards origins, with its key.
+pub struct Identity {
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+    /// Over the first certificate, lower-case hex.
+    pub sha256: String,
+    /// Its life, seconds since the Unix epoch.
+    pub begins_s: u64,
+    pub ends_s: u64,
+}
+
+/// A secret that an origin knows the gateway by.
+pub struct Secret {
+    bytes: Zeroizing<Vec<u8>>,
+    /// Tells it from another one, as long as the process lives.
+    pub thumbprint: String,
+}
+
+impl Secret {
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// `form` with the secret in its place.
+    pub fn within(&self, form: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let (before, after) = form.split_once(policy::model::SECRET_PLACE)?;
+        // Large enough from the start: what grows leaves copies behind.
+        let mut value = Zeroizing::new(Vec::with_capacity(form.len() + self.bytes.len()));
+        value.extend_from_slice(before.as_bytes());
+        value.extend_from_slice(&self.bytes);
+        value.extend_from_slice(after.as_bytes());
+        Some(value)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(
+        "{}: expected one line of visible ASCII without spaces, at most {ORIGIN_SECRET_BYTES_MAX} bytes, found {found}",
+        .path.display()
+    )]
+    Form { path: PathBuf, found: &'static str },
+}
+
+/// A thing as it was last good, or why there is none.
+type Had<T, E> = Result<Arc<T>, Arc<E>>;
+
+/// Everything that was read.
+#[derive(Clone, Default)]
+pub struct Material {
+    pub identities: BTreeMap<String, Had<Identity, TlsError>>,
+    pub secrets: BTreeMap<String, Had<Secret, SecretError>>,
+    /// Drawn anew by each process: nobody who reads a log can test guesses against a thumbprint.
+    salt: Option<[u8; 32]>,
+}
+
+impl Material {
+    /// Reads all that `node` names. What cannot be read is told to whoever needs it.
+    pub fn read(node: &Node) -> Self {
+        let mut salt = [0; 32];
+        let mut material = Self { salt: getrandom::fill(&mut salt).is_ok().then_some(salt), ..Self::default() };
+        for of in &node.origin_identities {
+            let read = read_identity(&of.files).map(Arc::new).map_err(Arc::new);
+            material.identities.insert(of.name.clone(), read);
+        }
+        for of in &node.origin_credentials {
+            let read = material.read_secret(&of.file).map(Arc::new).map_err(Arc::new);
+            material.secrets.insert(of.name.clone(), read);
+        }
+        material
+    }
+
+    /// Reads one secret.
+    pub fn read_secret(&self, path: &Path) -> Result<Secret, SecretError> {
+        let mut bytes = Zeroizing::new(files::read_private(path, ORIGIN_SECRET_BYTES_MAX + 2)?);
+        let length =
+            bytes.strip_suffix(b"\n").map_or(bytes.len(), |line| line.strip_suffix(b"\r").unwrap_or(line).len());
+        bytes.truncate(length);
+        let form = |found| SecretError::Form { path: path.to_owned(), found };
+        if bytes.is_empty() {
+            return Err(form("nothing"));
+        }
+        if bytes.contains(&b'\n') {
+            return Err(form("more than one line"));
+        }
+        if length > ORIGIN_SECRET_BYTES_MAX {
+            return Err(form("more"));
+        }
+        if !bytes.iter().all(u8::is_ascii_graphic) {
+            return Err(form("a space or another byte"));
+        }
+        let thumbprint = match &self.salt {
+            Some(salt) => thumbprint(salt, &bytes),
+            None => "unknown".to_owned(),
+        };
+        Ok(Secret { bytes, thumbprint })
+    }
+}
+
+fn thumbprint(salt: &[u8; 32], secret: &[u8]) -> String {
+    let hash = Sha256::new().chain_update(salt).chain_update(secret).finalize();
+    hex(hash.get(..SECRET_THUMBPRINT_BYTES).unwrap_or_default())
+}
+
+/// Reads a chain with its key, and checks that they belong together.
+pub fn read_identity(of: &ChainFiles) -> Result<Identity, TlsError> {
+    let (chain, key) = tls::load_identity(of)?;
+    let wrong = || TlsError::Chain { path: of.chain.clone(), found: "no X.509 certificate".to_owned() };
+    let leaf = chain.first().ok_or_else(wrong)?;
+    let (begins_s, ends_s) = tls::life_of(leaf).ok_or_else(wrong)?;
+    let sha256 = hex(&Sha256::digest(leaf));
+    CertifiedKey::from_der(chain.clone(), key.clone_key(), &tls::provider()).map_err(|why| TlsError::Mismatch {
+        chain: of.chain.clone(),
+        key: of.key.clone(),
+        why,
+    })?;
+    Ok(Identity { chain, key, sha256, begins_s, ends_s })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::assemble::{OriginCredentialFile, OriginIdentityFiles};
+    use crate::testing;
+
+    fn node(directory: &Path) -> Node {
+        let files = testing::write_chain(directory, "a", &["gateway.example"]);
+        let file = directory.join("secret");
+        std::fs::write(&file, "s3cr3t\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        Node {
+            origin_identities: vec![OriginIdentityFiles { name: "me".to_owned(), files }],
+            origin_credentials: vec![OriginCredentialFile { name: "key".to_owned(), file }],
+            ..Node::default()
+        }
+    }
+
+    #[test]
+    fn a_secret_is_one_line_of_an_owner_only_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let node = node(directory.path());
+        let file = &node.origin_credentials[0].file;
+        let material = Material::read(&node);
+        let secret = material.secrets["key"].as_ref().unwrap();
+        assert_eq!(secret.within("Bearer {secret};").unwrap().as_slice(), b"Bearer s3cr3t;");
+        assert_eq!(secret.within("none"), None);
+        let most = "x".repeat(ORIGIN_SECRET_BYTES_MAX);
+        for good in ["s3cr3t", "s3cr3t\r\n", most.as_str(), &format!("{most}\r\n")] {
+            std::fs::write(file, good).unwrap();
+            assert!(material.read_secret(file).is_ok(), "{}", good.len());
+        }
+        for bad in ["", "\n", "a\nb", "a b", "a\u{e9}", "a\r", &format!("{most}x"), &format!("{most}xyz")] {
+            std::fs::write(file, bad).unwrap();
+            let told = material.read_secret(file).err().unwrap().to_string();
+            assert!(told.contains("expected") && told.contains("secret:"), "{told}");
+        }
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(material.read_secret(file).err().unwrap().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_thumbprint_tells_secrets_apart_and_is_no_hash_of_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let node = node(directory.path());
+        let of = |material: &Material| material.read_secret(&node.origin_credentials[0].file).unwrap().thumbprint;
+        let (one, other) = (Material::read(&node), Material::read(&node));
+        assert_eq!(of(&one), of(&one));
+        assert_ne!(of(&one), of(&other), "each process has its own");
+        assert_ne!(of(&one), hex(&Sha256::digest("s3cr3t")[..SECRET_THUMBPRINT_BYTES]));
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let node = node(directory.path());
+        let mut files = node.origin_identities[0].files.clone();
+        assert!(read_identity(&files).is_ok());
+        files.key = testing::write_chain(directory.path(), "b", &["other.example"]).key;
+        assert!(read_identity(&files).err().unwrap().to_string().contains("do not belong together"));
+    }
+}

@@ -1,0 +1,148 @@
+//! Asking issuers about opaque tokens (RFC 7662), on a thread of its own: one exchange a question, bounded in number, time
+//! and size. Whatever is not a readable answer of the server that the release names is none, and the token is refused.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use activation::bounds::INQUIRIES_MAX;
+use activation::inquiries::{Answer, Inquiries, Inquiry};
+use identity::token::TokenFault;
+use identity::token::opaque::read_answer;
+use tokio::sync::{Notify, mpsc};
+
+use crate::assemble::IntrospectionClient;
+use crate::bounds::{INTROSPECTION_TOLD_S, INTROSPECTIONS_IN_FLIGHT_MAX};
+use crate::clock;
+
+mod ask;
+
+pub use ask::{AskFault, check};
+
+/// The running thread.
+pub struct Introspection {
+    wake: Arc<Notify>,
+    stopping: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Introspection {
+    /// Questions on their way are given up: the gateway has drained.
+    pub fn stop(self) {
+        self.stopping.store(true, Ordering::Release);
+        self.wake.notify_one();
+        let _ = self.thread.join();
+    }
+}
+
+/// What workers ask with, before there is anybody to answer.
+pub struct Desk {
+    pub inquiries: Arc<Inquiries>,
+    wake: Arc<Notify>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        let wake = Arc::new(Notify::new());
+        let knock = Arc::clone(&wake);
+        Self { inquiries: Arc::new(Inquiries::new(INQUIRIES_MAX, move || knock.notify_one())), wake }
+    }
+}
+
+/// Starts to answer what is asked at `desk`.
+pub fn spawn(desk: Desk, clients: &[IntrospectionClient], worker_cores: Vec<usize>) -> io::Result<Introspection> {
+    let stopping = Arc::new(AtomicBool::new(false));
+    let clients: BTreeMap<_, _> = clients.iter().map(|client| (client.name.clone(), client.clone())).collect();
+    let (clients, wake, stopped) = (Arc::new(clients), Arc::clone(&desk.wake), Arc::clone(&stopping));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new().name("introspection".to_owned()).spawn(move || {
+        crate::affinity::leave(&worker_cores);
+        runtime.block_on(run(desk, clients, &stopped));
+        // A look-up that hangs in the system's resolver must not keep the process.
+        runtime.shutdown_background();
+    })?;
+    Ok(Introspection { wake, stopping, thread })
+}
+
+type Clients = Arc<BTreeMap<String, IntrospectionClient>>;
+
+async fn run(desk: Desk, clients: Clients, stopped: &AtomicBool) {
+    let (done, mut ended) = mpsc::channel(INTROSPECTIONS_IN_FLIGHT_MAX);
+    let (mut in_flight, mut telling) = (0, Telling::default());
+    while !stopped.load(Ordering::Acquire) {
+        while in_flight < INTROSPECTIONS_IN_FLIGHT_MAX
+            && let Some(inquiry) = desk.inquiries.next()
+        {
+            in_flight += 1;
+            let (inquiries, clients, done) = (Arc::clone(&desk.inquiries), Arc::clone(&clients), done.clone());
+            tokio::spawn(async move {
+                let failed = answer(&inquiries, &clients, inquiry).await;
+                let _ = done.send(failed).await;
+            });
+        }
+        tokio::select! {
+            () = desk.wake.notified() => {}
+            failed = ended.recv() => {
+                in_flight -= 1;
+                failed.flatten().into_iter().for_each(|failure| telling.tell(&failure));
+            }
+        }
+    }
+}
+
+/// Asks, and puts down what comes of it; what to tell where there was no answer.
+async fn answer(inquiries: &Inquiries, clients: &Clients, inquiry: Inquiry) -> Option<Failure> {
+    let Inquiry { key, issuer, token } = inquiry;
+    // What counts from a moment on counts from before it was asked.
+    let asked_s = clock::unix_s();
+    let said = ask::ask(&issuer, clients, &token).await;
+    drop(token);
+    let read = said.and_then(|said| {
+        let place = said.place;
+        read_answer(&said.content, &issuer, asked_s).map_err(|fault| AskFault::Answer { place, fault })
+    });
+    let (answer, failure): (Answer, _) = match read {
+        Ok(read) => (read.map(Arc::new), None),
+        Err(why) => {
+            let failure = Failure { issuer: issuer.rules().name.clone(), why: why.to_string() };
+            (Err(TokenFault::IntrospectionUnavailable), Some(failure))
+        }
+    };
+    inquiries.answer(&key, answer, clock::unix_ns() / 1_000_000);
+    failure
+}
+
+struct Failure {
+    issuer: String,
+    why: String,
+}
+
+/// What was told of failures: an issuer that is down is told of now and then, not with each token.
+#[derive(Default)]
+struct Telling {
+    /// By issuer: when, and how many were kept quiet since.
+    told: BTreeMap<String, (Instant, u64)>,
+}
+
+impl Telling {
+    fn tell(&mut self, failure: &Failure) {
+        let Failure { issuer, why } = failure;
+        let quiet = match self.told.get_mut(issuer) {
+            Some((at, quiet)) if at.elapsed() < Duration::from_secs(INTROSPECTION_TOLD_S) => {
+                *quiet += 1;
+                return;
+            }
+            Some((_, quiet)) => *quiet,
+            None => 0,
+        };
+        let before = if quiet == 0 { String::new() } else { format!(" ({quiet} more since the last message)") };
+        crate::warning!(
+            "issuer \"{issuer}\": {why}: its opaque tokens are refused (introspection-unavailable) unless they were asked \
+             about before{before}"
+        );
+        self.told.insert(issuer.clone(), (Instant::now(), 0));
+    }
+}

@@ -1,0 +1,206 @@
+//! Which list a start has in force: the newest that ever was here, whether it was written down or has its place in the
+//! reserve alone.
+
+use policy_release::envelope::Role;
+use policy_release::root::RoleKeys;
+
+use super::super::reserve::Reserved;
+use super::*;
+
+/// A list that was in force and is nowhere to be found: what it revoked is not known.
+pub struct Missing {
+    list: AcceptedRevocations,
+    why: String,
+    /// Who signs lists by the trust root that it was accepted by; none where that is not known either.
+    signers: Option<RoleKeys>,
+}
+
+/// Where lists are looked for.
+struct Search<'s> {
+    standing: &'s Standing,
+    store: &'s dyn Store,
+    channel: &'s Channel,
+    reserved: Option<&'s Reserved>,
+    newest: Arc<TrustRoot>,
+    now: Timestamp,
+}
+
+/// Why one is not found.
+enum Lost {
+    List(String),
+    /// What stays in force beside it.
+    Whole(String),
+}
+
+impl Lists {
+    /// Reads back and verifies again the list of `channel` that was in force last. Where the state directory does not hold
+    /// it any more, whoever holds the same bytes can help: their digest is known.
+    pub fn open(standing: &Standing, store: &dyn Store, channel: &Channel, now: Timestamp) -> Result<Self, Failure> {
+        let root = standing.root().ok_or_else(|| Failure::new("expected a trust root, found none"))?;
+        let (gateway, memory) = (standing.gateway.clone(), standing.memory.clone());
+        let kept = memory.lists().remove(channel.as_str());
+        let reserved = memory.reserve(channel.as_str()).read()?;
+        let newest = newest(Arc::new(root.clone()), store);
+        let search = Search { standing, store, channel, reserved: reserved.as_ref(), newest, now };
+        let kept_turn = kept.as_ref().map(|kept| kept.turn);
+        let unkept = reserved.as_ref().and_then(|reserved| reserved.list.as_ref());
+        let unkept = unkept.filter(|list| Some(list.turn) > kept_turn).map(|list| (list, search.find(list)));
+        let (in_force, missing) = match unkept {
+            Some((_, Ok(found))) => (Some(InForce { kept: false, ..found }), None),
+            unkept => {
+                let missing = unkept.and_then(|(list, found)| {
+                    let signers = standing.root_of(list.root).map(|root| root.role(Role::Revocation).clone());
+                    Some(Missing { list: list.clone(), why: found.err()?.to_string(), signers })
+                });
+                let found = kept.as_ref().map(|kept| search.find(kept).map_err(|lost| lost.of(kept, channel)));
+                (found.transpose()?, missing)
+            }
+        };
+        let reserved = reserved.map(|reserved| reserved.turn());
+        Ok(Self {
+            ground: Ground(Arc::new(Mutex::new(Known { root: Arc::new(root.clone()), policy: None }))),
+            channel: channel.clone(),
+            in_force,
+            turn: reserved.max(kept_turn).unwrap_or(0),
+            reserved,
+            missing,
+            gateway,
+            memory,
+        })
+    }
+
+    /// The first look, after which nothing may be missing, and what is in force is written down. What is refused.
+    pub fn begin(&mut self, store: &dyn Store, now: Timestamp) -> Result<Vec<Refusal>, Failure> {
+        let looked = self.look(store, now);
+        if let Some(missing) = self.missing.take()
+            && !self.stands_for(&missing, store)
+        {
+            return Err(self.lost(&missing));
+        }
+        Ok(looked.err().into_iter().chain(self.keep().err()).collect())
+    }
+
+    /// Whether the list that was just taken is the missing one, or may lift whatever that one revoked, and is newer.
+    fn stands_for(&self, missing: &Missing, store: &dyn Store) -> bool {
+        let Some(in_force) = self.in_force.as_ref().filter(|in_force| in_force.turn > missing.list.turn) else {
+            return false;
+        };
+        let found = in_force.accepted();
+        if (found.digest, found.whole) == (missing.list.digest, missing.list.whole) {
+            return true;
+        }
+        let newest = newest(self.ground.now().root, store);
+        let is_forgotten = missing.signers.as_ref().is_some_and(|signers| signers != newest.role(Role::Revocation));
+        in_force.verified.missing_for_wider.is_none() && (is_forgotten || found.serial >= missing.list.serial)
+    }
+
+    fn lost(&self, missing: &Missing) -> Failure {
+        let Missing { list: AcceptedRevocations { serial, digest, .. }, why, .. } = missing;
+        let name = stores::layout::digest_name(digest);
+        let message = format!(
+            "the revocation list that was in force last (serial {serial}, {digest}) could not be written down then, and {why}"
+        );
+        Failure::new(message).help(format_args!(
+            "put it into the store as channels/{0}/revocations.json (a gateway that wrote it down has it in its state \
+             directory as revocations/{name}); or a list of serial {serial} or higher that enough owners of release-wider \
+             signed (adamant revoke --renew); or remove {1}: what that list alone revoked then holds again",
+            self.channel,
+            self.memory.reserve(self.channel.as_str()).path().display()
+        ))
+    }
+}
+
+impl Search<'_> {
+    fn find(&self, list: &AcceptedRevocations) -> Result<InForce, Lost> {
+        let of_state =
+            |digest: &Digest| self.standing.memory.revocations(digest).map_err(|failure| failure.to_string());
+        let of_reserve = |digest: &Digest| {
+            let found = self.reserved.and_then(|reserved| reserved.envelope(digest));
+            found.map(<[u8]>::to_vec).ok_or_else(|| "it is not there".to_owned())
+        };
+        let ours = of_state(&list.digest).and_then(|bytes| self.verified(bytes, list));
+        let is_ours = ours.is_ok();
+        let (verified, bytes, root) = ours.or_else(|of_state| {
+            let reserved = of_reserve(&list.digest).and_then(|bytes| self.verified(bytes, list));
+            reserved.or_else(|of_reserve| {
+                let theirs = self.store.revocations(self.channel).map_err(|fault| fault.to_string());
+                theirs.and_then(|bytes| self.verified(bytes, list)).map_err(|of_store| {
+                    Lost::List(format!(
+                        "the state directory ({of_state}), its reserve ({of_reserve}) or the store ({of_store})"
+                    ))
+                })
+            })
+        })?;
+        let whole = list.whole.map(|digest| {
+            let ours = of_state(&digest).and_then(|bytes| unsigned(&bytes, digest));
+            ours.or_else(|of_state| {
+                let reserved = of_reserve(&digest).and_then(|bytes| unsigned(&bytes, digest));
+                reserved.map_err(|of_reserve| {
+                    Lost::Whole(format!("the state directory ({of_state}) or its reserve ({of_reserve})"))
+                })
+            })
+        });
+        let (entries, whole) = match whole.transpose()? {
+            Some((entries, envelope)) => (entries, Some(envelope)),
+            None => (verified.list.clone(), None),
+        };
+        let in_force = InForce::new(News { verified, list: entries, whole }, bytes, root, list.turn, self.now);
+        Ok(InForce { root: list.root, kept: is_ours, ..in_force })
+    }
+
+    /// `bytes` as `list`, by the trust root that it was accepted by, or by the latest: the same list may be signed again.
+    /// By one that is still to be accepted, where it came by that.
+    fn verified(
+        &self,
+        bytes: Vec<u8>,
+        list: &AcceptedRevocations,
+    ) -> Result<(VerifiedRevocations, Vec<u8>, &TrustRoot), String> {
+        let mut why = "there is no trust root".to_owned();
+        let roots = [self.standing.root_of(list.root), self.standing.root(), Some(&*self.newest)];
+        for root in roots.into_iter().flatten() {
+            match verify_revocations(&bytes, root) {
+                Ok(verified) if verified.digest == list.digest => return Ok((verified, bytes, root)),
+                Ok(_) => return Err("it is another one".to_owned()),
+                Err(fault) => why = fault.to_string(),
+            }
+        }
+        Err(why)
+    }
+}
+
+impl Lost {
+    /// Of a list that was written down.
+    fn of(&self, list: &AcceptedRevocations, channel: &Channel) -> Failure {
+        let help = match self {
+            Self::List(_) => {
+                format!(
+                    "restore the state directory, or put that list into the store as channels/{channel}/revocations.json"
+                )
+            }
+            Self::Whole(_) => "restore the state directory from a backup of this gateway".to_owned(),
+        };
+        let message = format!("the revocation list in force (serial {}, {}) {self}", list.serial, list.digest);
+        Failure::new(message).help(help)
+    }
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::List(places) => write!(f, "cannot be read from {places}"),
+            Self::Whole(places) => {
+                write!(f, "does not lift what lists before it revoke, and that cannot be read from {places}")
+            }
+        }
+    }
+}
+
+/// All that was revoked, which this gateway put together itself.
+fn unsigned(bytes: &[u8], digest: Digest) -> Result<(Revocations, Envelope), String> {
+    let envelope = Envelope::parse_kind(bytes, Kind::Revocations).map_err(|fault| fault.to_string())?;
+    if envelope.digest() != digest {
+        return Err("it is another one".to_owned());
+    }
+    let list = Revocations::read(envelope.payload()).map_err(|fault| fault.to_string())?;
+    Ok((list, envelope))
+}

@@ -1,0 +1,100 @@
+//! An issuer that is away, slow, or says what it should not: nobody passes for it, and who was vouched for goes on.
+
+use tests::certificates::Authority;
+
+use super::*;
+
+#[test]
+fn every_kind_of_failure_refuses_and_leaves_known_tokens_alone() {
+    let scene = Scene::new("10m", "");
+    scene.issuer.say_of(PATH, "known", says(&active()));
+    assert_eq!(scene.status("known"), 200);
+    let whole = |status: u16, fields: &str, content: &str| Reply::Whole(status, fields.to_owned(), content.into());
+    let good = active().to_string();
+    let replies = [
+        whole(302, "Location: https://127.0.0.1:1/\r\n", &good),
+        whole(500, "", &good),
+        whole(401, "", &good),
+        whole(200, "Content-Encoding: gzip\r\n", &good),
+        Reply::json("<html>"),
+        Reply::json("{}"),
+        Reply::json(r#"{"active":"true"}"#),
+        Reply::json(&good.replacen('{', r#"{"active":false,"#, 1)),
+        Reply::Endless,
+        Reply::Trickle,
+        Reply::Silence,
+    ];
+    for (number, reply) in replies.into_iter().enumerate() {
+        let token = format!("token-{number}");
+        scene.issuer.say_of(PATH, &token, reply);
+        scene.is_refused_for(&token, "introspection-unavailable");
+        assert_eq!(scene.status("known"), 200);
+        // Its issuer is well again: soon it passes.
+        scene.issuer.say_of(PATH, &token, says(&active()));
+        assert!(eventually(SOON, || scene.status(&token) == 200), "{token}");
+    }
+    scene.issuer.go_down();
+    scene.is_refused_for("another", "introspection-unavailable");
+    assert_eq!(scene.status("known"), 200);
+    scene.issuer.come_up();
+    assert!(scene.gateway.stderr().contains("issuer \"corp\": "), "it is told");
+}
+
+#[test]
+fn an_answer_about_something_else_is_refused_for_what_it_is() {
+    let scene = Scene::new("10m", "");
+    let lies = [
+        (json!({ "iss": "https://evil.test" }), "token-issuer-unknown"),
+        (json!({ "aud": "https://other.test" }), "token-audience-wrong"),
+        (json!({ "aud": null }), "token-invalid"),
+        (json!({ "exp": 1 }), "token-expired"),
+        (json!({ "exp": null }), "token-invalid"),
+        (json!({ "nbf": now_s() + 600 }), "token-not-yet-valid"),
+        (json!({ "sub": "somebody" }), "agent-unknown"),
+        (json!({ "token_type": "refresh_token" }), "token-invalid"),
+        (json!({ "cnf": { "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } }), "dpop-missing"),
+        (json!({ "cnf": { "jwk": {} } }), "token-binding-unknown"),
+    ];
+    for (number, (lie, reason)) in lies.iter().enumerate() {
+        let token = format!("lie-{number}");
+        let mut answer = active();
+        for (name, value) in lie.as_object().unwrap() {
+            answer[name] = value.clone();
+        }
+        scene.issuer.say_of(PATH, &token, says(&answer));
+        scene.is_refused_for(&token, reason);
+    }
+    let mut narrow = active();
+    narrow["scope"] = json!("another");
+    scene.issuer.say_of(PATH, "narrow", says(&narrow));
+    assert_eq!(scene.status("narrow"), 403, "a token's scopes narrow");
+}
+
+#[test]
+fn somebody_else_in_its_place_never_sees_a_token() {
+    let (issuer, stranger) = (HttpsIssuer::start(), HttpsIssuer::start());
+    stranger.say(PATH, says(&active()));
+    let origin = RecordingOrigin::start();
+    let policy = policy_text(&origin, &issuer_text(&stranger.url(PATH), "1m", ""));
+    let deployment = Deployment::new().file("client.key", SECRET).file("id-ca.pem", &issuer.ca).with(CLIENT);
+    let scene = Scene { gateway: deployment.run(&policy.text()), issuer: stranger, origin };
+    scene.is_refused_for("good", "introspection-unavailable");
+    assert!(scene.issuer.heard().is_empty());
+}
+
+#[test]
+fn the_gateway_can_be_known_by_its_certificate() {
+    let clients = Authority::new("clients of the issuer");
+    let own = clients.spiffe("spiffe://corp.test/gateway");
+    let issuer = HttpsIssuer::start_for(Some(&clients));
+    issuer.say(PATH, says(&active()));
+    let client = "[[introspection_client]]\nname = \"gateway\"\nid = \"gw\"\nchain = \"own.pem\"\nkey = \"own.key\"";
+    let deployment = Deployment::new().file("own.pem", &own.certificate).file("own.key", &own.key).with(client);
+    let scene = Scene::of(issuer, deployment, "10m", "");
+    assert_eq!(scene.status("good"), 200);
+    let (head, content) = scene.issuer.heard().remove(0);
+    assert!(
+        content.ends_with("&client_id=gw") && !head.to_ascii_lowercase().contains("authorization"),
+        "{head}{content}"
+    );
+}
