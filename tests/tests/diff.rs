@@ -93,6 +93,8 @@ fn limits_and_settings_are_said() {
     let (code, said, _) = desk.run("diff old.toml new.toml");
     assert_eq!(code, 12, "{said}");
     assert_says(&said, &["limits\n  narrower   bot: 60/minute → 10/minute", "changed", "origin orders, addresses"]);
+    let headline = "both: settings change, limits become narrower, and nothing becomes possible or stops";
+    assert_eq!(said.lines().next(), Some(headline));
     let audit = policy().setting("audit = \"durable\"").text();
     desk.write("new.toml", audit);
     let (code, said, _) = desk.run("diff old.toml new.toml");
@@ -148,7 +150,9 @@ fn who_has_one_certificate_is_told_as_newly_allowed_and_not_as_showing_less() {
     assert_eq!(code, 11, "{said}{stderr}");
     let names = format!("whoever has one certificate with several names, spki-sha256:{hash} of agents among them");
     assert_says(&said, &[&names, "GET,HEAD any host /orders/{id}", "was refused (proofs-conflict); is permitted"]);
-    assert!(!said.contains("only when shown together"), "{said}");
+    // What is open to anybody, he had without his certificate.
+    let (plain, together) = said.split_once("only when shown together").unwrap();
+    assert!(plain.contains(&names) && !plain.contains("/status") && together.contains("/status"), "{said}");
     assert_says(
         &said,
         &["of agents is told to origins as no agent instead of blocked", "hint: blocked may do nothing already"],
@@ -175,6 +179,7 @@ fn a_caller_under_another_name_is_said() {
     desk.write("new.toml", policy().text().replace("name = \"editor\"", "name = \"writer\""));
     let (code, said, _) = desk.run("diff old.toml new.toml");
     assert_eq!(code, 11, "{said}");
+    assert!(said.starts_with("wider: identities change, and nothing becomes possible or stops\n"), "{said}");
     assert_says(
         &said,
         &["release-wider, because callers are told", "API key editor-1 is told to origins as writer instead of editor"],

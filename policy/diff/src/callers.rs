@@ -20,7 +20,7 @@
 //! and the other does not, and for one that neither mentions; and with each binding that the policies tell apart. A token
 //! is taken to be bound to what it says: that a certificate must then be there is the same to both policies.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use policy::model::CertificateName;
 
@@ -59,6 +59,8 @@ pub struct Reach {
 pub struct Callers<'p> {
     pub all: Vec<Caller<'p>>,
     pub known: HashMap<Pair, usize>,
+    /// Tokens that were taken in because they are like another one.
+    alike: HashSet<Credential<'p>>,
     /// The search was given up at its bound.
     pub exhausted: bool,
 }
@@ -78,15 +80,15 @@ const STEPS_MAX: usize = 1_000_000;
 
 impl<'p> Callers<'p> {
     pub fn find(world: &World<'p>) -> Self {
-        let mut callers = Self { all: Vec::new(), known: HashMap::new(), exhausted: false };
+        let mut callers = Self { all: Vec::new(), known: HashMap::new(), alike: HashSet::new(), exhausted: false };
         let _ = callers.note(world, Vec::new());
         let moved = Moved::find(world);
         let mut left = STEPS_MAX;
         for which in [Which::Old, Which::New] {
             for agent in 0..world.face(which).policy.agents.len() as u32 {
-                let proofs = OwnProofs::of(world, which, agent, &moved);
+                let mut proofs = OwnProofs::of(world, which, agent, &moved);
                 if proofs.differ {
-                    callers.try_sets(world, &proofs, &mut left);
+                    callers.try_sets(world, &mut proofs, &mut left);
                 } else {
                     callers.unmoved(world, which, agent, &proofs);
                 }
@@ -108,7 +110,7 @@ impl<'p> Callers<'p> {
     }
 
     /// Tries every set of an agent's own proofs that could have a pair of its own.
-    fn try_sets(&mut self, world: &World<'p>, proofs: &OwnProofs<'p>, left: &mut usize) {
+    fn try_sets(&mut self, world: &World<'p>, proofs: &mut OwnProofs<'p>, left: &mut usize) {
         let mut steps = Steps { own: STEPS_PER_AGENT_MAX, all: left };
         if self.try_all(world, proofs, &mut steps).is_none() {
             self.exhausted = true;
@@ -116,12 +118,16 @@ impl<'p> Callers<'p> {
     }
 
     /// None: given up at a bound.
-    fn try_all(&mut self, world: &World<'p>, proofs: &OwnProofs<'p>, steps: &mut Steps<'_>) -> Option<()> {
+    fn try_all(&mut self, world: &World<'p>, proofs: &mut OwnProofs<'p>, steps: &mut Steps<'_>) -> Option<()> {
+        let alike = proofs.take_alike(world);
         for witness in &proofs.alternatives {
             steps.take(self.note(world, witness.clone()))?;
         }
         for token in &proofs.tokens {
             steps.take(self.note(world, vec![*token]))?;
+        }
+        for (token, others) in alike {
+            self.add_alike(world, token, others);
         }
         steps.take(proofs.reading(world))?;
         self.exhausted |= proofs.may_be_too_many(world);
@@ -204,7 +210,8 @@ impl<'p> Callers<'p> {
         caller.witnesses_count += 1;
         let is_kept = caller.witnesses.len() < WITNESSES_MAX
             || caller.witnesses.iter().all(|known| known.reach != reach)
-            || caller.witnesses.iter().all(|known| shape(world, &known.shown) != shape(world, &shown));
+            || caller.witnesses.iter().all(|known| shape(world, &known.shown) != shape(world, &shown))
+            || caller.witnesses.iter().all(|known| needs_certificate(&known.shown) != needs_certificate(&shown));
         if is_kept && caller.witnesses.len() >= SHAPES_MAX {
             self.exhausted = true;
         } else if is_kept {
@@ -212,6 +219,24 @@ impl<'p> Callers<'p> {
             caller.witnesses.sort_by_key(|witness| witness.shown.len());
         }
         questions
+    }
+}
+
+impl<'p> Callers<'p> {
+    /// Takes in tokens that no policy tells from one that was noted.
+    fn add_alike(&mut self, world: &World<'p>, token: Credential<'p>, mut others: Vec<Credential<'p>>) {
+        let shown = vec![token];
+        let caller = self.known.get(&pair(world, &shown)).and_then(|index| self.all.get_mut(*index));
+        let Some(caller) = caller else { return };
+        others.retain(|other| self.alike.insert(*other));
+        caller.witnesses_count += others.len();
+        let Some(reach) = caller.witnesses.iter().find(|it| it.shown == shown).map(|it| it.reach.clone()) else {
+            return;
+        };
+        let room = WITNESSES_MAX.saturating_sub(caller.witnesses.len());
+        let more = others.into_iter().take(room).map(|other| Witness { shown: vec![other], reach: reach.clone() });
+        caller.witnesses.extend(more);
+        caller.witnesses.sort_by_key(|witness| witness.shown.len());
     }
 }
 
@@ -237,9 +262,9 @@ fn certificate<'s, 'p>(shown: &'s [Credential<'p>]) -> impl Iterator<Item = &'s 
 
 /// What decides which names can be added to a certificate, and what they bring with them: its CAs, which kinds of names it
 /// has, and those that mean something under a CA that it is not shown under.
-type Shape<'p> = BTreeSet<(u16, Option<NameKind>, Option<&'p CertificateName>)>;
+pub type Shape<'p> = BTreeSet<(u16, Option<NameKind>, Option<&'p CertificateName>)>;
 
-fn shape<'p>(world: &World<'p>, shown: &[Credential<'p>]) -> Shape<'p> {
+pub fn shape<'p>(world: &World<'p>, shown: &[Credential<'p>]) -> Shape<'p> {
     let means = |credential: &Credential<'p>| {
         holders(world, Which::Old, credential).is_some() || holders(world, Which::New, credential).is_some()
     };

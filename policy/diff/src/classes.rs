@@ -2,18 +2,19 @@
 //! condition on tokens is one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use crate::access::{Change, Changed, Kind, ReachKind, Scene};
 use crate::callers::Callers;
+use crate::listing::Stray;
 use crate::shown::{Credential, Shown, Taken, TokenNames};
-use crate::strays::Stray;
 
 /// A class, in numbers.
 #[derive(Clone, Debug)]
 pub struct RawClass<'p> {
     pub changed: Changed,
-    /// Positions in the scene's list; for a stray's class those of its example alone.
-    pub groups: Vec<usize>,
+    /// Positions in the scene's list; for a stray's class, what changes for some set with it.
+    pub groups: Rc<[usize]>,
     /// Positions in the list of callers; empty for a stray's class.
     pub callers: Vec<usize>,
     pub stray: Option<Credential<'p>>,
@@ -50,7 +51,7 @@ pub fn classes<'p>(scene: &Scene<'_, 'p>, callers: &Callers<'p>, strays: Vec<Str
         let group = scene.groups.get(*groups.first()?)?;
         let (witness, names) = scene.example(changed.change, caller, group)?;
         let example = (caller.witnesses.get(witness)?.shown.clone(), names, *group.cells.first()?);
-        Some(RawClass { changed, groups, callers: members, stray: None, example })
+        Some(RawClass { changed, groups: groups.into(), callers: members, stray: None, example })
     });
     let strays = strays.into_iter().map(|stray| RawClass {
         changed: stray.changed,

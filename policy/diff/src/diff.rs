@@ -1,5 +1,8 @@
 //! The comparison from end to end, and its result in words.
 
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use policy::decide::{Grant, reason_told};
 use policy::model::Policy;
 use policy::reason::Reason;
@@ -58,8 +61,9 @@ fn report(scene: &Scene<'_, '_>, callers: &Callers<'_>, raw: &[RawClass<'_>], ex
     let mut limits = limits::changes(world, &pairs);
     let settings = settings::changes(world, &scene.cells);
     let of = |change: Change| raw.iter().filter(move |class| class.changed.change == change);
-    let listed = |change: Change| {
-        of(change).take(CLASSES_MAX).map(|class| written(scene, callers, class)).collect::<Vec<Class>>()
+    let mut told = Told::new();
+    let mut listed = |change: Change| {
+        of(change).take(CLASSES_MAX).map(|class| written(scene, callers, class, &mut told)).collect::<Vec<Class>>()
     };
     let renamed = identities::renamed(scene, callers);
     let identities: Vec<_> = renamed.iter().take(CLASSES_MAX).map(|it| identity(scene, callers, it)).collect();
@@ -104,7 +108,10 @@ pub fn access(raw: &[RawClass<'_>]) -> (bool, bool) {
     (any(Change::Allowed), any(Change::Refused))
 }
 
-fn written(scene: &Scene<'_, '_>, callers: &Callers<'_>, class: &RawClass<'_>) -> Class {
+/// The first requests of some groups, and how many there are: many classes have the same.
+type Told = HashMap<Rc<[usize]>, (Vec<Requests>, usize)>;
+
+fn written(scene: &Scene<'_, '_>, callers: &Callers<'_>, class: &RawClass<'_>, told: &mut Told) -> Class {
     let world = scene.world;
     let mut principals: Vec<Principal> = Vec::new();
     if let Some(credential) = class.stray {
@@ -123,12 +130,8 @@ fn written(scene: &Scene<'_, '_>, callers: &Callers<'_>, class: &RawClass<'_>) -
     let principals_count = principals.len();
     principals.truncate(PRINCIPALS_MAX);
     principals.iter_mut().for_each(|principal| principal.by.truncate(WAYS_MAX));
-    let groups = class.groups.iter().filter_map(|index| scene.groups.get(*index));
-    let cells: Vec<&Cell> = groups.flat_map(|group| &group.cells).filter_map(|index| scene.cells.get(*index)).collect();
-    let requests_count = cells.iter().map(|cell| cell.regions_count).sum();
-    let mut requests: Vec<&Requests> = cells.iter().flat_map(|cell| &cell.regions).collect();
-    requests.sort_unstable();
-    let requests = requests.into_iter().take(REQUESTS_MAX).cloned().collect();
+    let (requests, requests_count) =
+        told.entry(Rc::clone(&class.groups)).or_insert_with_key(|groups| requests(scene, groups)).clone();
     let condition = &class.changed.condition;
     Class {
         by_any_means: class.changed.by_any_means,
@@ -142,6 +145,16 @@ fn written(scene: &Scene<'_, '_>, callers: &Callers<'_>, class: &RawClass<'_>) -
         }),
         example: example(scene, &class.example),
     }
+}
+
+/// The requests of some groups that are listed, and how many there are.
+fn requests(scene: &Scene<'_, '_>, groups: &[usize]) -> (Vec<Requests>, usize) {
+    let groups = groups.iter().filter_map(|index| scene.groups.get(*index));
+    let cells: Vec<&Cell> = groups.flat_map(|group| &group.cells).filter_map(|index| scene.cells.get(*index)).collect();
+    let count = cells.iter().map(|cell| cell.regions_count).sum();
+    let mut requests: Vec<&Requests> = cells.iter().flat_map(|cell| &cell.regions).collect();
+    requests.sort_unstable();
+    (requests.into_iter().take(REQUESTS_MAX).cloned().collect(), count)
 }
 
 fn identity(scene: &Scene<'_, '_>, callers: &Callers<'_>, renamed: &Renamed<'_>) -> IdentityChange {

@@ -1,6 +1,7 @@
 //! What a change of policy newly allows and newly refuses, exactly.
 
 mod access;
+mod bases;
 mod callers;
 mod cells;
 mod classes;
@@ -8,6 +9,7 @@ mod diff;
 mod face;
 mod identities;
 mod limits;
+mod listing;
 mod look;
 mod places;
 mod proofs;

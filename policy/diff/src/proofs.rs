@@ -50,8 +50,8 @@ pub struct OwnProofs<'p> {
     pub differ: bool,
 }
 
-/// Sets of credentials that are tried before those that mean the same are left out.
-const FEW: usize = 2_000;
+/// Sets of credentials that are tried before those that mean the same are left out; in tests, that is always so.
+const FEW: usize = if cfg!(test) { 1 } else { 2_000 };
 
 impl<'p> OwnProofs<'p> {
     pub fn of(world: &World<'p>, which: Which, agent: u32, moved: &Moved<'p>) -> Self {
@@ -175,11 +175,41 @@ impl<'p> OwnProofs<'p> {
         self.alternatives.len() != theirs.alternatives.len() || set(self) != set(&theirs)
     }
 
+    /// Takes out the tokens that no policy tells from another one, unless there are few: each with those that are like it.
+    pub fn take_alike(&mut self, world: &World<'p>) -> Vec<(Credential<'p>, Vec<Credential<'p>>)> {
+        if self.sets() <= FEW {
+            return Vec::new();
+        }
+        let mut places: HashMap<_, usize> = HashMap::new();
+        let mut alike: Vec<(Credential<'p>, Vec<Credential<'p>>)> = Vec::new();
+        for token in std::mem::take(&mut self.tokens) {
+            let Credential::Token { issuer, subject, bound } = token else { continue };
+            let side = |which: Which| {
+                // Where it is named, what its alternatives need is its own.
+                let named = world.face(which).holders.subjects.contains_key(&(issuer, subject));
+                (holders(world, which, &token), named.then_some(subject), world.needed(which, issuer, subject))
+            };
+            let place = *places.entry((issuer, bound, side(Which::Old), side(Which::New))).or_insert(alike.len());
+            match alike.get_mut(place) {
+                Some((_, others)) => others.push(token),
+                None => alike.push((token, Vec::new())),
+            }
+        }
+        self.tokens = alike.iter().map(|(first, _)| *first).collect();
+        alike.retain(|(_, others)| !others.is_empty());
+        alike
+    }
+
+    /// How many sets these make.
+    fn sets(&self) -> usize {
+        let names = self.certificates.len();
+        (1 + names * names * names) * (1 + self.tokens.len()) * (1 + self.keys.len())
+    }
+
     /// Fewer proofs with the same pairs: of several that both policies treat alike, three certificate names and one
     /// token and key stand for all.
     pub fn representative(&self, world: &World<'p>) -> Self {
-        let names = self.certificates.len();
-        let sets = (1 + names * names * names) * (1 + self.tokens.len()) * (1 + self.keys.len());
+        let sets = self.sets();
         let keep = |all: &[Credential<'p>], count: usize| -> Vec<Credential<'p>> {
             if sets <= FEW {
                 return all.to_vec();
@@ -257,7 +287,7 @@ impl<'p> Meaning<'p> {
 }
 
 /// A certificate's name under every CA; any other credential as it is.
-fn under_all<'p>(world: &World<'p>, credential: Credential<'p>) -> Vec<Credential<'p>> {
+pub fn under_all<'p>(world: &World<'p>, credential: Credential<'p>) -> Vec<Credential<'p>> {
     match credential {
         Credential::Certificate { name: name @ Some(_), .. } if world.cas.len() > 1 => {
             (0..world.cas.len() as u16).map(|ca| Credential::Certificate { ca, name }).collect()

@@ -7,7 +7,7 @@ use policy::model::CertificateName;
 use policy::reason::Reason;
 use policy::table::{AgentId, TokenScopes};
 
-use crate::face::{Which, World};
+use crate::face::{Pair, Which, World};
 use crate::report::{ExampleCertificate, ExampleToken};
 
 /// One thing that a request can show. CAs and issuers are numbers of [`World`].
@@ -236,22 +236,17 @@ impl<'p> World<'p> {
         }
     }
 
-    /// A set in words: each name of the certificate once, with all the CAs that it chains to.
+    /// A set in words: the certificate once, with all of its names and all the CAs that it chains to.
     pub fn words(&self, shown: &[Credential<'p>]) -> String {
         let cas = self.cas_of(shown).join(" and ");
-        let mut words: Vec<String> = Vec::new();
-        for credential in shown {
-            let word = match credential {
-                Credential::Certificate { name: Some(name), .. } => {
-                    format!("certificate {} of {cas}", certificate_name(name))
-                }
-                Credential::Certificate { name: None, .. } => format!("any certificate of {cas}"),
-                other => self.word(other),
-            };
-            if !words.contains(&word) {
-                words.push(word);
-            }
-        }
+        let certificate = match names_of(shown).as_slice() {
+            [] => format!("any certificate of {cas}"),
+            [name] => format!("certificate {name} of {cas}"),
+            [names @ .., last] => format!("one certificate naming {} and {last} of {cas}", names.join(", ")),
+        };
+        let is_name = |it: &&Credential<'p>| matches!(it, Credential::Certificate { .. });
+        let others = shown.iter().filter(|it| !is_name(it)).map(|it| self.word(it));
+        let words: Vec<String> = has_certificate(shown).then_some(certificate).into_iter().chain(others).collect();
         if words.is_empty() { "no credentials".to_owned() } else { words.join(" + ") }
     }
 
@@ -266,25 +261,19 @@ impl<'p> World<'p> {
         cas
     }
 
-    /// The certificate of a set; where one must be there whatever its names, one of a CA that both policies have.
+    /// The certificate of a set; where one must be there whatever its names, one that is valid to both policies.
     pub fn example_certificate(&self, shown: &[Credential<'p>]) -> Option<ExampleCertificate> {
         let needed = self.old.certificate_needed || self.new.certificate_needed || needs_certificate(shown);
         if needed && !has_certificate(shown) {
-            let of_both = self.cas.iter().position(|ca| ca.old.is_some() && ca.new.is_some())?;
-            let cas = vec![self.ca_name(of_both as u16).to_owned()];
-            return Some(ExampleCertificate { cas, names: Vec::new() });
+            let first = |is: fn(&Pair) -> bool| self.cas.iter().position(is);
+            let of_both = first(|ca| ca.old.is_some() && ca.new.is_some());
+            let of_each = [first(|ca| ca.old.is_some()), first(|ca| ca.new.is_some())];
+            let cas = of_both.map_or_else(|| of_each.into_iter().flatten().collect(), |ca| vec![ca]);
+            let cas: Vec<String> = cas.into_iter().map(|ca| self.ca_name(ca as u16).to_owned()).collect();
+            return (!cas.is_empty()).then_some(ExampleCertificate { cas, names: Vec::new() });
         }
         let cas = self.cas_of(shown).into_iter().map(str::to_owned).collect();
-        let mut names: Vec<String> = Vec::new();
-        for credential in shown {
-            if let Credential::Certificate { name: Some(name), .. } = credential
-                && let name = certificate_name(name)
-                && !names.contains(&name)
-            {
-                names.push(name);
-            }
-        }
-        has_certificate(shown).then_some(ExampleCertificate { cas, names })
+        has_certificate(shown).then(|| ExampleCertificate { cas, names: names_of(shown) })
     }
 
     pub fn example_token(&self, shown: &[Credential<'p>], names: &TokenNames) -> Option<ExampleToken> {
@@ -301,6 +290,20 @@ impl<'p> World<'p> {
         let bound = bound.text().map(str::to_owned);
         Some(ExampleToken { issuer, subject, bound, scopes: scopes.collect() })
     }
+}
+
+/// The names of the certificate of a set, each once.
+fn names_of(shown: &[Credential<'_>]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for credential in shown {
+        if let Credential::Certificate { name: Some(name), .. } = credential
+            && let name = certificate_name(name)
+            && !names.contains(&name)
+        {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// As one writes it in a policy source.

@@ -2,8 +2,9 @@
 //! that do not need them. (A token or an API key that names nobody is refused, so it is never passed over.)
 //!
 //! Such a set is permitted by the policy that passes the stray over, and mostly refused by the other, which finds
-//! proofs of two agents. Each stray is one class a direction, if any request changes with it: it holds all sets with
-//! the stray whose outcome changes in that direction.
+//! proofs of two agents. Each stray is one class a direction, if any request changes with it whose callers are in no other
+//! class: it holds all sets with the stray whose outcome changes in that direction, and every request that changes for one
+//! of them. It is two classes where some of these requests change by any means, and others do not.
 //!
 //! To know whether there is one, the stray is added to the witnesses of each pair of callers, alone and with one more
 //! stray. That is enough: let S with strays change. Without its strays, S has a pair that is known. With a single stray
@@ -11,40 +12,34 @@
 //! are shared with the stray's agent; those sets are tried in `callers`. What has a pair that is known is in a class
 //! already, so it needs none of the stray.
 //!
+//! The requests are those of all of these sets. Most witnesses are alike in that (`bases`): where neither has anything to do
+//! with the stray, what changes for one changes for the other.
+//!
 //! All of the names are shown under all of the CAs that the certificate chains to, so an added name comes under the CAs
 //! of the others, and they under its CA. What comes with it is in S as well: it is passed over by the one policy, and
 //! speaks against S in the other. So the above holds for the smallest certificate with those names and CAs, if witnesses
 //! of a pair are kept that differ in what can be added to them, and in what that brings (`callers::Shape`).
 //!
 //! A certificate shows all of its names or none, so a stray among the names of one that was good before can be what
-//! refuses its holder everything. Sets with a certificate are therefore tried first: people are told of those for whom
-//! the outcome changes by any means, before those who could leave the stray away.
+//! refuses its holder everything. Sets with a certificate are therefore tried first.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use policy::model::CertificateName;
 
-use crate::access::{Change, Changed, Condition, Scene};
-use crate::callers::{Caller, Callers, Reach, Witness, pair, parts};
-use crate::face::{Pair, Which, World};
-use crate::shown::{Credential, Shown, TokenNames, has_certificate, together};
+use crate::access::{Change, Scene};
+use crate::bases::{Bases, few, witnesses};
+use crate::callers::{Callers, Pair, Reach, Witness, pair, parts};
+use crate::face::{Which, World};
+use crate::listing::{Lister, Stray};
+use crate::shown::{Credential, Shown, together};
 
-/// A stray that changes some outcome.
-pub struct Stray<'p> {
-    pub credential: Credential<'p>,
-    pub changed: Changed,
-    /// Positions in the scene's list: what changes for the set of the example.
-    pub groups: Vec<usize>,
-    pub example: (Shown<'p>, TokenNames, usize),
-}
-
-/// Strays beside another one that are tried, and sets tried for each stray.
+/// Strays beside another one that are tried, and sets tried to find one that changes.
 const SECOND_MAX: usize = 16;
 const TRIED_PER_STRAY_MAX: usize = 4_096;
-/// Sets tried, once there is one that changes, to find one that changes by any means.
-const BETTER_MAX: usize = 16;
-/// Sets tried for all strays together.
+/// Sets tried for all strays together: to find one of each, and to find all requests.
 const TRIED_MAX: usize = 200_000;
+const LISTED_MAX: usize = 400_000;
 
 pub struct Strays<'p> {
     pub found: Vec<Stray<'p>>,
@@ -54,15 +49,32 @@ pub struct Strays<'p> {
 
 pub fn strays<'p>(scene: &Scene<'_, 'p>, callers: &Callers<'p>) -> Strays<'p> {
     let mut all = Strays { found: Vec::new(), exhausted: false };
-    let mut left = TRIED_MAX;
+    let (mut left, mut left_to_list) = (TRIED_MAX, LISTED_MAX);
     for change in [Change::Allowed, Change::Refused] {
         let candidates = candidates(scene.world, change.permits());
-        let changing = callers.all.iter().filter(|caller| may_change(scene, change, caller));
-        let bases = Bases::new(changing.flat_map(|caller| &caller.witnesses).map(|it| &it.shown).collect());
+        if candidates.is_empty() {
+            continue;
+        }
+        let (others, is_cut) = few(scene.world, &candidates, SECOND_MAX);
+        let search = |credential: &Credential<'p>| {
+            let company = company(scene.world, change.permits(), credential);
+            Search { scene, callers, change, credential: *credential, others: (&others, is_cut), company }
+        };
+        let witnesses = witnesses(scene, callers, change);
+        let bases = Bases::new(witnesses.iter().map(|(_, it)| &it.shown).collect(), Some);
+        let mut found: Vec<(Credential<'p>, Set<'p>)> = Vec::new();
         for credential in &candidates {
-            let bases = bases.fitting(credential);
-            let search = Search { scene, callers, bases, change, credential: *credential, others: &candidates };
-            match search.run(&mut left) {
+            match search(credential).any(bases.fitting(credential), &mut left) {
+                Ok(set) => found.extend(set.map(|set| (*credential, set))),
+                Err(Exhausted) => all.exhausted = true,
+            }
+        }
+        if found.is_empty() {
+            continue;
+        }
+        let mut lister = Lister::new(scene, change, &witnesses, found.iter().map(|(credential, _)| credential));
+        for (credential, set) in found {
+            match lister.list(&search(&credential), set, &mut left_to_list) {
                 Ok(found) => all.found.extend(found),
                 Err(Exhausted) => all.exhausted = true,
             }
@@ -83,146 +95,82 @@ pub fn candidates<'p>(world: &World<'p>, which: Which) -> Vec<Credential<'p>> {
     nameless.chain(names).collect()
 }
 
-/// Whether a stray can change anything for a caller: not where the side that passes it over permits nothing anyway.
-fn may_change(scene: &Scene<'_, '_>, change: Change, caller: &Caller<'_>) -> bool {
-    let one_sided = |ca: &Pair| ca.old.is_none() || ca.new.is_none();
-    let (old, new, _) = caller.pair;
-    let taken = if change.permits() == Which::Old { old } else { new };
-    scene.may_do_anything(change.permits(), taken) || scene.world.cas.iter().any(one_sided)
+pub struct Exhausted;
+
+/// A set with a stray, and what changes for it: groups, and whether by any means.
+pub struct Set<'p> {
+    pub pair: Pair,
+    pub witness: Witness<'p>,
+    pub changed: Vec<(usize, bool)>,
 }
 
-/// Sets to which strays are added, by what one certificate cannot have twice: an SPIFFE id and a public key.
-struct Bases<'s, 'p> {
-    all: Vec<&'s Shown<'p>>,
-    without_spiffe: Vec<&'s Shown<'p>>,
-    without_spki: Vec<&'s Shown<'p>>,
-    with: HashMap<&'p CertificateName, Vec<&'s Shown<'p>>>,
+pub fn take(left: &mut usize) -> Result<(), Exhausted> {
+    *left = left.checked_sub(1).ok_or(Exhausted)?;
+    Ok(())
 }
 
-impl<'s, 'p> Bases<'s, 'p> {
-    fn new(mut all: Vec<&'s Shown<'p>>) -> Self {
-        all.sort_by_key(|shown| !has_certificate(shown));
-        let name = |it: &Credential<'p>| if let Credential::Certificate { name, .. } = it { *name } else { None };
-        let mut bases =
-            Self { without_spiffe: Vec::new(), without_spki: Vec::new(), with: HashMap::new(), all: all.clone() };
-        for shown in all {
-            let names: BTreeSet<_> = shown.iter().filter_map(name).filter(|name| is_one_only(name)).collect();
-            if !names.iter().any(|name| matches!(name, CertificateName::Spiffe(_))) {
-                bases.without_spiffe.push(shown);
-            }
-            if !names.iter().any(|name| matches!(name, CertificateName::SpkiSha256(_))) {
-                bases.without_spki.push(shown);
-            }
-            for name in names {
-                bases.with.entry(name).or_default().push(shown);
-            }
-        }
-        bases
-    }
-
-    /// Those that one certificate can show together with a stray: those with the same name first.
-    fn fitting(&self, stray: &Credential<'p>) -> impl Iterator<Item = &'s Shown<'p>> + Clone {
-        let name = if let Credential::Certificate { name, .. } = stray { *name } else { None };
-        let others = match name {
-            Some(CertificateName::Spiffe(_)) => &self.without_spiffe,
-            Some(CertificateName::SpkiSha256(_)) => &self.without_spki,
-            _ => &self.all,
-        };
-        let same = name.and_then(|name| self.with.get(name)).map_or(&[][..], Vec::as_slice);
-        same.iter().chain(others).copied()
-    }
-}
-
-/// Whether a certificate has at most one name of this kind.
-fn is_one_only(name: &CertificateName) -> bool {
-    !matches!(name, CertificateName::Dns(_))
-}
-
-struct Exhausted;
-
-struct Search<'s, 'w, 'p, B> {
-    scene: &'s Scene<'w, 'p>,
+pub struct Search<'s, 'w, 'p> {
+    pub scene: &'s Scene<'w, 'p>,
     callers: &'s Callers<'p>,
-    /// Sets to which the stray is added.
-    bases: B,
-    change: Change,
-    credential: Credential<'p>,
-    others: &'s [Credential<'p>],
+    pub change: Change,
+    pub credential: Credential<'p>,
+    /// Strays that are tried beside this one, and whether there are others like none of them.
+    pub others: (&'s [Credential<'p>], bool),
+    /// CAs that are tried beside the stray's.
+    company: Vec<Option<Credential<'p>>>,
 }
 
-impl<'s, 'p: 's, B: Iterator<Item = &'s Shown<'p>> + Clone> Search<'s, '_, 'p, B> {
-    /// The stray's class, if any set with it changes.
-    fn run(&self, left: &mut usize) -> Result<Option<Stray<'p>>, Exhausted> {
-        let mut tried = 0;
-        for (base, at) in self.bases.clone().zip(0..) {
-            for second in std::iter::once(None).chain(self.others.iter().take(SECOND_MAX).map(Some)) {
-                for company in self.company() {
-                    let added = [second.copied(), company].into_iter().flatten();
-                    let Some(shown) = self.with(base, added) else { continue };
-                    tried += 1;
-                    if tried > TRIED_PER_STRAY_MAX || *left == 0 {
-                        return Err(Exhausted);
-                    }
-                    *left -= 1;
-                    if let Some(stray) = self.changes(shown) {
-                        return Ok(Some(if stray.changed.by_any_means { stray } else { self.better(at, stray) }));
-                    }
+impl<'s, 'p> Search<'s, '_, 'p> {
+    /// A set that changes and whose pair is in no other class, if there is any.
+    fn any(&self, bases: impl Iterator<Item = &'s Shown<'p>>, left: &mut usize) -> Result<Option<Set<'p>>, Exhausted> {
+        let mut own = TRIED_PER_STRAY_MAX;
+        let mut is_cut = false;
+        for base in bases {
+            is_cut = self.others.1;
+            for shown in self.sets(base) {
+                take(&mut own)?;
+                take(left)?;
+                let set = self.judged(shown);
+                if !self.callers.known.contains_key(&set.pair) && !set.changed.is_empty() {
+                    return Ok(Some(set));
                 }
             }
         }
-        let cut = self.others.len() > SECOND_MAX && self.bases.clone().next().is_some();
-        if cut { Err(Exhausted) } else { Ok(None) }
+        if is_cut { Err(Exhausted) } else { Ok(None) }
     }
 
-    /// One that changes by any means, if one of the next certificates shows it.
-    fn better(&self, after: usize, found: Stray<'p>) -> Stray<'p> {
-        let next = self.bases.clone().skip(after + 1).take(BETTER_MAX).filter(|base| has_certificate(base));
-        let mut next = next.filter_map(|base| self.changes(self.with(base, std::iter::empty())?));
-        next.find(|stray| stray.changed.by_any_means).unwrap_or(found)
+    /// A set with the stray: alone, and with another one or a CA beside it. None if no one certificate has all of it.
+    pub fn sets(&self, base: &Shown<'p>) -> impl Iterator<Item = Shown<'p>> {
+        let with = move |added: &[Option<Credential<'p>>]| {
+            together(base.iter().copied().chain([self.credential]).chain(added.iter().flatten().copied()))
+        };
+        let fits = with(&[]).is_some();
+        let others = std::iter::once(None).chain(self.others.0.iter().copied().map(Some)).filter(move |_| fits);
+        others.flat_map(move |other| self.company.iter().filter_map(move |company| with(&[other, *company])))
     }
 
-    /// The stray added to a set; none if no one certificate has all of it.
-    fn with(&self, base: &Shown<'p>, added: impl Iterator<Item = Credential<'p>>) -> Option<Shown<'p>> {
-        together(base.iter().copied().chain([self.credential]).chain(added))
-    }
-
-    /// A certificate is valid by any CA that it chains to, so a name under a CA that one policy does not have can stand
-    /// in a certificate that also chains to one that it has.
-    fn company(&self) -> Vec<Option<Credential<'p>>> {
-        let world = self.scene.world;
-        let Credential::Certificate { ca, name: Some(_) } = self.credential else { return vec![None] };
-        let pair = world.ca_pair(ca);
-        if pair.old.is_some() && pair.new.is_some() {
-            return vec![None];
-        }
-        let permits = self.change.permits();
-        let valid = world.cas.iter().zip(0_u16..).filter(|(ca, _)| ca.at(permits).is_some());
-        std::iter::once(None).chain(valid.map(|(_, ca)| Some(Credential::Certificate { ca, name: None }))).collect()
-    }
-
-    fn changes(&self, shown: Shown<'p>) -> Option<Stray<'p>> {
+    /// What changes for a set.
+    pub fn judged(&self, shown: Shown<'p>) -> Set<'p> {
         let (scene, world) = (self.scene, self.scene.world);
         let pair = pair(world, &shown);
-        // Whatever changes for a pair that is known is in a class already.
-        if self.callers.known.contains_key(&pair) {
-            return None;
-        }
         let kind = scene.kind(pair);
         let reach = Reach { old: parts(world, Which::Old, &shown), new: parts(world, Which::New, &shown) };
         let reaches = BTreeSet::from([scene.reach_kind(&reach)]);
+        let changed = |index: usize| scene.changed(self.change, kind, &reaches, scene.groups.get(index)?);
         let candidates = scene.candidates(kind).into_iter();
-        let mut changed: Vec<(Changed, usize)> = candidates
-            .filter_map(|index| Some((scene.changed(self.change, kind, &reaches, scene.groups.get(index)?)?, index)))
-            .collect();
-        let by_any_means = changed.iter().any(|(changed, _)| changed.by_any_means);
-        changed.retain(|(changed, _)| changed.by_any_means == by_any_means);
-        let groups: Vec<usize> = changed.iter().map(|(_, index)| *index).collect();
-        let (mut changed, first) = changed.into_iter().next()?;
-        let group = scene.groups.get(first)?;
-        changed.condition = Condition::default();
-        let caller = Caller { pair, witnesses: vec![Witness { shown: shown.clone(), reach }], witnesses_count: 1 };
-        let (_, names) = scene.example(self.change, &caller, group)?;
-        let example = (shown, names, *group.cells.first()?);
-        Some(Stray { credential: self.credential, changed, groups, example })
+        let changed = candidates.filter_map(|index| Some((index, changed(index)?.by_any_means))).collect();
+        Set { pair, witness: Witness { shown, reach }, changed }
     }
+}
+
+/// CAs that can vouch for a stray's certificate beside its own: it is valid by any CA that it chains to, so a name under a
+/// CA that one policy does not have can stand in a certificate that also chains to one that it has.
+fn company<'p>(world: &World<'p>, permits: Which, stray: &Credential<'p>) -> Vec<Option<Credential<'p>>> {
+    let Credential::Certificate { ca, name: Some(_) } = stray else { return vec![None] };
+    let pair = world.ca_pair(*ca);
+    if pair.old.is_some() && pair.new.is_some() {
+        return vec![None];
+    }
+    let valid = world.cas.iter().zip(0_u16..).filter(|(ca, _)| ca.at(permits).is_some());
+    std::iter::once(None).chain(valid.map(|(_, ca)| Some(Credential::Certificate { ca, name: None }))).collect()
 }

@@ -3,6 +3,7 @@
 mod brute;
 mod cases;
 mod fields;
+mod means;
 mod regions;
 mod size;
 pub mod universe;

@@ -29,7 +29,7 @@ pub fn write(
     roots: &Roots,
     needs: &Needs,
 ) -> io::Result<()> {
-    writeln!(out, "{}: {}", diff.verdict.name(), meaning(diff.verdict))?;
+    writeln!(out, "{}: {}", diff.verdict.name(), meaning(diff))?;
     if diff.exhausted {
         writeln!(out, "  given up at the bound of the search: take it as wider, and split the change")?;
     }
@@ -89,12 +89,33 @@ fn instead_of_removing(diff: &Diff, old: &End, new: &End) -> Option<String> {
     })
 }
 
-const fn meaning(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Same => "nothing changes for anybody",
-        Verdict::Narrower => "nobody can do more than before",
-        Verdict::Wider => "something becomes possible, and nothing stops",
-        Verdict::Both => "something becomes possible, and something stops",
+fn meaning(diff: &Diff) -> String {
+    let (allowed, refused) = (diff.counts.allowed > 0, diff.counts.refused > 0);
+    let limits = |is: fn(Direction) -> bool| diff.limits.iter().any(|it| is(it.direction));
+    let settings = |is: fn(Direction) -> bool| diff.settings.iter().any(|it| is(it.direction));
+    match diff.verdict {
+        Verdict::Same => return "nothing changes for anybody".to_owned(),
+        Verdict::Narrower => return "nobody can do more than before".to_owned(),
+        Verdict::Wider | Verdict::Both => {}
+    }
+    // What counts as wider without a request that is newly allowed is not told as one; and so with what is narrower.
+    let parts = [
+        (allowed, "something becomes possible"),
+        (!allowed && limits(Direction::is_wider), "limits become wider"),
+        (!allowed && !diff.identities.is_empty(), "identities change"),
+        (!allowed && settings(Direction::is_wider), "settings change"),
+        (refused, "something stops"),
+        (!refused && limits(Direction::is_narrower), "limits become narrower"),
+        (!refused && settings(Direction::is_narrower), "settings become narrower"),
+        (allowed && !diff.verdict.is_narrower(), "nothing stops"),
+        (!allowed && refused && !diff.exhausted, "nothing becomes possible"),
+        (!allowed && !refused && !diff.exhausted, "nothing becomes possible or stops"),
+        (diff.exhausted, "more may change than was found"),
+    ];
+    let said: Vec<&str> = parts.into_iter().filter_map(|(is, text)| is.then_some(text)).collect();
+    match said.split_last() {
+        Some((last, first)) if !first.is_empty() => format!("{}, and {last}", first.join(", ")),
+        _ => said.concat(),
     }
 }
 
@@ -235,8 +256,12 @@ fn requests(requests: &Requests) -> String {
 fn shown(example: &Example) -> Option<String> {
     let mut parts = Vec::new();
     if let Some(certificate) = &example.certificate {
-        let names = if certificate.names.is_empty() { "any name".to_owned() } else { certificate.names.join(" + ") };
-        parts.push(format!("certificate {names} of {}", certificate.cas.join(" and ")));
+        let what = match certificate.names.as_slice() {
+            [] => "certificate any name".to_owned(),
+            [name] => format!("certificate {name}"),
+            [names @ .., last] => format!("one certificate naming {} and {last}", names.join(", ")),
+        };
+        parts.push(format!("{what} of {}", certificate.cas.join(" and ")));
     }
     if let Some(token) = &example.token {
         let scopes = token.scopes.iter().map(|(claim, scopes)| format!(" with {claim}={:?}", scopes.join(" ")));

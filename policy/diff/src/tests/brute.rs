@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use policy::binding::Bindings;
-use policy::decide::Caller;
+use policy::decide::{Caller, admit_transport};
 use policy::model::{CertificateName, Identity, Policy};
 use policy::reason::Reason;
 use policy::table::AgentId;
 use proptest::prelude::*;
 
+use super::means::{Means, Strays};
 use super::universe::{self, Request, SCOPES};
 use crate::access::{Change, Scene};
 use crate::callers::{Callers, Pair, pair};
@@ -44,7 +45,7 @@ fn credentials<'p>(world: &World<'p>) -> (Vec<&'p CertificateName>, Vec<Credenti
     (names.into_iter().collect(), tokens.collect(), keys.into_iter().collect())
 }
 
-fn subsets<T: Copy>(all: &[T]) -> Vec<Vec<T>> {
+pub fn subsets<T: Copy>(all: &[T]) -> Vec<Vec<T>> {
     let of = |bits: usize| all.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, it)| *it).collect();
     (0..1 << all.len()).map(of).collect()
 }
@@ -112,7 +113,7 @@ pub fn routed(world: &World<'_>, (host, method, path): &Request) -> Routes {
 }
 
 /// Everything that a token can carry, as both sides read it.
-fn tokens(world: &World<'_>, narrowing: Narrowing) -> Vec<TokenNames> {
+pub fn tokens(world: &World<'_>, narrowing: Narrowing) -> Vec<TokenNames> {
     let numbers: Vec<u32> = SCOPES.iter().filter_map(|name| number(world, name)).collect();
     let all: Vec<Option<Vec<u32>>> = subsets(&numbers).into_iter().map(Some).collect();
     let none = vec![None];
@@ -126,7 +127,7 @@ fn number(world: &World<'_>, name: &str) -> Option<u32> {
 }
 
 /// Whether one side permits a caller the route, with a token or without.
-fn permits(world: &World<'_>, which: Which, taken: Taken, names: &TokenNames, route: Option<u32>) -> bool {
+pub fn permits(world: &World<'_>, which: Which, taken: Taken, names: &TokenNames, route: Option<u32>) -> bool {
     let agent = match taken {
         Taken::Refused => return false,
         Taken::Anonymous => None,
@@ -190,7 +191,6 @@ fn check(scene: &Scene<'_, '_>, callers: &Callers<'_>, raw: &[RawClass<'_>]) {
     let routes = routes(world);
     let pairs: BTreeMap<&Shown<'_>, Pair> = sets.iter().map(|set| (set, pair(world, set))).collect();
     let index = Index::new(scene, callers, raw);
-    let strays: Vec<_> = raw.iter().filter_map(|class| Some((class.changed.change, class.stray?))).collect();
     // What changes, for each pair of callers.
     let mut changes: Changes = BTreeMap::new();
     for pair in pairs.values() {
@@ -207,14 +207,16 @@ fn check(scene: &Scene<'_, '_>, callers: &Callers<'_>, raw: &[RawClass<'_>]) {
         });
     }
     identities(scene, callers, &pairs, raw, &changes);
-    any_means(world, &pairs, &index);
+    let means = Means::new(world, &pairs);
+    means.of_callers(&index.held);
+    let strays = Strays::new(scene, raw);
+    strays.check(&means, &changes);
     // None is missed.
     let mut pointwise = BTreeSet::new();
     for (set, pair) in &pairs {
         for (change, routes, names) in &changes[pair] {
             pointwise.insert(*change);
-            let held = index.holds(*change, *pair, *routes, names)
-                || strays.iter().any(|(of, stray)| of == change && holds(set, stray));
+            let held = index.holds(*change, *pair, *routes, names) || strays.holds(*change, set, *routes);
             assert!(held, "missed: {change:?} {set:?} {pair:?} {routes:?} {names:?}");
         }
     }
@@ -244,7 +246,7 @@ fn lasts(world: &World<'_>, pair: Pair, routes: &BTreeSet<Routes>) -> bool {
     })
 }
 
-type Changes = BTreeMap<Pair, Vec<(Change, Routes, TokenNames)>>;
+pub type Changes = BTreeMap<Pair, Vec<(Change, Routes, TokenNames)>>;
 
 /// The names that origins are told, before and after, of whoever is permitted something in common.
 fn identities<'p>(
@@ -291,55 +293,13 @@ fn identities<'p>(
     }
 }
 
-/// What the parts of a set are taken for, and whether they have the token, by side.
-type Parts = [BTreeSet<(Taken, bool)>; 2];
-
-/// Whether what a class says of other means is so: a holder shows the names of his certificate all or none.
-fn any_means(world: &World<'_>, pairs: &BTreeMap<&Shown<'_>, Pair>, index: &Index<'_, '_>) {
-    let is_name = |it: &Credential<'_>| matches!(it, Credential::Certificate { .. });
-    let holders = |which: Which, it: &Credential<'_>| crate::proofs::holders(world, which, it).is_some();
-    let parts = |which: Which, set: &Shown<'_>| -> BTreeSet<(Taken, bool)> {
-        let others: Vec<_> = set.iter().filter(|it| !is_name(it)).copied().collect();
-        let whole: Vec<_> = set.iter().filter(|it| is_name(it)).copied().collect();
-        let needed = world.face(which).certificate_needed && !whole.is_empty();
-        let is_bound =
-            |it: &Credential<'_>| matches!(it, Credential::Token { bound, .. } if bound.hold(Bindings::CERTIFICATE));
-        let all = subsets(&others).into_iter().flat_map(|others| {
-            let needed = needed || (others.iter().any(is_bound) && !whole.is_empty());
-            let without = (!needed && !whole.is_empty()).then(|| others.clone());
-            std::iter::once([&whole[..], &others].concat()).chain(without)
-        });
-        let part = |part: Vec<Credential<'_>>| {
-            let token = part.iter().any(|it| matches!(it, Credential::Token { .. }));
-            (world.taken(which, &part), token)
-        };
-        all.map(part).collect()
-    };
-    let mut reaches: BTreeMap<Pair, BTreeMap<Parts, bool>> = BTreeMap::new();
-    for (set, pair) in pairs {
-        // More names, and those that a policy passes over, are not all tried.
-        let passed_over = |it: &Credential<'_>| is_name(it) && !(holders(Which::Old, it) && holders(Which::New, it));
-        let is_tried = set.iter().filter(|it| is_name(it)).count() <= 3 && !set.iter().any(passed_over);
-        let reach = [parts(Which::Old, set), parts(Which::New, set)];
-        *reaches.entry(*pair).or_default().entry(reach).or_default() |= is_tried;
-    }
-    for ((change, pair, routes), classes) in &index.held {
-        let (side, other) = (change.permits(), change.permits().other());
-        let of = |which: Which| if which == Which::Old { (pair.0, routes.0) } else { (pair.1, routes.1) };
-        let whole = |reach: &Parts| {
-            tokens(world, pair.2).iter().any(|names| {
-                permits(world, side, of(side).0, names, of(side).1)
-                    && !reach[usize::from(other == Which::New)].iter().any(|(taken, token)| {
-                        let none = TokenNames::default();
-                        permits(world, other, *taken, if *token { names } else { &none }, of(other).1)
-                    })
-            })
-        };
-        let mut meant = reaches[pair].iter().filter(|(reach, _)| whole(reach)).peekable();
-        let told = classes.iter().any(|class| class.changed.by_any_means);
-        assert!(!told || meant.peek().is_some(), "not by any means: {change:?} {pair:?} {routes:?}");
-        assert!(told || !meant.any(|(_, is_tried)| *is_tried), "by any means: {change:?} {pair:?} {routes:?}");
-    }
+/// Whether an example gets to a policy at all, over TLS: with a certificate that it knows a CA of, where it knows any.
+fn is_admitted(world: &World<'_>, which: Which, shown: &Shown<'_>) -> bool {
+    let policy = world.face(which).policy;
+    let certificate = world.example_certificate(shown);
+    let is_known = |name: &String| policy.client_cas.iter().any(|ca| ca.name == *name);
+    let valid = certificate.as_ref().is_none_or(|it| it.cas.iter().any(is_known));
+    policy.client_cas.is_empty() || (valid && admit_transport(policy.transport, true, certificate.is_some()).is_ok())
 }
 
 fn examples(scene: &Scene<'_, '_>, raw: &[RawClass<'_>]) {
@@ -355,6 +315,9 @@ fn examples(scene: &Scene<'_, '_>, raw: &[RawClass<'_>]) {
             let held = |it: &Credential<'_>| crate::proofs::holders(scene.world, which, it).is_some();
             let names = |it: &Credential<'_>| !matches!(it, Credential::Certificate { .. }) || held(it);
             assert!(missing.is_none_or(|missing| missing != shown.iter().any(names)), "{outcome:?}");
+            if outcome.permitted {
+                assert!(is_admitted(scene.world, which, shown), "example of {class:?} does not come so far");
+            }
             outcome.permitted
         };
         let change = direction(judged(Which::Old), judged(Which::New));

@@ -183,24 +183,46 @@ fn a_search_that_is_too_long_is_given_up_and_needs_the_wider_role() {
 }
 
 #[test]
+fn subjects_that_fare_alike_are_looked_at_once() {
+    const SUBJECTS: usize = 50_000;
+    let old = large(10, 10);
+    let mut new = old.clone();
+    let Some(Identity::Proofs(proofs)) = new.agents.last_mut().map(|staff| &mut staff.identity[0]) else { panic!() };
+    let excepted = (0..SUBJECTS).map(|number| format!("excepted-{number:05}")).collect();
+    proofs.token.as_mut().unwrap().subject = Subject::AnyBut(excepted);
+    for (old, new, verdict) in [(&old, &new, Verdict::Narrower), (&new, &old, Verdict::Wider)] {
+        let change = compared(old, new, "subjects excepted");
+        assert_eq!(
+            (change.verdict, change.exhausted, change.allowed.len() + change.refused.len()),
+            (verdict, false, 1)
+        );
+        let principals = &change.allowed.iter().chain(&change.refused).next().unwrap().principals;
+        let told: Vec<_> = principals.iter().map(|it| (it.name.as_str(), it.by_count, it.by.len())).collect();
+        assert_eq!(told, [("staff", SUBJECTS, 1)]);
+    }
+}
+
+#[test]
 fn strays_that_are_left_out_make_it_exhausted() {
-    // Nothing changes with any of these names, but not all pairs of them are tried.
-    let with = |names: usize| {
+    // Nothing changes with any of these names, but not all pairs are tried of those that are not alike.
+    let with = |names: usize, cas: usize| {
         let mut policy = large(0, 10);
         policy.agents[0].scopes.clear();
+        policy.client_cas.extend((0..40).map(|number| ca(&format!("agents-{number:02}"))));
         for number in 0..names {
             let name = CertificateName::Spiffe(format!("spiffe://corp.example/{number}"));
-            let proofs =
-                Proofs { certificate: Some(CertificateProof { name, ca: "agents".into() }), ..Proofs::default() };
+            let ca = format!("agents-{:02}", number % cas);
+            let proofs = Proofs { certificate: Some(CertificateProof { name, ca }), ..Proofs::default() };
             let (name, identity) = (format!("agent-{number:04}"), vec![Identity::Proofs(proofs)]);
             policy.agents.insert(number, Agent { name, identity, scopes: vec![], limits: vec![] });
         }
         policy.client_cas.push(ca("other"));
         policy
     };
-    let few = compared(&with(5), &with(0), "few strays");
-    let mut one_sided = with(0);
+    let mut one_sided = with(0, 1);
     one_sided.client_cas.pop();
-    let many = compared(&with(40), &one_sided, "many strays");
-    assert!(!few.exhausted && many.exhausted && many.needs_wider, "{few:?} {many:?}");
+    for (names, cas, exhausted) in [(40, 1, false), (40, 5, false), (40, 40, true)] {
+        let change = compared(&with(names, cas), &one_sided, "strays");
+        assert_eq!((change.exhausted, change.needs_wider), (exhausted, exhausted), "{names} {cas} {change:?}");
+    }
 }

@@ -186,11 +186,13 @@ fn identity(dice: &mut Dice<'_>, policy: &Policy) -> Option<Identity> {
     let mut proofs = Proofs::default();
     if dice.one_in(2) && !policy.client_cas.is_empty() {
         let ca = &policy.client_cas[dice.below(policy.client_cas.len() as u8)];
-        let name = match dice.below(5) {
+        let name = match dice.below(7) {
             0 => CertificateName::Spiffe("spiffe://c1".into()),
             4 => CertificateName::Spiffe("spiffe://c5".into()),
             1 => CertificateName::Dns("c2".into()),
             2 => CertificateName::SpkiSha256("c3".into()),
+            5 => CertificateName::Dns("c6".into()),
+            6 => CertificateName::Dns("c7".into()),
             _ => CertificateName::SpkiSha256("c4".into()),
         };
         proofs.certificate = Some(CertificateProof { name, ca: ca.name.clone() });
