@@ -8,6 +8,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -88,6 +89,11 @@ fn checkpoints(directory: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+fn runs_with_checkpoints(directory: &Path) -> usize {
+    let files = checkpoints(directory);
+    files.iter().filter_map(|file| file.parent()).collect::<BTreeSet<_>>().len()
 }
 
 #[test]
@@ -190,6 +196,8 @@ fn killed_at_any_moment_what_is_there_verifies() {
     let mut gateway = sealed(&origin);
     for round in 0..4 {
         traffic(&gateway, 50 + 37 * round);
+        // What a run writes before its first checkpoint is never proved.
+        assert!(eventually(PATIENCE, || runs_with_checkpoints(gateway.directory()) == round + 1));
         if round == 2 {
             // What a crash in the middle of a write leaves; nothing else is written meanwhile.
             let last = format!("\"url.path\":\"/{}\"", 50 + 37 * round - 1);

@@ -153,6 +153,7 @@ fn who_has_one_certificate_is_told_as_newly_allowed_and_not_as_showing_less() {
     // What is open to anybody, he had without his certificate.
     let (plain, together) = said.split_once("only when shown together").unwrap();
     assert!(plain.contains(&names) && !plain.contains("/status") && together.contains("/status"), "{said}");
+    assert!(together.contains("unless his issuer binds his token to his certificate"), "{said}");
     assert_says(
         &said,
         &["of agents is told to origins as no agent instead of blocked", "hint: blocked may do nothing already"],

@@ -91,6 +91,8 @@ pub struct Counts {
 pub struct Class {
     /// Newly allowed: whoever holds these proofs could not do this before with any part of them.
     /// Newly refused: he can do it no more, whatever part of them he presents.
+    /// A token can be presented without his certificate, but where a policy asks for one that is bound to it. (An issuer
+    /// that binds it unasked leaves its holder fewer parts.)
     pub by_any_means: bool,
     pub principals: Vec<Principal>,
     /// Number of principals, listed or not.

@@ -153,11 +153,12 @@ fn classes(out: &mut dyn Write, title: &str, classes: &[Class], count: usize, tr
         write_class(out, class)?;
     }
     if !odd.is_empty() {
-        let note = match title {
-            "newly allowed" => "only when shown together (the same caller could do it before with fewer credentials)",
-            _ => "only when shown together (the same caller still can with fewer credentials)",
+        let less = match title {
+            "newly allowed" => "could do it before with fewer credentials",
+            _ => "still can with fewer credentials",
         };
-        writeln!(out, "  {note}")?;
+        let but = "unless his issuer binds his token to his certificate though no policy asks for it";
+        writeln!(out, "  only when shown together (the same caller {less}, {but})")?;
         for class in odd.iter().take(SHOWN_MAX) {
             write_class(out, class)?;
         }
