@@ -103,6 +103,9 @@ pub struct Consent {
     /// Take a serial more than 1000 above the present one. No gateway goes back, and serials end at 9007199254740991.
     #[arg(long)]
     serial_jump: bool,
+    /// The channel is new, though its name is near that of another one of the store.
+    #[arg(long)]
+    pub new_channel: bool,
 }
 
 /// The pointer that a channel has.
@@ -156,6 +159,22 @@ impl Desk {
         Ok(Self { store, channel: at.channel.clone(), root, chain, current, seen, now })
     }
 
+    /// Refuses a channel that the store does not have where its name is near that of one that it has, unless it is meant.
+    pub fn expect_meant(&self, is_new: bool) -> Result<(), Failure> {
+        let Err(fault) = self.store.expect_channel(&self.channel) else { return Ok(()) };
+        if is_new || fault.nearest().is_none() {
+            return Ok(());
+        }
+        let failure = Failure::from(fault);
+        let hint = failure.hint().unwrap_or_default().to_owned();
+        Err(failure.help(format_args!("{hint}. If {} is meant, and new: --new-channel", self.channel)))
+    }
+
+    /// Whether the pointer that is there is this one, with these signatures.
+    pub fn has(&self, envelope: &Envelope) -> bool {
+        self.seen.as_deref() == Some(&envelope.to_bytes())
+    }
+
     /// Refuses a serial far above the present one, or of a first pointer, unless it is meant.
     pub fn check_serial(&self, serial: u64, consent: Consent) -> Result<(), Failure> {
         let present = self.current.pointer().map_or(0, |current| current.serial);
@@ -199,8 +218,12 @@ impl Desk {
     /// Whether `serial` may come after the `current` pointer. One that does not hold by the newest root is forgotten by
     /// gateways too, however high its serial.
     pub fn counts_on_from(&self, current: &Pointer, serial: u64) -> bool {
-        let holds = |bytes: &[u8]| verify_pointer(bytes, &self.root).is_ok();
-        serial > current.serial || !self.seen.as_deref().is_some_and(holds)
+        serial > current.serial || self.is_outdated()
+    }
+
+    /// Whether the newest root does not stand behind the pointer that is there: gateways that have that root refuse it.
+    pub fn is_outdated(&self) -> bool {
+        self.seen.as_deref().is_some_and(|bytes| verify_pointer(bytes, &self.root).is_err())
     }
 
     /// The serial of the next pointer: `wanted`, or one above the present one.
@@ -240,6 +263,7 @@ pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) 
         );
         return Err(Failure::new(message).help("each policy has channels of its own: choose another --channel"));
     }
+    desk.expect_meant(making.consent.new_channel)?;
     let expires = making.end(desk.now)?;
     let serial = desk.serial(making.serial)?;
     desk.check_serial(serial, making.consent)?;

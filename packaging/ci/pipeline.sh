@@ -56,6 +56,8 @@ ADAMANT=${ADAMANT:-adamant}
 POLICY=${POLICY:-policy.toml}
 CHANNEL=${CHANNEL:-production}
 NEW_CHANNEL=${NEW_CHANNEL:-no}
+NEW=()
+[ "$NEW_CHANNEL" != yes ] || NEW=(--new-channel)
 OUT=${OUT:-build}
 SIGNATURES=${SIGNATURES:-signatures}
 POINTER_FOR=${POINTER_FOR:-30d}
@@ -89,11 +91,10 @@ needs_trust_root() {
 # What gateways of the channel can be taken to run, by signatures alone: LIVE, its digest, empty where there is nothing,
 # and LIVE_VERSION. NEXT_VERSION is the one to build next.
 read_live() {
-  local shown found=0 serial new=()
+  local shown found=0 serial
   needs_store
   needs_trust_root
-  [ "$NEW_CHANNEL" != yes ] || new=(--new-channel)
-  shown=$("$ADAMANT" point live --store "$STORE" --channel "$CHANNEL" --trust-root "$TRUST_ROOT" "${new[@]}") || found=$?
+  shown=$("$ADAMANT" point live --store "$STORE" --channel "$CHANNEL" --trust-root "$TRUST_ROOT" "${NEW[@]}") || found=$?
   fact() { awk -v name="$1" '$1 == name { print $2 }' <<<"$shown"; }
   case $found in
     0)
@@ -239,7 +240,7 @@ stage_point() {
   [ "$ALLOW_WIDER" = yes ] || compare "$RELEASE"
   say "point $CHANNEL at $RELEASE"
   [ ! -f "$PROVENANCE" ] || provenance=(--provenance "$PROVENANCE")
-  pointer_made point --release "$RELEASE" "${provenance[@]}"
+  pointer_made point --release "$RELEASE" "${provenance[@]}" "${NEW[@]}"
 }
 
 stage_rollback() {

@@ -320,7 +320,7 @@ fn watching_runs_again_after_a_change() {
     next("watching");
     copy(Path::new(EXAMPLES), desk.0.path());
     next("12 cases: 12 passed");
-    process::signal(child.id(), "INT");
+    process::signal(child.id(), "TERM");
     assert!(!child.wait().unwrap().success());
 }
 

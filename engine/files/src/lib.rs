@@ -175,10 +175,17 @@ pub fn stage(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> R
         .prefix(UNFINISHED)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(parent(&target))
-        .map_err(write)?;
-    temporary.write_all(bytes).map_err(write)?;
+        .map_err(|error| write(plain(error)))?;
+    temporary.as_file_mut().write_all(bytes).map_err(write)?;
     temporary.as_file().sync_all().map_err(write)?;
     Ok(Staged { temporary: temporary.into_temp_path(), path: path.to_owned(), target, existing })
+}
+
+/// Without the name of the temporary file, which is another one at each attempt: the same failure reads the same.
+fn plain(error: io::Error) -> io::Error {
+    let source = error.get_ref().and_then(std::error::Error::source);
+    let code = source.and_then(|source| source.downcast_ref::<io::Error>()?.raw_os_error());
+    code.map_or(error, io::Error::from_raw_os_error)
 }
 
 impl Staged {

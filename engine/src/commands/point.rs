@@ -105,6 +105,11 @@ pub fn run(args: &PointArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (envelope, pointer) = pointing::read_pointer(&args.file)?;
     let desk = Desk::open(&args.at)?;
+    if desk.has(&envelope) {
+        writeln!(out, "channel {} has this pointer already, serial {}", desk.channel, pointer.serial)?;
+        return Ok(());
+    }
+    desk.expect_meant(args.consent.new_channel)?;
     if let Some(current) = desk.current.pointer().filter(|current| !desk.counts_on_from(current, pointer.serial)) {
         let message = format!(
             "expected a serial above {}, that of the present pointer, found {}",

@@ -7,7 +7,8 @@
 //! ```
 //! The slots are written in turn: a line that a power cut tore leaves the other slot. Envelopes that are not whole count for
 //! nothing: the list stands there by its digest alone then, as one does that has no room, and a start has to find it
-//! elsewhere. A long list is written by its digest first, which takes no time, and then whole into the other slot.
+//! elsewhere. A long list is written by its digest first, which takes no time, and then whole into the other slot; the digest
+//! alone says that this was not over.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ const SLOT_BYTES_MIN: usize = 32 << 10;
 const SLOT_BYTES_MAX: usize = 8 << 20;
 /// Bytes of the line that a slot begins with.
 const HEAD_BYTES_MAX: usize = 4 << 10;
+/// What a slot begins with that was never written.
+const EMPTY: u8 = b' ';
 /// From so many bytes on a list is written by its digest first.
 const LONG_BYTES: usize = 64 << 10;
 
@@ -36,6 +39,10 @@ pub struct Reserved {
     pub list: Option<AcceptedRevocations>,
     /// The envelopes that `list` names, in the same order; none where there is no room for them.
     envelopes: Vec<Vec<u8>>,
+    /// The process ended while `list` was being written.
+    pub unfinished: bool,
+    /// One of the slots is neither empty nor whole: a write was torn, or the file was damaged.
+    pub torn: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,8 +57,12 @@ struct Sealed {
 struct Head {
     #[serde(rename = "type")]
     format: String,
+    /// Of each slot: a file of another length was cut off, or is longer than it was made.
+    slot_bytes: usize,
     list: Option<AcceptedRevocations>,
     envelopes: Vec<Part>,
+    /// The envelopes are to follow in the other slot.
+    unfinished: bool,
 }
 
 /// An envelope behind the line.
@@ -75,6 +86,7 @@ struct Slots {
     bytes: Vec<u8>,
     /// The newest, and whether it is the second.
     newest: Option<(Slot, bool)>,
+    torn: bool,
 }
 
 /// The line of a slot, and its length.
@@ -116,8 +128,9 @@ impl Reserve {
         let (newest, is_second) =
             slots.newest.as_ref().ok_or_else(|| self.damaged("neither of its two slots is whole"))?;
         let (first, second) = slots.bytes.split_at(slots.bytes_each());
-        let envelopes = newest.envelopes(if *is_second { second } else { first });
-        Ok(Some(Reserved { list: newest.head.list.clone(), envelopes: envelopes.unwrap_or_default() }))
+        let envelopes = newest.envelopes(if *is_second { second } else { first }).unwrap_or_default();
+        let Head { list, unfinished, .. } = &newest.head;
+        Ok(Some(Reserved { list: list.clone(), envelopes, unfinished: *unfinished, torn: slots.torn }))
     }
 
     /// Writes over what was written before the last time, and waits for the medium. Where the list has grown, more room is
@@ -130,13 +143,14 @@ impl Reserve {
         let mut found = self.slots().ok().flatten();
         let is_long = envelopes.iter().map(|envelope| envelope.len()).sum::<usize>() >= LONG_BYTES;
         if let Some(found) = found.as_mut().filter(|_| is_long) {
-            self.put(found, list, &[])?;
+            self.put(found, list, Stage::Begun)?;
         }
-        let bytes_min = slot(list, envelopes)?.len();
+        let bytes_min = slot(SLOT_BYTES_MAX, list, Stage::Over(envelopes))?.len();
         let wanted = bytes_min.saturating_mul(2).next_power_of_two().clamp(SLOT_BYTES_MIN, SLOT_BYTES_MAX);
         let envelopes_in = |bytes_each: usize| if bytes_min <= bytes_each { envelopes } else { &[] };
         if found.as_ref().is_none_or(|found| found.bytes_each() < wanted) {
-            let Err(failure) = self.make(&slot(list, envelopes_in(wanted))?, wanted) else { return Ok(()) };
+            let first = slot(wanted, list, Stage::Over(envelopes_in(wanted)))?;
+            let Err(failure) = self.make(&first, wanted) else { return Ok(()) };
             if found.is_none() {
                 return Err(failure);
             }
@@ -145,12 +159,19 @@ impl Reserve {
         }
         let Some(mut found) = found else { return Err(self.damaged("something else")) };
         let envelopes = envelopes_in(found.bytes_each());
-        self.put(&mut found, list, envelopes)
+        self.put(&mut found, list, Stage::Over(envelopes))
+    }
+
+    /// As a kill leaves it in the middle of [`Reserve::write`].
+    #[cfg(test)]
+    pub fn begin(&self, list: Option<&AcceptedRevocations>) {
+        let mut found = self.slots().unwrap().unwrap();
+        self.put(&mut found, list, Stage::Begun).unwrap();
     }
 
     /// Writes over the older slot.
-    fn put(&self, found: &mut Slots, list: Option<&AcceptedRevocations>, envelopes: &[&[u8]]) -> Result<(), Failure> {
-        let bytes = slot(list, envelopes)?;
+    fn put(&self, found: &mut Slots, list: Option<&AcceptedRevocations>, stage: Stage<'_, '_>) -> Result<(), Failure> {
+        let bytes = slot(found.bytes_each(), list, stage)?;
         if bytes.len() > found.bytes_each() {
             return Err(self.damaged("too little"));
         }
@@ -164,7 +185,7 @@ impl Reserve {
     /// Sets room aside: bytes that are written stay the file's own.
     fn make(&self, first: &[u8], bytes_each: usize) -> Result<(), Failure> {
         let mut bytes = first.to_vec();
-        bytes.resize(bytes_each * 2, b' ');
+        bytes.resize(bytes_each * 2, EMPTY);
         let folder = files::parent(&self.path);
         make_folder(folder)?;
         files::write(&self.path, &bytes, Access::OwnerOnly, Existing::Replace)?;
@@ -177,12 +198,18 @@ impl Reserve {
             return Ok(None);
         }
         let bytes = files::read(&self.path, SLOT_BYTES_MAX * 2).map_err(|fault| self.damaged(&fault.to_string()))?;
-        let mut slots = Slots { bytes, newest: None };
+        let mut slots = Slots { bytes, newest: None, torn: false };
         let (first, second) = slots.bytes.split_at(slots.bytes_each());
         let mut newest: Option<(Slot, bool)> = None;
         for (bytes, is_second) in [(first, false), (second, true)] {
             let found = Slot::read(bytes).map_err(|found| self.damaged(&format!("format {found:?}")))?;
-            let Some(found) = found else { continue };
+            let Some(found) = found else {
+                slots.torn |= bytes.first().is_none_or(|first| *first != EMPTY);
+                continue;
+            };
+            if found.head.slot_bytes.checked_mul(2) != Some(slots.bytes.len()) {
+                return Err(self.damaged(&format!("{} bytes", slots.bytes.len())));
+            }
             if newest.as_ref().is_none_or(|(newest, _)| newest.order() <= found.order()) {
                 newest = Some((found, is_second));
             }
@@ -242,11 +269,24 @@ impl Slot {
     }
 }
 
+/// How far a list is written.
+#[derive(Clone, Copy)]
+enum Stage<'e, 'b> {
+    Begun,
+    /// With these envelopes.
+    Over(&'e [&'b [u8]]),
+}
+
 /// The bytes of a slot.
-fn slot(list: Option<&AcceptedRevocations>, envelopes: &[&[u8]]) -> Result<Vec<u8>, Failure> {
+fn slot(slot_bytes: usize, list: Option<&AcceptedRevocations>, stage: Stage<'_, '_>) -> Result<Vec<u8>, Failure> {
+    let (envelopes, unfinished) = match stage {
+        Stage::Begun => (&[][..], true),
+        Stage::Over(envelopes) => (envelopes, false),
+    };
     let unwritable = |error: serde_json::Error| Failure::new(format_args!("the reserve cannot be written: {error}"));
     let parts = envelopes.iter().map(|envelope| Part { bytes: envelope.len(), sha256: Digest::of(envelope) });
-    let head = Head { format: FORMAT.to_owned(), list: list.cloned(), envelopes: parts.collect() };
+    let (format, list, envelopes_in) = (FORMAT.to_owned(), list.cloned(), parts.collect());
+    let head = Head { format, slot_bytes, list, envelopes: envelopes_in, unfinished };
     let sha256 = Digest::of(&serde_json::to_vec(&head).map_err(unwritable)?);
     let mut bytes = serde_json::to_vec(&Sealed { head, sha256 }).map_err(unwritable)?;
     bytes.push(b'\n');

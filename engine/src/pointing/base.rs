@@ -2,7 +2,8 @@
 //!
 //! A channel may point at a release that lacks signatures (`--below-threshold`, or somebody else's tool): gateways
 //! refused it, and compare the next one with what they took before. So the releases before it are looked at as well,
-//! back to one that enough signed for anything, and from there forward again as a gateway would.
+//! back to one that enough signed for anything, and from there forward again as a gateway would: one that was rolled back in
+//! between, too.
 
 use policy::compile::compile;
 use policy::model::Policy;
@@ -55,20 +56,27 @@ impl Base {
                 current.digest
             ));
         }
-        let mut base = first.into_base()?;
+        // The newest last. After a rollback a release follows from an older one.
+        let mut taken = vec![first.into_base()?];
         while let Some(next) = way.pop() {
             if !next.narrower {
                 continue;
             }
             let candidate = next.into_base()?;
-            let needs_wider = policy_diff::diff(base.side(), candidate.side()).needs_wider();
-            if Step::of(candidate.version, base.version).role(needs_wider) == Role::ReleaseNarrower {
-                base = candidate;
+            if taken.iter().rev().any(|base| base.is_followed_by(&candidate)) {
+                taken.push(candidate);
             }
         }
+        let mut base = taken.pop().ok_or("it has no release")?;
         base.firm = true;
         base.behind = base.digest != *current;
         Ok(base)
+    }
+
+    /// Whether gateways that serve this one take the other one by the signatures of `release-narrower`.
+    fn is_followed_by(&self, candidate: &Self) -> bool {
+        let needs_wider = policy_diff::diff(self.side(), candidate.side()).needs_wider();
+        Step::of(candidate.version, self.version).role(needs_wider) == Role::ReleaseNarrower
     }
 
     /// Refuses one that is only likely: whoever can remove files of the store, and sign what is narrower, can make any

@@ -79,7 +79,12 @@ fn a_second_channel_of_a_policy_is_noticed() {
     assert!(!said.contains("warning"), "{said}");
     let elsewhere = format!("point {} --release 1.json --key alice.key", AT.replace("production", "prodution"));
     let warned = "channel prodution is new, and policy \"tests\" has channel production already";
-    assert_says(&desk.good(&elsewhere), &["warning: ", warned, "Was production meant?"]);
+    // So near a name is a slip until it is said to be meant.
+    let (from_file, new) = (format!("{elsewhere} --out pointer.json"), format!("{elsewhere} --new-channel"));
+    for line in [&elsewhere, &from_file] {
+        assert_says(&desk.bad(line), &["has no channel prodution", "did you mean production?", "--new-channel"]);
+    }
+    assert_says(&desk.good(&new), &["warning: ", warned, "Was production meant?"]);
     // From then on it is one of two.
     let said = desk.good(&elsewhere);
     assert!(!said.contains("is new"), "{said}");
@@ -205,6 +210,10 @@ fn what_replaced_keys_signed_is_named_with_whose_they_were() {
             "release-wider signed this release by older keys alone, and has 1 of 2 signatures (bob); 1 more of: alice",
         ],
     );
+    let live = desk.good(&format!("point live {AT} --format json"));
+    assert_says(&live, &["warning: the pointer of channel production holds by older keys alone", "\"outdated\": true"]);
+    let shown = desk.good("point show --store store --trust-root root.json");
+    assert_says(&shown, &["REFUSED  by every gateway that has trust root 2"]);
     let whose = "alice's until trust root 1; alice's key is now ";
     let renew = format!("point {AT} --release current");
     assert_says(&desk.bad(&format!("{renew} --key alice.key")), &["found ", whose, "would not count"]);
@@ -222,4 +231,7 @@ fn what_replaced_keys_signed_is_named_with_whose_they_were() {
     desk.good(&format!("revoke --renew {AT} --key alice-new.key --key bob.key"));
     let said = desk.good("trust publish root-2.json --trust-root root.json --store store");
     assert!(!said.contains("warning"), "{said}");
+    assert_says(&desk.good(&format!("point live {AT} --format json")), &["\"outdated\": false"]);
+    let published = desk.good(&format!("point publish {POINTER} {AT}"));
+    assert_says(&published, &["channel production has this pointer already"]);
 }

@@ -34,21 +34,13 @@ pub fn run(args: &LiveArgs, out: &mut dyn Write) -> Result<(), Failure> {
             Failure::new(message).help("who put it there? adamant point with --release and --serial replaces it")
         );
     }
+    desk.expect_meant(args.new_channel)?;
     let pointer = desk.current.pointer();
     let base = match pointer {
         // Not refused: before its first pointer, a channel is not there.
-        None => Err(match desk.store.expect_channel(&desk.channel) {
+        None => Err(match desk.store.expect_channel(&desk.channel).map_err(Failure::from) {
             Ok(()) => format!("channel {} has no pointer", desk.channel),
-            Err(fault) => {
-                let is_slip = !args.new_channel && fault.nearest().is_some();
-                let fault = Failure::from(fault);
-                if is_slip {
-                    let help = fault.hint().unwrap_or_default();
-                    let help = format!("{help}. If {} is meant, and new: --new-channel", desk.channel);
-                    return Err(fault.help(help));
-                }
-                format!("{fault}; {}", fault.hint().unwrap_or_default())
-            }
+            Err(fault) => format!("{fault}; {}", fault.hint().unwrap_or_default()),
         }),
         Some(pointer) => Base::find(&desk, &pointer.release).and_then(Base::expect_firm),
     };
@@ -58,6 +50,16 @@ pub fn run(args: &LiveArgs, out: &mut dyn Write) -> Result<(), Failure> {
         warn(format_args!(
             "the pointer of channel {} expired at {}: gateways go on with what they serve, and take nothing new by it",
             desk.channel, pointer.expires
+        ));
+    }
+    let outdated = desk.is_outdated();
+    if outdated {
+        warn(format_args!(
+            "the pointer of channel {} holds by older keys alone: gateways that have trust root {} refuse it and go on with \
+             what they serve, and a new gateway does not start by it. Renew it with the new keys: adamant point --release \
+             current",
+            desk.channel,
+            desk.root.version()
         ));
     }
     match &base {
@@ -77,6 +79,7 @@ pub fn run(args: &LiveArgs, out: &mut dyn Write) -> Result<(), Failure> {
                 "serial": pointer.map(|pointer| pointer.serial),
                 "expires": pointer.map(|pointer| pointer.expires.to_string()),
                 "expired": expired,
+                "outdated": outdated,
                 "points_at": pointer.map(|pointer| pointer.release.to_string()),
                 "next_version": next,
             });

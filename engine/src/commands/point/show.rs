@@ -127,7 +127,13 @@ fn tell(
     writeln!(out, "  policy   {}", pointer.policy_name)?;
     writeln!(out, "  made     {} ({})", pointer.issued, distance(now, pointer.issued))?;
     match root {
-        Some(root) => writeln!(out, "  signed   {}", words(&root.standing(Role::Pointer, envelope)))?,
+        Some(root) => {
+            let standing = root.standing(Role::Pointer, envelope);
+            writeln!(out, "  signed   {}", words(&standing))?;
+            if !standing.is_met() {
+                writeln!(out, "  REFUSED  by every gateway that has trust root {}", root.version())?;
+            }
+        }
         None => {
             let count = signing::plural(envelope.signatures().len(), "signature");
             writeln!(out, "  signed   {count}, not verified without --trust-root")?;

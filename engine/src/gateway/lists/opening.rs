@@ -1,16 +1,22 @@
 //! Which list a start has in force: the newest that ever was here, whether it was written down or has its place in the
 //! reserve alone.
 
+use control::accept::Check;
 use policy_release::envelope::Role;
 use policy_release::root::RoleKeys;
 
 use super::super::reserve::Reserved;
 use super::*;
 
+/// Lists that one gateway can ever have had in force; far more than there is time for.
+const TURN_MAX: u64 = 1 << 53;
+
 /// A list that was in force and is nowhere to be found: what it revoked is not known.
 pub struct Missing {
     list: AcceptedRevocations,
     why: String,
+    /// It was being written when the process ended: that this is missing says nothing bad of the medium, nor of who killed it.
+    unfinished: bool,
     /// Who signs lists by the trust root that it was accepted by; none where that is not known either.
     signers: Option<RoleKeys>,
 }
@@ -39,10 +45,25 @@ impl Lists {
         let root = standing.root().ok_or_else(|| Failure::new("expected a trust root, found none"))?;
         let (gateway, memory) = (standing.gateway.clone(), standing.memory.clone());
         let kept = memory.lists().remove(channel.as_str());
-        let reserved = memory.reserve(channel.as_str()).read()?;
+        let reserve = memory.reserve(channel.as_str());
+        let reserved = reserve.read()?;
+        if reserved.as_ref().is_some_and(|reserved| reserved.torn) {
+            control::warning!(
+                "{}: one of its two slots is not whole: a write was cut off by a power cut or a kill, or the file was \
+                 damaged; the other one counts",
+                reserve.path().display()
+            );
+        }
         let newest = newest(Arc::new(root.clone()), store);
         let search = Search { standing, store, channel, reserved: reserved.as_ref(), newest, now };
         let kept_turn = kept.as_ref().map(|kept| kept.turn);
+        let reserved_turn = reserved.as_ref().map(Reserved::turn);
+        if let Some(turn) = reserved_turn.max(kept_turn).filter(|turn| *turn > TURN_MAX) {
+            return Err(Failure::new(format_args!(
+                "the state directory counts revocation lists: expected at most {TURN_MAX}, found {turn}"
+            ))
+            .help("restore the state directory from a backup of this gateway"));
+        }
         let unkept = reserved.as_ref().and_then(|reserved| reserved.list.as_ref());
         let unkept = unkept.filter(|list| Some(list.turn) > kept_turn).map(|list| (list, search.find(list)));
         let (in_force, missing) = match unkept {
@@ -50,19 +71,19 @@ impl Lists {
             unkept => {
                 let missing = unkept.and_then(|(list, found)| {
                     let signers = standing.root_of(list.root).map(|root| root.role(Role::Revocation).clone());
-                    Some(Missing { list: list.clone(), why: found.err()?.to_string(), signers })
+                    let unfinished = reserved.as_ref().is_some_and(|reserved| reserved.unfinished);
+                    Some(Missing { list: list.clone(), why: found.err()?.to_string(), unfinished, signers })
                 });
                 let found = kept.as_ref().map(|kept| search.find(kept).map_err(|lost| lost.of(kept, channel)));
                 (found.transpose()?, missing)
             }
         };
-        let reserved = reserved.map(|reserved| reserved.turn());
         Ok(Self {
             ground: Ground(Arc::new(Mutex::new(Known { root: Arc::new(root.clone()), policy: None }))),
             channel: channel.clone(),
             in_force,
-            turn: reserved.max(kept_turn).unwrap_or(0),
-            reserved,
+            turn: reserved_turn.max(kept_turn).unwrap_or(0),
+            reserved: reserved_turn,
             missing,
             gateway,
             memory,
@@ -72,12 +93,28 @@ impl Lists {
     /// The first look, after which nothing may be missing, and what is in force is written down. What is refused.
     pub fn begin(&mut self, store: &dyn Store, now: Timestamp) -> Result<Vec<Refusal>, Failure> {
         let looked = self.look(store, now);
+        let mut passed_over = None;
         if let Some(missing) = self.missing.take()
             && !self.stands_for(&missing, store)
         {
-            return Err(self.lost(&missing));
+            passed_over = Some(self.passed_over(&missing).ok_or_else(|| self.lost(&missing))?);
         }
-        Ok(looked.err().into_iter().chain(self.keep().err()).collect())
+        Ok(passed_over.into_iter().chain(looked.err()).chain(self.keep().err()).collect())
+    }
+
+    /// What is told where the missing list was being written when the process ended, and the store has a newer one by now: a
+    /// kill in that moment stops no gateway.
+    fn passed_over(&self, missing: &Missing) -> Option<Refusal> {
+        let in_force = self.in_force.as_ref().filter(|in_force| in_force.turn > missing.list.turn)?;
+        let (serial, found) = (missing.list.serial, in_force.verified.list.serial);
+        if !missing.unfinished || found <= serial {
+            return None;
+        }
+        let expected = format!("the revocation list of serial {serial}, {}", missing.list.digest);
+        let why =
+            format!("nothing of it but this: the process ended while it was being written; in force is serial {found}");
+        let remedy = "compare the two: what that list alone revoked is not revoked";
+        Some(Refusal::new(Check::State, expected, why, remedy))
     }
 
     /// Whether the list that was just taken is the missing one, or may lift whatever that one revoked, and is newer.
@@ -95,15 +132,20 @@ impl Lists {
     }
 
     fn lost(&self, missing: &Missing) -> Failure {
-        let Missing { list: AcceptedRevocations { serial, digest, .. }, why, .. } = missing;
+        let Missing { list: AcceptedRevocations { serial, digest, root, .. }, why, signers, .. } = missing;
         let name = stores::layout::digest_name(digest);
         let message = format!(
             "the revocation list that was in force last (serial {serial}, {digest}) could not be written down then, and {why}"
         );
+        let with_root = match signers {
+            Some(_) => String::new(),
+            None => format!(", with the trust root that it holds by (roots/{root}.json)"),
+        };
         Failure::new(message).help(format_args!(
             "put it into the store as channels/{0}/revocations.json (a gateway that wrote it down has it in its state \
-             directory as revocations/{name}); or a list of serial {serial} or higher that enough owners of release-wider \
-             signed (adamant revoke --renew); or remove {1}: what that list alone revoked then holds again",
+             directory as revocations/{name}){with_root}; or a list of serial {serial} or higher that enough owners of \
+             release-wider signed (adamant revoke --renew); or remove {1}: whatever was revoked since the list before that was \
+             written down then holds again",
             self.channel,
             self.memory.reserve(self.channel.as_str()).path().display()
         ))

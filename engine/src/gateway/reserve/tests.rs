@@ -25,7 +25,8 @@ fn comes_back_as_it_was_written_and_grows_ahead_of_the_list() {
     let reserve = reserve(&directory);
     assert!(reserve.read().unwrap().is_none());
     reserve.write(None, &[]).unwrap();
-    assert_eq!(reserve.read().unwrap(), Some(Reserved { list: None, envelopes: Vec::new() }));
+    let empty = Reserved { list: None, envelopes: Vec::new(), unfinished: false, torn: false };
+    assert_eq!(reserve.read().unwrap(), Some(empty));
     reserve.write(Some(&accepted(1, Some(b"all"))), &[b"{\"l\":1}", b"{\"w\":1}"]).unwrap();
     let read = reserve.read().unwrap().unwrap();
     assert_eq!(read.list, Some(accepted(1, Some(b"all"))));
@@ -89,9 +90,9 @@ fn a_long_list_is_written_by_its_digest_first() {
     assert_eq!(BTreeSet::from(found), BTreeSet::from([(4, false), (4, true)]));
     // Killed between the two.
     let mut slots = reserve.slots().unwrap().unwrap();
-    reserve.put(&mut slots, Some(&accepted(5, None)), &[]).unwrap();
+    reserve.put(&mut slots, Some(&accepted(5, None)), Stage::Begun).unwrap();
     let read = reserve.read().unwrap().unwrap();
-    assert_eq!((read.turn(), read.envelope(&Digest::of(b"list"))), (5, None));
+    assert_eq!((read.turn(), read.envelope(&Digest::of(b"list")), read.unfinished), (5, None, true));
     // One bit of what stands behind the line.
     reserve.write(Some(&accepted(6, None)), &[b"short"]).unwrap();
     let mut bytes = fs::read(reserve.path()).unwrap();
@@ -100,6 +101,31 @@ fn a_long_list_is_written_by_its_digest_first() {
     fs::write(reserve.path(), bytes).unwrap();
     let read = reserve.read().unwrap().unwrap();
     assert_eq!((read.turn(), read.envelope(&Digest::of(b"list"))), (6, None));
+}
+
+/// The newest list stands in one of the slots, and where they begin is known by the length.
+#[test]
+fn a_file_of_another_length_is_refused_and_a_torn_slot_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let reserve = reserve(&directory);
+    for turn in 1..=3 {
+        reserve.write(Some(&accepted(turn, None)), &[b"list"]).unwrap();
+        assert!(!reserve.read().unwrap().unwrap().torn);
+    }
+    let whole = fs::read(reserve.path()).unwrap();
+    for length in [0, 1, 4_096, 32_768, 49_152, whole.len() - 1, whole.len() + 1, whole.len() + 2, whole.len() * 2] {
+        let mut other = whole.clone();
+        other.resize(length, b' ');
+        fs::write(reserve.path(), other).unwrap();
+        assert!(reserve.read().is_err(), "{length}");
+    }
+    let (mut torn, middle) = (whole.clone(), whole.len() / 2);
+    torn[middle..middle + 50].fill(0);
+    fs::write(reserve.path(), &torn).unwrap();
+    assert!(reserve.read().unwrap().unwrap().torn);
+    torn[..50].fill(0);
+    fs::write(reserve.path(), &torn).unwrap();
+    assert!(reserve.read().is_err());
 }
 
 #[test]

@@ -112,6 +112,25 @@ fn what_lists_may_not_lift_has_its_place_in_the_reserve_too() {
     assert!(scene.in_force().whole.is_some() && scene.in_force().kept);
 }
 
+/// A kill while a long list is being written stops no gateway, where the store has a newer one.
+#[test]
+fn a_list_that_was_being_written_is_passed_over_for_a_newer_one() {
+    let mut scene = scene();
+    scene.take_without_room(list(2, &["a", "b"], &[1]));
+    let reserve = scene.lists.memory.reserve("production");
+    let two = reserve.read().unwrap().unwrap().list;
+    fs::remove_file(reserve.path()).unwrap();
+    reserve.write(None, &[]).unwrap();
+    reserve.begin(two.as_ref());
+    for store in [None, Some(list(1, &["a"], &[1])), Some(list(2, &["a"], &[1]))] {
+        scene.shelf.list = store;
+        scene.refuses_to_start();
+    }
+    scene.shelf.list = Some(list(3, &["c"], &[1]));
+    assert_eq!((scene.start(), scene.agents()), (Ok(1), vec!["agent a".to_owned(), "agent c".to_owned()]));
+    assert_eq!((scene.start(), scene.kept(), scene.lists.reserved), (Ok(0), Some(3), Some(3)), "it is told once");
+}
+
 #[test]
 fn a_list_of_which_the_digest_alone_is_left_must_be_found() {
     let mut scene = scene();
