@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use activation::bounds::INQUIRIES_MAX;
 use activation::inquiries::{Answer, Inquiries, Inquiry};
-use identity::token::TokenFault;
+use activation::shares::room_within;
+use identity::throttle::Client;
 use identity::token::opaque::read_answer;
+use identity::token::{Issuer, TokenFault};
 use tokio::sync::{Notify, mpsc};
 
 use crate::assemble::IntrospectionClient;
@@ -71,38 +73,77 @@ type Clients = Arc<BTreeMap<String, IntrospectionClient>>;
 
 async fn run(desk: Desk, clients: Clients, stopped: &AtomicBool) {
     let (done, mut ended) = mpsc::channel(INTROSPECTIONS_IN_FLIGHT_MAX);
-    let (mut in_flight, mut telling) = (0, Telling::default());
+    let (mut in_flight, mut telling) = (InFlight::default(), Telling::default());
     while !stopped.load(Ordering::Acquire) {
-        while in_flight < INTROSPECTIONS_IN_FLIGHT_MAX
-            && let Some(inquiry) = desk.inquiries.next()
-        {
-            in_flight += 1;
+        while let Some(inquiry) = desk.inquiries.next(now_ms(), |inquiry| in_flight.has_room_for(inquiry)) {
+            let exchange = in_flight.begin(&inquiry);
             let (inquiries, clients, done) = (Arc::clone(&desk.inquiries), Arc::clone(&clients), done.clone());
             tokio::spawn(async move {
                 let failed = answer(&inquiries, &clients, inquiry).await;
-                let _ = done.send(failed).await;
+                let _ = done.send((exchange, failed)).await;
             });
         }
         tokio::select! {
             () = desk.wake.notified() => {}
-            failed = ended.recv() => {
-                in_flight -= 1;
-                failed.flatten().into_iter().for_each(|failure| telling.tell(&failure));
+            Some((exchange, failed)) = ended.recv() => {
+                in_flight.end(&exchange);
+                failed.into_iter().for_each(|failure| telling.tell(&failure));
             }
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    clock::unix_ns() / 1_000_000
+}
+
+/// The exchanges under way: an issuer that hangs, or a client with many tokens, leaves room for others.
+#[derive(Default)]
+struct InFlight(Vec<Exchange>);
+
+#[derive(Clone)]
+struct Exchange {
+    client: Client,
+    issuer: Arc<Issuer>,
+}
+
+impl Exchange {
+    fn is_with(&self, issuer: &Issuer) -> bool {
+        self.issuer.rules().name == issuer.rules().name
+    }
+}
+
+impl InFlight {
+    fn has_room_for(&self, inquiry: &Inquiry) -> bool {
+        let to_issuer = || self.0.iter().filter(|other| other.is_with(&inquiry.issuer));
+        let of_client = to_issuer().filter(|other| other.client == inquiry.client).count();
+        room_within(of_client, to_issuer().count(), self.0.len(), INTROSPECTIONS_IN_FLIGHT_MAX).is_ok()
+    }
+
+    fn begin(&mut self, inquiry: &Inquiry) -> Exchange {
+        let exchange = Exchange { client: inquiry.client, issuer: Arc::clone(&inquiry.issuer) };
+        self.0.push(exchange.clone());
+        exchange
+    }
+
+    fn end(&mut self, ended: &Exchange) {
+        let is_same = |other: &Exchange| other.client == ended.client && other.is_with(&ended.issuer);
+        if let Some(index) = self.0.iter().position(is_same) {
+            self.0.swap_remove(index);
         }
     }
 }
 
 /// Asks, and puts down what comes of it; what to tell where there was no answer.
 async fn answer(inquiries: &Inquiries, clients: &Clients, inquiry: Inquiry) -> Option<Failure> {
-    let Inquiry { key, issuer, token } = inquiry;
+    let Inquiry { key, issuer, token, .. } = inquiry;
     // What counts from a moment on counts from before it was asked.
-    let asked_s = clock::unix_s();
+    let asked_ms = now_ms();
     let said = ask::ask(&issuer, clients, &token).await;
     drop(token);
     let read = said.and_then(|said| {
         let place = said.place;
-        read_answer(&said.content, &issuer, asked_s).map_err(|fault| AskFault::Answer { place, fault })
+        read_answer(&said.content, &issuer, asked_ms).map_err(|fault| AskFault::Answer { place, fault })
     });
     let (answer, failure): (Answer, _) = match read {
         Ok(read) => (read.map(Arc::new), None),
@@ -111,7 +152,7 @@ async fn answer(inquiries: &Inquiries, clients: &Clients, inquiry: Inquiry) -> O
             (Err(TokenFault::IntrospectionUnavailable), Some(failure))
         }
     };
-    inquiries.answer(&key, answer, clock::unix_ns() / 1_000_000);
+    inquiries.answer(&key, answer, now_ms());
     failure
 }
 
