@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
     agent, audit, ca, check, completions, dev, diff, doctor, explain, key, point, release, replay, review, revoke,
     rollback, run, schema, status, test, trust, tune,
 };
 use crate::demo::{self, DemoArgs};
+use crate::examples;
 use crate::failure::Failure;
 
 #[derive(Debug, Parser)]
@@ -156,6 +157,14 @@ enum Command {
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  adamant completions bash > /etc/bash_completion.d/adamant")]
     Completions(completions::CompletionsArgs),
+}
+
+impl Cli {
+    /// What this process was started with; ends it where that is nothing to do.
+    pub fn read() -> Self {
+        let matches = examples::fit(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|fault| fault.exit())
+    }
 }
 
 /// Runs one command. `out` is standard output, safe for a terminal; warnings go to standard error.

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod demo;
+mod examples;
 mod failure;
 mod files;
 mod fit;
@@ -24,13 +25,11 @@ mod terminal;
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::read();
     let mut out = terminal::Safe::new(io::stdout().lock());
     let result = cli::run(cli, &mut out);
     // An outcome other than success has been said there too.

@@ -3,9 +3,11 @@
 //! Nothing in the store is believed: roots are followed by their signatures, the pointer that is there counts when it
 //! verifies, and a release is named by its digest.
 
+mod back;
 mod base;
 mod change;
 mod publish;
+mod replaced;
 mod target;
 mod versions;
 
@@ -18,10 +20,12 @@ use policy_release::root::{TrustRoot, verify_successor};
 use policy_release::time::Timestamp;
 use stores::Channel;
 
+pub use self::back::{WayBack, tell_renewed};
 pub use self::base::{Base, table_of};
 pub use self::change::Change;
 pub use self::publish::publish;
-pub use self::target::{RELEASE_ROLES, ReleaseChoice, Target, expect_signed_back, previous};
+pub use self::replaced::replaced;
+pub use self::target::{RELEASE_ROLES, ReleaseChoice, Target, previous};
 pub use self::versions::next as next_version;
 use crate::commands::signing;
 use crate::commands::trust::{read_root, words};
@@ -171,13 +175,7 @@ impl Desk {
         if !matches!(self.current, Current::None) {
             return Ok(());
         }
-        let has_it = |channel: &Channel| {
-            let bytes = self.store.pointer(channel).ok().flatten();
-            let envelope = bytes.and_then(|bytes| Envelope::parse_kind(&bytes, Kind::Pointer).ok());
-            let pointer = envelope.and_then(|envelope| Pointer::read(envelope.payload()).ok());
-            pointer.is_some_and(|pointer| pointer.policy_name == policy_name)
-        };
-        if let Some(other) = self.store.channels()?.iter().find(|channel| has_it(channel)) {
+        if let Some(other) = self.other_channel_of(policy_name)? {
             warn(format_args!(
                 "channel {} is new, and policy {policy_name:?} has channel {other} already: gateways that read {other} \
                  take nothing from {}. Was {other} meant?",
@@ -187,32 +185,22 @@ impl Desk {
         Ok(())
     }
 
+    /// Another channel of the store whose pointer is of this policy; its signatures are not looked at.
+    fn other_channel_of(&self, policy_name: &str) -> Result<Option<Channel>, Failure> {
+        let has_it = |channel: &Channel| {
+            let bytes = self.store.pointer(channel).ok().flatten();
+            let envelope = bytes.and_then(|bytes| Envelope::parse_kind(&bytes, Kind::Pointer).ok());
+            let pointer = envelope.and_then(|envelope| Pointer::read(envelope.payload()).ok());
+            pointer.is_some_and(|pointer| pointer.policy_name == policy_name)
+        };
+        Ok(self.store.channels()?.into_iter().find(|channel| *channel != self.channel && has_it(channel)))
+    }
+
     /// Whether `serial` may come after the `current` pointer. One that does not hold by the newest root is forgotten by
     /// gateways too, however high its serial.
     pub fn counts_on_from(&self, current: &Pointer, serial: u64) -> bool {
         let holds = |bytes: &[u8]| verify_pointer(bytes, &self.root).is_ok();
         serial > current.serial || !self.seen.as_deref().is_some_and(holds)
-    }
-
-    /// Says so where a way back that `release-wider` signed is renewed without its signatures: gateways that have not
-    /// taken it yet would refuse it from now on.
-    pub fn warn_of_lost_way_back(&self, target: &Target, renewed: &Envelope) -> Result<(), Failure> {
-        let present = self.seen.as_deref().and_then(|bytes| Envelope::parse_kind(bytes, Kind::Pointer).ok());
-        let points_there = self.current.pointer().is_some_and(|current| current.release == target.digest());
-        let standing = |pointer: &Envelope| self.root.standing(Role::ReleaseWider, pointer);
-        if !points_there || standing(renewed).is_met() || !present.is_some_and(|present| standing(&present).is_met()) {
-            return Ok(());
-        }
-        if versions::is_older(self, target.policy_name(), target.release.version)? {
-            warn(format_args!(
-                "{} signed the present pointer, which leads back, and not this one ({}): gateways that have not taken the \
-                 way back yet will refuse it. Let them sign this one too, unless adamant status --expect-release shows \
-                 that every gateway has it",
-                Role::ReleaseWider,
-                words(&standing(renewed))
-            ));
-        }
-        Ok(())
     }
 
     /// The serial of the next pointer: `wanted`, or one above the present one.
@@ -260,11 +248,11 @@ pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) 
     let mut envelope = pointer.to_envelope().map_err(Failure::new)?;
     let needed = target.tell(desk, out)?;
     if making.out.is_none() {
-        target.expect_enough(&needed, making.consent)?;
+        target.expect_enough(desk, &needed.standing, making.consent)?;
     }
     let signers = making.keys.open()?;
     for signer in &signers {
-        may_point(&desk.root, &signer.public())?;
+        may_point(&desk.chain, &signer.public())?;
     }
     for signer in &signers {
         signer.sign(&mut envelope)?;
@@ -273,21 +261,21 @@ pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) 
     desk.warn_of_second_channel(policy_name)?;
     let standing = desk.root.standing(Role::Pointer, &envelope);
     writeln!(out, "  signed   {}", words(&standing))?;
-    let way_back = target.way_back(desk, &needed, &envelope);
-    if let Some(wider) = &way_back {
-        writeln!(out, "  needs    {} on the pointer too, which leads back: {}", wider.role, words(wider))?;
+    let way_back = WayBack::of(desk, target, needed.allows_more, &envelope)?;
+    if let Some(way_back) = &way_back {
+        way_back.tell(out)?;
         if making.out.is_none() {
-            expect_signed_back(wider, making.consent)?;
+            way_back.expect_signed(making.consent)?;
         }
     }
-    desk.warn_of_lost_way_back(target, &envelope)?;
+    tell_renewed(desk, target, &envelope, out)?;
     match &making.out {
         Some(path) => {
             use crate::files::{self, Access, Existing};
             files::write(path, &envelope.to_bytes(), Access::Everyone, Existing::Refuse)?;
             let path = path.display();
             writeln!(out, "wrote {path}; the store is as it was")?;
-            if !standing.is_met() || way_back.as_ref().is_some_and(|wider| !wider.is_met()) {
+            if !standing.is_met() || way_back.as_ref().is_some_and(|way_back| !way_back.is_signed()) {
                 writeln!(out, "next, each of the others: adamant point sign {path} --key KEY")?;
             }
             writeln!(out, "then: adamant point publish {path} --store {} …", desk.store.path().display())?;
@@ -315,16 +303,23 @@ pub fn tell_pointer(pointer: &Pointer, now: Timestamp, out: &mut dyn Write) -> R
 }
 
 /// Refuses a key whose signature on a pointer would count for nothing.
-pub fn may_point(root: &TrustRoot, key: &policy_release::key::PublicKey) -> Result<(), Failure> {
+fn may_point(chain: &[TrustRoot], key: &policy_release::key::PublicKey) -> Result<(), Failure> {
     // One that leads back to what allows more needs the wider role too.
-    signing::may_sign(root, &[Role::Pointer, Role::ReleaseWider], key)
+    signing::may_sign(chain, &[Role::Pointer, Role::ReleaseWider], key)
 }
 
-/// The newest trust root that the one in a file leads to in a store; the one in the file when no store is given.
-pub fn newest_root(path: &Path, store: Option<&Path>) -> Result<TrustRoot, Failure> {
+/// The chain from the trust root in a file to the newest in a store; that one alone when no store is given.
+pub fn chain_of(path: &Path, store: Option<&Path>) -> Result<Vec<TrustRoot>, Failure> {
     let first = read_root(path)?;
-    let Some(store) = store else { return Ok(first) };
-    let chain = follow(&Store::open(store)?, first)?;
+    match store {
+        Some(store) => follow(&Store::open(store)?, first),
+        None => Ok(vec![first]),
+    }
+}
+
+/// The newest of [`chain_of`].
+pub fn newest_root(path: &Path, store: Option<&Path>) -> Result<TrustRoot, Failure> {
+    let chain = chain_of(path, store)?;
     chain.into_iter().next_back().ok_or_else(|| Failure::new("expected a trust root, found none"))
 }
 

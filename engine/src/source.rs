@@ -1,6 +1,8 @@
 //! Reads a policy source and the files that it embeds from disk.
 
 mod ended;
+mod injected;
+mod place;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -67,7 +69,13 @@ pub fn read(path: &Path) -> Result<Source, Failure> {
 pub fn of_text(path: &Path, text: String) -> Source {
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
     let beside = Beside { directory, read: RefCell::default() };
-    let loaded = policy_source::load(&path.display().to_string(), &text, &beside);
+    let mut loaded = policy_source::load(&path.display().to_string(), &text, &beside);
+    let errors = loaded.policy.as_ref().map(|policy| injected::errors(policy, &text)).unwrap_or_default();
+    if !errors.is_empty() {
+        loaded.policy = None;
+        loaded.diagnostics.extend(errors);
+        loaded.diagnostics.sort_by_key(|found| found.span);
+    }
     let mut inputs = beside.read.into_inner();
     inputs.insert(0, Input { path: path.to_owned(), bytes: Some(text.clone().into_bytes()) });
     Source { text, loaded, path: path.to_owned(), inputs }

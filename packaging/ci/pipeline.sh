@@ -20,6 +20,8 @@
 #   POLICY            the policy source                                          policy.toml
 #   STORE             the store: a directory that gateways read, or a checkout   (needed from diff on)
 #   CHANNEL           the channel to point                                       production
+#   NEW_CHANNEL       yes: it is meant, though new and named nearly as another   no
+#                     channel of the store; needed until it is pointed
 #   TRUST_ROOT        the trust root that was placed on the gateways             (needed from diff on)
 #   OUT               where the release and the reports are written              build
 #   VERSION           number of the release                                      one above the highest that enough signed
@@ -53,6 +55,7 @@ set -euo pipefail
 ADAMANT=${ADAMANT:-adamant}
 POLICY=${POLICY:-policy.toml}
 CHANNEL=${CHANNEL:-production}
+NEW_CHANNEL=${NEW_CHANNEL:-no}
 OUT=${OUT:-build}
 SIGNATURES=${SIGNATURES:-signatures}
 POINTER_FOR=${POINTER_FOR:-30d}
@@ -86,10 +89,11 @@ needs_trust_root() {
 # What gateways of the channel can be taken to run, by signatures alone: LIVE, its digest, empty where there is nothing,
 # and LIVE_VERSION. NEXT_VERSION is the one to build next.
 read_live() {
-  local shown found=0 serial
+  local shown found=0 serial new=()
   needs_store
   needs_trust_root
-  shown=$("$ADAMANT" point live --store "$STORE" --channel "$CHANNEL" --trust-root "$TRUST_ROOT") || found=$?
+  [ "$NEW_CHANNEL" != yes ] || new=(--new-channel)
+  shown=$("$ADAMANT" point live --store "$STORE" --channel "$CHANNEL" --trust-root "$TRUST_ROOT" "${new[@]}") || found=$?
   fact() { awk -v name="$1" '$1 == name { print $2 }' <<<"$shown"; }
   case $found in
     0)

@@ -62,6 +62,7 @@ fn a_ca_keeps_its_key_closed_and_issues_what_it_is_told() {
     assert!(said.contains("issued   3, 3 still valid, 0 of these revoked"), "{said}");
     let said = ok(at, &format!("ca revoke ca {open} {ID} --why test"));
     assert!(said.contains("number 1, 2 certificates"), "{said}");
+    assert!(said.contains("in force only where") && said.contains("adamant revoke --certificate"), "{said}");
     assert!(ok(at, &format!("ca crl ca {open}")).contains("number 2, 2 certificates"));
     assert!(fs::read_to_string(at.join("ca/ca.crl")).unwrap().starts_with("-----BEGIN X509 CRL-----"));
     bad(at, &format!("ca revoke ca {open} spiffe://corp.example/nobody"));

@@ -22,7 +22,7 @@ use tests::answer::{Answer, Content};
 use tests::certificates::{Authority, Identity};
 use tests::client::{Client, get};
 use tests::deployment::Deployment;
-use tests::gateway::{Gateway, binary};
+use tests::gateway::{self, Gateway, binary};
 use tests::origin::RecordingOrigin;
 use tests::policy::{PolicyText, open_to_all};
 use tests::process::eventually;
@@ -143,6 +143,21 @@ fn the_operator_is_told_before_a_certificate_ends_and_once() {
     gateway.restart("TERM");
     assert!(eventually(SOON, || gateway.admin("/metrics").text().contains("adamant_expiry_timestamp_seconds{")));
     assert_eq!(lines(&gateway), 1, "not again after a restart");
+}
+
+#[test]
+fn a_certificate_that_has_ended_is_told_before_a_start_and_by_status() {
+    let (servers, origin) = (Authority::new("servers"), RecordingOrigin::start());
+    let ended = servers.server_between(HOST, 20 * DAY, Duration::ZERO);
+    let gateway = Deployment::new().tls_listener(&ended, "off").run(&open_to_all(origin.address()).text());
+    let (ok, _, said) = gateway::run(&["run", "gateway.toml", "--check"], gateway.directory());
+    assert!(ok.success(), "it would start: {said}");
+    assert!(said.contains("warning: the certificate ") && said.contains(" ended at "), "{said}");
+    assert_eq!(gateway.admin("/readyz").status, 200, "what has ended may be replaced at any moment");
+    let admin = format!("http://{}", gateway.admin_address());
+    let (ok, shown, _) = gateway::run(&["status", &admin], gateway.directory());
+    assert!(!ok.success() && shown.contains("problem: certificate ") && shown.contains(" ENDED at "), "{shown}");
+    assert!(!shown.contains("note: certificate"), "{shown}");
 }
 
 #[test]

@@ -127,6 +127,7 @@ fn the_story_comes_out_as_promised_and_leaves_nothing() {
         "WWW-Authenticate",
         "decision=permit",
         "decision=deny",
+        "tampered.json is refused, nothing was bound; a start would go on with release.json",
     ] {
         assert!(said.contains(shown), "{shown} is not shown:\n{said}");
     }

@@ -9,6 +9,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "origin_credentials/mistakes.rs"]
+mod mistakes;
 #[path = "origin_credentials/waiting.rs"]
 mod waiting;
 

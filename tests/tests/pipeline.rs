@@ -353,3 +353,19 @@ fn the_terraform_example_places_a_configuration_that_is_understood() {
     // It goes on to the files, which are not here.
     assert!(said.contains("cannot be read") && !said.contains("gateway.toml:"), "{said}");
 }
+
+/// A channel that is not there is a first run; with a name near that of another it is a slip, unless that is denied.
+#[test]
+fn a_mistyped_channel_stops_the_pipeline() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut repository = Repository::new(directory.path());
+    let origin = RecordingOrigin::start();
+    repository.write("policy.toml", &policy(&origin, "GET", "GET"));
+    fs::create_dir_all(directory.path().join("store/channels/production")).unwrap();
+    repository.set("CHANNEL", "prodction");
+    let (code, said) = repository.pipeline(&["diff"]);
+    assert!(code == 1 && said.contains("did you mean production?") && said.contains("--new-channel"), "{code}: {said}");
+    repository.set("NEW_CHANNEL", "yes");
+    let (code, said) = repository.pipeline(&["diff"]);
+    assert!(code == 0 && said.contains("nothing to compare with"), "{code}: {said}");
+}

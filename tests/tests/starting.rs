@@ -62,7 +62,8 @@ fn a_check_ends_with_what_a_start_would_come_to() {
     for (ruin, check) in [("an under-signed release", "release-threshold"), ("no store", "read")] {
         let (status, stdout, stderr) = world.check();
         assert!(status.success(), "{ruin}: a start would serve: {stdout}{stderr}");
-        let goes_on = stdout.contains(&one.digest) && stdout.contains("goes on because what is there now is refused");
+        let goes_on =
+            stdout.contains(&one.digest) && stdout.contains("state directory: it goes on because what is at ");
         assert!(goes_on && stdout.starts_with("ok: "), "{ruin}: {stdout}");
         assert!(stderr.contains("warning: ") && stderr.contains(&format!("at the check {check}")), "{ruin}: {stderr}");
         run_before_start(&world);

@@ -139,6 +139,14 @@ pub struct Assembled {
     pub moving: Moving,
 }
 
+impl Assembled {
+    /// What has ended at `now_s` (Unix seconds) of all that it stands on, in words.
+    pub fn ended(&self, now_s: u64) -> Vec<String> {
+        let ends = crate::watch::ends::of(&self.material, &self.parts.client_cas, &self.moving);
+        ends.iter().filter_map(|ends| ends.ended(now_s)).collect()
+    }
+}
+
 /// Reads the certificates and keys of the node's listeners, which no release has a part in.
 pub fn check_listeners(node: &Node) -> Result<(), AssembleError> {
     node.listeners.iter().flatten().try_for_each(|files| Ok(tls::load_all(files).map(drop)?))

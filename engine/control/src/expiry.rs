@@ -25,6 +25,14 @@ pub struct Ends {
     pub ends_s: u64,
 }
 
+impl Ends {
+    /// That it has ended, in words; none where it has not at `now_s`.
+    pub fn ended(&self, now_s: u64) -> Option<String> {
+        let at = Timestamp::from_seconds(self.ends_s).filter(|_| self.ends_s <= now_s)?;
+        Some(format!("the {} {} ended at {at}: put another one in its place", shown(self.of), self.name))
+    }
+}
+
 /// Something came as near to its end as that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crossing<'e> {
@@ -87,9 +95,9 @@ impl Expiry {
                 line.number("adamant.expiry.distance_s", distance_s);
             });
             let (what, name) = (shown(ends.of), &ends.name);
-            match distance_s {
-                0 => crate::error!("the {what} {name} ended at {at}: put another one in its place"),
-                _ => crate::warning!("the {what} {name} ends in less than {}, at {at}", written(distance_s)),
+            match ends.ended(now_s) {
+                Some(ended) => crate::error!("{ended}"),
+                None => crate::warning!("the {what} {name} ends in less than {}, at {at}", written(distance_s)),
             }
         }
         self.save();

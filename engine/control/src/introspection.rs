@@ -14,6 +14,7 @@ use activation::shares::room_within;
 use identity::throttle::Client;
 use identity::token::opaque::read_answer;
 use identity::token::{Issuer, TokenFault};
+use policy::reason::Reason;
 use tokio::sync::{Notify, mpsc};
 
 use crate::assemble::IntrospectionClient;
@@ -146,9 +147,13 @@ async fn answer(inquiries: &Inquiries, clients: &Clients, inquiry: Inquiry) -> O
         read_answer(&said.content, &issuer, asked_ms).map_err(|fault| AskFault::Answer { place, fault })
     });
     let (answer, failure): (Answer, _) = match read {
-        Ok(read) => (read.map(Arc::new), None),
+        Ok(Ok(token)) => (Ok(Arc::new(token)), None),
+        Ok(Err(fault)) => {
+            let failure = unfit(&issuer, &fault);
+            (Err(fault), failure)
+        }
         Err(why) => {
-            let failure = Failure { issuer: issuer.rules().name.clone(), why: why.to_string() };
+            let failure = Failure { issuer: issuer.rules().name.clone(), why: why.to_string(), refused_for: None };
             (Err(TokenFault::IntrospectionUnavailable), Some(failure))
         }
     };
@@ -159,19 +164,45 @@ async fn answer(inquiries: &Inquiries, clients: &Clients, inquiry: Inquiry) -> O
 struct Failure {
     issuer: String,
     why: String,
+    /// What the token is refused for where there was an answer.
+    refused_for: Option<Reason>,
+}
+
+/// What to tell of an answer that makes no token of it: hardly the fault of whoever presents it, and neither the response nor
+/// the record says more than a reason. What time and the issuer decide is no fault at all.
+fn unfit(issuer: &Issuer, fault: &TokenFault) -> Option<Failure> {
+    let rules = issuer.rules();
+    let audience = rules.audience.join(", ");
+    let found = match fault {
+        TokenFault::Inactive
+        | TokenFault::IntrospectionUnavailable
+        | TokenFault::Expired
+        | TokenFault::NotYetValid
+        | TokenFault::IssuedInFuture => return None,
+        TokenFault::ClaimMissing("aud") => format!(" has no aud (expected one of {audience})"),
+        TokenFault::ClaimMissing(name) => format!(" has no {name}"),
+        TokenFault::AudienceWrong => format!(" has another aud (expected one of {audience})"),
+        TokenFault::IssuerUnknown => format!(" has another iss (expected {})", rules.issuer),
+        TokenFault::Type => " is of no access token (token_type, token_use, typ)".to_owned(),
+        other => format!(": {other}"),
+    };
+    let why = format!("the introspection answer{found}");
+    Some(Failure { issuer: rules.name.clone(), why, refused_for: Some(fault.reason()) })
 }
 
 /// What was told of failures: an issuer that is down is told of now and then, not with each token.
 #[derive(Default)]
 struct Telling {
-    /// By issuer: when, and how many were kept quiet since.
-    told: BTreeMap<String, (Instant, u64)>,
+    /// By issuer, and by what an answer lacks where there is one (as many kinds as [`TokenFault`] has): when, and how many
+    /// were kept quiet since.
+    told: BTreeMap<(String, Option<String>), (Instant, u64)>,
 }
 
 impl Telling {
     fn tell(&mut self, failure: &Failure) {
-        let Failure { issuer, why } = failure;
-        let quiet = match self.told.get_mut(issuer) {
+        let Failure { issuer, why, refused_for } = failure;
+        let key = (issuer.clone(), refused_for.map(|_| why.clone()));
+        let quiet = match self.told.get_mut(&key) {
             Some((at, quiet)) if at.elapsed() < Duration::from_secs(INTROSPECTION_TOLD_S) => {
                 *quiet += 1;
                 return;
@@ -180,10 +211,15 @@ impl Telling {
             None => 0,
         };
         let before = if quiet == 0 { String::new() } else { format!(" ({quiet} more since the last message)") };
-        crate::warning!(
-            "issuer \"{issuer}\": {why}: its opaque tokens are refused (introspection-unavailable) unless they were asked \
-             about before{before}"
-        );
-        self.told.insert(issuer.clone(), (Instant::now(), 0));
+        match refused_for {
+            None => crate::warning!(
+                "issuer \"{issuer}\": {why}: its opaque tokens are refused (introspection-unavailable) unless they were \
+                 asked about before{before}"
+            ),
+            Some(reason) => {
+                crate::warning!("issuer \"{issuer}\": {why}: the token is refused ({}){before}", reason.name());
+            }
+        }
+        self.told.insert(key, (Instant::now(), 0));
     }
 }

@@ -29,7 +29,7 @@ use keeping::Keeping;
 use keysets::Keysets;
 use revocation::watched_crls;
 
-mod ends;
+pub(crate) mod ends;
 mod fingerprint;
 mod keeping;
 mod keysets;

@@ -283,7 +283,15 @@ fn revoke(args: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
     for entry in &revoked {
         writeln!(out, "revoked {}  {}  until {}", entry.serial, entry.name, entry.until)?;
     }
-    crl(&authority, &args.open.directory, args.life, out)
+    crl(&authority, &args.open.directory, args.life, out)?;
+    if !revoked.is_empty() {
+        writeln!(
+            out,
+            "in force only where a [[client_ca]] of the release has crl = {{ watch = \"…\" }} and that file is this one; \
+             elsewhere: adamant revoke --certificate …"
+        )?;
+    }
+    Ok(())
 }
 
 fn crl(authority: &Authority, directory: &Path, life_s: u64, out: &mut dyn Write) -> Result<(), Failure> {

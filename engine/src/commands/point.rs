@@ -11,7 +11,7 @@ use policy_release::envelope::Kind;
 
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use crate::failure::Failure;
-use crate::pointing::{self, Consent, Desk, Making, ReleaseChoice, Target, Where};
+use crate::pointing::{self, Consent, Desk, Making, ReleaseChoice, Target, WayBack, Where};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -59,7 +59,9 @@ enum PointCommand {
         Where the channel points at what lacks signatures, `release` is the newest before it that gateways took, and a \
         warning says so.\n\n\
         Ends with 0 when there is one, 4 when there is none (no pointer yet, or nothing that enough signed), 1 when \
-        the pointer is not believed or the store cannot be read. An expired pointer is told, and counts.")]
+        the pointer is not believed or the store cannot be read. An expired pointer is told, and counts. A channel that the \
+        store does not have, with a name near that of one that it has, ends with 1 too, unless --new-channel says that it is \
+        meant.")]
     Live(live::LiveArgs),
     /// Show the channels of a store, or a pointer in a file.
     #[command(after_help = "Examples:\n  \
@@ -117,11 +119,11 @@ fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     let target = Target::load(&desk, &choice)?;
     let needed = target.tell(&desk, out)?;
-    target.expect_enough(&needed, args.consent)?;
-    if let Some(wider) = target.way_back(&desk, &needed, &envelope) {
-        pointing::expect_signed_back(&wider, args.consent)?;
+    target.expect_enough(&desk, &needed.standing, args.consent)?;
+    if let Some(way_back) = WayBack::of(&desk, &target, needed.allows_more, &envelope)? {
+        way_back.expect_signed(args.consent)?;
     }
-    desk.warn_of_lost_way_back(&target, &envelope)?;
+    pointing::tell_renewed(&desk, &target, &envelope, out)?;
     pointing::tell_pointer(&pointer, desk.now, out)?;
     pointing::publish(&desk, &pointer, &envelope, &target, out)
 }

@@ -1,6 +1,7 @@
 //! `adamant revoke`: the kill switch. Makes the channel's next revocation list, signs it and publishes it, in one command.
 
 mod desk;
+mod known;
 mod list;
 mod next;
 mod targets;
@@ -120,7 +121,8 @@ pub fn run(args: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let desk = RevokeDesk::open(&args.at, args.policy.is_some())?;
-    let named = args.targets.read(desk.release.as_ref(), args.unknown)?;
+    // What is lifted must be listed, and may have left the release since.
+    let named = args.targets.read(desk.release.as_ref(), args.unknown || args.lift)?;
     if named.is_empty() != args.renew {
         let (found, help) = if args.renew {
             ("something to revoke beside --renew", "leave --renew away: every list begins a new term")
@@ -146,7 +148,7 @@ fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut envelope = list.to_envelope().map_err(Failure::new)?;
     let signers = args.keys.open()?;
     for signer in &signers {
-        signing::may_sign(&desk.root, &[Role::Revocation, Role::ReleaseWider], &signer.public())?;
+        signing::may_sign(&desk.chain, &[Role::Revocation, Role::ReleaseWider], &signer.public())?;
     }
     for signer in &signers {
         signer.sign(&mut envelope)?;

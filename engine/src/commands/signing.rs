@@ -52,10 +52,10 @@ pub struct WitnessedArgs {
     #[command(flatten)]
     sign: SignArgs,
     /// The trust root that was placed on the gateways: refuses keys that would not count, and says who is missing.
-    #[arg(long, value_name = "ROOT")]
+    #[arg(long, value_name = "ROOT", help_heading = "Whose signatures count")]
     trust_root: Option<PathBuf>,
     /// The store that the successors of ROOT come from.
-    #[arg(long, value_name = "DIR", requires = "trust_root")]
+    #[arg(long, value_name = "DIR", requires = "trust_root", help_heading = "Whose signatures count")]
     store: Option<PathBuf>,
 }
 
@@ -70,15 +70,15 @@ pub struct MergeArgs {
 
 /// Signs a file of `kind`; where a trust root is given, with keys alone that count for it.
 pub fn sign_witnessed(args: &WitnessedArgs, kind: Kind, out: &mut dyn Write) -> Result<(), Failure> {
-    let newest = |root: &PathBuf| pointing::newest_root(root, args.store.as_deref());
-    let root = args.trust_root.as_ref().map(newest).transpose()?;
+    let follow = |root: &PathBuf| pointing::chain_of(root, args.store.as_deref());
+    let chain = args.trust_root.as_ref().map(follow).transpose()?;
     // A pointer that leads back to what allows more needs the wider role too, and a revocation list that lifts something.
     let may_need_wider = matches!(kind, Kind::Pointer | Kind::Revocations);
     let counts = |role: &Role| role.kind() == kind || (may_need_wider && *role == Role::ReleaseWider);
     let roles: Vec<Role> = Role::ALL.into_iter().filter(counts).collect();
-    let check = |key: &PublicKey| root.as_ref().map_or(Ok(()), |root| may_sign(root, &roles, key));
+    let check = |key: &PublicKey| chain.as_ref().map_or(Ok(()), |chain| may_sign(chain, &roles, key));
     let envelope = sign_checked(&args.sign, kind, check, out)?;
-    if let Some(root) = &root {
+    if let Some(root) = chain.as_ref().and_then(|chain| chain.last()) {
         let with = if args.sign.detached { ", with this one" } else { "" };
         writeln!(out, "signatures that count{with} (trust root version {})", root.version())?;
         for role in roles {
@@ -88,8 +88,9 @@ pub fn sign_witnessed(args: &WitnessedArgs, kind: Kind, out: &mut dyn Write) -> 
     Ok(())
 }
 
-/// Refuses a key whose signature would count for none of `roles`.
-pub fn may_sign(root: &TrustRoot, roles: &[Role], key: &PublicKey) -> Result<(), Failure> {
+/// Refuses a key whose signature would count for none of `roles` by the newest root of a chain.
+pub fn may_sign(chain: &[TrustRoot], roles: &[Role], key: &PublicKey) -> Result<(), Failure> {
+    let Some(root) = chain.last() else { return Err(Failure::new("expected a trust root, found none")) };
     let of_roles: BTreeSet<KeyId> = roles.iter().flat_map(|role| root.role(*role).keys.iter().copied()).collect();
     if of_roles.contains(&key.id()) {
         return Ok(());
@@ -100,7 +101,7 @@ pub fn may_sign(root: &TrustRoot, roles: &[Role], key: &PublicKey) -> Result<(),
         roles.iter().map(|role| role.word()).collect::<Vec<_>>().join(" or "),
         root.version(),
         key.id().short(),
-        whose(root.keys().get(&key.id()))
+        pointing::replaced(chain, &key.id()).unwrap_or_else(|| whose(root.keys().get(&key.id())))
     );
     Err(Failure::new(message).help(format_args!("let sign: {}", owners(&can))))
 }

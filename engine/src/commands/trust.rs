@@ -2,6 +2,7 @@
 
 mod change;
 mod init;
+mod outdated;
 mod publish;
 mod standing;
 

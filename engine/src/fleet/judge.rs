@@ -239,8 +239,11 @@ impl Judged {
             if let Some(why) = &certificate.last_failure {
                 self.note("certificate", format!("certificate {}: {why}", certificate.chain));
             }
-            if certificate.not_after.seconds().saturating_sub(said.time.seconds()) < SOON_S {
-                self.note("certificate", format!("certificate {} ends {}", certificate.chain, certificate.not_after));
+            let (chain, at) = (&certificate.chain, certificate.not_after);
+            if (1..=said.time.seconds()).contains(&at.seconds()) {
+                self.problem("ended", format!("certificate {chain} ENDED at {at}: every TLS client refuses it"));
+            } else if at > said.time && at.seconds() - said.time.seconds() < SOON_S {
+                self.note("certificate", format!("certificate {chain} ends {at}"));
             }
         }
     }

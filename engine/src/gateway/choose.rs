@@ -317,9 +317,13 @@ impl Choice {
     pub fn why(&self) -> String {
         let place = self.settings.place();
         let Some(Taken { candidate, change, .. }) = &self.taken else {
-            let refused =
-                if self.refusals.is_empty() { "" } else { ", and goes on because what is there now is refused" };
-            return format!(", from {place}: accepted before{refused}");
+            return match self.refusals.is_empty() {
+                true => format!(", from {place}: accepted before"),
+                false => format!(
+                    ", accepted before and kept in the state directory: it goes on because what is at {place} now is \
+                     refused"
+                ),
+            };
         };
         let serial = candidate.pointer.as_ref().map(|(verified, _)| format!(", serial {}", verified.pointer.serial));
         let change = change.as_ref().map_or("the first release of this gateway", |change| &change.told);

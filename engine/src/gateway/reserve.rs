@@ -3,10 +3,11 @@
 //! list.
 //!
 //! ```text
-//! STATE/reserve/<channel>  two slots of equal size: JSON with a digest over itself, filled up with spaces
+//! STATE/reserve/<channel>  two slots of equal size. Each is a line of JSON with a digest over itself, and the envelopes behind it
 //! ```
-//! The slots are written in turn: one that a power cut tore leaves the other one whole. A list that has no room stands there
-//! by its digest alone, and a start has to find it elsewhere.
+//! The slots are written in turn: a line that a power cut tore leaves the other slot. Envelopes that are not whole count for
+//! nothing: the list stands there by its digest alone then, as one does that has no room, and a start has to find it
+//! elsewhere. A long list is written by its digest first, which takes no time, and then whole into the other slot.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -23,23 +24,41 @@ const FORMAT: &str = "adamant.reserve.v1";
 /// Bytes of a slot: room for the list and one twice as long, so that the next list finds it too; between these.
 const SLOT_BYTES_MIN: usize = 32 << 10;
 const SLOT_BYTES_MAX: usize = 8 << 20;
+/// Bytes of the line that a slot begins with.
+const HEAD_BYTES_MAX: usize = 4 << 10;
+/// From so many bytes on a list is written by its digest first.
+const LONG_BYTES: usize = 64 << 10;
 
-/// What a slot holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What was written last.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reserved {
-    #[serde(rename = "type")]
-    format: String,
     /// None: no list was in force yet.
     pub list: Option<AcceptedRevocations>,
     /// The envelopes that `list` names, in the same order; none where there is no room for them.
-    envelopes: Vec<String>,
+    envelopes: Vec<Vec<u8>>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sealed {
-    reserved: Reserved,
+    head: Head,
+    sha256: Digest,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    #[serde(rename = "type")]
+    format: String,
+    list: Option<AcceptedRevocations>,
+    envelopes: Vec<Part>,
+}
+
+/// An envelope behind the line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    bytes: usize,
     sha256: Digest,
 }
 
@@ -53,42 +72,32 @@ pub struct Reserve {
 
 /// The file, as it was found.
 struct Slots {
-    bytes_each: usize,
+    bytes: Vec<u8>,
     /// The newest, and whether it is the second.
-    newest: Option<(Reserved, bool)>,
+    newest: Option<(Slot, bool)>,
 }
 
-enum Slot {
-    Whole(Reserved),
-    /// Empty, or half written.
-    None,
-    /// Written by an engine that knows more.
-    Format(String),
+/// The line of a slot, and its length.
+struct Slot {
+    head: Head,
+    head_bytes: usize,
 }
 
 impl Reserved {
-    pub fn new(list: Option<AcceptedRevocations>, envelopes: &[&[u8]]) -> Self {
-        let text = |envelope: &&[u8]| String::from_utf8_lossy(envelope).into_owned();
-        Self { format: FORMAT.to_owned(), list, envelopes: envelopes.iter().map(text).collect() }
-    }
-
     /// Which list it is, in the order in which lists were in force here; 0 for none.
     pub fn turn(&self) -> u64 {
-        self.list.as_ref().map_or(0, |list| list.turn)
+        turn(self.list.as_ref())
     }
 
     /// The envelope of this digest.
     pub fn envelope(&self, digest: &Digest) -> Option<&[u8]> {
         let mut named = self.list.iter().flat_map(AcceptedRevocations::digests).zip(&self.envelopes);
-        named.find(|(of, _)| of == digest).map(|(_, envelope)| envelope.as_bytes())
+        named.find(|(of, _)| of == digest).map(|(_, envelope)| &**envelope)
     }
+}
 
-    fn to_bytes(&self) -> Result<Vec<u8>, Failure> {
-        let unwritable =
-            |error: serde_json::Error| Failure::new(format_args!("the reserve cannot be written: {error}"));
-        let sha256 = Digest::of(&serde_json::to_vec(self).map_err(unwritable)?);
-        serde_json::to_vec(&Sealed { reserved: self.clone(), sha256 }).map_err(unwritable)
-    }
+fn turn(list: Option<&AcceptedRevocations>) -> u64 {
+    list.map_or(0, |list| list.turn)
 }
 
 impl Reserve {
@@ -103,8 +112,12 @@ impl Reserve {
     /// What was written last; none where no room was ever set aside. A file that is damaged is refused: it may hold the
     /// only word of what is revoked.
     pub fn read(&self) -> Result<Option<Reserved>, Failure> {
-        let Some(Slots { newest, .. }) = self.slots()? else { return Ok(None) };
-        newest.map(|(newest, _)| Some(newest)).ok_or_else(|| self.damaged("neither of its two slots is whole"))
+        let Some(slots) = self.slots()? else { return Ok(None) };
+        let (newest, is_second) =
+            slots.newest.as_ref().ok_or_else(|| self.damaged("neither of its two slots is whole"))?;
+        let (first, second) = slots.bytes.split_at(slots.bytes_each());
+        let envelopes = newest.envelopes(if *is_second { second } else { first });
+        Ok(Some(Reserved { list: newest.head.list.clone(), envelopes: envelopes.unwrap_or_default() }))
     }
 
     /// Writes over what was written before the last time, and waits for the medium. Where the list has grown, more room is
@@ -113,32 +126,39 @@ impl Reserve {
         if self.read_only {
             return Ok(());
         }
-        let by_digest = || Reserved::new(list.cloned(), &[]).to_bytes();
-        let mut bytes = Reserved::new(list.cloned(), envelopes).to_bytes()?;
-        if bytes.len() > SLOT_BYTES_MAX {
-            bytes = by_digest()?;
-        }
-        let wanted = bytes.len().saturating_mul(2).next_power_of_two().clamp(SLOT_BYTES_MIN, SLOT_BYTES_MAX);
         // One that is not readable now was readable at the start: it is made anew.
         let mut found = self.slots().ok().flatten();
-        if found.as_ref().is_none_or(|found| found.bytes_each < wanted) {
-            let Err(failure) = self.make(&bytes, wanted) else { return Ok(()) };
+        let is_long = envelopes.iter().map(|envelope| envelope.len()).sum::<usize>() >= LONG_BYTES;
+        if let Some(found) = found.as_mut().filter(|_| is_long) {
+            self.put(found, list, &[])?;
+        }
+        let bytes_min = slot(list, envelopes)?.len();
+        let wanted = bytes_min.saturating_mul(2).next_power_of_two().clamp(SLOT_BYTES_MIN, SLOT_BYTES_MAX);
+        let envelopes_in = |bytes_each: usize| if bytes_min <= bytes_each { envelopes } else { &[] };
+        if found.as_ref().is_none_or(|found| found.bytes_each() < wanted) {
+            let Err(failure) = self.make(&slot(list, envelopes_in(wanted))?, wanted) else { return Ok(()) };
             if found.is_none() {
                 return Err(failure);
             }
             // Perhaps it is there all the same, and not known to be on stable storage.
             found = self.slots().ok().flatten();
         }
-        let Some(Slots { bytes_each, newest }) = found else { return Err(self.damaged("something else")) };
-        if bytes.len() > bytes_each {
-            bytes = by_digest()?;
-        }
-        if bytes.len() > bytes_each {
+        let Some(mut found) = found else { return Err(self.damaged("something else")) };
+        let envelopes = envelopes_in(found.bytes_each());
+        self.put(&mut found, list, envelopes)
+    }
+
+    /// Writes over the older slot.
+    fn put(&self, found: &mut Slots, list: Option<&AcceptedRevocations>, envelopes: &[&[u8]]) -> Result<(), Failure> {
+        let bytes = slot(list, envelopes)?;
+        if bytes.len() > found.bytes_each() {
             return Err(self.damaged("too little"));
         }
-        bytes.resize(bytes_each, b' ');
-        let at = if newest.is_some_and(|(_, is_second)| is_second) { 0 } else { bytes_each };
-        Ok(files::overwrite(&self.path, at, &bytes)?)
+        let is_second = found.newest.as_ref().is_some_and(|(_, is_second)| !is_second);
+        let at = if is_second { found.bytes_each() } else { 0 };
+        files::overwrite(&self.path, at, &bytes)?;
+        found.newest = Slot::read(&bytes).ok().flatten().map(|slot| (slot, is_second));
+        Ok(())
     }
 
     /// Sets room aside: bytes that are written stay the file's own.
@@ -157,19 +177,18 @@ impl Reserve {
             return Ok(None);
         }
         let bytes = files::read(&self.path, SLOT_BYTES_MAX * 2).map_err(|fault| self.damaged(&fault.to_string()))?;
-        let bytes_each = bytes.len() / 2;
-        let (first, second) = bytes.split_at(bytes_each);
-        let mut newest: Option<(Reserved, bool)> = None;
-        for (slot, is_second) in [(first, false), (second, true)] {
-            match Slot::read(slot) {
-                Slot::Whole(found) if newest.as_ref().is_none_or(|(newest, _)| newest.turn() <= found.turn()) => {
-                    newest = Some((found, is_second));
-                }
-                Slot::Whole(_) | Slot::None => {}
-                Slot::Format(found) => return Err(self.damaged(&format!("format {found:?}"))),
+        let mut slots = Slots { bytes, newest: None };
+        let (first, second) = slots.bytes.split_at(slots.bytes_each());
+        let mut newest: Option<(Slot, bool)> = None;
+        for (bytes, is_second) in [(first, false), (second, true)] {
+            let found = Slot::read(bytes).map_err(|found| self.damaged(&format!("format {found:?}")))?;
+            let Some(found) = found else { continue };
+            if newest.as_ref().is_none_or(|(newest, _)| newest.order() <= found.order()) {
+                newest = Some((found, is_second));
             }
         }
-        Ok(Some(Slots { bytes_each, newest }))
+        slots.newest = newest;
+        Ok(Some(slots))
     }
 
     fn damaged(&self, found: &str) -> Failure {
@@ -181,17 +200,58 @@ impl Reserve {
     }
 }
 
-impl Slot {
-    fn read(bytes: &[u8]) -> Self {
-        let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return Self::None };
-        let format = value.pointer("/reserved/type").and_then(Value::as_str);
-        if let Some(found) = format.filter(|format| *format != FORMAT) {
-            return Self::Format(found.chars().take(80).collect());
-        }
-        let Ok(Sealed { reserved, sha256 }) = serde_json::from_value(value) else { return Self::None };
-        let of = serde_json::to_vec(&reserved).map(|bytes| Digest::of(&bytes));
-        if of.is_ok_and(|of| of == sha256) { Self::Whole(reserved) } else { Self::None }
+impl Slots {
+    fn bytes_each(&self) -> usize {
+        self.bytes.len() / 2
     }
+}
+
+impl Slot {
+    /// The line that a slot begins with; none where it is empty or half written. The format of an engine that knows more.
+    fn read(bytes: &[u8]) -> Result<Option<Self>, String> {
+        let head = bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes);
+        let Some(head_bytes) = head.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
+        let Some(Ok(value)) = head.get(..head_bytes).map(serde_json::from_slice::<Value>) else { return Ok(None) };
+        let format = value.pointer("/head/type").and_then(Value::as_str);
+        if let Some(found) = format.filter(|format| *format != FORMAT) {
+            return Err(found.chars().take(80).collect());
+        }
+        let Ok(Sealed { head, sha256 }) = serde_json::from_value(value) else { return Ok(None) };
+        let is_whole = serde_json::to_vec(&head).is_ok_and(|bytes| Digest::of(&bytes) == sha256);
+        Ok(is_whole.then_some(Self { head, head_bytes: head_bytes + 1 }))
+    }
+
+    /// The one that was written later is higher; of one list, that which has it whole.
+    fn order(&self) -> (u64, bool) {
+        (turn(self.head.list.as_ref()), !self.head.envelopes.is_empty())
+    }
+
+    /// What stands behind the line of the slot `bytes`; none where it is not what the line says.
+    fn envelopes(&self, bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let mut left = bytes.get(self.head_bytes..)?;
+        let mut envelopes = Vec::new();
+        for part in &self.head.envelopes {
+            let (envelope, more) = left.split_at_checked(part.bytes)?;
+            if Digest::of(envelope) != part.sha256 {
+                return None;
+            }
+            envelopes.push(envelope.to_vec());
+            left = more;
+        }
+        Some(envelopes)
+    }
+}
+
+/// The bytes of a slot.
+fn slot(list: Option<&AcceptedRevocations>, envelopes: &[&[u8]]) -> Result<Vec<u8>, Failure> {
+    let unwritable = |error: serde_json::Error| Failure::new(format_args!("the reserve cannot be written: {error}"));
+    let parts = envelopes.iter().map(|envelope| Part { bytes: envelope.len(), sha256: Digest::of(envelope) });
+    let head = Head { format: FORMAT.to_owned(), list: list.cloned(), envelopes: parts.collect() };
+    let sha256 = Digest::of(&serde_json::to_vec(&head).map_err(unwritable)?);
+    let mut bytes = serde_json::to_vec(&Sealed { head, sha256 }).map_err(unwritable)?;
+    bytes.push(b'\n');
+    envelopes.iter().for_each(|envelope| bytes.extend_from_slice(envelope));
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -127,6 +127,14 @@ impl Look {
     }
 }
 
+/// Whether a release allows more than the one before it that enough signed, where the store has both.
+pub fn widens(desk: &Desk, digest: &Digest) -> bool {
+    let Ok(look) = Look::read(desk, digest) else { return false };
+    let before = before(desk, &look).filter(|before| before.wider || before.narrower);
+    let Some(Ok(before)) = before.map(Look::into_base) else { return false };
+    look.into_base().is_ok_and(|base| policy_diff::diff(before.side(), base.side()).needs_wider())
+}
+
 /// The release before `look`: its parent, where that is stated and in the store, else the one of the highest lower
 /// version of the same policy.
 fn before(desk: &Desk, look: &Look) -> Option<Look> {

@@ -48,6 +48,15 @@ impl Change {
         Ok(Self::Compared { diff, base: Box::new(base), jumped })
     }
 
+    /// Whether it may allow what the release that the channel runs does not.
+    pub fn allows_more(&self) -> bool {
+        match self {
+            Self::Same => false,
+            Self::Compared { diff, .. } => diff.needs_wider(),
+            Self::First | Self::Unknown(_) => true,
+        }
+    }
+
     /// The role that a gateway asks for when it serves what the channel runs.
     pub fn role(&self) -> Role {
         match self {

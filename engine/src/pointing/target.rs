@@ -10,10 +10,10 @@ use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::Manifest;
 use policy_release::provenance;
 use policy_release::root::{Standing, TrustRoot};
-use policy_release::step::Step;
 use policy_release::verify::verify_envelope;
 use stores::layout;
 
+use super::replaced::outdated;
 use super::versions::{self, Head};
 use super::{Change, Consent, Desk};
 use crate::commands::release::engine_version;
@@ -48,6 +48,14 @@ impl FromStr for ReleaseChoice {
     }
 }
 
+/// What gateways ask for.
+pub struct Needed {
+    /// Of the role that the release needs.
+    pub standing: Standing,
+    /// Than what the channel runs, as far as is known.
+    pub allows_more: bool,
+}
+
 /// A release that enough of its role signed.
 pub struct Target {
     pub envelope: Envelope,
@@ -65,7 +73,7 @@ impl Target {
         match choice {
             ReleaseChoice::File(path) => {
                 let bytes = files::read(path, Kind::Release.envelope_bytes_max())?;
-                Self::verified(desk, &bytes, None).map_err(|fault| Failure::at(path, fault))
+                Self::verified(desk, &bytes, None).map_err(|fault| unfit(desk, path, &bytes, fault))
             }
             ReleaseChoice::Digest(digest) => Self::in_store(desk, digest),
             ReleaseChoice::Current => {
@@ -90,7 +98,7 @@ impl Target {
             Failure::at(&path, "the store has no such release")
                 .help("bring it there with: adamant point --release FILE")
         })?;
-        let target = Self::verified(desk, &bytes, Some(digest)).map_err(|fault| Failure::at(&path, fault))?;
+        let target = Self::verified(desk, &bytes, Some(digest)).map_err(|fault| unfit(desk, &path, &bytes, fault))?;
         Ok(Self { place: Some(path), ..target })
     }
 
@@ -137,8 +145,8 @@ impl Target {
     }
 
     /// Shows the release, what it changes in the one that the channel runs, and whether its signatures are enough for
-    /// that at a gateway: the standing of the role that it needs.
-    pub fn tell(&self, desk: &Desk, out: &mut dyn Write) -> Result<Standing, Failure> {
+    /// that at a gateway.
+    pub fn tell(&self, desk: &Desk, out: &mut dyn Write) -> Result<Needed, Failure> {
         let Release { digest, version, expires, .. } = &self.release;
         writeln!(out, "release    {digest}")?;
         writeln!(out, "  policy   {} version {version}, expires {expires}", self.policy_name)?;
@@ -159,6 +167,9 @@ impl Target {
         let role = change.role();
         let standing = desk.root.standing(role, &self.envelope);
         writeln!(out, "  needs    {role}: {}", words(&standing))?;
+        for signature in outdated(&desk.chain, &self.envelope) {
+            writeln!(out, "           not counted: {signature}")?;
+        }
         let wider = desk.root.standing(Role::ReleaseWider, &self.envelope);
         if standing.is_met() && !wider.is_met() {
             // It is compared with nothing there, so it counts as wider.
@@ -169,11 +180,11 @@ impl Target {
             ));
         }
         self.warn_of_twin(desk)?;
-        Ok(standing)
+        Ok(Needed { standing, allows_more: change.allows_more() })
     }
 
     /// Refuses a release that gateways would refuse, unless that is asked for by name.
-    pub fn expect_enough(&self, needed: &Standing, consent: Consent) -> Result<(), Failure> {
+    pub fn expect_enough(&self, desk: &Desk, needed: &Standing, consent: Consent) -> Result<(), Failure> {
         if needed.is_met() {
             return Ok(());
         }
@@ -190,17 +201,10 @@ impl Target {
             ),
             None => "let them sign it (adamant release sign)".to_owned(),
         };
+        let outdated: String =
+            outdated(&desk.chain, &self.envelope).into_iter().map(|signature| signature + "; ").collect();
         Err(Failure::new(format_args!("{message}; nothing was published"))
-            .help(format_args!("{sign}; or publish it all the same with --below-threshold")))
-    }
-
-    /// Who of the wider role signed the pointer itself, where gateways ask for that: it leads back to a version that they
-    /// have had, and allows more than the one that the channel runs.
-    pub fn way_back(&self, desk: &Desk, needed: &Standing, pointer: &Envelope) -> Option<Standing> {
-        let current = desk.current.pointer().filter(|current| current.release != self.digest())?;
-        let running = Self::in_store(desk, &current.release).ok()?;
-        let step = Step::of(self.release.version, running.release.version);
-        step.leads_back(needed.role == Role::ReleaseWider).then(|| desk.root.standing(Role::ReleaseWider, pointer))
+            .help(format_args!("{outdated}{sign}; or publish it all the same with --below-threshold")))
     }
 
     /// Two releases of one version are told apart by their digests alone, which nobody reads.
@@ -218,22 +222,16 @@ impl Target {
     }
 }
 
-/// Refuses a pointer whose way back gateways would refuse, unless that is asked for by name.
-pub fn expect_signed_back(wider: &Standing, consent: Consent) -> Result<(), Failure> {
-    if wider.is_met() {
-        return Ok(());
+/// Why a release is none for gateways; where keys signed it that were replaced since, whose they were.
+fn unfit(desk: &Desk, path: &Path, bytes: &[u8], fault: Box<dyn std::error::Error>) -> Failure {
+    let failure = Failure::at(path, fault);
+    let outdated = Envelope::parse_kind(bytes, Kind::Release).map(|envelope| outdated(&desk.chain, &envelope));
+    match outdated.unwrap_or_default() {
+        outdated if outdated.is_empty() => failure,
+        outdated => {
+            failure.help(format_args!("{}: sign it with keys of today (adamant release sign)", outdated.join("; ")))
+        }
     }
-    let message = format!(
-        "gateways would not take this pointer: it leads back to what allows more, and {} has {}",
-        wider.role,
-        words(wider)
-    );
-    if consent.below_threshold {
-        warn(message);
-        return Ok(());
-    }
-    Err(Failure::new(format_args!("{message}; nothing was published"))
-        .help("give several --key, or let them sign the pointer: --out FILE, then adamant point sign"))
 }
 
 /// The release that came before the one that the channel runs: its parent, where that is stated, in the store and

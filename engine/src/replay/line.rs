@@ -71,6 +71,8 @@ pub struct Exchange {
     pub token_kid: Option<String>,
     /// SHA-256 over the client certificate, as the record spells it.
     pub certificate_sha256: Option<String>,
+    /// Serial of the channel's revocation list that refused or ended it.
+    pub revocations: Option<u64>,
 }
 
 impl Exchange {
@@ -246,6 +248,8 @@ struct Raw<'l> {
     token_scopes: Option<Text<'l>>,
     #[serde(rename = "adamant.limits_before", borrow, default)]
     limits: Vec<RawLimit<'l>>,
+    #[serde(rename = "adamant.revocations.serial")]
+    revocations: Option<u64>,
     #[serde(rename = "http.response.status_code")]
     status: Option<u16>,
     #[serde(rename = "adamant.durations_us", default)]
@@ -329,6 +333,7 @@ impl Raw<'_> {
             total_us: self.durations_us.total,
             token_kid: owned(self.token_kid),
             certificate_sha256: owned(self.certificate),
+            revocations: self.revocations,
         })
     }
 

@@ -261,7 +261,7 @@ fn holders(policy: &Policy) -> HashMap<&str, Vec<&Agent>> {
 }
 
 /// The `kid`s of a JWK Set (RFC 7517 §4.5).
-fn kids(jwks: &str) -> Vec<String> {
+pub fn kids(jwks: &str) -> Vec<String> {
     let Ok(set) = serde_json::from_str::<serde_json::Value>(jwks) else { return Vec::new() };
     let keys = set.get("keys").and_then(serde_json::Value::as_array).into_iter().flatten();
     keys.filter_map(|key| Some(key.get("kid")?.as_str()?.to_owned())).collect()

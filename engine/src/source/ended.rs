@@ -3,7 +3,9 @@
 use control::assemble::tls::ends_unix_s;
 use policy::model::Policy;
 use policy_release::time::Timestamp;
-use policy_source::{Diagnostic, Severity, Span};
+use policy_source::{Diagnostic, Severity};
+
+use super::place::{line_and_column, place};
 
 /// What is to be said at `now_s` (Unix seconds) of a policy that was read from `text`.
 pub fn warnings(policy: &Policy, text: &str, now_s: u64) -> Vec<Diagnostic> {
@@ -49,23 +51,15 @@ fn warning(
     code: &'static str,
     (message, hint): (String, &str),
 ) -> Diagnostic {
-    let quoted = [format!("\"{name}\""), format!("'{name}'")];
-    let of_table = |(at, _): (usize, &str)| {
-        let table = text.get(at..)?;
-        let end = table.get(1..)?.find("\n[").map_or(table.len(), |end| end + 1);
-        let start = at + quoted.iter().find_map(|quoted| table.get(..end)?.find(quoted.as_str()))?;
-        Some(Span { start, end: start + name.len() + 2 })
-    };
-    let span = text.match_indices(header).find_map(of_table).unwrap_or_default();
-    let before = text.get(..span.start).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let span = place(text, header, name, name).unwrap_or_default();
+    let (line, column) = line_and_column(text, span);
     Diagnostic {
         severity: Severity::Warning,
         code,
         message,
         span,
-        line: before.matches('\n').count() + 1,
-        column: before.get(line_start..).map_or(0, |start| start.chars().count()) + 1,
+        line,
+        column,
         label: "this one".to_owned(),
         hint: Some(hint.to_owned()),
         related: Vec::new(),

@@ -31,17 +31,29 @@ pub enum WriteFault {
     NoChannel { path: PathBuf, channel: Channel, there: Vec<Channel> },
 }
 
+impl WriteFault {
+    /// The channel that was likely meant.
+    pub fn nearest(&self) -> Option<&str> {
+        match self {
+            Self::NoChannel { channel, there, .. } => near(channel, there),
+            _ => None,
+        }
+    }
+}
+
+fn near<'t>(channel: &Channel, there: &'t [Channel]) -> Option<&'t str> {
+    policy_source::nearest(channel.as_str(), there.iter().map(Channel::as_str))
+}
+
 /// `did you mean production? The store has: production, staging`
 fn instead(channel: &Channel, there: &[Channel]) -> String {
     if there.is_empty() {
         return "it has no channels at all: is it the right directory? adamant point makes a channel".to_owned();
     }
-    let names = || there.iter().map(Channel::as_str);
-    let near = policy_source::nearest(channel.as_str(), names());
-    let told: Vec<_> = names().take(CHANNELS_TOLD_MAX).collect();
+    let told: Vec<_> = there.iter().map(Channel::as_str).take(CHANNELS_TOLD_MAX).collect();
     let more = if there.len() > CHANNELS_TOLD_MAX { ", …" } else { "" };
     let all = format!("{}{more}", told.join(", "));
-    match near {
+    match near(channel, there) {
         Some(near) => format!("did you mean {near}? The store has: {all}"),
         None => format!("the store has: {all}"),
     }

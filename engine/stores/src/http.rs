@@ -87,6 +87,8 @@ pub enum HttpFault {
     Time { authority: String, step: Step, within: Duration },
     #[error("expected an answer of HTTP/1.1 from {authority}: {found}")]
     Protocol { authority: String, found: String },
+    #[error("{authority} answered with status {status}, and its content ends too early: {found}")]
+    Cut { authority: String, status: u16, found: String },
     #[error("expected an answer of at most {bytes_max} bytes from {authority}, found more")]
     Size { authority: String, bytes_max: usize },
     #[error("expected status 200 from {authority}, found a redirect ({status}), which is never followed")]
@@ -275,7 +277,9 @@ impl Client {
             let content = Limited::new(body, bytes_max).collect().await;
             let content = content.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
                 Some(_) => size(),
-                None => HttpFault::Protocol { authority: place.authority(), found: told(&*error) },
+                None => {
+                    HttpFault::Cut { authority: place.authority(), status: head.status.as_u16(), found: cut(&*error) }
+                }
             })?;
             Ok(Answer { status: head.status, fields: head.headers, content: content.to_bytes() })
         };
@@ -316,6 +320,18 @@ fn of_hyper(place: &Place, error: &hyper::Error) -> HttpFault {
         cause = inner.source();
     }
     HttpFault::Protocol { authority, found }
+}
+
+/// Why content did not come whole. What rustls says of a connection that was just closed is for programmers.
+fn cut(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        if inner.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
+            return "the connection was closed without Content-Length or TLS close_notify to tell its end".to_owned();
+        }
+        cause = inner.source();
+    }
+    told(error)
 }
 
 /// With its causes.

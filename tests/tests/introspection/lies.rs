@@ -4,6 +4,9 @@ use tests::certificates::Authority;
 
 use super::*;
 
+/// A member that is not there.
+const GONE: &str = "gone";
+
 #[test]
 fn every_kind_of_failure_refuses_and_leaves_known_tokens_alone() {
     let scene = Scene::new("10m", "");
@@ -48,7 +51,8 @@ fn an_answer_about_something_else_is_refused_for_what_it_is() {
         (json!({ "aud": "https://other.test" }), "token-audience-wrong"),
         (json!({ "aud": null }), "token-invalid"),
         (json!({ "exp": 1 }), "token-expired"),
-        (json!({ "exp": null }), "token-invalid"),
+        (json!({ "exp": GONE }), "token-invalid"),
+        (json!({ "aud": GONE }), "token-invalid"),
         (json!({ "nbf": now_s() + 600 }), "token-not-yet-valid"),
         (json!({ "sub": "somebody" }), "agent-unknown"),
         (json!({ "token_type": "refresh_token" }), "token-invalid"),
@@ -60,10 +64,21 @@ fn an_answer_about_something_else_is_refused_for_what_it_is() {
         let mut answer = active();
         for (name, value) in lie.as_object().unwrap() {
             answer[name] = value.clone();
+            answer.as_object_mut().unwrap().retain(|_, value| *value != GONE);
         }
         scene.issuer.say_of(PATH, &token, says(&answer));
         scene.is_refused_for(&token, reason);
     }
+    let told = scene.gateway.stderr();
+    for part in [
+        &*format!("issuer \"corp\": the introspection answer has another aud (expected one of {AUDIENCE})"),
+        &*format!("issuer \"corp\": the introspection answer has no aud (expected one of {AUDIENCE})"),
+        "issuer \"corp\": the introspection answer has no exp: the token is refused (token-invalid)",
+        "issuer \"corp\": the introspection answer is of no access token",
+    ] {
+        assert_eq!(told.matches(part).count(), 1, "{part}: {told}");
+    }
+    assert!(!told.contains("lie-"), "no token is told");
     let mut narrow = active();
     narrow["scope"] = json!("another");
     scene.issuer.say_of(PATH, "narrow", says(&narrow));

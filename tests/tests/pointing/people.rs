@@ -132,9 +132,94 @@ fn a_mistyped_channel_is_noticed_by_every_command() {
         let said = desk.bad(line);
         assert_says(&said, &["store: the store has no channel prodution", "did you mean production? The store has: "]);
     }
-    // A channel begins with its first pointer, so that is no failure of its own.
-    let (code, _, said) = desk.run(&format!("point live {elsewhere}"));
-    assert_eq!(code, 4);
-    assert_says(&said, &["the store has no channel prodution", "did you mean production?"]);
+    // A channel begins with its first pointer, so that is no failure of its own, but where the name is likely a slip.
+    let live = format!("point live {elsewhere}");
+    assert_says(&desk.bad(&live), &["the store has no channel prodution", "did you mean production?", "--new-channel"]);
+    for new in [format!("{live} --new-channel"), live.replace("prodution", "staging")] {
+        let (code, said, told) = desk.run(&new);
+        assert_eq!((code, said.as_str()), (4, "next     2\n"), "{told}");
+        assert_says(&told, &["warning: ", "the store has no channel "]);
+    }
     assert_says(&desk.good("revoke list --store store --channel production"), &["nothing is revoked on channel"]);
+}
+
+/// Gateways that took version 2, and were led back to version 1, ask for the wider role on the pointer at 2 as well.
+#[test]
+fn the_way_forward_after_a_rollback_is_a_way_back_too() {
+    let desk = office();
+    let first = pointer_digest(&desk, "1.json");
+    desk.good(&format!("point {AT} --release 1.json --key alice.key"));
+    let second = release(&desk, 2, 3, "alice.key bob.key");
+    // The first time one key is enough, and its renewal is nothing to talk about.
+    for release in ["2.json", "current"] {
+        let said = desk.good(&format!("point {AT} --release {release} --key alice.key"));
+        assert!(!said.contains("leads back") && !said.contains("warning"), "{said}");
+    }
+    desk.good(&format!("rollback {AT} --to previous --key alice.key"));
+    let forward = format!("point {AT} --release 2.json --key alice.key");
+    let warned = [
+        "warning: the store has version 2 already: gateways that had version 2 or a higher one before",
+        "leads back to what allows more, and release-wider has 1 of 2 signatures (alice); 1 more of: bob",
+        "several --key",
+    ];
+    let said = desk.good(&format!("{forward} --out forward.json"));
+    assert_says(
+        &said,
+        &["release-wider on the pointer too, where gateways had version 2", "adamant point sign forward.json"],
+    );
+    assert_says(&desk.good(&format!("point publish forward.json {AT}")), &warned);
+    desk.good(&format!("rollback {AT} --to {first} --key alice.key"));
+    assert_says(&desk.good(&format!("rollback {AT} --to {second} --key alice.key")), &warned);
+    // Gateways refused that one: the same release with both keys is why both are needed.
+    let both = format!("{forward} --key bob.key");
+    let why = "release-wider on the pointer too, where gateways had version 2 or a higher one before";
+    assert_says(&desk.good(&both), &["none: the channel points at it already", why, "2 of 2 signatures (alice, bob)"]);
+    let renewal = format!("point {AT} --release current --key alice.key");
+    assert_says(&desk.good(&renewal), &["warning: ", "if it leads back to version 2 after a rollback", "will refuse"]);
+
+    desk.good(&format!("rollback {AT} --to {first} --key alice.key"));
+    let said = desk.good(&both);
+    assert_says(&said, &["where gateways had version 2 or a higher one before: 2 of 2 signatures (alice, bob)"]);
+    assert!(!said.contains("warning"), "{said}");
+}
+
+/// alice's key was replaced: whoever goes on with the old one hears of it, and of what the old one alone signed.
+#[test]
+fn what_replaced_keys_signed_is_named_with_whose_they_were() {
+    let desk = office();
+    desk.keys(&["alice-new"]);
+    desk.good(&format!("point {AT} --release 1.json --key alice.key"));
+    desk.good(
+        "revoke --agent gone --unknown --store store --channel production --trust-root root.json --key alice.key --key bob.key",
+    );
+    desk.good("trust rotate root.json alice=alice-new.pub -o root-2.json");
+    desk.good("trust sign root-2.json --after root.json --key alice.key --key bob.key --key alice-new.key");
+    let said = desk.good("trust publish root-2.json --trust-root root.json --store store");
+    assert_says(
+        &said,
+        &[
+            "warning: the pointer of channel production holds by older keys alone",
+            "adamant point --release current --store store --channel production --trust-root root.json --key",
+            "warning: the revocation list of channel production holds by older keys alone",
+            "adamant revoke --renew --store store --channel production --trust-root root.json --key",
+            "release-wider signed this release by older keys alone, and has 1 of 2 signatures (bob); 1 more of: alice",
+        ],
+    );
+    let whose = "alice's until trust root 1; alice's key is now ";
+    let renew = format!("point {AT} --release current");
+    assert_says(&desk.bad(&format!("{renew} --key alice.key")), &["found ", whose, "would not count"]);
+    assert_says(&desk.bad(&format!("revoke --renew {AT} --key alice.key")), &["found ", whose, "would not count"]);
+    release(&desk, 2, 3, "alice.key bob.key");
+    let said = desk.bad(&format!("point {AT} --release 2.json --key alice-new.key"));
+    assert_says(&said, &["release-wider has 1 of 2 signatures (bob)", "is not in trust root 2", whose]);
+    release(&desk, 3, 3, "alice.key");
+    let said = desk.bad(&format!("point {AT} --release 3.json --key alice-new.key"));
+    assert_says(&said, &["found 0", "is not in trust root 2", whose]);
+
+    // What was told to be done is enough.
+    desk.good(&format!("release sign {} --key alice-new.key", file_of(&pointer_digest(&desk, "1.json"))));
+    desk.good(&format!("{renew} --key alice-new.key"));
+    desk.good(&format!("revoke --renew {AT} --key alice-new.key --key bob.key"));
+    let said = desk.good("trust publish root-2.json --trust-root root.json --store store");
+    assert!(!said.contains("warning"), "{said}");
 }

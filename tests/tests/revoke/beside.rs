@@ -143,4 +143,9 @@ fn what_a_list_refused_is_not_decided_again() {
     let id = serde_json::from_str::<Value>(refused).unwrap()["adamant.request_id"].as_str().unwrap().to_owned();
     let said = run(&["explain", "--records", "records.jsonl", "--request-id", &id, "--store", "store"]);
     assert!(said.contains("agent-revoked") && !said.contains("NOT as recorded"), "{said}");
+    assert!(said.contains("Agent bot is on revocation list serial 1 of the channel (adamant revoke list)"), "{said}");
+    assert!(!said.contains("does not hold"), "{said}");
+    // What it would come to by the release alone is no promise.
+    let said = run(&["explain", "--request", "GET https://api.test/x", "--agent", "bot", "--store", "store"]);
+    assert!(said.contains("permitted") && said.contains("Revocations are not looked at"), "{said}");
 }

@@ -223,6 +223,9 @@ fn the_command_says_what_it_does_and_what_is_wrong() {
     wrong(&["--agent", "bott"], "did you mean \"bot\"?");
     wrong(&["--api-key", "reports-9"], "no API key \"reports-9\"");
     wrong(&["--jti", "crop/1"], "no issuer \"crop\"");
+    wrong(&["--kid", "corp/k3"], "did you mean \"k1\"?");
+    wrong(&["--kid", "crop/k1"], "no issuer \"crop\"");
+    wrong(&["--subject", "https://id.tset/token-bot"], "no issuer \"https://id.tset\"");
     wrong(&["--jti", "corp"], "expected ISSUER/");
     wrong(&["--certificate", "nowhere.pem"], "nowhere.pem");
     wrong(&["--certificate", "root.json"], "expected a certificate");
@@ -237,6 +240,11 @@ fn the_command_says_what_it_does_and_what_is_wrong() {
     assert_eq!(document["added"][0]["agent"], "bot");
     let said = stage.revoke(&["--renew", "--for", "4w"]);
     assert!(said.contains("serial 2") && said.contains("1 entry"), "{said}");
+    // Everybody of the issuer is of a population there, so the release cannot tell a slip from a person.
+    let (done, said) = stage.try_revoke(&["--subject", "corp/tokenbot", "--out", "aside.json", "--key", "1.key"]);
+    assert!(done && said.contains("warning: subject \"tokenbot\" is not checked"), "{said}");
+    let (done, said) = stage.try_revoke(&["--kid", "corp/k3", "--unknown", "--out", "other.json", "--key", "1.key"]);
+    assert!(done && !said.contains("warning"), "{said}");
     let run = |arguments: &[&str]| gateway::run(arguments, stage.world.home());
     let place = ["revoke", "list", "--store", "store", "--channel", "production", "--trust-root", "root.json"];
     let (_, stdout, _) = run(&place);

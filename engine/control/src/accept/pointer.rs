@@ -131,7 +131,11 @@ fn signatures(fault: &PointerFault) -> Refusal {
     if let PointerFault::Verify(VerifyError::BelowThreshold(below)) = fault {
         let (expected, found) = super::release::counted(below);
         let remedy = match below.found.is_empty() {
-            true => "is it the right trust root, and the right store? No signature is by a key that it has for this",
+            true => {
+                "were keys replaced by this trust root? Then renew the pointer with the new ones (adamant point --release \
+                 current). Else: is it the right trust root, and the right store? No signature is by a key that it has for \
+                 this"
+            }
             false => "let enough owners of the role pointer sign, and publish it again",
         };
         return Refusal::new(Check::PointerSignatures, expected, found, remedy);

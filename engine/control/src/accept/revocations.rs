@@ -150,7 +150,13 @@ fn not_older(verified: &VerifiedRevocations, seen: Seen) -> Result<(), Refusal> 
 fn signatures(fault: &RevocationsFault) -> Refusal {
     if let RevocationsFault::Verify(VerifyError::BelowThreshold(below)) = fault {
         let (expected, found) = super::release::counted(below);
-        let remedy = "let enough owners of the role revocation sign, and publish it again";
+        let remedy = match below.found.is_empty() {
+            true => {
+                "were keys replaced by this trust root? Then renew the list with the new ones (adamant revoke --renew). Else \
+                 let enough owners of the role revocation sign, and publish it again"
+            }
+            false => "let enough owners of the role revocation sign, and publish it again",
+        };
         return Refusal::new(Check::RevocationsSignatures, expected, found, remedy);
     }
     let expected = "a revocation list, signed by the threshold of role revocation";

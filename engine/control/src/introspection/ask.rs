@@ -91,8 +91,12 @@ pub async fn ask(
     let (identity, authorization) = proof(client)?;
     let connector = connector(&place, asked, identity)?;
     let request = request(&place, client, authorization, token)?;
-    let answer = connector.exchange(&place, request).await.map_err(|fault| AskFault::Http(Box::new(fault)))?;
     let shown = place.to_string();
+    let answer = connector.exchange(&place, request).await.map_err(|fault| match fault {
+        // However badly its content ends, the status says what is wrong.
+        HttpFault::Cut { status, .. } if status != StatusCode::OK => AskFault::Status { place: shown.clone(), status },
+        fault => AskFault::Http(Box::new(fault)),
+    })?;
     if answer.status != StatusCode::OK {
         return Err(AskFault::Status { place: shown, status: answer.status.as_u16() });
     }

@@ -1,15 +1,16 @@
 //! A request that nobody made yet.
 
 use std::io::Write;
+use std::path::Path;
 
 use policy::bounds::API_KEY_ID_BYTES_MAX;
 use policy::model::{CertificateName, ClientCa, MinimumTransport, Policy};
-use policy_evaluate::{Certificate, Evaluator, Memory, Presented, Request, presented_by};
+use policy_evaluate::{Certificate, Evaluation, Evaluator, Memory, Presented, Request, presented_by};
 
 use super::token::{self, Read};
 use super::{CallerArgs, ExplainArgs, named, write_head, write_steps};
 use crate::failure::Failure;
-use crate::lookup::Found;
+use crate::lookup::{Form, Found};
 use crate::replay::line::parse_time;
 use crate::replay::policies::{self, Shelf};
 
@@ -25,10 +26,10 @@ pub(super) fn explain(args: &ExplainArgs, request: &str, out: &mut dyn Write) ->
         })?,
     };
     let found = decided_with(args)?;
-    let (name, digest) = (named(&found), found.digest());
+    let (name, digest, form) = (named(&found), found.digest(), found.form);
     let shelf = Shelf::default();
     let evaluator = policies::evaluator(found.policy, digest, &shelf)?;
-    let (presented, said) = match presented(&args.caller, &evaluator, tls, time_unix_ns / 1_000_000_000)? {
+    let (presented, mut said) = match presented(&args.caller, &evaluator, tls, time_unix_ns / 1_000_000_000)? {
         Caller::Presents(presented, said) => (presented, said),
         Caller::TokenRefused { status, reason, fault } => {
             writeln!(out, "refused: {status}, {reason}")?;
@@ -39,6 +40,7 @@ pub(super) fn explain(args: &ExplainArgs, request: &str, out: &mut dyn Write) ->
     let evaluation = evaluator.evaluate(&presented, &request, time_unix_ns, &mut Memory::default());
     write_head(out, (&presented, &request), time_unix_ns, &name)?;
     write_steps(out, &evaluation)?;
+    said.extend(of_revocations(&evaluation, form, args.store.as_deref()));
     if !said.is_empty() || !evaluation.limits.is_empty() {
         writeln!(out)?;
     }
@@ -49,6 +51,18 @@ pub(super) fn explain(args: &ExplainArgs, request: &str, out: &mut dyn Write) ->
         writeln!(out, "The limits count as if nobody had used them before.")?;
     }
     Ok(())
+}
+
+/// That a release says nothing of who was revoked since. Nobody expects that of a source.
+fn of_revocations(evaluation: &Evaluation, form: Form, store: Option<&Path>) -> Option<String> {
+    if !evaluation.permitted || form == Form::Source {
+        return None;
+    }
+    let store = store.map_or_else(|| "DIR".to_owned(), |store| store.display().to_string());
+    Some(format!(
+        "Revocations are not looked at: whoever is revoked is refused all the same (adamant revoke list --store {store} \
+         --channel NAME)."
+    ))
 }
 
 /// The policy that was named, or the only one that can be meant.

@@ -96,17 +96,36 @@ fn not_decided(exchange: &Exchange, out: &mut dyn Write) -> Result<(), Failure> 
     writeln!(out, "  at {at} from {}", exchange.presented.client)?;
     let status = exchange.status.map_or(String::new(), |status| format!(", answered {status}"));
     match decided.reason {
-        Some(_) => {
+        Some(reason) => {
             writeln!(
                 out,
                 "The gateway refused it before the policy was asked: {}{status}.",
                 outcome(false, decided.reason)
             )?;
-            writeln!(out, "The record does not hold what it was refused for (bytes of the request, or a credential).")?;
+            writeln!(out, "{}", refused_for(exchange, reason))?;
         }
         None => writeln!(out, "It was about the gateway itself, which answered it{status}.")?,
     }
     Ok(())
+}
+
+/// What a request was refused for before the policy was asked, as far as its record tells.
+fn refused_for(exchange: &Exchange, reason: Reason) -> String {
+    let caller = exchange.decided.agent.as_deref();
+    let whose = caller.map_or_else(|| "of the caller".to_owned(), |agent| format!("of agent {agent}"));
+    match (reason, exchange.revocations) {
+        (Reason::AgentRevoked, Some(serial)) => {
+            let who = caller.map_or_else(|| "The agent".to_owned(), |agent| format!("Agent {agent}"));
+            format!("{who} is on revocation list serial {serial} of the channel (adamant revoke list).")
+        }
+        (Reason::CredentialRevoked, Some(serial)) => {
+            format!("A credential {whose} is on revocation list serial {serial} of the channel (adamant revoke list).")
+        }
+        (Reason::CredentialRevoked, None) => {
+            format!("The certificate {whose} is on a revocation list of its CA (crl of the [[client_ca]]).")
+        }
+        _ => "The record does not hold what it was refused for (bytes of the request, or a credential).".to_owned(),
+    }
 }
 
 fn exchange(args: &ExplainArgs) -> Result<Box<Exchange>, Failure> {

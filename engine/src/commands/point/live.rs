@@ -12,6 +12,9 @@ use crate::pointing::{self, Base, Desk, Where};
 pub struct LiveArgs {
     #[command(flatten)]
     at: Where,
+    /// The channel is new, though its name is near that of another one of the store.
+    #[arg(long)]
+    new_channel: bool,
     /// One fact a line, or one JSON document.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -37,7 +40,13 @@ pub fn run(args: &LiveArgs, out: &mut dyn Write) -> Result<(), Failure> {
         None => Err(match desk.store.expect_channel(&desk.channel) {
             Ok(()) => format!("channel {} has no pointer", desk.channel),
             Err(fault) => {
+                let is_slip = !args.new_channel && fault.nearest().is_some();
                 let fault = Failure::from(fault);
+                if is_slip {
+                    let help = fault.hint().unwrap_or_default();
+                    let help = format!("{help}. If {} is meant, and new: --new-channel", desk.channel);
+                    return Err(fault.help(help));
+                }
                 format!("{fault}; {}", fault.hint().unwrap_or_default())
             }
         }),

@@ -26,6 +26,8 @@ pub struct RevokeDesk {
     pub channel: Channel,
     /// The newest that the store's chain leads to.
     pub root: TrustRoot,
+    /// From the root that was placed to `root`.
+    pub chain: Vec<TrustRoot>,
     pub now: Timestamp,
     /// What the channel runs, as far as the store has it; for the names in it alone.
     pub release: Option<Policy>,
@@ -82,8 +84,8 @@ impl RevokeDesk {
                 desk.root.version()
             ));
         }
-        let Desk { store, channel, root, now, .. } = desk;
-        Ok(Self { store, channel, root, now, release, list, older, doubt, pointer_policy, seen })
+        let Desk { store, channel, root, chain, now, .. } = desk;
+        Ok(Self { store, channel, root, chain, now, release, list, older, doubt, pointer_policy, seen })
     }
 
     pub fn policy_name(&self, wanted: Option<&str>) -> Result<String, Failure> {

@@ -11,6 +11,7 @@ use policy_release::time::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use super::known::{expect, expect_kid, expect_subject};
 use crate::commands::signing;
 use crate::failure::Failure;
 use crate::files;
@@ -83,12 +84,14 @@ impl TargetArgs {
         }
         for text in &self.kid {
             let (issuer, kid) = split(text)?;
+            known.map_or(Ok(()), |policy| expect_kid(policy, &issuer, &kid))?;
             named.push(Named { target: Target::Key { issuer, kid }, until: None });
         }
         if !self.subject.is_empty() {
             let now = signing::now()?;
             for text in &self.subject {
                 let (issuer, subject) = split(text)?;
+                known.map_or(Ok(()), |policy| expect_subject(policy, &issuer, &subject))?;
                 let issued_before = self.before.unwrap_or_else(|| after_what_is_out(now, &issuer, release));
                 named.push(Named { target: Target::Subject { issuer, subject, issued_before }, until: None });
             }
@@ -106,14 +109,6 @@ fn after_what_is_out(now: Timestamp, issuer: &str, release: Option<&Policy>) -> 
     };
     let leeway_s = release.and_then(of_issuer).unwrap_or(LEEWAY_S_MAX);
     Timestamp::from_seconds(now.seconds() + 1 + u64::from(leeway_s)).unwrap_or(now)
-}
-
-fn expect(what: &str, name: &str, known: Option<Vec<&str>>) -> Result<(), Failure> {
-    let Some(known) = known.filter(|known| !known.contains(&name)) else { return Ok(()) };
-    let near = policy_source::nearest(name, known.iter().copied());
-    let near = near.map_or_else(String::new, |near| format!("did you mean {near:?}? "));
-    Err(Failure::new(format_args!("the release of the channel has no {what} {name:?}"))
-        .help(format_args!("{near}To revoke it all the same, say --unknown")))
 }
 
 /// The issuer in the words of its tokens where the release tells them, and what stands behind it.

@@ -8,7 +8,7 @@ use policy_release::envelope::{Envelope, Kind};
 use policy_release::root::{RootClaims, verify_successor};
 use stores::layout;
 
-use super::read_root;
+use super::{outdated, read_root};
 use crate::commands::signing;
 use crate::failure::Failure;
 use crate::files;
@@ -65,5 +65,8 @@ pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     writeln!(out, "{}", signing::describe(&envelope))?;
     writeln!(out, "wrote {}", store.path().join(place).display())?;
     writeln!(out, "gateways with version {} take it at their next look at the store", before.version())?;
+    if chain.last().is_none_or(|newest| newest.version() <= root.version()) {
+        outdated::warn_of(&store, &chain, &root, &args.trust_root)?;
+    }
     Ok(())
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 
 use super::*;
@@ -24,7 +25,7 @@ fn comes_back_as_it_was_written_and_grows_ahead_of_the_list() {
     let reserve = reserve(&directory);
     assert!(reserve.read().unwrap().is_none());
     reserve.write(None, &[]).unwrap();
-    assert_eq!(reserve.read().unwrap(), Some(Reserved::new(None, &[])));
+    assert_eq!(reserve.read().unwrap(), Some(Reserved { list: None, envelopes: Vec::new() }));
     reserve.write(Some(&accepted(1, Some(b"all"))), &[b"{\"l\":1}", b"{\"w\":1}"]).unwrap();
     let read = reserve.read().unwrap().unwrap();
     assert_eq!(read.list, Some(accepted(1, Some(b"all"))));
@@ -42,27 +43,63 @@ fn comes_back_as_it_was_written_and_grows_ahead_of_the_list() {
     assert_eq!(fs::read_dir(directory.path().join("reserve")).unwrap().count(), 1);
 }
 
-/// Cut at one byte or another: what was written before is there.
+/// Cut at one byte or another: what was written before is there, or the new one by its digest.
 #[test]
-fn what_was_half_written_leaves_the_one_before() {
+fn what_was_half_written_leaves_the_one_before_or_a_digest() {
     let directory = tempfile::tempdir().unwrap();
     let reserve = reserve(&directory);
     for turn in 1..=3 {
         reserve.write(Some(&accepted(turn, None)), &[b"before"]).unwrap();
     }
     let before = fs::read(reserve.path()).unwrap();
-    reserve.write(Some(&accepted(4, None)), &[b"after"]).unwrap();
+    reserve.write(Some(&accepted(4, None)), &[b"-after"]).unwrap();
     let after = fs::read(reserve.path()).unwrap();
     let changed: Vec<usize> = (0..before.len()).filter(|at| before[*at] != after[*at]).collect();
-    assert!(!changed.is_empty() && changed.len() < SLOT_BYTES_MIN);
-    for cut in changed.iter().step_by(7) {
+    let (head, body): (Vec<usize>, Vec<usize>) =
+        changed.iter().partition(|at| **at + b"-after".len() < changed[changed.len() - 1]);
+    assert!(head.len() > 7 && !body.is_empty());
+    for (cut, expected) in head
+        .iter()
+        .map(|cut| (cut, (3, Some(b"before".as_slice()))))
+        .chain(body.iter().skip(1).map(|cut| (cut, (4, None))))
+    {
         fs::write(reserve.path(), [&after[..*cut], &before[*cut..]].concat()).unwrap();
         let read = reserve.read().unwrap().unwrap();
-        assert_eq!((read.turn(), read.envelope(&Digest::of(b"list"))), (3, Some(b"before".as_slice())), "cut at {cut}");
+        assert_eq!((read.turn(), read.envelope(&Digest::of(b"list"))), expected, "cut at {cut}");
     }
     // What is written next takes the place of what was torn.
     reserve.write(Some(&accepted(5, None)), &[b"after"]).unwrap();
     assert_eq!((turn(&reserve), fs::read(reserve.path()).unwrap().len()), (5, before.len()));
+}
+
+/// A long one stands in both slots: by its digest, and whole.
+#[test]
+fn a_long_list_is_written_by_its_digest_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let reserve = reserve(&directory);
+    let long = vec![b'x'; LONG_BYTES];
+    for turn in 1..=4 {
+        reserve.write(Some(&accepted(turn, None)), &[&long]).unwrap();
+        let read = reserve.read().unwrap().unwrap();
+        assert_eq!((read.turn(), read.envelope(&Digest::of(b"list"))), (turn, Some(long.as_slice())));
+    }
+    let bytes = fs::read(reserve.path()).unwrap();
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let found = [first, second].map(|slot| Slot::read(slot).unwrap().unwrap().order());
+    assert_eq!(BTreeSet::from(found), BTreeSet::from([(4, false), (4, true)]));
+    // Killed between the two.
+    let mut slots = reserve.slots().unwrap().unwrap();
+    reserve.put(&mut slots, Some(&accepted(5, None)), &[]).unwrap();
+    let read = reserve.read().unwrap().unwrap();
+    assert_eq!((read.turn(), read.envelope(&Digest::of(b"list"))), (5, None));
+    // One bit of what stands behind the line.
+    reserve.write(Some(&accepted(6, None)), &[b"short"]).unwrap();
+    let mut bytes = fs::read(reserve.path()).unwrap();
+    let at = bytes.windows(5).position(|window| window == b"short").unwrap();
+    bytes[at] ^= 1;
+    fs::write(reserve.path(), bytes).unwrap();
+    let read = reserve.read().unwrap().unwrap();
+    assert_eq!((read.turn(), read.envelope(&Digest::of(b"list"))), (6, None));
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn call(time_unix_ns: u64, client: [u8; 4]) -> Exchange {
         total_us: 0,
         token_kid: None,
         certificate_sha256: None,
+        revocations: None,
     }
 }
 

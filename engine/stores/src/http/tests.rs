@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -25,19 +25,24 @@ fn ca() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// Serves what `answer` says on loopback, over TLS under `ca` for `name`.
-async fn serve(
-    ca: &CertifiedIssuer<'static, KeyPair>,
-    name: &str,
-    answer: fn(&Request<Incoming>) -> Response<BoxBody<Bytes, Infallible>>,
-) -> SocketAddr {
+/// Of a server for `name` under `ca`.
+fn acceptor(ca: &CertifiedIssuer<'static, KeyPair>, name: &str) -> TlsAcceptor {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, ca).unwrap();
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     let config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// Serves what `answer` says on loopback, over TLS under `ca` for `name`.
+async fn serve(
+    ca: &CertifiedIssuer<'static, KeyPair>,
+    name: &str,
+    answer: fn(&Request<Incoming>) -> Response<BoxBody<Bytes, Infallible>>,
+) -> SocketAddr {
+    let acceptor = acceptor(ca, name);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -47,6 +52,21 @@ async fn serve(
             let service = service_fn(move |request| async move { Ok::<_, Infallible>(answer(&request)) });
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
+    });
+    address
+}
+
+/// Serves a refusal of which nothing says where it ends.
+async fn careless(ca: &CertifiedIssuer<'static, KeyPair>) -> SocketAddr {
+    let acceptor = acceptor(ca, "127.0.0.1");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        stream.read_exact(&mut [0; 16]).await.unwrap();
+        stream.write_all(b"HTTP/1.1 401 Unauthorized\r\n\r\nno").await.unwrap();
+        stream.flush().await.unwrap();
+        stream.into_inner().0.shutdown().await.unwrap();
     });
     address
 }
@@ -164,6 +184,17 @@ async fn who_is_slow_gone_or_no_server_is_told_from_another() {
 }
 
 /// As where the first of two name servers is gone: the second is asked when the resolver has waited for the first.
+#[tokio::test]
+async fn a_status_is_told_however_its_content_ends() {
+    let ca = ca();
+    let pem = ca.pem();
+    let client = Client::new(Some(&Trust::Pinned(&pem)), BOUNDS).unwrap();
+    let address = careless(&ca).await;
+    let told = fault(&client, address, "/").await.to_string();
+    assert!(told.contains("answered with status 401") && told.contains("closed without Content-Length"), "{told}");
+    assert!(!told.contains("docs.rs"), "{told}");
+}
+
 #[tokio::test]
 async fn a_look_up_may_take_longer_than_another_step() {
     async fn slowly(bounds: Bounds) -> Result<Vec<SocketAddr>, HttpFault> {

@@ -53,10 +53,12 @@ impl<'w, 'p> Means<'w, 'p> {
         let holders = |which: Which, it: &Credential<'_>| crate::proofs::holders(self.world, which, it).is_some();
         let mut reaches: BTreeMap<Pair, BTreeMap<&Parts, bool>> = BTreeMap::new();
         for (set, pair, reach) in &self.all {
-            // More names, and those that a policy passes over, are not all tried.
+            // More names, those that a policy passes over, and tokens bound as no policy asks are not all tried.
             let passed_over =
                 |it: &Credential<'_>| is_name(it) && !(holders(Which::Old, it) && holders(Which::New, it));
-            let is_tried = set.iter().filter(|it| is_name(it)).count() <= 3 && !set.iter().any(passed_over);
+            let is_tried = set.iter().filter(|it| is_name(it)).count() <= 3
+                && !set.iter().any(passed_over)
+                && self.is_in_form(set);
             *reaches.entry(*pair).or_default().entry(reach).or_default() |= is_tried;
         }
         for ((change, pair, routes), classes) in held {

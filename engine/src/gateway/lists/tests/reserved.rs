@@ -215,7 +215,7 @@ fn what_is_damaged_or_of_another_engine_is_refused() {
     let path = scene.lists.memory.reserve("production").path().to_owned();
     fs::write(&path, b"damaged").unwrap();
     assert!(scene.start().unwrap_err().contains("remove it"));
-    fs::write(&path, br#"{"reserved":{"type":"adamant.reserve.v2"}}"#.repeat(2)).unwrap();
+    fs::write(&path, "{\"head\":{\"type\":\"adamant.reserve.v2\"}}\n".repeat(2)).unwrap();
     assert!(scene.start().unwrap_err().contains("adamant.reserve.v2"));
     fs::remove_file(&path).unwrap();
     assert_eq!(scene.start(), Ok(0));

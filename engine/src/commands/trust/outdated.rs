@@ -1,0 +1,69 @@
+//! What of a store holds by keys that a new trust root no longer has: gateways refuse it once they have that root.
+
+use std::path::Path;
+
+use policy_release::digest::Digest;
+use policy_release::envelope::{Envelope, Kind};
+use policy_release::pointer::{Pointer, verify_pointer};
+use policy_release::revocations::verify_revocations;
+use policy_release::root::TrustRoot;
+use stores::layout;
+
+use super::words;
+use crate::failure::{Failure, warn};
+use crate::pointing::RELEASE_ROLES;
+use crate::store::Store;
+
+/// Says of each channel what held by a root of `chain`, no longer holds by `new`, and what to do at once.
+pub fn warn_of(store: &Store, chain: &[TrustRoot], new: &TrustRoot, placed: &Path) -> Result<(), Failure> {
+    let version = new.version();
+    for channel in store.channels()? {
+        let at = format!("--store {} --channel {channel} --trust-root {}", store.path().display(), placed.display());
+        if let Some(bytes) = store.pointer(&channel)?
+            && let Ok(envelope) = Envelope::parse_kind(&bytes, Kind::Pointer)
+            && let Ok(pointer) = Pointer::read(envelope.payload())
+        {
+            tell_release(store, &pointer.release, chain, new)?;
+            if lost(chain, new, |root| verify_pointer(&bytes, root).is_ok()) {
+                warn(format_args!(
+                    "the pointer of channel {channel} holds by older keys alone: gateways refuse it as soon as they have \
+                     trust root {version}. Now renew it with the new keys: adamant point --release current {at} --key \
+                     NEW.key"
+                ));
+            }
+        }
+        if let Some(bytes) = store.revocations(&channel)?
+            && lost(chain, new, |root| verify_revocations(&bytes, root).is_ok())
+        {
+            warn(format_args!(
+                "the revocation list of channel {channel} holds by older keys alone: gateways refuse it as soon as they \
+                 have trust root {version} (what it revokes stays revoked). Now renew it with the new keys: adamant revoke \
+                 --renew {at} --key NEW.key"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether something held by a root before, and does not by the new one.
+fn lost(chain: &[TrustRoot], new: &TrustRoot, holds: impl Fn(&TrustRoot) -> bool) -> bool {
+    !holds(new) && chain.iter().any(holds)
+}
+
+/// No gateway takes it anew, and no pointer is made at it, until it is signed again.
+fn tell_release(store: &Store, digest: &Digest, chain: &[TrustRoot], new: &TrustRoot) -> Result<(), Failure> {
+    let Some(bytes) = store.release(digest)? else { return Ok(()) };
+    let Ok(envelope) = Envelope::parse_kind(&bytes, Kind::Release) else { return Ok(()) };
+    for role in RELEASE_ROLES {
+        if lost(chain, new, |root| root.standing(role, &envelope).is_met()) {
+            warn(format_args!(
+                "{}: {role} signed this release by older keys alone, and has {} by trust root {}. Let them sign it again: \
+                 adamant release sign, by the new keys",
+                store.path().join(layout::release(digest)).display(),
+                words(&new.standing(role, &envelope)),
+                new.version()
+            ));
+        }
+    }
+    Ok(())
+}
