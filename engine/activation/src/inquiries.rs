@@ -239,7 +239,7 @@ impl std::fmt::Debug for Inquiries {
 
 /// Whether another question of `client` to `issuer` may stand in `queue`.
 fn room_in(queue: &VecDeque<Inquiry>, client: Client, issuer: &Issuer) -> Result<(), NoRoom> {
-    let to_issuer = || queue.iter().filter(|other| other.issuer.rules().name == issuer.rules().name);
+    let to_issuer = || queue.iter().filter(|other| other.issuer.is_same(issuer));
     let of_client = to_issuer().filter(|other| other.client == client).count();
     room_within(of_client, to_issuer().count(), queue.len(), INQUIRIES_QUEUED_MAX)
 }

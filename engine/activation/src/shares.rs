@@ -1,5 +1,6 @@
 //! Room that many share and nobody has a fixed part of: who holds as much as is free gets no more. One alone gets half of
-//! it, two get a third each, and so on; so a newcomer finds room however much the others want.
+//! it, two that ask in turns a third each, and so on; so a newcomer finds room beside a few, however much they want. Each
+//! can halve what is left by those before it: as many as the room has bits fill it.
 
 /// Why there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,19 @@ mod tests {
         let seven = shares(7, 512);
         assert!(seven.iter().all(|own| *own == 64), "{seven:?}");
         assert!(shares(100, 512).iter().sum::<usize>() < 512);
+    }
+
+    #[test]
+    fn how_many_fill_it_one_after_the_other() {
+        let mut held = 0;
+        let fill = |held: &mut usize| {
+            let own = (0..).find(|own| room_for(*own, *held + own, 512).is_err()).unwrap();
+            *held += own;
+            own
+        };
+        let owned: Vec<_> = std::iter::repeat_with(|| fill(&mut held)).take_while(|own| *own > 0).collect();
+        assert_eq!(owned, [256, 128, 64, 32, 16, 8, 4, 2, 1, 1]);
+        assert_eq!(room_for(0, held, 512), Err(NoRoom::Others));
     }
 
     #[test]

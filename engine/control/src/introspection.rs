@@ -100,7 +100,11 @@ fn now_ms() -> u64 {
 
 /// The exchanges under way: an issuer that hangs, or a client with many tokens, leaves room for others.
 #[derive(Default)]
-struct InFlight(Vec<Exchange>);
+struct InFlight {
+    /// In no order; both.
+    exchanges: Vec<Exchange>,
+    by_issuer: Vec<(Arc<Issuer>, usize)>,
+}
 
 #[derive(Clone)]
 struct Exchange {
@@ -108,30 +112,35 @@ struct Exchange {
     issuer: Arc<Issuer>,
 }
 
-impl Exchange {
-    fn is_with(&self, issuer: &Issuer) -> bool {
-        self.issuer.rules().name == issuer.rules().name
-    }
-}
-
 impl InFlight {
     fn has_room_for(&self, inquiry: &Inquiry) -> bool {
-        let to_issuer = || self.0.iter().filter(|other| other.is_with(&inquiry.issuer));
-        let of_client = to_issuer().filter(|other| other.client == inquiry.client).count();
-        room_within(of_client, to_issuer().count(), self.0.len(), INTROSPECTIONS_IN_FLIGHT_MAX).is_ok()
+        let of_issuer = self.by_issuer.iter().find(|(issuer, _)| issuer.is_same(&inquiry.issuer));
+        let of_issuer = of_issuer.map_or(0, |(_, count)| *count);
+        let has_room = |own| room_within(own, of_issuer, self.exchanges.len(), INTROSPECTIONS_IN_FLIGHT_MAX).is_ok();
+        let own = |other: &&Exchange| other.client == inquiry.client && other.issuer.is_same(&inquiry.issuer);
+        // First what is soon said of many that wait for one issuer.
+        has_room(0) && has_room(self.exchanges.iter().filter(own).count())
     }
 
     fn begin(&mut self, inquiry: &Inquiry) -> Exchange {
         let exchange = Exchange { client: inquiry.client, issuer: Arc::clone(&inquiry.issuer) };
-        self.0.push(exchange.clone());
+        self.exchanges.push(exchange.clone());
+        match self.by_issuer.iter_mut().find(|(issuer, _)| issuer.is_same(&exchange.issuer)) {
+            Some((_, count)) => *count += 1,
+            None => self.by_issuer.push((Arc::clone(&exchange.issuer), 1)),
+        }
         exchange
     }
 
     fn end(&mut self, ended: &Exchange) {
-        let is_same = |other: &Exchange| other.client == ended.client && other.is_with(&ended.issuer);
-        if let Some(index) = self.0.iter().position(is_same) {
-            self.0.swap_remove(index);
+        let is_it = |other: &Exchange| other.client == ended.client && other.issuer.is_same(&ended.issuer);
+        if let Some(index) = self.exchanges.iter().position(is_it) {
+            self.exchanges.swap_remove(index);
         }
+        if let Some((_, count)) = self.by_issuer.iter_mut().find(|(issuer, _)| issuer.is_same(&ended.issuer)) {
+            *count -= 1;
+        }
+        self.by_issuer.retain(|(_, count)| *count > 0);
     }
 }
 
@@ -221,5 +230,52 @@ impl Telling {
             }
         }
         self.told.insert(key, (Instant::now(), 0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use policy::model::{self, Keys};
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn inquiry(issuer: &str, client: u8) -> Inquiry {
+        let rules = model::Issuer {
+            name: issuer.to_owned(),
+            issuer: "https://id.example".to_owned(),
+            audience: vec!["api".to_owned()],
+            algorithms: vec![],
+            keys: Keys::None,
+            introspection: None,
+            scope_claim: None,
+            leeway_s: 0,
+        };
+        let client = Client::from(IpAddr::from([192, 0, 2, client]));
+        let token = Zeroizing::new(Box::from(&b"x"[..]));
+        Inquiry { key: [0; 33], client, issuer: Arc::new(Issuer::new(rules, None)), token, since_ms: 0 }
+    }
+
+    /// Begins as many as there is room for.
+    fn fill(in_flight: &mut InFlight, issuer: &str, clients: impl Iterator<Item = u8>) -> Vec<Exchange> {
+        let all = clients.map(|client| inquiry(issuer, client));
+        all.filter_map(|inquiry| in_flight.has_room_for(&inquiry).then(|| in_flight.begin(&inquiry))).collect()
+    }
+
+    #[test]
+    fn a_busy_client_and_a_hanging_issuer_leave_room() {
+        let mut in_flight = InFlight::default();
+        let half = INTROSPECTIONS_IN_FLIGHT_MAX / 2;
+        let mut begun = fill(&mut in_flight, "hangs", std::iter::repeat_n(1, 500));
+        assert_eq!(begun.len(), half / 2, "one client");
+        begun.extend(fill(&mut in_flight, "hangs", 2..=255));
+        assert_eq!(begun.len(), half, "one issuer");
+        assert!(!in_flight.has_room_for(&inquiry("hangs", 0)));
+        begun.extend(fill(&mut in_flight, "other", 1..=10));
+        assert_eq!(begun.len(), half + 10, "the same clients, of another issuer");
+        begun.iter().for_each(|exchange| in_flight.end(exchange));
+        assert!(in_flight.exchanges.is_empty() && in_flight.by_issuer.is_empty());
     }
 }

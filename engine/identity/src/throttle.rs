@@ -75,6 +75,8 @@ impl From<IpAddr> for Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charged {
     client: Client,
+    /// It found no place of its own.
+    shares: bool,
     /// States of both buckets right after it; 0 where it was not counted there.
     client_state: u64,
     total_state: u64,
@@ -126,7 +128,7 @@ impl Throttle {
     /// The same of an identification that may still succeed.
     pub fn charge(&mut self, client: IpAddr, now_ns: u64) -> Charged {
         let client = Client::from(client);
-        let mut charged = Charged { client, client_state: 0, total_state: 0 };
+        let mut charged = Charged { client, shares: false, client_state: 0, total_state: 0 };
         let home = self.home(client);
         let Some(home) = self.homes.get_mut(home) else {
             return charged;
@@ -146,6 +148,7 @@ impl Throttle {
             None => {
                 let (shared, verdict) = gcra(given(home.shared, now_ns, spec), now_ns, spec);
                 home.shared = shared;
+                charged.shares = true;
                 (shared, verdict)
             }
         };
@@ -163,14 +166,14 @@ impl Throttle {
     pub fn give_back(&mut self, charged: Charged, now_ns: u64) {
         self.give_back_total(charged, now_ns);
         let spec = self.bounds.per_client;
-        let Charged { client, client_state, .. } = charged;
-        let home = self.home(client);
+        let home = self.home(charged.client);
         let Some(home) = self.homes.get_mut(home) else { return };
-        let state = match home.clients.iter_mut().find(|counted| counted.client == client && counted.state > now_ns) {
-            Some(counted) => &mut counted.state,
-            None => &mut home.shared,
-        };
-        *state = without(*state, client_state, now_ns, spec);
+        let own = home.clients.iter_mut().find(|counted| counted.client == charged.client);
+        let own = own.map(|counted| &mut counted.state);
+        let state = if charged.shares { Some(&mut home.shared) } else { own };
+        if let Some(state) = state {
+            *state = without(*state, charged.client_state, now_ns, spec);
+        }
     }
 
     /// It was one of this client alone, and does not bear on others.

@@ -63,6 +63,11 @@ impl Issuer {
         &self.rules
     }
 
+    /// Whether it is the issuer that `other`, of this activation or another one, is: it has its name.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.rules.name == other.rules.name
+    }
+
     pub fn keyset(&self) -> Option<&Arc<Keyset>> {
         self.keyset.as_ref()
     }

@@ -155,8 +155,6 @@ pub fn identify(
     now_unix_ns: u64,
     identified: &mut Identified,
 ) -> Result<(), Reason> {
-    let answered = memory.answered.take();
-    let now_unix_ns = answered.as_ref().map_or(now_unix_ns, |answered| answered.at_unix_ns);
     let now_s = now_unix_ns / 1_000_000_000;
     if let Some((certificate, chain)) = credentials.certificate {
         let vouched = certificate.proofs(chain, activation, &mut memory.chains, now_s)?;
@@ -166,7 +164,7 @@ pub fn identify(
     let Sent { token, key, by_dpop } = split(credentials)?;
     let (throttle, holders, question) = (&mut memory.throttle, &mut memory.holders, &mut memory.question);
     let (inquiries, client) = (&*memory.inquiries, credentials.client);
-    let waiting = &memory.waiting;
+    let (answered, waiting) = (&mut memory.answered, &memory.waiting);
     let mut gate = Gate { throttle, holders, question, answered, waiting, inquiries, client, now_unix_ns };
     if let Some(key) = key {
         let (index, proof) = check_key(activation, key, &mut gate)?;
@@ -197,10 +195,10 @@ pub fn identify(
 
 /// Refuses unknown credentials once too many failed, and counts those that do.
 pub(crate) struct Gate<'a> {
-    throttle: &'a mut Throttle,
+    pub(crate) throttle: &'a mut Throttle,
     holders: &'a mut Throttle,
     question: &'a mut Option<Question>,
-    pub(crate) answered: Option<Box<Answered>>,
+    pub(crate) answered: &'a mut Option<Box<Answered>>,
     pub(crate) waiting: &'a Waiting,
     pub(crate) inquiries: &'a Inquiries,
     pub(crate) client: IpAddr,
@@ -229,14 +227,6 @@ impl Gate<'_> {
     /// Counts a failure that may turn out to be none.
     pub(crate) fn charge(&mut self) -> Charged {
         self.throttle.charge(self.client, self.now_unix_ns)
-    }
-
-    pub(crate) fn give_back(&mut self, charged: Charged) {
-        self.throttle.give_back(charged, self.now_unix_ns);
-    }
-
-    pub(crate) fn give_back_total(&mut self, charged: Charged) {
-        self.throttle.give_back_total(charged, self.now_unix_ns);
     }
 
     /// For what only the holder of a valid token can present.

@@ -24,6 +24,7 @@ const LOOK_MS_MIN: u64 = 1;
 const LOOK_MS_MAX: u64 = 20;
 
 const NS_PER_MS: u64 = 1_000_000;
+const NS_PER_S: u64 = 1_000_000_000;
 
 /// What was waited for. An answer is good for who waited for it, however long it took and however little it counts later.
 pub struct Answered {
@@ -31,7 +32,7 @@ pub struct Answered {
     answer: Answer,
     /// Of the one for whom it was asked.
     charged: Option<Charged>,
-    pub at_unix_ns: u64,
+    at_unix_ns: u64,
 }
 
 /// What `token` proves, and whether it was known before; none where it is not one that an issuer is asked about.
@@ -42,13 +43,16 @@ pub(crate) fn check(
     gate: &mut Gate<'_>,
 ) -> Option<(Result<Rc<TokenUse>, Reason>, bool)> {
     let (position, issuer) = asked_about(token, &activation.issuers)?;
-    let (key, now_s) = (key_of(token, issuer), gate.now_s());
+    let key = key_of(token, issuer);
     let answered = gate.answered.take_if(|answered| answered.key == key);
+    // What was waited for is looked at by the time at which it came.
+    let now_unix_ns = answered.as_ref().map_or(gate.now_unix_ns, |answered| answered.at_unix_ns);
+    let now_s = now_unix_ns / NS_PER_S;
     if let Some(answered) = &answered {
         settle(answered, gate);
     }
     if let Found::Verified { token: verified, value } = tokens.find(&key, &activation.issuers)
-        && verified.is_believed(issuer, gate.now_unix_ns / NS_PER_MS)
+        && verified.is_believed(issuer, now_unix_ns / NS_PER_MS)
     {
         let lives = verified.check_time(now_s, issuer.rules().leeway_s).map_err(TokenFault::reason);
         return Some((lives.map(|()| TokenUse::renewed(activation, verified, value)), true));
@@ -80,7 +84,7 @@ fn ask(
         return known(answer, gate);
     }
     // First: what nobody would wait for is not asked.
-    let place = match gate.waiting.for_tokens.take(gate.client.into(), Some(*key)) {
+    let place = match gate.waiting.for_tokens.take(issuer, gate.client.into(), Some(*key)) {
         Ok(place) => place,
         Err(why) => {
             gate.inquiries.turn_away();
@@ -112,14 +116,15 @@ fn turned_away(why: NoRoom, gate: &mut Gate<'_>) -> Reason {
     }
 }
 
-/// Charges for what was waited for.
+/// Charges for what was waited for, at the time at which it came.
 fn settle(answered: &Answered, gate: &mut Gate<'_>) {
+    let (throttle, at_unix_ns) = (&mut *gate.throttle, answered.at_unix_ns);
     match (&answered.answer, answered.charged) {
-        (Ok(_), Some(charged)) => gate.give_back(charged),
+        (Ok(_), Some(charged)) => throttle.give_back(charged, at_unix_ns),
         // Its client's doing or not, it is not that of others.
-        (Err(TokenFault::IntrospectionUnavailable), Some(charged)) => gate.give_back_total(charged),
+        (Err(TokenFault::IntrospectionUnavailable), Some(charged)) => throttle.give_back_total(charged, at_unix_ns),
         (Ok(_) | Err(TokenFault::IntrospectionUnavailable), None) | (Err(_), Some(_)) => {}
-        (Err(fault), None) => drop(gate.failed(fault.reason())),
+        (Err(_), None) => throttle.failed(gate.client, at_unix_ns),
     }
 }
 

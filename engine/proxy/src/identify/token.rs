@@ -84,7 +84,7 @@ fn verify_token(
             match look(token, &activation.issuers, fault) {
                 Look::Final => drop(tokens.keep_refused(token, &activation.issuers, fault)),
                 Look::Closed => {}
-                Look::Asked(issuer, asked) => match gate.waiting.for_keys.take(gate.client.into(), None) {
+                Look::Asked(issuer, asked) => match gate.waiting.for_keys.take(issuer, gate.client.into(), None) {
                     Ok(place) => {
                         // Not counted as a failure before it is one.
                         gate.wait_for(Question::Keys { issuer: Arc::clone(issuer), asked, place });
