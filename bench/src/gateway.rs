@@ -75,6 +75,7 @@ fn activate(policy: &Policy, issuer: Arc<Issuer>, client_cas: Arc<CaSet>, api_ke
         origins: vec![Arc::new(Origin {
             name: "office".into(),
             identity: 1,
+            section: [0; 32],
             addresses: vec![],
             tls: None,
             pass_credentials: false,

@@ -25,12 +25,22 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
 /// itself in its place finds it in no log.
 pub fn read_secret_of(option: &str, path: &Path, bytes_max: usize) -> Result<Secret, Failure> {
     read_secret(path, bytes_max).map_err(|fault| match fault {
-        FileFault::Io { source, .. } if !path.exists() => Failure::new(format_args!(
-            "the file that {option} names cannot be read: {source}"
-        ))
-        .help(format_args!("{option} takes the name of a file, which is not shown here in case it is the secret")),
+        FileFault::Io { source, .. } if !path.exists() => not_there(option, &source),
         fault => fault.into(),
     })
+}
+
+/// Refuses the name of a secret's file that is not there, in the same way.
+pub fn expect_there(option: &str, path: &Path) -> Result<(), Failure> {
+    match path.metadata() {
+        Err(source) if !path.exists() => Err(not_there(option, &source)),
+        _ => Ok(()),
+    }
+}
+
+fn not_there(option: &str, source: &std::io::Error) -> Failure {
+    Failure::new(format_args!("the file that {option} names cannot be read: {source}"))
+        .help(format_args!("{option} takes the name of a file, which is not shown here in case it is the secret"))
 }
 
 /// The envelope of one kind in the bytes of a file, with nothing verified.

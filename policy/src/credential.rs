@@ -172,6 +172,7 @@ fn mark_line(line: &str, start: usize, in_block: bool, secret: &mut Vec<Range<us
     user_info(line, start, secret);
     random(line, start, secret);
     named(line, start, secret);
+    unquoted(line, start, secret);
     false
 }
 
@@ -250,6 +251,19 @@ fn named(line: &str, start: usize, secret: &mut Vec<Range<usize>>) {
     }
 }
 
+/// A long value that somebody forgot to quote: a setting has no such, and it may be the secret in place of its file.
+fn unquoted(line: &str, start: usize, secret: &mut Vec<Range<usize>>) {
+    let Some((_, value)) = line.split_once('=') else { return };
+    let from = line.len() - value.trim_start().len();
+    let value = value.split([' ', '\t', ',', '}', '#']).find(|word| !word.is_empty()).unwrap_or_default();
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '~');
+    // With a letter: it is no number.
+    let has_letter = value.contains(|c: char| c.is_ascii_alphabetic());
+    if has_letter && value.len() >= RANDOM_BYTES_MIN && value.chars().all(inside) {
+        secret.push(start + from..start + from + value.len());
+    }
+}
+
 /// As variables of an environment are written.
 fn is_upper(line: &str) -> bool {
     line.trim_start().starts_with(|c: char| c.is_ascii_uppercase())
@@ -323,6 +337,9 @@ mod tests {
             ("DB_PASSWORD=tr0ub4dor", "DB_PASSWORD=*********"),
             ("client_secret = \"x y\"", "client_secret = *****"),
             ("TOKEN=abc", "TOKEN=***"),
+            ("file = sk-live-0123456789", "file = ******************"),
+            ("file=9f8e7d6c5b4a3928 # ours", "file=**************** # ours"),
+            ("bytes_max = 12345678901234567890", "bytes_max = 12345678901234567890"),
             ("url = \"https://me:pw@host/x\"", "url = \"https://*****@host/x\""),
         ] {
             assert_eq!(Covered::of(line).text(), shown);

@@ -9,6 +9,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "introspection/floods.rs"]
+mod floods;
 #[path = "introspection/lies.rs"]
 mod lies;
 #[path = "introspection/provider.rs"]
@@ -71,9 +73,13 @@ impl Scene {
     }
 
     fn of(issuer: HttpsIssuer, deployment: Deployment, cache: &str, more: &str) -> Self {
+        Self::on(issuer, deployment, "[0, 1]", cache, more)
+    }
+
+    fn on(issuer: HttpsIssuer, deployment: Deployment, cores: &str, cache: &str, more: &str) -> Self {
         let origin = RecordingOrigin::start();
         let policy = policy_text(&origin, &issuer_text(&issuer.url(PATH), cache, more));
-        let gateway = deployment.file("id-ca.pem", &issuer.ca).cores("[0, 1]").run(&policy.text());
+        let gateway = deployment.file("id-ca.pem", &issuer.ca).cores(cores).run(&policy.text());
         Self { issuer, gateway, origin }
     }
 

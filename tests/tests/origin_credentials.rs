@@ -15,6 +15,8 @@ mod mistakes;
 mod waiting;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -271,6 +273,8 @@ fn dev_takes_as_an_option_what_gateway_toml_has_otherwise() {
         "{told}"
     );
     assert!(!told.contains("gateway.toml"), "{told}");
+    let told = desk.bad("dev policy.toml --listen 127.0.0.1:0 --origin-credential orders=the-secret-itself");
+    assert!(told.contains("--origin-credential takes the name of a file") && !told.contains("itself"), "{told}");
 }
 
 /// An origin that demands a client certificate, and a gateway that has `identity` for it.
@@ -390,6 +394,19 @@ fn doctor_tells_an_origin_that_strangers_can_call() {
     for name in ["closed", "mutual"] {
         desk.good(&format!("doctor --bypass policy.toml --origin {name}"));
     }
+    // What is there and says nothing that could be judged is not taken for closed.
+    let vague = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = vague.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in vague.incoming().flatten() {
+            let _ = stream.read(&mut [0; 1_024]);
+            let _ = stream.write_all(b"HTTP/2 200 OK\r\n\r\n");
+        }
+    });
+    let policy = PolicyText::new().origin("vague", &[address]).route("a", "*", "/a", "vague").scope("all", &["a"]);
+    desk.write("vague.toml", policy.anonymous(&["all"], &["10/minute"]).text());
+    let (code, out, told) = desk.run("doctor --bypass vague.toml");
+    assert!(code == 1 && out.starts_with("unclear  vague at") && told.contains("is not clear"), "{code} {out}{told}");
     let told = desk.bad("doctor --bypass policy.toml --origin none");
     assert!(told.contains("its origins are: closed, mutual, open"), "{told}");
 }

@@ -87,6 +87,8 @@ pub struct Origin {
     pub name: String,
     /// Stays the same as long as origin and its trust do, so that pooled connections survive a new activation.
     pub identity: u64,
+    /// Digest of all that the release says of it: the same words in another release are the same origin.
+    pub section: [u8; 32],
     /// In turn; empty while a name does not resolve.
     pub addresses: Vec<OriginAddress>,
     pub tls: Option<Arc<rustls::ClientConfig>>,

@@ -44,11 +44,13 @@ pub const PROOF_TRIES_MAX: usize = 8;
 pub const INQUIRIES_MAX: usize = 16 << 10;
 /// Places that one of them can stand in.
 pub const INQUIRY_SET_PLACES: usize = 8;
-/// Questions that control has not taken yet.
+/// Questions that control has not taken yet: shared by issuers, and of each by clients.
 pub const INQUIRIES_QUEUED_MAX: usize = 1 << 10;
 /// How long a question may go without an answer until it is asked again, milliseconds.
 pub const INQUIRY_PENDING_MS_MAX: u64 = 5_000;
 /// How long it counts that a token is not accepted, milliseconds.
 pub const INQUIRY_REFUSED_MS: u64 = 5_000;
+/// How long an answer counts at least, so that those who wait for it find it, milliseconds.
+pub const INQUIRY_HANDED_MS: u64 = 100;
 /// How long nobody is asked again after there was no answer, milliseconds.
 pub const INQUIRY_FAILED_MS: u64 = 1_000;

@@ -9,13 +9,16 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use identity::throttle::Client;
 use identity::token::opaque::OpaqueKey;
 use identity::token::{Issuer, TokenFault, VerifiedToken};
 use zeroize::Zeroizing;
 
 use crate::bounds::{
-    INQUIRIES_QUEUED_MAX, INQUIRY_FAILED_MS, INQUIRY_PENDING_MS_MAX, INQUIRY_REFUSED_MS, INQUIRY_SET_PLACES,
+    INQUIRIES_QUEUED_MAX, INQUIRY_FAILED_MS, INQUIRY_HANDED_MS, INQUIRY_PENDING_MS_MAX, INQUIRY_REFUSED_MS,
+    INQUIRY_SET_PLACES,
 };
+use crate::shares::{NoRoom, room_within};
 
 /// What is known of a token: its facts, or why it is not accepted.
 pub type Answer = Result<Arc<VerifiedToken>, TokenFault>;
@@ -23,18 +26,24 @@ pub type Answer = Result<Arc<VerifiedToken>, TokenFault>;
 /// A question on its way to control.
 pub struct Inquiry {
     pub key: OpaqueKey,
+    /// Whose request it is for.
+    pub client: Client,
     pub issuer: Arc<Issuer>,
     pub token: Zeroizing<Box<[u8]>>,
+    /// Unix time, milliseconds.
+    pub since_ms: u64,
 }
 
 /// What a worker is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     Known(Answer),
-    /// It was asked, and there is no answer yet: look again.
-    Wait,
+    /// Somebody asked, and there is no answer yet: look again.
+    Pending,
+    /// It is asked now, for the one who is told so: look again.
+    Asked,
     /// There is no room to ask.
-    Full,
+    Full(NoRoom),
 }
 
 /// The outcomes that are counted.
@@ -124,12 +133,12 @@ impl Inquiries {
         }
     }
 
-    /// For workers: what is known at `now_ms`; asks control where nothing is and nobody did.
-    pub fn ask(&self, key: &OpaqueKey, now_ms: u64, inquiry: impl FnOnce() -> Inquiry) -> Told {
-        let Some(mut set) = self.set(key).map(lock) else { return Told::Full };
+    /// For workers: what is known at `now_ms`; asks control about `token` of `issuer` where nothing is and nobody did.
+    pub fn ask(&self, key: &OpaqueKey, now_ms: u64, client: Client, (issuer, token): (&Arc<Issuer>, &[u8])) -> Told {
+        let Some(mut set) = self.set(key).map(lock) else { return Told::Full(NoRoom::Others) };
         let live = set.iter().flatten().find(|place| place.key == *key && place.is_live(now_ms));
         if let Some(place) = live {
-            return place.answer.clone().map_or(Told::Wait, Told::Known);
+            return place.answer.clone().map_or(Told::Pending, Told::Known);
         }
         let mut queue = lock(&self.queue);
         let place = set.iter_mut().filter_map(|place| {
@@ -142,16 +151,21 @@ impl Inquiries {
             worth.map(|worth| (worth, place))
         });
         let place = place.min_by_key(|(worth, _)| *worth).map(|(_, place)| place);
-        let Some(place) = place.filter(|_| queue.len() < INQUIRIES_QUEUED_MAX) else {
-            self.turned_away.fetch_add(1, Ordering::Relaxed);
-            return Told::Full;
+        let place = place.ok_or(NoRoom::Others).and_then(|place| room_in(&queue, client, issuer).map(|()| place));
+        let place = match place {
+            Ok(place) => place,
+            Err(why) => {
+                self.turn_away();
+                return Told::Full(why);
+            }
         };
         let until_ms = now_ms.saturating_add(INQUIRY_PENDING_MS_MAX);
         *place = Some(Place { key: *key, since_ms: now_ms, until_ms, answer: None });
-        queue.push_back(inquiry());
+        let (issuer, token) = (Arc::clone(issuer), Zeroizing::new(token.into()));
+        queue.push_back(Inquiry { key: *key, client, issuer, token, since_ms: now_ms });
         drop((queue, set));
         (self.knock)();
-        Told::Wait
+        Told::Asked
     }
 
     /// For workers that wait: what is known at `now_ms`, without asking.
@@ -161,9 +175,16 @@ impl Inquiries {
         live.and_then(|place| place.answer.clone())
     }
 
-    /// For control: the next question.
-    pub fn next(&self) -> Option<Inquiry> {
-        lock(&self.queue).pop_front()
+    /// For control: the next question, of those that `may` be asked now. One that nobody waits for any more is none.
+    pub fn next(&self, now_ms: u64, may: impl FnMut(&Inquiry) -> bool) -> Option<Inquiry> {
+        let mut queue = lock(&self.queue);
+        let is_over = |oldest: &Inquiry| oldest.since_ms.saturating_add(INQUIRY_PENDING_MS_MAX) <= now_ms;
+        while queue.front().is_some_and(is_over) {
+            queue.pop_front();
+            self.turn_away();
+        }
+        let next = queue.iter().position(may)?;
+        queue.remove(next)
     }
 
     /// For control: what was found out at `now_ms`. A refusal is kept for a short while.
@@ -173,7 +194,7 @@ impl Inquiries {
             count.fetch_add(1, Ordering::Relaxed);
         }
         let kept_until_ms = match (&answer, outcome) {
-            (Ok(token), _) => token.believed_until_s.unwrap_or(0).min(token.expires_s).saturating_mul(1_000),
+            (Ok(token), _) => token.believed_until_ms.unwrap_or(0).max(now_ms.saturating_add(INQUIRY_HANDED_MS)),
             (_, Outcome::Failed) => now_ms.saturating_add(INQUIRY_FAILED_MS),
             _ => now_ms.saturating_add(INQUIRY_REFUSED_MS),
         };
@@ -192,12 +213,18 @@ impl Inquiries {
         std::array::from_fn(|index| self.outcomes.get(index).map_or(0, |count| count.load(Ordering::Relaxed)))
     }
 
+    /// Counts a question that found no room.
+    pub fn turn_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// For metrics: questions that found no room.
     pub fn turned_away(&self) -> u64 {
         self.turned_away.load(Ordering::Relaxed)
     }
 
-    /// Bits of a SHA-256: nobody chooses them but by trying tokens out, each of which costs a failed identification.
+    /// Bits of a SHA-256: nobody chooses them but by trying tokens out, each of which counts as a failed identification
+    /// from when it is asked about.
     fn set(&self, key: &OpaqueKey) -> Option<&Mutex<Set>> {
         let bits = key.last_chunk().map_or(0, |bits| u32::from_le_bytes(*bits));
         self.sets.get(bits as usize & (self.sets.len() - 1))
@@ -208,6 +235,13 @@ impl std::fmt::Debug for Inquiries {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Inquiries").field("sets", &self.sets.len()).finish_non_exhaustive()
     }
+}
+
+/// Whether another question of `client` to `issuer` may stand in `queue`.
+fn room_in(queue: &VecDeque<Inquiry>, client: Client, issuer: &Issuer) -> Result<(), NoRoom> {
+    let to_issuer = || queue.iter().filter(|other| other.issuer.is_same(issuer));
+    let of_client = to_issuer().filter(|other| other.client == client).count();
+    room_within(of_client, to_issuer().count(), queue.len(), INQUIRIES_QUEUED_MAX)
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

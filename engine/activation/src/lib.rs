@@ -9,6 +9,7 @@ pub mod record;
 pub mod revoked;
 pub mod ring;
 pub mod seen;
+pub mod shares;
 pub mod stats;
 
 pub use activation::Activation;

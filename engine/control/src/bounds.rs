@@ -104,8 +104,8 @@ pub const KEPT_CLOCK_STEP_S_MAX: u64 = 60;
 pub const FETCH_RETRY_S_MIN: u64 = 5;
 pub const FETCH_RETRY_S_MAX: u64 = 300;
 
-/// Questions about opaque tokens on their way to issuers at the same time.
-pub const INTROSPECTIONS_IN_FLIGHT_MAX: usize = 64;
+/// Questions about opaque tokens on their way to issuers at the same time: shared by issuers, and of each by clients.
+pub const INTROSPECTIONS_IN_FLIGHT_MAX: usize = 128;
 /// Time for one of them, milliseconds; of it for each of name, connection and handshake.
 pub const INTROSPECTION_MS_MAX: u64 = 2_000;
 pub const INTROSPECTION_STEP_MS_MAX: u64 = 1_000;

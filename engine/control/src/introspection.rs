@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use activation::bounds::INQUIRIES_MAX;
 use activation::inquiries::{Answer, Inquiries, Inquiry};
+use activation::shares::room_within;
+use identity::throttle::Client;
 use identity::token::opaque::read_answer;
 use identity::token::{Issuer, TokenFault};
 use policy::reason::Reason;
@@ -72,38 +74,86 @@ type Clients = Arc<BTreeMap<String, IntrospectionClient>>;
 
 async fn run(desk: Desk, clients: Clients, stopped: &AtomicBool) {
     let (done, mut ended) = mpsc::channel(INTROSPECTIONS_IN_FLIGHT_MAX);
-    let (mut in_flight, mut telling) = (0, Telling::default());
+    let (mut in_flight, mut telling) = (InFlight::default(), Telling::default());
     while !stopped.load(Ordering::Acquire) {
-        while in_flight < INTROSPECTIONS_IN_FLIGHT_MAX
-            && let Some(inquiry) = desk.inquiries.next()
-        {
-            in_flight += 1;
+        while let Some(inquiry) = desk.inquiries.next(now_ms(), |inquiry| in_flight.has_room_for(inquiry)) {
+            let exchange = in_flight.begin(&inquiry);
             let (inquiries, clients, done) = (Arc::clone(&desk.inquiries), Arc::clone(&clients), done.clone());
             tokio::spawn(async move {
                 let failed = answer(&inquiries, &clients, inquiry).await;
-                let _ = done.send(failed).await;
+                let _ = done.send((exchange, failed)).await;
             });
         }
         tokio::select! {
             () = desk.wake.notified() => {}
-            failed = ended.recv() => {
-                in_flight -= 1;
-                failed.flatten().into_iter().for_each(|failure| telling.tell(&failure));
+            Some((exchange, failed)) = ended.recv() => {
+                in_flight.end(&exchange);
+                failed.into_iter().for_each(|failure| telling.tell(&failure));
             }
         }
     }
 }
 
+fn now_ms() -> u64 {
+    clock::unix_ns() / 1_000_000
+}
+
+/// The exchanges under way: an issuer that hangs, or a client with many tokens, leaves room for others.
+#[derive(Default)]
+struct InFlight {
+    /// In no order; both.
+    exchanges: Vec<Exchange>,
+    by_issuer: Vec<(Arc<Issuer>, usize)>,
+}
+
+#[derive(Clone)]
+struct Exchange {
+    client: Client,
+    issuer: Arc<Issuer>,
+}
+
+impl InFlight {
+    fn has_room_for(&self, inquiry: &Inquiry) -> bool {
+        let of_issuer = self.by_issuer.iter().find(|(issuer, _)| issuer.is_same(&inquiry.issuer));
+        let of_issuer = of_issuer.map_or(0, |(_, count)| *count);
+        let has_room = |own| room_within(own, of_issuer, self.exchanges.len(), INTROSPECTIONS_IN_FLIGHT_MAX).is_ok();
+        let own = |other: &&Exchange| other.client == inquiry.client && other.issuer.is_same(&inquiry.issuer);
+        // First what is soon said of many that wait for one issuer.
+        has_room(0) && has_room(self.exchanges.iter().filter(own).count())
+    }
+
+    fn begin(&mut self, inquiry: &Inquiry) -> Exchange {
+        let exchange = Exchange { client: inquiry.client, issuer: Arc::clone(&inquiry.issuer) };
+        self.exchanges.push(exchange.clone());
+        match self.by_issuer.iter_mut().find(|(issuer, _)| issuer.is_same(&exchange.issuer)) {
+            Some((_, count)) => *count += 1,
+            None => self.by_issuer.push((Arc::clone(&exchange.issuer), 1)),
+        }
+        exchange
+    }
+
+    fn end(&mut self, ended: &Exchange) {
+        let is_it = |other: &Exchange| other.client == ended.client && other.issuer.is_same(&ended.issuer);
+        if let Some(index) = self.exchanges.iter().position(is_it) {
+            self.exchanges.swap_remove(index);
+        }
+        if let Some((_, count)) = self.by_issuer.iter_mut().find(|(issuer, _)| issuer.is_same(&ended.issuer)) {
+            *count -= 1;
+        }
+        self.by_issuer.retain(|(_, count)| *count > 0);
+    }
+}
+
 /// Asks, and puts down what comes of it; what to tell where there was no answer.
 async fn answer(inquiries: &Inquiries, clients: &Clients, inquiry: Inquiry) -> Option<Failure> {
-    let Inquiry { key, issuer, token } = inquiry;
+    let Inquiry { key, issuer, token, .. } = inquiry;
     // What counts from a moment on counts from before it was asked.
-    let asked_s = clock::unix_s();
+    let asked_ms = now_ms();
     let said = ask::ask(&issuer, clients, &token).await;
     drop(token);
     let read = said.and_then(|said| {
         let place = said.place;
-        read_answer(&said.content, &issuer, asked_s).map_err(|fault| AskFault::Answer { place, fault })
+        read_answer(&said.content, &issuer, asked_ms).map_err(|fault| AskFault::Answer { place, fault })
     });
     let (answer, failure): (Answer, _) = match read {
         Ok(Ok(token)) => (Ok(Arc::new(token)), None),
@@ -116,7 +166,7 @@ async fn answer(inquiries: &Inquiries, clients: &Clients, inquiry: Inquiry) -> O
             (Err(TokenFault::IntrospectionUnavailable), Some(failure))
         }
     };
-    inquiries.answer(&key, answer, clock::unix_ns() / 1_000_000);
+    inquiries.answer(&key, answer, now_ms());
     failure
 }
 
@@ -180,5 +230,52 @@ impl Telling {
             }
         }
         self.told.insert(key, (Instant::now(), 0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use policy::model::{self, Keys};
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn inquiry(issuer: &str, client: u8) -> Inquiry {
+        let rules = model::Issuer {
+            name: issuer.to_owned(),
+            issuer: "https://id.example".to_owned(),
+            audience: vec!["api".to_owned()],
+            algorithms: vec![],
+            keys: Keys::None,
+            introspection: None,
+            scope_claim: None,
+            leeway_s: 0,
+        };
+        let client = Client::from(IpAddr::from([192, 0, 2, client]));
+        let token = Zeroizing::new(Box::from(&b"x"[..]));
+        Inquiry { key: [0; 33], client, issuer: Arc::new(Issuer::new(rules, None)), token, since_ms: 0 }
+    }
+
+    /// Begins as many as there is room for.
+    fn fill(in_flight: &mut InFlight, issuer: &str, clients: impl Iterator<Item = u8>) -> Vec<Exchange> {
+        let all = clients.map(|client| inquiry(issuer, client));
+        all.filter_map(|inquiry| in_flight.has_room_for(&inquiry).then(|| in_flight.begin(&inquiry))).collect()
+    }
+
+    #[test]
+    fn a_busy_client_and_a_hanging_issuer_leave_room() {
+        let mut in_flight = InFlight::default();
+        let half = INTROSPECTIONS_IN_FLIGHT_MAX / 2;
+        let mut begun = fill(&mut in_flight, "hangs", std::iter::repeat_n(1, 500));
+        assert_eq!(begun.len(), half / 2, "one client");
+        begun.extend(fill(&mut in_flight, "hangs", 2..=255));
+        assert_eq!(begun.len(), half, "one issuer");
+        assert!(!in_flight.has_room_for(&inquiry("hangs", 0)));
+        begun.extend(fill(&mut in_flight, "other", 1..=10));
+        assert_eq!(begun.len(), half + 10, "the same clients, of another issuer");
+        begun.iter().for_each(|exchange| in_flight.end(exchange));
+        assert!(in_flight.exchanges.is_empty() && in_flight.by_issuer.is_empty());
     }
 }

@@ -100,7 +100,8 @@ fn write_fields(
             | Name::AltSvc
             | Name::RateLimit => {}
             Name::Authorization | Name::ApiKey | Name::Dpop if forward.pass_credentials => {}
-            Name::Trailer if forward.framing == Framing::Chunked => {}
+            // What is announced of the gateway's own field is taken away in the trailers too.
+            Name::Trailer if forward.framing == Framing::Chunked && !list(field.value.of(bytes)).any(&withheld) => {}
             Name::Te => {
                 wants_trailers |= asks_for_trailers(field.value.of(bytes));
                 continue;

@@ -56,8 +56,8 @@ struct Counted {
 }
 
 /// A client's prefix: an address for IPv4, /64 for IPv6 (RFC 6177: a site has at least that).
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-struct Client {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Client {
     is_v6: bool,
     prefix: u64,
 }
@@ -69,6 +69,17 @@ impl From<IpAddr> for Client {
             IpAddr::V6(address) => Self { is_v6: true, prefix: (u128::from(address) >> 64) as u64 },
         }
     }
+}
+
+/// One failure that was counted before it was one; see [`Throttle::give_back`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charged {
+    client: Client,
+    /// It found no place of its own.
+    shares: bool,
+    /// States of both buckets right after it; 0 where it was not counted there.
+    client_state: u64,
+    total_state: u64,
 }
 
 impl Throttle {
@@ -111,33 +122,63 @@ impl Throttle {
 
     /// Counts one failed identification of `client` at `now_ns` since the Unix epoch.
     pub fn failed(&mut self, client: IpAddr, now_ns: u64) {
+        self.charge(client, now_ns);
+    }
+
+    /// The same of an identification that may still succeed.
+    pub fn charge(&mut self, client: IpAddr, now_ns: u64) -> Charged {
         let client = Client::from(client);
+        let mut charged = Charged { client, shares: false, client_state: 0, total_state: 0 };
         let home = self.home(client);
         let Some(home) = self.homes.get_mut(home) else {
-            return;
+            return charged;
         };
         let spec = self.bounds.per_client;
         let is_used = |counted: &Counted| given(counted.state, now_ns, spec) > now_ns;
         let known = home.clients.iter().position(|counted| counted.client == client && is_used(counted));
         // A bucket that is full again says nothing any more: its place is vacant.
         let place = known.or_else(|| home.clients.iter().position(|counted| !is_used(counted)));
-        let verdict = match place.and_then(|place| home.clients.get_mut(place)) {
+        let (state, verdict) = match place.and_then(|place| home.clients.get_mut(place)) {
             Some(counted) => {
                 let before = if known.is_some() { counted.state } else { 0 };
                 let (state, verdict) = gcra(before, now_ns, spec);
                 *counted = Counted { client, state };
-                verdict
+                (state, verdict)
             }
             None => {
                 let (shared, verdict) = gcra(given(home.shared, now_ns, spec), now_ns, spec);
                 home.shared = shared;
-                verdict
+                charged.shares = true;
+                (shared, verdict)
             }
         };
         // What a client fails beyond its own bound is refused without a look, and must not shut out everybody else.
         if verdict.admitted {
-            (self.total, _) = gcra(given(self.total, now_ns, self.bounds.total), now_ns, self.bounds.total);
+            charged.client_state = state;
+            let (total, verdict) = gcra(given(self.total, now_ns, self.bounds.total), now_ns, self.bounds.total);
+            self.total = total;
+            charged.total_state = if verdict.admitted { total } else { 0 };
         }
+        charged
+    }
+
+    /// It was none: what of the charge still counts at `now_ns` does not any more.
+    pub fn give_back(&mut self, charged: Charged, now_ns: u64) {
+        self.give_back_total(charged, now_ns);
+        let spec = self.bounds.per_client;
+        let home = self.home(charged.client);
+        let Some(home) = self.homes.get_mut(home) else { return };
+        let own = home.clients.iter_mut().find(|counted| counted.client == charged.client);
+        let own = own.map(|counted| &mut counted.state);
+        let state = if charged.shares { Some(&mut home.shared) } else { own };
+        if let Some(state) = state {
+            *state = without(*state, charged.client_state, now_ns, spec);
+        }
+    }
+
+    /// It was one of this client alone, and does not bear on others.
+    pub fn give_back_total(&mut self, charged: Charged, now_ns: u64) {
+        self.total = without(self.total, charged.total_state, now_ns, self.bounds.total);
     }
 
     fn home(&self, client: Client) -> usize {
@@ -149,6 +190,12 @@ impl Throttle {
 /// nobody out until the time that it showed.
 fn given(state: u64, now_ns: u64, spec: Gcra) -> u64 {
     if clamped(state, now_ns, CLOCK_BACK_NS_MAX, LimitKind::Gcra(spec)) == state { state } else { 0 }
+}
+
+/// `state` without what is left of the charge that made it `after` once: a bucket drains in the order of its charges.
+fn without(state: u64, after: u64, now_ns: u64, spec: Gcra) -> u64 {
+    let left_ns = after.saturating_sub(now_ns).min(spec.emission_interval_ns);
+    if state > now_ns { state.saturating_sub(left_ns) } else { state }
 }
 
 impl std::fmt::Debug for Throttle {
@@ -191,6 +238,37 @@ mod tests {
         assert!(throttle.check(ip("192.0.2.1"), NOW + S - 1).is_err());
         assert_eq!(failures_until_refused(&mut throttle, ip("192.0.2.1"), NOW + S), 1);
         assert_eq!(failures_until_refused(&mut throttle, ip("192.0.2.1"), NOW + 60 * S), 3);
+    }
+
+    #[test]
+    fn what_turns_out_to_be_no_failure_is_given_back_as_far_as_it_still_counts() {
+        let mut throttle = throttle(64, 4);
+        let client = ip("192.0.2.1");
+        let charged: Vec<_> = (0..3).map(|_| throttle.charge(client, NOW)).collect();
+        assert!(throttle.check(client, NOW).is_err());
+        charged.iter().for_each(|charged| throttle.give_back(*charged, NOW));
+        assert_eq!(failures_until_refused(&mut throttle, client, NOW), 3);
+        // Those are drained when it comes, and it gives back nothing that is not its own.
+        let later = NOW + 10 * S;
+        let old = throttle.charge(client, NOW + 4 * S);
+        assert_eq!(failures_until_refused(&mut throttle, client, later), 3);
+        throttle.give_back(old, later);
+        assert_eq!(throttle.check(client, later), Err(Throttled::Client { wait_ns: S }));
+        // One over its own bound was not counted.
+        let over = throttle.charge(client, later);
+        throttle.give_back(over, later);
+        assert_eq!(throttle.check(client, later), Err(Throttled::Client { wait_ns: S }));
+    }
+
+    #[test]
+    fn a_failure_can_count_for_its_client_alone() {
+        let mut throttle = throttle(64, 2);
+        for _ in 0..3 {
+            let charged = throttle.charge(ip("192.0.2.1"), NOW);
+            throttle.give_back_total(charged, NOW);
+        }
+        assert!(matches!(throttle.check(ip("192.0.2.1"), NOW), Err(Throttled::Client { .. })));
+        assert_eq!(throttle.check(ip("192.0.2.2"), NOW), Ok(()));
     }
 
     #[test]

@@ -63,6 +63,11 @@ impl Issuer {
         &self.rules
     }
 
+    /// Whether it is the issuer that `other`, of this activation or another one, is: it has its name.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.rules.name == other.rules.name
+    }
+
     pub fn keyset(&self) -> Option<&Arc<Keyset>> {
         self.keyset.as_ref()
     }
@@ -142,8 +147,9 @@ pub struct VerifiedToken {
     pub other_kids: Box<[Box<str>]>,
     pub id: Option<Box<str>>,
     pub confirmation: Confirmation,
-    /// Of a token that its issuer was asked about: until when the answer counts, seconds since the Unix epoch.
-    pub believed_until_s: Option<u64>,
+    /// Of a token that its issuer was asked about: until when the answer counts, milliseconds since the Unix epoch. Not
+    /// beyond the end of the token, with the issuer's leeway.
+    pub believed_until_ms: Option<u64>,
 }
 
 impl VerifiedToken {
@@ -152,12 +158,12 @@ impl VerifiedToken {
         check_time(self.expires_s, self.not_before_s, now_s, leeway_s)
     }
 
-    /// Whether an answer of `issuer` still counts at `now_s`: neither too old, nor from the future of a clock that was put
-    /// back.
-    pub fn is_believed(&self, issuer: &Issuer, now_s: u64) -> bool {
+    /// Whether an answer of `issuer` still counts at `now_ms` (milliseconds since the Unix epoch): neither too old, nor from
+    /// the future of a clock that was put back.
+    pub fn is_believed(&self, issuer: &Issuer, now_ms: u64) -> bool {
         let cache_s = issuer.rules.introspection.as_ref().map_or(0, |asked| u64::from(asked.cache_s));
-        let left_s = self.believed_until_s.and_then(|until_s| until_s.min(self.expires_s).checked_sub(now_s));
-        left_s.is_some_and(|left_s| (1..=cache_s).contains(&left_s))
+        let left_ms = self.believed_until_ms.and_then(|until_ms| until_ms.checked_sub(now_ms));
+        left_ms.is_some_and(|left_ms| (1..=cache_s * 1_000).contains(&left_ms))
     }
 
     /// Bytes on the heap, for the cache's bound.
@@ -217,7 +223,7 @@ pub fn verify(token: &[u8], issuers: &[Arc<Issuer>], now_s: u64) -> Result<Verif
         other_kids: kids.collect(),
         id: claims.id.map(Into::into),
         confirmation: claims.confirmation,
-        believed_until_s: None,
+        believed_until_ms: None,
     })
 }
 

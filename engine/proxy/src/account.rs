@@ -36,12 +36,14 @@ impl Permit {
     }
 
     /// Takes the gateway's own credential for the origin as `newest` has it: it moves under a release, and the request may
-    /// have waited since it was permitted under `begun`. Another release may say something else: its requests follow it.
+    /// have waited since it was permitted under `begun`. Where another release says something else of the origin, its
+    /// requests follow it, and this one what it was permitted under.
     pub fn renew_credential(&mut self, begun: &Activation, newest: &Activation) {
-        if newest.id == begun.id || newest.release.digest != begun.release.digest {
+        if newest.id == begun.id {
             return;
         }
-        if let Some(origin) = newest.origins.iter().find(|origin| origin.name == self.origin.name) {
+        let is_same = |origin: &&Arc<Origin>| origin.name == self.origin.name && origin.section == self.origin.section;
+        if let Some(origin) = newest.origins.iter().find(is_same) {
             self.origin = Arc::clone(origin);
         }
     }

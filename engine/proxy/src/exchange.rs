@@ -134,8 +134,9 @@ async fn decide_and_serve<T: Transport>(
         asking.client.deadline.runs_on(asking.activation.id);
         journal.record.activation = asking.activation.id;
         permitted = permit(asking, journal).await;
-        // Once is enough; and nobody else waits for this one's keys.
-        asking.worker.memory.borrow_mut().question = None;
+        // Once is enough; and nobody else waits for this one's keys, nor has its answer.
+        let mut memory = asking.worker.memory.borrow_mut();
+        (memory.question, memory.answered) = (None, None);
     }
     let refusal = match permitted {
         Ok(permit) => match forward(permit, asking, content, reply, journal).await {
@@ -164,7 +165,7 @@ async fn decide_and_serve<T: Transport>(
 /// one, where it was for want of an issuer's answer.
 async fn newer_keys<T: Transport>(asking: Asking<'_, T>) -> Option<Held> {
     let question = asking.worker.memory.borrow_mut().question.take()?;
-    // That nobody answers about a token is not its bearer's failure.
+    // Who has an issuer asked was charged for it.
     let charged = matches!(question, Question::Keys { .. });
     // Boxed: it happens rarely, and every exchange would be the larger for it.
     let newer = Box::pin(fresh_keys::wait(asking.worker, question)).await;

@@ -5,39 +5,39 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use identity::throttle::Charged;
 use identity::token::opaque::OpaqueKey;
 use identity::token::{Asked, Issuer, TokenFault, issuer_of};
 use policy::model::Keys;
 
 use crate::opaque;
+use crate::waiting::Place;
 use crate::worker::{Held, Worker};
 
 /// How long a request waits for newer keys, milliseconds.
 const WAIT_MS_MAX: u64 = 2_000;
 /// How often it looks whether they are there, milliseconds.
 const LOOK_MS: u64 = 20;
-/// Requests of one worker that wait at the same time; further ones are refused at once.
-pub const WAITING_MAX: usize = 512;
 
-/// What a request waits for.
-pub enum Question {
+/// What a request waits for, and where.
+pub(crate) enum Question {
     /// Newer keys.
-    Keys { issuer: Arc<Issuer>, asked: Asked },
-    /// What an issuer says of an opaque token.
-    Token(OpaqueKey),
+    Keys { issuer: Arc<Issuer>, asked: Asked, place: Place },
+    /// What an issuer says of an opaque token; `charged` where it was asked for this request.
+    Token { key: OpaqueKey, charged: Option<Charged>, place: Place },
 }
 
 /// What is known of a token that was refused.
-pub enum Look {
+pub(crate) enum Look<'i> {
     /// It stays refused while the keys are the same.
     Final,
     /// It may pass later, and nobody is to be asked right now.
     Closed,
-    Asked(Question),
+    Asked(&'i Arc<Issuer>, Asked),
 }
 
 /// Whether newer keys could make `token` pass, which `fault` refused; asks for them.
-pub fn look(token: &[u8], issuers: &[Arc<Issuer>], fault: TokenFault) -> Look {
+pub(crate) fn look<'i>(token: &[u8], issuers: &'i [Arc<Issuer>], fault: TokenFault) -> Look<'i> {
     use TokenFault::{KeyUnknown, KeysetStale, KeysetUnavailable};
     if !matches!(fault, KeyUnknown | KeysetUnavailable | KeysetStale) {
         return Look::Final;
@@ -45,17 +45,18 @@ pub fn look(token: &[u8], issuers: &[Arc<Issuer>], fault: TokenFault) -> Look {
     let fetched = |issuer: &&Arc<Issuer>| matches!(issuer.rules().keys, Keys::Url(_) | Keys::Discovery(_));
     let Some(issuer) = issuer_of(token, issuers).filter(fetched) else { return Look::Final };
     match issuer.ask().ask() {
-        Some(asked) => Look::Asked(Question::Keys { issuer: Arc::clone(issuer), asked }),
+        Some(asked) => Look::Asked(issuer, asked),
         None => Look::Closed,
     }
 }
 
 /// Waits until the question is answered, and gives the activation to look again with; none when it is not in time.
-pub async fn wait(worker: &Worker, question: Question) -> Option<Held> {
-    let _place = Place::take(worker)?;
+pub(crate) async fn wait(worker: &Worker, question: Question) -> Option<Held> {
     match question {
-        Question::Keys { issuer, asked } => newer(worker, &issuer, asked).await,
-        Question::Token(key) => opaque::wait(worker, &key).await.then(|| worker.activation()),
+        Question::Keys { issuer, asked, place: _place } => newer(worker, &issuer, asked).await,
+        Question::Token { key, charged, place: _place } => {
+            opaque::wait(worker, key, charged).await.then(|| worker.activation())
+        }
     }
 }
 
@@ -73,25 +74,5 @@ async fn newer(worker: &Worker, of: &Arc<Issuer>, asked: Asked) -> Option<Held> 
         if is_answered || begun.elapsed() >= Duration::from_millis(WAIT_MS_MAX) {
             return None;
         }
-    }
-}
-
-/// One of the places for those who wait.
-struct Place<'w>(&'w Worker);
-
-impl<'w> Place<'w> {
-    fn take(worker: &'w Worker) -> Option<Self> {
-        let waiting = worker.waiting_for_keys.get();
-        if waiting >= WAITING_MAX {
-            return None;
-        }
-        worker.waiting_for_keys.set(waiting + 1);
-        Some(Self(worker))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.waiting_for_keys.set(self.0.waiting_for_keys.get().saturating_sub(1));
     }
 }

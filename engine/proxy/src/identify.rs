@@ -12,7 +12,7 @@ use activation::inquiries::Inquiries;
 use activation::stats::WorkerStats;
 use identity::api_key;
 use identity::certificate::Chains;
-use identity::throttle::{Throttle, ThrottleBounds};
+use identity::throttle::{Charged, Throttle, ThrottleBounds};
 use identity::token::dpop::Proof;
 use identity::token::{Cache, CacheBounds};
 use policy::decide::{Caller, Presented};
@@ -23,8 +23,10 @@ use rustls::pki_types::CertificateDer;
 
 use crate::bound::{self, Asked, Dpop};
 use crate::fresh_keys::Question;
+use crate::opaque::Answered;
 use crate::sent::{Sent, split};
 use crate::settings::Bounds;
+use crate::waiting::Waiting;
 
 mod certificate;
 mod token;
@@ -91,7 +93,10 @@ pub struct Memory {
     /// The same of those who hold a valid token, and fail to prove its key: apart, so that neither shut out the other.
     holders: Throttle,
     /// What the request that was just refused may wait for.
-    pub question: Option<Question>,
+    pub(crate) question: Option<Question>,
+    /// What it waited for, for its second look.
+    pub(crate) answered: Option<Box<Answered>>,
+    pub(crate) waiting: Waiting,
     /// Of all workers; both.
     pub dpop: Arc<Dpop>,
     pub inquiries: Arc<Inquiries>,
@@ -115,6 +120,8 @@ impl Memory {
             throttle: Throttle::new(throttle, seed),
             holders: Throttle::new(throttle, seed),
             question: None,
+            answered: None,
+            waiting: Waiting::default(),
             dpop,
             inquiries,
         }
@@ -157,7 +164,8 @@ pub fn identify(
     let Sent { token, key, by_dpop } = split(credentials)?;
     let (throttle, holders, question) = (&mut memory.throttle, &mut memory.holders, &mut memory.question);
     let (inquiries, client) = (&*memory.inquiries, credentials.client);
-    let mut gate = Gate { throttle, holders, question, inquiries, client, now_unix_ns };
+    let (answered, waiting) = (&mut memory.answered, &memory.waiting);
+    let mut gate = Gate { throttle, holders, question, answered, waiting, inquiries, client, now_unix_ns };
     if let Some(key) = key {
         let (index, proof) = check_key(activation, key, &mut gate)?;
         identified.api_key = Some(index);
@@ -187,11 +195,13 @@ pub fn identify(
 
 /// Refuses unknown credentials once too many failed, and counts those that do.
 pub(crate) struct Gate<'a> {
-    throttle: &'a mut Throttle,
+    pub(crate) throttle: &'a mut Throttle,
     holders: &'a mut Throttle,
     question: &'a mut Option<Question>,
+    pub(crate) answered: &'a mut Option<Box<Answered>>,
+    pub(crate) waiting: &'a Waiting,
     pub(crate) inquiries: &'a Inquiries,
-    client: IpAddr,
+    pub(crate) client: IpAddr,
     pub(crate) now_unix_ns: u64,
 }
 
@@ -212,6 +222,11 @@ impl Gate<'_> {
     pub(crate) fn failed(&mut self, reason: Reason) -> Reason {
         self.throttle.failed(self.client, self.now_unix_ns);
         reason
+    }
+
+    /// Counts a failure that may turn out to be none.
+    pub(crate) fn charge(&mut self) -> Charged {
+        self.throttle.charge(self.client, self.now_unix_ns)
     }
 
     /// For what only the holder of a valid token can present.

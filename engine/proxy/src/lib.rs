@@ -38,4 +38,5 @@ mod sent;
 mod testing;
 mod transport;
 mod turn;
+mod waiting;
 mod withheld;

@@ -151,8 +151,6 @@ pub(crate) struct Worker {
     pub date: Date,
     durable: Arc<DurableMark>,
     pub connections: Cell<usize>,
-    /// Requests that wait for newer keys of an issuer, or for what it says of a token.
-    pub waiting_for_keys: Cell<usize>,
     pub turn: Rc<Turn>,
     pub draining: Cell<bool>,
     drain: Arc<Drain>,
@@ -184,7 +182,6 @@ impl Worker {
             date: Date::default(),
             durable: seat.durable,
             connections: Cell::new(0),
-            waiting_for_keys: Cell::new(0),
             turn: Rc::default(),
             draining: Cell::new(false),
             drain: seat.drain,

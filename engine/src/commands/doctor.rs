@@ -1,9 +1,9 @@
 //! `adamant doctor --bypass`: whether origins answer callers that do not come through the gateway.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use activation::activation::{Origin, OriginAddress};
 use clap::Args;
@@ -18,8 +18,9 @@ use crate::failure::Failure;
 use crate::fit;
 use crate::lookup::Lookup;
 
-/// Time for a connection, and for each read and write of it, seconds.
-const PROBE_S_MAX: u64 = 5;
+/// Time for a connection, and for all that is sent and read on it, seconds.
+const CONNECT_S_MAX: u64 = 5;
+const ANSWER_S_MAX: u64 = 10;
 /// Bytes of an answer that are looked at.
 const ANSWER_BYTES_MAX: usize = 4 << 10;
 
@@ -45,7 +46,9 @@ enum Found {
     Refuses(String),
     /// It answers: there is a way round the gateway.
     Answers(u16),
-    /// It said nothing that could be judged; from here, that is.
+    /// It is there, and does neither in a way that could be judged.
+    Unclear(String),
+    /// It is not there; from here, that is.
     Silent(String),
 }
 
@@ -63,7 +66,7 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
             Failure::new("the policy has no such origin").help(format!("its origins are: {}", known.join(", ")))
         );
     }
-    let (mut open, mut silent) = (0, 0);
+    let (mut open, mut unclear, mut silent) = (0, 0, 0);
     for origin in origins {
         // Without its client certificate and its secret: as a stranger.
         let planned = Planned::new(&fit::without_files(origin), &Material::default()).map_err(Failure::new)?;
@@ -78,6 +81,10 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
                 Found::Answers(status) => {
                     open += 1;
                     ("ANSWERS", format!("{status} to a stranger"))
+                }
+                Found::Unclear(why) => {
+                    unclear += 1;
+                    ("unclear", why)
                 }
                 Found::Silent(why) => {
                     silent += 1;
@@ -95,6 +102,10 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
              gateway alone",
         ));
     }
+    if unclear > 0 {
+        let message = format!("whether {} can be called round the gateway is not clear", plural(unclear, "address"));
+        return Err(Failure::new(message).help("ask what listens there, or with another --path"));
+    }
     if silent > 0 {
         writeln!(out, "nothing answers from here; what is silent may answer elsewhere: ask from where agents are")?;
     }
@@ -106,22 +117,50 @@ fn addresses_of(name: &str) -> Vec<IpAddr> {
 }
 
 fn probe(origin: &Origin, address: &OriginAddress, path: &str) -> Found {
-    let limit = Duration::from_secs(PROBE_S_MAX);
-    let stream = match TcpStream::connect_timeout(&address.socket, limit) {
-        Ok(stream) => stream,
+    let stream = match TcpStream::connect_timeout(&address.socket, Duration::from_secs(CONNECT_S_MAX)) {
+        Ok(stream) => Bounded { stream, until: Instant::now() + Duration::from_secs(ANSWER_S_MAX) },
         Err(error) => return Found::Silent(format!("no connection from here ({error})")),
     };
-    let _ = stream.set_read_timeout(Some(limit));
-    let _ = stream.set_write_timeout(Some(limit));
     let request = request(address, path);
-    let answer = match (&origin.tls, &address.server_name) {
+    let (answer, end) = match (&origin.tls, &address.server_name) {
         (Some(config), Some(name)) => match ClientConnection::new(Arc::clone(config), name.clone()) {
             Ok(session) => ask(StreamOwned::new(session, stream), &request),
-            Err(error) => return Found::Silent(format!("TLS could not be set up ({error})")),
+            Err(error) => return Found::Unclear(format!("TLS could not be set up ({error})")),
         },
         _ => ask(stream, &request),
     };
-    judge(answer)
+    judge(&answer, end)
+}
+
+/// A connection with one time for all that happens on it: who sends a byte now and then does not hold up the command.
+struct Bounded {
+    stream: TcpStream,
+    until: Instant,
+}
+
+impl Bounded {
+    fn left(&self) -> std::io::Result<Duration> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Bounded {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.left()?))?;
+        self.stream.read(into)
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, from: &[u8]) -> std::io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.write(from)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 fn request(address: &OriginAddress, path: &str) -> String {
@@ -132,47 +171,82 @@ fn request(address: &OriginAddress, path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: adamant-doctor\r\nConnection: close\r\n\r\n")
 }
 
-/// Sends the request, and reads until the status line is there.
-fn ask(mut stream: impl Read + Write, request: &str) -> std::io::Result<Vec<u8>> {
-    stream.write_all(request.as_bytes())?;
-    stream.flush()?;
+/// Sends the request, and reads until there is a status, or nothing more comes: what came, and why it was not more.
+fn ask(mut stream: impl Read + Write, request: &str) -> (Vec<u8>, std::io::Result<()>) {
     let mut answer = vec![0; ANSWER_BYTES_MAX];
     let mut length = 0;
-    loop {
-        let free = answer.get_mut(length..).unwrap_or_default();
-        match stream.read(free)? {
-            0 => break,
-            read => length += read,
-        }
-        if length >= ANSWER_BYTES_MAX || answer.get(..length).is_some_and(|text| text.contains(&b'\n')) {
-            break;
-        }
+    let mut sent = stream.write_all(request.as_bytes()).and_then(|()| stream.flush());
+    if sent.is_ok() {
+        sent = loop {
+            match stream.read(answer.get_mut(length..).unwrap_or_default()) {
+                Ok(0) => break Ok(()),
+                Ok(read) => length += read,
+                Err(error) => break Err(error),
+            }
+            if length >= ANSWER_BYTES_MAX || status_of(answer.get(..length).unwrap_or_default()) != Status::Incomplete {
+                break Ok(());
+            }
+        };
     }
     answer.truncate(length);
-    Ok(answer)
+    (answer, sent)
 }
 
-fn judge(answer: std::io::Result<Vec<u8>>) -> Found {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => {
-            return match agent::tls::tls_error(&error) {
-                Some(rustls::Error::AlertReceived(alert)) => Found::Refuses(format!("TLS alert {alert:?}")),
-                _ if error.kind() == std::io::ErrorKind::ConnectionReset => {
-                    Found::Refuses("connection reset".to_owned())
-                }
-                _ => Found::Silent(error.to_string()),
-            };
+#[derive(Debug, PartialEq, Eq)]
+enum Status {
+    Final(u16),
+    /// It may still come.
+    Incomplete,
+    /// What is there is no answer of HTTP/1.1.
+    None,
+}
+
+/// The status of an answer (RFC 9112 §4), after those that only announce it (RFC 9110 §15.2).
+fn status_of(mut answer: &[u8]) -> Status {
+    loop {
+        let Some(end) = answer.iter().position(|byte| *byte == b'\n') else { return Status::Incomplete };
+        let line = answer.get(..end).unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let Some(([b'0' | b'1', b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'], rest)) =
+            line.strip_prefix(b"HTTP/1.").and_then(|rest| rest.split_first_chunk::<5>())
+        else {
+            return Status::None;
+        };
+        if !matches!(rest, [] | [b' ', ..]) {
+            return Status::None;
         }
-    };
-    if answer.is_empty() {
-        return Found::Refuses("closed without an answer".to_owned());
+        let status = [a, b, c].into_iter().fold(0, |status, digit| status * 10 + u16::from(*digit - b'0'));
+        if status == 101 || status >= 200 {
+            return Status::Final(status);
+        }
+        let Some(next) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return Status::Incomplete };
+        answer = answer.get(next + 4..).unwrap_or_default();
     }
-    let status = answer.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5));
-    match status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u16>().ok()) {
-        Some(status @ (401 | 403)) => Found::Refuses(format!("status {status}")),
-        Some(status) => Found::Answers(status),
-        None => Found::Silent("it does not speak HTTP/1.1".to_owned()),
+}
+
+fn judge(answer: &[u8], end: std::io::Result<()>) -> Found {
+    match status_of(answer) {
+        Status::Final(status @ (401 | 403)) => return Found::Refuses(format!("status {status}")),
+        Status::Final(status) => return Found::Answers(status),
+        Status::None | Status::Incomplete if !answer.is_empty() => {
+            return Found::Unclear("it sends something, and no status of HTTP/1.1".to_owned());
+        }
+        Status::None | Status::Incomplete => {}
+    }
+    let Err(error) = end else { return Found::Refuses("closed without an answer".to_owned()) };
+    match agent::tls::tls_error(&error) {
+        Some(rustls::Error::AlertReceived(alert)) => Found::Refuses(format!("TLS alert {alert:?}")),
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            Found::Unclear(format!("who does not check its certificate may get an answer ({error})"))
+        }
+        _ => match error.kind() {
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Found::Refuses("connection reset".to_owned()),
+            ErrorKind::UnexpectedEof => Found::Refuses("closed without an answer".to_owned()),
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => {
+                Found::Unclear(format!("it takes the connection, and no answer came in {ANSWER_S_MAX} s"))
+            }
+            _ => Found::Unclear(error.to_string()),
+        },
     }
 }
 
@@ -182,18 +256,37 @@ mod tests {
 
     #[test]
     fn only_a_refusal_is_one() {
-        let of = |answer: &str| judge(Ok(answer.as_bytes().to_vec()));
-        assert_eq!(of("HTTP/1.1 401 Unauthorized\r\n"), Found::Refuses("status 401".to_owned()));
-        assert_eq!(of("HTTP/1.0 403\r\n"), Found::Refuses("status 403".to_owned()));
-        assert_eq!(of(""), Found::Refuses("closed without an answer".to_owned()));
+        let of = |answer: &str| judge(answer.as_bytes(), Ok(()));
+        let refuses = |how: &str| Found::Refuses(how.to_owned());
+        assert_eq!(of("HTTP/1.1 401 Unauthorized\r\n"), refuses("status 401"));
+        assert_eq!(of("HTTP/1.0 403\r\n"), refuses("status 403"));
+        assert_eq!(of("HTTP/1.1 103 x\r\nLink: y\r\n\r\nHTTP/1.1 401 x\r\n"), refuses("status 401"));
+        assert_eq!(of(""), refuses("closed without an answer"));
         // Whatever it says otherwise, it has looked at what a stranger asked.
-        for status in [200, 204, 302, 404, 405, 500] {
+        for status in [101, 200, 204, 302, 404, 405, 500] {
             assert_eq!(of(&format!("HTTP/1.1 {status} x\r\n")), Found::Answers(status));
         }
-        assert!(matches!(of("SSH-2.0-x\r\n"), Found::Silent(_)));
-        assert!(matches!(judge(Err(std::io::ErrorKind::TimedOut.into())), Found::Silent(_)));
-        assert!(matches!(judge(Err(std::io::ErrorKind::ConnectionReset.into())), Found::Refuses(_)));
+        for vague in [
+            "SSH-2.0-x\r\n",
+            "HTTP/2 200 OK\r\n",
+            "200 OK hello\n",
+            "HTTP/1.1 200",
+            "HTTP/1.1 +40 x\r\n",
+            "HTTP/1.1 4010 x\r\n",
+            "HTTP/1.14010000\r\n",
+            "HTTP/1.1 401x\r\n",
+            "HTTP/1.1 100 x\r\n\r\n",
+            "H",
+        ] {
+            assert!(matches!(of(vague), Found::Unclear(_)), "{vague:?}");
+        }
+        let failed = |error: std::io::Error| judge(b"", Err(error));
+        assert!(matches!(failed(ErrorKind::TimedOut.into()), Found::Unclear(_)));
+        assert!(matches!(judge(b"HTTP/1.1 200", Err(ErrorKind::ConnectionReset.into())), Found::Unclear(_)));
+        assert!(matches!(failed(ErrorKind::ConnectionReset.into()), Found::Refuses(_)));
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
-        assert!(matches!(judge(Err(std::io::Error::other(alert))), Found::Refuses(_)));
+        assert!(matches!(failed(std::io::Error::other(alert)), Found::Refuses(_)));
+        let stranger = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert!(matches!(failed(std::io::Error::other(stranger)), Found::Unclear(_)));
     }
 }

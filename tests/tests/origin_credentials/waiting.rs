@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex};
 
 use tests::issuer::{HttpsIssuer, Reply};
 use tests::scene::bearer;
+use tests::store::{World, served};
 use tests::tokens::{AUDIENCE, ISSUER, TokenKey, claims, jwks};
 
 use super::*;
@@ -52,9 +53,9 @@ fn relay(client: &TcpStream, origin: &TcpStream) {
 }
 
 /// Puts another secret in place, and waits until workers have it.
-fn rotate(gateway: &Gateway) {
+fn rotate(gateway: &Gateway, home: &Path) {
     let before = gateway.metric("activation");
-    replace(gateway.directory(), "orders.key", SECOND, 0o600);
+    replace(home, "orders.key", SECOND, 0o600);
     gateway.signal("HUP");
     assert!(eventually(SOON, || gateway.metric("activation") > before), "{}", gateway.stderr());
 }
@@ -77,7 +78,38 @@ fn what_waits_for_its_connection_goes_out_with_the_new_secret() {
     thread::scope(|scope| {
         let asking = scope.spawn(|| gateway.once(get("/", "")).status);
         assert!(eventually(SOON, || gate.waiting.load(Ordering::SeqCst) == 1));
-        rotate(&gateway);
+        rotate(&gateway, gateway.directory());
+        gate.let_through();
+        assert_eq!(asking.join().unwrap(), 200);
+    });
+    assert_eq!(values_of(&origin.last_of(1), "authorization"), [format!("Bearer {SECOND}")]);
+}
+
+#[test]
+fn another_release_in_between_does_not_keep_the_old_secret() {
+    let origins = Authority::new("origin CA");
+    let origin = RecordingOrigin::tls(origins.server(&["origin.test"]).server_config(), |_, _| Answer::text("ok"));
+    let gate = Gate::before(origin.address());
+    let more = format!("tls = {{ ca = {{ file = \"origins.pem\" }}, server_name = \"origin.test\" }}\n{OWN}");
+    let policy = |scope: &str| {
+        PolicyText::new()
+            .origin_with("origin", &[gate.address], &more)
+            .route("all", "*", "/{rest...}", "origin")
+            .scope(scope, &["all"])
+            .anonymous(&[scope], &[])
+    };
+    let world = World::with("hot", SECRET);
+    world.write("origins.pem", origins.pem.as_bytes());
+    replace(world.home(), "orders.key", FIRST, 0o600);
+    world.publish(1, &world.build(1, &policy("all")));
+    let gateway = world.start();
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| gateway.once(get("/", "")).status);
+        assert!(eventually(SOON, || gate.waiting.load(Ordering::SeqCst) == 1));
+        let built = world.build(2, &policy("another"));
+        world.publish(2, &built);
+        assert!(eventually(SOON, || served(&gateway) == built.digest), "{}", gateway.stderr());
+        rotate(&gateway, world.home());
         gate.let_through();
         assert_eq!(asking.join().unwrap(), 200);
     });
@@ -114,7 +146,7 @@ fn what_waits_for_a_fresh_keyset_goes_out_with_the_new_secret() {
         // Refused until the issuer may be asked again.
         let asking = scope.spawn(|| eventually(SOON, || ask(&new) == 200));
         assert!(eventually(SOON, || issuer.asked("/keys") > asked));
-        rotate(&gateway);
+        rotate(&gateway, gateway.directory());
         assert_eq!(origin.count(), sent, "it still waits");
         assert!(asking.join().unwrap());
     });

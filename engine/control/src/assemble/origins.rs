@@ -48,6 +48,8 @@ pub enum OriginError {
     Field { origin: String, header: String },
     #[error("origin \"{origin}\": TLS could not be set up: {cause}")]
     Setup { origin: String, cause: rustls::Error },
+    #[error("origin \"{origin}\": cannot be written down: {cause}")]
+    Section { origin: String, cause: serde_json::Error },
 }
 
 /// An origin before its names are resolved.
@@ -55,6 +57,7 @@ pub struct Planned {
     pub name: String,
     pub hosts: Vec<PlannedHost>,
     identity: u64,
+    section: [u8; 32],
     tls: Option<Arc<ClientConfig>>,
     pass_credentials: bool,
     injected: Option<Arc<Injection>>,
@@ -92,6 +95,7 @@ impl Planned {
             name: origin.name.clone(),
             hosts,
             identity: u64::from_le_bytes(*first),
+            section: section(origin)?,
             tls,
             // Never both, whatever a release says.
             pass_credentials: origin.pass_credentials && origin.credential.is_none(),
@@ -125,12 +129,19 @@ impl Planned {
         Origin {
             name: self.name.clone(),
             identity: self.identity,
+            section: self.section,
             addresses,
             tls: self.tls.clone(),
             pass_credentials: self.pass_credentials,
             injected: self.injected.clone(),
         }
     }
+}
+
+fn section(origin: &model::Origin) -> Result<[u8; 32], OriginError> {
+    let written = serde_json::to_vec(origin);
+    let written = written.map_err(|cause| OriginError::Section { origin: origin.name.clone(), cause })?;
+    Ok(Sha256::digest(written).into())
 }
 
 fn planned_host(origin: &model::Origin, address: &str) -> Result<PlannedHost, OriginError> {

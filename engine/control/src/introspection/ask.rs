@@ -100,7 +100,7 @@ pub async fn ask(
     if answer.status != StatusCode::OK {
         return Err(AskFault::Status { place: shown, status: answer.status.as_u16() });
     }
-    if answer.fields.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+    if answer.fields.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
         return Err(AskFault::Coding { place: shown });
     }
     Ok(Said { place: shown, content: answer.content })

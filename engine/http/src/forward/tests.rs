@@ -152,4 +152,9 @@ fn an_injected_field_takes_the_place_of_the_clients() {
     assert!(text.contains("\r\nA: b\r\nx-origin-key: theirs\r\n"), "{text}");
     assert!(!text.contains("mine") && !text.contains("agent"), "{text}");
     assert_eq!(text.to_lowercase().matches("origin-key").count(), 1, "{text}");
+    for (listed, kept) in [("a, X_Origin-Key", false), ("x-origin-keys", true)] {
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: {listed}\r\n\r\n");
+        let text = written(&request, &Forward { injected, framing: Framing::Chunked, ..plain() }).unwrap();
+        assert_eq!(text.contains("\r\nTrailer: "), kept, "{text}");
+    }
 }

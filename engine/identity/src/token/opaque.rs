@@ -58,23 +58,23 @@ pub fn key_of(token: &[u8], issuer: &Issuer) -> OpaqueKey {
     key
 }
 
-/// What `answer`, asked for at `now_s` (seconds since the Unix epoch), says of a token of `issuer`: its facts, or why it
-/// is not accepted.
+/// What `answer`, asked for at `asked_ms` (milliseconds since the Unix epoch), says of a token of `issuer`: its facts, or
+/// why it is not accepted.
 pub fn read_answer(
     answer: &[u8],
     issuer: &Issuer,
-    now_s: u64,
+    asked_ms: u64,
 ) -> Result<Result<VerifiedToken, TokenFault>, AnswerFault> {
     let members = Members::read(answer).map_err(AnswerFault::Json)?;
     match members.find("active") {
-        Some(Value::Bool(true)) => Ok(accept(members, issuer, now_s)),
+        Some(Value::Bool(true)) => Ok(accept(members, issuer, asked_ms)),
         Some(Value::Bool(false)) => Ok(Err(TokenFault::Inactive)),
         _ => Err(AnswerFault::Active),
     }
 }
 
-fn accept(members: Members<'_>, issuer: &Issuer, now_s: u64) -> Result<VerifiedToken, TokenFault> {
-    let rules = &issuer.rules;
+fn accept(members: Members<'_>, issuer: &Issuer, asked_ms: u64) -> Result<VerifiedToken, TokenFault> {
+    let (rules, now_s) = (&issuer.rules, asked_ms / 1_000);
     let asked = rules.introspection.as_ref().ok_or(TokenFault::IntrospectionUnavailable)?;
     check_kind(&members)?;
     if optional_text(&members, "iss")?.is_some_and(|found| *found != *rules.issuer) {
@@ -89,7 +89,8 @@ fn accept(members: Members<'_>, issuer: &Issuer, now_s: u64) -> Result<VerifiedT
         return Err(TokenFault::IssuedInFuture);
     }
     let scopes = rules.scope_claim.as_deref().map(|claim| claims.scopes(claim)).transpose()?;
-    let believed_until_s = now_s.saturating_add(u64::from(asked.cache_s));
+    let ends_s = claims.expires_s.saturating_add(u64::from(rules.leeway_s));
+    let believed_until_ms = asked_ms.saturating_add(u64::from(asked.cache_s) * 1_000).min(ends_s.saturating_mul(1_000));
     Ok(VerifiedToken {
         issuer: 0,
         subject: claims.subject.into(),
@@ -101,7 +102,7 @@ fn accept(members: Members<'_>, issuer: &Issuer, now_s: u64) -> Result<VerifiedT
         other_kids: Box::default(),
         id: claims.id.map(Into::into),
         confirmation: claims.confirmation,
-        believed_until_s: Some(believed_until_s),
+        believed_until_ms: Some(believed_until_ms),
     })
 }
 

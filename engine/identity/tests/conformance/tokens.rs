@@ -93,7 +93,7 @@ fn a_valid_token_gives_its_facts() {
         other_kids: Box::default(),
         id: Some("t-1".into()),
         confirmation: Default::default(),
-        believed_until_s: None,
+        believed_until_ms: None,
     };
     assert_eq!(Bench::new().claims(&all), Ok(expected));
 }

@@ -1,15 +1,17 @@
 //! The token of a request. One that was verified before costs a look-up; its times are checked on each use.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use activation::Activation;
+use activation::shares::NoRoom;
 use identity::token::{Cache, Confirmation, Found, VerifiedToken, verify};
 use policy::account::counted_as;
 use policy::reason::Reason;
 use policy::table::{IssuerIndex, TokenProofId, TokenScopes};
 
 use super::Gate;
-use crate::fresh_keys::{Look, look};
+use crate::fresh_keys::{Look, Question, look};
 use crate::opaque;
 use crate::revoked::Known;
 
@@ -82,11 +84,15 @@ fn verify_token(
             match look(token, &activation.issuers, fault) {
                 Look::Final => drop(tokens.keep_refused(token, &activation.issuers, fault)),
                 Look::Closed => {}
-                Look::Asked(question) => {
-                    // Not counted as a failure before it is one.
-                    gate.wait_for(question);
-                    return Err(fault.reason());
-                }
+                Look::Asked(issuer, asked) => match gate.waiting.for_keys.take(issuer, gate.client.into(), None) {
+                    Ok(place) => {
+                        // Not counted as a failure before it is one.
+                        gate.wait_for(Question::Keys { issuer: Arc::clone(issuer), asked, place });
+                        return Err(fault.reason());
+                    }
+                    Err(NoRoom::Others) => return Err(fault.reason()),
+                    Err(NoRoom::Own) => {}
+                },
             }
             Err(gate.failed(fault.reason()))
         }
@@ -121,7 +127,7 @@ impl TokenUse {
             issued_s: token.issued_s,
             expires_s: token.expires_s,
             confirmation: token.confirmation,
-            introspected: token.believed_until_s.is_some(),
+            introspected: token.believed_until_ms.is_some(),
             scopes_text: scopes.map(|names| one_text(names)),
             revoked: Known::default(),
         }

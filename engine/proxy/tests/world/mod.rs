@@ -110,6 +110,7 @@ pub fn start_with(
         origins: vec![Arc::new(Origin {
             name: "o".into(),
             identity: 1,
+            section: [0; 32],
             addresses: vec![OriginAddress { socket: origin, server_name: None }],
             tls: None,
             pass_credentials: false,

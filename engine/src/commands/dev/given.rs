@@ -9,6 +9,7 @@ use control::assemble::{
 use policy::model::Policy;
 
 use crate::failure::Failure;
+use crate::files;
 
 #[derive(Debug, Default, Args)]
 pub struct Given {
@@ -26,6 +27,14 @@ pub struct Given {
 impl Given {
     /// Refuses what lacks something that `policy` asks for, and says how to give it.
     pub fn check(&self, policy: &Policy) -> Result<(), Failure> {
+        for of in &self.credentials {
+            files::expect_there("--origin-credential", &of.file)?;
+        }
+        for of in &self.clients {
+            if let IntrospectionProof::Secret(file) = &of.proof {
+                files::expect_there("--introspection-client", file)?;
+            }
+        }
         for origin in &policy.origins {
             let missing = |what: &str, name: &str, how: String| {
                 let wants = format!("origin \"{}\" wants the {what} \"{name}\"", origin.name);

@@ -50,7 +50,7 @@ fn verified(issuer: u16, subject: &str) -> VerifiedToken {
         other_kids: Box::default(),
         id: None,
         confirmation: Confirmation::default(),
-        believed_until_s: None,
+        believed_until_ms: None,
     }
 }
 

@@ -30,7 +30,7 @@ fn issuer(name: &str, prefix: Option<&str>) -> Arc<Issuer> {
 const NOW_S: u64 = 1_000_000;
 
 fn read(answer: &str) -> Result<VerifiedToken, TokenFault> {
-    read_answer(answer.as_bytes(), &issuer("corp", None), NOW_S).unwrap()
+    read_answer(answer.as_bytes(), &issuer("corp", None), NOW_S * 1_000).unwrap()
 }
 
 #[test]
@@ -86,12 +86,33 @@ fn an_active_token_has_the_facts_of_the_answer() {
     assert_eq!((&*token.subject, token.expires_s, token.issued_s), ("bot", 1_000_100, Some(999_990)));
     assert_eq!((token.id.as_deref(), token.kid.as_deref()), (Some("j"), None));
     assert_eq!(token.scopes, Some(vec!["a".into(), "b".into()]));
-    assert_eq!(token.believed_until_s, Some(NOW_S + 60));
+    assert_eq!(token.believed_until_ms, Some((NOW_S + 60) * 1_000));
     let mut by_client = rules("corp", None);
     by_client.introspection.as_mut().unwrap().subject = IntrospectedSubject::ClientId;
     let answer = br#"{"active":true,"aud":"api","sub":"bot","client_id":"c","exp":1000100}"#;
-    let token = read_answer(answer, &Issuer::new(by_client, None), NOW_S).unwrap().unwrap();
+    let token = read_answer(answer, &Issuer::new(by_client, None), NOW_S * 1_000).unwrap().unwrap();
     assert_eq!((&*token.subject, token.scopes), ("c", Some(vec![])));
+}
+
+#[test]
+fn an_answer_counts_to_the_millisecond_and_not_beyond_the_token_and_its_leeway() {
+    let mut lenient = rules("corp", None);
+    lenient.leeway_s = 30;
+    let issuer = Issuer::new(lenient, None);
+    let asked_ms = NOW_S * 1_000 + 900;
+    let read = |expires_s: u64| {
+        let answer = format!(r#"{{"active":true,"aud":"api","sub":"bot","exp":{expires_s}}}"#);
+        read_answer(answer.as_bytes(), &issuer, asked_ms).unwrap()
+    };
+    let long = read(NOW_S + 100).unwrap();
+    assert_eq!(long.believed_until_ms, Some(asked_ms + 60_000));
+    assert!(long.is_believed(&issuer, asked_ms) && long.is_believed(&issuer, asked_ms + 59_999));
+    assert!(!long.is_believed(&issuer, asked_ms + 60_000));
+    assert!(!long.is_believed(&issuer, asked_ms - 1), "the clock was put back");
+    let over = read(NOW_S - 5).unwrap();
+    assert!(over.is_believed(&issuer, (NOW_S + 25) * 1_000 - 1), "over, and within the leeway");
+    assert!(!over.is_believed(&issuer, (NOW_S + 25) * 1_000));
+    assert_eq!(read(NOW_S - 30), Err(TokenFault::Expired));
 }
 
 #[test]
@@ -124,7 +145,7 @@ fn an_active_token_for_somebody_else_is_refused() {
 
 #[test]
 fn what_does_not_say_whether_it_is_active_is_no_answer() {
-    let fault = |answer: &str| read_answer(answer.as_bytes(), &issuer("corp", None), NOW_S).unwrap_err();
+    let fault = |answer: &str| read_answer(answer.as_bytes(), &issuer("corp", None), NOW_S * 1_000).unwrap_err();
     for vague in [r#"{}"#, r#"{"active":"true"}"#, r#"{"active":1}"#, r#"{"active":null}"#, r#"{"Active":true}"#] {
         assert_eq!(fault(vague), AnswerFault::Active, "{vague}");
     }
@@ -145,6 +166,6 @@ proptest! {
 
     #[test]
     fn arbitrary_answers_never_panic_and_rarely_pass(answer in "\\PC{0,80}") {
-        let _ = read_answer(answer.as_bytes(), &issuer("corp", None), NOW_S);
+        let _ = read_answer(answer.as_bytes(), &issuer("corp", None), NOW_S * 1_000);
     }
 }
