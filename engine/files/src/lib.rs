@@ -183,9 +183,11 @@ pub fn stage(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> R
 
 /// Without the name of the temporary file, which is another one at each attempt: the same failure reads the same.
 fn plain(error: io::Error) -> io::Error {
-    let source = error.get_ref().and_then(std::error::Error::source);
-    let code = source.and_then(|source| source.downcast_ref::<io::Error>()?.raw_os_error());
-    code.map_or(error, io::Error::from_raw_os_error)
+    let text = error.to_string();
+    match text.split_once(" at path ") {
+        Some((what, _)) if error.get_ref().is_some() => io::Error::new(error.kind(), what),
+        _ => error,
+    }
 }
 
 impl Staged {
