@@ -81,6 +81,7 @@ impl Quota {
 /// requests whose `now_ns` lies within any `w` ns, in whatever order they were charged, at most
 /// `burst + w / emission_interval_ns` are admitted: the first leaves the state at least one interval past the start
 /// of the `w`, each further one adds at least an interval, and none may leave it beyond the end plus the bucket.
+#[inline(always)]
 pub fn gcra(state: u64, now_ns: u64, spec: Gcra) -> (u64, Verdict) {
     let (interval_ns, bucket_ns) = (spec.interval_ns(), spec.bucket_ns());
     let charged = state.max(now_ns).checked_add(interval_ns).filter(|&at| at <= STATE_MAX);
@@ -101,6 +102,7 @@ pub fn gcra(state: u64, now_ns: u64, spec: Gcra) -> (u64, Verdict) {
 /// `state` packs the latest window charged and the count charged to it. For every window, at most `count` requests
 /// whose `now_s` lies in it are admitted, whatever order they come in: a request whose clock is still in a window
 /// that another one has left is refused, and told to wait for the newer window (or, if that is used up, its end).
+#[inline(always)]
 pub fn quota(state: u64, now_s: u64, spec: Quota) -> (u64, Verdict) {
     let now = spec.window_at(now_s);
     let (latest, charged) = (state >> COUNT_BITS, state & u64::from(u32::MAX));
@@ -130,6 +132,7 @@ pub fn quota(state: u64, now_s: u64, spec: Quota) -> (u64, Verdict) {
 }
 
 /// One request against a limit of either kind, at `now_ns` since the Unix epoch.
+#[inline(always)]
 pub fn step(state: u64, now_ns: u64, kind: LimitKind) -> (u64, Verdict) {
     match kind {
         LimitKind::Gcra(spec) => gcra(state, now_ns, spec),

@@ -19,7 +19,7 @@ pub use format::{FORMAT_VERSION, Section};
 pub use ids::{
     AgentId, ApiKeyIndex, CaIndex, IssuerIndex, LimitIndex, OriginIndex, ProofId, RouteId, ScopeId, TokenProofId,
 };
-pub use limits::{LimitEntry, LimitKind};
+pub use limits::{LimitEntry, LimitKind, Limits};
 pub use load::TableError;
 pub use proofs::CertificateNameRef;
 pub use routes::RouteOptions;

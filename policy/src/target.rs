@@ -8,7 +8,11 @@
 //! line or start a fragment: any visible ASCII but `#` is admitted, also what RFC 3986 wants escaped (browsers send
 //! `[ ] { } | ^` bare) and a lone `%`.
 
+mod class;
+
 use std::net::Ipv6Addr;
+
+use class::{Class, copied, is_unreserved};
 
 /// Longest host name, bytes (RFC 1035 §2.3.4, without the final dot).
 const HOST_BYTES_MAX: usize = 253;
@@ -58,25 +62,26 @@ pub enum TargetFault {
 /// Idempotent: a path and query that this gave are given back unchanged.
 pub fn normalise<'o>(target: &[u8], out: &'o mut Vec<u8>) -> Result<Target<'o>, TargetFault> {
     out.clear();
-    let end = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
-    let (path, query) = target.split_at(end);
     let mut seen = Seen::default();
-    match path {
-        [] => out.push(b'/'),
-        [b'/', ..] => write_path(path, out, &mut seen)?,
-        _ => return Err(path.iter().find_map(|byte| refusal(*byte)).unwrap_or(TargetFault::NotAPath)),
-    }
-    if seen.double_escape || seen.parameters || out.contains(&b'.') {
+    let query = match target {
+        [] | [b'?', ..] => {
+            out.push(b'/');
+            target
+        }
+        [b'/', ..] => write_path(target, out, &mut seen)?,
+        _ => {
+            let path = target.iter().take_while(|byte| **byte != b'?');
+            return Err(path.copied().find_map(refusal).unwrap_or(TargetFault::NotAPath));
+        }
+    };
+    if seen.double_escape || seen.parameters || seen.dots {
         check_segments(out)?;
     }
     let path_length = out.len();
-    if let [b'?', query @ ..] = query {
-        if let Some(byte) = query.iter().find(|byte| !byte.is_ascii_graphic() || **byte == b'#') {
-            return Err(refusal(*byte).unwrap_or(TargetFault::Control));
-        }
-        out.push(b'?');
-        out.extend_from_slice(query);
+    if let Some(byte) = query.iter().find(|byte| !byte.is_ascii_graphic() || **byte == b'#') {
+        return Err(refusal(*byte).unwrap_or(TargetFault::Control));
     }
+    out.extend_from_slice(query);
     let (path, query) = out.split_at(path_length);
     Ok(Target {
         path,
@@ -117,16 +122,17 @@ fn host_length(bytes: &[u8]) -> Option<usize> {
         std::str::from_utf8(inner).ok()?.parse::<Ipv6Addr>().ok()?;
         return Some(inner.len() + 2);
     }
-    let (mut length, mut label) = (0, 0);
-    for byte in bytes {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' if label < LABEL_BYTES_MAX => label += 1,
-            b'.' if label > 0 => label = 0,
-            b':' => break,
+    let (mut length, mut rest) = (0, bytes);
+    let label = loop {
+        let label = rest.iter().position(|byte| !Class::of(*byte).is_label()).unwrap_or(rest.len());
+        length += label;
+        match rest.get(label..) {
+            _ if label > LABEL_BYTES_MAX => return None,
+            Some([] | [b':', ..]) => break label,
+            Some([b'.', after @ ..]) if label > 0 => (length, rest) = (length + 1, after),
             _ => return None,
         }
-        length += 1;
-    }
+    };
     // A final dot is not counted.
     (length > 0 && length <= HOST_BYTES_MAX + usize::from(label == 0)).then_some(length)
 }
@@ -148,66 +154,40 @@ struct Seen {
     parameters: bool,
     /// `%25`: what follows it is an escape for whoever decodes twice.
     double_escape: bool,
-}
-
-/// What a raw byte is in a path.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    /// `pchar` but `%` and `;` (RFC 3986 §3.3): copied.
-    Plain,
-    Slash,
-    Semicolon,
-    Percent,
-    Refused,
-}
-
-const fn class(byte: u8) -> Class {
-    match byte {
-        b'/' => Class::Slash,
-        b';' => Class::Semicolon,
-        b'%' => Class::Percent,
-        b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' => Class::Plain,
-        _ if is_unreserved(byte) => Class::Plain,
-        _ => Class::Refused,
-    }
-}
-
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+    /// `.`, as it stood there or escaped.
+    dots: bool,
 }
 
 /// Why a raw byte may not stand in a path; `None` where it may.
-const fn refusal(byte: u8) -> Option<TargetFault> {
+fn refusal(byte: u8) -> Option<TargetFault> {
     match byte {
         0..=b' ' | 0x7f => Some(TargetFault::Control),
         0x80.. => Some(TargetFault::NonAscii),
         b'#' => Some(TargetFault::Fragment),
         b'\\' => Some(TargetFault::Backslash),
-        _ => match class(byte) {
-            Class::Refused => Some(TargetFault::Character),
-            _ => None,
-        },
+        _ => Class::of(byte).is_refused().then_some(TargetFault::Character),
     }
 }
 
-/// Copies runs of plain bytes; everything else one by one.
-fn write_path(path: &[u8], out: &mut Vec<u8>, seen: &mut Seen) -> Result<(), TargetFault> {
-    let mut rest = path;
+/// Copies runs of what stays as it is, everything else one by one, up to the query, which is given back with its `?`.
+fn write_path<'t>(target: &'t [u8], out: &mut Vec<u8>, seen: &mut Seen) -> Result<&'t [u8], TargetFault> {
+    let mut rest = target;
     loop {
-        let run = rest.iter().position(|byte| class(*byte) != Class::Plain).unwrap_or(rest.len());
+        let (run, dots) = copied(rest);
+        seen.dots |= dots;
         let (plain, special) = rest.split_at(run);
         out.extend_from_slice(plain);
-        let Some((byte, after)) = special.split_first() else { return Ok(()) };
-        rest = match class(*byte) {
-            Class::Slash if out.last() == Some(&b'/') => return Err(TargetFault::EmptySegment),
-            Class::Percent => write_escape(special, out, seen)?,
-            Class::Refused => return Err(refusal(*byte).unwrap_or(TargetFault::Character)),
-            class => {
-                seen.path_parameters |= class == Class::Semicolon;
-                seen.parameters |= class == Class::Semicolon;
+        let Some((byte, after)) = special.split_first() else { return Ok(special) };
+        rest = match Class::of(*byte) {
+            class if class.is_query() => return Ok(special),
+            class if class.is_slash() => return Err(TargetFault::EmptySegment),
+            class if class.is_percent() => write_escape(special, out, seen)?,
+            class if class.is_semicolon() => {
+                (seen.path_parameters, seen.parameters) = (true, true);
                 out.push(*byte);
                 after
             }
+            _ => return Err(refusal(*byte).unwrap_or(TargetFault::Character)),
         };
     }
 }
@@ -218,6 +198,7 @@ fn write_escape<'t>(rest: &'t [u8], out: &mut Vec<u8>, seen: &mut Seen) -> Resul
     let (value, mut after) = unescape(rest).ok_or(TargetFault::Escape)?;
     match value {
         _ if is_unreserved(value) => {
+            seen.dots |= value == b'.';
             out.push(value);
             return Ok(after);
         }

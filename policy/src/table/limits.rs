@@ -23,14 +23,11 @@ pub enum LimitKind {
 
 impl<B: AsRef<[u8]>> Table<B> {
     /// The limits of an agent, at most `LIMITS_PER_AGENT_MAX`, with consecutive indices.
-    pub fn limits(&self, agent: AgentId) -> impl Iterator<Item = LimitEntry> {
+    #[inline(always)]
+    pub fn limits(&self, agent: AgentId) -> Limits<'_, B> {
         let agent = self.record::<Agent>(Section::Agents, agent.0).unwrap_or_default();
-        let indices = agent.limits..agent.limits.saturating_add(agent.limits_count);
-        let inside = agent.limits_inside();
-        indices.take(LIMITS_PER_AGENT_MAX).enumerate().map_while(move |(place, index)| {
-            let index = LimitIndex(index);
-            inside.get(place).map_or_else(|| self.limit(index), |numbers| entry(index, numbers))
-        })
+        let count = agent.limits_count.min(LIMITS_PER_AGENT_MAX as u32).min(u32::MAX - agent.limits);
+        Limits { table: self, agent, count, place: 0 }
     }
 
     /// One limit.
@@ -56,7 +53,36 @@ impl<B: AsRef<[u8]>> Table<B> {
     }
 }
 
+/// The limits of one agent.
+///
+/// Here and in `rate`, what a request runs through is inlined: an entry stays in registers then. One that is written in
+/// parts and copied whole waits until the parts have left the processor's store buffer, which cost more than the charge.
+pub struct Limits<'t, B> {
+    table: &'t Table<B>,
+    agent: Agent,
+    count: u32,
+    place: u32,
+}
+
+impl<B: AsRef<[u8]>> Iterator for Limits<'_, B> {
+    type Item = LimitEntry;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<LimitEntry> {
+        if self.place >= self.count {
+            return None;
+        }
+        let (place, index) = (self.place, LimitIndex(self.agent.limits + self.place));
+        self.place += 1;
+        match self.agent.limit_inside(place) {
+            Some(numbers) => entry(index, &numbers),
+            None => self.table.limit(index),
+        }
+    }
+}
+
 /// A limit as it is charged; none if it is of no known kind.
+#[inline(always)]
 fn entry(index: LimitIndex, numbers: &LimitNumbers) -> Option<LimitEntry> {
     let LimitNumbers { interval, count, subjects_max, kind, per } = *numbers;
     let kind = match kind {

@@ -14,6 +14,7 @@ pub struct Step {
 }
 
 /// What the word would say now.
+#[inline(always)]
 pub fn peek(word: &AtomicU64, now_ns: u64, kind: LimitKind) -> Step {
     let before = word.load(Ordering::Acquire);
     let (after, verdict) = step(before, now_ns, kind);
@@ -26,13 +27,11 @@ pub fn charge(word: &AtomicU64, now_ns: u64, kind: LimitKind) -> Step {
     charge_above(word, 0, now_ns, kind)
 }
 
-/// The same for one that was peeked at a moment ago, and admitted: where the word is as it was, so is what it says. Whether it
-/// still admits; `step` is then what was charged.
-pub fn charge_peeked(word: &AtomicU64, step: &mut Step, now_ns: u64, kind: LimitKind) -> bool {
-    if word.compare_exchange(step.before, step.after, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-        *step = charge(word, now_ns, kind);
-    }
-    step.verdict.admitted
+/// Makes a charge that was peeked at a moment ago, and admitted: where the word is as it was, so is what it says. Whether
+/// it was.
+#[inline]
+pub fn charge_peeked(word: &AtomicU64, before: u64, after: u64) -> bool {
+    word.compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed).is_ok()
 }
 
 /// The same with a state that counts as at least `floor`.

@@ -20,18 +20,31 @@ struct Block {
 
 const AGENTS_PER_BLOCK: u32 = u64::BITS;
 
+/// Agents from the first that has limits on, of which each has the line after that of the agent with the number before:
+/// all of them, where each has limits and no release before gave out lines. Theirs are known without reading a block.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    agent: u32,
+    line: u32,
+    length: u32,
+}
+
 /// The lines of the agents whose limits are, in their order, the first words of one line.
-pub struct AgentLines(Box<[Block]>);
+pub struct AgentLines {
+    run: Run,
+    blocks: Box<[Block]>,
+}
 
 impl AgentLines {
     /// `places` are those of `limits`.
     pub fn of(limits: &[LimitSpec], places: &[Place]) -> Self {
-        let mut blocks = Vec::new();
+        let (mut run, mut blocks) = (Run::default(), Vec::new());
         let mut places = places.iter();
         for group in limits.chunk_by(|one, other| one.agent == other.agent) {
             let line = line_of(places.by_ref().take(group.len()));
             if let (Some(line), Some(limit)) = (line, group.first().filter(|limit| (limit.agent as usize) < AGENTS_MAX))
             {
+                run.add(limit.agent, line);
                 let (number, bit) = (limit.agent / AGENTS_PER_BLOCK, limit.agent % AGENTS_PER_BLOCK);
                 if blocks.len() <= number as usize {
                     blocks.resize(number as usize + 1, Block::default());
@@ -41,14 +54,31 @@ impl AgentLines {
                 }
             }
         }
-        Self(blocks.into())
+        Self { run, blocks: blocks.into() }
     }
 
     /// The line of an agent.
+    #[inline]
     pub fn line(&self, agent: AgentId) -> Option<u32> {
-        let block = self.0.get((agent.0 / AGENTS_PER_BLOCK) as usize)?;
+        let place = agent.0.wrapping_sub(self.run.agent);
+        if place < self.run.length {
+            return Some(self.run.line + place);
+        }
+        let block = self.blocks.get((agent.0 / AGENTS_PER_BLOCK) as usize)?;
         let bit = 1_u64 << (agent.0 % AGENTS_PER_BLOCK);
         (block.regular & bit != 0).then(|| block.first + (block.regular & (bit - 1)).count_ones())
+    }
+}
+
+impl Run {
+    /// Takes an agent if it is the next one; its number is above those of the others.
+    fn add(&mut self, agent: u32, line: u32) {
+        if self.length == 0 {
+            (self.agent, self.line) = (agent, line);
+        }
+        if agent.checked_sub(self.agent) == Some(self.length) && line.checked_sub(self.line) == Some(self.length) {
+            self.length += 1;
+        }
     }
 }
 
@@ -114,5 +144,17 @@ mod tests {
         let agents: Vec<(u32, &[u32])> = (0..).zip(words.chunks(1)).collect();
         let lines = lines(&agents);
         assert!((0..130).all(|agent| lines.line(AgentId(agent)) == Some(agent)));
+        assert_eq!(lines.line(AgentId(130)), None);
+    }
+
+    #[test]
+    fn agents_beyond_a_run_are_found_by_their_blocks() {
+        // The first has a line of before: the run ends with it, and so does what its block can say.
+        let words: Vec<u32> = std::iter::once(1_600).chain((1..130).map(|agent| agent * 8)).collect();
+        let agents: Vec<(u32, &[u32])> = (0..).zip(words.chunks(1)).collect();
+        let lines = lines(&agents);
+        assert_eq!(lines.line(AgentId(0)), Some(200));
+        assert!((1..64).all(|agent| lines.line(AgentId(agent)).is_none()));
+        assert!((64..130).all(|agent| lines.line(AgentId(agent)) == Some(agent)));
     }
 }

@@ -120,7 +120,7 @@ impl Slots {
         states: &mut LimitStates,
     ) -> Result<Charge, Refused> {
         let line = self.line(agent);
-        let charged = line.and_then(|line| self.charge_line(line, table.limits(agent), now_unix_ns, states));
+        let charged = line.and_then(|line| self.charge_line(line, || table.limits(agent), now_unix_ns, states));
         match charged {
             Some(charge) => Ok(charge),
             None => self.charge_limits(table.limits(agent), subject, now_unix_ns, states),
@@ -131,6 +131,7 @@ impl Slots {
     ///
     /// # Errors
     /// As `charge`.
+    #[inline(never)]
     pub fn charge_limits(
         &self,
         limits: impl Iterator<Item = LimitEntry>,
@@ -208,40 +209,71 @@ impl Slots {
 
     /// Charges limits that are the first words of `line`, where all of them admit the request: what most requests meet. None
     /// where one does not, or is no such limit; nothing is charged then.
-    #[inline]
-    fn charge_line(
+    #[inline(always)]
+    fn charge_line<I: Iterator<Item = LimitEntry>>(
         &self,
         line: &AgentLine,
-        limits: impl Iterator<Item = LimitEntry>,
+        limits: impl Fn() -> I,
         now_ns: u64,
         states: &mut LimitStates,
     ) -> Option<Charge> {
         states.clear();
-        let mut peeked = [const { None }; LIMITS_PER_AGENT_MAX];
-        for ((limit, word), to) in limits.zip(line).zip(&mut peeked) {
+        let mut peeked = [(0, 0); LIMITS_PER_AGENT_MAX];
+        let mut tightest = None;
+        for ((limit, word), to) in limits().zip(line).zip(&mut peeked) {
             let ours = limit.per == Per::Agent && limit.index.index() < self.addresses.len();
-            let step = cell::peek(word, now_ns, limit.kind);
-            if !ours || !step.verdict.admitted {
+            let Step { before, after, verdict } = cell::peek(word, now_ns, limit.kind);
+            if !ours || !verdict.admitted {
                 return None;
             }
-            *to = Some((limit.index, limit.kind, step));
+            *to = (before, after);
+            states.push(limit.index, before);
+            if tightest.is_none_or(|other| is_tighter(&verdict, other)) {
+                tightest = Some((limit.index, verdict));
+            }
         }
-        let (mut tightest, mut charged) = (None, 0);
-        for ((index, kind, step), word) in peeked.iter_mut().map_while(Option::as_mut).zip(line) {
-            if !cell::charge_peeked(word, step, now_ns, *kind) {
-                // Another request came between.
-                let before = peeked.iter().flatten().zip(line).take(charged);
-                before.for_each(|((_, kind, step), word)| cell::give_back(word, step, *kind));
-                return None;
-            }
-            charged += 1;
-            states.push(*index, step.before);
-            if tightest.is_none_or(|other| is_tighter(&step.verdict, other)) {
-                tightest = Some((*index, step.verdict));
+        for (charged, ((before, after), word)) in peeked.iter().zip(line).take(states.length).enumerate() {
+            if !cell::charge_peeked(word, *before, *after) {
+                return charge_rest(line, limits(), &peeked, charged, now_ns, states);
             }
         }
         Some(Charge { tightest })
     }
+}
+
+/// Goes on with a line of which another request has changed a word meanwhile: the first `charged` limits are charged as
+/// they were peeked at. None where one does not admit the request any more; nothing is charged then.
+#[inline(never)]
+pub(super) fn charge_rest(
+    line: &AgentLine,
+    limits: impl Iterator<Item = LimitEntry>,
+    peeked: &[(u64, u64); LIMITS_PER_AGENT_MAX],
+    charged: usize,
+    now_ns: u64,
+    states: &mut LimitStates,
+) -> Option<Charge> {
+    states.clear();
+    let mut steps = [const { None }; LIMITS_PER_AGENT_MAX];
+    let mut tightest = None;
+    for (place, (((limit, word), (before, _)), to)) in limits.zip(line).zip(peeked).zip(&mut steps).enumerate() {
+        let step = if place < charged {
+            let (after, verdict) = policy::rate::step(*before, now_ns, limit.kind);
+            Step { before: *before, after, verdict }
+        } else {
+            cell::charge(word, now_ns, limit.kind)
+        };
+        if !step.verdict.admitted {
+            let made = steps.iter().flatten().zip(line);
+            made.for_each(|((kind, step), word)| cell::give_back(word, step, *kind));
+            return None;
+        }
+        *to = Some((limit.kind, step));
+        states.push(limit.index, step.before);
+        if tightest.is_none_or(|other| is_tighter(&step.verdict, other)) {
+            tightest = Some((limit.index, step.verdict));
+        }
+    }
+    Some(Charge { tightest })
 }
 
 impl Drop for Slots {
@@ -314,6 +346,7 @@ fn charge_all(
 }
 
 /// Whether a limit has less left than another one, or as much and is longer until it has all.
+#[inline(always)]
 fn is_tighter(verdict: &Verdict, (_, other): (LimitIndex, Verdict)) -> bool {
     (verdict.remaining, other.reset_ns) < (other.remaining, verdict.reset_ns)
 }
@@ -338,6 +371,7 @@ impl LimitStates {
         self.length = 0;
     }
 
+    #[inline]
     fn push(&mut self, limit: LimitIndex, before: u64) {
         if let Some(to) = self.entries.get_mut(self.length) {
             *to = (limit, before);

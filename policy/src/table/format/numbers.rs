@@ -18,22 +18,39 @@ impl Agent {
 
     /// The numbers that stand in the record.
     pub fn limits_inside(&self) -> [LimitNumbers; Self::LIMITS_INSIDE] {
-        [
-            LimitNumbers {
-                interval: self.first_interval,
-                count: self.first_count,
-                subjects_max: self.first_subjects_max,
-                kind: self.first_kind,
-                per: self.first_per,
-            },
-            LimitNumbers {
-                interval: self.second_interval,
-                count: self.second_count,
-                subjects_max: self.second_subjects_max,
-                kind: self.second_kind,
-                per: self.second_per,
-            },
-        ]
+        [self.first_inside(), self.second_inside()]
+    }
+
+    /// One of them, chosen without writing them down.
+    #[inline(always)]
+    pub fn limit_inside(&self, place: u32) -> Option<LimitNumbers> {
+        match place {
+            0 => Some(self.first_inside()),
+            1 => Some(self.second_inside()),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn first_inside(&self) -> LimitNumbers {
+        LimitNumbers {
+            interval: self.first_interval,
+            count: self.first_count,
+            subjects_max: self.first_subjects_max,
+            kind: self.first_kind,
+            per: self.first_per,
+        }
+    }
+
+    #[inline(always)]
+    fn second_inside(&self) -> LimitNumbers {
+        LimitNumbers {
+            interval: self.second_interval,
+            count: self.second_count,
+            subjects_max: self.second_subjects_max,
+            kind: self.second_kind,
+            per: self.second_per,
+        }
     }
 
     /// The same record with these numbers.

@@ -1,5 +1,7 @@
 //! Slots made from a compiled table.
 
+use std::sync::atomic::AtomicU64;
+
 use policy::compile::compile;
 use policy::model::{Agent, Audit, Identity, Limit, MinimumTransport, Policy, Unit};
 use policy::table::{AgentId, Table};
@@ -101,4 +103,42 @@ fn two_threads_together_are_admitted_what_the_tightest_limit_of_a_line_holds() {
     });
     // One that meets another half way may be refused, so a little less may have been admitted: never more.
     assert!(admitted <= COUNT as usize && admitted > COUNT as usize * 9 / 10, "{admitted}");
+}
+
+/// A line as it is when the first limits are charged and another request, or two, came before the rest.
+#[test]
+fn a_line_that_others_charge_meanwhile_is_charged_whole_or_not_at_all() {
+    let limits = Limits::of(&[&[
+        (1, per_minute(60, 9), Per::Agent),
+        (2, quota(60, 2), Per::Agent),
+        (3, quota(60, 9), Per::Agent),
+    ]]);
+    let line = || std::array::from_fn(|_| AtomicU64::new(0));
+    let charge = |word: &AtomicU64, kind, times| {
+        (0..times).for_each(|_| assert!(cell::charge(word, NOW_NS, kind).verdict.admitted));
+    };
+    for (charged, meanwhile) in (0..3).flat_map(|charged| (0..3).map(move |meanwhile| (charged, meanwhile))) {
+        let (words, expected): ([AtomicU64; 8], [AtomicU64; 8]) = (line(), line());
+        let mut peeked = [(0, 0); LIMITS_PER_AGENT_MAX];
+        // The second limit admits two.
+        let fits = charged > 1 || meanwhile < 2;
+        for (place, limit) in limits.entries(0).enumerate() {
+            let step = cell::peek(&words[place], NOW_NS, limit.kind);
+            peeked[place] = (step.before, step.after);
+            let others = if place < charged { 0 } else { meanwhile };
+            charge(&words[place], limit.kind, if place < charged { 1 } else { others });
+            charge(&expected[place], limit.kind, others + usize::from(fits));
+        }
+        let mut states = LimitStates::new();
+        let made = slots::charge_rest(&words, limits.entries(0), &peeked, charged, NOW_NS, &mut states);
+        assert_eq!(made.is_some(), fits, "{charged} {meanwhile}");
+        if let Some(made) = made {
+            assert_eq!(made.tightest.unwrap().0, LimitIndex(1));
+            assert_eq!(states.as_slice().len(), 3);
+        }
+        for (place, limit) in limits.entries(0).enumerate() {
+            let left = |word| cell::peek(word, NOW_NS, limit.kind).verdict.remaining;
+            assert_eq!(left(&words[place]), left(&expected[place]), "{charged} {meanwhile} {place}");
+        }
+    }
 }
