@@ -10,12 +10,17 @@ use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
 use rustix::mm::munmap;
 
 mod mapping;
 mod node;
 
 pub use mapping::MapSeal;
+
+/// How often sealing is tried. While the kernel has a page of the file in its hands for a moment (it may be moving it), it
+/// waits for some tenths of a second, and then refuses to seal against writing with EBUSY.
+const SEAL_TRIES_MAX: usize = 20;
 
 /// Read-only bytes, 4096-byte aligned, in huge pages where they fill some and the kernel has them. The memfd is sealed against writing, growing, shrinking and further seals, so
 /// that no mapping and no descriptor can change them.
@@ -49,7 +54,7 @@ impl Image {
         }
         let mut file = File::from(memfd_create("adamant-table", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
         node::prefer(options.node, || file.write_all(bytes))?;
-        fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+        seal(&file)?;
         let address = mapping::map_new(&file, bytes.len())?;
         let map_seal = if options.forever { mapping::seal(address, bytes.len()) } else { MapSeal::NotAsked };
         Ok(Self { address, length: bytes.len(), file, map_seal })
@@ -114,6 +119,19 @@ impl Image {
         file.write_all_at(bytes.get(..self.length.min(bytes.len())).unwrap_or_default(), 0)?;
         mapping::map(&file, self.length, Some(self.address)).map(drop)
     }
+}
+
+/// Nothing can change the file from here on.
+fn seal(file: &File) -> io::Result<()> {
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    let mut tries = 1;
+    while let Err(errno) = fcntl_add_seals(file, seals) {
+        if errno != Errno::BUSY || tries == SEAL_TRIES_MAX {
+            return Err(errno.into());
+        }
+        tries += 1;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
