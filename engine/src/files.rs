@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use policy::credential;
-use policy_release::envelope::{Envelope, EnvelopeFault, Kind};
+use policy_release::envelope::{Detached, Envelope, EnvelopeFault, Kind};
 
 pub use ::files::{
     Access, Existing, FileFault, Secret, Staged, expect_free, overwrite, parent, read, read_secret, stage,
@@ -46,6 +46,10 @@ fn not_there(option: &str, source: &std::io::Error) -> Failure {
 /// The envelope of one kind in the bytes of a file, with nothing verified.
 pub fn envelope(path: &Path, bytes: &[u8], kind: Kind) -> Result<Envelope, Failure> {
     Envelope::parse_kind(bytes, kind).map_err(|fault| match (fault, credential::kind_of(bytes)) {
+        _ if Detached::is_likely(bytes) => {
+            Failure::at(path, format_args!("expected a {kind}, found a detached signature of one"))
+                .help(format_args!("name the {kind} itself; where both are given, it comes first"))
+        }
         (EnvelopeFault::Json(_), Some(other)) if other != "JSON" => {
             Failure::at(path, format_args!("expected a {kind}, found {other}; is it the right file?"))
         }

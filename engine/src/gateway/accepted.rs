@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use stores::layout;
 
 use super::reserve::Reserve;
+use super::state::expect_directory;
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
 
@@ -189,6 +190,7 @@ impl Memory {
         if path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             return Ok(None);
         }
+        expect_directory(&self.directory)?;
         let help = format!(
             "restore {} from a backup of this gateway; or remove it, which forgets the highest serial: an old pointer \
              could then be put back, so look first at what the store holds",

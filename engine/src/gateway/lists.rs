@@ -135,7 +135,13 @@ impl Lists {
         let bytes = match store.revocations(&self.channel) {
             Ok(bytes) => bytes,
             Err(StoreFault::Missing { .. }) if self.in_force.is_none() => return Ok(false),
-            Err(fault) => return Err(unread(&fault, "put the revocation list back: what is revoked stays revoked")),
+            Err(fault) => {
+                let remedy = match self.in_force {
+                    Some(_) => "put the revocation list back: what is revoked stays revoked",
+                    None => "see that the store is the right directory, and can be read",
+                };
+                return Err(unread(&fault, remedy));
+            }
         };
         let root = newest(self.ground.now().root, store);
         let last = self.in_force.as_mut().map(|in_force| {

@@ -25,6 +25,15 @@ pub struct State {
     _lock: File,
 }
 
+/// Refuses a path that has something else than a directory.
+pub fn expect_directory(path: &Path) -> Result<(), Failure> {
+    if !path.exists() || path.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::at(path, "expected a directory for state, found something else")
+        .help("give a directory of the gateway's own; it is made if it is not there"))
+}
+
 impl State {
     /// Opens (or makes) the directory and checks that nobody else can write it or uses it.
     pub fn open(directory: &Path, now_unix_ns: u64) -> Result<Self, Failure> {
@@ -38,9 +47,7 @@ impl State {
         let unusable =
             |error: std::io::Error| Failure::at(directory, format_args!("cannot be used for state: {error}"));
         let metadata = std::fs::metadata(directory).map_err(unusable)?;
-        if !metadata.is_dir() {
-            return Err(Failure::at(directory, "expected a directory for state, found something else"));
-        }
+        expect_directory(directory)?;
         if metadata.mode() & 0o022 != 0 {
             let message =
                 format!("others than its owner can write the state directory (mode {:o})", metadata.mode() & 0o7777);

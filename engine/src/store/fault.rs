@@ -66,10 +66,14 @@ impl From<WriteFault> for Failure {
                 format!("is it the right path? A new store is made by: mkdir {}", path.display())
             }
             WriteFault::NoChannel { channel, there, .. } => instead(channel, there),
+            WriteFault::Open { cause, .. } if cause.kind() == io::ErrorKind::NotADirectory => {
+                "a store is a directory: is it the right path?".into()
+            }
             WriteFault::Open { .. } | WriteFault::Io { .. } => "check owner, mode and free space".into(),
             WriteFault::Read { cause: StoreFault::Changing { .. }, .. } | WriteFault::Locked { .. } => {
                 "try again in a moment; nothing was changed".into()
             }
+            WriteFault::Read { cause: StoreFault::Io { .. }, .. } => "check owner and mode".into(),
             WriteFault::Read { .. }
             | WriteFault::Link { .. }
             | WriteFault::NotDirectory { .. }

@@ -79,8 +79,11 @@ fn expect_release(exchange: &Exchange, args: &ExplainArgs) -> Result<Digest, Fai
 }
 
 fn missing(digest: &Digest) -> Failure {
-    let fault = Failure::new(format_args!("expected release {digest} of the record, found others"));
-    fault.help("give that release, or --policy FILE to decide with another policy")
+    let fault = Failure::new(format_args!("release {digest} of the record is not among what was given"));
+    fault.help(
+        "give that release (--release FILE, or --store with the directory that has releases/), or --policy FILE to \
+                decide with another policy",
+    )
 }
 
 /// The policy was not asked: there are no steps to tell.
