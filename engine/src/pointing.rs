@@ -170,9 +170,11 @@ impl Desk {
         Err(failure.help(format_args!("{hint}. If {} is meant, and new: --new-channel", self.channel)))
     }
 
-    /// Whether the pointer that is there is this one, with these signatures.
-    pub fn has(&self, envelope: &Envelope) -> bool {
-        self.seen.as_deref() == Some(&envelope.to_bytes())
+    /// Whether a pointer stands there already, with these signatures, and nothing is left to do for it.
+    pub fn has(&self, pointer: &Pointer, envelope: &Envelope) -> Result<bool, Failure> {
+        let holds = self.current.pointer() == Some(pointer) && !self.is_outdated() && pointer.expires > self.now;
+        let is_same = self.seen.as_deref() == Some(&envelope.to_bytes());
+        Ok(holds && is_same && self.store.release(&pointer.release)?.is_some())
     }
 
     /// Refuses a serial far above the present one, or of a first pointer, unless it is meant.

@@ -253,14 +253,16 @@ fn named(line: &str, start: usize, secret: &mut Vec<Range<usize>>) {
 
 /// A long value that somebody forgot to quote: a setting has no such, and it may be the secret in place of its file.
 fn unquoted(line: &str, start: usize, secret: &mut Vec<Range<usize>>) {
-    let Some((_, value)) = line.split_once('=') else { return };
-    let from = line.len() - value.trim_start().len();
-    let value = value.split([' ', '\t', ',', '}', '#']).find(|word| !word.is_empty()).unwrap_or_default();
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '~');
-    // With a letter: it is no number.
-    let has_letter = value.contains(|c: char| c.is_ascii_alphabetic());
-    if has_letter && value.len() >= RANDOM_BYTES_MIN && value.chars().all(inside) {
-        secret.push(start + from..start + from + value.len());
+    for (sign, _) in line.match_indices('=') {
+        let after = line.get(sign + 1..).unwrap_or_default();
+        let from = line.len() - after.trim_start().len();
+        let value = after.trim_start().split([' ', '\t', ',', '}', '#', '=']).next().unwrap_or_default();
+        // With a letter: it is no number.
+        let has_letter = value.contains(|c: char| c.is_ascii_alphabetic());
+        if has_letter && value.len() >= RANDOM_BYTES_MIN && value.chars().all(inside) {
+            secret.push(start + from..start + from + value.len());
+        }
     }
 }
 
@@ -339,6 +341,8 @@ mod tests {
             ("TOKEN=abc", "TOKEN=***"),
             ("file = sk-live-0123456789", "file = ******************"),
             ("file=9f8e7d6c5b4a3928 # ours", "file=**************** # ours"),
+            ("x = { file = sk-live-0123456789 }", "x = { file = ****************** }"),
+            ("x = , sk-live-0123456789", "x = , sk-live-0123456789"),
             ("bytes_max = 12345678901234567890", "bytes_max = 12345678901234567890"),
             ("url = \"https://me:pw@host/x\"", "url = \"https://*****@host/x\""),
         ] {

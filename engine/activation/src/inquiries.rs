@@ -175,7 +175,8 @@ impl Inquiries {
         live.and_then(|place| place.answer.clone())
     }
 
-    /// For control: the next question, of those that `may` be asked now. One that nobody waits for any more is none.
+    /// For control: the next question, of those that `may` be asked now. One that stood here for `INQUIRY_PENDING_MS_MAX` is
+    /// dropped: nobody has waited for it for long.
     pub fn next(&self, now_ms: u64, may: impl FnMut(&Inquiry) -> bool) -> Option<Inquiry> {
         let mut queue = lock(&self.queue);
         let is_over = |oldest: &Inquiry| oldest.since_ms.saturating_add(INQUIRY_PENDING_MS_MAX) <= now_ms;

@@ -105,7 +105,7 @@ pub fn run(args: &PointArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (envelope, pointer) = pointing::read_pointer(&args.file)?;
     let desk = Desk::open(&args.at)?;
-    if desk.has(&envelope) {
+    if desk.has(&pointer, &envelope)? {
         writeln!(out, "channel {} has this pointer already, serial {}", desk.channel, pointer.serial)?;
         return Ok(());
     }

@@ -248,9 +248,10 @@ impl Slot {
         Ok(is_whole.then_some(Self { head, head_bytes: head_bytes + 1 }))
     }
 
-    /// The one that was written later is higher; of one list, that which has it whole.
-    fn order(&self) -> (u64, bool) {
-        (turn(self.head.list.as_ref()), !self.head.envelopes.is_empty())
+    /// The one that was written later is higher; of one list, that which has it whole, and then that which says that no more
+    /// follows.
+    fn order(&self) -> (u64, bool, bool) {
+        (turn(self.head.list.as_ref()), !self.head.envelopes.is_empty(), !self.head.unfinished)
     }
 
     /// What stands behind the line of the slot `bytes`; none where it is not what the line says.

@@ -2,8 +2,10 @@
 //!
 //! A channel may point at a release that lacks signatures (`--below-threshold`, or somebody else's tool): gateways
 //! refused it, and compare the next one with what they took before. So the releases before it are looked at as well,
-//! back to one that enough signed for anything, and from there forward again as a gateway would: one that was rolled back in
-//! between, too.
+//! back to one that enough signed for anything, and from there forward again as a gateway would. A store does not tell what was
+//! rolled back in between: where that matters, nothing is taken for known.
+
+use std::collections::VecDeque;
 
 use policy::compile::compile;
 use policy::model::Policy;
@@ -17,8 +19,10 @@ use policy_release::step::Step;
 use super::Desk;
 use crate::commands::release::engine_version;
 
-/// Releases that are looked back at: each may cost a comparison.
+/// Releases that are looked back at.
 const LOOKS_MAX: usize = 64;
+/// Releases that one is compared with, to see from which it follows.
+const COMPARED_MAX: usize = 8;
 
 /// A release of the store.
 pub struct Base {
@@ -56,18 +60,28 @@ impl Base {
                 current.digest
             ));
         }
-        // The newest last. After a rollback a release follows from an older one.
-        let mut taken = vec![first.into_base()?];
+        // The newest first.
+        let mut taken = VecDeque::from([first.into_base()?]);
         while let Some(next) = way.pop() {
             if !next.narrower {
                 continue;
             }
             let candidate = next.into_base()?;
-            if taken.iter().rev().any(|base| base.is_followed_by(&candidate)) {
-                taken.push(candidate);
+            let from = taken.iter().position(|base| base.is_followed_by(&candidate));
+            if let (Some(1..), Some(newest)) = (from, taken.front()) {
+                // As after a rollback, or as one that nobody took.
+                return Err(format!(
+                    "{} (version {}) does not follow from version {}, but from one before: it is not known which of them \
+                     gateways have. --parent of adamant release build says it",
+                    candidate.digest, candidate.version, newest.version
+                ));
+            }
+            if from.is_some() {
+                taken.push_front(candidate);
+                taken.truncate(COMPARED_MAX);
             }
         }
-        let mut base = taken.pop().ok_or("it has no release")?;
+        let mut base = taken.pop_front().ok_or("it has no release")?;
         base.firm = true;
         base.behind = base.digest != *current;
         Ok(base)

@@ -97,3 +97,39 @@ const fn classes() -> [u8; 256] {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As RFC 3986 §3.3 and §2.3 write it, for every byte.
+    #[test]
+    fn every_byte_is_what_the_rfc_says() {
+        let sub_delims_and_more = "!$&'()*+,=:@";
+        for byte in 0..=u8::MAX {
+            let c = char::from(byte);
+            let class = Class::of(byte);
+            let is_unreserved = c.is_ascii_alphanumeric() || "-._~".contains(c);
+            let is_plain = is_unreserved || sub_delims_and_more.contains(c);
+            let told = [class.is_slash(), class.is_semicolon(), class.is_percent(), class.is_query()];
+            assert_eq!(told, ['/', ';', '%', '?'].map(|special| c == special), "{byte}");
+            assert_eq!(class.is_refused(), !is_plain && !told.contains(&true), "{byte}");
+            assert_eq!(super::is_unreserved(byte), is_unreserved, "{byte}");
+            assert_eq!(class.is_label(), c.is_ascii_alphanumeric() || c == '-' || c == '_', "{byte}");
+            assert_eq!(copied(&[b'a', byte]), if is_plain || c == '/' { (2, c == '.') } else { (1, false) }, "{byte}");
+        }
+    }
+
+    #[test]
+    fn what_is_copied_ends_at_a_slash_behind_another() {
+        for (path, expected) in [
+            (&b""[..], (0, false)),
+            (b"/a/b", (4, false)),
+            (b"/a//b", (3, false)),
+            (b"//", (1, false)),
+            (b"/./;", (3, true)),
+        ] {
+            assert_eq!(copied(path), expected, "{path:?}");
+        }
+    }
+}

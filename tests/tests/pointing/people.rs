@@ -188,6 +188,30 @@ fn the_way_forward_after_a_rollback_is_a_way_back_too() {
     assert!(!said.contains("warning"), "{said}");
 }
 
+/// A store does not tell what was rolled back: which of two releases a third one follows from, its parent says.
+#[test]
+fn after_a_rollback_a_release_without_a_parent_leaves_open_what_gateways_run() {
+    let desk = office();
+    let first = pointer_digest(&desk, "1.json");
+    let point = |release: &str| desk.good(&format!("point {AT} --release {release} --key alice.key"));
+    point("1.json");
+    release(&desk, 2, 1, "alice.key");
+    point("2.json");
+    desk.good(&format!("rollback {AT} --to {first} --key alice.key --key bob.key"));
+    release(&desk, 3, 2, "alice.key");
+    point("3.json");
+    let (code, said, told) = desk.run(&format!("point live {AT}"));
+    assert!(code == 4 && !said.contains("release"), "{said}{told}");
+    assert_says(&told, &["(version 3) does not follow from version 2", "not known which of them", "--parent"]);
+    let back = desk.bad(&format!("rollback {AT} --to previous --key alice.key"));
+    assert_says(&back, &["release-wider has 1 of 2 signatures (alice)", "nothing was published"]);
+
+    desk.good(&format!("release build policy.toml --version 4 --parent {first} --expires {END} -o 4.json"));
+    desk.good("release sign 4.json --key alice.key");
+    desk.good(&format!("point {AT} --release 4.json --key alice.key --below-threshold"));
+    assert_says(&desk.good(&format!("point live {AT}")), &["version  4"]);
+}
+
 /// alice's key was replaced: whoever goes on with the old one hears of it, and of what the old one alone signed.
 #[test]
 fn what_replaced_keys_signed_is_named_with_whose_they_were() {

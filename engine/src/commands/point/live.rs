@@ -45,31 +45,8 @@ pub fn run(args: &LiveArgs, out: &mut dyn Write) -> Result<(), Failure> {
         Some(pointer) => Base::find(&desk, &pointer.release).and_then(Base::expect_firm),
     };
     let next = pointing::next_version(&desk, base.as_ref().ok())?;
-    let expired = pointer.is_some_and(|pointer| pointer.expires <= desk.now);
-    if let Some(pointer) = pointer.filter(|_| expired) {
-        warn(format_args!(
-            "the pointer of channel {} expired at {}: gateways go on with what they serve, and take nothing new by it",
-            desk.channel, pointer.expires
-        ));
-    }
-    let outdated = desk.is_outdated();
-    if outdated {
-        warn(format_args!(
-            "the pointer of channel {} holds by older keys alone: gateways that have trust root {} refuse it and go on with \
-             what they serve, and a new gateway does not start by it. Renew it with the new keys: adamant point --release \
-             current",
-            desk.channel,
-            desk.root.version()
-        ));
-    }
-    match &base {
-        Err(why) => warn(format_args!("there is no release that gateways of the channel can be taken to run: {why}")),
-        Ok(base) if base.behind => warn(format_args!(
-            "what the channel points at lacks signatures: the newest before it that gateways took is version {}",
-            base.version
-        )),
-        Ok(_) => {}
-    }
+    let (expired, outdated) = (pointer.is_some_and(|pointer| pointer.expires <= desk.now), desk.is_outdated());
+    doubts(&desk, base.as_ref(), (expired, outdated));
     match args.format {
         Format::Json => {
             let document = json!({
@@ -102,4 +79,31 @@ pub fn run(args: &LiveArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
     out.flush()?;
     base.map(drop).map_err(|_| Failure::outcome(NOTHING_LIVE))
+}
+
+/// Warns of what is not as it should be.
+fn doubts(desk: &Desk, base: Result<&Base, &String>, (expired, outdated): (bool, bool)) {
+    let channel = &desk.channel;
+    if let Some(pointer) = desk.current.pointer().filter(|_| expired) {
+        warn(format_args!(
+            "the pointer of channel {channel} expired at {}: gateways go on with what they serve, and take nothing new by it",
+            pointer.expires
+        ));
+    }
+    if outdated {
+        warn(format_args!(
+            "the pointer of channel {channel} holds by older keys alone: gateways that have trust root {} refuse it and go \
+             on with what they serve, and a new gateway does not start by it. Renew it with the new keys: adamant point \
+             --release current",
+            desk.root.version()
+        ));
+    }
+    match base {
+        Err(why) => warn(format_args!("there is no release that gateways of the channel can be taken to run: {why}")),
+        Ok(base) if base.behind => warn(format_args!(
+            "what the channel points at lacks signatures: the newest before it that gateways took is version {}",
+            base.version
+        )),
+        Ok(_) => {}
+    }
 }

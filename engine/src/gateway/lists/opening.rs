@@ -15,7 +15,7 @@ const TURN_MAX: u64 = 1 << 53;
 pub struct Missing {
     list: AcceptedRevocations,
     why: String,
-    /// It was being written when the process ended: that this is missing says nothing bad of the medium, nor of who killed it.
+    /// It was being written when the process ended, and is the first that is: nothing but it is missing.
     unfinished: bool,
     /// Who signs lists by the trust root that it was accepted by; none where that is not known either.
     signers: Option<RoleKeys>,
@@ -58,6 +58,7 @@ impl Lists {
         let search = Search { standing, store, channel, reserved: reserved.as_ref(), newest, now };
         let kept_turn = kept.as_ref().map(|kept| kept.turn);
         let reserved_turn = reserved.as_ref().map(Reserved::turn);
+        let is_unfinished = reserved.as_ref().is_some_and(|reserved| reserved.unfinished);
         if let Some(turn) = reserved_turn.max(kept_turn).filter(|turn| *turn > TURN_MAX) {
             return Err(Failure::new(format_args!(
                 "the state directory counts revocation lists: expected at most {TURN_MAX}, found {turn}"
@@ -71,7 +72,7 @@ impl Lists {
             unkept => {
                 let missing = unkept.and_then(|(list, found)| {
                     let signers = standing.root_of(list.root).map(|root| root.role(Role::Revocation).clone());
-                    let unfinished = reserved.as_ref().is_some_and(|reserved| reserved.unfinished);
+                    let unfinished = is_unfinished && list.turn == kept_turn.unwrap_or(0) + 1;
                     Some(Missing { list: list.clone(), why: found.err()?.to_string(), unfinished, signers })
                 });
                 let found = kept.as_ref().map(|kept| search.find(kept).map_err(|lost| lost.of(kept, channel)));
@@ -83,7 +84,8 @@ impl Lists {
             channel: channel.clone(),
             in_force,
             turn: reserved_turn.max(kept_turn).unwrap_or(0),
-            reserved: reserved_turn,
+            // One that was found elsewhere gets its place whole.
+            reserved: reserved_turn.filter(|_| !is_unfinished),
             missing,
             gateway,
             memory,

@@ -87,7 +87,7 @@ fn a_long_list_is_written_by_its_digest_first() {
     let bytes = fs::read(reserve.path()).unwrap();
     let (first, second) = bytes.split_at(bytes.len() / 2);
     let found = [first, second].map(|slot| Slot::read(slot).unwrap().unwrap().order());
-    assert_eq!(BTreeSet::from(found), BTreeSet::from([(4, false), (4, true)]));
+    assert_eq!(BTreeSet::from(found), BTreeSet::from([(4, false, false), (4, true, true)]));
     // Killed between the two.
     let mut slots = reserve.slots().unwrap().unwrap();
     reserve.put(&mut slots, Some(&accepted(5, None)), Stage::Begun).unwrap();
@@ -101,6 +101,24 @@ fn a_long_list_is_written_by_its_digest_first() {
     fs::write(reserve.path(), bytes).unwrap();
     let read = reserve.read().unwrap().unwrap();
     assert_eq!((read.turn(), read.envelope(&Digest::of(b"list"))), (6, None));
+}
+
+/// It has no room at last, whichever slot says that it was begun.
+#[test]
+fn a_long_list_without_room_is_not_taken_for_one_that_was_being_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let reserve = reserve(&directory);
+    reserve.write(None, &[]).unwrap();
+    for turn in 1..=3 {
+        let mut slots = reserve.slots().unwrap().unwrap();
+        for stage in [Stage::Begun, Stage::Over(&[])] {
+            reserve.put(&mut slots, Some(&accepted(turn, None)), stage).unwrap();
+            let read = reserve.read().unwrap().unwrap();
+            assert_eq!((read.turn(), read.unfinished), (turn, matches!(stage, Stage::Begun)));
+        }
+        reserve.write(Some(&accepted(turn, None)), &[&vec![b'x'; SLOT_BYTES_MAX]]).unwrap();
+        assert!(!reserve.read().unwrap().unwrap().unfinished);
+    }
 }
 
 /// The newest list stands in one of the slots, and where they begin is known by the length.

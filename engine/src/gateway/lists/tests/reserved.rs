@@ -131,6 +131,29 @@ fn a_list_that_was_being_written_is_passed_over_for_a_newer_one() {
     assert_eq!((scene.start(), scene.kept(), scene.lists.reserved), (Ok(0), Some(3), Some(3)), "it is told once");
 }
 
+/// What was found in the store has its place whole from then on, though it cannot be kept as a file.
+#[test]
+fn nothing_but_the_first_list_that_is_not_written_down_is_passed_over() {
+    let mut scene = scene();
+    let two = list(2, &["a", "b"], &[1]);
+    scene.take_without_room(two.clone());
+    let reserve = scene.lists.memory.reserve("production");
+    let marked = reserve.read().unwrap().unwrap().list;
+    reserve.begin(marked.as_ref());
+    scene.shelf.list = Some(two);
+    scene.without_room(|scene| assert_eq!(scene.start(), Ok(1)));
+    let held = reserve.read().unwrap().unwrap();
+    assert!(!held.unfinished && held.envelope(&held.list.as_ref().unwrap().digest).is_some());
+    // List 3 was being written while list 2 stood in the reserve alone: who would take list 4 would lose that one too.
+    scene.take_without_room(list(3, &["a", "b", "c"], &[1]));
+    let marked = reserve.read().unwrap().unwrap().list;
+    fs::remove_file(reserve.path()).unwrap();
+    reserve.write(None, &[]).unwrap();
+    reserve.begin(marked.as_ref());
+    scene.shelf.list = Some(list(4, &["d"], &[1]));
+    scene.refuses_to_start();
+}
+
 #[test]
 fn a_list_of_which_the_digest_alone_is_left_must_be_found() {
     let mut scene = scene();
