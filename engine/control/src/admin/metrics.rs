@@ -77,7 +77,7 @@ impl Collector for Everything {
         self.put_sums(&mut families)?;
         self.put_records(&mut families)?;
         self.put_activation(&mut families)?;
-        trust::put(&self.status.moving(), &mut families)?;
+        trust::put(&self.status, &mut families)?;
         if let Some(inquiries) = self.status.inquiries.get() {
             introspection::put(inquiries, &mut families)?;
         }

@@ -4,9 +4,13 @@ use std::fmt;
 
 use super::Families;
 use crate::accept::Check;
-use crate::status::{Moving, RevocationsStatus};
+use crate::status::{RevocationsStatus, Status};
 
-pub(super) fn put(moving: &Moving, families: &mut Families<'_>) -> fmt::Result {
+pub(super) fn put(status: &Status, families: &mut Families<'_>) -> fmt::Result {
+    // In this order, as for `/release`.
+    let moving = status.moving();
+    let activation = status.activation.load();
+    let (accepted_s, accepted_by) = moving.acceptance_of(&activation.release.digest);
     let refusals =
         |check: &Check| (vec![("check", check.word().to_owned())], moving.refusals.get(check.word()).copied());
     let rows = Check::ALL.iter().map(refusals).map(|(labels, count)| (labels, count.unwrap_or_default()));
@@ -18,13 +22,13 @@ pub(super) fn put(moving: &Moving, families: &mut Families<'_>) -> fmt::Result {
     let refused = u8::from(moving.refusal.is_some());
     families.gauge("acceptance_refused", "1 while something in the store is refused", f64::from(refused))?;
     families.gauge("trust_root_version", "Version of the trust root that counts", moving.root_version as f64)?;
-    if let Some(accepted_s) = moving.accepted_unix_s {
+    if let Some(accepted_s) = accepted_s {
         families.gauge("release_accepted_timestamp_seconds", "When the release was accepted", accepted_s as f64)?;
     }
     if let Some(list) = &moving.revocations {
         revocations(list, families)?;
     }
-    let Some(pointer) = &moving.pointer else { return Ok(()) };
+    let Some(pointer) = accepted_by else { return Ok(()) };
     families.gauge("pointer_serial", "Serial of the accepted pointer", pointer.serial as f64)?;
     let expires_s = pointer.expires_unix_s as f64;
     families.gauge("pointer_expiry_timestamp_seconds", "When the accepted pointer expires", expires_s)?;
