@@ -111,6 +111,7 @@ impl Stage for Exchange {
             agent: Some(activation.table.agent_name(grant.agent)),
             pass_credentials: activation.origins[origin.index()].pass_credentials,
             injected: activation.origins[origin.index()].injected.as_deref().map(Injection::field),
+            assertion: None,
             expect_continue: false,
             close: false,
             via: b"adamant",

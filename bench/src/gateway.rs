@@ -80,6 +80,7 @@ fn activate(policy: &Policy, issuer: Arc<Issuer>, client_cas: Arc<CaSet>, api_ke
             tls: None,
             pass_credentials: false,
             injected: None,
+            assertion: None,
         })],
         listeners: vec![None],
         ended: Arc::default(),

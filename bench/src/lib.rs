@@ -15,6 +15,7 @@ pub mod measure;
 pub mod verdict;
 
 mod account;
+mod assertion;
 mod credentials;
 mod exchange;
 mod gateway;

@@ -5,7 +5,7 @@ use bench_counts::{Stage, stages};
 
 use crate::identify::Presents;
 use crate::record::Part;
-use crate::{account, credentials, exchange, identify, record, references, tls};
+use crate::{account, assertion, credentials, exchange, identify, record, references, tls};
 
 /// Agents and routes of the policies that decisions are measured with.
 pub const AGENTS: [usize; 6] = [10, 100, 1_000, 10_000, 100_000, 1_000_000];
@@ -30,7 +30,10 @@ pub fn names() -> Vec<String> {
         }
     }
     names.extend(["account", "account-contended-1", "account-contended-3"].map(str::to_owned));
-    names.extend(["record-push", "record-line", "record", "tls", "exchange"].map(str::to_owned));
+    names.extend(
+        ["record-push", "record-line", "record", "tls", "exchange", "assertion", "sign-es256", "sign-ed25519"]
+            .map(str::to_owned),
+    );
     names
 }
 
@@ -57,6 +60,9 @@ pub fn make(name: &str) -> Option<Box<dyn Stage>> {
         "record" => record::stage(Part::Whole),
         "tls" => tls::stage(),
         "exchange" => exchange::stage(),
+        "assertion" => assertion::stage(),
+        "sign-es256" => assertion::es256(),
+        "sign-ed25519" => assertion::ed25519(),
         _ => return None,
     })
 }

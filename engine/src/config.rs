@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use stores::Channel;
 
 mod advice;
+mod assertions;
 mod checkpoints;
 mod cores;
 mod credentials;
@@ -48,6 +49,8 @@ pub struct Config {
     pub origin_identities: Vec<OriginIdentityFiles>,
     pub origin_credentials: Vec<OriginCredentialFile>,
     pub introspection_clients: Vec<IntrospectionClient>,
+    /// How long a key signs assertions, seconds.
+    pub assertion_rotation_s: u64,
     pub admin: Option<admin::Place>,
     pub status: Option<admin::StatusPlace>,
     pub records: records::Target,

@@ -49,7 +49,7 @@ fn embedded(policy: &Policy) -> Result<(), String> {
 
 /// The origin as a stranger meets it: without what only a node has.
 pub fn without_files(origin: &Origin) -> Origin {
-    let mut origin = Origin { credential: None, ..origin.clone() };
+    let mut origin = Origin { credential: None, assertion: None, ..origin.clone() };
     if let Some(tls) = &mut origin.tls {
         tls.identity = None;
     }

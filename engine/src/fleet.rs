@@ -30,6 +30,7 @@ use crate::files;
 
 pub mod expect;
 pub mod judge;
+pub mod jwks;
 pub mod pins;
 pub mod show;
 

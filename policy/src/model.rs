@@ -12,7 +12,7 @@ pub use introspection::{IntrospectedSubject, Introspection};
 
 mod origin;
 
-pub use origin::{Origin, OriginCredential, OriginTls, SECRET_PLACE};
+pub use origin::{Origin, OriginAssertion, OriginCredential, OriginTls, SECRET_PLACE};
 
 /// A whole policy. Serialises to the `policy` member of a release manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

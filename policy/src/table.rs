@@ -33,7 +33,7 @@ use format::{Agent, Head, LINE_BYTES, Name, Record, Route};
 /// # use policy::{compile::compile, model::*, table::Table};
 /// # let policy = Policy { name: "p".into(), audit: Audit::Queued, transport: MinimumTransport::Plain,
 /// #     issuers: vec![], client_cas: vec![], origins: vec![Origin { name: "o".into(),
-/// #     addresses: vec!["127.0.0.1:1".into()], tls: None, pass_credentials: false, credential: None }],
+/// #     addresses: vec!["127.0.0.1:1".into()], tls: None, pass_credentials: false, credential: None, assertion: None }],
 /// #     routes: vec![Route { name: "r".into(), host: "*".into(), methods: Methods::Any,
 /// #     path: "/orders/{id}".into(), origin: "o".into(), encoded_slash: false, path_parameters: false }],
 /// #     scopes: vec![], agents: vec![], api_keys: vec![] };

@@ -121,6 +121,7 @@ fn check_origin(at: &Place<'_>, origin: &Origin) -> Result<(), TextFault> {
         at.one("credentials, header", &credential.header, CLAIM_BYTES_MAX)?;
         at.one("credentials, value", &credential.value, CLAIM_BYTES_MAX)?;
     }
+    at.some("assertion, audience", origin.assertion.as_ref().map(|of| of.audience.as_str()), CLAIM_BYTES_MAX)?;
     let Some(tls) = &origin.tls else { return Ok(()) };
     at.some("tls, server_name", tls.server_name.as_deref(), CLAIM_BYTES_MAX)?;
     at.some("tls, identity", tls.identity.as_deref(), CLAIM_BYTES_MAX)

@@ -80,6 +80,7 @@ fn policy(scopes: usize) -> Policy {
             tls: None,
             pass_credentials: false,
             credential: None,
+            assertion: None,
         }],
         routes: vec![Route {
             name: "r".into(),

@@ -13,6 +13,7 @@
 pub mod agents;
 pub mod answer;
 pub mod apikey;
+pub mod asserting;
 pub mod certificates;
 pub mod client;
 pub mod conformance;

@@ -69,6 +69,7 @@ pub fn policy_of(agents: usize, routes: usize) -> Policy {
             tls: None,
             pass_credentials: false,
             credential: None,
+            assertion: None,
         }],
         routes: names.iter().map(route).collect(),
         scopes: vec![Scope { name: "all".into(), routes: names.clone() }],

@@ -11,6 +11,7 @@ use identity::token::Issuer;
 use policy::model::{Audit, MinimumTransport};
 use policy::table::Table;
 
+use crate::assertion::Assertion;
 use crate::counters::Slots;
 use crate::injection::Injection;
 use crate::revoked::Live;
@@ -95,6 +96,8 @@ pub struct Origin {
     pub pass_credentials: bool,
     /// What it gets in place of the agents' credentials.
     pub injected: Option<Arc<Injection>>,
+    /// What it gets to tell what came through the gateway; none where the policy asks for nothing.
+    pub assertion: Option<Arc<Assertion>>,
 }
 
 #[derive(Clone, Debug)]

@@ -26,6 +26,8 @@ pub const SUBJECT_INLINE_BYTES_MAX: usize = 96;
 pub const SUBJECT_SWEEP_SLOTS: usize = 64;
 /// Turns that a request waits for another one that is just making an entry, and times it starts over.
 pub const SUBJECT_TRIES_MAX: usize = 64;
+/// Life of an assertion, seconds: one request is on its way to its origin for so long at most.
+pub const ASSERTION_LIFE_S: u64 = 30;
 /// How far the cached clocks of two workers may be apart, nanoseconds: what is cleared by the clock of a control
 /// thread leaves so much room.
 pub const CLOCK_SKEW_NS_MAX: u64 = 1_000_000_000;

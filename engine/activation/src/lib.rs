@@ -1,6 +1,7 @@
 //! Types that the control threads and the workers share: the activation, the rate counters, records and their rings.
 
 pub mod activation;
+pub mod assertion;
 pub mod bounds;
 pub mod counters;
 pub mod injection;

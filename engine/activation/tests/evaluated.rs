@@ -34,6 +34,7 @@ fn policy(limits: Vec<Limit>) -> Policy {
             tls: None,
             pass_credentials: false,
             credential: None,
+            assertion: None,
         }],
         routes: vec![Route {
             name: "all".into(),

@@ -1,5 +1,6 @@
-//! The read-only admin listener: `/healthz`, `/readyz`, `/metrics`, `/release` and `/attestation`. On a thread of its own, so that it
-//! answers whatever workers and other control threads do. Nothing here changes anything.
+//! The read-only admin listener: `/healthz`, `/readyz`, `/metrics`, `/release`, `/attestation` and the public keys of
+//! assertions. On a thread of its own, so that it answers whatever workers and other control threads do. Nothing here
+//! changes anything.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -11,6 +11,7 @@ use policy::model::Keys;
 use policy::table::TableError;
 
 use crate::activate::Parts;
+use crate::assertion::{Keyring, KeyringFault};
 use crate::status::Moving;
 use material::Material;
 use origins::Planned;
@@ -97,6 +98,8 @@ pub struct Node {
     pub introspection_clients: Vec<IntrospectionClient>,
     /// Where relative paths of what a policy watches begin.
     pub base: PathBuf,
+    /// How long a key signs assertions, seconds; 0: for ever.
+    pub assertion_rotation_s: u64,
     /// The state directory; none where nothing is kept (`adamant dev`).
     pub state: Option<PathBuf>,
 }
@@ -121,6 +124,8 @@ pub enum AssembleError {
     Crl(#[from] revocation::CrlError),
     #[error(transparent)]
     Keyset(#[from] keysets::KeysetError),
+    #[error(transparent)]
+    AssertionKeys(#[from] KeyringFault),
 }
 
 /// A release with everything that the node adds, ready to be activated.
@@ -136,6 +141,8 @@ pub struct Assembled {
     pub listener_files: Vec<Option<[u8; 32]>>,
     /// By client CA of the policy: the lists that were read.
     pub crls: Vec<Option<revocation::Read>>,
+    /// None where no origin asks for assertions.
+    pub assertion_keys: Option<Keyring>,
     pub moving: Moving,
 }
 
@@ -164,7 +171,11 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
         }
         issuers.push(read.issuer);
     }
-    let material = Material::read(node);
+    let mut material = Material::read(node);
+    let asks = frozen.policy.origins.iter().any(|origin| origin.assertion.is_some());
+    let assertion_keys = asks.then(|| Keyring::open(node.state.as_deref(), now_s)).transpose()?;
+    material.assertion_key = assertion_keys.as_ref().map(|ring| Arc::clone(ring.current()));
+    moving.assertion_keys = assertion_keys.as_ref().map(|ring| ring.status(node.assertion_rotation_s));
     let planned = renew::plan(&frozen, &material)?;
     let origins = planned.iter().map(|planned| Arc::new(planned.resolved(|_| Vec::new()))).collect();
     let looked = revocation::look(&frozen.client_cas, &frozen.policy.client_cas, node, None, now_s)?;
@@ -201,6 +212,7 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
         server_certificates,
         listener_files,
         crls: looked.read,
+        assertion_keys,
         moving,
     })
 }

@@ -86,6 +86,15 @@ pub const JWKS_BYTES_MAX: usize = 1 << 20;
 pub const ORIGIN_SECRET_BYTES_MAX: usize = 4 << 10;
 /// Bytes of a secret's thumbprint.
 pub const SECRET_THUMBPRINT_BYTES: usize = 8;
+/// How long a key signs assertions before the next one does, unless configured, and how long it may be made to, seconds.
+pub const ASSERTION_ROTATION_S: u64 = 86_400;
+pub const ASSERTION_ROTATION_S_MIN: u64 = 5;
+pub const ASSERTION_ROTATION_S_MAX: u64 = 30 * 86_400;
+/// How long a key stays published after it signed last, seconds: the life of an assertion, clocks that are apart by a
+/// minute, and exchanges that began before.
+pub const ASSERTION_KEY_KEPT_S: u64 = 120;
+/// Keys of assertions, all together: so many rotations of the shortest kind fit into the time that one is kept.
+pub const ASSERTION_KEYS_MAX: usize = 32;
 /// Bytes of a certificate chain or key file.
 pub const PEM_BYTES_MAX: usize = 1 << 20;
 /// Time for fetching a key set, or metadata, milliseconds, the look-up of the name included; of it for each connection and

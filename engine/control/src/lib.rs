@@ -9,6 +9,7 @@ pub mod activate;
 pub mod admin;
 pub mod affinity;
 pub mod assemble;
+pub mod assertion;
 mod atomic;
 pub mod bounds;
 pub mod clock;

@@ -72,7 +72,14 @@ mod tests {
         let ca = parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
         let tls = Some(model::OriginTls { ca, server_name: None, identity: None });
         let addresses = vec![address.to_owned()];
-        let origin = model::Origin { name: "o".to_owned(), addresses, tls, pass_credentials: false, credential: None };
+        let origin = model::Origin {
+            name: "o".to_owned(),
+            addresses,
+            tls,
+            pass_credentials: false,
+            credential: None,
+            assertion: None,
+        };
         Planned::new(&origin, &Material::default()).unwrap()
     }
 

@@ -9,6 +9,7 @@ use activation::inquiries::Inquiries;
 use activation::stats::WorkerStats;
 use arc_swap::ArcSwap;
 use policy::model::{Audit, Keys};
+use policy_release::attestation::Jwk;
 
 use crate::bounds::WORKER_STILL_NS_MAX;
 use crate::expiry::Ends;
@@ -77,6 +78,8 @@ pub struct Moving {
     pub certificates: BTreeMap<String, CertificateStatus>,
     /// By `origin-identity` or `origin-credential`, and name.
     pub origin_material: BTreeMap<(&'static str, String), OriginMaterialStatus>,
+    /// What assertions are signed with; none where no origin asks for any.
+    pub assertion_keys: Option<AssertionKeysStatus>,
     /// By origin name: whether its addresses are known, and failed look-ups so far.
     pub origins: BTreeMap<String, OriginStatus>,
     /// Since when the release that serves has been accepted; none where nothing is accepted (`adamant dev`).
@@ -227,6 +230,22 @@ pub struct CertificateStatus {
 pub struct OriginMaterialStatus {
     /// When it was last read and found good; 0: never.
     pub loaded_unix_s: u64,
+    pub failures: u64,
+    pub last_failure: Option<String>,
+}
+
+/// The keys of assertions to origins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssertionKeysStatus {
+    /// All that are published.
+    pub keys: Vec<Jwk>,
+    /// `kid` of the one that signs.
+    pub signs: String,
+    pub since_unix_s: u64,
+    /// When the next one does.
+    pub next_unix_s: Option<u64>,
+    /// Times that another key began to sign.
+    pub rotations: u64,
     pub failures: u64,
     pub last_failure: Option<String>,
 }

@@ -58,6 +58,7 @@ pub fn policy(keys: Keys, client_ca: Option<String>) -> Policy {
             tls: None,
             pass_credentials: false,
             credential: None,
+            assertion: None,
         }],
         routes: vec![Route {
             name: "r".to_owned(),

@@ -18,6 +18,7 @@ use crate::assemble::origins::Planned;
 use crate::assemble::renew::{origin, same_origin};
 use crate::assemble::tls::{self, Loaded, Tickets};
 use crate::assemble::{Frozen, Node, Placement};
+use crate::assertion::Keyring;
 use crate::bounds::{RESOLVE_INTERVAL_S, RESOLVE_RETRY_S, WATCH_INTERVAL_MS};
 use crate::clock;
 use crate::expiry::Expiry;
@@ -29,6 +30,7 @@ use keeping::Keeping;
 use keysets::Keysets;
 use revocation::watched_crls;
 
+mod assertion;
 pub(crate) mod ends;
 mod fingerprint;
 mod keeping;
@@ -56,6 +58,8 @@ pub struct Start {
     pub listener_files: Vec<Option<[u8; 32]>>,
     /// By client CA of the policy: the revocation lists that were read.
     pub crls: Vec<Option<crate::assemble::revocation::Read>>,
+    /// None where no origin asks for assertions.
+    pub assertion_keys: Option<Keyring>,
     pub placement: Placement,
     /// Whether audit mode `durable` can be kept: records go where they can be made durable.
     pub durable_records: bool,
@@ -153,6 +157,7 @@ struct Watcher {
     /// By listener.
     listeners: Vec<Option<Watched>>,
     origin_files: material::Files,
+    assertion_pace: assertion::Pace,
     expiry: Expiry,
     /// When it is looked at next what ends.
     ends_at: Instant,
@@ -180,6 +185,7 @@ impl Watcher {
             keeping: Keeping::new(start.node.state.clone()),
             listeners: listeners.collect(),
             origin_files,
+            assertion_pace: assertion::Pace::default(),
             expiry: Expiry::open(start.node.state.as_deref()),
             ends_at: Instant::now(),
             resolve_at: Instant::now() + resolve_pause(&start.planned, &start.addresses),
@@ -218,6 +224,7 @@ impl Watcher {
             self.look_at_crls();
             self.look_at_listeners();
             self.look_at_origin_material();
+            self.look_at_assertion_keys();
             // Before whatever may take long.
             self.publish();
             self.look_at_ends();

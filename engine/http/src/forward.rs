@@ -32,6 +32,8 @@ pub struct Forward<'f> {
     pub pass_credentials: bool,
     /// What the origin gets in place of whatever the client sends under that name.
     pub injected: Option<Injected<'f>>,
+    /// What the gateway states of the request, signed: the value of `Adamant-Assertion`.
+    pub assertion: Option<&'f [u8]>,
     /// Ask the origin for 100 Continue.
     pub expect_continue: bool,
     /// Ask the origin to close the connection afterwards.
@@ -64,7 +66,8 @@ pub fn write_request_head(
 
 fn write_whole(bytes: &[u8], head: &RequestHead, forward: &Forward<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     let injected = forward.injected.map_or(0, |own| own.line.len());
-    out.reserve(head.length + forward.path.len() + injected + 512);
+    let assertion = forward.assertion.map_or(0, <[u8]>::len);
+    out.reserve(head.length + forward.path.len() + injected + assertion + 512);
     write_line(bytes, head, forward, out)?;
     let wants_trailers = match forward.injected {
         None => write_fields(bytes, head, forward, |_| false, out),
@@ -196,6 +199,10 @@ fn write_provenance(version: Version, forward: &Forward<'_>, out: &mut Vec<u8>) 
     if let Some(agent) = forward.agent {
         out.extend_from_slice(b"\r\nAdamant-Agent: ");
         put_escaped(out, agent.as_bytes());
+    }
+    if let Some(assertion) = forward.assertion {
+        out.extend_from_slice(b"\r\nAdamant-Assertion: ");
+        put_visible(out, assertion)?;
     }
     out.extend_from_slice(b"\r\n");
     Ok(())

@@ -41,6 +41,7 @@ pub use response::{ResponseFraming, ResponseHead, parse_response};
 pub use scan::Scan;
 pub use span::{Field, Fields, Span};
 pub use status::reason_phrase;
+pub use text::{put_decimal, put_json_string};
 pub use trailers::{Trailers, parse_trailers, write_last_chunk};
 
 /// How far a parse came.

@@ -67,7 +67,7 @@ pub(crate) fn put_structured_string(out: &mut Vec<u8>, value: &str) {
 }
 
 /// Appends a JSON string (RFC 8259 §7) with its quotes.
-pub(crate) fn put_json_string(out: &mut Vec<u8>, value: &str) {
+pub fn put_json_string(out: &mut Vec<u8>, value: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     for byte in value.bytes() {
@@ -84,7 +84,7 @@ pub(crate) fn put_json_string(out: &mut Vec<u8>, value: &str) {
 }
 
 /// Appends a number in decimal.
-pub(crate) fn put_decimal(out: &mut Vec<u8>, number: u64) {
+pub fn put_decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 

@@ -35,10 +35,15 @@ impl Permit {
         &self.origin
     }
 
-    /// Takes the gateway's own credential for the origin as `newest` has it: it moves under a release, and the request may
-    /// have waited since it was permitted under `begun`. Where another release says something else of the origin, its
-    /// requests follow it, and this one what it was permitted under.
-    pub fn renew_credential(&mut self, begun: &Activation, newest: &Activation) {
+    /// Whether the origin gets something of the gateway's own: a credential, an assertion.
+    pub fn gives_own(&self) -> bool {
+        self.origin.injected.is_some() || self.origin.assertion.is_some()
+    }
+
+    /// Takes that as `newest` has it: it moves under a release, and the request may have waited since it was permitted under
+    /// `begun`. Where another release says something else of the origin, its requests follow it, and this one what it was
+    /// permitted under.
+    pub fn renew_own(&mut self, begun: &Activation, newest: &Activation) {
         if newest.id == begun.id {
             return;
         }

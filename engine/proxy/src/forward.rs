@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::task::Poll;
 
+use activation::assertion::Bound;
 use activation::injection::Injection;
 use activation::record::Transport as TransportKind;
 use http1::{Forward, ResponseHead, Scheme};
@@ -13,6 +14,7 @@ use policy::reason::Reason;
 use policy::table::AgentId;
 
 use crate::account::Permit;
+use crate::assertion;
 use crate::block::Gather;
 use crate::connection::{Connection, Next};
 use crate::content::{Pace, PumpFault, ReadFault, Reader, Writer, pump};
@@ -66,8 +68,8 @@ pub async fn forward<T: Transport>(
         let connected = worker.origins.connection(permit.origin(), fresh).await;
         let origin = connected.map_err(|fault| Failure { reason: fault.reason(), answered: false })?;
         withheld::check(asking).map_err(|reason| Failure { reason, answered: false })?;
-        if permit.origin().injected.is_some() {
-            permit.renew_credential(asking.activation, &worker.activation());
+        if permit.gives_own() {
+            permit.renew_own(asking.activation, &worker.activation());
         }
         journal.record.origin = Some(origin.socket());
         origin.deadline().take_exchange(&asking.client.deadline);
@@ -102,7 +104,7 @@ impl<T: Transport> Between<'_, T> {
     ) -> Result<Relayed, Reason> {
         let timeouts = &self.asking.worker.settings.timeouts;
         let mut gather = self.asking.worker.blocks.gather();
-        self.write_head(permit, journal.record.request_id, &mut gather)?;
+        self.write_head(permit, journal, &mut gather)?;
         let pace =
             Pace { deadline: self.origin.deadline(), stage: Stage::OriginContent, limit_ms: timeouts.content_idle_ms };
         let chunked = self.asking.request.head.framing == http1::Framing::Chunked;
@@ -179,7 +181,7 @@ impl<T: Transport> Between<'_, T> {
         .await
     }
 
-    fn write_head(&self, permit: &Permit, request_id: u128, gather: &mut Gather) -> Result<(), Reason> {
+    fn write_head(&self, permit: &Permit, journal: &Journal<'_>, gather: &mut Gather) -> Result<(), Reason> {
         let request = self.asking.request;
         let target = request.target.as_ref().ok_or(Reason::InvalidTarget)?;
         let mut address = [0; 48];
@@ -188,6 +190,12 @@ impl<T: Transport> Between<'_, T> {
             [] => text(&mut origin_host, self.origin.socket()),
             named => named,
         };
+        let request_id = hex(journal.record.request_id);
+        let mut scratch = self.asking.worker.assertions.borrow_mut();
+        let assertion = permit.origin().assertion.as_deref().map(|of| {
+            let bound = Bound { method: request.method(), host, path: target.path, query: target.query };
+            assertion::sign(of, self.asking, journal, (&request_id, bound), &mut scratch)
+        });
         let forward = Forward {
             path: target.path,
             query: target.query,
@@ -196,10 +204,11 @@ impl<T: Transport> Between<'_, T> {
             framing: request.head.framing,
             client_ip: text::<48, IpAddr>(&mut address, self.asking.address),
             scheme: if self.asking.client.kind == TransportKind::Plain { Scheme::Http } else { Scheme::Https },
-            request_id: &hex(request_id),
+            request_id: &request_id,
             agent: self.agent,
             pass_credentials: permit.origin().pass_credentials,
             injected: permit.origin().injected.as_deref().map(Injection::field),
+            assertion: assertion.transpose()?,
             expect_continue: request.head.expect_continue,
             close: false,
             via: VIA,

@@ -67,6 +67,11 @@ impl<'a> Journal<'a> {
         self.reservation.is_some()
     }
 
+    /// Issuer and subject of the token that came with the request.
+    pub fn subject(&self) -> Option<(u16, &str)> {
+        self.token.as_deref().map(|token| (token.issuer, &*token.subject))
+    }
+
     /// Gives the room back: the request is denied after all.
     pub fn release(&mut self) {
         if let Some(reservation) = self.reservation.take() {

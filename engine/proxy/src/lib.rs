@@ -8,6 +8,7 @@ pub mod settings;
 pub mod worker;
 
 mod account;
+mod assertion;
 mod block;
 pub mod bound;
 mod certified;

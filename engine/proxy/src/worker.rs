@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use activation::Activation;
 use activation::activation::ListenerTls;
+use activation::assertion::Scratch;
 use activation::inquiries::Inquiries;
 use activation::ring::{DurableMark, RecordWriter};
 use activation::stats::WorkerStats;
@@ -149,6 +150,7 @@ pub(crate) struct Worker {
     pub memory: RefCell<Memory>,
     pub records: RefCell<RecordWriter>,
     pub date: Date,
+    pub assertions: RefCell<Scratch>,
     durable: Arc<DurableMark>,
     pub connections: Cell<usize>,
     pub turn: Rc<Turn>,
@@ -180,6 +182,7 @@ impl Worker {
             )),
             records: RefCell::new(seat.records),
             date: Date::default(),
+            assertions: RefCell::default(),
             durable: seat.durable,
             connections: Cell::new(0),
             turn: Rc::default(),

@@ -143,6 +143,7 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
             origin_identities,
             origin_credentials,
             introspection_clients,
+            assertion_rotation_s: control::bounds::ASSERTION_ROTATION_S,
             base: args.policy.parent().unwrap_or(Path::new("")).to_owned(),
             state: None,
         },
@@ -203,6 +204,7 @@ mod tests {
             tls,
             pass_credentials: false,
             credential: None,
+            assertion: None,
         });
         policy
     }

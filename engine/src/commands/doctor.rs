@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,14 +10,18 @@ use activation::activation::{Origin, OriginAddress};
 use clap::Args;
 use control::assemble::material::Material;
 use control::assemble::origins::Planned;
+use policy::model;
 use policy::text::escaped;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
+use self::assertion::{Prober, Trial};
 use super::signing::plural;
 use crate::failure::Failure;
 use crate::fit;
 use crate::lookup::Lookup;
+
+mod assertion;
 
 /// Time for a connection, and for all that is sent and read on it, seconds.
 const CONNECT_S_MAX: u64 = 5;
@@ -34,6 +39,13 @@ pub struct DoctorArgs {
     /// Only this origin.
     #[arg(long, value_name = "NAME")]
     origin: Option<String>,
+    /// The state directory of a gateway on this machine: try each origin that wants assertions also with some that are signed
+    /// with its key, and are expired or about something else.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Name this agent in them; none: an anonymous caller.
+    #[arg(long, value_name = "NAME", requires = "state")]
+    agent: Option<String>,
     /// What is asked for: a path that needs no body and changes nothing.
     #[arg(long, value_name = "PATH", default_value = "/")]
     path: String,
@@ -66,6 +78,7 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
             Failure::new("the policy has no such origin").help(format!("its origins are: {}", known.join(", ")))
         );
     }
+    let prober = Prober::new(args.state.as_deref(), &found.policy.name, args.agent.as_deref())?;
     let (mut open, mut unclear, mut silent) = (0, 0, 0);
     for origin in origins {
         // Without its client certificate and its secret: as a stranger.
@@ -76,35 +89,26 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
             writeln!(out, "silent   {}: its names do not resolve here", origin.name)?;
         }
         for address in &resolved.addresses {
-            let (word, told) = match probe(&resolved, address, &args.path) {
-                Found::Refuses(how) => ("refuses", how),
-                Found::Answers(status) => {
-                    open += 1;
-                    ("ANSWERS", format!("{status} to a stranger"))
-                }
-                Found::Unclear(why) => {
-                    unclear += 1;
-                    ("unclear", why)
-                }
-                Found::Silent(why) => {
-                    silent += 1;
-                    ("silent ", why)
-                }
-            };
-            writeln!(out, "{word}  {} at {}: {told}", origin.name, address.socket)?;
+            let place = Asked { rules: origin, resolved: &resolved, address, path: &args.path };
+            match place.look(&prober, out)? {
+                Verdict::Closed => {}
+                Verdict::Open => open += 1,
+                Verdict::Unclear => unclear += 1,
+                Verdict::Silent => silent += 1,
+            }
         }
     }
     out.flush()?;
     if open > 0 {
         let message = format!("{} can be called round the gateway", plural(open, "address"));
         return Err(Failure::new(message).help(
-            "let the origin demand a client certificate (tls.identity), a secret (credentials), or take connections from the \
-             gateway alone",
+            "let the origin demand a client certificate (tls.identity), a secret (credentials), verify assertions (assertion), or \
+             take connections from the gateway alone",
         ));
     }
     if unclear > 0 {
         let message = format!("whether {} can be called round the gateway is not clear", plural(unclear, "address"));
-        return Err(Failure::new(message).help("ask what listens there, or with another --path"));
+        return Err(Failure::new(message).help("ask what listens there, or with another --path or --agent"));
     }
     if silent > 0 {
         writeln!(out, "nothing answers from here; what is silent may answer elsewhere: ask from where agents are")?;
@@ -112,24 +116,111 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What comes of all that an address is asked; the worst counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Closed,
+    Silent,
+    Unclear,
+    Open,
+}
+
+/// An address and what it is asked for.
+struct Asked<'a> {
+    rules: &'a model::Origin,
+    resolved: &'a Origin,
+    address: &'a OriginAddress,
+    path: &'a str,
+}
+
+impl Asked<'_> {
+    fn look(&self, prober: &Prober<'_>, out: &mut dyn Write) -> Result<Verdict, Failure> {
+        let found = self.probe("");
+        let verdict = match &found {
+            Found::Refuses(_) => Verdict::Closed,
+            Found::Answers(_) => Verdict::Open,
+            Found::Unclear(_) => Verdict::Unclear,
+            Found::Silent(_) => Verdict::Silent,
+        };
+        let place = format!("{} at {}", self.rules.name, self.address.socket);
+        writeln!(out, "{}", found.told(&place, "to a stranger"))?;
+        match &self.rules.assertion {
+            // Who answers strangers shows nothing by what else it answers.
+            Some(of) if matches!(found, Found::Refuses(_)) => self.try_assertions(&of.audience, prober, &place, out),
+            _ => Ok(verdict),
+        }
+    }
+
+    fn try_assertions(
+        &self,
+        audience: &str,
+        prober: &Prober<'_>,
+        place: &str,
+        out: &mut dyn Write,
+    ) -> Result<Verdict, Failure> {
+        let mut verdict = Verdict::Closed;
+        for trial in prober.trials() {
+            let found = self.probe(&prober.field(*trial, audience, (&host(self.address), self.path))?);
+            let place = format!("{place}, {}", trial.words());
+            let told = match (&found, trial) {
+                (Found::Answers(status), Trial::Right) => format!("takes    {place}: {status}"),
+                (Found::Refuses(how), Trial::Right) => {
+                    // As a stranger, who has nothing else that the origin may want.
+                    let wants_more = self.rules.credential.is_some()
+                        || self.rules.tls.as_ref().is_some_and(|tls| tls.identity.is_some());
+                    verdict = if wants_more { verdict } else { verdict.max(Verdict::Unclear) };
+                    format!("refuses  {place}: {how}; so what it looks at in others is not shown")
+                }
+                (Found::Answers(_), _) => {
+                    verdict = Verdict::Open;
+                    found.told(&place, "to it")
+                }
+                (Found::Refuses(_), _) => found.told(&place, ""),
+                (Found::Unclear(_) | Found::Silent(_), _) => {
+                    verdict = verdict.max(Verdict::Unclear);
+                    found.told(&place, "")
+                }
+            };
+            writeln!(out, "{told}")?;
+        }
+        Ok(verdict)
+    }
+}
+
+impl Found {
+    /// As a line.
+    fn told(&self, place: &str, whom: &str) -> String {
+        match self {
+            Self::Refuses(how) => format!("refuses  {place}: {how}"),
+            Self::Answers(status) => format!("ANSWERS  {place}: {status} {whom}"),
+            Self::Unclear(why) => format!("unclear  {place}: {why}"),
+            Self::Silent(why) => format!("silent   {place}: {why}"),
+        }
+    }
+}
+
 fn addresses_of(name: &str) -> Vec<IpAddr> {
     (name, 0).to_socket_addrs().map(|all| all.map(|socket| socket.ip()).collect()).unwrap_or_default()
 }
 
-fn probe(origin: &Origin, address: &OriginAddress, path: &str) -> Found {
-    let stream = match TcpStream::connect_timeout(&address.socket, Duration::from_secs(CONNECT_S_MAX)) {
-        Ok(stream) => Bounded { stream, until: Instant::now() + Duration::from_secs(ANSWER_S_MAX) },
-        Err(error) => return Found::Silent(format!("no connection from here ({error})")),
-    };
-    let request = request(address, path);
-    let (answer, end) = match (&origin.tls, &address.server_name) {
-        (Some(config), Some(name)) => match ClientConnection::new(Arc::clone(config), name.clone()) {
-            Ok(session) => ask(StreamOwned::new(session, stream), &request),
-            Err(error) => return Found::Unclear(format!("TLS could not be set up ({error})")),
-        },
-        _ => ask(stream, &request),
-    };
-    judge(&answer, end)
+impl Asked<'_> {
+    /// Asks once, with one more field line or none.
+    fn probe(&self, field: &str) -> Found {
+        let address = self.address;
+        let stream = match TcpStream::connect_timeout(&address.socket, Duration::from_secs(CONNECT_S_MAX)) {
+            Ok(stream) => Bounded { stream, until: Instant::now() + Duration::from_secs(ANSWER_S_MAX) },
+            Err(error) => return Found::Silent(format!("no connection from here ({error})")),
+        };
+        let request = request(address, self.path, field);
+        let (answer, end) = match (&self.resolved.tls, &address.server_name) {
+            (Some(config), Some(name)) => match ClientConnection::new(Arc::clone(config), name.clone()) {
+                Ok(session) => ask(StreamOwned::new(session, stream), &request),
+                Err(error) => return Found::Unclear(format!("TLS could not be set up ({error})")),
+            },
+            _ => ask(stream, &request),
+        };
+        judge(&answer, end)
+    }
 }
 
 /// A connection with one time for all that happens on it: who sends a byte now and then does not hold up the command.
@@ -163,12 +254,16 @@ impl Write for Bounded {
     }
 }
 
-fn request(address: &OriginAddress, path: &str) -> String {
-    let host = match &address.server_name {
+fn host(address: &OriginAddress) -> String {
+    match &address.server_name {
         Some(ServerName::DnsName(name)) => name.as_ref().to_owned(),
         _ => address.socket.to_string(),
-    };
-    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: adamant-doctor\r\nConnection: close\r\n\r\n")
+    }
+}
+
+fn request(address: &OriginAddress, path: &str, field: &str) -> String {
+    let host = host(address);
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: adamant-doctor\r\n{field}Connection: close\r\n\r\n")
 }
 
 /// Sends the request, and reads until there is a status, or nothing more comes: what came, and why it was not more.

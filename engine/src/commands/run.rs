@@ -40,6 +40,7 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
             origin_identities: config.origin_identities,
             origin_credentials: config.origin_credentials,
             introspection_clients: config.introspection_clients,
+            assertion_rotation_s: config.assertion_rotation_s,
             base,
             state: Some(config.state.clone()),
         },

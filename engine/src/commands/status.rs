@@ -14,7 +14,7 @@ use crate::files;
 use crate::fleet::expect::Expectation;
 use crate::fleet::judge::{self, Judged, Yardstick};
 use crate::fleet::pins::{Pins, node_key};
-use crate::fleet::{self, Access, Host, show};
+use crate::fleet::{self, Access, Host, jwks, show};
 
 /// Bytes of a file of gateways.
 const HOSTS_BYTES_MAX: usize = 1 << 20;
@@ -55,6 +55,9 @@ pub struct StatusArgs {
     /// A table for people, or one JSON document.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
+    /// Show the public keys of their assertions instead, as one JWK Set for origins.
+    #[arg(long, conflicts_with_all = ["format", "watch", "expected"])]
+    jwks: bool,
     /// Ask again and again, until interrupted; show it when something changed.
     #[arg(long)]
     watch: bool,
@@ -98,6 +101,10 @@ struct Round {
 
 pub fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let round = Round { hosts: hosts(args)?, access: args.access.read()?, pins: pins(args)? };
+    if args.jwks {
+        writeln!(out, "{}", jwks::merged(&round.ask(None)?)?)?;
+        return Ok(());
+    }
     let mut shown = String::new();
     loop {
         // A store's pointer may move while we look.

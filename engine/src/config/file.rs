@@ -22,6 +22,8 @@ pub struct File {
     #[serde(default)]
     pub dpop: Dpop,
     #[serde(default)]
+    pub assertions: Assertions,
+    #[serde(default)]
     pub bounds: Bounds,
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -56,6 +58,12 @@ pub struct Workers {
 #[serde(deny_unknown_fields, default)]
 pub struct Dpop {
     pub nonce: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Assertions {
+    pub rotate: Option<Spanned<Milliseconds>>,
 }
 
 #[derive(Deserialize)]

@@ -79,6 +79,7 @@ pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
         origin_identities: source.origin_identities(&file.origin_identity)?,
         origin_credentials: source.origin_credentials(&file.origin_credential)?,
         introspection_clients: source.introspection_clients(&file.introspection_client)?,
+        assertion_rotation_s: source.assertion_rotation_s(&file.assertions)?,
         admin: file.admin.as_ref().map(|admin| source.admin(admin)).transpose()?,
         status: file.status.as_ref().map(|status| source.status(status)).transpose()?,
         records: match file.records.to.as_deref() {
@@ -253,7 +254,7 @@ impl Source<'_> {
     }
 
     /// A number inside its limits, or what holds without one; `shown` writes numbers as the file does.
-    fn within<T, D: Display>(
+    pub(super) fn within<T, D: Display>(
         &self,
         value: Option<&Spanned<T>>,
         number: impl Fn(&T) -> u64,

@@ -226,6 +226,9 @@ impl Judged {
                 self.note("keyset", format!("keyset of issuer {name:?}: {why}{until}"));
             }
         }
+        if let Some(why) = said.assertions.as_ref().and_then(|keys| keys.last_failure.as_ref()) {
+            self.note("assertion-keys", format!("the keys of its assertions were not rotated: {why}"));
+        }
         // Certificates of listeners are told below, with their failures.
         for ends in said.ends.iter().filter(|ends| ends.of != "certificate") {
             let (what, name, at) = (&ends.of, &ends.name, ends.at);

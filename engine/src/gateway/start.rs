@@ -154,6 +154,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         server_certificates: assembled.server_certificates,
         listener_files: assembled.listener_files,
         crls: assembled.crls,
+        assertion_keys: assembled.assertion_keys,
         placement,
         durable_records: plan.records != Target::Stdout || plan.state.is_none(),
         status: Arc::clone(&status),

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use policy::model::{
-    Audit, ClientCa, Crl, Fetched, Introspection, Issuer, Keys, MinimumTransport, Origin, OriginCredential, Policy,
-    ServerCa,
+    Audit, ClientCa, Crl, Fetched, Introspection, Issuer, Keys, MinimumTransport, Origin, OriginAssertion,
+    OriginCredential, Policy, ServerCa,
 };
 
 use crate::cells::Cell;
@@ -284,6 +284,13 @@ fn origins(old: &Policy, new: &Policy, changes: &mut Changes) {
                 ((false, None), _) => Direction::Wider,
                 _ => Direction::Changed,
             }
+        });
+        let assertion = |of: &Option<OriginAssertion>| match of {
+            None => "none: it cannot tell what came through the gateway".to_owned(),
+            Some(OriginAssertion { audience }) => format!("for the audience {audience}"),
+        };
+        changes.compare(("origin", name, "assertion"), (&before.assertion, &after.assertion), assertion, |old, new| {
+            if old.is_some() && new.is_none() { Direction::Wider } else { Direction::Changed }
         });
     }
 }

@@ -17,6 +17,10 @@ use crate::envelope::{Envelope, EnvelopeFault, Kind};
 use crate::key::{KeyId, PublicKey, SigningKey};
 use crate::time::Timestamp;
 
+mod assertions;
+
+pub use assertions::{AssertionKeys, Jwk};
+
 const FORMAT: &str = "adamant.attestation.v1";
 
 /// Why an attestation is not believed.
@@ -38,6 +42,8 @@ pub enum AttestationFault {
     Signature(KeyId),
     #[error("{member}: {fault}")]
     Digest { member: &'static str, fault: DigestFault },
+    #[error("expected public keys of assertions for ES256 on P-256 and which of them signs, found something else")]
+    AssertionKey,
     #[error("expected the nonce that was asked with, found {found}: an old answer was replayed")]
     Nonce { found: String },
 }
@@ -91,6 +97,9 @@ pub struct Attestation {
     /// Version of the trust root that counts; 0 where none does.
     pub trust_root: u64,
     pub keysets: BTreeMap<String, Keyset>,
+    /// What origins verify assertions with; none where no origin asks for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assertions: Option<AssertionKeys>,
     pub certificates: Vec<Certificate>,
     /// What ends, and when.
     #[serde(default)]
@@ -238,12 +247,12 @@ impl Attestation {
             let found = said.nonce.map_or_else(|| "none".to_owned(), |nonce| format!("{:?}", nonce.0));
             return Err(AttestationFault::Nonce { found });
         }
-        said.check_digests()?;
+        said.check_forms()?;
         Ok(said)
     }
 
-    /// Digests are compared as texts and shown: each is one, and nothing else.
-    fn check_digests(&self) -> Result<(), AttestationFault> {
+    /// Digests are compared as texts and shown: each is one, and nothing else. So are keys.
+    fn check_forms(&self) -> Result<(), AttestationFault> {
         let is_digest = |member, text: &str| match text.parse::<Digest>() {
             Ok(_) => Ok(()),
             Err(fault) => Err(AttestationFault::Digest { member, fault }),
@@ -263,7 +272,7 @@ impl Attestation {
         self.certificates.iter().try_for_each(|of| is_hex("certificates.sha256", &of.sha256))?;
         let mut thumbprints = self.keysets.values().filter_map(|keyset| keyset.thumbprint.as_ref());
         thumbprints.try_for_each(|text| is_hex("keysets.thumbprint", text))?;
-        Ok(())
+        self.assertions.as_ref().map_or(Ok(()), AssertionKeys::check)
     }
 }
 

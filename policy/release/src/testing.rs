@@ -63,6 +63,7 @@ pub fn policy() -> Policy {
             tls: None,
             pass_credentials: false,
             credential: None,
+            assertion: None,
         }],
         routes: vec![Route {
             name: "order-read".into(),

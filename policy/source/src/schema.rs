@@ -102,6 +102,18 @@ struct OriginTable {
     /// `strip` (default) removes the agent's token and API key before forwarding, `pass` keeps them; or what the origin
     /// gets in their place.
     credentials: Option<CredentialsValue>,
+    /// Sign a short-lived assertion about each request, so that the origin can refuse what did not come through the
+    /// gateway.
+    assertion: Option<AssertionTable>,
+}
+
+/// Signed assertions for an origin.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AssertionTable {
+    /// The `aud` that the origin expects.
+    #[schemars(length(min = 1, max = 1024))]
+    audience: String,
 }
 
 /// TLS to an origin.

@@ -1,5 +1,6 @@
 //! Tests of whole sources.
 
+mod assertion;
 mod bindings;
 mod cases;
 mod introspection;

@@ -15,6 +15,17 @@ pub struct Origin {
     /// What it gets in place of the agent's credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<OriginCredential>,
+    /// What it gets to tell what came through the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assertion: Option<OriginAssertion>,
+}
+
+/// A signed assertion about each request, from the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginAssertion {
+    /// The `aud` that the origin expects.
+    pub audience: String,
 }
 
 /// A credential of the gateway's own, which an origin gets with every request. The secret itself stands in no policy.

@@ -61,6 +61,7 @@ fn policy(change: &mut dyn FnMut(&str) -> String) -> Policy {
             tls: Some(tls),
             pass_credentials: false,
             credential: None,
+            assertion: None,
         }],
         routes: vec![Route {
             name: text("read"),

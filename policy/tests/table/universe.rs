@@ -48,6 +48,7 @@ pub fn empty() -> Policy {
         tls: None,
         pass_credentials: false,
         credential: None,
+        assertion: None,
     };
     Policy {
         name: "universe".into(),

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::expiry::Ends;
 use crate::status::Status;
 
+mod assertions;
 mod introspection;
 mod trust;
 
@@ -78,6 +79,7 @@ impl Collector for Everything {
         self.put_records(&mut families)?;
         self.put_activation(&mut families)?;
         trust::put(&self.status, &mut families)?;
+        assertions::put(&self.status, &mut families)?;
         if let Some(inquiries) = self.status.inquiries.get() {
             introspection::put(inquiries, &mut families)?;
         }

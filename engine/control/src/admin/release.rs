@@ -1,16 +1,16 @@
 //! What the gateway says of itself, for `/release` and `/attestation`. Names and digests, never a rule.
 
 use policy_release::attestation::{
-    self, Attestation, Certificate, Checkpoint, Format, Keyset, Memory, Node, Nonce, Pointer, Refusal, RevocationList,
-    Waiting,
+    self, AssertionKeys, Attestation, Certificate, Checkpoint, Format, Keyset, Memory, Node, Nonce, Pointer, Refusal,
+    RevocationList, Waiting,
 };
 use policy_release::time::Timestamp;
 
 use crate::clock::NS_PER_S;
 use crate::expiry::Ends;
 use crate::status::{
-    CertificateStatus, CheckpointStatus, KeysetStatus, PointerStatus, RefusalStatus, RevocationsStatus, Status,
-    WaitingStatus,
+    AssertionKeysStatus, CertificateStatus, CheckpointStatus, KeysetStatus, PointerStatus, RefusalStatus,
+    RevocationsStatus, Status, WaitingStatus,
 };
 
 /// All of it, as it is now.
@@ -46,6 +46,7 @@ pub fn document(status: &Status, nonce: Option<Nonce>, now_unix_ns: u64) -> Atte
         revocations: moving.revocations.as_ref().map(revocations),
         trust_root: moving.root_version,
         keysets: moving.keysets.iter().map(|(name, of)| (name.clone(), keyset(of))).collect(),
+        assertions: moving.assertion_keys.as_ref().map(assertions),
         certificates: moving.certificates.iter().map(|(chain, of)| certificate(chain, of)).collect(),
         ends: moving.ends.iter().map(ends).collect(),
         config: facts.config_digest.clone(),
@@ -101,6 +102,16 @@ fn keyset(of: &KeysetStatus) -> Keyset {
         keys: of.keys as u64,
         loaded: time(of.loaded_unix_s),
         stale: of.stale_unix_s.map(time),
+        next: of.next_unix_s.map(time),
+        last_failure: of.last_failure.clone(),
+    }
+}
+
+fn assertions(of: &AssertionKeysStatus) -> AssertionKeys {
+    AssertionKeys {
+        keys: of.keys.clone(),
+        signs: of.signs.clone(),
+        since: time(of.since_unix_s),
         next: of.next_unix_s.map(time),
         last_failure: of.last_failure.clone(),
     }

@@ -5,13 +5,18 @@ use hyper::body::Bytes;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Response, StatusCode, Uri};
 use policy_release::attestation::{Nonce, NonceFault};
+use serde_json::json;
 
 use super::attestation::{Attester, Unsigned};
 use super::{metrics, release};
+use crate::status::Status;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const JWK_SET: &str = "application/jwk-set+json";
+/// Where origins expect the keys of assertions.
+const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// A DSSE envelope; its payload type says that it holds an attestation.
 const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 
@@ -19,8 +24,9 @@ type Answer = Response<Full<Bytes>>;
 
 pub fn respond(method: &Method, uri: &Uri, attester: &Attester, now_unix_ns: u64) -> Answer {
     let path = uri.path();
-    if !matches!(path, "/healthz" | "/readyz" | "/metrics" | "/release" | "/attestation") {
-        let text = "not found: this listener has /healthz, /readyz, /metrics, /release and /attestation\n";
+    if !matches!(path, "/healthz" | "/readyz" | "/metrics" | "/release" | "/attestation" | JWKS_PATH) {
+        let text = "not found: this listener has /healthz, /readyz, /metrics, /release, /attestation and \
+                    /.well-known/jwks.json\n";
         return answer(StatusCode::NOT_FOUND, TEXT, text.to_owned());
     }
     if method != Method::GET && method != Method::HEAD {
@@ -44,6 +50,7 @@ pub fn respond(method: &Method, uri: &Uri, attester: &Attester, now_unix_ns: u64
             Ok(nonce) => signed(attester, nonce, now_unix_ns),
             Err(fault) => answer(StatusCode::BAD_REQUEST, TEXT, format!("{fault}\n")),
         },
+        JWKS_PATH => jwks(attester.status()),
         _ => answer(StatusCode::OK, TEXT, "ok\n".to_owned()),
     }
 }
@@ -70,6 +77,12 @@ fn readable(attester: &Attester, nonce: Option<Nonce>, now_unix_ns: u64) -> Answ
         Ok(text) => answer(StatusCode::OK, JSON, text + "\n"),
         Err(error) => internal(&format!("the document could not be written: {error}")),
     }
+}
+
+/// The public keys of assertions (RFC 7517 §5): an empty set where no origin asks for any.
+fn jwks(status: &Status) -> Answer {
+    let keys = status.moving().assertion_keys.as_ref().map(|of| of.keys.clone()).unwrap_or_default();
+    answer(StatusCode::OK, JWK_SET, json!({ "keys": keys }).to_string() + "\n")
 }
 
 fn signed(attester: &Attester, nonce: Option<Nonce>, now_unix_ns: u64) -> Answer {

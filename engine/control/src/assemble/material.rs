@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use activation::assertion::SigningKey;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
@@ -69,6 +70,8 @@ type Had<T, E> = Result<Arc<T>, Arc<E>>;
 pub struct Material {
     pub identities: BTreeMap<String, Had<Identity, TlsError>>,
     pub secrets: BTreeMap<String, Had<Secret, SecretError>>,
+    /// Signs assertions; none where no origin ever asked for one.
+    pub assertion_key: Option<Arc<SigningKey>>,
     /// Drawn anew by each process: nobody who reads a log can test guesses against a thumbprint.
     salt: Option<[u8; 32]>,
 }

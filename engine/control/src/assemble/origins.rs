@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use activation::activation::{Origin, OriginAddress};
+use activation::assertion::Assertion;
 use activation::injection::Injection;
 use policy::model;
 use rustls::pki_types::pem::PemObject;
@@ -46,6 +47,10 @@ pub enum OriginError {
          a value with {{secret}} once, found the field \"{header}\": name the one that the origin reads its key from"
     )]
     Field { origin: String, header: String },
+    #[error(
+        "origin \"{origin}\" wants assertions, and the gateway has no key to sign them with: see what was told before"
+    )]
+    AssertionKey { origin: String },
     #[error("origin \"{origin}\": TLS could not be set up: {cause}")]
     Setup { origin: String, cause: rustls::Error },
     #[error("origin \"{origin}\": cannot be written down: {cause}")]
@@ -61,6 +66,7 @@ pub struct Planned {
     tls: Option<Arc<ClientConfig>>,
     pass_credentials: bool,
     injected: Option<Arc<Injection>>,
+    assertion: Option<Arc<Assertion>>,
 }
 
 /// One address of an origin.
@@ -100,6 +106,7 @@ impl Planned {
             // Never both, whatever a release says.
             pass_credentials: origin.pass_credentials && origin.credential.is_none(),
             injected: origin.credential.as_ref().map(|of| injection(origin, of, material)).transpose()?.map(Arc::new),
+            assertion: origin.assertion.as_ref().map(|of| assertion(origin, of, material)).transpose()?.map(Arc::new),
         })
     }
 
@@ -134,6 +141,7 @@ impl Planned {
             tls: self.tls.clone(),
             pass_credentials: self.pass_credentials,
             injected: self.injected.clone(),
+            assertion: self.assertion.clone(),
         }
     }
 }
@@ -208,6 +216,16 @@ fn client_config(
     Ok(Arc::new(config))
 }
 
+fn assertion(
+    origin: &model::Origin,
+    of: &model::OriginAssertion,
+    material: &Material,
+) -> Result<Assertion, OriginError> {
+    let none = || OriginError::AssertionKey { origin: origin.name.clone() };
+    let key = material.assertion_key.clone().ok_or_else(none)?;
+    Ok(Assertion { audience: of.audience.clone(), key })
+}
+
 /// Refuses what no secret could make right.
 pub fn check_credential(origin: &model::Origin) -> Result<(), OriginError> {
     let Some(of) = &origin.credential else { return Ok(()) };
@@ -240,7 +258,14 @@ mod tests {
 
     fn origin(addresses: &[&str], tls: Option<model::OriginTls>) -> model::Origin {
         let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
-        model::Origin { name: "orders".to_owned(), addresses, tls, pass_credentials: false, credential: None }
+        model::Origin {
+            name: "orders".to_owned(),
+            addresses,
+            tls,
+            pass_credentials: false,
+            credential: None,
+            assertion: None,
+        }
     }
 
     fn ca() -> String {

@@ -134,5 +134,6 @@ pub fn same_origin(one: &Origin, other: &Origin) -> bool {
     one.identity == other.identity
         && one.pass_credentials == other.pass_credentials
         && one.injected == other.injected
+        && one.assertion == other.assertion
         && sockets(one) == sockets(other)
 }

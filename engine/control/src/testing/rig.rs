@@ -65,6 +65,7 @@ pub fn rig_with(directory: &Path, policy: Policy, placement: Placement) -> Rig {
         server_certificates: assembled.server_certificates,
         listener_files: assembled.listener_files,
         crls: assembled.crls,
+        assertion_keys: assembled.assertion_keys,
         placement,
         durable_records: false,
         status: Arc::clone(&status),

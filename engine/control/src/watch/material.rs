@@ -190,7 +190,7 @@ impl Watcher {
     }
 
     /// The origins of the present release with what there is now.
-    fn plan_again(&mut self) {
+    pub(super) fn plan_again(&mut self) {
         let frozen = Arc::clone(self.start.activator.frozen());
         for (rules, slot) in frozen.policy.origins.iter().zip(&mut self.start.planned) {
             match Planned::new(rules, &self.start.material) {

@@ -85,6 +85,7 @@ impl Watcher {
             return Err(RenewalError::Durable);
         }
         let frozen = Arc::new(frozen.place(&self.start.placement)?);
+        self.have_assertion_keys(&frozen.policy);
         let looked_up = names::resolve_new(&plan(&frozen, &self.start.material)?, &self.start.addresses);
         let round = self.meanwhile(looked_up).await;
         for (name, why) in &round.failures {

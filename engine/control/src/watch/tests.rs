@@ -64,8 +64,14 @@ fn names_are_looked_up_again_and_soon_while_one_is_missing() {
     };
     let planned = |address: &str, tls| {
         let addresses = vec![address.to_owned()];
-        let origin =
-            policy::model::Origin { name: "o".to_owned(), addresses, tls, pass_credentials: false, credential: None };
+        let origin = policy::model::Origin {
+            name: "o".to_owned(),
+            addresses,
+            tls,
+            pass_credentials: false,
+            credential: None,
+            assertion: None,
+        };
         [Planned::new(&origin, &Material::default()).unwrap()]
     };
     let (plain, named) = (planned("127.0.0.1:1", None), planned("a.example:1", tls()));

@@ -19,6 +19,7 @@ fn plain<'f>() -> Forward<'f> {
         agent: Some("bot"),
         pass_credentials: false,
         injected: None,
+        assertion: None,
         expect_continue: false,
         close: false,
         via: b"adamant",
@@ -90,6 +91,7 @@ fn no_inserted_value_can_split_the_head() {
             Forward { client_ip: bad, ..plain() },
             Forward { request_id: bad, ..plain() },
             Forward { via: bad, ..plain() },
+            Forward { assertion: Some(bad), ..plain() },
         ] {
             assert_eq!(written(request, &forward), Err(Fault::UnsafeValue), "{forward:?}");
         }
@@ -103,6 +105,8 @@ fn no_inserted_value_can_split_the_head() {
     ] {
         assert_eq!(written(request, &forward), Err(Fault::UnsafeValue), "{forward:?}");
     }
+    let asserted = written(request, &Forward { assertion: Some(b"a.b-_.c"), ..plain() }).unwrap();
+    assert!(asserted.ends_with("Adamant-Agent: bot\r\nAdamant-Assertion: a.b-_.c\r\n\r\n"));
     let named = written(request, &Forward { agent: Some("a\r\nX: y"), ..plain() }).unwrap();
     assert!(named.contains("Adamant-Agent: a%0D%0AX:%20y\r\n\r\n"));
 

@@ -102,6 +102,7 @@ fn forward(bytes: &[u8], head: &RequestHead) -> Result<String, String> {
         agent: Some("agent"),
         pass_credentials: true,
         injected: None,
+        assertion: None,
         expect_continue: head.expect_continue,
         close: false,
         via: b"adamant",

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use activation::Activation;
 use activation::activation::{ListenerTls, Origin, OriginAddress, ReleaseFacts};
+use activation::assertion::{Assertion, SigningKey};
 use activation::counters::Arena;
 use activation::injection::Injection;
 use activation::ring::{DurableMark, RecordReader, rings};
@@ -70,12 +71,20 @@ fn model_origin() -> policy::model::Origin {
         tls: None,
         pass_credentials: false,
         credential: None,
+        assertion: None,
     }
 }
 
 /// Starts a worker that serves `policy` with its one origin at `origin`.
 pub fn start(policy: &Policy, origin: SocketAddr, issuers: Vec<Arc<identity::token::Issuer>>) -> World {
     start_with(policy, origin, issuers, Arc::new(CaSet::new(vec![]).unwrap()), None)
+}
+
+/// As `start`, with an origin that asks for assertions.
+pub fn start_asserting(policy: &Policy, origin: SocketAddr, issuers: Vec<Arc<identity::token::Issuer>>) -> World {
+    let key = Arc::new(SigningKey::generate().unwrap());
+    let assertion = Some(Arc::new(Assertion { audience: "orders".into(), key }));
+    start_all(policy, origin, issuers, Arc::new(CaSet::new(vec![]).unwrap()), None, assertion)
 }
 
 /// As `start`, with client CAs, and with TLS.
@@ -85,6 +94,17 @@ pub fn start_with(
     issuers: Vec<Arc<identity::token::Issuer>>,
     client_cas: Arc<CaSet>,
     tls: Option<ListenerTls>,
+) -> World {
+    start_all(policy, origin, issuers, client_cas, tls, None)
+}
+
+fn start_all(
+    policy: &Policy,
+    origin: SocketAddr,
+    issuers: Vec<Arc<identity::token::Issuer>>,
+    client_cas: Arc<CaSet>,
+    tls: Option<ListenerTls>,
+    assertion: Option<Arc<Assertion>>,
 ) -> World {
     let is_tls = tls.is_some();
     let image = sys::Image::new(&compile(policy, [7; 32]).unwrap()).unwrap();
@@ -116,6 +136,7 @@ pub fn start_with(
             pass_credentials: false,
             // The more costly way: what holds with a field of its own holds without.
             injected: Injection::new(b"x-origin-key", b"Bearer s3cr3t").ok().map(Arc::new),
+            assertion,
         })],
         listeners: vec![tls.map(Arc::new)],
         ended: Arc::default(),

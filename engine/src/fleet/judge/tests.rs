@@ -51,6 +51,7 @@ fn said(seed: u8) -> Attestation {
         revocations: None,
         trust_root: 1,
         keysets: BTreeMap::new(),
+        assertions: None,
         certificates: vec![],
         ends: vec![],
         config: "sha256:config".to_owned(),

@@ -1,5 +1,7 @@
 use policy::compile::compile;
-use policy::model::{Algorithm, ApiKey, Identity, Methods, OriginCredential, OriginTls, Proofs, Route};
+use policy::model::{
+    Algorithm, ApiKey, Identity, Methods, OriginAssertion, OriginCredential, OriginTls, Proofs, Route,
+};
 use policy::table::Table;
 
 use super::*;
@@ -142,6 +144,12 @@ fn where_requests_go_needs_the_wider_role() {
     };
     assert_eq!(edit(own("x-key")), ("credentials", [Wider, Narrower], always));
     assert_eq!(between(own("x-key"), own("x-other")), ("credentials", [Changed, Changed], always));
+    let asserted = |audience: &str| {
+        let audience = audience.to_owned();
+        move |it: &mut Policy| it.origins[0].assertion = Some(OriginAssertion { audience })
+    };
+    assert_eq!(edit(asserted("orders")), ("assertion", [Changed, Wider], always));
+    assert_eq!(between(asserted("orders"), asserted("other")), ("assertion", [Changed, Changed], always));
     assert_eq!(edit(|it| it.routes[0].origin = "o2".into()), ("origin", [Changed, Changed], always));
 }
 

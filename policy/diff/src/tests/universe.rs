@@ -100,6 +100,7 @@ pub fn origin(name: &str) -> Origin {
         tls: None,
         pass_credentials: false,
         credential: None,
+        assertion: None,
     }
 }
 

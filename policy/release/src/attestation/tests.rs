@@ -35,6 +35,7 @@ fn said(key: &SigningKey, nonce: &Nonce) -> Attestation {
         revocations: None,
         trust_root: 1,
         keysets: BTreeMap::new(),
+        assertions: None,
         certificates: vec![],
         ends: vec![],
         config: Digest::of(b"config").to_string(),
@@ -65,6 +66,38 @@ fn an_old_answer_and_one_without_a_nonce_are_refused() {
     assert!(matches!(Attestation::open(&bytes, &nonce(2)), Err(AttestationFault::Nonce { .. })));
     let without = Attestation { nonce: None, ..said(key, &nonce(1)) }.seal(key).unwrap().to_bytes();
     assert!(matches!(Attestation::open(&without, &nonce(1)), Err(AttestationFault::Nonce { .. })));
+}
+
+/// Whoever takes them for keys gets keys.
+#[test]
+fn assertion_keys_are_of_the_one_kind() {
+    let key = &keys(1)[0];
+    let jwk = |kid: &str, alg: &str, x: &str| Jwk {
+        kid: kid.to_owned(),
+        kty: "EC".to_owned(),
+        crv: "P-256".to_owned(),
+        alg: alg.to_owned(),
+        purpose: "sig".to_owned(),
+        x: x.to_owned(),
+        y: "c".repeat(43),
+    };
+    let opened = |jwk: Jwk, signs: &str| {
+        let now = time("2026-01-01T00:00:00Z");
+        let keys =
+            AssertionKeys { keys: vec![jwk], signs: signs.to_owned(), since: now, next: None, last_failure: None };
+        let said = Attestation { assertions: Some(keys), ..said(key, &nonce(1)) };
+        Attestation::open(&said.seal(key).unwrap().to_bytes(), &nonce(1)).map(|opened| assert_eq!(opened, said))
+    };
+    let (kid, x) = ("a".repeat(43), "b".repeat(43));
+    opened(jwk(&kid, "ES256", &x), &kid).unwrap();
+    for (wrong, signs) in [
+        (jwk(&kid, "none", &x), &kid),
+        (jwk(&kid, "ES256", "b"), &kid),
+        (jwk(&kid, "ES256", &x.replace('b', "\u{1b}")), &kid),
+        (jwk(&kid, "ES256", &x), &x),
+    ] {
+        assert!(matches!(opened(wrong, signs), Err(AttestationFault::AssertionKey)));
+    }
 }
 
 /// They are compared as texts, and shown.

@@ -38,6 +38,7 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("[[origin]]", origin::KEYS),
     ("tls", origin::TLS_KEYS),
     ("credentials", origin::credentials::CREDENTIALS_KEYS),
+    ("assertion", origin::ASSERTION_KEYS),
     ("[[route]]", route::KEYS),
     ("[[scope]]", scope::KEYS),
     ("[[agent]]", agent::KEYS),

@@ -3,7 +3,7 @@
 pub(super) mod credentials;
 
 use credentials::Credentials;
-use policy::model::{Origin, OriginTls};
+use policy::model::{Origin, OriginAssertion, OriginTls};
 use toml::de::DeTable;
 
 use crate::bounds::{ADDRESSES_PER_ORIGIN_MAX, CLAIM_BYTES_MAX};
@@ -13,8 +13,9 @@ use crate::fields::{Fields, Text, Value, shown};
 use crate::forms::{address, name};
 use crate::reading::{Kind, Reading};
 
-pub(super) const KEYS: &[&str] = &["name", "addresses", "tls", "credentials"];
+pub(super) const KEYS: &[&str] = &["name", "addresses", "tls", "credentials", "assertion"];
 pub(super) const TLS_KEYS: &[&str] = &["ca", "server_name", "identity"];
+pub(super) const ASSERTION_KEYS: &[&str] = &["audience"];
 
 pub(super) fn read<'d>(table: &'d DeTable<'d>, span: Span, reading: &mut Reading<'d, '_>) -> Option<Origin> {
     let fields = Fields::new(table, span, "[[origin]]", KEYS, reading);
@@ -26,7 +27,9 @@ pub(super) fn read<'d>(table: &'d DeTable<'d>, span: Span, reading: &mut Reading
     let addresses = addresses.and_then(|texts| read_addresses(&texts, tls.is_some(), reading));
     let given = fields.get("credentials");
     let credentials = given.map(|value| credentials::read(value, reading));
+    let assertion = fields.get("assertion").map(|value| read_assertion(value, reading));
     let (tls, credentials, addresses) = (super::if_given(tls)?, super::if_given(credentials)?, addresses?);
+    let assertion = super::if_given(assertion)?;
     let (pass_credentials, credential) = match credentials {
         None | Some(Credentials::Strip) => (false, None),
         Some(Credentials::Pass) => (true, None),
@@ -35,7 +38,7 @@ pub(super) fn read<'d>(table: &'d DeTable<'d>, span: Span, reading: &mut Reading
     if let (Some(value), Some(_), None) = (given, &credential, &tls) {
         credentials::warn_of_plain(value, &addresses, reading);
     }
-    Some(Origin { name: name?.value.to_owned(), addresses, tls, pass_credentials, credential })
+    Some(Origin { name: name?.value.to_owned(), addresses, tls, pass_credentials, credential, assertion })
 }
 
 fn read_addresses(texts: &[Text<'_>], has_tls: bool, reading: &mut Reading<'_, '_>) -> Option<Vec<String>> {
@@ -62,6 +65,14 @@ fn read_addresses(texts: &[Text<'_>], has_tls: bool, reading: &mut Reading<'_, '
         }
     }
     valid.then_some(addresses)
+}
+
+fn read_assertion<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<OriginAssertion> {
+    let example = "assertion = { audience = \"orders\" }";
+    let fields = Fields::of_value(value, "assertion", ASSERTION_KEYS, example, reading)?;
+    let audience = fields.required("audience", "audience = \"orders\"", reading);
+    let audience = reading.filled_string(audience?, CLAIM_BYTES_MAX)?;
+    Some(OriginAssertion { audience: audience.value.to_owned() })
 }
 
 fn read_tls<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<OriginTls> {

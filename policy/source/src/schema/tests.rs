@@ -16,6 +16,7 @@ const DEFINITIONS: &[(&str, &str)] = &[
     ("[[origin]]", "OriginTable"),
     ("tls", "TlsTable"),
     ("credentials", "CredentialsTable"),
+    ("assertion", "AssertionTable"),
     ("[[route]]", "RouteTable"),
     ("[[scope]]", "ScopeTable"),
     ("[[agent]]", "AgentTable"),

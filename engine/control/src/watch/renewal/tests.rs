@@ -8,7 +8,7 @@ use policy::model::{self, Keys, Policy};
 use super::*;
 use crate::assemble::Placement;
 use crate::testing;
-use crate::testing::rig::{Rig, policy, rig, rig_with};
+use crate::testing::rig::{Rig, policy, rig, rig_with, wait};
 
 fn facts(version: u64) -> activation::activation::ReleaseFacts {
     let digest = testing::digest(version);
@@ -178,6 +178,33 @@ fn a_secret_that_moves_while_a_release_waits_is_the_one_it_serves_with() {
         let id = activating.join().unwrap().unwrap();
         let now = serving(&rig);
         assert_eq!((now.id, line(&now)), (id, b"x-key: second\r\n".to_vec()));
+    });
+    rig.watch.stop();
+}
+
+#[test]
+fn the_first_release_that_asks_for_assertions_gets_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let rig = rig(directory.path());
+    assert!(serving(&rig).origins[0].assertion.is_none() && rig.status.moving().assertion_keys.is_none());
+    let asking = |audience: &str| {
+        let mut policy = without_agents();
+        policy.origins[0].assertion = Some(model::OriginAssertion { audience: audience.to_owned() });
+        policy
+    };
+    activate(&rig, asking("orders"), 8).unwrap();
+    let of = |activation: &Activation| activation.origins[0].assertion.clone().unwrap();
+    let first = of(&serving(&rig));
+    let shown = rig.status.moving().assertion_keys.clone().unwrap();
+    assert_eq!((first.audience.as_str(), first.key.kid()), ("orders", shown.signs.as_str()));
+    assert!(shown.keys.len() == 2 && shown.keys.iter().any(|key| key.kid == shown.signs));
+    // Another audience is another origin; the key stays.
+    activate(&rig, asking("other"), 9).unwrap();
+    let second = of(&serving(&rig));
+    assert_eq!((second.audience.as_str(), second.key.kid()), ("other", first.key.kid()));
+    assert_ne!(*first, *second);
+    wait("the rotation log", || {
+        std::fs::read_to_string(directory.path().join("records")).unwrap().contains("assertion-key")
     });
     rig.watch.stop();
 }
