@@ -9,6 +9,7 @@ pub mod activate;
 pub mod admin;
 pub mod affinity;
 pub mod assemble;
+pub mod at_rest;
 mod atomic;
 pub mod bounds;
 pub mod clock;
