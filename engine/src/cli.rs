@@ -51,7 +51,7 @@ enum Command {
     /// Build, sign, show and verify releases.
     #[command(subcommand)]
     Release(release::ReleaseCommand),
-    /// Make API keys and signing keys.
+    /// Make API keys, signing keys and age identities.
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Make and show trust roots: which keys may sign what, and how many must.

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use age_format::Recipient;
 use control::admin;
 use control::assemble::{IntrospectionClient, ListenerFiles, OriginCredentialFile, OriginIdentityFiles};
 use control::records;
@@ -15,6 +16,7 @@ mod assertions;
 mod checkpoints;
 mod cores;
 mod credentials;
+mod encryption;
 mod file;
 mod introspection;
 mod place;
@@ -24,6 +26,7 @@ mod status;
 mod value;
 
 pub use cores::parse as parse_cores;
+pub use credentials::credential_or_path;
 pub use place::ConfigError;
 
 /// Bytes of a configuration.
@@ -38,6 +41,10 @@ pub struct Config {
     /// The one policy that this gateway may serve.
     pub policy: String,
     pub state: PathBuf,
+    /// The age identity that secrets in `state` are encrypted with.
+    pub state_identity: Option<PathBuf>,
+    /// Core dumps are allowed.
+    pub core_dumps: bool,
     pub releases: Releases,
     pub trust_root: PathBuf,
     pub activation: ActivationMode,
@@ -54,6 +61,8 @@ pub struct Config {
     pub admin: Option<admin::Place>,
     pub status: Option<admin::StatusPlace>,
     pub records: records::Target,
+    /// To whom records are encrypted; to nobody: they are plain.
+    pub record_recipients: Vec<Recipient>,
     pub record_ring_bytes: usize,
     pub denial_ring_bytes: usize,
     pub checkpoints: Vec<records::seal::Place>,

@@ -150,7 +150,7 @@ impl Access {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(Failure::new)?
             .with_root_certificates(roots)
-            .with_client_auth_cert(chain, secret)
+            .with_client_auth_cert(chain, secret.clone_key())
             .map_err(|error| {
                 Failure::at(certificate, format_args!("cannot be used with {}: {error}", key.display()))
             })?;

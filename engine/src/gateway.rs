@@ -5,8 +5,10 @@
 
 use std::path::PathBuf;
 
+use age_format::Recipient;
 use control::admin;
 use control::assemble::Node;
+use control::at_rest::AtRest;
 use control::records;
 use policy_release::candidate::Release;
 use proxy::settings::Settings;
@@ -53,6 +55,8 @@ pub struct Plan {
     pub admin: Option<admin::Place>,
     pub status: Option<admin::StatusPlace>,
     pub records: records::Target,
+    /// To whom records are encrypted; to nobody: they are plain.
+    pub record_recipients: Vec<Recipient>,
     pub record_ring_bytes: usize,
     pub denial_ring_bytes: usize,
     /// Where checkpoints of the records go, outside this gateway.
@@ -60,6 +64,8 @@ pub struct Plan {
     pub checkpoint_interval: std::time::Duration,
     /// None: nothing outlives the process (`adamant dev`).
     pub state: Option<PathBuf>,
+    /// What in it is encrypted.
+    pub at_rest: AtRest,
     pub config_digest: String,
     /// Releases take each other's place while the gateway serves.
     pub hot: bool,

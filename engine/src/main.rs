@@ -29,6 +29,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before anything is read: memory with secrets in it must land on no disk.
+    if let Err(error) = sys::process::forbid_core_dumps() {
+        failure::warn(format_args!("core dumps could not be forbidden, they would hold secrets: {error}"));
+    }
     let cli = cli::Cli::read();
     let mut out = terminal::Safe::new(io::stdout().lock());
     let result = cli::run(cli, &mut out);

@@ -17,8 +17,8 @@ const TAIL_BYTES_MIN: usize = 12;
 /// Bytes of a quoted piece from which it is compared with what is covered.
 const PIECE_BYTES_MIN: usize = 4;
 
-/// What API keys, JWTs (a JSON object in base64url) and tokens of Vault and OpenBao begin with.
-const PREFIXES: [&str; 5] = ["adm_", "eyJ", "hvs.", "hvb.", "hvr."];
+/// What API keys, JWTs (a JSON object in base64url), tokens of Vault and OpenBao, and age identities begin with.
+const PREFIXES: [&str; 6] = ["adm_", "eyJ", "hvs.", "hvb.", "hvr.", "AGE-SECRET-KEY-1"];
 /// What public digests and keys begin with: shown, however random they look.
 const PUBLIC_PREFIXES: [&str; 2] = ["sha256:", "ed25519:"];
 /// Parts of the names of settings whose values are secrets.
@@ -56,6 +56,7 @@ pub fn kind_of(bytes: &[u8]) -> Option<&'static str> {
         () if header("[policy]") => Some("a policy source"),
         () if first.starts_with("adm_") => Some("an API key"),
         () if first.starts_with("eyJ") && first.contains('.') => Some("a token (JWT)"),
+        () if first.starts_with("AGE-SECRET-KEY-1") => Some("an age identity"),
         () if PREFIXES.iter().any(|prefix| first.starts_with(prefix)) => Some("a token"),
         () if first.starts_with("adamant-ed25519:") => Some("a public key"),
         () if is_base64_line(first) => Some("a text in base64"),
@@ -277,6 +278,7 @@ mod tests {
 
     const KEY: &str = "MC4CAQAwBQYDK2VwBCIEIAfWKvN0pzkNx9TlQmZr7Yc2Hb5uWd8Ee1GgRrTtVvXx";
     const API_KEY: &str = "adm_partner-1_4f9KzQ2mX7bNcV5tLrYpW8hJgD3sAeUoEiRk6Pz1TnMq0BxC";
+    const IDENTITY: &str = "AGE-SECRET-KEY-1EGTZVFFV20835NWYV6270LXYVK2VKNX2MMDKWYKLMGR48UAWX40Q2P2LM0";
     const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJyYiJ9.c2lnbmF0dXJlLW9mLXRoaXM";
 
     #[test]
@@ -291,6 +293,7 @@ mod tests {
             (format!("{API_KEY}\n"), Some("an API key")),
             (TOKEN.to_owned(), Some("a token (JWT)")),
             ("hvs.CAESIJ4Y8cVqOUzK9mWkXbPqLr".to_owned(), Some("a token")),
+            (format!("# public key: age1x\n{IDENTITY}\n"), Some("an age identity")),
             (format!("{KEY}\n{KEY}\n"), Some("a text in base64")),
             (
                 "{\"payload\":\"e30=\",\"payloadType\":\"application/vnd.adamant.release.v1+json\"}".into(),
@@ -316,6 +319,7 @@ mod tests {
             "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0".to_owned(),
             "hvs.CAESIJ4Y8cVqOUzK9mWkXbPqLr".to_owned(),
             "Jk1P5zdOaowoiLMZUoc".to_owned(),
+            IDENTITY.to_owned(),
         ] {
             for (before, after) in
                 [("id = \"", "\"\nx = 1\n"), ("a = 1\n", "\nb = 2\n"), ("x = [\"a\", \"", "\"] # é\n")]

@@ -20,6 +20,7 @@ pub struct Deployment {
     directory: tempfile::TempDir,
     listeners: String,
     more: String,
+    gateway: String,
     cores: String,
     records: String,
 }
@@ -31,6 +32,7 @@ impl Deployment {
             directory: tempfile::tempdir().expect("a temporary directory"),
             listeners: "\n[[listener]]\naddress = \"127.0.0.1:0\"\n".into(),
             more: String::new(),
+            gateway: String::new(),
             cores: "[0]".into(),
             records: String::new(),
         }
@@ -51,6 +53,12 @@ impl Deployment {
     /// Workers on these cores, such as `[0, 1]`.
     pub fn cores(mut self, cores: &str) -> Self {
         self.cores = cores.into();
+        self
+    }
+
+    /// More lines of the table `[gateway]`, such as `core_dumps = true`.
+    pub fn gateway(mut self, lines: &str) -> Self {
+        self.gateway = format!("{lines}\n");
         self
     }
 
@@ -136,9 +144,9 @@ impl Deployment {
     fn gateway_toml(&self) -> String {
         format!(
             "[gateway]\npolicy = \"tests\"\nrelease = \"release.json\"\ntrust_root = \"root.json\"\nstate = \
-             \"state\"\n\n[workers]\ncores = {}\n\n[admin]\naddress = \"127.0.0.1:0\"\n\n[records]\nto = \
+             \"state\"\n{}\n[workers]\ncores = {}\n\n[admin]\naddress = \"127.0.0.1:0\"\n\n[records]\nto = \
              \"{RECORDS_FILE}\"\n{}{}{}",
-            self.cores, self.records, self.listeners, self.more
+            self.gateway, self.cores, self.records, self.listeners, self.more
         )
     }
 }

@@ -26,6 +26,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("activation", 0),
     ("sys", 0),
     ("files", 0),
+    ("age-format", 0),
     ("tuning", 0),
     ("loadtest", 0),
     ("proxy", 1),

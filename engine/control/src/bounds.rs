@@ -6,6 +6,12 @@ pub const RECORDS_PHRASES: usize = 1_024;
 pub const RECORDS_PHRASE_BYTES_MAX: usize = 1_024;
 /// Bytes of formatted records gathered before they are written.
 pub const RECORDS_BATCH_BYTES_MAX: usize = 256 << 10;
+/// Bytes of whole lines that are encrypted as one batch: a kill in the middle of a write loses at most so many.
+pub const RECORDS_ENCRYPTED_BATCH_BYTES: usize = 64 << 10;
+/// Bytes of a batch that is read: the longest line in one, and what age adds.
+pub const RECORDS_ENCRYPTED_FILE_BYTES_MAX: usize = 8 << 20;
+/// Bytes that are read from a record file at once.
+pub const RECORDS_READ_BYTES: usize = 256 << 10;
 /// Longest pause between two attempts to write records, milliseconds.
 pub const RECORDS_RETRY_MS_MAX: u64 = 1_000;
 /// First pause after a failed write of records, milliseconds.

@@ -10,6 +10,7 @@ pub mod admin;
 pub mod affinity;
 pub mod assemble;
 pub mod assertion;
+pub mod at_rest;
 mod atomic;
 pub mod bounds;
 pub mod clock;

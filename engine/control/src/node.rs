@@ -12,7 +12,9 @@ use policy_release::key::{KeyFault, KeyId, PublicKey, SignatureBytes, SigningKey
 use policy_release::key_file::{self, KeyFileFault};
 use zeroize::Zeroizing;
 
-/// The private key: PKCS#8 in PEM, mode 0600.
+use crate::at_rest::{AtRest, AtRestFault};
+
+/// The private key: PKCS#8 in PEM, mode 0600; encrypted where the node has an identity for that.
 const KEY_FILE: &str = "node.key";
 /// Its public half, to be pinned by whoever asks this node.
 const PUBLIC_FILE: &str = "node.pub";
@@ -44,6 +46,8 @@ pub enum NodeKeyFault {
         path.display()
     )]
     Damaged { path: PathBuf, cause: KeyFileFault },
+    #[error("{}: {fault}", path.display())]
+    Encrypted { path: PathBuf, fault: AtRestFault },
     #[error("the system gives no randomness for a node key: {0}")]
     Randomness(String),
     #[error("a node key could not be made: {0}")]
@@ -53,22 +57,28 @@ pub enum NodeKeyFault {
 impl NodeKey {
     /// The key of the node whose state directory this is; made at its first start. The caller holds the directory's
     /// lock.
-    pub fn load_or_make(state_dir: &Path) -> Result<Self, NodeKeyFault> {
+    pub fn load_or_make(state_dir: &Path, at_rest: &AtRest) -> Result<Self, NodeKeyFault> {
         let path = state_dir.join(KEY_FILE);
-        let node = match read(&path)? {
-            Some(text) => {
-                let damaged = |cause| NodeKeyFault::Damaged { path: path.clone(), cause };
-                Self::of(key_file::parse(&text, None).map_err(damaged)?)
+        let damaged = |cause| NodeKeyFault::Damaged { path: path.clone(), cause };
+        let (node, text) = match read(&path)? {
+            Some(bytes) => {
+                let is_outdated = at_rest.is_outdated(&bytes);
+                let encrypted = |fault| NodeKeyFault::Encrypted { path: path.clone(), fault };
+                let text = at_rest.open(bytes).map_err(encrypted)?;
+                let node =
+                    Self::of(key_file::parse(std::str::from_utf8(&text).unwrap_or_default(), None).map_err(damaged)?);
+                (node, is_outdated.then_some(text))
             }
             None => {
                 let node = Self::ephemeral()?;
-                let damaged = |cause| NodeKeyFault::Damaged { path: path.clone(), cause };
                 let plain = key_file::to_plain(&node.key).map_err(damaged)?;
-                let text = Zeroizing::new(retitled(&plain));
-                write(state_dir, KEY_FILE, text.as_bytes(), 0o600)?;
-                node
+                (node, Some(Zeroizing::new(retitled(&plain).into_bytes())))
             }
         };
+        if let Some(text) = text {
+            let unsealed = |source| NodeKeyFault::Io { path: path.clone(), action: "encrypted", source };
+            write(state_dir, KEY_FILE, &at_rest.seal(&text).map_err(unsealed)?, 0o600)?;
+        }
         let public = format!("{}\n", node.public);
         let public_path = state_dir.join(PUBLIC_FILE);
         let written = crate::assemble::files::read(&public_path, SMALL_FILE_BYTES_MAX).ok();
@@ -114,8 +124,8 @@ impl fmt::Debug for NodeKey {
     }
 }
 
-/// The text of a key file that stands there and is private; None when there is none.
-fn read(path: &Path) -> Result<Option<Zeroizing<String>>, NodeKeyFault> {
+/// The bytes of a key file that stands there and is private; None when there is none. Whoever takes them wipes them.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, NodeKeyFault> {
     let fault = |source| NodeKeyFault::Io { path: path.to_owned(), action: "read", source };
     let link = match fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -130,10 +140,11 @@ fn read(path: &Path) -> Result<Option<Zeroizing<String>>, NodeKeyFault> {
     if mode & 0o077 != 0 {
         return Err(NodeKeyFault::Exposed { path: path.to_owned(), mode });
     }
-    let mut text = Zeroizing::new(String::with_capacity(1 << 10));
+    // Of full capacity from the start: growing would leave copies behind.
+    let mut bytes = Vec::with_capacity(SMALL_FILE_BYTES_MAX + 1);
     let limit = u64::try_from(SMALL_FILE_BYTES_MAX).unwrap_or(u64::MAX);
-    file.take(limit).read_to_string(&mut text).map_err(fault)?;
-    Ok(Some(text))
+    file.take(limit).read_to_end(&mut bytes).map_err(fault)?;
+    Ok(Some(bytes))
 }
 
 /// The file says of itself what it is; the rest is as [`key_file`] writes it.
@@ -158,13 +169,13 @@ mod tests {
     #[test]
     fn it_is_made_once_private_and_comes_back() {
         let state = tempfile::tempdir().unwrap();
-        let first = NodeKey::load_or_make(state.path()).unwrap();
+        let first = NodeKey::load_or_make(state.path(), &AtRest::default()).unwrap();
         let path = state.path().join(KEY_FILE);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_to_string(state.path().join(PUBLIC_FILE)).unwrap(), format!("{}\n", first.public()));
         assert!(fs::read_to_string(&path).unwrap().starts_with(COMMENT));
         fs::write(state.path().join(PUBLIC_FILE), "something else").unwrap();
-        let second = NodeKey::load_or_make(state.path()).unwrap();
+        let second = NodeKey::load_or_make(state.path(), &AtRest::default()).unwrap();
         assert_eq!(first.id(), second.id());
         let signature = second.sign(b"message").unwrap();
         assert!(first.public().verifies(b"message", &signature));
@@ -176,30 +187,30 @@ mod tests {
     #[test]
     fn what_others_could_read_or_was_damaged_is_refused_with_what_to_do() {
         let state = tempfile::tempdir().unwrap();
-        NodeKey::load_or_make(state.path()).unwrap();
+        NodeKey::load_or_make(state.path(), &AtRest::default()).unwrap();
         let path = state.path().join(KEY_FILE);
         let whole = fs::read_to_string(&path).unwrap();
         for mode in [0o640, 0o604, 0o660] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let refused = NodeKey::load_or_make(state.path()).unwrap_err().to_string();
+            let refused = NodeKey::load_or_make(state.path(), &AtRest::default()).unwrap_err().to_string();
             assert!(refused.contains("chmod 600"), "{refused}");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         for damaged in [String::new(), whole[..whole.len() / 2].to_owned(), whole.replacen("MC4C", "MC4D", 1)] {
             fs::write(&path, damaged).unwrap();
-            let refused = NodeKey::load_or_make(state.path()).unwrap_err().to_string();
+            let refused = NodeKey::load_or_make(state.path(), &AtRest::default()).unwrap_err().to_string();
             assert!(refused.contains("remove it for a new key"), "{refused}");
         }
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(matches!(NodeKey::load_or_make(state.path()), Err(NodeKeyFault::NotFile(_))));
+        assert!(matches!(NodeKey::load_or_make(state.path(), &AtRest::default()), Err(NodeKeyFault::NotFile(_))));
     }
 
     #[test]
     fn what_a_crash_left_behind_does_not_stop_the_next_start() {
         let state = tempfile::tempdir().unwrap();
         fs::write(state.path().join(".node.key.new"), "half").unwrap();
-        NodeKey::load_or_make(state.path()).unwrap();
+        NodeKey::load_or_make(state.path(), &AtRest::default()).unwrap();
         assert!(!state.path().join(".node.key.new").exists());
     }
 }

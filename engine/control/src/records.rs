@@ -17,6 +17,7 @@ use crate::bounds::RECORDS_MESSAGES_MAX;
 use crate::clock;
 use crate::status::CheckpointStatus;
 
+pub mod encrypted;
 pub mod json;
 pub mod line;
 pub mod naming;
@@ -114,7 +115,7 @@ pub fn spawn(
     worker_cores: Vec<usize>,
     sealing: &Sealing,
 ) -> Result<Records, RecordsError> {
-    let opened = sink::Sink::open(target.clone());
+    let opened = sink::Sink::open(target.clone()).and_then(|sink| sink.encrypting_to(&sealing.recipients));
     let sink = opened.map_err(|cause| RecordsError::Open { target: target.clone(), cause })?;
     let (messages, inbox) = sync_channel(RECORDS_MESSAGES_MAX);
     let progress = Arc::new(Progress::of(sealing));

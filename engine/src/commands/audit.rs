@@ -9,14 +9,17 @@ use crate::failure::Failure;
 use crate::fleet::pins;
 
 mod checkpoints;
+mod decrypt;
 mod follow;
+mod identity;
 mod lines;
 mod print;
 mod prove;
 mod show;
 mod verify;
 
-pub use lines::{RECORD_FILES, open as open_records};
+pub use identity::{Identities, IdentityArgs, Records};
+pub use lines::RECORD_FILES;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum AuditCommand {
@@ -41,6 +44,11 @@ pub enum AuditCommand {
         adamant audit filter records.jsonl --agent ci --status 5xx\n  \
         adamant audit filter records.jsonl --request-id 00c0ffee… --format text")]
     Filter(show::FilterArgs),
+    /// Print encrypted records as the JSON lines that were encrypted.
+    #[command(after_help = "Example:\n  \
+        adamant audit decrypt records.jsonl --identity records.key | jq .\n\n\
+        Needs no gateway, and no more than the files: each batch in them is an age file of its own (docs/records.md).")]
+    Decrypt(decrypt::DecryptArgs),
     /// Make a proof that one record is in the log of a checkpoint; it can be checked without the log.
     #[command(after_help = "Example:\n  \
         adamant audit prove records.jsonl --request-id 00c0ffee… --checkpoint records.jsonl.checkpoints -o proof.json")]
@@ -61,6 +69,7 @@ pub fn run(command: AuditCommand, out: &mut dyn Write) -> Result<(), Failure> {
         AuditCommand::Verify(args) => verify::run(&args, out),
         AuditCommand::Show(args) => show::show(args, out),
         AuditCommand::Filter(args) => show::filter(args, out),
+        AuditCommand::Decrypt(args) => decrypt::run(&args, out),
         AuditCommand::Prove(args) => prove::prove(&args, out),
         AuditCommand::CheckProof(args) => prove::check_proof(&args, out),
     }

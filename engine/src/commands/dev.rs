@@ -8,6 +8,7 @@ use activation::bounds::{DENIAL_RING_BYTES, RECORD_RING_BYTES};
 use clap::{Args, ValueEnum};
 use control::admin;
 use control::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion, Node};
+use control::at_rest::AtRest;
 use control::records::Target;
 use policy::model::Policy;
 use proxy::settings::{Bounds, ClientAddress, Listener, Settings, Timeouts};
@@ -151,11 +152,13 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
         admin: args.admin.map(admin::Place::Tcp),
         status: None,
         records: if args.records == Path::new("stdout") { Target::Stdout } else { Target::File(args.records) },
+        record_recipients: Vec::new(),
         record_ring_bytes: RECORD_RING_BYTES,
         denial_ring_bytes: DENIAL_RING_BYTES,
         checkpoints: Vec::new(),
         checkpoint_interval: std::time::Duration::from_millis(control::bounds::CHECKPOINT_INTERVAL_MS),
         state: None,
+        at_rest: AtRest::default(),
         config_digest: "none".to_owned(),
         hot: false,
         print_addresses: args.print_addresses,

@@ -12,6 +12,7 @@ use clap::Args;
 use policy_evaluate::{Evaluation, Presented, Request};
 use policy_release::digest::Digest;
 
+use super::audit::IdentityArgs;
 use super::status::AccessArgs;
 use crate::failure::Failure;
 use crate::lookup::{Form, Found, Lookup};
@@ -24,6 +25,8 @@ pub struct ExplainArgs {
     /// The record file in which --request-id is looked for; - is standard input.
     #[arg(long, value_name = "FILE", requires = "request_id")]
     records: Option<PathBuf>,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// A release: of the record, or to decide the request with. May be given several times for a record.
     #[arg(long = "release", value_name = "FILE")]
     releases: Vec<PathBuf>,

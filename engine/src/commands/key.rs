@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use age_format::Identity;
 use clap::{Args, Subcommand};
 use identity::api_key;
 use policy_release::bounds::SMALL_FILE_BYTES_MAX;
@@ -27,6 +28,10 @@ pub enum KeyCommand {
     /// Make an Ed25519 key to sign releases, pointers and trust roots with.
     #[command(after_help = "Example:\n  adamant key signer --out alice.key\n  adamant key public alice.key")]
     Signer(MakeArgs),
+    /// Make an age identity to encrypt records or state to, as age-keygen does.
+    #[command(after_help = "Example:\n  \
+        adamant key age --out records.key      # prints age1…, for encrypt_to of [records]; records.key reads them")]
+    Age(AgeArgs),
     /// Print the public half of a signing key; needs no passphrase.
     #[command(after_help = "Examples:\n  \
         adamant key public alice.key > alice.pub\n  \
@@ -67,6 +72,16 @@ pub struct MakeArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct AgeArgs {
+    /// Where to write the identity (mode 0600).
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Replace an existing file. What is encrypted to the identity in it is lost.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct PublicArgs {
     /// A key file made by `adamant key signer`, or transit:https://HOST:PORT/MOUNT/keys/NAME[@VERSION].
     key: KeySource,
@@ -78,6 +93,7 @@ pub fn run(command: KeyCommand, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
         KeyCommand::New(args) => new(&args, out),
         KeyCommand::Signer(args) => signer(&args, out),
+        KeyCommand::Age(args) => age(&args, out),
         KeyCommand::Public(args) => Ok(writeln!(out, "{}", public_of(&args.key, &args.transit)?)?),
     }
 }
@@ -133,6 +149,18 @@ fn signer(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let public = key.public();
     writeln!(out, "{public}")?;
     writeln!(out, "# key id {}\n# private half in {}", public.id(), args.out.display())?;
+    Ok(())
+}
+
+fn age(args: &AgeArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let existing = Existing::replace_if(args.force);
+    files::expect_free(&args.out, existing)?;
+    let (identity, text) = Identity::generate().map_err(Failure::new)?;
+    let public = identity.recipient();
+    let file = Zeroizing::new(format!("# public key: {public}\n{}\n", *text));
+    files::write(&args.out, file.as_bytes(), Access::OwnerOnly, existing)?;
+    writeln!(out, "{public}")?;
+    writeln!(out, "# private half in {}", args.out.display())?;
     Ok(())
 }
 

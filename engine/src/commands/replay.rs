@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::commands::audit::open_records;
+use crate::commands::audit::{Identities, IdentityArgs};
 use crate::commands::signing::plural;
 use crate::failure::Failure;
 use crate::lookup::Lookup;
@@ -21,6 +21,8 @@ pub struct ReplayArgs {
     /// Record files, in the order of their times; - is standard input.
     #[arg(required = true, value_name = "LOG")]
     logs: Vec<PathBuf>,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// Put the past requests to this candidate, a release or a policy source, and say which would change.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
@@ -61,9 +63,10 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
         });
         candidate = Some(policies::evaluator(found.policy, digest, &shelf)?);
     }
+    let identities = args.identity.load()?;
     let mut replay = Replay::new(known, candidate);
     for (number, log) in args.logs.iter().enumerate() {
-        replay.read(number, &mut *open(log)?)?;
+        replay.read(number, &mut *open(log, &identities)?)?;
     }
     replay.finish()?;
     let logs: Vec<String> = args.logs.iter().map(|log| log.display().to_string()).collect();
@@ -100,9 +103,6 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
 }
 
-fn open(log: &Path) -> Result<Box<dyn BufRead>, Failure> {
-    if log == Path::new("-") {
-        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin())));
-    }
-    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, open_records(log)?)))
+fn open(log: &Path, identities: &Identities) -> Result<Box<dyn BufRead>, Failure> {
+    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, identities.open(log)?)))
 }

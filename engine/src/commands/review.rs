@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use policy_release::time::Timestamp;
 use serde_json::Value;
 
+use super::audit::IdentityArgs;
 use super::status::AccessArgs;
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
@@ -27,6 +28,8 @@ pub struct ReviewArgs {
     /// Record files; those of one gateway in their order, oldest first. - is standard input.
     #[arg(required = true, value_name = "LOG")]
     logs: Vec<PathBuf>,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// The policy: a source, a release file, sha256:… in the store, or gateway:ADDRESS.
     #[arg(long, value_name = "POLICY", required_unless_present = "anomalies")]
     policy: Option<String>,

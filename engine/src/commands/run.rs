@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use control::assemble::Node;
+use control::at_rest::AtRest;
 
 use crate::config::Config;
 use crate::failure::{Failure, warn};
@@ -25,6 +26,15 @@ pub struct RunArgs {
 
 pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(Failure::new)?;
+    if config.core_dumps {
+        control::warning!(
+            "core dumps are allowed (core_dumps under [gateway]): they hold keys, tokens and what is proxied"
+        );
+        sys::process::allow_core_dumps()
+            .map_err(|error| Failure::new(format_args!("core dumps cannot be allowed: {error}")))?;
+    }
+    let at_rest = config.state_identity.as_deref().map_or_else(|| Ok(AtRest::default()), AtRest::by);
+    let at_rest = at_rest.map_err(Failure::new)?;
     let base = config.path.parent().map(PathBuf::from).unwrap_or_default();
     let trust = Trust {
         policy: config.policy,
@@ -48,11 +58,13 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
         admin: config.admin,
         status: config.status,
         records: config.records,
+        record_recipients: config.record_recipients,
         record_ring_bytes: config.record_ring_bytes,
         denial_ring_bytes: config.denial_ring_bytes,
         checkpoints: config.checkpoints,
         checkpoint_interval: config.checkpoint_interval,
         state: Some(config.state),
+        at_rest,
         config_digest: config.digest,
         hot: config.activation == crate::config::ActivationMode::Hot,
         print_addresses: args.print_addresses,

@@ -41,6 +41,12 @@ impl Source<'_> {
     }
 }
 
+/// A path as it is, or the file of the credential that it names. What is wrong and what to do, where it is neither.
+pub fn credential_or_path(path: &Path) -> Result<PathBuf, (String, &'static str)> {
+    let named = credential(path, || std::env::var_os(CREDENTIALS_DIRECTORY))?;
+    Ok(named.unwrap_or_else(|| path.to_owned()))
+}
+
 /// The file of a credential; none where `path` is a path. What is wrong and what to do, where it is neither.
 fn credential(
     path: &Path,

@@ -45,6 +45,9 @@ pub struct Gateway {
     pub channel: Option<Spanned<String>>,
     pub trust_root: PathBuf,
     pub activation: Option<Spanned<String>>,
+    pub state_identity: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub core_dumps: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -146,6 +149,7 @@ pub struct Records {
     #[serde(default)]
     pub checkpoints: Vec<Spanned<CheckpointPlace>>,
     pub checkpoint_interval: Option<Spanned<Milliseconds>>,
+    pub encrypt_to: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// `"DIR"`, `"http://127.0.0.1:…"`, or `{ url = "https://…", ca = "FILE" }`.

@@ -13,6 +13,7 @@ use activation::stats::WorkerStats;
 use arc_swap::ArcSwap;
 use control::activate::Activator;
 use control::assemble::{Assembled, Node};
+use control::at_rest::AtRest;
 use control::introspection::{self, Introspection};
 use control::node::NodeKey;
 use control::per_node::PerNode;
@@ -72,8 +73,9 @@ struct Benches {
 /// Starts everything; returns when the workers accept.
 pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let now_unix_ns = clock::unix_ns();
-    let state = plan.state.as_deref().map(|directory| State::open(directory, now_unix_ns)).transpose()?;
-    let node = node_key(plan.state.as_deref())?;
+    let state = plan.state.as_deref().map(|directory| State::open(directory, plan.at_rest.clone(), now_unix_ns));
+    let state = state.transpose()?;
+    let node = node_key(plan.state.as_deref(), &plan.at_rest)?;
     let memory = state.as_ref().map(|state| Memory::new(state.directory()));
     memory.iter().for_each(Memory::sweep);
     let acceptance_now_ns = state.as_ref().map_or(now_unix_ns, |state| state.now_unix_ns);
@@ -97,6 +99,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         interval: plan.checkpoint_interval,
         places: plan.checkpoints.clone(),
         state: plan.state.clone(),
+        recipients: plan.record_recipients.clone(),
     };
     let spawned = records::spawn(plan.records.clone(), benches.records, worker_cores.clone(), &sealing);
     let records = spawned.map_err(Failure::new)?;
@@ -199,8 +202,8 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
 }
 
 /// The key of the state directory, which the caller holds; without one, a key that goes with the process.
-fn node_key(state: Option<&Path>) -> Result<Arc<NodeKey>, Failure> {
-    let key = state.map_or_else(NodeKey::ephemeral, NodeKey::load_or_make);
+fn node_key(state: Option<&Path>, at_rest: &AtRest) -> Result<Arc<NodeKey>, Failure> {
+    let key = state.map_or_else(NodeKey::ephemeral, |state| NodeKey::load_or_make(state, at_rest));
     Ok(Arc::new(key.map_err(Failure::new)?))
 }
 
@@ -261,9 +264,6 @@ fn prepare_process(settings: &mut Settings, workers: usize) {
     match sys::process::raise_descriptor_limit() {
         Ok(limit) => fit_descriptors(settings, usize::try_from(limit).unwrap_or(usize::MAX), workers),
         Err(error) => control::warning!("the limit of open descriptors could not be raised: {error}"),
-    }
-    if let Err(error) = sys::process::forbid_core_dumps() {
-        control::warning!("core dumps could not be forbidden, they would hold secrets: {error}");
     }
 }
 

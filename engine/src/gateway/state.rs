@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use activation::counters::Arena;
+use control::at_rest::AtRest;
 
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
@@ -22,6 +23,7 @@ pub struct State {
     directory: PathBuf,
     /// What a gateway goes by that must not go back: the clock, but never below the latest time seen.
     pub now_unix_ns: u64,
+    at_rest: AtRest,
     _lock: File,
 }
 
@@ -36,7 +38,7 @@ pub fn expect_directory(path: &Path) -> Result<(), Failure> {
 
 impl State {
     /// Opens (or makes) the directory and checks that nobody else can write it or uses it.
-    pub fn open(directory: &Path, now_unix_ns: u64) -> Result<Self, Failure> {
+    pub fn open(directory: &Path, at_rest: AtRest, now_unix_ns: u64) -> Result<Self, Failure> {
         if !directory.exists() {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
             made.map_err(|error| {
@@ -60,7 +62,7 @@ impl State {
                 .help("stop it first, or give each gateway a directory of its own"));
         }
         let now_unix_ns = checked_now(directory, now_unix_ns)?;
-        Ok(Self { directory: directory.to_owned(), now_unix_ns, _lock: lock })
+        Ok(Self { directory: directory.to_owned(), now_unix_ns, at_rest, _lock: lock })
     }
 
     pub fn directory(&self) -> &Path {
@@ -75,13 +77,16 @@ impl State {
             return Ok(Arena::new());
         }
         let bytes = files::read(&path, COUNTERS_BYTES_MAX)?;
+        let bytes = self.at_rest.open(bytes).map_err(|fault| Failure::at(&path, fault))?;
         let help = format!("remove {} to start with fresh limits", path.display());
         Arena::restore(&bytes, now_unix_ns).map_err(|error| Failure::at(&path, error).help(help))
     }
 
     pub fn save(&self, arena: &Arena, now_unix_ns: u64) -> Result<(), Failure> {
         let counters = arena.snapshot(now_unix_ns);
-        files::write(&self.directory.join("counters"), &counters, Access::OwnerOnly, Existing::Replace)?;
+        let path = self.directory.join("counters");
+        let counters = self.at_rest.seal(&counters).map_err(|error| Failure::at(&path, error))?;
+        files::write(&path, &counters, Access::OwnerOnly, Existing::Replace)?;
         let time = format!("{now_unix_ns}\n");
         Ok(files::write(&self.directory.join("time"), time.as_bytes(), Access::OwnerOnly, Existing::Replace)?)
     }
@@ -115,14 +120,14 @@ mod tests {
     use super::*;
 
     fn refused(directory: &Path, now_unix_ns: u64) -> String {
-        format!("{:?}", State::open(directory, now_unix_ns).err().unwrap())
+        format!("{:?}", State::open(directory, AtRest::default(), now_unix_ns).err().unwrap())
     }
 
     #[test]
     fn the_directory_is_made_private_and_used_by_one() {
         let outer = tempfile::tempdir().unwrap();
         let directory = outer.path().join("a/state");
-        let state = State::open(&directory, 1).unwrap();
+        let state = State::open(&directory, AtRest::default(), 1).unwrap();
         assert_eq!(std::fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
         assert!(refused(&directory, 1).contains("another gateway"));
         drop(state);
@@ -135,15 +140,15 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let directory = outer.path().join("state");
         let now = 1_800_000_000_000_000_000;
-        let state = State::open(&directory, now).unwrap();
+        let state = State::open(&directory, AtRest::default(), now).unwrap();
         state.save(&state.counters(now).unwrap(), now).unwrap();
         assert!(state.counters(now).is_ok());
         drop(state);
         // Within a step of the time service: taken, but the time that acceptance goes by does not go back.
-        assert_eq!(State::open(&directory, now - CLOCK_STEP_NS_MAX).unwrap().now_unix_ns, now);
-        assert_eq!(State::open(&directory, now + 1).unwrap().now_unix_ns, now + 1);
+        assert_eq!(State::open(&directory, AtRest::default(), now - CLOCK_STEP_NS_MAX).unwrap().now_unix_ns, now);
+        assert_eq!(State::open(&directory, AtRest::default(), now + 1).unwrap().now_unix_ns, now + 1);
         assert!(refused(&directory, now - CLOCK_STEP_NS_MAX - 1).contains("behind the latest time"));
         std::fs::write(directory.join("counters"), b"damaged").unwrap();
-        assert!(State::open(&directory, now).unwrap().counters(now).is_err());
+        assert!(State::open(&directory, AtRest::default(), now).unwrap().counters(now).is_err());
     }
 }

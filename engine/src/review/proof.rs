@@ -1,6 +1,6 @@
 //! A patch, proved before it is written: what it says, that it only takes away, and that the records come out the same.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use policy::model::Policy;
 use policy::table::Table;
@@ -14,6 +14,7 @@ use super::evidence::Evidence;
 use super::scan::{Take, Window, scan};
 use super::unified;
 use crate::cases::Suite;
+use crate::commands::audit::Records;
 use crate::failure::Failure;
 use crate::pointing::table_of;
 use crate::replay::compare::{Standing, standing};
@@ -46,7 +47,7 @@ pub fn prove(
     source: &Source,
     name: &str,
     edits: &[Edit],
-    records: &[PathBuf],
+    records: Records<'_>,
     window: Window,
 ) -> Result<Proven, Failure> {
     let policy = source.policy(Warnings::Known)?;
@@ -156,7 +157,7 @@ impl Search<'_> {
 ///
 /// # Errors
 /// One that was permitted comes out otherwise.
-fn replay(old: &Policy, new: &Policy, records: &[PathBuf], window: Window) -> Result<u64, Failure> {
+fn replay(old: &Policy, new: &Policy, records: Records<'_>, window: Window) -> Result<u64, Failure> {
     let mut both = Both { old, new, compared: 0, pair: pair(old, new)?, own: evaluator(old)? };
     scan(records, &mut Evidence::new(window), &mut both)?;
     Ok(both.compared)

@@ -1,14 +1,14 @@
 //! Reads record files: exchanges of a window in the order of their decisions, and what speaks against the evidence.
 
-use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 
 use chain::log::Told;
 
 use super::bounds::{AHEAD_BYTES_MAX, NAME_BYTES_MAX};
 use super::evidence::Evidence;
 use super::intents::{Intent, Intents};
-use crate::commands::audit::{RECORD_FILES, open_records};
+use crate::commands::audit::{Identities, RECORD_FILES, Records};
 use crate::failure::Failure;
 use crate::replay::line::{Exchange, Line, LineFault};
 use crate::replay::order::Order;
@@ -58,7 +58,7 @@ pub trait Take {
 ///
 /// # Errors
 /// A file that cannot be read, or is none of records; and what `take` says.
-pub fn scan(files: &[PathBuf], evidence: &mut Evidence, take: &mut dyn Take) -> Result<(), Failure> {
+pub fn scan(records: Records<'_>, evidence: &mut Evidence, take: &mut dyn Take) -> Result<(), Failure> {
     let mut scan = Scan {
         evidence,
         take,
@@ -67,8 +67,8 @@ pub fn scan(files: &[PathBuf], evidence: &mut Evidence, take: &mut dyn Take) -> 
         gateway: String::new(),
         is_begun: false,
     };
-    for (log, path) in files.iter().enumerate() {
-        scan.file(log, path)?;
+    for (log, path) in records.files.iter().enumerate() {
+        scan.file(log, path, records.identities)?;
     }
     scan.end_gateway()
 }
@@ -102,8 +102,8 @@ struct Ahead {
 }
 
 impl Scan<'_> {
-    fn file(&mut self, log: usize, path: &Path) -> Result<(), Failure> {
-        let mut reader = open(path)?;
+    fn file(&mut self, log: usize, path: &Path, identities: &Identities) -> Result<(), Failure> {
+        let mut reader = open(path, identities)?;
         self.evidence.begin_file(&name_of(path));
         self.is_begun = false;
         let mut ahead = Some(Ahead::default());
@@ -282,12 +282,8 @@ pub fn name_of(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
-fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
-    let mut reader: Box<dyn BufRead> = if path == Path::new("-") {
-        Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin()))
-    } else {
-        Box::new(BufReader::with_capacity(BUFFER_BYTES, open_records(path)?))
-    };
+fn open(path: &Path, identities: &Identities) -> Result<Box<dyn BufRead>, Failure> {
+    let mut reader: Box<dyn BufRead> = Box::new(BufReader::with_capacity(BUFFER_BYTES, identities.open(path)?));
     let name = name_of(path);
     let start = reader.fill_buf().map_err(|error| Failure::new(format_args!("{name}: cannot be read: {error}")))?;
     if start.starts_with(&GZIP) {

@@ -16,6 +16,7 @@ use super::plan::{Plan, tighter};
 use super::proof::prove;
 use super::scan::{Window, scan};
 use super::usage::Usage;
+use crate::commands::audit::Records;
 use crate::replay::Replay;
 use crate::replay::line::time_text;
 use crate::replay::policies::{Policies, Shelf, evaluator};
@@ -174,7 +175,7 @@ fn records(policy: &Policy, calls: &[Call]) -> String {
 
 fn plan_of(policy: &Policy, path: &Path) -> Plan {
     let mut usage = Usage::new(policy).unwrap();
-    scan(&[path.to_owned()], &mut Evidence::new(Window::ALL), &mut usage).unwrap();
+    scan(Records::plain(&[path.to_owned()]), &mut Evidence::new(Window::ALL), &mut usage).unwrap();
     Plan::of(&usage, &Keep::default(), NOW_NS / 1_000_000_000 + 1_000_000)
 }
 
@@ -214,7 +215,7 @@ proptest! {
         let records: String = records(&policy, &calls).split_inclusive('\n').skip(skip).collect();
         let (_directory, source, path) = files(&text, &records);
         let plan = plan_of(&policy, &path);
-        let proven = prove(&source, "policy.toml", &plan.edits, &[path], Window::ALL).map_err(|fault| {
+        let proven = prove(&source, "policy.toml", &plan.edits, Records::plain(&[path]), Window::ALL).map_err(|fault| {
             TestCaseError::fail(format!("{fault}\n{:?}\n{text}", plan.edits))
         })?;
         let mut patched = policy.clone();
@@ -309,7 +310,7 @@ fn findings_say_who_and_what() {
     );
     let keep = |keep: &str| {
         let mut usage = Usage::new(&policy).unwrap();
-        scan(std::slice::from_ref(&path), &mut Evidence::new(Window::ALL), &mut usage).unwrap();
+        scan(Records::plain(std::slice::from_ref(&path)), &mut Evidence::new(Window::ALL), &mut usage).unwrap();
         let keep = Keep::read(None, &[keep.to_owned()], &policy)?;
         Ok::<_, crate::failure::Failure>(Plan::of(&usage, &keep, NOW_NS / 1_000_000_000).findings.len())
     };

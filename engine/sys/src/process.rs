@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 /// Raises the soft limit of open descriptors to the hard one; gives the limit in force.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
@@ -19,9 +19,22 @@ pub fn kernel_version() -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Forbids core dumps: secrets in memory must not land on disk.
+/// Forbids core dumps, also to a program that takes them over a pipe, which no limit stops; and other processes of this
+/// user to read our memory or trace us: secrets in it are nobody's. Programs that we start can be traced again.
 pub fn forbid_core_dumps() -> io::Result<()> {
-    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?)
+    set_core_limit(Some(0))?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// Takes [`forbid_core_dumps`] back, up to what the process was allowed from outside.
+pub fn allow_core_dumps() -> io::Result<()> {
+    set_core_limit(getrlimit(Resource::Core).maximum)?;
+    Ok(set_dumpable_behavior(DumpableBehavior::Dumpable)?)
+}
+
+fn set_core_limit(bytes: Option<u64>) -> io::Result<()> {
+    let maximum = getrlimit(Resource::Core).maximum;
+    Ok(setrlimit(Resource::Core, Rlimit { current: bytes, maximum })?)
 }
 
 /// Processor time that the calling thread has had, in nanoseconds; none where the kernel does not tell.

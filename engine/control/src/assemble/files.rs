@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 /// Where systemd puts the credentials of a unit (systemd.exec(5)).
 pub const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
@@ -25,11 +27,13 @@ pub enum FileError {
 
 /// The whole file, at most `most` bytes.
 pub fn read(path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
-    read_open(open(path)?, path, most)
+    let mut bytes = Vec::new();
+    take_in(open(path)?, path, most, &mut bytes)?;
+    Ok(bytes)
 }
 
-/// A private key's file: refused when group or others have any right on it.
-pub fn read_private(path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
+/// A private key's file: refused when group or others have any right on it. The bytes are wiped when they go.
+pub fn read_private(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let failed = |cause| FileError::Read { path: path.to_owned(), cause };
     let file = open(path)?;
     // Asked of the open file: nobody can put another in its place between the two.
@@ -40,7 +44,9 @@ pub fn read_private(path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
     if mode & shared != 0 {
         return Err(FileError::Exposed { path: path.to_owned(), mode });
     }
-    read_open(file, path, most)
+    let mut bytes = Zeroizing::default();
+    take_in(file, path, most, &mut bytes)?;
+    Ok(bytes)
 }
 
 fn is_credential(path: &Path) -> bool {
@@ -57,16 +63,16 @@ fn open(path: &Path) -> Result<File, FileError> {
     File::open(path).map_err(failed)
 }
 
-fn read_open(file: File, path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
+fn take_in(file: File, path: &Path, most: usize, bytes: &mut Vec<u8>) -> Result<(), FileError> {
     // Large enough from the start where the size is told: a secret that grows leaves copies behind.
     let told = file.metadata().map_or(0, |of| usize::try_from(of.len()).unwrap_or(most));
-    let mut bytes = Vec::with_capacity(told.min(most) + 1);
-    let read = file.take(most as u64 + 1).read_to_end(&mut bytes);
+    bytes.reserve_exact(told.min(most) + 1);
+    let read = file.take(most as u64 + 1).read_to_end(bytes);
     read.map_err(|cause| FileError::Read { path: path.to_owned(), cause })?;
     if bytes.len() > most {
         return Err(FileError::TooLarge { path: path.to_owned(), most });
     }
-    Ok(bytes)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use activation::assertion::SigningKey;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -19,7 +18,8 @@ use crate::bounds::{ORIGIN_SECRET_BYTES_MAX, SECRET_THUMBPRINT_BYTES};
 /// A certificate of the gateway towards origins, with its key.
 pub struct Identity {
     pub chain: Vec<CertificateDer<'static>>,
-    pub key: PrivateKeyDer<'static>,
+    /// Wiped when it goes.
+    pub key: Zeroizing<PrivateKeyDer<'static>>,
     /// Over the first certificate, lower-case hex.
     pub sha256: String,
     /// Its life, seconds since the Unix epoch.
@@ -94,7 +94,7 @@ impl Material {
 
     /// Reads one secret.
     pub fn read_secret(&self, path: &Path) -> Result<Secret, SecretError> {
-        let mut bytes = Zeroizing::new(files::read_private(path, ORIGIN_SECRET_BYTES_MAX + 2)?);
+        let mut bytes = files::read_private(path, ORIGIN_SECRET_BYTES_MAX + 2)?;
         let length =
             bytes.strip_suffix(b"\n").map_or(bytes.len(), |line| line.strip_suffix(b"\r").unwrap_or(line).len());
         bytes.truncate(length);
@@ -131,7 +131,7 @@ pub fn read_identity(of: &ChainFiles) -> Result<Identity, TlsError> {
     let leaf = chain.first().ok_or_else(wrong)?;
     let (begins_s, ends_s) = tls::life_of(leaf).ok_or_else(wrong)?;
     let sha256 = hex(&Sha256::digest(leaf));
-    CertifiedKey::from_der(chain.clone(), key.clone_key(), &tls::provider()).map_err(|why| TlsError::Mismatch {
+    tls::certified(chain.clone(), &key).map_err(|why| TlsError::Mismatch {
         chain: of.chain.clone(),
         key: of.key.clone(),
         why,

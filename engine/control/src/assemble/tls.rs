@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use activation::activation::ListenerTls;
 use identity::certificate::{CaSet, CertificateFault, ClientAuthentication, ClientVerifier, ServerNames};
+use rustls::InconsistentKeys;
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,6 +18,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
 
 use super::files::{self, FileError};
 use super::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion, hex};
@@ -95,9 +98,8 @@ fn load(of: &ChainFiles, hash: &mut Sha256) -> Result<(Loaded, CertificateStatus
         names: shown_names(&names),
         ..CertificateStatus::default()
     };
-    let provider = default_provider();
     let mismatch = |why| TlsError::Mismatch { chain: of.chain.clone(), key: of.key.clone(), why };
-    let certified = CertifiedKey::from_der(chain, key, &provider).map_err(mismatch)?;
+    let certified = certified(chain, &key).map_err(mismatch)?;
     Ok((Loaded { key: Arc::new(certified), names }, status))
 }
 
@@ -107,7 +109,9 @@ pub fn ends_unix_s(pem: &[u8]) -> Vec<u64> {
 }
 
 /// Reads a chain and its key without checking them against each other.
-pub fn load_identity(of: &ChainFiles) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+pub fn load_identity(
+    of: &ChainFiles,
+) -> Result<(Vec<CertificateDer<'static>>, Zeroizing<PrivateKeyDer<'static>>), TlsError> {
     let pem = files::read(&of.chain, PEM_BYTES_MAX)?;
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
@@ -115,10 +119,22 @@ pub fn load_identity(of: &ChainFiles) -> Result<(Vec<CertificateDer<'static>>, P
     if chain.is_empty() {
         return Err(chain_error(of, "no CERTIFICATE section".to_owned()));
     }
-    let pem = zeroize::Zeroizing::new(files::read_private(&of.key, PEM_BYTES_MAX)?);
+    let pem = files::read_private(&of.key, PEM_BYTES_MAX)?;
     let key = PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|error| TlsError::Key { path: of.key.clone(), found: error.to_string() })?;
-    Ok((chain, key))
+    Ok((chain, Zeroizing::new(key)))
+}
+
+/// A chain with its key, which belong together. As [`CertifiedKey::from_der`], which would leave a copy of the key behind.
+pub fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: &PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, rustls::Error> {
+    let certified = CertifiedKey::new(chain, any_supported_type(key)?);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+        Err(error) => Err(error),
+    }
 }
 
 fn chain_error(of: &ChainFiles, found: String) -> TlsError {

@@ -112,7 +112,7 @@ fn proof(client: &IntrospectionClient) -> Result<(Option<ClientIdentity>, Option
         IntrospectionProof::Certificate(files) => {
             let failed = |cause| AskFault::Certificate { client: client.name.clone(), cause: Box::new(cause) };
             let read = read_identity(files).map_err(failed)?;
-            Ok((Some(ClientIdentity { chain: read.chain, key: read.key }), None))
+            Ok((Some(ClientIdentity { chain: read.chain, key: read.key.clone_key() }), None))
         }
         IntrospectionProof::Secret(file) => {
             let failed = |cause| AskFault::Secret { client: client.name.clone(), cause };

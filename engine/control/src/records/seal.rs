@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use age_format::Recipient;
 use chain::bounds::CHECKPOINT_BYTES_MAX;
 use chain::checkpoint::Checkpoint;
 use chain::note::{self, Note, Verifier};
@@ -43,6 +44,8 @@ pub struct Sealing {
     pub places: Vec<Place>,
     /// The state directory; none where nothing outlives the process.
     pub state: Option<PathBuf>,
+    /// To whom records are encrypted in their file; to nobody: they are plain.
+    pub recipients: Vec<Recipient>,
 }
 
 /// Asked of the sealing thread.
@@ -73,7 +76,7 @@ impl Sealing {
     /// Without state and places outside.
     pub fn with_key(key: Arc<NodeKey>) -> Self {
         let interval = Duration::from_millis(CHECKPOINT_INTERVAL_MS);
-        Self { key, interval, places: Vec::new(), state: None }
+        Self { key, interval, places: Vec::new(), state: None, recipients: Vec::new() }
     }
 
     /// The origin of a log that begins now.

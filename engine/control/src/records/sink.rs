@@ -4,8 +4,12 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt as _, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use age_format::Recipient;
+
+use super::encrypted;
 
 /// Where records are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,21 +27,66 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// Whole lines on their way out; `sent` bytes of them went.
+/// Whole lines on their way out, as they are or encrypted; `sent` bytes of that went.
 #[derive(Debug, Default)]
 pub struct Pending {
     pub lines: Vec<u8>,
+    /// Where records are encrypted.
+    encrypted: Option<Batches>,
     sent: usize,
+}
+
+/// What goes out in the place of lines.
+#[derive(Debug, Default)]
+struct Batches {
+    bytes: Vec<u8>,
+    /// Bytes of the lines that are in them.
+    covered: usize,
+    /// Where each batch begins.
+    starts: Vec<usize>,
 }
 
 impl Pending {
     pub fn is_sent(&self) -> bool {
-        self.sent >= self.lines.len()
+        let all = self.encrypted.as_ref().is_none_or(|batches| batches.covered == self.lines.len());
+        all && self.sent >= self.out().len()
     }
 
     pub fn clear(&mut self) {
         self.lines.clear();
+        self.encrypted = None;
         self.sent = 0;
+    }
+
+    /// What goes out.
+    pub fn out(&self) -> &[u8] {
+        self.encrypted.as_ref().map_or(&self.lines, |batches| &batches.bytes)
+    }
+
+    /// Encrypts the lines that are not yet; `opening` goes before them. Once encrypted, a line goes out as it is, however
+    /// often it is tried.
+    fn encrypt(&mut self, recipients: &[Recipient], opening: &mut Option<Vec<u8>>) -> io::Result<()> {
+        let batches = self.encrypted.get_or_insert_default();
+        let Some(lines) = self.lines.get(batches.covered..).filter(|lines| !lines.is_empty()) else { return Ok(()) };
+        let mut bytes = opening.clone().unwrap_or_default();
+        let starts = encrypted::encrypt(lines, recipients, &mut bytes)?;
+        *opening = None;
+        // What opens the file belongs to the first batch.
+        let before = batches.bytes.len();
+        batches.starts.push(before);
+        batches.starts.extend(starts.iter().skip(1).map(|start| before + start));
+        batches.bytes.append(&mut bytes);
+        batches.covered = self.lines.len();
+        Ok(())
+    }
+
+    /// Puts `opening` before what was not sent yet; gives it back where that is nothing.
+    fn open_before(&mut self, opening: Vec<u8>) -> Option<Vec<u8>> {
+        let batches = self.encrypted.as_mut().filter(|batches| self.sent < batches.bytes.len());
+        let Some(batches) = batches else { return Some(opening) };
+        batches.starts.iter_mut().filter(|start| **start > self.sent).for_each(|start| *start += opening.len());
+        batches.bytes.splice(self.sent..self.sent, opening);
+        None
     }
 
     /// Sends from the start again: what was sent may be lost.
@@ -47,7 +96,7 @@ impl Pending {
 
     /// Writes on; after an error, what remains is kept.
     fn send(&mut self, output: &mut impl Write) -> io::Result<()> {
-        while let Some(rest) = self.lines.get(self.sent..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = self.out().get(self.sent..).filter(|rest| !rest.is_empty()) {
             match output.write(rest) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => self.sent += written,
@@ -61,6 +110,9 @@ impl Pending {
     /// Goes back to the start of a line that was sent in part: it is to stand whole in another file. One that lacks its
     /// newline alone is whole: the end of a file ends it too, and a file that is opened again has it ended.
     fn rewind_to_line(&mut self) {
+        if let Some(batches) = &self.encrypted {
+            return self.sent = batches.whole_until(self.sent);
+        }
         if self.sent > 0 && self.lines.get(self.sent) == Some(&b'\n') {
             self.sent += 1;
             return;
@@ -70,10 +122,23 @@ impl Pending {
     }
 }
 
+impl Batches {
+    /// The end of what is whole of the first `sent` bytes; the newline behind a batch may be missing.
+    fn whole_until(&self, sent: usize) -> usize {
+        let ends = self.starts.iter().skip(1).copied().chain([self.bytes.len()]);
+        let whole = self.starts.iter().zip(ends).find(|(start, end)| **start <= sent && sent < *end);
+        whole.map_or(sent, |(start, end)| if sent + 1 == end { end } else { *start })
+    }
+}
+
 /// An open target.
 pub struct Sink {
     target: Target,
     output: File,
+    /// To whom records are encrypted; to nobody: they are plain.
+    recipients: Vec<Recipient>,
+    /// What is to go before the first batch in a file.
+    opening: Option<Vec<u8>>,
     /// Device and inode, to notice that the path was renamed.
     place: (u64, u64),
 }
@@ -87,7 +152,31 @@ impl Sink {
         };
         let place = place_of(&output)?;
         tell_openness(&target, &output)?;
-        Ok(Self { target, output, place })
+        Ok(Self { target, output, recipients: Vec::new(), opening: None, place })
+    }
+
+    /// Encrypts from here on.
+    pub fn encrypting_to(mut self, recipients: &[Recipient]) -> io::Result<Self> {
+        if !recipients.is_empty() {
+            self.recipients = recipients.to_vec();
+            self.opening = Some(encrypted::opening(recipients));
+            self.tell_plain()?;
+        }
+        Ok(self)
+    }
+
+    /// Says what stands in the file from before.
+    fn tell_plain(&self) -> io::Result<()> {
+        let Target::File(path) = &self.target else { return Ok(()) };
+        let mut first = [0];
+        let is_file = self.output.metadata()?.is_file();
+        if is_file && self.output.read_at(&mut first, 0)? > 0 && first == *b"{" {
+            let path = path.display();
+            crate::warning!(
+                "{path}: holds records from before that are not encrypted: move the file away to go on in a new one"
+            );
+        }
+        Ok(())
     }
 
     pub fn target(&self) -> &Target {
@@ -95,6 +184,9 @@ impl Sink {
     }
 
     pub fn send(&mut self, pending: &mut Pending) -> io::Result<()> {
+        if !self.recipients.is_empty() {
+            pending.encrypt(&self.recipients, &mut self.opening)?;
+        }
         pending.send(&mut self.output)
     }
 
@@ -135,6 +227,9 @@ impl Sink {
     pub fn switch(&mut self, next: Next, pending: &mut Pending) {
         // Whatever stands there in part is ended, by a newline or because it is another file: it is to stand whole.
         pending.rewind_to_line();
+        if next.is_another && !self.recipients.is_empty() {
+            self.opening = pending.open_before(encrypted::opening(&self.recipients));
+        }
         if !next.is_another {
             // The same file; what is open holds the lock on it.
             return;

@@ -229,7 +229,7 @@ impl Writer {
         }
         self.recover();
         Progress::add(&self.progress.lines, self.pending_lines);
-        Progress::add(&self.progress.bytes, self.pending.lines.len() as u64);
+        Progress::add(&self.progress.bytes, self.pending.out().len() as u64);
         self.pending.clear();
         self.pending_lines = 0;
         for worker in &self.workers {

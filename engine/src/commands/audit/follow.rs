@@ -5,19 +5,23 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::lines::open;
+use super::identity::{Identities, open_file};
 use crate::failure::Failure;
 
 /// How often a file is looked at again.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Every line that is there and comes, without end.
-pub fn follow(path: &Path, mut take: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+pub fn follow(
+    path: &Path,
+    identities: &Identities,
+    mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::at(path, format_args!("cannot be read: {error}"));
-    let mut file = open(path)?;
+    let mut file = open_file(path)?;
     loop {
         let place = file.metadata().map(|of| (of.dev(), of.ino())).map_err(failed)?;
-        let mut reader = BufReader::new(file);
+        let mut reader = BufReader::new(identities.over(file, path));
         let mut line = Vec::new();
         file = loop {
             reader.read_until(b'\n', &mut line).map_err(failed)?;
@@ -29,7 +33,7 @@ pub fn follow(path: &Path, mut take: impl FnMut(&[u8]) -> Result<(), Failure>) -
             // A line that is not whole yet stays in `line`.
             let another = std::fs::metadata(path).is_ok_and(|of| (of.dev(), of.ino()) != place);
             if another && line.is_empty() {
-                break open(path)?;
+                break open_file(path)?;
             }
             std::thread::sleep(LOOK_INTERVAL);
         };

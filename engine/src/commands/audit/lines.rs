@@ -1,9 +1,9 @@
 //! Lines of record files, one after the other: streamed, each of bounded length.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 
+use super::identity::{Opened, Records};
 use crate::failure::Failure;
 
 /// Bytes of one line: far more than any record has.
@@ -13,7 +13,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// An open record file, or standard input for `-`.
 pub struct Lines {
     name: String,
-    reader: BufReader<Box<dyn Read>>,
+    reader: BufReader<Opened>,
     line: Vec<u8>,
 }
 
@@ -26,10 +26,8 @@ pub fn name_of(path: &Path) -> String {
 }
 
 impl Lines {
-    pub fn open(path: &Path) -> Result<Self, Failure> {
-        let source: Box<dyn Read> =
-            if path == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(open(path)?) };
-        let mut reader = BufReader::with_capacity(BUFFER_BYTES, source);
+    pub fn of(opened: Opened, path: &Path) -> Result<Self, Failure> {
+        let mut reader = BufReader::with_capacity(BUFFER_BYTES, opened);
         let name = name_of(path);
         let start = reader.fill_buf().map_err(|error| Failure::new(format_args!("{name}: cannot be read: {error}")))?;
         if start.starts_with(&[0x1f, 0x8b]) {
@@ -37,6 +35,11 @@ impl Lines {
                 .help(format_args!("pipe it in: zcat {} | adamant audit … -", path.display())));
         }
         Ok(Self { name, reader, line: Vec::new() })
+    }
+
+    /// Whether the file ends in the middle of an encrypted batch.
+    pub fn is_unfinished(&self) -> bool {
+        self.reader.get_ref().is_unfinished()
     }
 
     /// The next line, without its newline.
@@ -57,25 +60,10 @@ impl Lines {
     }
 }
 
-/// Opens a regular file; a pipe would be waited on.
-pub fn open(path: &Path) -> Result<File, Failure> {
-    let failed = |error: std::io::Error| Failure::at(path, format_args!("cannot be read: {error}"));
-    let found = std::fs::metadata(path).map_err(failed)?;
-    if found.is_dir() {
-        return Err(Failure::at(path, "expected a file with records, found a directory")
-            .help("name its files in their order, oldest first"));
-    }
-    if !found.is_file() {
-        return Err(Failure::at(path, "expected a file with records, found a pipe, socket or device")
-            .help("give - in its place, and the records to standard input"));
-    }
-    File::open(path).map_err(failed)
-}
-
 /// Every line of every file.
-pub fn each(files: &[PathBuf], mut take: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
-    for file in files {
-        let mut lines = Lines::open(file)?;
+pub fn each(records: Records<'_>, mut take: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    for file in records.files {
+        let mut lines = Lines::of(records.identities.open(file)?, file)?;
         while let Some(line) = lines.next()? {
             take(line)?;
         }

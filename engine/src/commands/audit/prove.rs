@@ -14,7 +14,7 @@ use chain::{Hash, report};
 use clap::Args;
 use serde_json::Value;
 
-use super::{lines, node_keys, show};
+use super::{IdentityArgs, Records, lines, node_keys, show};
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
 use crate::terminal;
@@ -28,6 +28,8 @@ pub struct ProveArgs {
     /// Record files from the start of the run on, oldest first.
     #[arg(required = true)]
     records: Vec<PathBuf>,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// Which record.
     #[arg(long, value_name = "ID")]
     request_id: String,
@@ -64,9 +66,11 @@ pub fn prove(args: &ProveArgs, out: &mut dyn Write) -> Result<(), Failure> {
         return Err(Failure::new("records are read twice, which standard input cannot be").help("name files"));
     }
     files::expect_free(&args.out, Existing::replace_if(args.force))?;
-    let found = find(args)?;
+    let identities = args.identity.load()?;
+    let records = Records { files: &args.records, identities: &identities };
+    let found = find(args, records)?;
     let (note, checkpoint) = choose(&args.checkpoint, &found)?;
-    let leaves = leaves(args, &found.origin, checkpoint.size)?;
+    let leaves = leaves(records, &found.origin, checkpoint.size)?;
     let incomplete = "the records do not lead to the checkpoint";
     let help = "give the files from the start of the run on, and look at them with adamant audit verify";
     if root_of(&leaves) != checkpoint.root {
@@ -90,7 +94,7 @@ pub fn prove(args: &ProveArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// Follows runs and chains through the lines; `take` gets each with its run and the hash before it.
 fn walk(
-    records: &[PathBuf],
+    records: Records<'_>,
     mut take: impl FnMut(&str, &line::Chained<'_>, &Hash, &[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut origin: Option<String> = None;
@@ -122,10 +126,10 @@ fn walk(
 }
 
 /// The exchange with that id; its intent, where there is no more of it.
-fn find(args: &ProveArgs) -> Result<Found, Failure> {
+fn find(args: &ProveArgs, records: Records<'_>) -> Result<Found, Failure> {
     let mut found: Option<Found> = None;
     let id = format!("\"adamant.request_id\":\"{}\"", args.request_id);
-    walk(&args.records, |origin, chained, previous, bytes| {
+    walk(records, |origin, chained, previous, bytes| {
         let Ok(text) = std::str::from_utf8(bytes) else { return Ok(()) };
         let is_it = text.contains(&id) && {
             let record: Value = serde_json::from_str(text).unwrap_or_default();
@@ -172,9 +176,9 @@ fn choose(path: &Path, found: &Found) -> Result<(String, Checkpoint), Failure> {
     })
 }
 
-fn leaves(args: &ProveArgs, origin: &str, size: u64) -> Result<Vec<Hash>, Failure> {
+fn leaves(records: Records<'_>, origin: &str, size: u64) -> Result<Vec<Hash>, Failure> {
     let mut leaves = Vec::new();
-    walk(&args.records, |of, chained, _, _| {
+    walk(records, |of, chained, _, _| {
         if of == origin && chained.link.leaf == leaves.len() as u64 && chained.link.leaf < size {
             leaves.push(leaf_hash(&chained.link.hash));
         }

@@ -7,7 +7,7 @@ use clap::Args;
 use policy::reason::Reason;
 use serde_json::Value;
 
-use super::{Format, RECORD_FILES, follow, lines};
+use super::{Format, IdentityArgs, RECORD_FILES, Records, follow, lines};
 use crate::commands::signing::plural;
 use crate::failure::{Failure, warn};
 use crate::terminal;
@@ -40,6 +40,8 @@ struct Which {
     /// Record files; `-` for standard input.
     #[arg(required = true)]
     records: Vec<PathBuf>,
+    #[command(flatten)]
+    identity: IdentityArgs,
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
     #[arg(long, value_name = "NAME")]
@@ -146,6 +148,8 @@ pub fn filter(args: FilterArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
+    let identities = which.identity.load()?;
+    let records = Records { files: &which.records, identities: &identities };
     let (mut unreadable, mut read, mut shown) = (0_u64, 0_u64, 0_u64);
     let mut take = |line: &[u8]| -> Result<bool, Failure> {
         let Ok(record) = serde_json::from_slice::<Value>(line) else {
@@ -167,15 +171,15 @@ fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Re
         Ok(true)
     };
     if !follow {
-        lines::each(&which.records, |line| take(line).map(drop))?;
+        lines::each(records, |line| take(line).map(drop))?;
     } else {
         let [file] = which.records.as_slice() else {
             return Err(Failure::new("expected one file to follow").help("name the file that is being written"));
         };
         if file == Path::new("-") {
-            lines::each(&which.records, |line| take(line).map(drop))?;
+            lines::each(records, |line| take(line).map(drop))?;
         } else {
-            follow::follow(file, |line| take(line).map(drop))?;
+            follow::follow(file, &identities, |line| take(line).map(drop))?;
         }
     }
     if shown == 0 && read > 0 {

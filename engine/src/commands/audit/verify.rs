@@ -1,16 +1,19 @@
 //! `adamant audit verify`: what is proved of records, what is wrong with them, and what cannot be known.
 
+use std::cell::RefCell;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use chain::report::{Ended, Finding, Kind, Report, Run};
 use chain::verify::{Demand, Extent, Verifier};
 use clap::Args;
 
 use super::checkpoints::Collector;
+use super::identity::what_of;
 use super::lines::{Lines, name_of};
 use super::print::count;
-use super::{Format, node_keys};
+use super::{Format, Identities, IdentityArgs, node_keys};
 use crate::failure::Failure;
 use crate::terminal::line;
 
@@ -19,6 +22,8 @@ pub struct VerifyArgs {
     /// Record files, oldest first; `-` for standard input.
     #[arg(required = true)]
     records: Vec<PathBuf>,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// Checkpoints that are kept elsewhere. Those beside the records (RECORDS.checkpoints) are found by themselves.
     /// Takes all that follows: give the records before it.
     #[arg(long, value_name = "FILE|DIR|URL", num_args = 1..)]
@@ -64,12 +69,9 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     verifier.demand(demand, keys.iter().map(|key| key.key().to_string()).collect());
     found.findings.into_iter().for_each(|(kind, what)| verifier.find(kind, what));
     found.notes.into_iter().for_each(|what| verifier.note(what));
+    let identities = args.identity.load()?;
     for path in &args.records {
-        let mut lines = Lines::open(path)?;
-        verifier.begin_file(&name_of(path));
-        while let Some(line) = lines.next()? {
-            verifier.line(line);
-        }
+        read_file(path, &identities, &mut verifier)?;
     }
     let report = verifier.finish();
     match args.format {
@@ -80,6 +82,28 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
         Format::Text => write!(out, "{}", text_of(&report, args))?,
     }
     if report.intact { Ok(()) } else { Err(Failure::outcome(1)) }
+}
+
+/// A batch that was changed is a finding, also where it stands behind the last checkpoint. One that was cut off is what a
+/// kill leaves; what is missing with it, the chains tell.
+fn read_file(path: &Path, identities: &Identities, verifier: &mut Verifier) -> Result<(), Failure> {
+    let damages = Rc::new(RefCell::new(Vec::new()));
+    let told = Rc::clone(&damages);
+    let opened = identities.open_telling(path, Box::new(move |damage| told.borrow_mut().push(damage)))?;
+    let mut lines = Lines::of(opened, path)?;
+    let name = name_of(path);
+    verifier.begin_file(&name);
+    while let Some(line) = lines.next()? {
+        verifier.line(line);
+    }
+    for damage in damages.borrow().iter() {
+        let what = format!("{name}: {}", what_of(damage));
+        if damage.cut_off { verifier.note(what) } else { verifier.find(Kind::Changed, what) }
+    }
+    if lines.is_unfinished() {
+        verifier.note(format!("{name}: its last batch of records is not whole: it is being written, or was cut off"));
+    }
+    Ok(())
 }
 
 fn text_of(report: &Report, args: &VerifyArgs) -> String {

@@ -8,7 +8,7 @@ use policy_evaluate::{Recorded, Request};
 use policy_release::digest::Digest;
 
 use super::{ExplainArgs, named, named_release, write_head, write_steps};
-use crate::commands::audit::open_records;
+use crate::commands::audit::Identities;
 use crate::failure::Failure;
 use crate::replay::compare::{Standing, differences, outcome, standing};
 use crate::replay::line::{Exchange, Line, time_text};
@@ -139,7 +139,7 @@ fn exchange(args: &ExplainArgs) -> Result<Box<Exchange>, Failure> {
             let fault = Failure::new("expected a record (one JSON line), or - for standard input");
             return Err(fault.help("to take it from a file: --records FILE --request-id ID"));
         }
-        (None, Some(id), Some(path)) => return with_id(path, id),
+        (None, Some(id), Some(path)) => return with_id(path, id, &args.identity.load()?),
         _ => return Err(Failure::new("expected --records FILE and --request-id ID")),
     };
     match Line::parse(&line).map_err(Failure::new)? {
@@ -159,11 +159,8 @@ fn first_line(from: &mut dyn BufRead) -> Result<Vec<u8>, Failure> {
 }
 
 /// The exchange with this request id.
-fn with_id(path: &Path, id: &str) -> Result<Box<Exchange>, Failure> {
-    let mut from: Box<dyn BufRead> = match path == Path::new("-") {
-        true => Box::new(BufReader::new(io::stdin())),
-        false => Box::new(BufReader::new(open_records(path)?)),
-    };
+fn with_id(path: &Path, id: &str, identities: &Identities) -> Result<Box<Exchange>, Failure> {
+    let mut from = BufReader::new(identities.open(path)?);
     let (mut line, mut has_records, mut has_others) = (Vec::new(), false, false);
     loop {
         line.clear();

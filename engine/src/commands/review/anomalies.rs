@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::{FOUND, Format, ReviewArgs, write_json};
+use crate::commands::audit::Records;
 use crate::commands::signing;
 use crate::failure::Failure;
 use crate::review::anomalies::compare;
@@ -19,12 +20,14 @@ const DAYS_DEFAULT: u64 = 1;
 
 pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let now = signing::now()?;
+    let identities = args.identity.load()?;
+    let logs = Records { files: &args.logs, identities: &identities };
     let mut standing = Standing::default();
     let (baseline, found) = if args.baseline.is_empty() {
         let window = args.window(now, DAYS_DEFAULT)?;
         let mut split = Split { at_ns: window.since_ns, ..Split::default() };
         let mut evidence = Evidence::new(Window { since_ns: 0, until_ns: window.until_ns });
-        scan(&args.logs, &mut evidence, &mut split)?;
+        scan(logs, &mut evidence, &mut split)?;
         note(&mut standing, "", &mut evidence);
         (split.before, split.after)
     } else {
@@ -35,10 +38,10 @@ pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
         if !is_window {
             evidence.window = Window::ALL;
         }
-        scan(&args.baseline, &mut evidence, &mut before)?;
+        scan(Records { files: &args.baseline, ..logs }, &mut evidence, &mut before)?;
         note(&mut standing, "baseline: ", &mut evidence);
         let mut evidence = Evidence::new(window);
-        scan(&args.logs, &mut evidence, &mut after)?;
+        scan(logs, &mut evidence, &mut after)?;
         note(&mut standing, "", &mut evidence);
         (before, after)
     };

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Component, Path};
 
 use super::{FOUND, Format, ReviewArgs, is_stdin, write_json};
+use crate::commands::audit::Records;
 use crate::commands::signing;
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
@@ -31,7 +32,9 @@ pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let keep = Keep::read(source, &args.keep, &found.policy)?;
     let mut usage = Usage::new(&found.policy)?;
     let mut evidence = Evidence::new(window);
-    scan(&args.logs, &mut evidence, &mut usage)?;
+    let identities = args.identity.load()?;
+    let logs = Records { files: &args.logs, identities: &identities };
+    scan(logs, &mut evidence, &mut usage)?;
     let covered = evidence.covered();
     let standing = evidence.standing(found.digest().as_ref());
     let judged = standing.holes.is_empty() || args.accept_holes;
@@ -56,7 +59,7 @@ pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
         text::write(out, &subject, &plan.findings, shown_edits, counts)?;
         out.flush()?;
     }
-    let written = patch.map(|path| write_patch(args, &found, &plan, path, window)).transpose()?;
+    let written = patch.map(|path| write_patch(logs, &found, &plan, path, window)).transpose()?;
     let told = written.as_ref().map(|(proven, path)| (proven, path.as_deref()));
     match args.format {
         Format::Text => {
@@ -101,7 +104,7 @@ fn find(args: &ReviewArgs) -> Result<Found, Failure> {
 
 /// The patch, and where it was written; nowhere when it is empty.
 fn write_patch(
-    args: &ReviewArgs,
+    logs: Records<'_>,
     found: &Found,
     plan: &Plan,
     path: &Path,
@@ -111,7 +114,7 @@ fn write_patch(
     if source.loaded().policy.as_ref() != Some(&found.policy) {
         return Err(Failure::new(format_args!("{}: changed while it was reviewed", found.name)).help("try again"));
     }
-    let proven = proof::prove(&source, &name_in_patch(Path::new(&found.name)), &plan.edits, &args.logs, window)?;
+    let proven = proof::prove(&source, &name_in_patch(Path::new(&found.name)), &plan.edits, logs, window)?;
     if proven.patch.is_empty() {
         return Ok((proven, None));
     }

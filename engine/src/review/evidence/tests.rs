@@ -4,6 +4,7 @@ use chain::log::{CHAINS, FRONTIER, Log, ORIGIN, SIZE};
 
 use super::super::scan::{Take, scan};
 use super::*;
+use crate::commands::audit::Records;
 use crate::failure::Failure;
 use crate::replay::line::time_text;
 
@@ -95,7 +96,7 @@ fn read(files: &[String]) -> (Standing, Vec<String>) {
     });
     let paths: Vec<_> = paths.collect();
     let (mut evidence, mut kept) = (Evidence::new(WINDOW), Kept::default());
-    scan(&paths, &mut evidence, &mut kept).unwrap();
+    scan(Records::plain(&paths), &mut evidence, &mut kept).unwrap();
     (evidence.standing(None), kept.0)
 }
 

@@ -27,7 +27,7 @@ impl Write for Disk {
 }
 
 fn pending(lines: &str) -> Pending {
-    Pending { lines: lines.as_bytes().to_vec(), sent: 0 }
+    Pending { lines: lines.as_bytes().to_vec(), ..Pending::default() }
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_line_that_lacks_its_newline_alone_is_not_sent_again() {
     let mut sink = Sink::open(Target::File(path.clone())).unwrap();
     for rename in [true, false] {
         std::fs::write(&path, "first\nsecond").unwrap();
-        let mut lines = Pending { lines: b"first\nsecond\nthird\n".to_vec(), sent: 12 };
+        let mut lines = Pending { lines: b"first\nsecond\nthird\n".to_vec(), sent: 12, ..Pending::default() };
         if rename {
             std::fs::rename(&path, &rotated).unwrap();
         }
@@ -181,4 +181,75 @@ fn a_file_that_others_may_read_or_write_is_told() {
         let told = openness(mode).unwrap();
         assert!(told.contains(who), "{mode:o}: {told}");
     }
+}
+
+/// The lines in a record file.
+fn decrypted(path: &Path, identities: &std::sync::Arc<[age_format::Identity]>) -> String {
+    let tell = Box::new(|_| {});
+    let file = File::open(path).unwrap();
+    let mut text = String::new();
+    encrypted::Decrypting::new(file, std::sync::Arc::clone(identities), tell).read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn encrypted_batches_stand_whole_in_one_file_or_the_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, rotated) = (directory.path().join("records"), directory.path().join("rotated"));
+    let identities: std::sync::Arc<[_]> = std::sync::Arc::new([age_format::Identity::generate().unwrap().0]);
+    let recipients = [identities[0].recipient()];
+    let long = format!("{{\"first\":\"{}\"}}\n", "x".repeat(70_000));
+    let lines = format!("{long}{{\"second\":2}}\n");
+    let opening = encrypted::opening(&recipients).len();
+    let first = {
+        let mut out = Vec::new();
+        encrypted::encrypt(long.as_bytes(), &recipients, &mut out).unwrap();
+        out.len()
+    };
+    // In the line that opens the file, in a batch, all but its newline, at its end, in the next one, and nothing at all.
+    for room in [3, opening + 9, opening + first - 1, opening + first, opening + first + 90, 1 << 20] {
+        let mut sink = Sink::open(Target::File(path.clone())).unwrap().encrypting_to(&recipients).unwrap();
+        let mut going = pending(&lines);
+        going.encrypt(&recipients, &mut sink.opening).unwrap();
+        let mut full = Disk { room, holds: Vec::new() };
+        assert_eq!(going.send(&mut full).is_ok(), room == 1 << 20);
+        sink.output.write_all(&full.holds).unwrap();
+        std::fs::rename(&path, &rotated).unwrap();
+        let next = sink.open_next().unwrap().unwrap();
+        sink.switch(next, &mut going);
+        going.lines.extend_from_slice(b"{\"third\":3}\n");
+        sink.send(&mut going).unwrap();
+        assert!(going.is_sent());
+        assert!(encrypted::is_encrypted(&std::fs::read(&path).unwrap()), "it says to whom");
+        let both = decrypted(&rotated, &identities) + &decrypted(&path, &identities);
+        assert_eq!(both, format!("{lines}{{\"third\":3}}\n"), "room for {room} bytes");
+        assert!(!std::fs::read(&path).unwrap().windows(5).any(|part| part == b"third"));
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_batch_costs_that_batch_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records");
+    let identities: std::sync::Arc<[_]> = std::sync::Arc::new([age_format::Identity::generate().unwrap().0]);
+    let recipients = [identities[0].recipient()];
+    let open = || Sink::open(Target::File(path.clone())).unwrap().encrypting_to(&recipients).unwrap();
+    open().send(&mut pending("{\"first\":1}\n")).unwrap();
+    open().send(&mut pending("{\"second\":2}\n")).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+    open().send(&mut pending("{\"third\":3}\n")).unwrap();
+    assert_eq!(decrypted(&path, &identities), "{\"first\":1}\n{\"third\":3}\n");
+    // The same file, opened again in the middle of a batch: it is ended there, and stands whole behind it.
+    let mut sink = open();
+    let mut going = pending("{\"fourth\":4}\n");
+    going.encrypt(&recipients, &mut sink.opening).unwrap();
+    let mut full = Disk { room: going.out().len() - 20, holds: Vec::new() };
+    assert!(going.send(&mut full).is_err());
+    sink.output.write_all(&full.holds).unwrap();
+    let next = sink.open_next().unwrap().unwrap();
+    sink.switch(next, &mut going);
+    sink.send(&mut going).unwrap();
+    assert_eq!(decrypted(&path, &identities), "{\"first\":1}\n{\"third\":3}\n{\"fourth\":4}\n");
 }

@@ -1,0 +1,74 @@
+//! Records that are encrypted at rest, to public keys: the file is a sequence of batches, each an age file of its own,
+//! so that whatever was written whole can be read, also after a kill or by a file that goes on later.
+//!
+//! ```text
+//! adamant-encrypted-to age1… age1…\n        when a gateway opens the file
+//! adamant-encrypted LENGTH\n<LENGTH bytes: an age file, version 1>\n
+//! ```
+//! The batches hold the lines as they would stand in a plain file, whole, in their order: chains and checkpoints are over
+//! these. A batch that a kill or a full disk cut off is followed by the next mark, or by nothing.
+
+use std::io;
+use std::ops::Range;
+
+use age_format::Recipient;
+
+use crate::bounds::RECORDS_ENCRYPTED_BATCH_BYTES;
+
+mod reader;
+
+pub use reader::{Damage, Decrypting};
+
+/// What a batch begins with; its length in decimal digits and a newline follow.
+pub const MARK: &[u8] = b"adamant-encrypted ";
+/// What the line begins with that says to whom.
+const TO: &[u8] = b"adamant-encrypted-to ";
+
+/// Whether `bytes` begin as an encrypted record file does.
+pub fn is_encrypted(bytes: &[u8]) -> bool {
+    bytes.starts_with(MARK) || bytes.starts_with(TO)
+}
+
+/// The line that says to whom the batches behind it are encrypted.
+pub fn opening(recipients: &[Recipient]) -> Vec<u8> {
+    let names: Vec<String> = recipients.iter().map(Recipient::to_string).collect();
+    [TO, names.join(" ").as_bytes(), b"\n"].concat()
+}
+
+/// Appends whole `lines` as batches; gives where each begins.
+pub fn encrypt(lines: &[u8], recipients: &[Recipient], into: &mut Vec<u8>) -> io::Result<Vec<usize>> {
+    let mut starts = Vec::new();
+    let mut file = Vec::new();
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(batch_bytes(rest));
+        file.clear();
+        age_format::encrypt(batch, recipients, &mut file).map_err(io::Error::other)?;
+        starts.push(into.len());
+        into.extend_from_slice(MARK);
+        into.extend_from_slice(file.len().to_string().as_bytes());
+        into.push(b'\n');
+        into.extend_from_slice(&file);
+        into.push(b'\n');
+        rest = after;
+    }
+    Ok(starts)
+}
+
+/// As many whole lines as fit into a batch, one at least.
+fn batch_bytes(lines: &[u8]) -> usize {
+    let newline = |range: Range<usize>, last: bool| {
+        let part = lines.get(range.clone())?;
+        let is_newline = |byte: &u8| *byte == b'\n';
+        let found = if last { part.iter().rposition(is_newline) } else { part.iter().position(is_newline) };
+        found.map(|at| range.start + at + 1)
+    };
+    if lines.len() <= RECORDS_ENCRYPTED_BATCH_BYTES {
+        return lines.len();
+    }
+    let fitting = newline(0..RECORDS_ENCRYPTED_BATCH_BYTES, true);
+    fitting.or_else(|| newline(RECORDS_ENCRYPTED_BATCH_BYTES..lines.len(), false)).unwrap_or(lines.len())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! Known secrets, in all forms in which one could be written: as it is, in hex, in base64 at any place of another text.
+
+use std::collections::{BTreeSet, HashMap};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
+/// Bytes of a secret that nobody may see together.
+const PART: usize = 12;
+
+#[derive(Default)]
+pub struct Known {
+    parts: HashMap<[u8; PART], String>,
+}
+
+impl Known {
+    pub fn text(&mut self, name: &str, secret: &str) {
+        self.bytes(name, secret.as_bytes());
+    }
+
+    /// The private part of a key in PEM (PKCS #8 of P-256 or Ed25519): the rest of it is public.
+    pub fn key(&mut self, name: &str, pem: &str) {
+        let body: String =
+            pem.lines().filter(|line| !line.starts_with(['-', '#']) && !line.starts_with("adamant-")).collect();
+        let der = STANDARD.decode(body).unwrap();
+        // An octet string of 32 bytes, behind the version of an EC key or within another octet string.
+        let marks: [&[u8]; 2] = [&[2, 1, 1, 4, 32], &[4, 34, 4, 32]];
+        let private = marks.iter().find_map(|mark| {
+            let at = der.windows(mark.len()).position(|found| found == *mark)?;
+            der.get(at + mark.len()..at + mark.len() + 32)
+        });
+        self.bytes(name, private.unwrap_or_else(|| panic!("{name} is no such key")));
+    }
+
+    fn bytes(&mut self, name: &str, secret: &[u8]) {
+        self.add(name, secret);
+        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.add(name, hex.as_bytes());
+        self.add(name, hex.to_uppercase().as_bytes());
+        for before in 0..3 {
+            for engine in [STANDARD, URL_SAFE] {
+                let text = engine.encode([&vec![0; before], secret].concat());
+                // The first and last characters are of other bytes too.
+                self.add(name, text.as_bytes().get(4..text.len() - 4).unwrap());
+            }
+        }
+    }
+
+    fn add(&mut self, name: &str, form: &[u8]) {
+        for part in form.windows(PART) {
+            self.parts.insert(part.try_into().unwrap(), name.to_owned());
+        }
+    }
+
+    /// Names of the secrets of which any part stands in `bytes`.
+    pub fn found_in(&self, bytes: &[u8]) -> Vec<&str> {
+        let found = bytes.windows(PART).filter_map(|part| self.parts.get(part));
+        found.map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+#[test]
+fn any_form_is_found() {
+    let mut known = Known::default();
+    known.text("it", "0123456789-abcdefghijkl");
+    let plain = "x0123456789-abcdefghijkly";
+    let hex: String = plain.bytes().map(|byte| format!("{byte:02X}")).collect();
+    for form in [plain.to_owned(), hex, STANDARD.encode(plain), URL_SAFE.encode(format!("zz{plain}"))] {
+        assert_eq!(known.found_in(form.as_bytes()), ["it"], "{form}");
+    }
+    assert_eq!(known.found_in(b"another text, 0123456789"), [""; 0]);
+}
