@@ -3,8 +3,10 @@
 pub mod activation;
 pub mod bounds;
 pub mod counters;
+pub mod filled;
 pub mod injection;
 pub mod inquiries;
+pub mod live;
 pub mod record;
 pub mod revoked;
 pub mod ring;

@@ -120,6 +120,7 @@ pub fn start_with(
         listeners: vec![tls.map(Arc::new)],
         ended: Arc::default(),
         revoked: Arc::default(),
+        filled: Arc::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
