@@ -85,5 +85,6 @@ fn activate(policy: &Policy, issuer: Arc<Issuer>, client_cas: Arc<CaSet>, api_ke
         listeners: vec![None],
         ended: Arc::default(),
         revoked: Arc::default(),
+        filled: Arc::default(),
     }
 }

@@ -10,6 +10,8 @@ pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod key;
+pub mod key_set;
+mod lists;
 pub mod point;
 pub mod release;
 pub mod replay;

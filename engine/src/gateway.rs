@@ -18,6 +18,7 @@ mod addresses;
 mod choose;
 mod cores;
 mod decide;
+mod filling;
 mod follow;
 mod life;
 mod lists;

@@ -113,7 +113,7 @@ impl Source {
         of(&self.loaded.diagnostics) + in_cases
     }
 
-    /// Adds warnings of what identifies nobody, or has ended at `now_s` (Unix seconds). Not part of reading: that gives
+    /// Adds warnings of what has ended at `now_s` (Unix seconds). Not part of reading: that gives
     /// the same at any time.
     pub fn look_at_ends(&mut self, now_s: u64) {
         let Some(policy) = &self.loaded.policy else { return };

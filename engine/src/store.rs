@@ -65,6 +65,11 @@ impl Store {
         self.found(self.reader.revocations(channel))
     }
 
+    /// The key set of a channel; None when there is none.
+    pub fn key_set(&self, channel: &Channel) -> Result<Option<Vec<u8>>, WriteFault> {
+        self.found(self.reader.key_set(channel))
+    }
+
     /// A release; None when there is none.
     pub fn release(&self, digest: &Digest) -> Result<Option<Vec<u8>>, WriteFault> {
         self.found(self.reader.release(digest))

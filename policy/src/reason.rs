@@ -42,6 +42,8 @@ pub enum Reason {
     KeysetStale = 50,
     TokenInactive = 51,
     IntrospectionUnavailable = 52,
+    ApiKeyOutOfTerm = 53,
+    KeySetExpired = 54,
     CredentialRevoked = 60,
     AgentRevoked = 61,
     // decision (401 with nothing presented, else 403)
@@ -121,6 +123,8 @@ impl Reason {
         Self::KeysetStale,
         Self::TokenInactive,
         Self::IntrospectionUnavailable,
+        Self::ApiKeyOutOfTerm,
+        Self::KeySetExpired,
         Self::TokenUnbound,
         Self::TokenBindingUnknown,
         Self::TokenCertificateMissing,
@@ -202,6 +206,8 @@ impl Reason {
             | Self::KeysetStale
             | Self::TokenInactive
             | Self::IntrospectionUnavailable
+            | Self::ApiKeyOutOfTerm
+            | Self::KeySetExpired
             | Self::TokenUnbound
             | Self::TokenBindingUnknown
             | Self::TokenCertificateMissing
@@ -270,6 +276,8 @@ impl Reason {
             Self::KeysetStale => "keyset-stale",
             Self::TokenInactive => "token-inactive",
             Self::IntrospectionUnavailable => "introspection-unavailable",
+            Self::ApiKeyOutOfTerm => "api-key-out-of-term",
+            Self::KeySetExpired => "key-set-expired",
             Self::TokenUnbound => "token-unbound",
             Self::TokenBindingUnknown => "token-binding-unknown",
             Self::TokenCertificateMissing => "token-certificate-missing",

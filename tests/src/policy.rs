@@ -87,6 +87,11 @@ impl PolicyText {
         self.with(&format!("[[api_key]]\nid = \"{}\"\nsha256 = \"{}\"\n{more}", key.id, key.sha256))
     }
 
+    /// One that the key set fills.
+    pub fn open_api_key(self, id: &str) -> Self {
+        self.with(&format!("[[api_key]]\nid = \"{id}\""))
+    }
+
     pub fn text(&self) -> String {
         format!("{}{}", self.head, self.body)
     }

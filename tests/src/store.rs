@@ -93,7 +93,7 @@ pub fn payload_of(envelope: &[u8]) -> Vec<u8> {
     STANDARD.decode(envelope["payload"].as_str().expect("it has a payload")).expect("in base64")
 }
 
-/// A trust root: keys 1 and 2 release narrower, two of 1, 2 and 3 wider, 4 points; two of `root_keys` make the next root.
+/// A trust root: keys 1 and 2 release narrower, two of 1, 2 and 3 wider, 4 points, 3 signs key sets; two of `root_keys` make the next root.
 pub fn root_payload(version: u64, expires: &str, root_keys: &[u8]) -> Vec<u8> {
     let mut numbers: Vec<u8> = [&[1, 2, 3, 4], root_keys].concat();
     numbers.sort_unstable();
@@ -112,7 +112,7 @@ pub fn root_payload(version: u64, expires: &str, root_keys: &[u8]) -> Vec<u8> {
         "expires": expires,
         "keys": keys.iter().map(shown).collect::<Vec<_>>(),
         "roles": {
-            "pointer": role(&[4], 1), "release-narrower": role(&[1, 2], 1), "release-wider": role(&[1, 2, 3], 2),
+            "keys": role(&[3], 1), "pointer": role(&[4], 1), "release-narrower": role(&[1, 2], 1), "release-wider": role(&[1, 2, 3], 2),
             "revocation": role(&[1], 1), "root": role(root_keys, 2),
         },
     });

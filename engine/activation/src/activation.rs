@@ -13,8 +13,10 @@ use policy::table::Table;
 
 use crate::assertion::Assertion;
 use crate::counters::Slots;
+use crate::filled::Filled;
 use crate::injection::Injection;
-use crate::revoked::Live;
+use crate::live::Live;
+use crate::revoked::Revoked;
 
 /// One activation. Immutable; shared by all workers and control.
 pub struct Activation {
@@ -41,7 +43,9 @@ pub struct Activation {
     /// Shared by all activations of the process.
     pub ended: Arc<Ended>,
     /// Shared by all activations of the table; moves by itself, so that nothing holds it up.
-    pub revoked: Arc<Live>,
+    pub revoked: Arc<Live<Revoked>>,
+    /// The keys of the ids that the release leaves open; likewise.
+    pub filled: Arc<Live<Filled>>,
 }
 
 /// The order to give old activations up: workers look once a tick, and end the exchanges that still run on them.
@@ -77,7 +81,7 @@ pub struct ReleaseFacts {
 /// A declared API key.
 #[derive(Clone, Debug)]
 pub struct ApiKey {
-    /// SHA-256 over the whole key; none while no key fills the id.
+    /// SHA-256 over the whole key; none: it is in [`Activation::filled`], if anywhere.
     pub sha256: Option<[u8; 32]>,
     /// Seconds since the Unix epoch; not valid from then on.
     pub expires_s: Option<u64>,

@@ -1,16 +1,9 @@
 //! What is revoked, as workers look it up: a revocation list compiled against one table. Pure look-ups in fixed memory.
-//!
-//! It does not wait for an activation: all activations of a table share one [`Live`], so that a new list is in force for
-//! requests that run already, and nobody can hold it up.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use arc_swap::{ArcSwap, Guard};
 use policy::table::{AgentId, ApiKeyIndex};
 use sha2::{Digest, Sha256};
 
-/// Everything revoked in one table.
+/// Everything revoked in one table. It does not wait for an activation: see [`crate::live`].
 #[derive(Debug, Default)]
 pub struct Revoked {
     /// Counts the lists in force since the process began; 0: there never was one.
@@ -159,33 +152,6 @@ pub struct TokenFacts<'t> {
     pub subject: &'t str,
     /// Seconds since the Unix epoch.
     pub issued_s: Option<u64>,
-}
-
-/// The list in force for one table, shared by all activations of it.
-#[derive(Default)]
-pub struct Live {
-    generation: AtomicU64,
-    revoked: ArcSwap<Revoked>,
-}
-
-impl Live {
-    /// What is in force; none while there never was a list.
-    pub fn now(&self) -> Option<Guard<Arc<Revoked>>> {
-        (self.generation() != 0).then(|| self.revoked.load())
-    }
-
-    /// Generation of what is in force.
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    /// Puts `revoked` in force. Gives what was, to be kept until nobody reads it any more: workers free nothing.
-    pub fn put(&self, revoked: Arc<Revoked>) -> Arc<Revoked> {
-        let generation = revoked.generation;
-        let before = self.revoked.swap(revoked);
-        self.generation.store(generation, Ordering::Release);
-        before
-    }
 }
 
 /// A set of small numbers.

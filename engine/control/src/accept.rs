@@ -2,9 +2,12 @@
 //! here reads a file or a clock; what was accepted before, and the time, are arguments.
 //!
 //! [`roots::successor`] → [`pointer::check`] → [`pointer::fresh`] → [`release::check`] → [`release::threshold`] →
-//! [`pointer::threshold`]. Beside them [`revocations::check`], which none of these holds up.
+//! [`pointer::threshold`]. Beside them [`revocations::check`] and [`key_set::check`], which none of these
+//! holds up.
 
 pub mod change;
+pub mod key_set;
+pub mod lists;
 pub mod pointer;
 pub mod refusal;
 pub mod release;

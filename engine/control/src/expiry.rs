@@ -128,6 +128,7 @@ fn shown(of: &str) -> &str {
         "client-ca" => "certificate of client CA",
         "origin-identity" => "certificate of origin identity",
         "crl" => "revocation list of client CA",
+        "key-set" => "key set with",
         other => other,
     }
 }

@@ -1,8 +1,8 @@
 //! The control threads: what keeps the workers supplied and the world informed, and is never on a request's path.
 //!
 //! `assemble` makes the parts of an activation from a release and the node's files; `activate` puts them before the
-//! workers; `watch` keeps keysets, certificates and origin names fresh; `memory` guards the table; `revocations` puts
-//! lists in force; `records` writes what workers recorded; `admin` answers questions.
+//! workers; `watch` keeps keysets, certificates and origin names fresh; `memory` guards the table; `live` puts
+//! revocation lists and key sets in force; `records` writes what workers recorded; `admin` answers questions.
 
 pub mod accept;
 pub mod activate;
@@ -16,6 +16,8 @@ pub mod bounds;
 pub mod clock;
 pub mod expiry;
 pub mod introspection;
+pub mod key_set;
+pub mod live;
 pub mod log;
 pub mod memory;
 pub mod moving;

@@ -1,116 +1,28 @@
-//! The revocation list in force, before the workers: compiled against every table that is in use, and swapped in beneath the
-//! activations, so that neither a slow exchange nor a release that waits holds it up.
+//! The revocation list in force, before the workers.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-
-use activation::revoked::{Live, Revoked};
+use activation::revoked::Revoked;
 use policy::model::Policy;
 use policy::table::Table;
 use policy_release::revocations::{Entry, Revocations};
 use policy_release::time::Timestamp;
 
-use crate::assemble::Frozen;
+use crate::live::{self, Compile};
 
 mod compile;
 
 pub use compile::unknown;
 
-/// Shared by the control threads.
-#[derive(Clone, Default)]
-pub struct Register(Arc<Mutex<Inner>>);
+pub type Register = live::Register<Revocations>;
 
-#[derive(Default)]
-struct Inner {
-    list: Option<Arc<Revocations>>,
-    /// The time that `list` was compiled by.
-    now: Option<Timestamp>,
-    /// When the next entry lapses, and when the last one of those that have.
-    lapses: Option<Timestamp>,
-    lapsed: Option<Timestamp>,
-    generation: u64,
-    tables: Vec<Known>,
-    /// Out of force; a worker may still look into one.
-    retired: Vec<Arc<Revoked>>,
-}
+impl Compile for Revocations {
+    type Compiled = Revoked;
 
-/// A table that is in use, or was.
-struct Known {
-    /// Keeps its address from being another one's.
-    table: Weak<Table<sys::Image>>,
-    policy: Arc<Policy>,
-    live: Weak<Live>,
-}
-
-impl Register {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn compile(&self, policy: &Policy, table: &Table<sys::Image>, now: Timestamp, generation: u64) -> Revoked {
+        compile::compile(self, policy, table, now).build(generation, self.serial)
     }
 
-    /// What activations of `frozen` look at; with the present list in it before any worker can.
-    pub(crate) fn live_of(&self, frozen: &Frozen) -> Arc<Live> {
-        let mut inner = self.inner();
-        inner.tidy();
-        let same = |known: &&Known| std::ptr::eq(known.table.as_ptr(), Arc::as_ptr(&frozen.table));
-        if let Some(live) = inner.tables.iter().find(same).and_then(|known| known.live.upgrade()) {
-            return live;
-        }
-        let live = Arc::new(Live::default());
-        if let Some(revoked) = inner.compiled(&frozen.policy, &frozen.table) {
-            live.put(revoked);
-        }
-        let (table, policy) = (Arc::downgrade(&frozen.table), Arc::clone(&frozen.policy));
-        inner.tables.push(Known { table, policy, live: Arc::downgrade(&live) });
-        live
-    }
-
-    /// Puts `list` in force, but for what has lapsed at `now`. From here on every worker goes by it.
-    pub fn put(&self, list: Arc<Revocations>, now: Timestamp) {
-        let mut inner = self.inner();
-        inner.list = Some(list);
-        inner.put(now);
-    }
-
-    /// To be called now and then: entries lapse with what they revoke, by the clock that it ends by, and are in force again
-    /// where that clock goes back. Frees what is out of force. True where entries lapsed or came back.
-    pub fn tidy(&self, now: Timestamp) -> bool {
-        let mut inner = self.inner();
-        let lapse = inner.lapses.is_some_and(|lapses| lapses <= now);
-        let come_back = inner.lapsed.is_some_and(|lapsed| now < lapsed);
-        if lapse || come_back {
-            inner.put(now);
-        }
-        inner.tidy();
-        lapse || come_back
-    }
-}
-
-impl Inner {
-    fn put(&mut self, now: Timestamp) {
-        self.tidy();
-        self.generation += 1;
-        self.now = Some(now);
-        let ends = || self.list.iter().flat_map(|list| list.entries()).filter_map(Entry::ends);
-        self.lapses = ends().filter(|until| *until > now).min();
-        self.lapsed = ends().filter(|until| *until <= now).max();
-        let of_tables = self.tables.iter().filter_map(|known| {
-            let (live, table) = (known.live.upgrade()?, known.table.upgrade()?);
-            Some((live, self.compiled(&known.policy, &table)?))
-        });
-        // All at once: whoever sees the one finds the others too.
-        let of_tables: Vec<_> = of_tables.collect();
-        for (live, revoked) in of_tables {
-            self.retired.push(live.put(revoked));
-        }
-    }
-
-    fn compiled(&self, policy: &Policy, table: &Table<sys::Image>) -> Option<Arc<Revoked>> {
-        let (list, now) = (self.list.as_ref()?, self.now?);
-        Some(Arc::new(compile::compile(list, policy, table, now).build(self.generation, list.serial)))
-    }
-
-    fn tidy(&mut self) {
-        self.retired.retain(|revoked| Arc::strong_count(revoked) > 1);
-        self.tables.retain(|known| known.live.strong_count() > 0);
+    fn ends(&self) -> impl Iterator<Item = Timestamp> {
+        self.entries().iter().filter_map(Entry::ends)
     }
 }
 

@@ -95,6 +95,8 @@ pub struct Moving {
     pub waiting: Option<WaitingStatus>,
     /// What is revoked; none where no list ever was.
     pub revocations: Option<RevocationsStatus>,
+    /// What fills the ids that the release leaves open; none where it leaves none open and there never was a set.
+    pub key_set: Option<KeySetStatus>,
     /// Version of the trust root that counts; 0 where none does (`adamant dev`).
     pub root_version: u64,
     /// When the store was last read whole, whatever was in it; 0 where there is none.
@@ -153,6 +155,23 @@ pub struct RevocationsStatus {
     pub issued_unix_s: u64,
     pub expires_unix_s: u64,
     /// A newer one should have arrived. It stays in force.
+    pub expired: bool,
+    pub refusal: Option<RefusalStatus>,
+}
+
+/// The key set in force, and what is wrong with the one in the store.
+#[derive(Clone, Debug, Default)]
+pub struct KeySetStatus {
+    /// 0 while none is in force.
+    pub serial: u64,
+    /// Ids that the release leaves open, with a key and without one.
+    pub filled: usize,
+    pub unfilled: usize,
+    /// Ids of the set that the release pins, or does not declare.
+    pub ignored: usize,
+    pub issued_unix_s: u64,
+    pub expires_unix_s: u64,
+    /// Its keys are refused.
     pub expired: bool,
     pub refusal: Option<RefusalStatus>,
 }

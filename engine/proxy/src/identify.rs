@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use activation::Activation;
+use activation::filled::Term;
 use activation::inquiries::Inquiries;
 use activation::stats::WorkerStats;
 use identity::api_key;
@@ -166,8 +167,10 @@ pub fn identify(
     let (inquiries, client) = (&*memory.inquiries, credentials.client);
     let (answered, waiting) = (&mut memory.answered, &memory.waiting);
     let mut gate = Gate { throttle, holders, question, answered, waiting, inquiries, client, now_unix_ns };
+    let mut term = None;
     if let Some(key) = key {
-        let (index, proof) = check_key(activation, key, &mut gate)?;
+        let (index, proof, of_key) = check_key(activation, key, &mut gate)?;
+        term = Some(of_key);
         identified.api_key = Some(index);
         identified.presented.api_key = Some(Some(proof));
     }
@@ -185,10 +188,7 @@ pub fn identify(
         }
     }
     // Last, so that the record of a refusal holds all that was presented.
-    let key = identified.api_key.and_then(|key| activation.api_keys.get(key.index()));
-    if key.and_then(|key| key.expires_s).is_some_and(|expires_s| now_s >= expires_s) {
-        return Err(Reason::ApiKeyExpired);
-    }
+    term.map_or(Ok(()), |term| term.check(now_s))?;
     identified.caller = activation.table.caller(&identified.presented)?;
     Ok(())
 }
@@ -240,16 +240,12 @@ impl Gate<'_> {
     }
 }
 
-fn check_key(activation: &Activation, key: &[u8], gate: &mut Gate<'_>) -> Result<(ApiKeyIndex, ProofId), Reason> {
+fn check_key(activation: &Activation, key: &[u8], gate: &mut Gate<'_>) -> Result<(ApiKeyIndex, ProofId, Term), Reason> {
     let form = api_key::parse(key).map_err(|_| gate.failed(Reason::CredentialMalformed))?;
     gate.pass()?;
     let found = activation.table.proof_api_key(form.id.as_bytes());
-    let declared = found.and_then(|(index, _)| activation.api_keys.get(index.index()));
     // An unknown id costs the same as a wrong secret.
-    let expected = declared.and_then(|key| key.sha256);
-    let same = api_key::matches(&api_key::digest(key), &expected.unwrap_or([0; 32]));
-    match (found, same && expected.is_some()) {
-        (Some(found), true) => Ok(found),
-        _ => Err(gate.failed(Reason::ApiKeyInvalid)),
-    }
+    let term = activation.api_key_term(found.map(|(index, _)| index), &api_key::digest(key));
+    let held = found.zip(term).map(|((index, proof), term)| (index, proof, term));
+    held.ok_or_else(|| gate.failed(Reason::ApiKeyInvalid))
 }

@@ -98,6 +98,11 @@ pub fn run(args: DevArgs) -> Result<(), Failure> {
         move_origin(&mut policy, origin)?;
     }
     args.given.check(&policy)?;
+    let open: Vec<&str> =
+        policy.api_keys.iter().filter(|key| key.sha256.is_none()).map(|key| key.id.as_str()).collect();
+    if !open.is_empty() {
+        warn(format_args!("no key set is followed here, so nobody has a key of: {}", open.join(", ")));
+    }
     let release = trust::throw_away(policy)?;
     control::warning!("development: this release is signed by a throw-away key that nobody vouches for");
     gateway::run_until_signal(gateway::start(plan(args, release)?)?)

@@ -23,7 +23,8 @@ pub enum KeyCommand {
     /// Make an API key for an agent. The policy gets its digest, the agent gets the key, and nothing keeps it.
     #[command(after_help = "Examples:\n  \
         adamant key new --id reports-1 --expires 2027-01-31T00:00:00Z --out reports-1.key >> policy.toml\n  \
-        adamant key new --id reports-1      # the key is the first line; the rest is for the policy")]
+        adamant key new --id reports-1      # the key is the first line; the rest is for the policy\n  \
+        adamant key new --id ci-1 --moving --out ci-1.key   # then: adamant key-set add --key-file ci-1.key")]
     New(NewArgs),
     /// Make an Ed25519 key to sign releases, pointers and trust roots with.
     #[command(after_help = "Example:\n  adamant key signer --out alice.key\n  adamant key public alice.key")]
@@ -47,6 +48,9 @@ pub struct NewArgs {
     /// When the key ends, like 2027-01-31T00:00:00Z; goes into the TOML that is printed.
     #[arg(long, value_name = "TIME")]
     expires: Option<Timestamp>,
+    /// The key set is to hold the digest, and the policy the id alone.
+    #[arg(long)]
+    moving: bool,
     /// Write the key there (mode 0600), so that standard output has the TOML alone.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -120,7 +124,11 @@ fn new(args: &NewArgs, out: &mut dyn Write) -> Result<(), Failure> {
             writeln!(out, "{told}")?;
         }
     }
-    writeln!(out, "[[api_key]]\nid = \"{}\"\nsha256 = \"{sha256}\"", args.id)?;
+    writeln!(out, "[[api_key]]\nid = \"{}\"", args.id)?;
+    match args.moving {
+        false => writeln!(out, "sha256 = \"{sha256}\"")?,
+        true => writeln!(out, "# The key set holds: {sha256}")?,
+    }
     if let Some(expires) = args.expires {
         writeln!(out, "expires = {expires}")?;
     }

@@ -8,6 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use policy_release::envelope::{Detached, Envelope, Kind, Role};
 use policy_release::key::{KeyId, PublicKey};
+use policy_release::key_set::KeySet;
+use policy_release::lists::SignedList as _;
 use policy_release::manifest::Manifest;
 use policy_release::pointer::Pointer;
 use policy_release::revocations::Revocations;
@@ -202,7 +204,12 @@ pub fn describe(envelope: &Envelope) -> String {
                 )
             })
             .unwrap_or_default(),
-        _ => String::new(),
+        Kind::KeySet => KeySet::read(envelope.payload())
+            .map(|KeySet { channel, serial, expires, .. }| {
+                format!(": channel {channel}, serial {serial}, until {expires}")
+            })
+            .unwrap_or_default(),
+        Kind::Attestation | Kind::Provenance => String::new(),
     };
     format!("{kind} {digest}{more}")
 }

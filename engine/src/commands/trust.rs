@@ -199,7 +199,7 @@ fn show(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
         writeln!(out, "  {owner}\n    {public_key}\n    id {id}")?;
     }
     writeln!(out, "roles")?;
-    for role in Role::ALL {
+    for role in Role::ALL.into_iter().filter(|role| claims.roles.has(*role)) {
         let RoleKeys { keys, threshold } = claims.roles.of(role);
         let held: Vec<_> = claims.keys.iter().filter(|key| keys.contains(&key.id)).cloned().collect();
         writeln!(out, "  {:<17} {threshold} of {}: {}", role.word(), keys.len(), owners(&held))?;

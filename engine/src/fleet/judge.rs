@@ -66,6 +66,7 @@ fn of_one(host: String, answer: Result<Attestation, FleetFault>, yardstick: &Yar
             }
             judged.look_at_pointer(&said);
             judged.look_at_revocations(&said);
+            judged.look_at_key_set(&said);
             judged.look_at_condition(&said);
             judged.answer = Some(said);
         }
@@ -202,6 +203,29 @@ impl Judged {
         if list.unknown > 0 {
             let text = format!("{} entries of its revocation list name what its release does not have", list.unknown);
             self.note("revocations-unknown", text);
+        }
+    }
+
+    fn look_at_key_set(&mut self, said: &Attestation) {
+        let Some(set) = &said.key_set else { return };
+        if let Some(refusal) = &set.refusal {
+            let (since, check, message) = (refusal.since, &refusal.check, &refusal.message);
+            self.problem("refuses-key-set", format!("refuses the key set since {since} ({check}): {message}"));
+        }
+        let (serial, expires, filled) = (set.serial, set.expires, set.filled);
+        if serial > 0 && set.expired {
+            let text = format!("its key set (serial {serial}) expired at {expires}: {filled} API keys are refused");
+            self.problem("key-set-expired", text);
+        } else if serial > 0 {
+            self.note("key-set", format!("key set serial {serial}, {filled} API keys, until {expires}"));
+        }
+        if set.unfilled > 0 {
+            let text = format!("{} API keys of its release have no key in the key set", set.unfilled);
+            self.note("key-set-unfilled", text);
+        }
+        if set.ignored > 0 {
+            let text = format!("{} ids of its key set are ignored: its release does not leave them open", set.ignored);
+            self.note("key-set-ignored", text);
         }
     }
 

@@ -6,10 +6,12 @@
 //! STATE/releases/sha256-<hex>.json  the release, as it was received
 //! STATE/roots/<version>.json        every trust root from the first that was placed
 //! STATE/revocations/sha256-<hex>.json  the revocation list in force of each channel, and what stays in force beside it
+//! STATE/key-sets/sha256-<hex>.json  the key set in force of each channel
 //! STATE/reserve/<channel>           room set aside for that list: see `reserve`
+//! STATE/reserve-key-sets/<channel>  likewise for that set
 //! ```
-//! Files are on stable storage before `accepted.json` names them; what it does not name is removed. Two threads write it:
-//! that which follows releases, and that which writes revocation lists down.
+//! Files are on stable storage before `accepted.json` names them; what it does not name is removed. Three threads write it:
+//! that which follows releases, and those which write revocation lists and key sets down.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -33,8 +35,6 @@ const FORMAT: &str = "adamant.accepted.v1";
 const FILE: &str = "accepted.json";
 /// Bytes of `accepted.json`: one pointer, and a line for each channel ever followed.
 const FILE_BYTES_MAX: usize = 1 << 20;
-const REVOCATIONS: &str = "revocations";
-const RESERVE: &str = "reserve";
 /// What the beginning of a file's name is while it is written.
 const TEMPORARY: &str = ".adamant-";
 
@@ -54,7 +54,57 @@ pub struct Accepted {
     pub release: Option<AcceptedRelease>,
     /// By channel: the revocation list in force.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub revocations: BTreeMap<String, AcceptedRevocations>,
+    pub revocations: BTreeMap<String, AcceptedList>,
+    /// By channel: the key set in force.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub key_sets: BTreeMap<String, AcceptedList>,
+}
+
+/// Lists of one kind, as they are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    Revocations,
+    KeySets,
+}
+
+impl Shelf {
+    const ALL: [Self; 2] = [Self::Revocations, Self::KeySets];
+
+    pub const fn folder(self) -> &'static str {
+        match self {
+            Self::Revocations => "revocations",
+            Self::KeySets => "key-sets",
+        }
+    }
+
+    pub const fn reserve(self) -> &'static str {
+        match self {
+            Self::Revocations => "reserve",
+            Self::KeySets => "reserve-key-sets",
+        }
+    }
+
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Revocations => Kind::Revocations,
+            Self::KeySets => Kind::KeySet,
+        }
+    }
+
+    /// By channel.
+    pub const fn of(self, accepted: &Accepted) -> &BTreeMap<String, AcceptedList> {
+        match self {
+            Self::Revocations => &accepted.revocations,
+            Self::KeySets => &accepted.key_sets,
+        }
+    }
+
+    const fn of_mut(self, accepted: &mut Accepted) -> &mut BTreeMap<String, AcceptedList> {
+        match self {
+            Self::Revocations => &mut accepted.revocations,
+            Self::KeySets => &mut accepted.key_sets,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,10 +137,10 @@ pub struct AcceptedPointer {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AcceptedRevocations {
+pub struct AcceptedList {
     pub serial: u64,
     pub digest: Digest,
-    /// The trust root by which it was accepted. A later root does not take back what is revoked.
+    /// The trust root by which it was accepted. A later root does not take back what is revoked, nor what is filled.
     pub root: u64,
     /// Where lists before it hold what it may not lift: all that is revoked, as a list that nobody signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,7 +151,7 @@ pub struct AcceptedRevocations {
     pub turn: u64,
 }
 
-impl AcceptedRevocations {
+impl AcceptedList {
     /// What it is kept in.
     pub fn digests(&self) -> impl Iterator<Item = Digest> + use<> {
         [Some(self.digest), self.whole].into_iter().flatten()
@@ -138,6 +188,7 @@ impl Accepted {
             seen: BTreeMap::new(),
             release: None,
             revocations: BTreeMap::new(),
+            key_sets: BTreeMap::new(),
         }
     }
 
@@ -178,9 +229,9 @@ impl Memory {
         *self.last() = Some(accepted.clone());
     }
 
-    /// The revocation lists in force, by channel.
-    pub fn lists(&self) -> BTreeMap<String, AcceptedRevocations> {
-        self.last().as_ref().map(|last| last.revocations.clone()).unwrap_or_default()
+    /// The lists in force of one kind, by channel.
+    pub fn lists(&self, shelf: Shelf) -> BTreeMap<String, AcceptedList> {
+        self.last().as_ref().map(|last| shelf.of(last).clone()).unwrap_or_default()
     }
 
     /// What was accepted; none where nothing ever was. A file that is damaged is refused: going on without it would
@@ -217,18 +268,18 @@ impl Memory {
         Ok(files::read(&self.directory.join(layout::release(digest)), Kind::Release.envelope_bytes_max())?)
     }
 
-    pub fn revocations(&self, digest: &Digest) -> Result<Vec<u8>, Failure> {
-        let path = format!("{REVOCATIONS}/{}", layout::digest_name(digest));
-        Ok(files::read(&self.directory.join(path), Kind::Revocations.envelope_bytes_max())?)
+    pub fn list(&self, shelf: Shelf, digest: &Digest) -> Result<Vec<u8>, Failure> {
+        let path = format!("{}/{}", shelf.folder(), layout::digest_name(digest));
+        Ok(files::read(&self.directory.join(path), shelf.kind().envelope_bytes_max())?)
     }
 
     pub fn root(&self, version: u64) -> Result<Vec<u8>, Failure> {
         Ok(files::read(&self.directory.join(layout::root(version)), Kind::TrustRoot.envelope_bytes_max())?)
     }
 
-    /// The room that is set aside for the revocation list of `channel`.
-    pub fn reserve(&self, channel: &str) -> Reserve {
-        Reserve::new(self.directory.join(RESERVE).join(channel), self.read_only)
+    /// The room that is set aside for the list of `channel`.
+    pub fn reserve(&self, shelf: Shelf, channel: &str) -> Reserve {
+        Reserve::new(self.directory.join(shelf.reserve()).join(channel), shelf.kind(), self.read_only)
     }
 
     /// To be called before [`Memory::keep`] names it.
@@ -241,17 +292,23 @@ impl Memory {
         self.write(layout::ROOTS, &layout::root(version), bytes)
     }
 
-    /// Keeps the revocation list of `channel` with its envelopes: its own, and that of `whole` where there is one. Waits
-    /// for the medium, and for who else writes.
-    pub fn keep_list(&self, channel: &str, list: &AcceptedRevocations, envelopes: &[&[u8]]) -> Result<(), Failure> {
+    /// Keeps the list of `channel` with its envelopes: its own, and that of `whole` where there is one. Waits for the medium,
+    /// and for who else writes.
+    pub fn keep_list(
+        &self,
+        shelf: Shelf,
+        channel: &str,
+        list: &AcceptedList,
+        envelopes: &[&[u8]],
+    ) -> Result<(), Failure> {
         let mut last = self.last();
         let Some(mut next) = last.clone() else { return Err(Failure::new("nothing was accepted yet")) };
         for (name, envelope) in list.names().zip(envelopes) {
-            self.write(REVOCATIONS, &format!("{REVOCATIONS}/{name}"), envelope)?;
+            self.write(shelf.folder(), &format!("{}/{name}", shelf.folder()), envelope)?;
         }
-        next.revocations.insert(channel.to_owned(), list.clone());
+        shelf.of_mut(&mut next).insert(channel.to_owned(), list.clone());
         self.replace(&next)?;
-        self.remove_lists(&next);
+        self.remove_lists(shelf, &next);
         *last = Some(next);
         Ok(())
     }
@@ -264,13 +321,15 @@ impl Memory {
         Ok(files::write(&self.directory.join(path), bytes, Access::OwnerOnly, Existing::Replace)?)
     }
 
-    /// Writes `accepted.json`: from here on the next start takes what it names. Revocation lists stay as
+    /// Writes `accepted.json`: from here on the next start takes what it names. Lists stay as
     /// [`Memory::keep_list`] wrote them.
     pub fn keep(&self, accepted: &Accepted) -> Result<(), Failure> {
         let mut last = self.last();
         let mut next = accepted.clone();
         if let Some(last) = &*last {
-            next.revocations.clone_from(&last.revocations);
+            for shelf in Shelf::ALL {
+                shelf.of_mut(&mut next).clone_from(shelf.of(last));
+            }
         }
         self.replace(&next)?;
         *last = Some(next);
@@ -291,13 +350,14 @@ impl Memory {
     /// Removes what a crash left half written. Before any other thread writes into the directory.
     pub fn sweep(&self) {
         if !self.read_only {
-            for folder in [self.directory.clone(), self.directory.join(RESERVE)] {
-                remove(&folder, |name| name.starts_with(TEMPORARY));
+            let reserves = Shelf::ALL.map(|shelf| self.directory.join(shelf.reserve()));
+            for folder in [self.directory.clone()].iter().chain(&reserves) {
+                remove(folder, |name| name.starts_with(TEMPORARY));
             }
         }
     }
 
-    /// Removes the releases, roots and revocation lists that `accepted.json` does not name.
+    /// Removes the releases, roots and lists that `accepted.json` does not name.
     pub fn tidy(&self) {
         let last = self.last();
         let Some(accepted) = last.as_ref().filter(|_| !self.read_only) else { return };
@@ -305,13 +365,13 @@ impl Memory {
         let roots = (accepted.root_first..=accepted.root_latest).map(|version| format!("{version}.json"));
         self.remove_others(layout::RELEASES, &release.into_iter().collect());
         self.remove_others(layout::ROOTS, &roots.collect());
-        self.remove_lists(accepted);
+        Shelf::ALL.iter().for_each(|shelf| self.remove_lists(*shelf, accepted));
     }
 
-    fn remove_lists(&self, accepted: &Accepted) {
+    fn remove_lists(&self, shelf: Shelf, accepted: &Accepted) {
         if !self.read_only {
-            let lists = accepted.revocations.values().flat_map(AcceptedRevocations::names);
-            self.remove_others(REVOCATIONS, &lists.collect());
+            let lists = shelf.of(accepted).values().flat_map(AcceptedList::names);
+            self.remove_others(shelf.folder(), &lists.collect());
         }
     }
 

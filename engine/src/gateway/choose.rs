@@ -8,23 +8,26 @@ use activation::activation::ReleaseFacts;
 use control::accept::{self, Change, Check, Gateway, Refusal, change};
 use control::assemble::{Assembled, Frozen};
 use control::clock;
+use control::live::Register;
+use control::moving::Why;
 use control::records::Handle;
-use control::revocations::Register;
 use control::status::Moving;
 use policy::compile::compile;
 use policy::model::Policy;
 use policy::table::Table;
 use policy_release::candidate::Release;
 use policy_release::digest::Digest;
+use policy_release::key_set::KeySet;
 use policy_release::pointer::VerifiedPointer;
+use policy_release::revocations::Revocations;
 use policy_release::time::Timestamp;
 use stores::{Channel, Directory, Store, layout};
 
 use super::accepted::{Accepted, Memory};
-use super::lists::Lists;
+use super::lists::{Ground, InForce, Lists, Showing, Tended};
 use super::standing::{Candidate, Kept, Look, Standing};
 use super::trust::{self, Placed};
-use super::{revoking, showing};
+use super::{filling, showing};
 use crate::config::{ActivationMode, Releases};
 use crate::failure::Failure;
 
@@ -48,12 +51,37 @@ pub struct Choice {
     pub settings: Trust,
     pub now: Timestamp,
     pub standing: Standing,
-    /// None: nothing is followed, so that nothing is revoked.
-    pub lists: Option<Lists>,
+    /// None: nothing is followed, so that nothing is revoked and nothing filled.
+    pub lists: Option<Both>,
     /// To be written before it serves; none where it is what was accepted last.
     pub taken: Option<Taken>,
     /// Why something else is not served.
     pub refusals: Vec<Refusal>,
+}
+
+/// The lists of the channel.
+pub struct Both {
+    pub ground: Ground,
+    pub revocations: Lists<Revocations>,
+    pub key_set: Lists<KeySet>,
+}
+
+impl Both {
+    /// Those that were in force last, or what the store has by now; and what is refused.
+    fn open(
+        standing: &Standing,
+        store: &dyn Store,
+        channel: &Channel,
+        now: Timestamp,
+    ) -> Result<(Self, Vec<Refusal>), Failure> {
+        let root = standing.root().ok_or_else(|| Failure::new("expected a trust root, found none"))?;
+        let ground = Ground::new(root);
+        let mut revocations = Lists::open(standing, &ground, store, channel, now)?;
+        let mut key_set = Lists::open(standing, &ground, store, channel, now)?;
+        let mut refusals = revocations.begin(store, now)?;
+        refusals.extend(key_set.begin(store, now)?);
+        Ok((Self { ground, revocations, key_set }, refusals))
+    }
 }
 
 /// A candidate that is accepted once it is written down.
@@ -104,8 +132,8 @@ pub fn choose(
     let lists = match (&settings.releases, store) {
         (Releases::Store { channel, .. }, Some(store)) => {
             let wall = wall().unwrap_or(now);
-            let mut lists = Lists::open(&standing, store, channel, wall)?;
-            refusals.extend(lists.begin(store, wall)?);
+            let (lists, refused) = Both::open(&standing, store, channel, wall)?;
+            refusals.extend(refused);
             Some(lists)
         }
         _ => None,
@@ -304,13 +332,36 @@ impl Choice {
         Ok(())
     }
 
-    /// Puts the revocation list in force before any worker is there, and tells of it.
-    pub fn revoke(&self, register: &Register, records: &Handle, policy: &Policy, moving: &mut Moving) {
-        let Some(in_force) = self.lists.as_ref().and_then(|lists| lists.in_force.as_ref()) else { return };
-        let wall = wall().unwrap_or(self.now);
-        register.put(Arc::clone(&in_force.list), wall);
-        revoking::show(moving, in_force, Some(policy), wall);
-        revoking::tell_accepted(records, in_force, Some(policy), wall);
+    /// Puts the lists in force before any worker is there, and tells of them.
+    pub fn begin(
+        &self,
+        (revocations, key_sets): (&Register<Revocations>, &Register<KeySet>),
+        records: &Handle,
+        policy: &Policy,
+        moving: &mut Moving,
+    ) {
+        let Some(lists) = &self.lists else {
+            return filling::warnings(None, policy, self.now).iter().for_each(|told| control::warning!("{told}"));
+        };
+        self.begin_with(lists.revocations.in_force.as_ref(), revocations, records, policy, moving);
+        self.begin_with(lists.key_set.in_force.as_ref(), key_sets, records, policy, moving);
+    }
+
+    fn begin_with<L: Tended>(
+        &self,
+        in_force: Option<&InForce<L>>,
+        register: &Register<L>,
+        records: &Handle,
+        policy: &Policy,
+        moving: &mut Moving,
+    ) {
+        let now = wall().unwrap_or(self.now);
+        L::show(moving, in_force, Some(policy), now);
+        let Some(in_force) = in_force else { return };
+        register.put(Arc::clone(&in_force.list), now);
+        let place = self.settings.place();
+        let showing = Showing { place: &place, why: Why::Start, before: None, policy: Some(policy), now };
+        L::tell_accepted(records, in_force, &showing);
     }
 
     /// Why it is what it is: for `adamant run --check`.
@@ -330,8 +381,8 @@ impl Choice {
         format!(", from {place}{}: to be accepted, {change}", serial.unwrap_or_default())
     }
 
-    /// What is refused, and what is wrong with the pointer by which it goes on.
-    pub fn warnings(&self) -> Vec<String> {
+    /// What is refused, and what is wrong with the pointer by which it goes on, or with the key set beside it.
+    pub fn warnings(&self, policy: &Policy) -> Vec<String> {
         let place = self.settings.place();
         let mut warnings: Vec<String> = self.refusals.iter().map(|refusal| format!("{place}: {refusal}")).collect();
         if matches!(self.settings.releases, Releases::Store { .. })
@@ -340,6 +391,8 @@ impl Choice {
             let expired = (verified.pointer.expires <= self.now).then(|| showing::expired(verified));
             warnings.extend(expired.into_iter().chain(showing::from_the_future(verified, self.now)));
         }
+        let set = self.lists.as_ref().and_then(|lists| lists.key_set.in_force.as_ref());
+        warnings.extend(filling::warnings(set.map(|set| &*set.list), policy, wall().unwrap_or(self.now)));
         warnings
     }
 

@@ -33,7 +33,7 @@ pub fn rehearse(plan: &Plan) -> Result<Rehearsal, Failure> {
     let (name, version, digest) = (&facts.policy_name, facts.version, &facts.digest);
     let shown = format!("policy {name} version {version}, release {digest}, signed by {}", facts.signers.join(", "));
     let why = choice.as_ref().map(Choice::why).unwrap_or_default();
-    let mut warnings = choice.as_ref().map(Choice::warnings).unwrap_or_default();
+    let mut warnings = choice.as_ref().map(|choice| choice.warnings(&assembled.frozen.policy)).unwrap_or_default();
     warnings.extend(assembled.ended(now_unix_ns / clock::NS_PER_S));
     Ok(Rehearsal { serves: format!("{shown}{why}"), warnings })
 }

@@ -1,6 +1,6 @@
 //! Follows a channel while the gateway serves: a thread off the workers' cores that looks at the store, verifies what is
 //! new, and has it activated or says what is wrong with it. Whatever it finds, what serves goes on serving. What is revoked
-//! does not wait for any of it: see `lists`.
+//! and what is filled do not wait for any of it: see `lists`.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use control::accept::{Change, Check, Refusal};
 use control::assemble::Frozen;
+use control::live::Register;
 use control::records::Handle;
 use control::status::Status;
 use control::{clock, watch};
@@ -18,7 +19,7 @@ use policy_release::time::Timestamp;
 use stores::{Channel, Directory, Store};
 
 use super::choose::{Choice, Trust, examine};
-use super::lists::{self, Ground, Watching};
+use super::lists::{self, Ground, Tended, Watching};
 use super::showing;
 use super::standing::{Candidate, Look, Named, Standing};
 use super::trust::Placed;
@@ -42,10 +43,22 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// Whom the thread works with.
 pub struct Hands {
     pub revocations: control::revocations::Register,
+    pub key_sets: control::key_set::Register,
     pub watch: watch::Handle,
     pub status: Arc<Status>,
     pub records: Handle,
     pub worker_cores: Vec<usize>,
+}
+
+impl Hands {
+    fn of_list<L: Tended>(&self, register: &Register<L>) -> lists::Hands<L> {
+        lists::Hands {
+            register: register.clone(),
+            status: Arc::clone(&self.status),
+            records: self.records.clone(),
+            worker_cores: self.worker_cores.clone(),
+        }
+    }
 }
 
 /// How many more refusals may be told, and since when that holds.
@@ -84,7 +97,7 @@ enum Order {
 pub struct Following {
     orders: SyncSender<Order>,
     thread: JoinHandle<()>,
-    lists: Watching,
+    lists: [Watching; 2],
 }
 
 impl Following {
@@ -96,10 +109,10 @@ impl Following {
         };
         let Some(lists) = choice.lists else { return Ok(None) };
         lists.ground.serves(&frozen.policy);
-        let (store, its_own) = (Box::new(Directory::new(directory)), Box::new(Directory::new(directory)));
-        let channel = channel.clone();
+        let (directory, channel) = (directory.clone(), channel.clone());
+        let store = || Box::new(Directory::new(&directory));
         let follower = Follower {
-            store,
+            store: store(),
             channel,
             place: choice.settings.place(),
             ground: lists.ground.clone(),
@@ -115,13 +128,12 @@ impl Following {
             standing: choice.standing,
             hands,
         };
-        let listing = lists::Hands {
-            register: follower.hands.revocations.clone(),
-            status: Arc::clone(&follower.hands.status),
-            records: follower.hands.records.clone(),
-            worker_cores: follower.hands.worker_cores.clone(),
-        };
-        let lists = Watching::spawn(lists, its_own, follower.place.clone(), choice.now, listing)?;
+        let (hands, place) = (&follower.hands, &follower.place);
+        let revocations = hands.of_list(&hands.revocations);
+        let revocations = Watching::spawn(lists.revocations, store(), place.clone(), choice.now, revocations)?;
+        let key_set = hands.of_list(&hands.key_sets);
+        let key_set = Watching::spawn(lists.key_set, store(), place.clone(), choice.now, key_set)?;
+        let lists = [revocations, key_set];
         let (orders, inbox) = sync_channel(4);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
             control::affinity::leave(&follower.hands.worker_cores);
@@ -132,16 +144,17 @@ impl Following {
 
     /// Reads the store and the placed trust root now.
     pub fn look(&self) {
-        self.lists.look();
+        self.lists.iter().for_each(Watching::look);
         let _ = self.orders.try_send(Order::Look);
     }
 
-    /// Waits for both threads, but not for ever: a store that hangs must not keep the process.
+    /// Waits for all threads, but not for ever: a store that hangs must not keep the process.
     pub fn stop(self) {
         let until = Instant::now() + STOP_PATIENCE;
         loop {
             let _ = self.orders.try_send(Order::Stop);
-            let has_ended = self.lists.end() && self.thread.is_finished();
+            let ended = self.lists.each_ref().map(Watching::end);
+            let has_ended = ended.iter().all(|ended| *ended) && self.thread.is_finished();
             if has_ended || Instant::now() >= until {
                 return;
             }

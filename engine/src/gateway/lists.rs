@@ -1,27 +1,30 @@
-//! The revocation list of the channel: the one in force, as it outlives a restart, and what the store holds now. Looked after
-//! by a thread of its own, which waits for nothing that a release waits for.
+//! The lists of the channel, revocations and key set: the ones in force, as they outlive a restart, and what the store holds
+//! now. Each is looked after by a thread of its own, which waits for nothing that a release waits for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use control::accept::{self, Gateway, Refusal, pointer::Seen, revocations::Last, revocations::News};
+use control::accept::lists::{Last, News};
+use control::accept::{self, Gateway, Refusal, pointer::Seen};
 use policy::model::Policy;
 use policy_release::digest::Digest;
-use policy_release::envelope::{Envelope, Kind};
-use policy_release::revocations::{Revocations, VerifiedRevocations, verify_revocations};
+use policy_release::envelope::Envelope;
+use policy_release::lists::{VerifiedList, verify_list};
 use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
 use stores::{Channel, Store, StoreFault};
 
 use self::keeping::{Note, Written};
 use self::opening::Missing;
-use super::accepted::{AcceptedRevocations, Memory};
+use super::accepted::{AcceptedList, Memory};
 use super::standing::{Standing, unread};
 use crate::failure::Failure;
 
 mod keeping;
 mod opening;
+mod tended;
 mod watching;
 
+pub use tended::{Showing, Tended};
 pub use watching::{Hands, Watching};
 
 /// Trust roots of the store that a list may be ahead of what the gateway has accepted.
@@ -40,12 +43,12 @@ pub struct Known {
     pub policy: Option<Arc<Policy>>,
 }
 
-/// A revocation list in force.
-pub struct InForce {
-    pub verified: VerifiedRevocations,
-    /// All that is revoked: its entries, and those of lists before it that it may not lift.
-    pub list: Arc<Revocations>,
-    /// What it may not lift, while that has not lapsed.
+/// A list in force.
+pub struct InForce<L> {
+    pub verified: VerifiedList<L>,
+    /// All that holds: its entries, and those of lists before it that it may not take away.
+    pub list: Arc<L>,
+    /// What it may not take away, while that has not lapsed.
     pub refusal: Option<Refusal>,
     /// Around `list`, where that is more than what was signed.
     whole: Option<Envelope>,
@@ -55,17 +58,17 @@ pub struct InForce {
     root: u64,
     /// By which trust root it was verified last, and whether it holds by that one.
     judged: (Digest, bool),
-    /// On stable storage: to deny does not wait for a medium.
+    /// On stable storage: what is in force does not wait for a medium.
     kept: bool,
     /// Which list it is, in the order in which they were in force here.
     turn: u64,
 }
 
-/// The list of one channel.
-pub struct Lists {
+/// The list of one kind and channel.
+pub struct Lists<L> {
     pub ground: Ground,
     pub channel: Channel,
-    pub in_force: Option<InForce>,
+    pub in_force: Option<InForce<L>>,
     /// That of the newest list ever.
     turn: u64,
     /// That of the list in the reserve; none while there is no reserve.
@@ -77,6 +80,11 @@ pub struct Lists {
 }
 
 impl Ground {
+    /// Nothing serves yet.
+    pub fn new(root: &TrustRoot) -> Self {
+        Self(Arc::new(Mutex::new(Known { root: Arc::new(root.clone()), policy: None })))
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,8 +104,8 @@ impl Ground {
     }
 }
 
-impl InForce {
-    fn new(news: News, envelope: Vec<u8>, root: &TrustRoot, turn: u64, now: Timestamp) -> Self {
+impl<L: Tended> InForce<L> {
+    fn new(news: News<L>, envelope: Vec<u8>, root: &TrustRoot, turn: u64, now: Timestamp) -> Self {
         let News { verified, list, whole } = news;
         let judged = (root.digest(), true);
         let (list, envelope) = (Arc::new(list), envelope.into());
@@ -110,34 +118,42 @@ impl InForce {
     /// To be called when entries have lapsed or come back.
     pub fn lapse(&mut self, now: Timestamp) {
         let carries = self.whole.as_ref();
-        self.refusal = carries.and_then(|_| accept::revocations::lifting(&self.verified, &self.list, now));
+        self.refusal = carries.and_then(|_| L::lacking(&self.verified, &self.list, now));
     }
 
     /// Whether its serial counts: not where the keys that signed it have left `root`. Otherwise the highest serial of all,
     /// signed once by a stolen key, would keep every other list out for good.
     fn counts_by(&mut self, root: &TrustRoot) -> bool {
         if self.judged.0 != root.digest() {
-            self.judged = (root.digest(), verify_revocations(&self.envelope, root).is_ok());
+            self.judged = (root.digest(), verify_list::<L>(&self.envelope, root).is_ok());
         }
         self.judged.1
     }
 
+    pub fn serial(&self) -> u64 {
+        self.verified.list.head().serial
+    }
+
+    pub fn expires(&self) -> Timestamp {
+        self.verified.list.head().expires
+    }
+
     /// How it is written down.
-    fn accepted(&self) -> AcceptedRevocations {
-        let (serial, digest, root, turn) = (self.verified.list.serial, self.verified.digest, self.root, self.turn);
-        AcceptedRevocations { serial, digest, root, whole: self.whole.as_ref().map(Envelope::digest), turn }
+    fn accepted(&self) -> AcceptedList {
+        let (serial, digest, root, turn) = (self.serial(), self.verified.digest, self.root, self.turn);
+        AcceptedList { serial, digest, root, whole: self.whole.as_ref().map(Envelope::digest), turn }
     }
 }
 
-impl Lists {
+impl<L: Tended> Lists<L> {
     /// Whether the channel's list is news; then it is in force from here on. `now` is what the clock says.
     pub fn look(&mut self, store: &dyn Store, now: Timestamp) -> Result<bool, Refusal> {
-        let bytes = match store.revocations(&self.channel) {
+        let bytes = match L::fetch(store, &self.channel) {
             Ok(bytes) => bytes,
             Err(StoreFault::Missing { .. }) if self.in_force.is_none() => return Ok(false),
             Err(fault) => {
                 let remedy = match self.in_force {
-                    Some(_) => "put the revocation list back: what is revoked stays revoked",
+                    Some(_) => L::PUT_BACK,
                     None => "see that the store is the right directory, and can be read",
                 };
                 return Err(unread(&fault, remedy));
@@ -145,11 +161,11 @@ impl Lists {
         };
         let root = newest(self.ground.now().root, store);
         let last = self.in_force.as_mut().map(|in_force| {
-            let seen = Seen { serial: in_force.verified.list.serial, digest: in_force.verified.digest };
+            let seen = Seen { serial: in_force.serial(), digest: in_force.verified.digest };
             let seen = in_force.counts_by(&root).then_some(seen);
-            Last { list: &in_force.list, carries: in_force.whole.is_some(), seen }
+            Last { list: &*in_force.list, carries: in_force.whole.is_some(), seen }
         });
-        let found = accept::revocations::check(&bytes, &root, &self.gateway, self.channel.as_str(), last, now)?;
+        let found = L::judge(&bytes, &root, &self.gateway, self.channel.as_str(), last, now)?;
         let Some(news) = found else { return Ok(false) };
         self.turn += 1;
         self.in_force = Some(InForce::new(news, bytes, &root, self.turn, now));
@@ -176,6 +192,7 @@ impl Lists {
             [Some(Arc::clone(&in_force.envelope)), whole].into_iter().flatten()
         });
         (reserve || keep).then(|| Note {
+            shelf: L::SHELF,
             channel: self.channel.to_string(),
             turn,
             list: in_force.map(InForce::accepted),
@@ -198,7 +215,7 @@ impl Lists {
 }
 
 /// The newest trust root that `store` leads to from the accepted one. A list may need it while the release that came with it
-/// is still being activated: it can only deny, and is written down once the root is.
+/// is still being activated: it is in force at once, and written down once the root is.
 fn newest(mut root: Arc<TrustRoot>, store: &dyn Store) -> Arc<TrustRoot> {
     for _ in 0..ROOTS_AHEAD_MAX {
         let next = store.root(root.version().saturating_add(1)).ok();

@@ -1,4 +1,5 @@
-//! Room in the state directory that is set aside for the revocation list in force of one channel. It is written over in
+//! Room in the state directory that is set aside for the list in force of one kind and channel: what is said below of
+//! `reserve/` holds for `reserve-key-sets/` as well. It is written over in
 //! place, which needs no room on the medium, before the list is written down as a file: so a medium that is full loses no
 //! list.
 //!
@@ -14,10 +15,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use policy_release::digest::Digest;
+use policy_release::envelope::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::accepted::{AcceptedRevocations, make_folder};
+use super::accepted::{AcceptedList, make_folder};
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing, FileFault};
 
@@ -36,7 +38,7 @@ const LONG_BYTES: usize = 64 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reserved {
     /// None: no list was in force yet.
-    pub list: Option<AcceptedRevocations>,
+    pub list: Option<AcceptedList>,
     /// The envelopes that `list` names, in the same order; none where there is no room for them.
     envelopes: Vec<Vec<u8>>,
     /// The process ended while `list` was being written.
@@ -59,7 +61,7 @@ struct Head {
     format: String,
     /// Of each slot: a file of another length was cut off, or is longer than it was made.
     slot_bytes: usize,
-    list: Option<AcceptedRevocations>,
+    list: Option<AcceptedList>,
     envelopes: Vec<Part>,
     /// The envelopes are to follow in the other slot.
     unfinished: bool,
@@ -77,6 +79,8 @@ struct Part {
 #[derive(Clone, Debug)]
 pub struct Reserve {
     path: PathBuf,
+    /// What it is set aside for.
+    of: Kind,
     /// Nothing is written.
     read_only: bool,
 }
@@ -103,18 +107,18 @@ impl Reserved {
 
     /// The envelope of this digest.
     pub fn envelope(&self, digest: &Digest) -> Option<&[u8]> {
-        let mut named = self.list.iter().flat_map(AcceptedRevocations::digests).zip(&self.envelopes);
+        let mut named = self.list.iter().flat_map(AcceptedList::digests).zip(&self.envelopes);
         named.find(|(of, _)| of == digest).map(|(_, envelope)| &**envelope)
     }
 }
 
-fn turn(list: Option<&AcceptedRevocations>) -> u64 {
+fn turn(list: Option<&AcceptedList>) -> u64 {
     list.map_or(0, |list| list.turn)
 }
 
 impl Reserve {
-    pub const fn new(path: PathBuf, read_only: bool) -> Self {
-        Self { path, read_only }
+    pub const fn new(path: PathBuf, of: Kind, read_only: bool) -> Self {
+        Self { path, of, read_only }
     }
 
     pub fn path(&self) -> &Path {
@@ -122,7 +126,7 @@ impl Reserve {
     }
 
     /// What was written last; none where no room was ever set aside. A file that is damaged is refused: it may hold the
-    /// only word of what is revoked.
+    /// only word of what is in force.
     pub fn read(&self) -> Result<Option<Reserved>, Failure> {
         let Some(slots) = self.slots()? else { return Ok(None) };
         let (newest, is_second) =
@@ -135,7 +139,7 @@ impl Reserve {
 
     /// Writes over what was written before the last time, and waits for the medium. Where the list has grown, more room is
     /// set aside first, if there is any.
-    pub fn write(&self, list: Option<&AcceptedRevocations>, envelopes: &[&[u8]]) -> Result<(), Failure> {
+    pub fn write(&self, list: Option<&AcceptedList>, envelopes: &[&[u8]]) -> Result<(), Failure> {
         if self.read_only {
             return Ok(());
         }
@@ -164,13 +168,13 @@ impl Reserve {
 
     /// As a kill leaves it in the middle of [`Reserve::write`].
     #[cfg(test)]
-    pub fn begin(&self, list: Option<&AcceptedRevocations>) {
+    pub fn begin(&self, list: Option<&AcceptedList>) {
         let mut found = self.slots().unwrap().unwrap();
         self.put(&mut found, list, Stage::Begun).unwrap();
     }
 
     /// Writes over the older slot.
-    fn put(&self, found: &mut Slots, list: Option<&AcceptedRevocations>, stage: Stage<'_, '_>) -> Result<(), Failure> {
+    fn put(&self, found: &mut Slots, list: Option<&AcceptedList>, stage: Stage<'_, '_>) -> Result<(), Failure> {
         let bytes = slot(found.bytes_each(), list, stage)?;
         if bytes.len() > found.bytes_each() {
             return Err(self.damaged("too little"));
@@ -219,10 +223,11 @@ impl Reserve {
     }
 
     fn damaged(&self, found: &str) -> Failure {
-        let message = format!("expected the room that is set aside for the revocation list in force, found {found}");
+        let message = format!("expected the room that is set aside for the {} in force, found {found}", self.of);
         Failure::at(&self.path, message).help(format_args!(
-            "restore it from a backup of this gateway; or remove it, after a look that the store holds the newest \
-             revocation list: one that could not be written down elsewhere is forgotten with it"
+            "restore it from a backup of this gateway; or remove it, after a look that the store holds the newest {}: one \
+             that could not be written down elsewhere is forgotten with it",
+            self.of
         ))
     }
 }
@@ -279,7 +284,7 @@ enum Stage<'e, 'b> {
 }
 
 /// The bytes of a slot.
-fn slot(slot_bytes: usize, list: Option<&AcceptedRevocations>, stage: Stage<'_, '_>) -> Result<Vec<u8>, Failure> {
+fn slot(slot_bytes: usize, list: Option<&AcceptedList>, stage: Stage<'_, '_>) -> Result<Vec<u8>, Failure> {
     let (envelopes, unfinished) = match stage {
         Stage::Begun => (&[][..], true),
         Stage::Over(envelopes) => (envelopes, false),

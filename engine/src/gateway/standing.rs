@@ -18,7 +18,7 @@ use super::trust::Placed;
 use crate::failure::Failure;
 use crate::files;
 
-mod revocations;
+mod lists;
 
 pub struct Standing {
     pub gateway: Gateway,
@@ -165,7 +165,7 @@ impl Standing {
             let mut accepted = self.accepted.clone();
             accepted.root_latest = next;
             let mut forgotten = self.forget_serials(&root, &mut accepted);
-            forgotten.extend(self.forgotten_revocation_serials(&root));
+            forgotten.extend(self.forgotten_serials_of_lists(&root));
             if store.is_none() {
                 forgotten.extend(self.forget_version(&root, &mut accepted));
             }

@@ -113,9 +113,10 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let activator =
         Activator::start(Arc::clone(&assembled.frozen), Arc::clone(&arena), handle.clone(), parts, now_unix_ns)
             .map_err(Failure::new)?;
-    let revocations = activator.revocations().clone();
+    let (revocations, key_sets) = (activator.revocations().clone(), activator.key_sets().clone());
     if let Some(choice) = &choice {
-        choice.revoke(&revocations, &handle, &assembled.frozen.policy, &mut assembled.moving);
+        let registers = (&revocations, &key_sets);
+        choice.begin(registers, &handle, &assembled.frozen.policy, &mut assembled.moving);
     }
     let (swaps, tables) = (activator.swaps().clone(), activator.tables().clone());
     let facts = Facts {
@@ -167,6 +168,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let watch = watch.map_err(|error| Failure::new(format_args!("the control thread did not start: {error}")))?;
     let hands = Hands {
         revocations,
+        key_sets,
         watch: watch.handle(),
         status: Arc::clone(&status),
         records: handle.clone(),

@@ -62,6 +62,7 @@ fn throw_away_release(policy: Policy) -> Result<Release, Box<dyn std::error::Err
     let root_key = RootKey::new("throw-away", key.public());
     let alone = || RoleKeys { keys: vec![root_key.id], threshold: 1 };
     let roles = Roles {
+        keys: None,
         pointer: alone(),
         release_narrower: alone(),
         release_wider: alone(),

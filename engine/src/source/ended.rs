@@ -1,4 +1,4 @@
-//! What a policy holds that identifies nobody, or nobody any more: right in form, and hardly meant.
+//! What a policy holds that identifies nobody any more: right in form, and hardly meant.
 
 use control::assemble::tls::ends_unix_s;
 use policy::model::Policy;
@@ -12,15 +12,10 @@ pub fn warnings(policy: &Policy, text: &str, now_s: u64) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let ended = |ends: &[u64]| ends.iter().copied().max().filter(|end| *end <= now_s).map(date);
     for key in &policy.api_keys {
-        let at = |code, said| warning(text, ("[[api_key]]", &key.id), code, said);
-        if key.sha256.is_none() {
-            let message = format!("the API key `{}` has no sha256, so it identifies nobody", key.id);
-            let hint = "add the sha256 that `adamant key new` printed, or remove it";
-            found.push(at("key-without-hash", (message, hint)));
-        }
         if let Some(end) = ended(key.expires_s.as_slice()) {
             let message = format!("the API key `{}` expired at {end}", key.id);
-            found.push(at("ended", (message, "make a new key with `adamant key new`, or remove it")));
+            let said = (message, "make a new key with `adamant key new`, or remove it");
+            found.push(warning(text, ("[[api_key]]", &key.id), "ended", said));
         }
     }
     for ca in &policy.client_cas {

@@ -26,8 +26,8 @@ type Seen = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 pub struct Directory {
     path: PathBuf,
-    /// Pointer, revocation list, directory of roots, directory of releases. None: look again, whatever is found.
-    seen: Option<[Seen; 4]>,
+    /// Pointer, revocation list, key set, directory of roots, directory of releases. None: look again, whatever is found.
+    seen: Option<[Seen; 5]>,
 }
 
 impl Directory {
@@ -84,9 +84,9 @@ impl Store for Directory {
     }
 
     fn changed(&mut self, channel: &Channel) -> bool {
-        let (pointer, revocations) = (layout::pointer(channel), layout::revocations(channel));
-        let looks =
-            [pointer.as_str(), revocations.as_str(), layout::ROOTS, layout::RELEASES].map(|path| self.look(path));
+        let of_channel = [layout::pointer, layout::revocations, layout::key_set].map(|place| place(channel));
+        let [pointer, revocations, key_set] = of_channel.each_ref().map(String::as_str);
+        let looks = [pointer, revocations, key_set, layout::ROOTS, layout::RELEASES].map(|path| self.look(path));
         let now = looks.map(|(seen, _)| seen);
         let fresh = looks.iter().any(|(_, fresh)| *fresh);
         let changed = self.seen != Some(now);
@@ -100,6 +100,10 @@ impl Store for Directory {
 
     fn revocations(&self, channel: &Channel) -> Result<Vec<u8>, StoreFault> {
         self.read(layout::revocations(channel), Kind::Revocations.envelope_bytes_max())
+    }
+
+    fn key_set(&self, channel: &Channel) -> Result<Vec<u8>, StoreFault> {
+        self.read(layout::key_set(channel), Kind::KeySet.envelope_bytes_max())
     }
 
     fn root(&self, version: u64) -> Result<Vec<u8>, StoreFault> {

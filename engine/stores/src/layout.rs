@@ -3,7 +3,7 @@
 //! ```text
 //! releases/sha256-<64 hex>.json     channels/<channel>/pointer.json
 //! roots/<version>.json              channels/<channel>/revocations.json
-//! provenance/sha256-<64 hex>.json
+//! provenance/sha256-<64 hex>.json   channels/<channel>/key-set.json
 //! ```
 
 use policy_release::digest::Digest;
@@ -40,6 +40,10 @@ pub fn revocations(channel: &Channel) -> String {
     format!("{CHANNELS}/{channel}/revocations.json")
 }
 
+pub fn key_set(channel: &Channel) -> String {
+    format!("{CHANNELS}/{channel}/key-set.json")
+}
+
 /// `sha256-<64 hex>.json`.
 pub fn digest_name(digest: &Digest) -> String {
     format!("{}.json", digest.to_string().replace(':', "-"))
@@ -59,5 +63,6 @@ mod tests {
         let channel: Channel = "production".parse().unwrap();
         assert_eq!(pointer(&channel), "channels/production/pointer.json");
         assert_eq!(revocations(&channel), "channels/production/revocations.json");
+        assert_eq!(key_set(&channel), "channels/production/key-set.json");
     }
 }

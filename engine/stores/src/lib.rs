@@ -26,6 +26,9 @@ pub trait Store: Send {
     /// The envelope of a channel's revocation list.
     fn revocations(&self, channel: &Channel) -> Result<Vec<u8>, StoreFault>;
 
+    /// The envelope of a channel's key set.
+    fn key_set(&self, channel: &Channel) -> Result<Vec<u8>, StoreFault>;
+
     /// The envelope of a trust root.
     fn root(&self, version: u64) -> Result<Vec<u8>, StoreFault>;
 

@@ -94,6 +94,9 @@ pub struct Attestation {
     /// What is revoked; none where no list ever was.
     #[serde(default)]
     pub revocations: Option<RevocationList>,
+    /// What fills the ids that the release leaves open; none where it leaves none open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_set: Option<KeySet>,
     /// Version of the trust root that counts; 0 where none does.
     pub trust_root: u64,
     pub keysets: BTreeMap<String, Keyset>,
@@ -155,6 +158,24 @@ pub struct RevocationList {
     /// A newer one should have arrived. It stays in force.
     pub expired: bool,
     /// Why the list in the store is not the one in force.
+    pub refusal: Option<Refusal>,
+}
+
+/// The key set in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeySet {
+    /// 0 while none is in force.
+    pub serial: u64,
+    /// Ids that the release leaves open, with a key and without one.
+    pub filled: u64,
+    pub unfilled: u64,
+    /// Ids of the set that the release pins, or does not declare.
+    pub ignored: u64,
+    pub issued: Timestamp,
+    pub expires: Timestamp,
+    /// Its keys are refused.
+    pub expired: bool,
+    /// Why the set in the store is not the one in force.
     pub refusal: Option<Refusal>,
 }
 

@@ -25,6 +25,12 @@ pub const REVOKED_TEXT_BYTES_MAX: usize = 2_048;
 pub const WHY_BYTES_MAX: usize = 256;
 /// Bytes of a certificate's serial number (RFC 5280 §4.1.2.2).
 pub const SERIAL_NUMBER_BYTES_MAX: usize = 20;
+/// Bytes of a key set payload: with its envelope it has room in the reserve of a gateway's state directory, whatever it holds.
+pub const KEY_SET_BYTES_MAX: usize = 5 << 20;
+/// Ids that a key set fills.
+pub const KEY_SET_IDS_MAX: usize = 16_384;
+/// Keys of one id in a key set: the one that goes and the one that comes.
+pub const KEY_HASHES_MAX: usize = 2;
 /// Bytes of an envelope beside its base64 payload: names, white space and signatures.
 pub const WRAPPER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a detached signature or a signing key file.

@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{
-    ATTESTATION_BYTES_MAX, POINTER_BYTES_MAX, PROVENANCE_BYTES_MAX, RELEASE_BYTES_MAX, REVOCATIONS_BYTES_MAX,
-    ROOT_BYTES_MAX, SIGNATURES_MAX, WRAPPER_BYTES_MAX,
+    ATTESTATION_BYTES_MAX, KEY_SET_BYTES_MAX, POINTER_BYTES_MAX, PROVENANCE_BYTES_MAX, RELEASE_BYTES_MAX,
+    REVOCATIONS_BYTES_MAX, ROOT_BYTES_MAX, SIGNATURES_MAX, WRAPPER_BYTES_MAX,
 };
 use crate::digest::Digest;
 use crate::key::{KeyFault, KeyId, PublicKey, SignatureBytes, SigningKey};
@@ -26,6 +26,7 @@ pub enum Kind {
     TrustRoot,
     Pointer,
     Revocations,
+    KeySet,
     /// What a gateway says it serves.
     Attestation,
     /// Where a release comes from: an in-toto statement, so that other tools read it too.
@@ -33,8 +34,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] =
-        [Self::Release, Self::TrustRoot, Self::Pointer, Self::Revocations, Self::Attestation, Self::Provenance];
+    pub const ALL: [Self; 7] = [
+        Self::Release,
+        Self::TrustRoot,
+        Self::Pointer,
+        Self::Revocations,
+        Self::KeySet,
+        Self::Attestation,
+        Self::Provenance,
+    ];
 
     pub const fn payload_type(self) -> &'static str {
         match self {
@@ -42,6 +50,7 @@ impl Kind {
             Self::TrustRoot => "application/vnd.adamant.trust-root.v1+json",
             Self::Pointer => "application/vnd.adamant.pointer.v1+json",
             Self::Revocations => "application/vnd.adamant.revocations.v1+json",
+            Self::KeySet => "application/vnd.adamant.key-set.v1+json",
             Self::Attestation => "application/vnd.adamant.attestation.v1+json",
             Self::Provenance => "application/vnd.in-toto+json",
         }
@@ -53,6 +62,7 @@ impl Kind {
             Self::TrustRoot => ROOT_BYTES_MAX,
             Self::Pointer => POINTER_BYTES_MAX,
             Self::Revocations => REVOCATIONS_BYTES_MAX,
+            Self::KeySet => KEY_SET_BYTES_MAX,
             Self::Attestation => ATTESTATION_BYTES_MAX,
             Self::Provenance => PROVENANCE_BYTES_MAX,
         }
@@ -75,6 +85,7 @@ impl fmt::Display for Kind {
             Self::TrustRoot => "trust root",
             Self::Pointer => "pointer",
             Self::Revocations => "revocation list",
+            Self::KeySet => "key set",
             Self::Attestation => "attestation",
             Self::Provenance => "provenance statement",
         })
@@ -308,10 +319,13 @@ pub enum Role {
     ReleaseWider,
     Pointer,
     Revocation,
+    /// Which API keys fill the ids that a release leaves open.
+    Keys,
 }
 
 impl Role {
-    pub const ALL: [Self; 5] = [Self::Root, Self::ReleaseNarrower, Self::ReleaseWider, Self::Pointer, Self::Revocation];
+    pub const ALL: [Self; 6] =
+        [Self::Root, Self::ReleaseNarrower, Self::ReleaseWider, Self::Pointer, Self::Revocation, Self::Keys];
 
     /// The one kind of payload that the role signs.
     pub const fn kind(self) -> Kind {
@@ -320,6 +334,7 @@ impl Role {
             Self::ReleaseNarrower | Self::ReleaseWider => Kind::Release,
             Self::Pointer => Kind::Pointer,
             Self::Revocation => Kind::Revocations,
+            Self::Keys => Kind::KeySet,
         }
     }
 
@@ -331,6 +346,7 @@ impl Role {
             Self::ReleaseWider => "release-wider",
             Self::Pointer => "pointer",
             Self::Revocation => "revocation",
+            Self::Keys => "keys",
         }
     }
 }

@@ -14,6 +14,8 @@ pub mod digest;
 pub mod envelope;
 pub mod key;
 pub mod key_file;
+pub mod key_set;
+pub mod lists;
 pub mod manifest;
 pub mod pointer;
 pub mod provenance;

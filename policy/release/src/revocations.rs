@@ -8,46 +8,13 @@ mod wire;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::{INTEGER_MAX, NAME_BYTES_MAX, REVOCATIONS_MAX, is_name};
-use crate::canonical::{self, CanonicalFault, WriteFault};
-use crate::digest::Digest;
-use crate::envelope::{Envelope, EnvelopeFault, Kind, Role};
+use crate::bounds::REVOCATIONS_MAX;
+use crate::envelope::{Kind, Role};
+use crate::lists::{Head, ListFault, SignedList, VerifiedList, verify_list};
 use crate::root::TrustRoot;
 use crate::time::Timestamp;
-use crate::verify::{BelowThreshold, Signer, VerifyError, verify};
 
 pub use self::entry::{Entry, EntryFault, SerialNumber, Sha256, Target};
-
-const FORMAT: &str = "adamant.revocations.v1";
-
-/// Why a revocation list is not accepted.
-#[derive(Debug, thiserror::Error)]
-pub enum RevocationsFault {
-    #[error(transparent)]
-    Verify(#[from] VerifyError),
-    #[error(transparent)]
-    Envelope(#[from] EnvelopeFault),
-    #[error("the revocation list is not canonical: {0}")]
-    Canonical(#[from] CanonicalFault),
-    #[error("the revocation list cannot be written: {0}")]
-    Write(#[from] WriteFault),
-    #[error("expected the members of a revocation list: {0}")]
-    Members(#[from] serde_json::Error),
-    #[error("expected format {FORMAT:?}, found {found:?}; this engine does not know it")]
-    Format { found: String },
-    #[error("expected a {what} of 1 to {NAME_BYTES_MAX} bytes without control characters")]
-    Name { what: &'static str },
-    #[error("expected a serial of 1 to {INTEGER_MAX}, found {found}")]
-    Serial { found: u64 },
-    #[error("expected a revocation list that expires after it was issued ({issued}), found {expires}")]
-    Times { issued: Timestamp, expires: Timestamp },
-    #[error("expected at most {REVOCATIONS_MAX} entries, found {found}; entries whose credential has expired can go")]
-    Entries { found: usize },
-    #[error("expected entries in ascending order, each once; {target} stands twice or out of order")]
-    Order { target: String },
-    #[error("{target}: {fault}")]
-    Entry { target: String, fault: EntryFault },
-}
 
 /// What a revocation list says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,27 +33,12 @@ pub struct Revocations {
     entries: Vec<Entry>,
 }
 
-/// A revocation list that enough keys signed. Whether it is the newest is for the gateway to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedRevocations {
-    pub list: Revocations,
-    /// Over the payload of the list.
-    pub digest: Digest,
-    pub signers: Vec<Signer>,
-    /// What its signatures lack of the threshold of `release-wider`, if anything: lifting needs it.
-    pub missing_for_wider: Option<BelowThreshold>,
-}
+/// A revocation list that enough keys signed.
+pub type VerifiedRevocations = VerifiedList<Revocations>;
 
 /// Verifies a revocation list by the revocation role of `root`.
-pub fn verify_revocations(bytes: &[u8], root: &TrustRoot) -> Result<VerifiedRevocations, RevocationsFault> {
-    let verified = verify(bytes, root, Role::Revocation)?;
-    let list = Revocations::read(verified.payload())?;
-    Ok(VerifiedRevocations {
-        list,
-        digest: verified.digest(),
-        signers: verified.signers().to_vec(),
-        missing_for_wider: verified.missing(root, Role::ReleaseWider),
-    })
+pub fn verify_revocations(bytes: &[u8], root: &TrustRoot) -> Result<VerifiedRevocations, ListFault> {
+    verify_list(bytes, root)
 }
 
 /// The entries of `before` that have not lapsed at `now` and that `after` does not hold as widely: they would be lifted.
@@ -113,11 +65,11 @@ impl Revocations {
         issued: Timestamp,
         expires: Timestamp,
         mut entries: Vec<Entry>,
-    ) -> Result<Self, RevocationsFault> {
+    ) -> Result<Self, ListFault> {
         entries.reverse();
         entries.sort_by(|left, right| left.target.key().cmp(&right.target.key()));
         entries.dedup_by(|later, kept| later.target.key() == kept.target.key());
-        let format = FORMAT.to_owned();
+        let format = Self::FORMAT.to_owned();
         let (policy_name, channel) = (policy_name.to_owned(), channel.to_owned());
         let list = Self { format, policy_name, channel, serial, issued, expires, entries };
         list.check()?;
@@ -130,7 +82,7 @@ impl Revocations {
     }
 
     /// The same list with `more`: nothing that it or one of them revokes is missing.
-    pub fn with(&self, more: &[&Entry]) -> Result<Self, RevocationsFault> {
+    pub fn with(&self, more: &[&Entry]) -> Result<Self, ListFault> {
         let at = |entry: &Entry| self.entries.binary_search_by(|known| known.target.key().cmp(&entry.target.key()));
         let known = |entry: &Entry| at(entry).ok().and_then(|at| self.entries.get(at));
         let joined = more.iter().map(|entry| match known(entry) {
@@ -140,44 +92,28 @@ impl Revocations {
         let entries = self.entries.iter().cloned().chain(joined).collect();
         Self::new(&self.policy_name, &self.channel, self.serial, self.issued, self.expires, entries)
     }
+}
 
-    /// An envelope around the list, without signatures.
-    pub fn to_envelope(&self) -> Result<Envelope, RevocationsFault> {
-        Ok(Envelope::new(Kind::Revocations, &canonical::to_bytes(self)?)?)
+impl SignedList for Revocations {
+    const KIND: Kind = Kind::Revocations;
+    const ROLE: Role = Role::Revocation;
+    const FORMAT: &'static str = "adamant.revocations.v1";
+
+    fn head(&self) -> Head<'_> {
+        let Self { format, policy_name, channel, serial, issued, expires, .. } = self;
+        Head { format, policy_name, channel, serial: *serial, issued: *issued, expires: *expires }
     }
 
-    /// What a payload says. Nothing is verified.
-    pub fn read(payload: &[u8]) -> Result<Self, RevocationsFault> {
-        canonical::check(payload)?;
-        let list: Self = serde_json::from_slice(payload)?;
-        list.check()?;
-        Ok(list)
-    }
-
-    fn check(&self) -> Result<(), RevocationsFault> {
-        if self.format != FORMAT {
-            return Err(RevocationsFault::Format { found: self.format.chars().take(80).collect() });
-        }
-        for (what, name) in [("policy name", &self.policy_name), ("channel", &self.channel)] {
-            if !is_name(name) {
-                return Err(RevocationsFault::Name { what });
-            }
-        }
-        if !(1..=INTEGER_MAX).contains(&self.serial) {
-            return Err(RevocationsFault::Serial { found: self.serial });
-        }
-        if self.expires <= self.issued {
-            return Err(RevocationsFault::Times { issued: self.issued, expires: self.expires });
-        }
+    fn check_entries(&self) -> Result<(), ListFault> {
         if self.entries.len() > REVOCATIONS_MAX {
-            return Err(RevocationsFault::Entries { found: self.entries.len() });
+            return Err(ListFault::Entries { most: REVOCATIONS_MAX, found: self.entries.len() });
         }
         let mut previous: Option<&Target> = None;
         for entry in &self.entries {
             let told = || entry.target.to_string();
-            entry.check().map_err(|fault| RevocationsFault::Entry { target: told(), fault })?;
+            entry.check().map_err(|fault| ListFault::Entry { target: told(), fault })?;
             if previous.is_some_and(|previous| previous.key() >= entry.target.key()) {
-                return Err(RevocationsFault::Order { target: told() });
+                return Err(ListFault::Order { entry: told() });
             }
             previous = Some(&entry.target);
         }

@@ -26,6 +26,7 @@ pub fn owners(keys: &[SigningKey]) -> Vec<RootKey> {
 pub fn same_roles(keys: &[SigningKey], threshold: u32) -> Roles {
     let of_all = RoleKeys { keys: keys.iter().map(|key| key.public().id()).collect(), threshold };
     Roles {
+        keys: Some(of_all.clone()),
         pointer: of_all.clone(),
         release_narrower: of_all.clone(),
         release_wider: of_all.clone(),

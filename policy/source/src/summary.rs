@@ -23,6 +23,8 @@ pub struct Summary {
     /// Name of the anonymous agent.
     pub anonymous: Option<String>,
     pub api_keys: usize,
+    /// API keys whose hash the key set of the channel says.
+    pub api_keys_open: usize,
     /// Agents that may call as often as they like.
     pub agents_without_limits: usize,
     /// Of issuers, client CAs and API keys, those that agents are known by.
@@ -85,6 +87,7 @@ pub fn summary(policy: &Policy) -> Summary {
         populations: policy.agents.iter().filter(|agent| agent.identity.iter().any(is_population)).count(),
         anonymous: anonymous.map(|agent| agent.name.clone()),
         api_keys: policy.api_keys.len(),
+        api_keys_open: policy.api_keys.iter().filter(|key| key.sha256.is_none()).count(),
         agents_without_limits: policy.agents.iter().filter(|agent| agent.limits.is_empty()).count(),
         known_by: known_by(policy),
         limits,
@@ -156,6 +159,10 @@ impl fmt::Display for Summary {
         ];
         let known_by: Vec<String> = known_by.into_iter().filter(|(n, _)| *n > 0).map(|(_, text)| text).collect();
         writeln!(f, "  {agents}{}{}", if known_by.is_empty() { "" } else { ", known by " }, known_by.join(", "))?;
+        if self.api_keys_open > 0 {
+            let keys = count(self.api_keys_open, "API key has", "API keys have");
+            writeln!(f, "  {keys} no sha256: who signs key sets (role keys) says whose it is")?;
+        }
         let width = self.limits.iter().map(|limit| limit.limit.len()).max().unwrap_or(0);
         for limit in &self.limits {
             let who = match limit.agents {

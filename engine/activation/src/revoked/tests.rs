@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::live::Live;
 
 #[derive(Clone, Debug)]
 enum One {
@@ -86,11 +88,11 @@ proptest! {
 
 #[test]
 fn nothing_is_in_force_before_there_was_a_list() {
-    let live = Live::default();
+    let live = Live::<Revoked>::default();
     assert!(live.now().is_none() && live.generation() == 0);
     let mut builder = Builder::default();
     builder.agent(AgentId(3));
-    let before = live.put(Arc::new(builder.build(1, 9)));
+    let before = live.put(Arc::new(builder.build(1, 9)), 1);
     assert_eq!((before.generation, live.generation()), (0, 1));
     let now = live.now().unwrap();
     assert!(now.agent(AgentId(3)) && !now.agent(AgentId(2)) && now.serial == 9);

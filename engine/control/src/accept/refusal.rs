@@ -38,12 +38,17 @@ pub enum Check {
     RevocationsEquivocation,
     /// Nothing is lifted without the threshold that it needs.
     RevocationsLifted,
+    KeySetSignatures,
+    KeySetPolicy,
+    KeySetChannel,
+    KeySetSerial,
+    KeySetEquivocation,
     /// What was accepted before is in the state directory, whole.
     State,
 }
 
 impl Check {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 32] = [
         Self::Read,
         Self::RootSuccession,
         Self::PointerSignatures,
@@ -70,6 +75,11 @@ impl Check {
         Self::RevocationsSerial,
         Self::RevocationsEquivocation,
         Self::RevocationsLifted,
+        Self::KeySetSignatures,
+        Self::KeySetPolicy,
+        Self::KeySetChannel,
+        Self::KeySetSerial,
+        Self::KeySetEquivocation,
         Self::State,
     ];
 
@@ -101,6 +111,11 @@ impl Check {
             Self::RevocationsSerial => "revocations-serial",
             Self::RevocationsEquivocation => "revocations-equivocation",
             Self::RevocationsLifted => "revocations-lifted",
+            Self::KeySetSignatures => "key-set-signatures",
+            Self::KeySetPolicy => "key-set-policy",
+            Self::KeySetChannel => "key-set-channel",
+            Self::KeySetSerial => "key-set-serial",
+            Self::KeySetEquivocation => "key-set-equivocation",
             Self::State => "state",
         }
     }

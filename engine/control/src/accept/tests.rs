@@ -39,6 +39,7 @@ fn claims(version: u64, expires: &str) -> RootClaims {
         threshold,
     };
     let roles = Roles {
+        keys: Some(role(&[4], 1)),
         pointer: role(&[4], 1),
         release_narrower: role(&[1, 2], 1),
         release_wider: role(&[1, 2, 3], 2),

@@ -1,15 +1,15 @@
 //! What the gateway says of itself, for `/release` and `/attestation`. Names and digests, never a rule.
 
 use policy_release::attestation::{
-    self, AssertionKeys, Attestation, Certificate, Checkpoint, Format, Keyset, Memory, Node, Nonce, Pointer, Refusal,
-    RevocationList, Waiting,
+    self, AssertionKeys, Attestation, Certificate, Checkpoint, Format, KeySet, Keyset, Memory, Node, Nonce, Pointer,
+    Refusal, RevocationList, Waiting,
 };
 use policy_release::time::Timestamp;
 
 use crate::clock::NS_PER_S;
 use crate::expiry::Ends;
 use crate::status::{
-    AssertionKeysStatus, CertificateStatus, CheckpointStatus, KeysetStatus, PointerStatus, RefusalStatus,
+    AssertionKeysStatus, CertificateStatus, CheckpointStatus, KeySetStatus, KeysetStatus, PointerStatus, RefusalStatus,
     RevocationsStatus, Status, WaitingStatus,
 };
 
@@ -44,6 +44,7 @@ pub fn document(status: &Status, nonce: Option<Nonce>, now_unix_ns: u64) -> Atte
         refusal: moving.refusal.as_ref().map(refusal),
         waiting: moving.waiting.as_ref().map(waiting),
         revocations: moving.revocations.as_ref().map(revocations),
+        key_set: moving.key_set.as_ref().map(key_set),
         trust_root: moving.root_version,
         keysets: moving.keysets.iter().map(|(name, of)| (name.clone(), keyset(of))).collect(),
         assertions: moving.assertion_keys.as_ref().map(assertions),
@@ -82,6 +83,19 @@ fn revocations(of: &RevocationsStatus) -> RevocationList {
         serial: of.serial,
         entries: of.entries as u64,
         unknown: of.unknown as u64,
+        issued: time(of.issued_unix_s),
+        expires: time(of.expires_unix_s),
+        expired: of.expired,
+        refusal: of.refusal.as_ref().map(refusal),
+    }
+}
+
+fn key_set(of: &KeySetStatus) -> KeySet {
+    KeySet {
+        serial: of.serial,
+        filled: of.filled as u64,
+        unfilled: of.unfilled as u64,
+        ignored: of.ignored as u64,
         issued: time(of.issued_unix_s),
         expires: time(of.expires_unix_s),
         expired: of.expired,

@@ -1,5 +1,7 @@
 //! A list reaches every table that is in use, at once, and lapses by itself.
 
+use std::sync::Arc;
+
 use activation::counters::Arena;
 use activation::revoked::TokenFacts;
 use policy::bounds::LEEWAY_S_MAX;
@@ -9,7 +11,7 @@ use policy_release::revocations::Target;
 
 use super::*;
 use crate::activate::Activator;
-use crate::assemble::assemble;
+use crate::assemble::{Frozen, assemble};
 use crate::records::{self, Target as To};
 use crate::testing;
 

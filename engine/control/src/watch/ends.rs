@@ -42,6 +42,12 @@ pub fn of(material: &Material, client_cas: &CaSet, moving: &Moving) -> Vec<Ends>
         begins_s: of.not_before_unix_s,
         ends_s: of.not_after_unix_s,
     }));
+    ends.extend(moving.key_set.iter().filter(|set| set.serial > 0).map(|set| Ends {
+        of: "key-set",
+        name: format!("serial {}", set.serial),
+        begins_s: set.issued_unix_s,
+        ends_s: set.expires_unix_s,
+    }));
     for (ca, of) in &moving.crls {
         ends.extend(of.lists.iter().map(|list| Ends {
             of: "crl",

@@ -141,6 +141,7 @@ fn start_all(
         listeners: vec![tls.map(Arc::new)],
         ended: Arc::default(),
         revoked: Arc::default(),
+        filled: Arc::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,214 +1,47 @@
-//! A channel of a store, with the revocation list that it has. Nothing in the store is believed for standing there.
+//! Revocation lists as they are published.
 
-use std::path::PathBuf;
-
-use policy::model::Policy;
-use policy_release::bounds::INTEGER_MAX;
-use policy_release::digest::Digest;
-use policy_release::envelope::{Envelope, Kind, Role};
-use policy_release::manifest::Manifest;
-use policy_release::revocations::{Revocations, lifted, verify_revocations};
-use policy_release::root::TrustRoot;
-use policy_release::time::Timestamp;
+use control::accept::lists::Words;
+use control::accept::revocations;
+use policy_release::envelope::{Envelope, Role};
+use policy_release::revocations::{Revocations, lifted};
 use stores::{Channel, layout};
 
-use crate::commands::release::engine_version;
+use crate::commands::lists::{ListDesk, Published};
 use crate::commands::trust::words;
-use crate::failure::{Failure, warn};
-use crate::pointing::{Desk, Where};
-use crate::store::Store;
+use crate::failure::Failure;
+use crate::span::Span;
+use crate::store::{Store, WriteFault};
 
-/// A serial farther above the present one is more likely a slip than meant.
-const SERIAL_STEP_MAX: u64 = 1_000;
+pub type RevokeDesk = ListDesk<Revocations>;
 
-pub struct RevokeDesk {
-    pub store: Store,
-    pub channel: Channel,
-    /// The newest that the store's chain leads to.
-    pub root: TrustRoot,
-    /// From the root that was placed to `root`.
-    pub chain: Vec<TrustRoot>,
-    pub now: Timestamp,
-    /// What the channel runs, as far as the store has it; for the names in it alone.
-    pub release: Option<Policy>,
-    /// The list that stands, if it verifies by any root of the chain.
-    pub list: Option<Revocations>,
-    /// The version of the trust root that it holds by, where that is an older one: gateways with the newest forget its
-    /// serial, however high.
-    older: Option<u64>,
-    /// Why the list that is there is not believed.
-    doubt: Option<String>,
-    pointer_policy: Option<String>,
-    /// The bytes of the list, to notice that somebody else published meanwhile.
-    seen: Option<Vec<u8>>,
-}
+impl Published for Revocations {
+    const WORDS: &'static Words = &revocations::WORDS;
+    const ROLES: &'static [Role] = &[Role::Revocation, Role::ReleaseWider];
+    /// From then on gateways raise an alarm, and go on with it.
+    const SPAN: Span = Span { seconds: 30 * 86_400 };
+    const CARRIED: &'static str = "Its entries are carried on";
+    const REPLACED: &'static str =
+        "name all that is to stay revoked: gateways refuse a list that leaves out what they have";
 
-impl RevokeDesk {
-    /// `may_be_new`: that the store does not have the channel is told, and not refused.
-    pub fn open(at: &Where, may_be_new: bool) -> Result<Self, Failure> {
-        let desk = Desk::open(at)?;
-        let unknown = desk.store.expect_channel(&desk.channel).map_err(Failure::from).err();
-        if let Some(failure) = &unknown {
-            let help = failure.hint().unwrap_or_default();
-            if !may_be_new {
-                return Err(
-                    Failure::new(failure).help(format_args!("{help}. To revoke all the same, give --policy NAME"))
-                );
-            }
-            warn(format_args!("{failure}; {help}"));
-        }
-        let pointer = desk.current.pointer();
-        let (release, pointer_policy) = (
-            pointer.and_then(|pointer| policy_of(&desk.store, &pointer.release)),
-            pointer.map(|pointer| pointer.policy_name.clone()),
+    fn stored(store: &Store, channel: &Channel) -> Result<Option<Vec<u8>>, WriteFault> {
+        store.revocations(channel)
+    }
+
+    fn place(channel: &Channel) -> String {
+        layout::revocations(channel)
+    }
+
+    /// Lifting what is revoked needs release-wider too.
+    fn may_follow(desk: &RevokeDesk, list: &Self, envelope: &Envelope) -> Result<(), Failure> {
+        let before = desk.list.as_ref().map(Revocations::entries).unwrap_or_default();
+        let lifted = lifted(before, list.entries(), desk.now);
+        let wider = desk.root.standing(Role::ReleaseWider, envelope);
+        let Some(first) = lifted.first().filter(|_| !wider.is_met()) else { return Ok(()) };
+        let message = format!(
+            "the list lifts what is revoked ({}): that needs release-wider too, and it has {}; nothing was published",
+            first.target,
+            words(&wider)
         );
-        if release.is_none() && unknown.is_none() {
-            warn(format_args!(
-                "names are not checked: the store does not tell what channel {} runs (adamant point show)",
-                desk.channel
-            ));
-        }
-        let seen = desk.store.revocations(&desk.channel)?;
-        let (list, doubt, by) = match seen.as_deref().map(|bytes| believed(bytes, &desk.chain, &desk.channel)) {
-            None => (None, None, None),
-            Some(Ok((list, by))) => (Some(list), None, Some(by)),
-            Some(Err(why)) => (None, Some(why), None),
-        };
-        let older = by.filter(|by| *by != desk.root.version());
-        if let (Some(older), Some(list)) = (older, &list) {
-            warn(format_args!(
-                "the list in the store (serial {}, {} entries) holds by trust root version {older} alone, not by {}: was it \
-                 made by whom that one was replaced for? Its entries are carried on; gateways forget its serial",
-                list.serial,
-                list.entries().len(),
-                desk.root.version()
-            ));
-        }
-        let Desk { store, channel, root, chain, now, .. } = desk;
-        Ok(Self { store, channel, root, chain, now, release, list, older, doubt, pointer_policy, seen })
+        Err(Failure::new(message).help("give more keys, or write it with --out FILE for others to sign"))
     }
-
-    pub fn policy_name(&self, wanted: Option<&str>) -> Result<String, Failure> {
-        let of_list = self.list.as_ref().map(|list| list.policy_name.clone());
-        let known = of_list.or_else(|| self.pointer_policy.clone());
-        match (known, wanted) {
-            (Some(known), Some(wanted)) if known != wanted => {
-                let message = format!("channel {} is of policy {known:?}, and --policy says {wanted:?}", self.channel);
-                Err(Failure::new(message).help("leave --policy away"))
-            }
-            (Some(known), _) => Ok(known),
-            (None, Some(wanted)) => Ok(wanted.to_owned()),
-            (None, None) => {
-                let message = format!("channel {} has no pointer that tells its policy", self.channel);
-                Err(Failure::new(message).help("to revoke all the same, give --policy NAME"))
-            }
-        }
-    }
-
-    /// The serial of the next list: `wanted`, or one above the present one.
-    pub fn serial(&self, wanted: Option<u64>) -> Result<u64, Failure> {
-        let present = self.list.as_ref().map_or(0, |list| list.serial);
-        match (wanted, &self.doubt) {
-            (None, Some(why)) => Err(self.doubtful(why)),
-            (None, None) if present >= INTEGER_MAX => {
-                let message = format!("serial {present} of the present list is the last that there is");
-                Err(Failure::new(message).help(
-                    "take the keys that signed it out (adamant trust rotate, trust publish): gateways then forget it; \
-                     then give --serial, one above the last good one",
-                ))
-            }
-            (None, None) => Ok(present + 1),
-            (Some(serial), doubt) => {
-                if let Some(why) = doubt {
-                    let channel = &self.channel;
-                    warn(format_args!(
-                        "the revocation list of channel {channel} is not believed and is replaced: {why}"
-                    ));
-                }
-                if self.older.is_some() {
-                    return Ok(serial);
-                }
-                let most = present.saturating_add(SERIAL_STEP_MAX);
-                if serial > present && (doubt.is_some() || serial <= most) {
-                    return Ok(serial);
-                }
-                let message = format!("expected a serial of {} to {most}, found {serial}", present + 1);
-                Err(Failure::new(message).help("leave --serial away for the next one"))
-            }
-        }
-    }
-
-    fn doubtful(&self, why: &str) -> Failure {
-        Failure::new(format_args!("the revocation list of channel {} is not believed: {why}", self.channel)).help(
-            "who put it there? To replace it, give a --serial above that in force on your gateways (adamant status), and \
-             name all that is to stay revoked: gateways refuse a list that leaves out what they have",
-        )
-    }
-
-    /// Refuses a list that gateways with the present one would refuse for its serial.
-    pub fn expect_next(&self, list: &Revocations) -> Result<(), Failure> {
-        if list.channel != self.channel.as_str() {
-            let message = format!("the list is of channel {:?}, and --channel names {}", list.channel, self.channel);
-            return Err(Failure::new(message).help(format_args!("give --channel {}", list.channel.escape_default())));
-        }
-        match &self.list {
-            Some(present) if present.serial >= list.serial && self.older.is_none() => {
-                let message = format!("expected a serial above {}, found {}", present.serial, list.serial);
-                Err(Failure::new(message).help("somebody published a list since; make this one again"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Publishes `list`, if the signatures are enough for it and the channel is as it was when it was looked at. Where it
-    /// stands then.
-    pub fn publish(&self, list: &Revocations, envelope: &Envelope) -> Result<PathBuf, Failure> {
-        let signed = self.root.standing(Role::Revocation, envelope);
-        if !signed.is_met() {
-            return Err(Failure::new(format_args!("the list has {}; nothing was published", words(&signed)))
-                .help("give more keys, or write it with --out FILE for others to sign"));
-        }
-        let before = self.list.as_ref().map(Revocations::entries).unwrap_or_default();
-        let lifted = lifted(before, list.entries(), self.now);
-        let wider = self.root.standing(Role::ReleaseWider, envelope);
-        if let Some(first) = lifted.first().filter(|_| !wider.is_met()) {
-            let message = format!(
-                "the list lifts what is revoked ({}): that needs release-wider too, and it has {}; nothing was published",
-                first.target,
-                words(&wider)
-            );
-            return Err(Failure::new(message).help("give more keys, or write it with --out FILE for others to sign"));
-        }
-        verify_revocations(&envelope.to_bytes(), &self.root).map_err(Failure::new)?;
-        let lock = self.store.lock()?;
-        if self.store.revocations(&self.channel)? != self.seen {
-            let message = format!("somebody else revoked on channel {} meanwhile; nothing was published", self.channel);
-            return Err(Failure::new(message).help("run this again"));
-        }
-        let place = layout::revocations(&self.channel);
-        lock.write(&place, &envelope.to_bytes())?;
-        Ok(self.store.path().join(place))
-    }
-}
-
-/// What the list in the store is worth, by any root of the chain, the newest first: its signers may have left since. With the
-/// version of the root that it holds by.
-pub fn believed(bytes: &[u8], chain: &[TrustRoot], channel: &Channel) -> Result<(Revocations, u64), String> {
-    let mut why = String::new();
-    for root in chain.iter().rev() {
-        match verify_revocations(bytes, root) {
-            Ok(verified) if verified.list.channel == channel.as_str() => return Ok((verified.list, root.version())),
-            Ok(verified) => return Err(format!("it is of channel {:?}", verified.list.channel)),
-            Err(fault) if why.is_empty() => why = fault.to_string(),
-            Err(_) => {}
-        }
-    }
-    Err(why)
-}
-
-/// The policy of a release in the store, named by its digest.
-fn policy_of(store: &Store, digest: &Digest) -> Option<Policy> {
-    let bytes = store.release(digest).ok()??;
-    let envelope = Envelope::parse_kind(&bytes, Kind::Release).ok().filter(|envelope| envelope.digest() == *digest)?;
-    Some(Manifest::parse(envelope.payload(), engine_version().ok()?).ok()?.policy)
 }

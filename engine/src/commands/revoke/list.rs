@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use policy_release::envelope::{Envelope, Kind, Role};
+use policy_release::lists::SignedList as _;
+use policy_release::revocations::Revocations;
 use serde_json::json;
 use stores::Channel;
 
@@ -47,8 +49,7 @@ pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     let path = store.path().join(stores::layout::revocations(&args.channel));
     let envelope = Envelope::parse_kind(&bytes, Kind::Revocations).map_err(|fault| Failure::at(&path, fault))?;
-    let list = policy_release::revocations::Revocations::read(envelope.payload())
-        .map_err(|fault| Failure::at(&path, fault))?;
+    let list = Revocations::read(envelope.payload()).map_err(|fault| Failure::at(&path, fault))?;
     let standing = root.as_ref().map(|root| root.standing(Role::Revocation, &envelope));
     if args.format == Format::Json {
         let document = json!({

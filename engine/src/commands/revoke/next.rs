@@ -1,7 +1,6 @@
 //! The next list: what the present one holds, with more or with less.
 
 use std::io::Write;
-use std::path::Path;
 
 use policy_release::revocations::{Entry, Revocations, lifted};
 use policy_release::time::Timestamp;
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::desk::RevokeDesk;
 use super::targets::Named;
+use crate::commands::lists::Issued;
 use crate::failure::Failure;
 use crate::span::distance;
 
@@ -102,9 +102,7 @@ impl Next {
 
     pub fn json(
         &self,
-        list: &Revocations,
-        written: &Path,
-        published: bool,
+        Issued { list, path, published, .. }: &Issued<Revocations>,
         out: &mut dyn Write,
     ) -> Result<(), Failure> {
         let document = json!({
@@ -117,7 +115,7 @@ impl Next {
             "added": entries(&self.added)?,
             "lifted": entries(&self.lifted)?,
             "lapsed": self.lapsed,
-            "file": written.display().to_string(),
+            "file": path.display().to_string(),
             "published": published,
         });
         writeln!(out, "{document:#}")?;

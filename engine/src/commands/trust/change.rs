@@ -44,7 +44,7 @@ pub struct AddArgs {
     /// A key and who holds it. KEY is a key file, a file with its public half, the public half itself, or transit:….
     #[arg(long = "key", value_name = "OWNER=KEY", required = true)]
     keys: Vec<OwnerKey>,
-    /// Role that the keys get: root, release-narrower, release-wider, pointer, revocation. May be repeated.
+    /// Role that the keys get: root, release-narrower, release-wider, pointer, revocation, keys. May be repeated.
     #[arg(long = "role", value_name = "ROLE", value_parser = role_of, value_delimiter = ',', required = true)]
     roles: Vec<Role>,
     #[command(flatten)]

@@ -24,7 +24,7 @@ pub struct InitArgs {
     /// How many keys must sign, in every role that --role does not name.
     #[arg(long, value_name = "N")]
     threshold: u32,
-    /// Other threshold, or keys, for one role: root, release-narrower, release-wider, pointer, revocation.
+    /// Other threshold, or keys, for one role: root, release-narrower, release-wider, pointer, revocation, keys.
     #[arg(long = "role", value_name = "ROLE=N[:OWNER,…]")]
     roles: Vec<RoleSetting>,
     /// When it ends, like 2028-01-01T00:00:00Z. Nothing new is accepted under it from then on.
@@ -77,6 +77,7 @@ pub fn init(args: &InitArgs, out: &mut dyn Write) -> Result<(), Failure> {
     each_key_once(&keys)?;
     let of = |role| role_keys(args, &keys, role);
     let roles = Roles {
+        keys: Some(of(Role::Keys)?),
         pointer: of(Role::Pointer)?,
         release_narrower: of(Role::ReleaseNarrower)?,
         release_wider: of(Role::ReleaseWider)?,

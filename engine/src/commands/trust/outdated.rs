@@ -4,8 +4,10 @@ use std::path::Path;
 
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind};
+use policy_release::key_set::KeySet;
+use policy_release::lists::{SignedList, verify_list};
 use policy_release::pointer::{Pointer, verify_pointer};
-use policy_release::revocations::verify_revocations;
+use policy_release::revocations::Revocations;
 use policy_release::root::TrustRoot;
 use stores::layout;
 
@@ -32,17 +34,29 @@ pub fn warn_of(store: &Store, chain: &[TrustRoot], new: &TrustRoot, placed: &Pat
                 ));
             }
         }
-        if let Some(bytes) = store.revocations(&channel)?
-            && lost(chain, new, |root| verify_revocations(&bytes, root).is_ok())
-        {
+        let list = |bytes: Option<Vec<u8>>, holds: &dyn Fn(&[u8], &TrustRoot) -> bool| {
+            bytes.is_some_and(|bytes| lost(chain, new, |root| holds(&bytes, root)))
+        };
+        if list(store.revocations(&channel)?, &holds::<Revocations>) {
             warn(format_args!(
                 "the revocation list of channel {channel} holds by older keys alone: gateways refuse it as soon as they \
                  have trust root {version} (what it revokes stays revoked). Now renew it with the new keys: adamant revoke \
                  --renew {at} --key NEW.key"
             ));
         }
+        if list(store.key_set(&channel)?, &holds::<KeySet>) {
+            warn(format_args!(
+                "the key set of channel {channel} holds by older keys alone: gateways refuse it as soon as they have trust \
+                 root {version} (what it fills stays filled until it expires). Now look whether every key in it is meant \
+                 (adamant key-set show), and renew it with the new keys: adamant key-set renew --carry-on {at} --key NEW.key"
+            ));
+        }
     }
     Ok(())
+}
+
+fn holds<L: SignedList>(bytes: &[u8], root: &TrustRoot) -> bool {
+    verify_list::<L>(bytes, root).is_ok()
 }
 
 /// Whether something held by a root before, and does not by the new one.

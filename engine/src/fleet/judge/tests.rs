@@ -49,6 +49,7 @@ fn said(seed: u8) -> Attestation {
         refusal: None,
         waiting: None,
         revocations: None,
+        key_set: None,
         trust_root: 1,
         keysets: BTreeMap::new(),
         assertions: None,

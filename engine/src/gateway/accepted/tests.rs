@@ -14,8 +14,8 @@ fn accepted() -> Accepted {
     accepted
 }
 
-fn list(serial: u64, content: &[u8], whole: Option<&[u8]>) -> AcceptedRevocations {
-    AcceptedRevocations { serial, digest: Digest::of(content), root: 1, whole: whole.map(Digest::of), turn: serial }
+fn list(serial: u64, content: &[u8], whole: Option<&[u8]>) -> AcceptedList {
+    AcceptedList { serial, digest: Digest::of(content), root: 1, whole: whole.map(Digest::of), turn: serial }
 }
 
 #[test]
@@ -27,11 +27,11 @@ fn comes_back_as_it_was_written_and_what_is_not_named_goes() {
     memory.keep_release(&digest, b"R").unwrap();
     memory.keep_release(&Digest::of(b"older"), b"O").unwrap();
     memory.begin(&kept);
-    memory.keep_list("production", &list(2, b"older", Some(b"whole")), &[b"O", b"W"]).unwrap();
-    assert_eq!(memory.revocations(&Digest::of(b"whole")).unwrap(), b"W".to_vec());
+    memory.keep_list(Shelf::Revocations, "production", &list(2, b"older", Some(b"whole")), &[b"O", b"W"]).unwrap();
+    assert_eq!(memory.list(Shelf::Revocations, &Digest::of(b"whole")).unwrap(), b"W".to_vec());
     memory.tidy();
-    assert_eq!(memory.revocations(&Digest::of(b"whole")).unwrap(), b"W".to_vec(), "named beside the list");
-    memory.keep_list("production", &list(2, b"revocations", None), &[b"L"]).unwrap();
+    assert_eq!(memory.list(Shelf::Revocations, &Digest::of(b"whole")).unwrap(), b"W".to_vec(), "named beside the list");
+    memory.keep_list(Shelf::Revocations, "production", &list(2, b"revocations", None), &[b"L"]).unwrap();
     memory.keep_root(1, b"1").unwrap();
     memory.keep_root(9, b"9").unwrap();
     memory.keep(&kept).unwrap();
@@ -41,8 +41,9 @@ fn comes_back_as_it_was_written_and_what_is_not_named_goes() {
     assert_eq!(memory.read().unwrap(), Some(kept));
     assert_eq!((memory.release(&digest).unwrap(), memory.root(1).unwrap()), (b"R".to_vec(), b"1".to_vec()));
     assert!(memory.release(&Digest::of(b"older")).is_err() && memory.root(9).is_err());
-    assert_eq!(memory.revocations(&Digest::of(b"revocations")).unwrap(), b"L".to_vec());
-    assert!([b"older".as_slice(), b"whole"].iter().all(|gone| memory.revocations(&Digest::of(gone)).is_err()));
+    assert_eq!(memory.list(Shelf::Revocations, &Digest::of(b"revocations")).unwrap(), b"L".to_vec());
+    let gone = |gone: &&[u8]| memory.list(Shelf::Revocations, &Digest::of(gone)).is_err();
+    assert!([b"older".as_slice(), b"whole"].iter().all(gone));
     assert!(!directory.path().join(".adamant-XyZ").exists());
 }
 
@@ -54,12 +55,12 @@ fn who_writes_a_release_takes_back_no_list() {
     let on_its_way = accepted();
     memory.keep(&on_its_way).unwrap();
     let newer = list(3, b"newer", None);
-    memory.keep_list("production", &newer, &[b"N"]).unwrap();
+    memory.keep_list(Shelf::Revocations, "production", &newer, &[b"N"]).unwrap();
     memory.keep(&Accepted { version_highest: 4, ..on_its_way }).unwrap();
     memory.tidy();
     let read = memory.read().unwrap().unwrap();
     assert_eq!((read.version_highest, read.revocations.get("production")), (4, Some(&newer)));
-    assert_eq!(memory.revocations(&newer.digest).unwrap(), b"N".to_vec());
+    assert_eq!(memory.list(Shelf::Revocations, &newer.digest).unwrap(), b"N".to_vec());
 }
 
 /// Every single bit: either it reads as it was written, or not at all.

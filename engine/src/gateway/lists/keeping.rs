@@ -1,4 +1,4 @@
-//! Writes the list in force down, on a thread of its own: a medium may hang, and what is revoked waits for none.
+//! Writes the list in force down, on a thread of its own: a medium may hang, and what is in force waits for none.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use control::accept::{Check, Refusal};
 
-use super::super::accepted::{AcceptedRevocations, Memory};
+use super::super::accepted::{AcceptedList, Memory, Shelf};
 use super::super::standing::unkept;
-use super::Lists;
+use super::{Lists, Tended};
 use crate::failure::Failure;
 
 /// How soon a list that could not be written is written again.
@@ -18,11 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A list, as it is to be written down.
 pub struct Note {
+    pub shelf: Shelf,
     pub channel: String,
     pub turn: u64,
     /// None: there is none yet, and room is set aside for it.
-    pub list: Option<AcceptedRevocations>,
-    /// Its own, and that of all that is revoked where that is more.
+    pub list: Option<AcceptedList>,
+    /// Its own, and that of all that holds where that is more.
     pub envelopes: Vec<Arc<[u8]>>,
     /// Into the room that is set aside: at once.
     pub reserve: bool,
@@ -55,11 +56,11 @@ impl Note {
     pub fn write(&self, memory: &Memory) -> Written {
         let envelopes: Vec<&[u8]> = self.envelopes.iter().map(|envelope| &**envelope).collect();
         let reserved = match self.reserve {
-            true => memory.reserve(&self.channel).write(self.list.as_ref(), &envelopes),
+            true => memory.reserve(self.shelf, &self.channel).write(self.list.as_ref(), &envelopes),
             false => Ok(()),
         };
         let kept = match self.list.as_ref().filter(|_| self.keep) {
-            Some(list) => memory.keep_list(&self.channel, list, &envelopes),
+            Some(list) => memory.keep_list(self.shelf, &self.channel, list, &envelopes),
             None => Ok(()),
         };
         Written { reserved, kept }
@@ -78,10 +79,15 @@ impl Written {
 }
 
 impl Writer {
-    pub fn spawn(worker_cores: Vec<usize>, write: impl Fn(&Note) -> Written + Send + 'static) -> std::io::Result<Self> {
+    /// Of the thread `name`, which says what became of each by `write`.
+    pub fn spawn(
+        name: String,
+        worker_cores: Vec<usize>,
+        write: impl Fn(&Note) -> Written + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (notes, inbox) = sync_channel::<Note>(1);
         let (tell, written) = sync_channel(1);
-        std::thread::Builder::new().name("revocations-kept".to_owned()).spawn(move || {
+        std::thread::Builder::new().name(name).spawn(move || {
             control::affinity::leave(&worker_cores);
             for note in inbox {
                 let outcome = write(&note);
@@ -95,7 +101,7 @@ impl Writer {
 
     /// Has the list in force of `lists` written down, if it is not yet, without waiting for that; to be called again and
     /// again. Why it cannot be, as far as that is known.
-    pub fn keep(&mut self, lists: &mut Lists) -> Result<(), Refusal> {
+    pub fn keep<L: Tended>(&mut self, lists: &mut Lists<L>) -> Result<(), Refusal> {
         if let Ok((note, written)) = self.written.try_recv() {
             self.busy_since = None;
             lists.take(&note, &written);

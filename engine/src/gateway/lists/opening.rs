@@ -2,7 +2,6 @@
 //! reserve alone.
 
 use control::accept::Check;
-use policy_release::envelope::Role;
 use policy_release::root::RoleKeys;
 
 use super::super::reserve::Reserved;
@@ -11,9 +10,9 @@ use super::*;
 /// Lists that one gateway can ever have had in force; far more than there is time for.
 const TURN_MAX: u64 = 1 << 53;
 
-/// A list that was in force and is nowhere to be found: what it revoked is not known.
+/// A list that was in force and is nowhere to be found: what it said is not known.
 pub struct Missing {
-    list: AcceptedRevocations,
+    list: AcceptedList,
     why: String,
     /// It was being written when the process ended, and is the first that is: nothing but it is missing.
     unfinished: bool,
@@ -38,14 +37,19 @@ enum Lost {
     Whole(String),
 }
 
-impl Lists {
+impl<L: Tended> Lists<L> {
     /// Reads back and verifies again the list of `channel` that was in force last. Where the state directory does not hold
     /// it any more, whoever holds the same bytes can help: their digest is known.
-    pub fn open(standing: &Standing, store: &dyn Store, channel: &Channel, now: Timestamp) -> Result<Self, Failure> {
-        let root = standing.root().ok_or_else(|| Failure::new("expected a trust root, found none"))?;
+    pub fn open(
+        standing: &Standing,
+        ground: &Ground,
+        store: &dyn Store,
+        channel: &Channel,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
         let (gateway, memory) = (standing.gateway.clone(), standing.memory.clone());
-        let kept = memory.lists().remove(channel.as_str());
-        let reserve = memory.reserve(channel.as_str());
+        let kept = memory.lists(L::SHELF).remove(channel.as_str());
+        let reserve = memory.reserve(L::SHELF, channel.as_str());
         let reserved = reserve.read()?;
         if reserved.as_ref().is_some_and(|reserved| reserved.torn) {
             control::warning!(
@@ -54,14 +58,15 @@ impl Lists {
                 reserve.path().display()
             );
         }
-        let newest = newest(Arc::new(root.clone()), store);
+        let newest = newest(ground.now().root, store);
         let search = Search { standing, store, channel, reserved: reserved.as_ref(), newest, now };
         let kept_turn = kept.as_ref().map(|kept| kept.turn);
         let reserved_turn = reserved.as_ref().map(Reserved::turn);
         let is_unfinished = reserved.as_ref().is_some_and(|reserved| reserved.unfinished);
         if let Some(turn) = reserved_turn.max(kept_turn).filter(|turn| *turn > TURN_MAX) {
             return Err(Failure::new(format_args!(
-                "the state directory counts revocation lists: expected at most {TURN_MAX}, found {turn}"
+                "the state directory counts each {}: expected at most {TURN_MAX}, found {turn}",
+                L::KIND
             ))
             .help("restore the state directory from a backup of this gateway"));
         }
@@ -71,16 +76,16 @@ impl Lists {
             Some((_, Ok(found))) => (Some(InForce { kept: false, ..found }), None),
             unkept => {
                 let missing = unkept.and_then(|(list, found)| {
-                    let signers = standing.root_of(list.root).map(|root| root.role(Role::Revocation).clone());
+                    let signers = standing.root_of(list.root).map(|root| root.role(L::ROLE).clone());
                     let unfinished = is_unfinished && list.turn == kept_turn.unwrap_or(0) + 1;
                     Some(Missing { list: list.clone(), why: found.err()?.to_string(), unfinished, signers })
                 });
-                let found = kept.as_ref().map(|kept| search.find(kept).map_err(|lost| lost.of(kept, channel)));
+                let found = kept.as_ref().map(|kept| search.find(kept).map_err(|lost| lost.of::<L>(kept, channel)));
                 (found.transpose()?, missing)
             }
         };
         Ok(Self {
-            ground: Ground(Arc::new(Mutex::new(Known { root: Arc::new(root.clone()), policy: None }))),
+            ground: ground.clone(),
             channel: channel.clone(),
             in_force,
             turn: reserved_turn.max(kept_turn).unwrap_or(0),
@@ -108,18 +113,17 @@ impl Lists {
     /// kill in that moment stops no gateway.
     fn passed_over(&self, missing: &Missing) -> Option<Refusal> {
         let in_force = self.in_force.as_ref().filter(|in_force| in_force.turn > missing.list.turn)?;
-        let (serial, found) = (missing.list.serial, in_force.verified.list.serial);
+        let (serial, found) = (missing.list.serial, in_force.serial());
         if !missing.unfinished || found <= serial {
             return None;
         }
-        let expected = format!("the revocation list of serial {serial}, {}", missing.list.digest);
+        let expected = format!("the {} of serial {serial}, {}", L::KIND, missing.list.digest);
         let why =
             format!("nothing of it but this: the process ended while it was being written; in force is serial {found}");
-        let remedy = "compare the two: what that list alone revoked is not revoked";
-        Some(Refusal::new(Check::State, expected, why, remedy))
+        Some(Refusal::new(Check::State, expected, why, L::PASSED_OVER))
     }
 
-    /// Whether the list that was just taken is the missing one, or may lift whatever that one revoked, and is newer.
+    /// Whether the list that was just taken is the missing one, or may take away whatever that one said, and is newer.
     fn stands_for(&self, missing: &Missing, store: &dyn Store) -> bool {
         let Some(in_force) = self.in_force.as_ref().filter(|in_force| in_force.turn > missing.list.turn) else {
             return false;
@@ -129,46 +133,47 @@ impl Lists {
             return true;
         }
         let newest = newest(self.ground.now().root, store);
-        let is_forgotten = missing.signers.as_ref().is_some_and(|signers| signers != newest.role(Role::Revocation));
-        in_force.verified.missing_for_wider.is_none() && (is_forgotten || found.serial >= missing.list.serial)
+        let is_forgotten = missing.signers.as_ref().is_some_and(|signers| signers != newest.role(L::ROLE));
+        L::may_replace(&in_force.verified) && (is_forgotten || found.serial >= missing.list.serial)
     }
 
     fn lost(&self, missing: &Missing) -> Failure {
-        let Missing { list: AcceptedRevocations { serial, digest, root, .. }, why, signers, .. } = missing;
+        let Missing { list: AcceptedList { serial, digest, root, .. }, why, signers, .. } = missing;
         let name = stores::layout::digest_name(digest);
         let message = format!(
-            "the revocation list that was in force last (serial {serial}, {digest}) could not be written down then, and {why}"
+            "the {} that was in force last (serial {serial}, {digest}) could not be written down then, and {why}",
+            L::KIND
         );
         let with_root = match signers {
             Some(_) => String::new(),
             None => format!(", with the trust root that it holds by (roots/{root}.json)"),
         };
+        let (instead, forgets) = (L::INSTEAD, L::FORGETS);
         Failure::new(message).help(format_args!(
-            "put it into the store as channels/{0}/revocations.json (a gateway that wrote it down has it in its state \
-             directory as revocations/{name}){with_root}; or a list of serial {serial} or higher that enough owners of \
-             release-wider signed (adamant revoke --renew); or remove {1}: whatever was revoked since the list before that was \
-             written down then holds again",
-            self.channel,
-            self.memory.reserve(self.channel.as_str()).path().display()
+            "put it into the store as {} (a gateway that wrote it down has it in its state directory as \
+             {}/{name}){with_root}; or one of serial {serial} or higher {instead}; or remove {}: {forgets}",
+            L::place(&self.channel),
+            L::SHELF.folder(),
+            self.memory.reserve(L::SHELF, self.channel.as_str()).path().display()
         ))
     }
 }
 
 impl Search<'_> {
-    fn find(&self, list: &AcceptedRevocations) -> Result<InForce, Lost> {
+    fn find<L: Tended>(&self, list: &AcceptedList) -> Result<InForce<L>, Lost> {
         let of_state =
-            |digest: &Digest| self.standing.memory.revocations(digest).map_err(|failure| failure.to_string());
+            |digest: &Digest| self.standing.memory.list(L::SHELF, digest).map_err(|failure| failure.to_string());
         let of_reserve = |digest: &Digest| {
             let found = self.reserved.and_then(|reserved| reserved.envelope(digest));
             found.map(<[u8]>::to_vec).ok_or_else(|| "it is not there".to_owned())
         };
-        let ours = of_state(&list.digest).and_then(|bytes| self.verified(bytes, list));
+        let ours = of_state(&list.digest).and_then(|bytes| self.verified::<L>(bytes, list));
         let is_ours = ours.is_ok();
         let (verified, bytes, root) = ours.or_else(|of_state| {
-            let reserved = of_reserve(&list.digest).and_then(|bytes| self.verified(bytes, list));
+            let reserved = of_reserve(&list.digest).and_then(|bytes| self.verified::<L>(bytes, list));
             reserved.or_else(|of_reserve| {
-                let theirs = self.store.revocations(self.channel).map_err(|fault| fault.to_string());
-                theirs.and_then(|bytes| self.verified(bytes, list)).map_err(|of_store| {
+                let theirs = L::fetch(self.store, self.channel).map_err(|fault| fault.to_string());
+                theirs.and_then(|bytes| self.verified::<L>(bytes, list)).map_err(|of_store| {
                     Lost::List(format!(
                         "the state directory ({of_state}), its reserve ({of_reserve}) or the store ({of_store})"
                     ))
@@ -176,9 +181,9 @@ impl Search<'_> {
             })
         })?;
         let whole = list.whole.map(|digest| {
-            let ours = of_state(&digest).and_then(|bytes| unsigned(&bytes, digest));
+            let ours = of_state(&digest).and_then(|bytes| unsigned::<L>(&bytes, digest));
             ours.or_else(|of_state| {
-                let reserved = of_reserve(&digest).and_then(|bytes| unsigned(&bytes, digest));
+                let reserved = of_reserve(&digest).and_then(|bytes| unsigned::<L>(&bytes, digest));
                 reserved.map_err(|of_reserve| {
                     Lost::Whole(format!("the state directory ({of_state}) or its reserve ({of_reserve})"))
                 })
@@ -194,15 +199,15 @@ impl Search<'_> {
 
     /// `bytes` as `list`, by the trust root that it was accepted by, or by the latest: the same list may be signed again.
     /// By one that is still to be accepted, where it came by that.
-    fn verified(
+    fn verified<L: Tended>(
         &self,
         bytes: Vec<u8>,
-        list: &AcceptedRevocations,
-    ) -> Result<(VerifiedRevocations, Vec<u8>, &TrustRoot), String> {
+        list: &AcceptedList,
+    ) -> Result<(VerifiedList<L>, Vec<u8>, &TrustRoot), String> {
         let mut why = "there is no trust root".to_owned();
         let roots = [self.standing.root_of(list.root), self.standing.root(), Some(&*self.newest)];
         for root in roots.into_iter().flatten() {
-            match verify_revocations(&bytes, root) {
+            match verify_list::<L>(&bytes, root) {
                 Ok(verified) if verified.digest == list.digest => return Ok((verified, bytes, root)),
                 Ok(_) => return Err("it is another one".to_owned()),
                 Err(fault) => why = fault.to_string(),
@@ -214,16 +219,14 @@ impl Search<'_> {
 
 impl Lost {
     /// Of a list that was written down.
-    fn of(&self, list: &AcceptedRevocations, channel: &Channel) -> Failure {
+    fn of<L: Tended>(&self, list: &AcceptedList, channel: &Channel) -> Failure {
         let help = match self {
             Self::List(_) => {
-                format!(
-                    "restore the state directory, or put that list into the store as channels/{channel}/revocations.json"
-                )
+                format!("restore the state directory, or put it into the store as {}", L::place(channel))
             }
             Self::Whole(_) => "restore the state directory from a backup of this gateway".to_owned(),
         };
-        let message = format!("the revocation list in force (serial {}, {}) {self}", list.serial, list.digest);
+        let message = format!("the {} in force (serial {}, {}) {self}", L::KIND, list.serial, list.digest);
         Failure::new(message).help(help)
     }
 }
@@ -239,12 +242,12 @@ impl std::fmt::Display for Lost {
     }
 }
 
-/// All that was revoked, which this gateway put together itself.
-fn unsigned(bytes: &[u8], digest: Digest) -> Result<(Revocations, Envelope), String> {
-    let envelope = Envelope::parse_kind(bytes, Kind::Revocations).map_err(|fault| fault.to_string())?;
+/// All that held, which this gateway put together itself.
+fn unsigned<L: Tended>(bytes: &[u8], digest: Digest) -> Result<(L, Envelope), String> {
+    let envelope = Envelope::parse_kind(bytes, L::KIND).map_err(|fault| fault.to_string())?;
     if envelope.digest() != digest {
         return Err("it is another one".to_owned());
     }
-    let list = Revocations::read(envelope.payload()).map_err(|fault| fault.to_string())?;
+    let list = L::read(envelope.payload()).map_err(|fault| fault.to_string())?;
     Ok((list, envelope))
 }

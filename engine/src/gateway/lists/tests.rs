@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use control::accept::Check;
 use policy_release::key::SigningKey;
-use policy_release::revocations::{Entry, Target};
+use policy_release::key_set::{FilledId, KeyHash, KeySet};
+use policy_release::lists::SignedList as _;
+use policy_release::revocations::{Entry, Revocations, Sha256, Target};
 use policy_release::root::{RoleKeys, Roles, RootClaims, RootKey, verify_root};
 
+use super::super::accepted::Shelf;
 use super::super::trust::Placed;
 use super::keeping::{Note, Writer, Written};
 use super::watching::pause;
 use super::*;
 
+mod keys;
 mod reserved;
 
 /// 2^53 - 1.
@@ -36,13 +40,14 @@ fn signed(mut envelope: Envelope, by: &[u8]) -> Vec<u8> {
     envelope.to_bytes()
 }
 
-/// Whose role `revocation` is that of one key; keys 1 and 2 are needed for `release-wider` and `root`.
+/// Whose roles `revocation` and `keys` are those of one key; keys 1 and 2 are needed for `release-wider` and `root`.
 fn root(version: u64, revocation: u8) -> Vec<u8> {
     let role = |numbers: &[u8], threshold| RoleKeys {
         keys: numbers.iter().map(|number| key(*number).public().id()).collect(),
         threshold,
     };
     let roles = Roles {
+        keys: Some(role(&[revocation], 1)),
         pointer: role(&[4], 1),
         release_narrower: role(&[1, 2], 1),
         release_wider: role(&[1, 2], 2),
@@ -64,8 +69,9 @@ fn list(serial: u64, agents: &[&str], by: &[u8]) -> Vec<u8> {
 
 /// A store in memory.
 #[derive(Default)]
-struct Shelf {
+struct Shop {
     list: Option<Vec<u8>>,
+    key_set: Option<Vec<u8>>,
     roots: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -73,7 +79,7 @@ fn missing<T>() -> Result<T, StoreFault> {
     Err(StoreFault::Missing { what: "it".to_owned() })
 }
 
-impl Store for Shelf {
+impl Store for Shop {
     fn place(&self) -> String {
         "a shelf".to_owned()
     }
@@ -90,6 +96,10 @@ impl Store for Shelf {
         self.list.clone().map_or_else(missing, Ok)
     }
 
+    fn key_set(&self, _: &Channel) -> Result<Vec<u8>, StoreFault> {
+        self.key_set.clone().map_or_else(missing, Ok)
+    }
+
     fn root(&self, version: u64) -> Result<Vec<u8>, StoreFault> {
         self.roots.get(&version).cloned().map_or_else(missing, Ok)
     }
@@ -102,13 +112,13 @@ impl Store for Shelf {
 /// A gateway's lists, with root 1 placed, whose role `revocation` is key 1's.
 struct Scene {
     directory: tempfile::TempDir,
-    shelf: Shelf,
-    lists: Lists,
+    shelf: Shop,
+    lists: Lists<Revocations>,
 }
 
 impl Scene {
     fn new() -> Self {
-        let (directory, shelf) = (tempfile::tempdir().unwrap(), Shelf::default());
+        let (directory, shelf) = (tempfile::tempdir().unwrap(), Shop::default());
         let lists = open(directory.path(), &shelf).unwrap();
         Self { directory, shelf, lists }
     }
@@ -122,7 +132,7 @@ impl Scene {
         assert_eq!(self.look(bytes).unwrap_err().check, check);
     }
 
-    fn in_force(&self) -> &InForce {
+    fn in_force(&self) -> &InForce<Revocations> {
         self.lists.in_force.as_ref().unwrap()
     }
 
@@ -142,12 +152,13 @@ impl Scene {
     }
 }
 
-fn open(directory: &std::path::Path, shelf: &Shelf) -> Result<Lists, Failure> {
+fn open<L: Tended>(directory: &std::path::Path, shelf: &Shop) -> Result<Lists<L>, Failure> {
     let gateway = Gateway { policy: "p".into(), engine: "0.1.0".parse().unwrap() };
     let bytes = root(1, 1);
     let placed = Placed { path: "root.json".into(), root: verify_root(&bytes).unwrap(), bytes };
     let standing = Standing::open(Memory::new(directory), gateway, &placed)?;
-    Lists::open(&standing, shelf, &"production".parse().unwrap(), now())
+    let ground = Ground::new(standing.root().unwrap());
+    Lists::open(&standing, &ground, shelf, &"production".parse().unwrap(), now())
 }
 
 /// A thief's list may be taken at the moment in which the root without his key is accepted.
@@ -218,9 +229,9 @@ fn without_what_stays_beside_the_list_nothing_starts() {
     let whole = scene.in_force().whole.as_ref().unwrap().digest();
     let name = stores::layout::digest_name(&whole);
     std::fs::remove_file(scene.directory.path().join("revocations").join(name)).unwrap();
-    assert!(open(scene.directory.path(), &scene.shelf).is_ok(), "it is in the reserve");
+    assert!(open::<Revocations>(scene.directory.path(), &scene.shelf).is_ok(), "it is in the reserve");
     std::fs::remove_dir_all(scene.directory.path().join("reserve")).unwrap();
-    let told = format!("{:?}", open(scene.directory.path(), &scene.shelf).err().unwrap());
+    let told = format!("{:?}", open::<Revocations>(scene.directory.path(), &scene.shelf).err().unwrap());
     assert!(told.contains("serial 2") && told.contains("restore the state directory"), "{told}");
 }
 
@@ -255,7 +266,7 @@ fn a_medium_that_hangs_holds_no_list_up() {
         wait.recv().unwrap();
         note.write(&memory)
     };
-    let mut writer = Writer::spawn(vec![], write).unwrap();
+    let mut writer = Writer::spawn("kept".into(), vec![], write).unwrap();
     for serial in 1..=3 {
         assert!(scene.look(list(serial, &["a"], &[1])).unwrap());
         writer.keep(&mut scene.lists).unwrap();
@@ -277,7 +288,7 @@ fn what_cannot_be_written_is_told_and_written_later() {
         let failure: Result<Failure, _> = wait.recv();
         failure.map_or_else(|_| note.write(&memory), |failure| Written { reserved: Ok(()), kept: Err(failure) })
     };
-    let mut writer = Writer::spawn(vec![], write).unwrap();
+    let mut writer = Writer::spawn("kept".into(), vec![], write).unwrap();
     scene.look(list(1, &["a"], &[1])).unwrap();
     answers.send(Failure::new("no space")).unwrap();
     let mut refusal = None;

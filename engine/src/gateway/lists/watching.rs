@@ -1,5 +1,5 @@
-//! The kill switch: a thread that looks at the channel's revocation list and has it in force at once. It shares with the
-//! thread that follows releases what is known for a moment's lock, and waits for nothing that it does.
+//! A thread that looks at a list of the channel and has it in force at once: the kill switch, and the keys that move. It shares
+//! with the thread that follows releases what is known for a moment's lock, and waits for nothing that it does.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -8,16 +8,18 @@ use std::time::{Duration, Instant};
 
 use control::accept::{Check, Refusal};
 use control::clock;
+use control::live::Register;
+use control::moving::rotation::Why;
 use control::records::Handle;
-use control::revocations::Register;
 use control::status::Status;
+use policy::model::Policy;
 use policy_release::time::Timestamp;
 use stores::Store;
 
 use super::super::follow::{INTERVAL, PATIENCE, READ_INTERVAL, Tellable};
-use super::super::revoking;
-use super::Lists;
 use super::keeping::Writer;
+use super::tended::{Showing, Tended, refused};
+use super::{InForce, Lists};
 
 /// How soon a list is read again that is refused for the time alone.
 const TIME_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,8 +27,8 @@ const TIME_INTERVAL: Duration = Duration::from_secs(1);
 const END_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Whom the thread works with.
-pub struct Hands {
-    pub register: Register,
+pub struct Hands<L: Tended> {
+    pub register: Register<L>,
     pub status: Arc<Status>,
     pub records: Handle,
     pub worker_cores: Vec<usize>,
@@ -46,17 +48,19 @@ pub struct Watching {
 
 impl Watching {
     /// Goes on from `lists`, as they were at `now`.
-    pub fn spawn(
-        lists: Lists,
+    pub fn spawn<L: Tended>(
+        lists: Lists<L>,
         store: Box<dyn Store>,
         place: String,
         now: Timestamp,
-        hands: Hands,
+        hands: Hands<L>,
     ) -> std::io::Result<Self> {
-        let memory = lists.memory.clone();
-        let writer = Writer::spawn(hands.worker_cores.clone(), move |note| note.write(&memory))?;
+        let (memory, name) = (lists.memory.clone(), L::SHELF.folder());
+        let writer =
+            Writer::spawn(format!("{name}-kept"), hands.worker_cores.clone(), move |note| note.write(&memory))?;
         let watcher = Watcher {
             root: lists.ground.now().root.version(),
+            policy: None,
             lists,
             writer,
             store,
@@ -71,7 +75,7 @@ impl Watching {
             read_at: Instant::now() + READ_INTERVAL,
         };
         let (orders, inbox) = sync_channel(4);
-        let thread = std::thread::Builder::new().name("revocations".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             control::affinity::leave(&watcher.hands.worker_cores);
             watcher.run(&inbox);
         })?;
@@ -89,14 +93,16 @@ impl Watching {
     }
 }
 
-struct Watcher {
-    lists: Lists,
+struct Watcher<L: Tended> {
+    lists: Lists<L>,
     writer: Writer,
     store: Box<dyn Store>,
     place: String,
-    hands: Hands,
-    /// What the clock says, by which credentials end, and so the entries that revoke them.
+    hands: Hands<L>,
+    /// What the clock says, by which credentials end, and so what is said of them.
     now: Timestamp,
+    /// The release that it was held against.
+    policy: Option<Arc<Policy>>,
     /// Version of the trust root that the store was looked at under.
     root: u64,
     /// What the last look came to.
@@ -111,7 +117,7 @@ struct Watcher {
     read_at: Instant,
 }
 
-impl Watcher {
+impl<L: Tended> Watcher<L> {
     fn run(mut self, inbox: &Receiver<Order>) {
         loop {
             self.turn();
@@ -126,6 +132,7 @@ impl Watcher {
     fn turn(&mut self) {
         self.now = Timestamp::from_seconds(clock::unix_s()).unwrap_or(self.now);
         self.watch_time();
+        self.watch_release();
         let root = self.lists.ground.now().root.version();
         let is_due = Instant::now() >= self.read_at || root != self.root;
         // In this order: what changed is asked each time.
@@ -149,15 +156,18 @@ impl Watcher {
         }
     }
 
-    /// Takes a new list. First it is in force, then it is shown, told and written down: to deny waits for nobody.
+    /// Takes a new list. First it is in force, then it is shown, told and written down: it waits for nobody.
     fn read(&mut self) -> Result<(), Refusal> {
+        let before = self.lists.in_force.as_ref().map(|in_force| Arc::clone(&in_force.list));
         let looked = self.lists.look(&*self.store, self.now);
         self.read_at = Instant::now() + pause(&looked);
         if let (Ok(true), Some(in_force)) = (&looked, &self.lists.in_force) {
             let policy = self.lists.ground.now().policy;
             self.hands.register.put(Arc::clone(&in_force.list), self.now);
-            revoking::show(&mut self.hands.status.moving(), in_force, policy.as_deref(), self.now);
-            revoking::tell_accepted(&self.hands.records, in_force, policy.as_deref(), self.now);
+            L::show(&mut self.hands.status.moving(), Some(in_force), policy.as_deref(), self.now);
+            let (before, policy) = (before.as_deref(), policy.as_deref());
+            let showing = Showing { place: &self.place, why: Why::Changed, before, policy, now: self.now };
+            L::tell_accepted(&self.hands.records, in_force, &showing);
             self.told_expired = false;
         }
         looked.map(|_| ())
@@ -167,12 +177,10 @@ impl Watcher {
     fn report(&mut self, outcome: Result<(), Refusal>) {
         let Err(refusal) = outcome else {
             if self.refusal.take().is_some() {
-                control::info!("{}: the revocation list is not refused any more", self.place);
+                control::info!("{}: the {} is not refused any more", self.place, L::KIND);
             }
             self.missing_since = None;
-            if let Some(shown) = &mut self.hands.status.moving().revocations {
-                shown.refusal = None;
-            }
+            L::show_refusal(&mut self.hands.status.moving(), None);
             return;
         };
         if refusal.is_passing() && self.missing_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
@@ -187,12 +195,13 @@ impl Watcher {
         }
         self.refusal = Some(refusal.clone());
         if self.tellable.take() {
-            revoking::tell_refused(&self.hands.records, &refusal, &self.place, self.lists.in_force.as_ref());
+            let at = (self.place.as_str(), &self.lists.channel);
+            L::tell_refused(&self.hands.records, &refusal, at, self.lists.in_force.as_ref());
         }
-        revoking::refused(&mut self.hands.status.moving(), &refusal, self.now);
+        refused::<L>(&mut self.hands.status.moving(), &refusal, self.now);
     }
 
-    /// The alarm that the list has expired, which stays in force; and entries that lapse by themselves, or come back because
+    /// The alarm that the list has expired; and entries that lapse by themselves, or come back because
     /// the clock was wrong.
     fn watch_time(&mut self) {
         let moved = self.hands.register.tidy(self.now);
@@ -200,17 +209,27 @@ impl Watcher {
         if moved {
             in_force.lapse(self.now);
             let policy = self.lists.ground.now().policy;
-            revoking::show(&mut self.hands.status.moving(), in_force, policy.as_deref(), self.now);
-            revoking::tell_lapsed(&self.hands.records, in_force, self.now);
+            L::show(&mut self.hands.status.moving(), Some(in_force), policy.as_deref(), self.now);
+            L::tell_lapsed(&self.hands.records, in_force, self.now);
         }
-        let expired = in_force.verified.list.expires <= self.now;
-        if let Some(shown) = &mut self.hands.status.moving().revocations {
-            shown.expired = expired;
-        }
+        let expired = in_force.expires() <= self.now;
+        L::show_expired(&mut self.hands.status.moving(), expired);
         if expired && !self.told_expired {
-            revoking::tell_expired(&self.hands.records, in_force);
+            L::tell_expired(&self.hands.records, in_force, &self.place);
         }
         self.told_expired = expired;
+    }
+
+    /// What a list is to a release changes with the release.
+    fn watch_release(&mut self) {
+        let Some(policy) = self.lists.ground.now().policy else { return };
+        if self.policy.as_ref().is_some_and(|known| Arc::ptr_eq(known, &policy)) {
+            return;
+        }
+        let in_force: Option<&InForce<L>> = self.lists.in_force.as_ref();
+        L::show(&mut self.hands.status.moving(), in_force, Some(&policy), self.now);
+        L::tell_released(in_force, &policy);
+        self.policy = Some(policy);
     }
 }
 

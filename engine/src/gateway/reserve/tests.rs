@@ -3,12 +3,12 @@ use std::fs;
 
 use super::*;
 
-fn accepted(turn: u64, whole: Option<&[u8]>) -> AcceptedRevocations {
-    AcceptedRevocations { serial: turn, digest: Digest::of(b"list"), root: 1, whole: whole.map(Digest::of), turn }
+fn accepted(turn: u64, whole: Option<&[u8]>) -> AcceptedList {
+    AcceptedList { serial: turn, digest: Digest::of(b"list"), root: 1, whole: whole.map(Digest::of), turn }
 }
 
 fn reserve(directory: &tempfile::TempDir) -> Reserve {
-    Reserve::new(directory.path().join("reserve/production"), false)
+    Reserve::new(directory.path().join("reserve/production"), Kind::Revocations, false)
 }
 
 fn turn(reserve: &Reserve) -> u64 {
@@ -149,6 +149,6 @@ fn a_file_of_another_length_is_refused_and_a_torn_slot_told() {
 #[test]
 fn read_only_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    Reserve::new(directory.path().join("reserve/production"), true).write(None, &[]).unwrap();
+    Reserve::new(directory.path().join("reserve/production"), Kind::Revocations, true).write(None, &[]).unwrap();
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }

@@ -3,8 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use policy_release::envelope::{Envelope, Kind};
+use policy_release::key_set::KeySet;
+use policy_release::lists::SignedList;
 use policy_release::manifest::Manifest;
 use policy_release::pointer::Pointer;
+use policy_release::revocations::Revocations;
 use policy_release::root::RootClaims;
 use policy_release::version::EngineVersion;
 use policy_release::{canonical, key_file};
@@ -17,6 +20,8 @@ fuzz_target!(|bytes: &[u8]| {
     let running = EngineVersion { major: 0, minor: 1, patch: 0 };
     let _ = Manifest::parse(bytes, running);
     let _ = Pointer::read(bytes);
+    let _ = Revocations::read(bytes);
+    let _ = KeySet::read(bytes);
     if let Ok(envelope) = Envelope::new(Kind::TrustRoot, bytes) {
         let _ = RootClaims::read(&envelope);
     }

@@ -33,6 +33,7 @@ fn said(key: &SigningKey, nonce: &Nonce) -> Attestation {
         refusal: None,
         waiting: None,
         revocations: None,
+        key_set: None,
         trust_root: 1,
         keysets: BTreeMap::new(),
         assertions: None,

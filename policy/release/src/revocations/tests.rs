@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::canonical;
 use crate::testing::{keys, root_of, time};
+use crate::verify::VerifyError;
 
 const SINCE: &str = "2026-01-01T00:00:00Z";
 
@@ -60,7 +62,7 @@ fn signed_by_the_revocation_role_and_says_what_lifting_lacks() {
     envelope.sign(&keys[0]).unwrap();
     assert!(matches!(
         verify_revocations(&envelope.to_bytes(), &root),
-        Err(RevocationsFault::Verify(VerifyError::BelowThreshold(_)))
+        Err(ListFault::Verify(VerifyError::BelowThreshold(_)))
     ));
     envelope.sign(&keys[2]).unwrap();
     let verified = verify_revocations(&envelope.to_bytes(), &root).unwrap();
@@ -106,25 +108,25 @@ fn refuses_values_that_mean_nothing() {
     let new = |name: &str, channel: &str, serial, expires, entries| {
         Revocations::new(name, channel, serial, issued, expires, entries)
     };
-    assert!(matches!(new("", "c", 1, expires, vec![]), Err(RevocationsFault::Name { what: "policy name" })));
-    assert!(matches!(new("p", "c\u{1b}", 1, expires, vec![]), Err(RevocationsFault::Name { what: "channel" })));
-    assert!(matches!(new("p", "c", 0, expires, vec![]), Err(RevocationsFault::Serial { .. })));
-    assert!(matches!(new("p", "c", 1 << 53, expires, vec![]), Err(RevocationsFault::Serial { .. })));
-    assert!(matches!(new("p", "c", 1, issued, vec![]), Err(RevocationsFault::Times { .. })));
+    assert!(matches!(new("", "c", 1, expires, vec![]), Err(ListFault::Name { what: "policy name" })));
+    assert!(matches!(new("p", "c\u{1b}", 1, expires, vec![]), Err(ListFault::Name { what: "channel" })));
+    assert!(matches!(new("p", "c", 0, expires, vec![]), Err(ListFault::Serial { .. })));
+    assert!(matches!(new("p", "c", 1 << 53, expires, vec![]), Err(ListFault::Serial { .. })));
+    assert!(matches!(new("p", "c", 1, issued, vec![]), Err(ListFault::Times { .. })));
     let mut bad = vec![agent(""), agent("a\nb"), agent(&"x".repeat(REVOKED_TEXT)), agent("a"), agent("a"), agent("a")];
     bad[3].why = String::new();
     bad[4].why = "w".repeat(257);
     bad[5].until = Some(issued);
     for entry in bad {
         let told = format!("{entry:?}");
-        assert!(matches!(new("p", "c", 1, expires, vec![entry]), Err(RevocationsFault::Entry { .. })), "{told}");
+        assert!(matches!(new("p", "c", 1, expires, vec![entry]), Err(ListFault::Entry { .. })), "{told}");
     }
 }
 
 const REVOKED_TEXT: usize = crate::bounds::REVOKED_TEXT_BYTES_MAX + 1;
 
 /// The payload with these entries in place of its own.
-fn with_entries(entries: &str) -> Result<Revocations, RevocationsFault> {
+fn with_entries(entries: &str) -> Result<Revocations, ListFault> {
     let whole = String::from_utf8(canonical::to_bytes(&list(vec![])).unwrap()).unwrap();
     Revocations::read(whole.replace("\"entries\":[]", &format!("\"entries\":[{entries}]")).as_bytes())
 }
@@ -166,8 +168,8 @@ fn hostile_entries() {
     ] {
         assert!(with_entries(&wrong).is_err(), "{wrong}");
     }
-    assert!(matches!(Revocations::read(b"{}"), Err(RevocationsFault::Members(_))));
-    assert!(matches!(Revocations::read(b"{} "), Err(RevocationsFault::Canonical(_))));
+    assert!(matches!(Revocations::read(b"{}"), Err(ListFault::Members { .. })));
+    assert!(matches!(Revocations::read(b"{} "), Err(ListFault::Canonical(_))));
 }
 
 #[test]

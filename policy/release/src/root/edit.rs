@@ -46,6 +46,7 @@ impl Roles {
             Role::ReleaseWider => &mut self.release_wider,
             Role::Pointer => &mut self.pointer,
             Role::Revocation => &mut self.revocation,
+            Role::Keys => self.keys.get_or_insert(RoleKeys { keys: Vec::new(), threshold: 1 }),
         }
     }
 
@@ -107,9 +108,11 @@ impl Draft {
                 return Err(EditFault::NotInRole { owner: held.owner.clone(), role: *role });
             }
         }
-        for role in Role::ALL.into_iter().filter(|role| roles.is_empty() || roles.contains(role)) {
+        for role in self.roles.with(key).into_iter().filter(|role| roles.is_empty() || roles.contains(role)) {
             self.roles.of_mut(role).keys.retain(|id| *id != key);
         }
+        // Without a key the role is gone: no gateway needs anybody for it.
+        self.roles.keys.take_if(|role| role.keys.is_empty());
         if self.roles.with(key).is_empty() {
             self.keys.retain(|held| held.id != key);
         }
@@ -123,7 +126,7 @@ impl Draft {
         }
         let held = self.keys.iter_mut().find(|held| held.id == old).ok_or(EditFault::Key { key: old })?;
         *held = RootKey::new(&held.owner, new);
-        for role in Role::ALL {
+        for role in self.roles.with(old) {
             let keys = self.roles.of_mut(role).keys.iter_mut();
             keys.filter(|id| **id == old).for_each(|id| *id = new.id());
         }
@@ -141,7 +144,7 @@ impl Draft {
 
     /// The next version, if it can be used: every role can be met, and something changed.
     pub fn finish(self) -> Result<RootClaims, EditFault> {
-        for role in Role::ALL {
+        for role in Role::ALL.into_iter().filter(|role| self.roles.has(*role)) {
             let RoleKeys { keys, threshold } = self.roles.of(role);
             if usize::try_from(*threshold).map_or(true, |threshold| threshold > keys.len()) {
                 return Err(EditFault::Unreachable { role, threshold: *threshold, keys: keys.len() });

@@ -176,6 +176,7 @@ fn only_what_agents_have_is_what_they_are_known_by() {
     let found = load_text(&format!("{ORDERS}{spare}"));
     let told = summary(found.policy.as_ref().unwrap()).to_string();
     assert!(told.contains("known by 2 issuers, 1 client CA, 2 of 3 API keys"), "{told}");
+    assert!(told.contains("  1 API key has no sha256: who signs key sets (role keys) says whose it is"), "{told}");
 }
 
 #[test]

@@ -1,9 +1,14 @@
 //! Revocation lists: what one may not lift stays, and no clock that was wrong keeps one out.
 
-use policy_release::revocations::{Entry, Revocations, Target};
+use policy_release::key_set::{FilledId, KeyHash, KeySet};
+use policy_release::lists::SignedList as _;
+use policy_release::revocations::{Entry, Revocations, Sha256, Target};
 
-use super::super::revocations::{Last, News, check, lifting};
+use super::super::lists::Last;
+use super::super::revocations::{check, lifting};
 use super::*;
+
+type News = super::super::lists::News<Revocations>;
 
 fn entry(name: &str, until: Option<&str>) -> Entry {
     let since = time("2026-01-01T00:00:00Z");
@@ -16,7 +21,7 @@ fn list(serial: u64, entries: &[Entry], by: &[u8]) -> Vec<u8> {
     signed(list.to_envelope().unwrap(), by)
 }
 
-fn last(news: &News) -> Last<'_> {
+fn last(news: &News) -> Last<'_, Revocations> {
     let seen = Seen { serial: news.verified.list.serial, digest: news.verified.digest };
     Last { list: &news.list, carries: news.whole.is_some(), seen: Some(seen) }
 }
@@ -115,4 +120,32 @@ fn what_is_no_list_of_this_channel_revokes_nothing() {
         "one revocation list with serial 1",
         "another",
     );
+}
+
+fn key_set(policy: &str, channel: &str, serial: u64, byte: u8, by: &[u8]) -> Vec<u8> {
+    let (issued, expires) = (time("2026-05-01T00:00:00Z"), time("2026-05-02T00:00:00Z"));
+    let keys = vec![FilledId { id: "ci-1".into(), hashes: vec![KeyHash::new(Sha256([byte; 32]))] }];
+    signed(KeySet::new(policy, channel, serial, issued, expires, keys).unwrap().to_envelope().unwrap(), by)
+}
+
+#[test]
+fn a_key_set_is_of_this_channel_by_the_role_keys_and_never_goes_back() {
+    let check_at =
+        |bytes: &[u8], seen, at| super::super::key_set::check(bytes, &root(), &gateway(), "production", seen, time(at));
+    let check = |bytes: &[u8], seen| check_at(bytes, seen, "2026-06-01T00:00:00Z");
+    let good = key_set("p", "production", 5, 1, &[4]);
+    // Although it has expired: it may take a key away.
+    let news = check(&good, None).unwrap().unwrap();
+    let seen = Some(Seen { serial: 5, digest: news.verified.digest });
+    assert!(check(&good, seen).unwrap().is_none());
+    assert!(check(&key_set("p", "production", 6, 1, &[4]), seen).unwrap().is_some());
+    refused(check(&key_set("q", "production", 6, 1, &[4]), seen), Check::KeySetPolicy, "\"p\"", "\"q\"");
+    refused(check(&key_set("p", "staging", 6, 1, &[4]), seen), Check::KeySetChannel, "\"production\"", "\"staging\"");
+    refused(check(&key_set("p", "production", 4, 1, &[4]), seen), Check::KeySetSerial, "serial 5", "serial 4");
+    refused(check(&key_set("p", "production", 5, 2, &[4]), seen), Check::KeySetEquivocation, "serial 5", "another");
+    // The keys of every other role together.
+    let by_others = key_set("p", "production", 6, 1, &[1, 2, 3]);
+    refused(check(&by_others, seen), Check::KeySetSignatures, "1 signature of role keys", "0");
+    refused(check(&list(6, &[], &[1, 4]), seen), Check::KeySetSignatures, "key set", "revocation list");
+    refused(check_at(&good, None, "2027-01-01T00:00:00Z"), Check::RootExpiry, "has not expired", "version 1");
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Families;
 use crate::accept::Check;
-use crate::status::{RevocationsStatus, Status};
+use crate::status::{KeySetStatus, RevocationsStatus, Status};
 
 pub(super) fn put(status: &Status, families: &mut Families<'_>) -> fmt::Result {
     // In this order, as for `/release`.
@@ -16,7 +16,7 @@ pub(super) fn put(status: &Status, families: &mut Families<'_>) -> fmt::Result {
     let rows = Check::ALL.iter().map(refusals).map(|(labels, count)| (labels, count.unwrap_or_default()));
     families.counters(
         "acceptance_refusals",
-        "Trust roots, pointers, releases and revocation lists refused, by check",
+        "Trust roots, pointers, releases, revocation lists and key sets refused, by check",
         rows,
     )?;
     let refused = u8::from(moving.refusal.is_some());
@@ -27,6 +27,9 @@ pub(super) fn put(status: &Status, families: &mut Families<'_>) -> fmt::Result {
     }
     if let Some(list) = &moving.revocations {
         revocations(list, families)?;
+    }
+    if let Some(set) = &moving.key_set {
+        key_set(set, families)?;
     }
     let Some(pointer) = accepted_by else { return Ok(()) };
     families.gauge("pointer_serial", "Serial of the accepted pointer", pointer.serial as f64)?;
@@ -48,4 +51,16 @@ fn revocations(list: &RevocationsStatus, families: &mut Families<'_>) -> fmt::Re
     families.gauge("revocations_expired", "1 once it has", f64::from(u8::from(list.expired)))?;
     let refused = f64::from(u8::from(list.refusal.is_some()));
     families.gauge("revocations_refused", "1 while the revocation list in the store is refused", refused)
+}
+
+fn key_set(set: &KeySetStatus, families: &mut Families<'_>) -> fmt::Result {
+    families.gauge("key_set_serial", "Serial of the key set in force; 0: there is none", set.serial as f64)?;
+    families.gauge("key_set_filled", "API keys of the release that it fills", set.filled as f64)?;
+    families.gauge("key_set_unfilled", "API keys of the release that nothing fills", set.unfilled as f64)?;
+    families.gauge("key_set_ignored", "Its ids that the release does not leave open", set.ignored as f64)?;
+    let expires_s = set.expires_unix_s as f64;
+    families.gauge("key_set_expiry_timestamp_seconds", "When it expires, and its keys are refused", expires_s)?;
+    families.gauge("key_set_expired", "1 once it has", f64::from(u8::from(set.expired)))?;
+    let refused = f64::from(u8::from(set.refusal.is_some()));
+    families.gauge("key_set_refused", "1 while the key set in the store is refused", refused)
 }

@@ -30,7 +30,7 @@ impl Scene {
 
     /// As if the reserve had had no room for the list in it.
     fn forget_envelopes(&self) {
-        let reserve = self.lists.memory.reserve("production");
+        let reserve = self.lists.memory.reserve(Shelf::Revocations, "production");
         let list = reserve.read().unwrap().unwrap().list;
         fs::remove_file(reserve.path()).unwrap();
         reserve.write(list.as_ref(), &[]).unwrap();
@@ -70,7 +70,7 @@ fn room_is_set_aside_before_there_is_a_list_and_an_old_one_is_ignored() {
     assert_eq!((scene.lists.reserved, scene.lists.note().is_none()), (Some(0), true));
     assert!(scene.look(list(1, &["a"], &[1])).unwrap());
     scene.lists.keep().unwrap();
-    let path = scene.lists.memory.reserve("production").path().to_owned();
+    let path = scene.lists.memory.reserve(Shelf::Revocations, "production").path().to_owned();
     let old = fs::read(&path).unwrap();
     assert!(scene.look(list(2, &["a", "b"], &[1])).unwrap());
     scene.lists.keep().unwrap();
@@ -117,7 +117,7 @@ fn what_lists_may_not_lift_has_its_place_in_the_reserve_too() {
 fn a_list_that_was_being_written_is_passed_over_for_a_newer_one() {
     let mut scene = scene();
     scene.take_without_room(list(2, &["a", "b"], &[1]));
-    let reserve = scene.lists.memory.reserve("production");
+    let reserve = scene.lists.memory.reserve(Shelf::Revocations, "production");
     let two = reserve.read().unwrap().unwrap().list;
     fs::remove_file(reserve.path()).unwrap();
     reserve.write(None, &[]).unwrap();
@@ -137,7 +137,7 @@ fn nothing_but_the_first_list_that_is_not_written_down_is_passed_over() {
     let mut scene = scene();
     let two = list(2, &["a", "b"], &[1]);
     scene.take_without_room(two.clone());
-    let reserve = scene.lists.memory.reserve("production");
+    let reserve = scene.lists.memory.reserve(Shelf::Revocations, "production");
     let marked = reserve.read().unwrap().unwrap().list;
     reserve.begin(marked.as_ref());
     scene.shelf.list = Some(two);
@@ -217,7 +217,7 @@ fn a_list_by_a_root_that_is_not_accepted_yet_needs_that_root() {
 fn a_new_list_does_not_wait_for_the_next_try_of_the_last_one() {
     let mut scene = scene();
     let memory = scene.lists.memory.clone();
-    let mut writer = Writer::spawn(vec![], move |note: &Note| note.write(&memory)).unwrap();
+    let mut writer = Writer::spawn("kept".into(), vec![], move |note: &Note| note.write(&memory)).unwrap();
     scene.without_room(|scene| {
         for serial in 2..=9 {
             assert!(scene.look(list(serial, &["a", "b"], &[1])).unwrap());
@@ -234,7 +234,7 @@ fn a_new_list_does_not_wait_for_the_next_try_of_the_last_one() {
 #[test]
 fn what_the_reserve_does_not_take_is_written_down_all_the_same() {
     let mut scene = scene();
-    let path = scene.lists.memory.reserve("production").path().to_owned();
+    let path = scene.lists.memory.reserve(Shelf::Revocations, "production").path().to_owned();
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     assert!(scene.look(list(2, &["a", "b"], &[1])).unwrap());
@@ -254,7 +254,7 @@ fn what_the_reserve_does_not_take_is_written_down_all_the_same() {
 #[test]
 fn what_is_damaged_or_of_another_engine_is_refused() {
     let mut scene = scene();
-    let path = scene.lists.memory.reserve("production").path().to_owned();
+    let path = scene.lists.memory.reserve(Shelf::Revocations, "production").path().to_owned();
     fs::write(&path, b"damaged").unwrap();
     assert!(scene.start().unwrap_err().contains("remove it"));
     fs::write(&path, "{\"head\":{\"type\":\"adamant.reserve.v2\"}}\n".repeat(2)).unwrap();

@@ -69,7 +69,7 @@ fn a_key_that_loses_one_role_stays_and_one_that_loses_all_goes() {
     let old = old();
     let id = old.key_of("owner-0").unwrap().id;
     let mut draft = old.successor();
-    draft.remove(id, &[Role::Pointer, Role::Revocation]).unwrap();
+    draft.remove(id, &[Role::Pointer, Role::Revocation, Role::Keys]).unwrap();
     let new = draft.finish().unwrap();
     assert_eq!(new.roles.with(id), [Role::Root, Role::ReleaseNarrower, Role::ReleaseWider]);
     assert!(matches!(

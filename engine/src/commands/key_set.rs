@@ -1,0 +1,107 @@
+//! `adamant key-set`: makes, signs and publishes the set of API keys that fills the ids which a release leaves open.
+
+mod change;
+mod show;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use control::accept::key_set;
+use control::accept::lists::Words;
+use policy_release::envelope::{Envelope, Kind, Role};
+use policy_release::key_set::KeySet;
+use stores::{Channel, layout};
+
+use self::change::{AddArgs, Next, RemoveArgs, RenewArgs, RotateArgs};
+use super::lists::{self, ListDesk, Published};
+use super::signing::{self, MergeArgs, WitnessedArgs};
+use super::trust::words;
+use crate::failure::Failure;
+use crate::pointing::Where;
+use crate::span::Span;
+use crate::store::{Store, WriteFault};
+
+pub type KeySetDesk = ListDesk<KeySet>;
+
+#[derive(Debug, Subcommand)]
+pub enum KeySetCommand {
+    /// Give an id its key.
+    #[command(after_help = "Examples:\n  \
+        adamant key new --id ci-1 --moving --out ci-1.key\n  \
+        adamant key-set add --store /srv/adamant --channel production --trust-root root.json \\\n    \
+        --key-file ci-1.key --key keys.key\n  \
+        adamant key-set add … --id ci-1 --sha256 6b86b2… --key keys.key --for 30d")]
+    Add(AddArgs),
+    /// Give an id a new key; the one before holds on beside it for a while.
+    #[command(after_help = "Examples:\n  \
+        adamant key-set rotate … --key-file ci-1-new.key --overlap 12h --key keys.key\n  \
+        adamant key-set rotate … --key-file ci-1-new.key --at-once --key keys.key")]
+    Rotate(RotateArgs),
+    /// Take an id's keys out, or one of them.
+    #[command(after_help = "Example:\n  adamant key-set remove … --id ci-1 --key keys.key")]
+    Remove(RemoveArgs),
+    /// Sign the set again as it is, with a later end.
+    Renew(RenewArgs),
+    /// Show the set of a channel that stands in the store.
+    Show(show::ShowArgs),
+    /// Sign a set that was written with --out.
+    Sign(WitnessedArgs),
+    /// Put signatures that several people made into one set.
+    Merge(MergeArgs),
+    /// Publish a set that enough people signed.
+    Publish(PublishArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// The set.
+    file: PathBuf,
+    #[command(flatten)]
+    at: Where,
+}
+
+impl Published for KeySet {
+    const WORDS: &'static Words = &key_set::WORDS;
+    const ROLES: &'static [Role] = &[Role::Keys];
+    /// From then on gateways refuse its keys.
+    const SPAN: Span = Span { seconds: 90 * 86_400 };
+    const CARRIED: &'static str = "Whoever has a key in it goes on calling";
+    const REPLACED: &'static str = "add all keys that are to hold: those in it are not carried on";
+
+    fn stored(store: &Store, channel: &Channel) -> Result<Option<Vec<u8>>, WriteFault> {
+        store.key_set(channel)
+    }
+
+    fn place(channel: &Channel) -> String {
+        layout::key_set(channel)
+    }
+
+    fn may_follow(_: &KeySetDesk, _: &Self, _: &Envelope) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+pub fn run(command: KeySetCommand, out: &mut dyn Write) -> Result<(), Failure> {
+    match command {
+        KeySetCommand::Add(args) => args.run(out),
+        KeySetCommand::Rotate(args) => args.run(out),
+        KeySetCommand::Remove(args) => args.run(out),
+        KeySetCommand::Renew(args) => args.run(out),
+        KeySetCommand::Show(args) => show::run(&args, out),
+        KeySetCommand::Sign(args) => signing::sign_witnessed(&args, Kind::KeySet, out),
+        KeySetCommand::Merge(args) => signing::merge(&args, Kind::KeySet, out),
+        KeySetCommand::Publish(args) => publish(&args, out),
+    }
+}
+
+fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let (envelope, set) = lists::read::<KeySet>(&args.file)?;
+    // Whoever made the set was asked whether the channel is meant.
+    let desk = KeySetDesk::open(&args.at, true)?;
+    desk.expect_next(&set).map_err(|failure| Failure::at(&args.file, failure))?;
+    Next::between(&desk, &set).tell(&set, desk.now, out)?;
+    writeln!(out, "  signed   {}", words(&desk.root.standing(Role::Keys, &envelope)))?;
+    writeln!(out, "wrote {}", desk.publish(&set, &envelope)?.display())?;
+    Ok(())
+}

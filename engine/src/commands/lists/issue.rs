@@ -1,0 +1,110 @@
+//! Making the next list: its term and serial, its signatures, and where it goes.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use policy_release::lists::ListFault;
+use policy_release::time::Timestamp;
+
+use super::{ListDesk, Published};
+use crate::commands::signing;
+use crate::commands::trust::words;
+use crate::failure::Failure;
+use crate::files::{self, Access, Existing};
+use crate::signer::KeyArgs;
+use crate::span::Span;
+
+/// How a list is made.
+#[derive(Debug, Args)]
+pub struct IssueArgs {
+    /// When it ends, like 2027-01-31T00:00:00Z; after 30 days (a key set: 90) when absent.
+    #[arg(long, value_name = "TIME", conflicts_with = "span")]
+    expires: Option<Timestamp>,
+    /// How long it holds: 90m, 12h, 30d or 4w.
+    #[arg(long = "for", id = "span", value_name = "SPAN")]
+    span: Option<Span>,
+    /// Its serial; one above that of the present one when absent.
+    #[arg(long, value_name = "N")]
+    serial: Option<u64>,
+    /// Name of the policy, where the channel has neither a pointer nor a list that is believed.
+    #[arg(long, value_name = "NAME")]
+    policy: Option<String>,
+    /// Write it there and publish nothing, so that others can sign it first.
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
+}
+
+/// What every list begins with.
+pub struct Begun {
+    pub policy: String,
+    pub serial: u64,
+    pub expires: Timestamp,
+}
+
+/// A list that was written.
+pub struct Issued<L> {
+    pub list: L,
+    pub path: PathBuf,
+    /// Who signed it, in words.
+    pub signed: String,
+    /// It stands in the store.
+    pub published: bool,
+}
+
+impl IssueArgs {
+    /// Whether the policy is named, so that the channel may be new.
+    pub const fn names_policy(&self) -> bool {
+        self.policy.is_some()
+    }
+
+    /// Makes the list, signs it, and publishes or writes it.
+    pub fn issue<L: Published>(
+        &self,
+        desk: &ListDesk<L>,
+        make: impl FnOnce(Begun) -> Result<L, ListFault>,
+    ) -> Result<Issued<L>, Failure> {
+        let expires = self.expires.or_else(|| self.span.unwrap_or(L::SPAN).after(desk.now));
+        let expires = expires.filter(|expires| *expires > desk.now).ok_or_else(|| {
+            Failure::new(format_args!("expected a {} that expires in the future; it is {}", L::KIND, desk.now))
+        })?;
+        let (policy, serial) = (desk.policy_name(self.policy.as_deref())?, desk.serial(self.serial)?);
+        let list = make(Begun { policy, serial, expires }).map_err(Failure::new)?;
+        let mut envelope = list.to_envelope().map_err(Failure::new)?;
+        let signers = self.keys.open()?;
+        for signer in &signers {
+            signing::may_sign(&desk.chain, L::ROLES, &signer.public())?;
+        }
+        for signer in &signers {
+            signer.sign(&mut envelope)?;
+        }
+        let path = match &self.out {
+            Some(path) => {
+                files::write(path, &envelope.to_bytes(), Access::Everyone, Existing::Refuse)?;
+                path.clone()
+            }
+            None => desk.publish(&list, &envelope)?,
+        };
+        let signed = words(&desk.root.standing(L::ROLE, &envelope));
+        Ok(Issued { list, path, signed, published: self.out.is_none() })
+    }
+}
+
+impl<L: Published> Issued<L> {
+    /// Where it is, and what comes next.
+    pub fn tell(&self, desk: &ListDesk<L>, out: &mut dyn Write) -> Result<(), Failure> {
+        let (path, command) = (self.path.display(), L::WORDS.command);
+        writeln!(out, "  signed   {}", self.signed)?;
+        writeln!(out, "wrote {path}")?;
+        if self.published {
+            writeln!(out, "gateways of channel {} have it in force within a second of seeing that file", desk.channel)?;
+            return Ok(());
+        }
+        let store = desk.store.path().display();
+        writeln!(out, "the store is as it was; next, each of the others: {command} sign {path} --key KEY")?;
+        writeln!(out, "then: {command} publish {path} --store {store} …")?;
+        Ok(())
+    }
+}

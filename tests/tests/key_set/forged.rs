@@ -1,0 +1,77 @@
+//! Whoever can write into the store, and holds at most keys of other roles, fills nothing and takes nothing out.
+
+use super::*;
+
+fn payload(policy: &str, channel: &str, serial: u64, key: &ApiKey) -> Vec<u8> {
+    let set = json!({
+        "type": "adamant.key-set.v1", "policy_name": policy, "channel": channel, "serial": serial, "issued": ISSUED,
+        "expires": END, "keys": [{ "id": key.id, "hashes": [{ "sha256": key.sha256 }] }],
+    });
+    set.to_string().into_bytes()
+}
+
+#[test]
+fn forged_old_and_foreign_sets_change_nothing() {
+    let mut stage = Stage::new();
+    let (key, thief) = (ApiKey::new("ci-1"), ApiKey::new("ci-1"));
+    stage.add(&key);
+    stage.wait_for_serial(1);
+    let first = fs::read(stage.set_path()).unwrap();
+    stage.key_set("renew", &[]);
+    stage.wait_for_serial(2);
+    let good = fs::read(stage.set_path()).unwrap();
+    let of = |policy: &str, channel: &str, serial: u64, by: &[u8]| {
+        envelope("key-set", &payload(policy, channel, serial, &thief), by)
+    };
+    let as_pointer = envelope("pointer", &payload("tests", "production", 9, &thief), &[3]);
+    let cases = [
+        (of("tests", "production", 9, &[1, 2, 4]), "key-set-signatures"),
+        (of("tests", "production", 9, &[]), "key-set-signatures"),
+        (as_pointer, "key-set-signatures"),
+        (b"garbage".to_vec(), "key-set-signatures"),
+        (of("other", "production", 9, &[3]), "key-set-policy"),
+        (of("tests", "staging", 9, &[3]), "key-set-channel"),
+        (first, "key-set-serial"),
+        (of("tests", "production", 1, &[3]), "key-set-serial"),
+        (of("tests", "production", 2, &[3]), "key-set-equivocation"),
+    ];
+    for (bytes, check) in &cases {
+        stage.world.replace(&stage.set_path(), bytes);
+        stage.wait_for_refusal(check);
+        assert_eq!((stage.status(&key), stage.status(&thief), stage.shown()["serial"].clone()), (200, 401, json!(2)));
+    }
+    assert_eq!(stage.gateway().metric("key_set_refused"), 1.0);
+    stage.gateway().tells("serial 2 stays in force until ");
+    let refused = stage.rotations().into_iter().filter(|of| of["adamant.refresh.outcome"] == "refused").count();
+    assert!((5..=cases.len()).contains(&refused), "{refused}");
+    fs::remove_file(stage.set_path()).unwrap();
+    stage.restart();
+    assert_eq!((stage.status(&key), stage.status(&thief)), (200, 401), "without one in the store");
+    stage.world.replace(&stage.set_path(), &cases[6].0);
+    stage.restart();
+    assert_eq!((stage.status(&key), stage.shown()["serial"].clone()), (200, json!(2)));
+    stage.wait_for_refusal("key-set-serial");
+    stage.world.replace(&stage.set_path(), &good);
+    assert!(eventually(SOON, || stage.shown()["refusal"].is_null()));
+    // What is signed by the role is taken, whoever wrote it.
+    stage.world.replace(&stage.set_path(), &of("tests", "production", 3, &[3]));
+    stage.wait_for_serial(3);
+    assert_eq!((stage.status(&key), stage.status(&thief)), (401, 200));
+}
+
+#[test]
+fn a_trust_root_without_the_role_lets_nobody_sign() {
+    let stage = Stage::new();
+    let mut root: Value = serde_json::from_slice(&root_payload(2, END, &[1, 2, 3])).unwrap();
+    root["roles"].as_object_mut().unwrap().remove("keys");
+    stage.world.write("store/roots/2.json", &envelope("trust-root", root.to_string().as_bytes(), &[1, 2]));
+    let key = ApiKey::new("ci-1");
+    let (done, said) = stage.try_key_set("add", &["--id", "ci-1", "--sha256", &key.sha256, "--key", "3.key"]);
+    assert!(!done && said.contains("role keys"), "{said}");
+    let set = envelope("key-set", &payload("tests", "production", 1, &key), &[1, 2, 3, 4]);
+    stage.world.replace(&stage.set_path(), &set);
+    assert!(eventually(SOON, || told(stage.gateway())["trust_root"] == 2));
+    stage.wait_for_refusal("key-set-signatures");
+    assert!(stage.shown()["refusal"]["message"].as_str().unwrap().contains("has no key of role keys"));
+    assert_eq!(stage.status(&key), 401);
+}
