@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use control::admin;
-use control::assemble::{IntrospectionClient, ListenerFiles, OriginCredentialFile, OriginIdentityFiles};
+use control::assemble::{IntrospectionClient, ListenerFiles, OriginCredential, OriginIdentityFiles};
 use control::records;
 use proxy::settings::Settings;
 use sha2::{Digest, Sha256};
@@ -14,6 +14,7 @@ mod advice;
 mod checkpoints;
 mod cores;
 mod credentials;
+mod fetched;
 mod file;
 mod introspection;
 mod place;
@@ -46,7 +47,7 @@ pub struct Config {
     /// By listener; none for a plain one.
     pub tls: Vec<Option<ListenerFiles>>,
     pub origin_identities: Vec<OriginIdentityFiles>,
-    pub origin_credentials: Vec<OriginCredentialFile>,
+    pub origin_credentials: Vec<OriginCredential>,
     pub introspection_clients: Vec<IntrospectionClient>,
     pub admin: Option<admin::Place>,
     pub status: Option<admin::StatusPlace>,

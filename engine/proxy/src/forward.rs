@@ -42,6 +42,24 @@ impl<T> Clone for Asking<'_, T> {
 
 impl<T> Copy for Asking<'_, T> {}
 
+impl<T> Asking<'_, T> {
+    /// Takes the gateway's own credential for the origin as it is now. Without a good one nothing is sent: the origin would
+    /// take it for somebody else's.
+    fn take_credential(&self, permit: &mut Permit) -> Result<(), Reason> {
+        if permit.origin().injected.is_none() {
+            return Ok(());
+        }
+        permit.renew_credential(self.activation, &self.worker.activation());
+        // The clock of this moment: the request may have waited for long.
+        let is_good = |own: &Injection| own.is_good(|| self.worker.now_unix_ns());
+        if permit.origin().injected.as_deref().is_none_or(is_good) {
+            Ok(())
+        } else {
+            Err(Reason::OriginCredentialMissing)
+        }
+    }
+}
+
 /// Why a permitted request got no (whole) response.
 pub struct Failure {
     pub reason: Reason,
@@ -63,12 +81,13 @@ pub async fn forward<T: Transport>(
     let repeatable = asking.request.is_repeatable();
     loop {
         let fresh = journal.record.retried;
+        let unanswered = |reason| Failure { reason, answered: false };
+        // Before a connection is made for nothing, and once more when it is there.
+        asking.take_credential(&mut permit).map_err(unanswered)?;
         let connected = worker.origins.connection(permit.origin(), fresh).await;
-        let origin = connected.map_err(|fault| Failure { reason: fault.reason(), answered: false })?;
-        withheld::check(asking).map_err(|reason| Failure { reason, answered: false })?;
-        if permit.origin().injected.is_some() {
-            permit.renew_credential(asking.activation, &worker.activation());
-        }
+        let origin = connected.map_err(|fault| unanswered(fault.reason()))?;
+        withheld::check(asking).map_err(unanswered)?;
+        asking.take_credential(&mut permit).map_err(unanswered)?;
         journal.record.origin = Some(origin.socket());
         origin.deadline().take_exchange(&asking.client.deadline);
         let progressed = Progressed::default();
