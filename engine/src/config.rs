@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use age_format::Recipient;
 use control::admin;
-use control::assemble::{IntrospectionClient, ListenerFiles, OriginCredentialFile, OriginIdentityFiles};
+use control::assemble::{IntrospectionClient, ListenerFiles, OriginCredential, OriginIdentityFiles};
 use control::records;
 use proxy::settings::Settings;
 use sha2::{Digest, Sha256};
@@ -17,6 +17,7 @@ mod checkpoints;
 mod cores;
 mod credentials;
 mod encryption;
+mod fetched;
 mod file;
 mod introspection;
 mod place;
@@ -54,7 +55,7 @@ pub struct Config {
     /// By listener; none for a plain one.
     pub tls: Vec<Option<ListenerFiles>>,
     pub origin_identities: Vec<OriginIdentityFiles>,
-    pub origin_credentials: Vec<OriginCredentialFile>,
+    pub origin_credentials: Vec<OriginCredential>,
     pub introspection_clients: Vec<IntrospectionClient>,
     /// How long a key signs assertions, seconds.
     pub assertion_rotation_s: u64,

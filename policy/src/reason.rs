@@ -64,6 +64,8 @@ pub enum Reason {
     OriginBroke = 115,
     OriginMalformed = 116,
     OriginTimeout = 117,
+    // the gateway's own credential towards the origin (503)
+    OriginCredentialMissing = 118,
     // client
     ClientAborted = 128,
     ClientTimeout = 129,
@@ -155,6 +157,7 @@ impl Reason {
         Self::OriginBroke,
         Self::OriginMalformed,
         Self::OriginTimeout,
+        Self::OriginCredentialMissing,
         Self::ClientAborted,
         Self::ClientTimeout,
         Self::ExchangeTimeout,
@@ -226,7 +229,11 @@ impl Reason {
             | Self::AgentRevoked => 401,
             Self::RouteUnknown | Self::ScopeMissing | Self::TransportTooWeak => 403,
             Self::LimitExceeded | Self::SubjectsFull => 429,
-            Self::RecordUnavailable | Self::Overloaded | Self::Draining | Self::ActivationEnded => 503,
+            Self::RecordUnavailable
+            | Self::Overloaded
+            | Self::Draining
+            | Self::ActivationEnded
+            | Self::OriginCredentialMissing => 503,
             Self::OriginUnreachable | Self::OriginTlsFailed | Self::OriginBroke | Self::OriginMalformed => 502,
             Self::OriginConnectTimeout | Self::OriginTimeout | Self::ExchangeTimeout => 504,
             Self::ClientAborted | Self::ClientTimeout => 408,
@@ -308,6 +315,7 @@ impl Reason {
             Self::OriginBroke => "origin-broke",
             Self::OriginMalformed => "origin-malformed",
             Self::OriginTimeout => "origin-timeout",
+            Self::OriginCredentialMissing => "origin-credential-missing",
             Self::ClientAborted => "client-aborted",
             Self::ClientTimeout => "client-timeout",
             Self::ExchangeTimeout => "exchange-timeout",

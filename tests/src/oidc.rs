@@ -1,4 +1,4 @@
-//! A real authorization server, oidc-provider on Node.js, on loopback: it issues opaque tokens and is asked about them.
+//! A real authorization server, oidc-provider on Node.js, on loopback: it issues tokens, and is asked about opaque ones.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,12 +8,14 @@ use std::process::{Child, Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::certificates::Authority;
 use crate::client::{Response, once};
 
 /// A running server; dropping it kills it.
 pub struct OidcProvider {
     child: Child,
     address: SocketAddr,
+    is_tls: bool,
 }
 
 /// Where the package is: `ADAMANT_OIDC_PROVIDER`, or where `tests/oidc` has installed it beside the test's profile folder.
@@ -36,18 +38,44 @@ pub fn directory() -> Option<PathBuf> {
 
 impl OidcProvider {
     pub fn start(directory: &Path) -> Self {
+        Self::start_with(directory, None)
+    }
+
+    /// The same by https, as `authority` vouches for it, which vouches for clients too; `files` is where it reads from, and has the
+    /// key set of the client `signer` where that is wanted.
+    pub fn start_tls(directory: &Path, authority: &Authority, files: &Path) -> Self {
+        Self::start_tls_for(directory, authority, &authority.pem, files)
+    }
+
+    /// The same for clients that another CA vouches for.
+    pub fn start_tls_for(directory: &Path, authority: &Authority, clients: &str, files: &Path) -> Self {
+        let own = authority.server(&["127.0.0.1"]);
+        let write = |name: &str, text: &str| std::fs::write(files.join(name), text).unwrap();
+        write("server.pem", &own.certificate);
+        write("server.key", &own.key);
+        write("clients-ca.pem", clients);
+        Self::start_with(directory, Some(files))
+    }
+
+    fn start_with(directory: &Path, files: Option<&Path>) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc-provider.mjs");
         let mut command = Command::new("node");
-        command.arg(script).arg(directory).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .arg(script)
+            .arg(directory)
+            .args(files)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command.spawn().expect("node can be started");
         let mut line = String::new();
         let _ = BufReader::new(child.stdout.take().unwrap()).read_line(&mut line);
         let port = line.trim().parse().unwrap_or_else(|_| panic!("oidc-provider does not come up: {line:?}"));
-        Self { child, address: (Ipv4Addr::LOCALHOST, port).into() }
+        Self { child, address: (Ipv4Addr::LOCALHOST, port).into(), is_tls: files.is_some() }
     }
 
     pub fn issuer(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", if self.is_tls { "https" } else { "http" }, self.address)
     }
 
     /// Posts `form` to `path` as the client `bot`, with more field lines.

@@ -8,6 +8,8 @@ use zeroize::Zeroizing;
 pub struct Injection {
     folded: Vec<u8>,
     line: Zeroizing<Vec<u8>>,
+    /// Nothing goes to the origin from then on, nanoseconds since the Unix epoch; none where it has no end.
+    ends_unix_ns: Option<u64>,
 }
 
 impl Injection {
@@ -18,11 +20,41 @@ impl Injection {
         // Large enough from the start: what grows leaves copies behind.
         let mut line = Zeroizing::new(Vec::with_capacity(name.len() + value.len() + 4));
         write_injected(name, value, &mut folded, &mut line)?;
-        Ok(Self { folded, line })
+        Ok(Self { folded, line, ends_unix_ns: None })
+    }
+
+    /// The same, good until then.
+    #[must_use]
+    pub fn until(self, ends_unix_ns: Option<u64>) -> Self {
+        Self { ends_unix_ns, ..self }
+    }
+
+    /// In the place of one that is not there: good at no time.
+    pub fn awaited() -> Self {
+        Self { folded: Vec::new(), line: Zeroizing::default(), ends_unix_ns: Some(0) }
+    }
+
+    /// Whether it is good now; the clock is read only where that matters.
+    pub fn is_good(&self, now_unix_ns: impl FnOnce() -> u64) -> bool {
+        self.ends_unix_ns.is_none_or(|ends_unix_ns| now_unix_ns() < ends_unix_ns)
     }
 
     /// As the writer of heads takes it.
     pub fn field(&self) -> Injected<'_> {
         Injected { folded: &self.folded, line: &self.line }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_good_until_it_ends_and_one_that_is_awaited_never() {
+        let of = |ends| Injection::new(b"x-key", b"s3cr3t").unwrap().until(ends);
+        assert!(of(None).is_good(|| u64::MAX));
+        assert!(of(Some(10)).is_good(|| 9) && !of(Some(10)).is_good(|| 10));
+        assert!(!Injection::awaited().is_good(|| 0));
+        assert!(of(Some(10)) != of(Some(11)), "an origin whose credential lasts longer is another one");
     }
 }

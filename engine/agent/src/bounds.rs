@@ -64,6 +64,10 @@ pub const STOP_S_MAX: u64 = 15;
 pub const CONNECT_S_MAX: u64 = 10;
 /// Time for a CA elsewhere to sign, from the look-up of its name to the last byte, seconds.
 pub const SIGN_S_MAX: u64 = 30;
+/// Time for a token to be fetched, from the look-up of the server's name to the last byte, seconds.
+pub const TOKEN_FETCH_S_MAX: u64 = 20;
+/// Life of what the agent's key signs for its token endpoint, seconds.
+pub const ASSERTION_LIFE_S: u64 = 60;
 /// Addresses of one name that are tried.
 pub const ADDRESSES_MAX: usize = 8;
 /// Time for an answer to a question of the doctor, seconds.

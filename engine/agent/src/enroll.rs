@@ -9,6 +9,7 @@ use crate::ca::{self, place};
 use crate::fault::Fault;
 use crate::files;
 use crate::generation;
+use crate::oauth::{ClientProof, TokenEndpoint};
 use crate::openbao::OpenBao;
 use crate::profile::{self, Enrolment, Profile, TokenSource};
 use crate::release::{self, Granted};
@@ -69,6 +70,7 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
     profile.granted = granted.map(|(_, granted)| granted);
     profile.token = match &wish.token {
         Some(TokenSource::File { path }) => Some(TokenSource::File { path: whole(path) }),
+        Some(TokenSource::Oauth(of)) => Some(TokenSource::Oauth(checked(of.clone())?)),
         other => other.clone().or(from_ca(wish, profile.granted.as_ref())?),
     };
     // Says now what would otherwise be found at the first call.
@@ -146,6 +148,20 @@ fn absolute(source: Source) -> Result<Source, Fault> {
     })
 }
 
+/// The same of a token endpoint; what could never work is refused before anything is asked for.
+fn checked(of: TokenEndpoint) -> Result<TokenEndpoint, Fault> {
+    let known = |path: PathBuf| fs::canonicalize(&path).map_err(|error| files::told(&path, "read", error));
+    let proof = match of.proof {
+        ClientProof::Secret { file } => ClientProof::Secret { file: known(file)? },
+        ClientProof::SecretInForm { file } => ClientProof::SecretInForm { file: known(file)? },
+        ClientProof::Key { file } => ClientProof::Key { file: known(file)? },
+        ClientProof::Certificate => ClientProof::Certificate,
+    };
+    let of = TokenEndpoint { ca_file: of.ca_file.map(known).transpose()?, proof, ..of };
+    of.check()?;
+    Ok(of)
+}
+
 /// Of a file that may not be there yet.
 fn whole(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
@@ -154,7 +170,10 @@ fn whole(path: &Path) -> PathBuf {
 fn warnings(profile: &Profile, obtained: &Obtained) -> Vec<String> {
     let needed = profile.granted.as_ref().and_then(|granted| granted.token.as_ref());
     let told = |token: &release::Token| {
-        format!("the release also wants a token of {} from {}: give --token-file", token.issuer, profile.agent)
+        format!(
+            "the release also wants a token of {} from {}: give --token-url, or --token-file",
+            token.issuer, profile.agent
+        )
     };
     let missing = needed.filter(|_| profile.token.is_none() && matches!(obtained, Obtained::Ready(_)));
     missing.map(told).into_iter().collect()

@@ -222,7 +222,7 @@ pub fn export(directory: &Path, form: Form) -> Result<Zeroizing<String>, Fault> 
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let token = match &profile.token {
         None => String::new(),
-        Some(TokenSource::Ca { .. }) => generation::TOKEN.to_owned(),
+        Some(TokenSource::Ca { .. } | TokenSource::Oauth(_)) => generation::TOKEN.to_owned(),
         Some(TokenSource::File { path }) => path.display().to_string(),
     };
     let text = template

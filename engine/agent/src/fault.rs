@@ -9,11 +9,12 @@ use std::path::Path;
 pub struct Fault {
     message: String,
     help: Option<String>,
+    again_after_s: u64,
 }
 
 impl Fault {
     pub fn new(message: impl Display) -> Self {
-        Self { message: message.to_string(), help: None }
+        Self { message: message.to_string(), help: None, again_after_s: 0 }
     }
 
     /// A failure about a file.
@@ -25,6 +26,16 @@ impl Fault {
     pub fn help(mut self, help: impl Display) -> Self {
         self.help = Some(help.to_string());
         self
+    }
+
+    /// Says that another attempt can help so much later at the earliest.
+    pub fn again_after_s(self, again_after_s: u64) -> Self {
+        Self { again_after_s, ..self }
+    }
+
+    /// How long another attempt shall wait at least, seconds.
+    pub const fn waits_s(&self) -> u64 {
+        self.again_after_s
     }
 
     /// What to do.

@@ -28,7 +28,7 @@ pub const CHAIN: &str = "cert.pem";
 pub const KEY: &str = "key.pem";
 /// Chain and key in one file, for programs that read both from one: it fits whenever it is read.
 pub const BOTH: &str = "identity.pem";
-/// The token that came with the certificate, where one did.
+/// The token that goes with the certificate, where one does.
 pub const TOKEN: &str = "token";
 const FACTS: &str = "generation.json";
 /// Names of what is not whole yet.
@@ -36,11 +36,20 @@ const UNFINISHED: &str = ".new-";
 /// The link that becomes the one to the generation in use.
 const LINK_NEXT: &str = ".current-new";
 
-/// When and from where a generation came.
+/// When and from where the certificate of a generation came; and its token, where that has a life of its own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Origin {
     pub obtained_s: u64,
     pub from: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenLife>,
+}
+
+/// The life of a token, as its server tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenLife {
+    pub obtained_s: u64,
+    pub ends_s: u64,
 }
 
 /// A key with its certificate, read and checked against each other.
@@ -107,6 +116,12 @@ pub fn checked(key_pem: &str, chain_pem: &[u8]) -> Result<Checked, String> {
     let certified = CertifiedKey::from_der(chain.clone(), key, &provider)
         .map_err(|error| format!("expected a certificate for this key, found one for another ({error})"))?;
     Ok((chain, certified, facts))
+}
+
+/// Key and chain of a generation as they stand there, in PEM.
+pub fn pair(identity: &Identity) -> Result<(zeroize::Zeroizing<String>, String), Fault> {
+    let chain = files::read_text(&identity.directory.join(CHAIN), FILE_BYTES_MAX)?;
+    Ok((files::read_secret(&identity.directory.join(KEY), FILE_BYTES_MAX)?, chain))
 }
 
 /// Whether the generation in use is of this key.

@@ -12,6 +12,7 @@ use crate::ca::token::Claims;
 use crate::fault::Fault;
 use crate::files::{self, Access, Lock};
 use crate::generation;
+use crate::oauth::TokenEndpoint;
 use crate::release::Granted;
 use crate::source::Source;
 use crate::spiffe::SpiffeId;
@@ -62,6 +63,8 @@ pub enum TokenSource {
     File { path: PathBuf },
     /// The CA issues it with each certificate, bound to it; it stands in the generation.
     Ca { claims: Claims },
+    /// An authorization server; it stands in the generation too, and is renewed by itself.
+    Oauth(TokenEndpoint),
 }
 
 impl Profile {
@@ -116,7 +119,9 @@ impl Profile {
     pub fn token_file(&self, directory: &Path) -> Option<PathBuf> {
         self.token.as_ref().map(|source| match source {
             TokenSource::File { path } => path.clone(),
-            TokenSource::Ca { .. } => directory.join(generation::CURRENT).join(generation::TOKEN),
+            TokenSource::Ca { .. } | TokenSource::Oauth(_) => {
+                directory.join(generation::CURRENT).join(generation::TOKEN)
+            }
         })
     }
 
@@ -124,7 +129,7 @@ impl Profile {
     pub fn token_now(&self, generation: &Path) -> Result<Option<zeroize::Zeroizing<String>>, Fault> {
         let path = self.token.as_ref().map(|source| match source {
             TokenSource::File { path } => path.clone(),
-            TokenSource::Ca { .. } => generation.join(generation::TOKEN),
+            TokenSource::Ca { .. } | TokenSource::Oauth(_) => generation.join(generation::TOKEN),
         });
         path.map(|path| files::read_secret_line(&path, SECRET_BYTES_MAX)).transpose()
     }

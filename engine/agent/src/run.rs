@@ -6,18 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use crate::bounds::{HOOKS_MAX, LOOK_MS_MAX, STOP_S_MAX};
 use crate::fault::Fault;
 use crate::hooks::{self, Hook};
 use crate::metrics::{self, Metrics};
-use crate::profile::{self, Enrolment, Profile};
+use crate::profile::{self, Enrolment, Profile, TokenSource};
 use crate::schedule::{self, Nearness};
-use crate::source::{self, Obtained, Waiting};
-use crate::x509::Facts;
+use crate::source::{self, Obtained, RenewedToken, Waiting};
 use crate::{clock, files, generation};
+
+mod line;
+mod track;
+
+use line::{Line, tell};
+use track::{Found, InUse, Kind, Track};
 
 /// How often a request that waits for its answer is looked at, milliseconds.
 const WAITING_MS: u64 = 1_000;
@@ -29,54 +34,6 @@ pub struct Settings {
     pub once: bool,
     pub hooks: Vec<Hook>,
     pub metrics: Option<SocketAddr>,
-}
-
-/// One refresh, or a word about one that is missing: a line of the log.
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    kind: &'static str,
-    what: &'static str,
-    why: &'static str,
-    from: &'a str,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    old_sha256: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    new_sha256: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_sha256: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    todo: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    again_in_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    hooks_failed: Vec<String>,
-}
-
-impl<'a> Line<'a> {
-    fn new(kind: &'static str, why: &'static str, from: &'a str, outcome: &'static str) -> Self {
-        Self {
-            time: clock::shown(clock::now_s()).to_string(),
-            kind,
-            what: "certificate",
-            why,
-            from,
-            outcome,
-            old_sha256: None,
-            new_sha256: None,
-            key_sha256: None,
-            until: None,
-            error: None,
-            todo: None,
-            again_in_ms: None,
-            hooks_failed: Vec::new(),
-        }
-    }
 }
 
 /// Where lines go.
@@ -100,7 +57,8 @@ pub fn run(settings: &Settings, log: Log<'_>) -> Result<(), Fault> {
             log(&line.to_string())?;
         }
         let stop = Stop { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? };
-        let mut keeper = Keeper { settings, metrics, failures: 0, planned: None, told: Nearness::Far, waiting: false };
+        let mut keeper =
+            Keeper { settings, metrics, certificate: Track::default(), token: Track::default(), waiting: false };
         keeper.keep(stop, on(SignalKind::hangup())?, log).await
     });
     // Not waited for: a renewal that hangs has had its time, and what it writes is whole or not there.
@@ -129,23 +87,19 @@ impl Stop {
 struct Keeper<'s> {
     settings: &'s Settings,
     metrics: Arc<Metrics>,
-    /// In a row.
-    failures: u32,
-    /// Of which generation, and when it is renewed.
-    planned: Option<(PathBuf, u64)>,
-    /// What was said of the end of this certificate.
-    told: Nearness,
+    certificate: Track,
+    token: Track,
     /// A request is out and unanswered.
     waiting: bool,
 }
 
 impl Keeper<'_> {
     async fn keep(&mut self, mut stop: Stop, mut order: Signal, log: Log<'_>) -> Result<(), Fault> {
-        let mut why = if self.settings.once { Some("order") } else { self.reason()? };
+        let mut ordered_s = self.settings.once.then(clock::now_s);
         loop {
-            let mut again_ms = None;
-            if let Some(why) = why {
-                let renewing = self.refresh(why, log);
+            for kind in [Kind::Certificate, Kind::Token] {
+                let Some(why) = self.why(kind, ordered_s)? else { continue };
+                let renewing = self.refresh(kind, why, log);
                 let deadline = async {
                     stop.asked().await;
                     tokio::time::sleep(Duration::from_secs(STOP_S_MAX)).await;
@@ -156,88 +110,160 @@ impl Keeper<'_> {
                     outcome = renewing => outcome?,
                     () = deadline => return Ok(()),
                 };
-                match outcome {
-                    Outcome::Done if self.settings.once => return Ok(()),
+                let pause_ms = match outcome {
                     Outcome::Failed(fault, _) if self.settings.once => return Err(fault),
                     Outcome::Waiting if self.settings.once => return Err(waiting_is_no_end()),
-                    Outcome::Done => {}
-                    Outcome::Waiting => again_ms = Some(WAITING_MS),
-                    Outcome::Failed(_, pause_ms) => again_ms = Some(pause_ms),
-                }
+                    Outcome::Done => None,
+                    Outcome::Waiting => Some(WAITING_MS),
+                    Outcome::Failed(_, pause_ms) => Some(pause_ms),
+                };
+                // What was begun is gone on with, also when nothing else asks for it.
+                let at = pause_ms.map(|pause_ms| Instant::now() + Duration::from_millis(pause_ms));
+                self.track(kind).again = at.map(|at| (why, at));
             }
-            self.warn(log)?;
-            let pause = Duration::from_millis(again_ms.unwrap_or_else(|| self.until_due_ms()));
-            // What was begun is gone on with, also when nothing else asks for it.
-            let unfinished = why.filter(|_| again_ms.is_some());
-            why = tokio::select! {
+            if self.settings.once {
+                return Ok(());
+            }
+            self.warn(Kind::Certificate, log)?;
+            self.warn(Kind::Token, log)?;
+            let pause = self.pause(Kind::Certificate).min(self.pause(Kind::Token));
+            ordered_s = tokio::select! {
                 () = stop.asked() => return Ok(()),
-                _ = order.recv() => Some("order"),
-                () = tokio::time::sleep(pause) => self.reason()?.or(unfinished),
+                _ = order.recv() => Some(clock::now_s()),
+                () = tokio::time::sleep(pause) => None,
             };
         }
     }
 
+    const fn track(&mut self, kind: Kind) -> &mut Track {
+        match kind {
+            Kind::Certificate => &mut self.certificate,
+            Kind::Token => &mut self.token,
+        }
+    }
+
     /// Why to renew now; none while there is no reason to.
-    fn reason(&mut self) -> Result<Option<&'static str>, Fault> {
+    fn why(&mut self, kind: Kind, ordered_s: Option<u64>) -> Result<Option<&'static str>, Fault> {
+        let reason = self.reason(kind)?;
+        if let Some(ordered_s) = ordered_s {
+            // A token that came with the certificate that was ordered is as new as can be.
+            let planned = self.track(kind).planned.as_ref();
+            let wanted = kind == Kind::Certificate || planned.is_some_and(|(of, _)| of.obtained_s < ordered_s);
+            return Ok(if wanted { Some("order") } else { reason });
+        }
+        Ok(match self.track(kind).again {
+            Some((_, at)) if Instant::now() < at => None,
+            Some((unfinished, _)) => reason.or(Some(unfinished)),
+            None => reason,
+        })
+    }
+
+    /// The same, of what is in use alone.
+    fn reason(&mut self, kind: Kind) -> Result<Option<&'static str>, Fault> {
         let now_s = clock::now_s();
-        let Ok(identity) = generation::current(&self.settings.directory) else { return Ok(Some("missing")) };
-        let counts = self.metrics.of("certificate");
-        counts.obtained_s.store(identity.origin.obtained_s, Ordering::Relaxed);
-        counts.ends_s.store(identity.facts.not_after_s, Ordering::Relaxed);
-        let due_s = match &self.planned {
-            Some((directory, due_s)) if *directory == identity.directory => *due_s,
+        let in_use = match self.in_use(kind) {
+            Found::InUse(in_use) => in_use,
+            Found::Nothing => {
+                self.track(kind).planned = None;
+                return Ok(Some("missing"));
+            }
+            Found::NotWanted => {
+                *self.track(kind) = Track::default();
+                return Ok(None);
+            }
+        };
+        let counts = self.metrics.of(kind.word());
+        counts.obtained_s.store(in_use.obtained_s, Ordering::Relaxed);
+        counts.ends_s.store(in_use.ends_s, Ordering::Relaxed);
+        let random = u32::from_le_bytes(files::random()?);
+        let track = self.track(kind);
+        let due_s = match &track.planned {
+            Some((planned, due_s)) if *planned == in_use => *due_s,
             _ => {
-                let random = u32::from_le_bytes(files::random()?);
-                let due_s = schedule::due_s(identity.origin.obtained_s, identity.facts.not_after_s, random);
-                self.planned = Some((identity.directory.clone(), due_s));
-                self.told = Nearness::Far;
+                let due_s = schedule::due_s(in_use.obtained_s, in_use.ends_s, random);
+                track.planned = Some((in_use.clone(), due_s));
+                track.told = Nearness::Far;
                 due_s
             }
         };
-        if profile::is_waiting(&self.settings.directory) {
+        if kind == Kind::Certificate && profile::is_waiting(&self.settings.directory) {
             return Ok(Some("enrolment"));
         }
         Ok(match now_s {
-            now if now < identity.facts.not_before_s => Some("not-yet-valid"),
-            now if now >= identity.facts.not_after_s => Some("expired"),
+            now if now < in_use.begins_s => Some("not-yet-valid"),
+            now if now >= in_use.ends_s => Some("expired"),
             now if now >= due_s => Some("two-thirds"),
             _ => None,
         })
     }
 
-    /// Until the next renewal, or until the clock is looked at again.
-    fn until_due_ms(&self) -> u64 {
-        let due_s = self.planned.as_ref().map_or(0, |(_, due_s)| *due_s);
-        due_s.saturating_sub(clock::now_s()).saturating_mul(1_000).clamp(250, LOOK_MS_MAX)
+    fn in_use(&self, kind: Kind) -> Found {
+        let directory = &self.settings.directory;
+        let identity = generation::current(directory);
+        if kind == Kind::Certificate {
+            return identity.map_or(Found::Nothing, |identity| {
+                let (facts, origin) = (identity.facts, identity.origin);
+                Found::InUse(InUse {
+                    thumbprint: Some(facts.sha256),
+                    from: origin.from,
+                    obtained_s: origin.obtained_s,
+                    begins_s: facts.not_before_s,
+                    ends_s: facts.not_after_s,
+                })
+            });
+        }
+        let (Ok(identity), Ok(Profile { token: Some(TokenSource::Oauth(of)), .. })) =
+            (identity, Profile::read(directory))
+        else {
+            return Found::NotWanted;
+        };
+        identity.origin.token.map_or(Found::Nothing, |life| {
+            let (thumbprint, from) = (None, of.url);
+            Found::InUse(InUse { thumbprint, from, obtained_s: life.obtained_s, begins_s: 0, ends_s: life.ends_s })
+        })
     }
 
-    async fn refresh(&mut self, why: &'static str, log: Log<'_>) -> Result<Outcome, Fault> {
+    /// Until the next renewal, or until the clock is looked at again.
+    fn pause(&mut self, kind: Kind) -> Duration {
+        let track = self.track(kind);
+        if let Some((_, at)) = track.again {
+            return at.saturating_duration_since(Instant::now());
+        }
+        let due_s = track.planned.as_ref().map(|(_, due_s)| *due_s);
+        let left_ms = due_s.map_or(LOOK_MS_MAX, |due_s| due_s.saturating_sub(clock::now_s()).saturating_mul(1_000));
+        Duration::from_millis(left_ms.clamp(250, LOOK_MS_MAX))
+    }
+
+    async fn refresh(&mut self, kind: Kind, why: &'static str, log: Log<'_>) -> Result<Outcome, Fault> {
         let directory = self.settings.directory.clone();
-        let (from, renewed) = tokio::task::spawn_blocking(move || renew(&directory))
+        let renewing = move || match kind {
+            Kind::Certificate => renew(&directory),
+            Kind::Token => renew_token(&directory),
+        };
+        let (from, renewed) = tokio::task::spawn_blocking(renewing)
             .await
             .map_err(|error| Fault::new(format_args!("the renewal broke: {error}")))?;
-        let counts = self.metrics.of("certificate");
+        let counts = self.metrics.of(kind.word());
         match renewed {
-            Ok(Renewal::Done { old, new }) => {
-                self.failures = 0;
-                self.waiting = false;
+            Ok(Renewal::Done { old, new, ends_s }) => {
+                self.track(kind).failures = 0;
+                self.waiting &= kind != Kind::Certificate;
                 counts.renewed.fetch_add(1, Ordering::Relaxed);
                 counts.failing.store(0, Ordering::Relaxed);
                 // Plans the next one.
-                self.reason()?;
-                let mut line = Line::new("refresh", why, &from, "renewed");
-                line.old_sha256 = old;
-                line.new_sha256 = Some(new.sha256);
-                line.until = Some(clock::shown(new.not_after_s).to_string());
+                self.reason(kind)?;
+                let mut line = Line::new(("refresh", kind.word()), why, &from, "renewed");
+                (line.old_sha256, line.new_sha256) = (old, Some(new));
+                line.until = Some(clock::shown(ends_s).to_string());
                 line.hooks_failed =
-                    hooks::run(&self.settings.hooks, &self.settings.directory, "certificate", clock::now_s()).await;
+                    hooks::run(&self.settings.hooks, &self.settings.directory, kind.word(), clock::now_s()).await;
                 tell(&line, log)?;
                 Ok(Outcome::Done)
             }
             Ok(Renewal::Waiting(waiting)) => {
                 if !self.waiting {
                     self.waiting = true;
-                    let mut line = Line::new("refresh", why, &from, "waiting");
+                    let mut line = Line::new(("refresh", kind.word()), why, &from, "waiting");
                     line.todo = Some(format!("sign {}", waiting.request.display()));
                     line.key_sha256 = Some(waiting.key_sha256);
                     tell(&line, log)?;
@@ -245,12 +271,15 @@ impl Keeper<'_> {
                 Ok(Outcome::Waiting)
             }
             Err(fault) => {
-                self.failures = self.failures.saturating_add(1);
+                let track = self.track(kind);
+                track.failures = track.failures.saturating_add(1);
+                let failures = track.failures;
                 counts.failed.fetch_add(1, Ordering::Relaxed);
                 counts.failing.store(1, Ordering::Relaxed);
                 let left_s = counts.ends_s.load(Ordering::Relaxed).saturating_sub(clock::now_s());
-                let again_ms = schedule::retry_ms(self.failures, left_s, u32::from_le_bytes(files::random()?));
-                let mut line = Line::new("refresh", why, &from, "failed");
+                let again_ms = schedule::retry_ms(failures, left_s, u32::from_le_bytes(files::random()?));
+                let again_ms = again_ms.max(fault.waits_s().saturating_mul(1_000));
+                let mut line = Line::new(("refresh", kind.word()), why, &from, "failed");
                 line.error = Some(fault.to_string());
                 line.todo = fault.hint().map(str::to_owned);
                 line.again_in_ms = (!self.settings.once).then_some(again_ms);
@@ -261,25 +290,30 @@ impl Keeper<'_> {
     }
 
     /// Says once at each distance that the end comes near and no renewal has worked.
-    fn warn(&mut self, log: Log<'_>) -> Result<(), Fault> {
-        let Ok(identity) = generation::current(&self.settings.directory) else { return Ok(()) };
-        let (obtained_s, ends_s) = (identity.origin.obtained_s, identity.facts.not_after_s);
-        let near = schedule::nearness(obtained_s, ends_s, clock::now_s());
-        if near <= self.told {
+    fn warn(&mut self, kind: Kind, log: Log<'_>) -> Result<(), Fault> {
+        let Found::InUse(in_use) = self.in_use(kind) else { return Ok(()) };
+        let near = schedule::nearness(in_use.obtained_s, in_use.ends_s, clock::now_s());
+        let track = self.track(kind);
+        if near <= track.told {
             return Ok(());
         }
-        self.told = near;
+        track.told = near;
         let outcome = if near == Nearness::Over { "expired" } else { "expiring" };
-        let mut line = Line::new("warning", "not-renewed", &identity.origin.from, outcome);
-        line.old_sha256 = Some(identity.facts.sha256);
-        line.until = Some(clock::shown(ends_s).to_string());
+        let mut line = Line::new(("warning", kind.word()), "not-renewed", &in_use.from, outcome);
+        line.old_sha256 = in_use.thumbprint;
+        line.until = Some(clock::shown(in_use.ends_s).to_string());
         tell(&line, log)
     }
 }
 
 /// What became of a renewal.
 enum Renewal {
-    Done { old: Option<String>, new: Facts },
+    /// With thumbprints of old and new.
+    Done {
+        old: Option<String>,
+        new: String,
+        ends_s: u64,
+    },
     Waiting(Waiting),
 }
 
@@ -309,13 +343,25 @@ fn renew(directory: &Path) -> (String, Result<Renewal, Fault>) {
         Obtained::Ready(ready) => {
             let new = ready.put()?;
             profile::end_waiting(directory)?;
-            Ok(Renewal::Done { old: before.map(|identity| identity.facts.sha256), new })
+            let old = before.map(|identity| identity.facts.sha256);
+            Ok(Renewal::Done { old, new: new.sha256, ends_s: new.not_after_s })
         }
         Obtained::Waiting(waiting) => Ok(Renewal::Waiting(waiting)),
     });
     (enrolment.profile.certificate.shown(), renewed)
 }
 
-fn tell(line: &Line<'_>, log: Log<'_>) -> Result<(), Fault> {
-    log(&serde_json::to_string(line).map_err(Fault::new)?)
+/// A new token beside the certificate in use.
+fn renew_token(directory: &Path) -> (String, Result<Renewal, Fault>) {
+    let enrolment = match Enrolment::read(directory) {
+        Ok(enrolment) => enrolment,
+        Err(fault) => return (String::new(), Err(fault)),
+    };
+    let Some(TokenSource::Oauth(of)) = &enrolment.profile.token else {
+        return (String::new(), Err(Fault::at(directory, "this profile names no token endpoint any more")));
+    };
+    let renewed = generation::current(directory)
+        .and_then(|identity| source::renew_token(directory, &enrolment, of, &identity))
+        .map(|RenewedToken { old, new, life }| Renewal::Done { old, new, ends_s: life.ends_s });
+    (of.url.clone(), renewed)
 }

@@ -22,8 +22,9 @@ pub fn retry_ms(failures: u32, left_s: u64, random: u32) -> u64 {
 }
 
 /// How near a credential's end is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Nearness {
+    #[default]
     Far,
     /// A quarter of its life is left.
     Quarter,

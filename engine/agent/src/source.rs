@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::bounds::{BACKDATED_S, FILE_BYTES_MAX, LIFE_CLIENT_S_MAX, SECRET_BYTES_MAX};
@@ -14,11 +15,12 @@ use crate::ca::token::Issuer;
 use crate::clock;
 use crate::fault::Fault;
 use crate::files::{self, Access};
-use crate::generation::{self, Identity, New, Origin};
+use crate::generation::{self, Identity, New, Origin, TokenLife};
+use crate::oauth::TokenEndpoint;
 use crate::openbao::OpenBao;
 use crate::profile::{Enrolment, Profile, TokenSource};
 use crate::release;
-use crate::x509::Facts;
+use crate::x509::{self, Facts};
 
 /// The key of a request that has not been answered yet.
 const PENDING: &str = "pending.key";
@@ -96,16 +98,72 @@ pub fn obtain(directory: &Path, enrolment: &Enrolment, before: Option<&Identity>
             Err(waiting) => return Ok(Obtained::Waiting(waiting)),
         },
     };
+    let from = profile.certificate.shown();
+    let (certificates, _, facts) =
+        generation::checked(&key, chain.as_bytes()).map_err(|why| Fault::new(format_args!("{from}: {why}")))?;
+    let now_s = clock::now_s();
+    acceptable(profile, before.map(|identity| &identity.facts), &certificates, &facts, now_s)?;
+    let (token, life) = match &profile.token {
+        Some(TokenSource::Oauth(of)) => with_token(of, before, &key, &certificates)?,
+        _ => (token, None),
+    };
     let token = token.as_ref().map(|token| token.as_str());
     let (json, gateway_ca) = (profile.json()?, enrolment.gateway_ca.as_deref());
     let new = New { key_pem: &key, chain_pem: &chain, token, profile: &json, gateway_ca };
-    let from = profile.certificate.shown();
-    let (chain, _, facts) =
-        generation::checked(&key, new.chain_pem.as_bytes()).map_err(|why| Fault::new(format_args!("{from}: {why}")))?;
-    let now_s = clock::now_s();
-    acceptable(profile, before.map(|identity| &identity.facts), &chain, &facts, now_s)?;
-    let staged = generation::stage(directory, &new, &Origin { obtained_s: now_s, from })?;
+    let staged = generation::stage(directory, &new, &Origin { obtained_s: now_s, from, token: life })?;
     Ok(Obtained::Ready(Box::new(Ready { staged, pending: directory.join(PENDING), facts })))
+}
+
+/// The token that goes with a new certificate: a fresh one where it is bound to it or there was none, else the one in use,
+/// which has a life of its own.
+fn with_token(
+    of: &TokenEndpoint,
+    before: Option<&Identity>,
+    key_pem: &str,
+    chain: &[CertificateDer<'static>],
+) -> Result<(Option<Zeroizing<String>>, Option<TokenLife>), Fault> {
+    let kept = before.filter(|_| !of.binds()).and_then(|identity| Some((identity, identity.origin.token?)));
+    if let Some((identity, life)) = kept {
+        let token = files::read_secret_line(&identity.directory.join(generation::TOKEN), SECRET_BYTES_MAX)?;
+        return Ok((Some(token), Some(life)));
+    }
+    let fetched = of.fetch(key_pem, chain)?;
+    let life = TokenLife { obtained_s: fetched.obtained_s, ends_s: fetched.ends_s };
+    Ok((Some(fetched.value), Some(life)))
+}
+
+/// A token that was renewed.
+pub struct RenewedToken {
+    /// Thumbprints.
+    pub old: Option<String>,
+    pub new: String,
+    pub life: TokenLife,
+}
+
+/// Puts a fresh token beside key and certificate that are in use, in a generation of its own. The caller holds the profile's
+/// lock.
+pub fn renew_token(
+    directory: &Path,
+    enrolment: &Enrolment,
+    of: &TokenEndpoint,
+    identity: &Identity,
+) -> Result<RenewedToken, Fault> {
+    let (key, chain) = generation::pair(identity)?;
+    let before = files::read_secret_line(&identity.directory.join(generation::TOKEN), SECRET_BYTES_MAX).ok();
+    let fetched = of.fetch(&key, &identity.chain)?;
+    let life = TokenLife { obtained_s: fetched.obtained_s, ends_s: fetched.ends_s };
+    let (json, gateway_ca) = (enrolment.profile.json()?, enrolment.gateway_ca.as_deref());
+    let new = New { key_pem: &key, chain_pem: &chain, token: Some(&fetched.value), profile: &json, gateway_ca };
+    generation::stage(directory, &new, &Origin { token: Some(life), ..identity.origin.clone() })?.put()?;
+    let old = before.as_ref().map(|token| token_thumbprint(token));
+    Ok(RenewedToken { old, new: token_thumbprint(&fetched.value), life })
+}
+
+/// Tells tokens apart, and says nothing of one: the first 64 bits of its SHA-256.
+fn token_thumbprint(token: &str) -> String {
+    let mut hash = x509::hex(&Sha256::digest(token));
+    hash.truncate(16);
+    hash
 }
 
 /// A new key with its certificate, and the token that is bound to it.

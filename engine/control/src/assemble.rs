@@ -12,11 +12,13 @@ use policy::table::TableError;
 
 use crate::activate::Parts;
 use crate::assertion::{Keyring, KeyringFault};
+use crate::moving::credential;
 use crate::status::Moving;
 use material::Material;
 use origins::Planned;
 use tls::Tickets;
 
+pub mod client;
 pub mod files;
 mod frozen;
 pub mod keysets;
@@ -26,6 +28,7 @@ pub mod renew;
 pub mod revocation;
 pub mod tls;
 
+pub use client::ClientProof;
 pub use frozen::{Frozen, Placement};
 
 /// A certificate chain and its private key, both PEM.
@@ -66,9 +69,16 @@ pub struct OriginIdentityFiles {
 
 /// A secret that an origin knows the gateway by, by the name that policies use.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OriginCredentialFile {
+pub struct OriginCredential {
     pub name: String,
-    pub file: PathBuf,
+    pub from: CredentialSource,
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialSource {
+    File(PathBuf),
+    Fetched(Box<credential::Source>),
 }
 
 /// As whom the gateway asks issuers about tokens, by the name that policies use.
@@ -77,15 +87,7 @@ pub struct IntrospectionClient {
     pub name: String,
     /// `client_id` at the issuer.
     pub id: String,
-    pub proof: IntrospectionProof,
-}
-
-/// What an issuer knows the gateway by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IntrospectionProof {
-    /// A file with the client's secret.
-    Secret(PathBuf),
-    Certificate(ChainFiles),
+    pub proof: ClientProof,
 }
 
 /// What the node adds to a release.
@@ -94,7 +96,7 @@ pub struct Node {
     /// By listener; none for a plain one.
     pub listeners: Vec<Option<ListenerFiles>>,
     pub origin_identities: Vec<OriginIdentityFiles>,
-    pub origin_credentials: Vec<OriginCredentialFile>,
+    pub origin_credentials: Vec<OriginCredential>,
     pub introspection_clients: Vec<IntrospectionClient>,
     /// Where relative paths of what a policy watches begin.
     pub base: PathBuf,
@@ -176,6 +178,8 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
     let assertion_keys = asks.then(|| Keyring::open(node.state.as_deref(), now_s)).transpose()?;
     material.assertion_key = assertion_keys.as_ref().map(|ring| Arc::clone(ring.current()));
     moving.assertion_keys = assertion_keys.as_ref().map(|ring| ring.status(node.assertion_rotation_s));
+    let material = Material::read(node);
+    crate::watch::declare_material(&mut moving, node);
     let planned = renew::plan(&frozen, &material)?;
     let origins = planned.iter().map(|planned| Arc::new(planned.resolved(|_| Vec::new()))).collect();
     let looked = revocation::look(&frozen.client_cas, &frozen.policy.client_cas, node, None, now_s)?;

@@ -73,7 +73,7 @@ impl Keyring {
         if matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
             return Ok(None);
         }
-        let text = Zeroizing::new(files::read_private(&path, (ASSERTION_KEYS_MAX + 2) * LINE_BYTES_MAX)?);
+        let text = files::read_private(&path, (ASSERTION_KEYS_MAX + 2) * LINE_BYTES_MAX)?;
         let parsed = std::str::from_utf8(&text).ok().and_then(Self::parse);
         parsed.map(Some).ok_or(KeyringFault::Form(path))
     }

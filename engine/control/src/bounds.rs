@@ -90,6 +90,14 @@ pub const RESOLVED_ADDRESSES_MAX: usize = 16;
 pub const JWKS_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a secret that an origin knows the gateway by.
 pub const ORIGIN_SECRET_BYTES_MAX: usize = 4 << 10;
+/// Bytes of what a KV engine says of one secret.
+pub const KV_BYTES_MAX: usize = 256 << 10;
+/// Pause before a secret that could not be fetched is asked for again, milliseconds: doubles from the first to the second. The
+/// first is also the least time between two fetches.
+pub const CREDENTIAL_RETRY_MS_MIN: u64 = 1_000;
+pub const CREDENTIAL_RETRY_MS_MAX: u64 = 60_000;
+/// How long before its end an access token is used no more, milliseconds, or a tenth of its life where that is less.
+pub const TOKEN_MARGIN_MS_MAX: u64 = 5_000;
 /// Bytes of a secret's thumbprint.
 pub const SECRET_THUMBPRINT_BYTES: usize = 8;
 /// How long a key signs assertions before the next one does, unless configured, and how long it may be made to, seconds.
@@ -103,8 +111,8 @@ pub const ASSERTION_KEY_KEPT_S: u64 = 120;
 pub const ASSERTION_KEYS_MAX: usize = 32;
 /// Bytes of a certificate chain or key file.
 pub const PEM_BYTES_MAX: usize = 1 << 20;
-/// Time for fetching a key set, or metadata, milliseconds, the look-up of the name included; of it for each connection and
-/// handshake.
+/// Time for fetching a key set, metadata, or a secret towards origins, milliseconds, the look-up of the name included; of it
+/// for each connection and handshake.
 pub const FETCH_MS_MAX: u64 = 10_000;
 pub const FETCH_STEP_MS_MAX: u64 = 5_000;
 /// Fetches that ended and were not looked at yet.

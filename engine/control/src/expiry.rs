@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::assemble::files;
 use crate::bounds::EXPIRY_DISTANCES_S;
 use crate::records::Handle;
+use crate::watch::CREDENTIAL;
 
 /// What was told already, in the state directory.
 const FILE: &str = "expiry.json";
@@ -29,7 +30,11 @@ impl Ends {
     /// That it has ended, in words; none where it has not at `now_s`.
     pub fn ended(&self, now_s: u64) -> Option<String> {
         let at = Timestamp::from_seconds(self.ends_s).filter(|_| self.ends_s <= now_s)?;
-        Some(format!("the {} {} ended at {at}: put another one in its place", shown(self.of), self.name))
+        let todo = match self.of {
+            CREDENTIAL => "it could not be fetched again, and stderr says why",
+            _ => "put another one in its place",
+        };
+        Some(format!("the {} {} ended at {at}: {todo}", shown(self.of), self.name))
     }
 }
 
@@ -127,6 +132,7 @@ fn shown(of: &str) -> &str {
     match of {
         "client-ca" => "certificate of client CA",
         "origin-identity" => "certificate of origin identity",
+        CREDENTIAL => "secret of origin credential",
         "crl" => "revocation list of client CA",
         "key-set" => "key set with",
         other => other,

@@ -251,6 +251,14 @@ pub struct OriginMaterialStatus {
     pub loaded_unix_s: u64,
     pub failures: u64,
     pub last_failure: Option<String>,
+    /// It is fetched, and nothing is known yet of the first attempt.
+    pub awaited: bool,
+    /// Times that it was fetched with success.
+    pub refreshes: u64,
+    /// When what was fetched ends, or since when it has been missing.
+    pub ends_unix_s: Option<u64>,
+    /// When it is fetched again.
+    pub next_unix_s: Option<u64>,
 }
 
 /// The keys of assertions to origins.
@@ -402,6 +410,10 @@ impl Status {
                 reasons.push(format!("issuer \"{}\" has no keyset", issuer.rules().name));
             }
         }
+        let moving = self.moving();
+        let awaited = moving.origin_material.iter().filter(|(_, of)| of.awaited);
+        reasons.extend(awaited.map(|((of, name), _)| format!("{of} \"{name}\" is being fetched for the first time")));
+        drop(moving);
         let audit = self.activation.load().audit;
         if audit != Audit::BestEffort && self.records.failing.load(Ordering::Relaxed) {
             reasons.push("records cannot be written".to_owned());

@@ -25,6 +25,7 @@ use crate::expiry::Expiry;
 use crate::names::{self, Addresses};
 use crate::records;
 use crate::status::Status;
+use fetches::Fetches;
 use fingerprint::Watched;
 use keeping::Keeping;
 use keysets::Keysets;
@@ -32,6 +33,7 @@ use revocation::watched_crls;
 
 mod assertion;
 pub(crate) mod ends;
+mod fetches;
 mod fingerprint;
 mod keeping;
 mod keysets;
@@ -40,6 +42,7 @@ mod renewal;
 mod report;
 mod revocation;
 
+pub(crate) use material::{CREDENTIAL, declare as declare_material};
 use renewal::{Renewal, show_memory};
 pub use report::report_origins;
 use report::{refuse_certificate, take_certificate};
@@ -158,6 +161,7 @@ struct Watcher {
     listeners: Vec<Option<Watched>>,
     origin_files: material::Files,
     assertion_pace: assertion::Pace,
+    fetches: Fetches,
     expiry: Expiry,
     /// When it is looked at next what ends.
     ends_at: Instant,
@@ -176,7 +180,7 @@ impl Watcher {
             paths.map(Watched::new)
         });
         let origin_files = material::Files::new(&start.node);
-        material::declare(&start.status, &start.node);
+        let fetches = Fetches::new(&start.node);
         show_memory(&start.status, start.activator.frozen());
         let crls = watched_crls(start.activator.frozen(), &start.node);
         Self {
@@ -186,6 +190,7 @@ impl Watcher {
             listeners: listeners.collect(),
             origin_files,
             assertion_pace: assertion::Pace::default(),
+            fetches,
             expiry: Expiry::open(start.node.state.as_deref()),
             ends_at: Instant::now(),
             resolve_at: Instant::now() + resolve_pause(&start.planned, &start.addresses),
@@ -213,6 +218,14 @@ impl Watcher {
                     }
                     continue;
                 }
+                done = self.fetches.event() => {
+                    let waits = self.changed;
+                    self.move_credentials(done);
+                    if self.changed && !waits {
+                        self.publish();
+                    }
+                    continue;
+                }
                 order = inbox.recv() => match order {
                     Some(Order::Reload) => self.forget_seen(),
                     Some(Order::Activate(renewal)) => self.renew(*renewal).await,
@@ -225,6 +238,7 @@ impl Watcher {
             self.look_at_listeners();
             self.look_at_origin_material();
             self.look_at_assertion_keys();
+            self.move_credentials(None);
             // Before whatever may take long.
             self.publish();
             self.look_at_ends();
@@ -251,6 +265,7 @@ impl Watcher {
     fn look_meanwhile(&mut self) {
         self.look_at_crls();
         self.look_at_origin_material();
+        self.move_credentials(None);
         self.publish();
     }
 
@@ -258,6 +273,7 @@ impl Watcher {
         self.keysets.forget();
         self.crls.iter_mut().chain(&mut self.listeners).flatten().for_each(Watched::forget);
         self.origin_files.forget();
+        self.fetches.forget();
     }
 
     fn look_at_listeners(&mut self) {

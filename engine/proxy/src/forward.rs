@@ -44,6 +44,24 @@ impl<T> Clone for Asking<'_, T> {
 
 impl<T> Copy for Asking<'_, T> {}
 
+impl<T> Asking<'_, T> {
+    /// Takes what the origin gets of the gateway's own, a credential or an assertion's key, as it is now. Without a good
+    /// credential nothing is sent: the origin would take it for somebody else's.
+    fn take_own(&self, permit: &mut Permit) -> Result<(), Reason> {
+        if !permit.gives_own() {
+            return Ok(());
+        }
+        permit.renew_own(self.activation, &self.worker.activation());
+        // The clock of this moment: the request may have waited for long.
+        let is_good = |own: &Injection| own.is_good(|| self.worker.now_unix_ns());
+        if permit.origin().injected.as_deref().is_none_or(is_good) {
+            Ok(())
+        } else {
+            Err(Reason::OriginCredentialMissing)
+        }
+    }
+}
+
 /// Why a permitted request got no (whole) response.
 pub struct Failure {
     pub reason: Reason,
@@ -65,12 +83,13 @@ pub async fn forward<T: Transport>(
     let repeatable = asking.request.is_repeatable();
     loop {
         let fresh = journal.record.retried;
+        let unanswered = |reason| Failure { reason, answered: false };
+        // Before a connection is made for nothing, and once more when it is there.
+        asking.take_own(&mut permit).map_err(unanswered)?;
         let connected = worker.origins.connection(permit.origin(), fresh).await;
-        let origin = connected.map_err(|fault| Failure { reason: fault.reason(), answered: false })?;
-        withheld::check(asking).map_err(|reason| Failure { reason, answered: false })?;
-        if permit.gives_own() {
-            permit.renew_own(asking.activation, &worker.activation());
-        }
+        let origin = connected.map_err(|fault| unanswered(fault.reason()))?;
+        withheld::check(asking).map_err(unanswered)?;
+        asking.take_own(&mut permit).map_err(unanswered)?;
         journal.record.origin = Some(origin.socket());
         origin.deadline().take_exchange(&asking.client.deadline);
         let progressed = Progressed::default();

@@ -20,6 +20,9 @@ use policy_release::bounds::{RELEASE_BYTES_MAX, ROOT_BYTES_MAX};
 
 use crate::failure::{Failure, warn};
 use crate::files;
+use token::TokenArgs;
+
+mod token;
 
 #[derive(Debug, Subcommand)]
 pub enum AgentCommand {
@@ -115,9 +118,8 @@ pub struct EnrollArgs {
     /// The trust root that the release is verified with.
     #[arg(long, value_name = "FILE", requires = "release")]
     trust_root: Option<PathBuf>,
-    /// A file that holds the agent's token and that something else renews.
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    token: TokenArgs,
     /// Replace a profile.
     #[arg(long)]
     force: bool,
@@ -227,7 +229,7 @@ fn enroll(args: &EnrollArgs, out: &mut dyn Write) -> Result<(), Failure> {
         gateway_ca: args.gateway_ca.as_deref(),
         gateway_spki_sha256: &args.gateway_spki,
         source,
-        token: args.token_file.clone().map(|path| TokenSource::File { path }),
+        token: args.token.source()?,
         release: release.as_deref().zip(root.as_deref()),
         force: args.force,
     })?;
@@ -289,6 +291,9 @@ fn write_profile(
     if let Some(identity) = identity {
         let left = clock::length(identity.facts.not_after_s.saturating_sub(clock::now_s()));
         writeln!(out, "  until    {} ({left})", clock::shown(identity.facts.not_after_s))?;
+    }
+    if let Some(TokenSource::Oauth(of)) = &profile.token {
+        writeln!(out, "  tokens   from {}, as {}", of.url, of.client_id)?;
     }
     let Some(granted) = &profile.granted else { return Ok(()) };
     writeln!(out, "  release  {} (version {} of {})", granted.release, granted.version, granted.policy)?;

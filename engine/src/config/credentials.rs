@@ -5,10 +5,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use control::assemble::files::CREDENTIALS_DIRECTORY;
-use control::assemble::{ChainFiles, OriginCredentialFile};
+use control::assemble::{ChainFiles, CredentialSource, OriginCredential};
+use control::moving::credential;
 use toml::Spanned;
 
-use super::file::OriginCredential;
+use super::file;
 use super::read::{Checked, Source};
 
 const PREFIX: &str = "credential:";
@@ -18,15 +19,30 @@ impl Source<'_> {
         Ok(ChainFiles { chain: self.secret_file(chain)?, key: self.secret_file(key)? })
     }
 
-    pub(super) fn origin_credentials(&self, all: &[Spanned<OriginCredential>]) -> Checked<Vec<OriginCredentialFile>> {
-        let mut credentials: Vec<OriginCredentialFile> = Vec::new();
+    pub(super) fn origin_credentials(&self, all: &[Spanned<file::OriginCredential>]) -> Checked<Vec<OriginCredential>> {
+        let mut credentials: Vec<OriginCredential> = Vec::new();
         for of in all {
             let name = &of.get_ref().name;
             if credentials.iter().any(|other| other.name == *name) {
                 let message = format!("the origin credential \"{name}\" is defined twice");
                 return self.refuse(&of.span(), message, "give each one a name of its own");
             }
-            credentials.push(OriginCredentialFile { name: name.clone(), file: self.secret_file(&of.get_ref().file)? });
+            let file::OriginCredential { file, openbao, oauth, .. } = of.get_ref();
+            let from = match (file, openbao, oauth) {
+                (Some(file), None, None) => CredentialSource::File(self.secret_file(file)?),
+                (None, Some(of), None) => {
+                    CredentialSource::Fetched(Box::new(credential::Source::Openbao(self.kv_secret(of.get_ref())?)))
+                }
+                (None, None, Some(of)) => {
+                    CredentialSource::Fetched(Box::new(credential::Source::Oauth(self.oauth_client(of)?)))
+                }
+                _ => {
+                    let message =
+                        format!("expected one of file, openbao and oauth of the origin credential \"{name}\"");
+                    return self.refuse(&of.span(), message, "write where it comes from: file = \"FILE\", or a table");
+                }
+            };
+            credentials.push(OriginCredential { name: name.clone(), from });
         }
         Ok(credentials)
     }

@@ -189,7 +189,47 @@ pub struct IntrospectionClient {
 #[serde(deny_unknown_fields)]
 pub struct OriginCredential {
     pub name: String,
-    pub file: Spanned<PathBuf>,
+    pub file: Option<Spanned<PathBuf>>,
+    pub openbao: Option<Spanned<KvSecret>>,
+    pub oauth: Option<Spanned<OauthClient>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KvSecret {
+    pub address: Spanned<String>,
+    pub ca: Option<PathBuf>,
+    pub token: Spanned<PathBuf>,
+    pub namespace: Option<Spanned<String>>,
+    pub mount: Spanned<String>,
+    pub path: Spanned<String>,
+    pub field: Spanned<String>,
+    pub refresh: Option<Spanned<Milliseconds>>,
+    pub max_stale: Option<Spanned<Milliseconds>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OauthClient {
+    pub token_url: Spanned<String>,
+    pub ca: Option<PathBuf>,
+    pub client_id: Spanned<String>,
+    pub secret: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub secret_in: SecretIn,
+    pub chain: Option<Spanned<PathBuf>>,
+    pub key: Option<Spanned<PathBuf>>,
+    pub scope: Option<Spanned<String>>,
+    pub resource: Option<Spanned<String>>,
+    pub audience: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretIn {
+    #[default]
+    Header,
+    Form,
 }
 
 #[derive(Deserialize, Default)]

@@ -1,13 +1,10 @@
 //! `[[introspection_client]]`: as whom the gateway asks issuers about opaque tokens.
 
-use control::assemble::{IntrospectionClient, IntrospectionProof};
+use control::assemble::{ClientProof, IntrospectionClient};
 use toml::Spanned;
 
 use super::file;
 use super::read::{Checked, Source};
-
-/// Bytes of a `client_id`.
-const ID_BYTES_MAX: usize = 256;
 
 impl Source<'_> {
     pub(super) fn introspection_clients(
@@ -28,14 +25,9 @@ impl Source<'_> {
 
     fn introspection_client(&self, of: &Spanned<file::IntrospectionClient>) -> Checked<IntrospectionClient> {
         let file::IntrospectionClient { name, id, secret, chain, key } = of.get_ref();
-        let visible = |id: &str| id.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        if id.get_ref().is_empty() || id.get_ref().len() > ID_BYTES_MAX || !visible(id.get_ref()) {
-            let message = format!("expected the client_id as 1 to {ID_BYTES_MAX} bytes of ASCII, found something else");
-            return self.refuse(&id.span(), message, "write the client_id that the issuer gave the gateway");
-        }
         let proof = match (secret, chain, key) {
-            (Some(secret), None, None) => IntrospectionProof::Secret(self.secret_file(secret)?),
-            (None, Some(chain), Some(key)) => IntrospectionProof::Certificate(self.chain(chain, key)?),
+            (Some(secret), None, None) => ClientProof::Secret(self.secret_file(secret)?),
+            (None, Some(chain), Some(key)) => ClientProof::Certificate(self.chain(chain, key)?),
             _ => {
                 let message =
                     format!("expected `secret`, or `chain` and `key`, of the introspection client \"{name}\"");
@@ -43,6 +35,6 @@ impl Source<'_> {
                 return self.refuse(&of.span(), message, hint);
             }
         };
-        Ok(IntrospectionClient { name: name.clone(), id: id.get_ref().clone(), proof })
+        Ok(IntrospectionClient { name: name.clone(), id: self.visible("client_id", id)?, proof })
     }
 }

@@ -9,6 +9,8 @@ use policy_release::digest::Digest;
 mod directory;
 pub mod http;
 pub mod layout;
+pub mod oauth;
+pub mod openbao;
 
 pub use directory::Directory;
 

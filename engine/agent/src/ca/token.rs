@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,6 +16,7 @@ use super::{place, settings};
 use crate::bounds::{FILE_BYTES_MAX, LIFE_CLIENT_S_MAX};
 use crate::fault::Fault;
 use crate::files;
+use crate::jws;
 use crate::x509;
 
 /// What a token shall say.
@@ -32,7 +32,6 @@ pub struct Claims {
 pub struct Issuer {
     name: String,
     key: EcdsaKeyPair,
-    random: SystemRandom,
 }
 
 /// Makes the key of an issuer: PKCS#8 as DER, and the JWK Set (RFC 7517) that verifies its tokens.
@@ -63,9 +62,9 @@ impl Issuer {
         let path = directory.join(place::TOKEN_KEY);
         let text = files::read_secret(&path, FILE_BYTES_MAX)?;
         let pkcs8 = key_file::pkcs8_in(&text, passphrase).map_err(|fault| Fault::at(&path, fault))?;
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8)
-            .map_err(|_| Fault::at(&path, "the passphrase does not open this key, or the file was changed"))?;
-        Ok(Some(Self { name, key, random: SystemRandom::new() }))
+        let key = jws::key(&pkcs8)
+            .ok_or_else(|| Fault::at(&path, "the passphrase does not open this key, or the file was changed"))?;
+        Ok(Some(Self { name, key }))
     }
 
     /// `iss` of its tokens.
@@ -89,10 +88,6 @@ impl Issuer {
             "jti": x509::hex(&files::random::<16>()?),
             "cnf": {"x5t#S256": URL_SAFE_NO_PAD.encode(certificate_sha256)},
         });
-        let part = |json: &serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
-        let signed = format!("{}.{}", part(&head), part(&body));
-        let signature = self.key.sign(&self.random, signed.as_bytes());
-        let signature = signature.map_err(|_| Fault::new("the token could not be signed"))?;
-        Ok(Zeroizing::new(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))))
+        jws::sign(&self.key, &head, &body)
     }
 }

@@ -122,7 +122,10 @@ fn what_an_attempt_left_behind_is_no_strangers_and_no_key_is_used_twice() {
     std::fs::write(shared.join("reports-bot.pem"), &pem).unwrap();
     let Ok((key, chain)) = answered(at, &profile, &shared).unwrap() else { panic!("it was answered") };
     let new = New { key_pem: &key, chain_pem: &chain, token: None, profile: b"{}", gateway_ca: None };
-    generation::stage(at, &new, &Origin { obtained_s: NOW, from: "requests".into() }).unwrap().put().unwrap();
+    generation::stage(at, &new, &Origin { obtained_s: NOW, from: "requests".into(), token: None })
+        .unwrap()
+        .put()
+        .unwrap();
     let Err(again) = answered(at, &profile, &shared).unwrap() else { panic!("a key in use is no new one") };
     assert_ne!(again.key_sha256, waiting.key_sha256);
     assert_eq!(std::fs::read(&elsewhere).unwrap(), b"mine");

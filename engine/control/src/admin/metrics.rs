@@ -168,6 +168,8 @@ impl Everything {
             families.gauge("release_expiry_timestamp_seconds", "When it expires", expires_s as f64)?;
         }
         families.gauge("activation", "Number of the present activation", activation.id as f64)?;
+        // Before the lock that it takes as well.
+        let ready = u8::from(self.status.unready(self.now_unix_ns).is_empty());
         let moving = self.status.moving();
         families.gauge("activations_alive", "Tables that some exchange still uses", moving.activations_alive as f64)?;
         families.counter("activations_refused", "Activations refused", moving.activations_refused)?;
@@ -181,7 +183,6 @@ impl Everything {
         families.counter("table_looks", "Copies of the table in memory found to be right", memory.looks)?;
         families.counter("table_mismatches", "Copies of the table in memory found changed", memory.mismatches)?;
         families.counter("table_repairs", "Changed copies that were put right", memory.repairs)?;
-        let ready = u8::from(self.status.unready(self.now_unix_ns).is_empty());
         families.gauge("ready", "1 while /readyz says yes", f64::from(ready))
     }
 
@@ -235,6 +236,14 @@ impl Everything {
         families.gauges("origin_material_success_timestamp_seconds", help, loaded)?;
         let failures = material().map(|(labels, of)| (labels, of.failures));
         families.counters("origin_material_failures", "Certificates or secrets towards origins refused", failures)?;
+        let help = "Times that a secret towards origins was fetched with success";
+        let fetched = || material().filter(|(_, of)| of.refreshes > 0 || of.ends_unix_s.is_some());
+        families.counters("origin_material_refreshes", help, fetched().map(|(labels, of)| (labels, of.refreshes)))?;
+        let ends = fetched().filter_map(|(labels, of)| Some((labels, of.ends_unix_s? as f64)));
+        let help = "When the secret that was fetched ends, or since when there has been none";
+        families.gauges("origin_material_expiry_timestamp_seconds", help, ends)?;
+        let next = fetched().filter_map(|(labels, of)| Some((labels, of.next_unix_s? as f64)));
+        families.gauges("origin_material_next_refresh_timestamp_seconds", "When the secret is fetched again", next)?;
         let origins = || moving.origins.iter().map(|(name, of)| (vec![("origin", name.clone())], of));
         let addresses = origins().map(|(labels, of)| (labels, of.addresses as f64));
         families.gauges("origin_addresses", "Addresses known of the origin", addresses)?;

@@ -12,8 +12,9 @@ use zeroize::Zeroizing;
 
 use super::files::{self, FileError};
 use super::tls::{self, TlsError};
-use super::{ChainFiles, Node, hex};
+use super::{ChainFiles, CredentialSource, Node, hex};
 use crate::bounds::{ORIGIN_SECRET_BYTES_MAX, SECRET_THUMBPRINT_BYTES};
+use crate::moving::credential::CredentialFault;
 
 /// A certificate of the gateway towards origins, with its key.
 pub struct Identity {
@@ -32,13 +33,11 @@ pub struct Secret {
     bytes: Zeroizing<Vec<u8>>,
     /// Tells it from another one, as long as the process lives.
     pub thumbprint: String,
+    /// It ends by itself then, nanoseconds since the Unix epoch.
+    pub ends_unix_ns: Option<u64>,
 }
 
 impl Secret {
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
     /// `form` with the secret in its place.
     pub fn within(&self, form: &str) -> Option<Zeroizing<Vec<u8>>> {
         let (before, after) = form.split_once(policy::model::SECRET_PLACE)?;
@@ -60,6 +59,10 @@ pub enum SecretError {
         .path.display()
     )]
     Form { path: PathBuf, found: &'static str },
+    #[error(transparent)]
+    Source(Box<CredentialFault>),
+    #[error("it has not been fetched yet, or has ended since")]
+    Awaited,
 }
 
 /// A thing as it was last good, or why there is none.
@@ -86,37 +89,57 @@ impl Material {
             material.identities.insert(of.name.clone(), read);
         }
         for of in &node.origin_credentials {
-            let read = material.read_secret(&of.file).map(Arc::new).map_err(Arc::new);
-            material.secrets.insert(of.name.clone(), read);
+            let read = match &of.from {
+                CredentialSource::File(path) => material.read_secret(path).map(Arc::new),
+                // Nobody waits for the network here.
+                CredentialSource::Fetched(source) => Err(match source.check() {
+                    Ok(()) => SecretError::Awaited,
+                    Err(fault) => SecretError::Source(Box::new(fault)),
+                }),
+            };
+            material.secrets.insert(of.name.clone(), read.map_err(Arc::new));
         }
         material
     }
 
     /// Reads one secret.
     pub fn read_secret(&self, path: &Path) -> Result<Secret, SecretError> {
-        let mut bytes = files::read_private(path, ORIGIN_SECRET_BYTES_MAX + 2)?;
-        let length =
-            bytes.strip_suffix(b"\n").map_or(bytes.len(), |line| line.strip_suffix(b"\r").unwrap_or(line).len());
-        bytes.truncate(length);
-        let form = |found| SecretError::Form { path: path.to_owned(), found };
-        if bytes.is_empty() {
-            return Err(form("nothing"));
-        }
-        if bytes.contains(&b'\n') {
-            return Err(form("more than one line"));
-        }
-        if length > ORIGIN_SECRET_BYTES_MAX {
-            return Err(form("more"));
-        }
-        if !bytes.iter().all(u8::is_ascii_graphic) {
-            return Err(form("a space or another byte"));
-        }
+        Ok(self.secret(read_line(path)?, None))
+    }
+
+    /// One that was fetched, good until `ends_unix_ms` where it ends by itself.
+    pub fn secret(&self, bytes: Zeroizing<Vec<u8>>, ends_unix_ms: Option<u64>) -> Secret {
         let thumbprint = match &self.salt {
             Some(salt) => thumbprint(salt, &bytes),
             None => "unknown".to_owned(),
         };
-        Ok(Secret { bytes, thumbprint })
+        Secret { bytes, thumbprint, ends_unix_ns: ends_unix_ms.map(|ms| ms.saturating_mul(1_000_000)) }
     }
+}
+
+/// The one line of an owner-only file.
+pub fn read_line(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let mut bytes = files::read_private(path, ORIGIN_SECRET_BYTES_MAX + 2)?;
+    let length = bytes.strip_suffix(b"\n").map_or(bytes.len(), |line| line.strip_suffix(b"\r").unwrap_or(line).len());
+    bytes.truncate(length);
+    match unlike_a_line(&bytes) {
+        None => Ok(bytes),
+        Some(found) => Err(SecretError::Form { path: path.to_owned(), found }),
+    }
+}
+
+/// What is there in place of one line of visible ASCII; none where it is one.
+pub fn unlike_a_line(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.is_empty() {
+        return Some("nothing");
+    }
+    if bytes.contains(&b'\n') {
+        return Some("more than one line");
+    }
+    if bytes.len() > ORIGIN_SECRET_BYTES_MAX {
+        return Some("more than 4 KiB");
+    }
+    (!bytes.iter().all(u8::is_ascii_graphic)).then_some("a space or another byte")
 }
 
 fn thumbprint(salt: &[u8; 32], secret: &[u8]) -> String {
@@ -144,7 +167,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::assemble::{OriginCredentialFile, OriginIdentityFiles};
+    use crate::assemble::{OriginCredential, OriginIdentityFiles};
     use crate::testing;
 
     fn node(directory: &Path) -> Node {
@@ -154,7 +177,7 @@ mod tests {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
         Node {
             origin_identities: vec![OriginIdentityFiles { name: "me".to_owned(), files }],
-            origin_credentials: vec![OriginCredentialFile { name: "key".to_owned(), file }],
+            origin_credentials: vec![OriginCredential { name: "key".to_owned(), from: CredentialSource::File(file) }],
             ..Node::default()
         }
     }
@@ -163,7 +186,7 @@ mod tests {
     fn a_secret_is_one_line_of_an_owner_only_file() {
         let directory = tempfile::tempdir().unwrap();
         let node = node(directory.path());
-        let file = &node.origin_credentials[0].file;
+        let file = &directory.path().join("secret");
         let material = Material::read(&node);
         let secret = material.secrets["key"].as_ref().unwrap();
         assert_eq!(secret.within("Bearer {secret};").unwrap().as_slice(), b"Bearer s3cr3t;");
@@ -186,7 +209,7 @@ mod tests {
     fn a_thumbprint_tells_secrets_apart_and_is_no_hash_of_one() {
         let directory = tempfile::tempdir().unwrap();
         let node = node(directory.path());
-        let of = |material: &Material| material.read_secret(&node.origin_credentials[0].file).unwrap().thumbprint;
+        let of = |material: &Material| material.read_secret(&directory.path().join("secret")).unwrap().thumbprint;
         let (one, other) = (Material::read(&node), Material::read(&node));
         assert_eq!(of(&one), of(&one));
         assert_ne!(of(&one), of(&other), "each process has its own");

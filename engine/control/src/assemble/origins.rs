@@ -37,7 +37,7 @@ pub enum OriginError {
     Identity { origin: String, cause: Arc<TlsError> },
     #[error(
         "origin \"{origin}\" wants the credential \"{credential}\", which gateway.toml does not have: add an \
-         [[origin_credential]] with that name and file"
+         [[origin_credential]] with that name, and file, openbao or oauth"
     )]
     CredentialUnknown { origin: String, credential: String },
     #[error("origin \"{origin}\": {cause}")]
@@ -246,10 +246,16 @@ fn injection(
     let name = || origin.name.clone();
     let unknown = || OriginError::CredentialUnknown { origin: name(), credential: of.from.clone() };
     let read = material.secrets.get(&of.from).ok_or_else(unknown)?.as_ref();
-    let secret = read.map_err(|cause| OriginError::Credential { origin: name(), cause: Arc::clone(cause) })?;
+    let secret = match read {
+        Ok(secret) => secret,
+        // Requests are refused until it is there.
+        Err(cause) if matches!(**cause, SecretError::Awaited) => return Ok(Injection::awaited()),
+        Err(cause) => return Err(OriginError::Credential { origin: name(), cause: Arc::clone(cause) }),
+    };
     let field = || OriginError::Field { origin: name(), header: of.header.clone() };
     let value = secret.within(&of.value).ok_or_else(field)?;
-    Injection::new(of.header.as_bytes(), &value).map_err(|_| field())
+    let made = Injection::new(of.header.as_bytes(), &value).map_err(|_| field())?;
+    Ok(made.until(secret.ends_unix_ns))
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ impl Schedule {
 }
 
 /// `ms`, less up to `percent` of it.
-fn spread(ms: u64, percent: u64, chance: u32) -> u64 {
+pub(super) fn spread(ms: u64, percent: u64, chance: u32) -> u64 {
     let most = ms / 100 * percent;
     ms - (u128::from(most) * u128::from(chance) / u128::from(u32::MAX)) as u64
 }

@@ -8,7 +8,7 @@ use activation::counters::Arena;
 use policy::model::{Keys, Policy};
 
 use crate::activate::Activator;
-use crate::assemble::{Frozen, OriginCredentialFile, Placement, assemble};
+use crate::assemble::{CredentialSource, Frozen, OriginCredential, Placement, assemble};
 use crate::memory::Register;
 use crate::names::Addresses;
 use crate::records::{self, Records, Target};
@@ -42,7 +42,8 @@ pub fn rig_with(directory: &Path, policy: Policy, placement: Placement) -> Rig {
     }
     let secret = directory.join("orders.secret");
     if secret.exists() {
-        node.origin_credentials = vec![OriginCredentialFile { name: "orders".to_owned(), file: secret }];
+        node.origin_credentials =
+            vec![OriginCredential { name: "orders".to_owned(), from: CredentialSource::File(secret) }];
     }
     let assembled = assemble(frozen, &node, 5).unwrap();
     let records =

@@ -27,7 +27,7 @@ impl Watcher {
 
 /// What a gateway with these parts stands on, and when it ends.
 pub fn of(material: &Material, client_cas: &CaSet, moving: &Moving) -> Vec<Ends> {
-    let mut ends: Vec<Ends> = material::ends(material).collect();
+    let mut ends = material::ends(material, moving);
     for ca in client_cas.cas() {
         ends.extend(ca.lives_s().map(|(subject, begins_s, ends_s)| Ends {
             of: "client-ca",

@@ -5,22 +5,23 @@ use std::sync::Arc;
 
 use super::Watcher;
 use super::fingerprint::Watched;
-use crate::assemble::Node;
 use crate::assemble::material::{self, Identity, Material};
 use crate::assemble::origins::Planned;
+use crate::assemble::{CredentialSource, Node};
 use crate::clock;
 use crate::expiry::Ends;
 use crate::moving::{Outcome, Rotation, Why};
 use crate::records::Handle;
-use crate::status::{OriginMaterialStatus, Status};
+use crate::status::{Moving, Status};
 
 const IDENTITY: &str = "origin-identity";
-const CREDENTIAL: &str = "origin-credential";
+pub const CREDENTIAL: &str = "origin-credential";
 
 /// The files, in the order of the node.
 pub struct Files {
     identities: Vec<Watched>,
-    credentials: Vec<Watched>,
+    /// None for what is fetched.
+    credentials: Vec<Option<Watched>>,
 }
 
 impl Files {
@@ -28,37 +29,46 @@ impl Files {
     pub fn new(node: &Node) -> Self {
         let pairs = node.origin_identities.iter();
         let pairs = pairs.map(|of| Watched::new(vec![of.files.chain.clone(), of.files.key.clone()]));
-        let secrets = node.origin_credentials.iter().map(|of| Watched::new(vec![of.file.clone()]));
+        let secrets = node.origin_credentials.iter().map(|of| match &of.from {
+            CredentialSource::File(path) => Some(Watched::new(vec![path.clone()])),
+            CredentialSource::Fetched(_) => None,
+        });
         Self { identities: pairs.collect(), credentials: secrets.collect() }
     }
 
     pub fn forget(&mut self) {
-        self.identities.iter_mut().chain(&mut self.credentials).for_each(Watched::forget);
+        self.identities.iter_mut().chain(self.credentials.iter_mut().flatten()).for_each(Watched::forget);
     }
 }
 
-/// When the certificates that serve end.
-pub fn ends(material: &Material) -> impl Iterator<Item = Ends> + '_ {
-    material.identities.iter().filter_map(|(name, had)| {
+/// When what serves ends. A secret that is fetched renews itself: its end is told of while that does not work.
+pub fn ends(material: &Material, moving: &Moving) -> Vec<Ends> {
+    let identities = material.identities.iter().filter_map(|(name, had)| {
         let of = had.as_ref().ok()?;
         Some(Ends { of: IDENTITY, name: name.clone(), begins_s: of.begins_s, ends_s: of.ends_s })
-    })
+    });
+    let fetched = moving.origin_material.iter().filter_map(|((of, name), shown)| {
+        let ends_s = shown.ends_unix_s.filter(|_| shown.last_failure.is_some())?;
+        Some(Ends { of, name: name.clone(), begins_s: shown.loaded_unix_s, ends_s })
+    });
+    identities.chain(fetched).collect()
 }
 
 /// Makes a place for each in the status, so that counters are there before anything goes wrong.
-pub fn declare(status: &Status, node: &Node) {
-    let identities = node.origin_identities.iter().map(|of| (IDENTITY, of.name.clone()));
-    let credentials = node.origin_credentials.iter().map(|of| (CREDENTIAL, of.name.clone()));
-    let mut moving = status.moving();
-    for place in identities.chain(credentials) {
-        moving.origin_material.entry(place).or_default();
+pub fn declare(moving: &mut Moving, node: &Node) {
+    for of in &node.origin_identities {
+        moving.origin_material.entry((IDENTITY, of.name.clone())).or_default();
+    }
+    for of in &node.origin_credentials {
+        let shown = moving.origin_material.entry((CREDENTIAL, of.name.clone())).or_default();
+        shown.awaited = matches!(of.from, CredentialSource::Fetched(_));
     }
 }
 
-struct Moved<'a> {
-    of: &'static str,
-    name: &'a str,
-    status: &'a Status,
+pub(super) struct Moved<'a> {
+    pub of: &'static str,
+    pub name: &'a str,
+    pub status: &'a Status,
 }
 
 impl Moved<'_> {
@@ -66,25 +76,38 @@ impl Moved<'_> {
         let mut moving = self.status.moving();
         let shown = moving.origin_material.entry((self.of, self.name.to_owned())).or_default();
         match read {
-            Ok(()) => *shown = OriginMaterialStatus { loaded_unix_s: clock::unix_s(), last_failure: None, ..*shown },
+            Ok(()) => (shown.loaded_unix_s, shown.last_failure) = (clock::unix_s(), None),
             Err(why) => (shown.failures, shown.last_failure) = (shown.failures + 1, Some(why)),
         }
     }
 }
 
-/// A look at the files of one thing. `old` and `new` are its thumbprints, `new` with what is wrong where it is not good.
-struct Look<'a> {
-    moved: Moved<'a>,
-    records: &'a Handle,
-    source: &'a str,
-    why: Why,
-    old: Option<String>,
-    new: Result<String, String>,
+/// A look at one thing. `old` and `new` are its thumbprints, `new` with what is wrong where it is not good.
+pub(super) struct Look<'a> {
+    pub moved: Moved<'a>,
+    pub records: &'a Handle,
+    pub source: &'a str,
+    pub why: Why,
+    pub old: Option<String>,
+    pub new: Result<String, Wrong>,
+}
+
+/// What is wrong, and whether something was there at all.
+#[derive(Clone)]
+pub(super) struct Wrong {
+    pub why: String,
+    pub is_refusal: bool,
+}
+
+impl Wrong {
+    fn refusal(why: impl ToString) -> Self {
+        Self { why: why.to_string(), is_refusal: true }
+    }
 }
 
 impl Look<'_> {
     /// Tells what comes of it; whether the new one is to be taken.
-    fn judge(self) -> bool {
+    pub fn judge(self) -> bool {
         let Self { moved, records, source, why, old, new } = self;
         let (of, name) = (moved.of, moved.name);
         let tell = |outcome: Outcome<'_>, old: &[String], new: &[String]| {
@@ -100,14 +123,14 @@ impl Look<'_> {
                 crate::info!("{of} \"{name}\": what {source} holds now goes to origins");
                 true
             }
-            Err(error) => {
-                tell(Outcome::Refused(error), &[], &[]);
+            Err(Wrong { why: error, is_refusal }) => {
+                tell(if *is_refusal { Outcome::Refused(error) } else { Outcome::Failed(error) }, &[], &[]);
                 let then = if old.is_some() { "the old one stays in use" } else { "there is none to use" };
                 crate::error!("{of} \"{name}\": {error}: {then}");
                 false
             }
         };
-        moved.show(new.map(drop));
+        moved.show(new.map(drop).map_err(|wrong| wrong.why));
         taken
     }
 }
@@ -151,7 +174,7 @@ impl Watcher {
                     Err(told)
                 }
             };
-            let new = judged.as_ref().map(|of| of.sha256.clone()).map_err(Clone::clone);
+            let new = judged.as_ref().map(|of| of.sha256.clone()).map_err(Wrong::refusal);
             let look = Look { moved, records: &start.records, source: &source, why, old, new };
             if let (true, Ok(read)) = (look.judge(), judged) {
                 start.material.identities.insert(of.name.clone(), Ok(Arc::new(read)));
@@ -165,15 +188,16 @@ impl Watcher {
         let start = &mut self.start;
         let mut taken = false;
         for (of, watched) in start.node.origin_credentials.iter().zip(&mut self.origin_files.credentials) {
+            let (CredentialSource::File(path), Some(watched)) = (&of.from, watched) else { continue };
             let why = watched.why();
             if !watched.changed() {
                 continue;
             }
-            let source = of.file.display().to_string();
+            let source = path.display().to_string();
             let old = start.material.secrets.get(&of.name).and_then(|had| had.as_ref().ok());
             let old = old.map(|of| of.thumbprint.clone());
-            let read = start.material.read_secret(&of.file);
-            let new = read.as_ref().map(|of| of.thumbprint.clone()).map_err(ToString::to_string);
+            let read = start.material.read_secret(path);
+            let new = read.as_ref().map(|of| of.thumbprint.clone()).map_err(Wrong::refusal);
             let moved = Moved { of: CREDENTIAL, name: &of.name, status: &start.status };
             let look = Look { moved, records: &start.records, source: &source, why, old, new };
             let is_taken = look.judge();
@@ -203,7 +227,7 @@ impl Watcher {
 }
 
 /// What is wrong now, for a release that needs it; what is good stays.
-fn keep_why<T, E>(slot: Option<&mut Result<Arc<T>, Arc<E>>>, error: E) {
+pub(super) fn keep_why<T, E>(slot: Option<&mut Result<Arc<T>, Arc<E>>>, error: E) {
     if let Some(slot @ Err(_)) = slot {
         *slot = Err(Arc::new(error));
     }

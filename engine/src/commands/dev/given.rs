@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use control::assemble::{
-    ChainFiles, IntrospectionClient, IntrospectionProof, OriginCredentialFile, OriginIdentityFiles,
+    ChainFiles, ClientProof, CredentialSource, IntrospectionClient, OriginCredential, OriginIdentityFiles,
 };
 use policy::model::Policy;
 
@@ -15,7 +15,7 @@ use crate::files;
 pub struct Given {
     /// The secret of an origin's credentials: a file with one line, mode 0600.
     #[arg(long = "origin-credential", value_name = "NAME=FILE", value_parser = credential)]
-    credentials: Vec<OriginCredentialFile>,
+    credentials: Vec<OriginCredential>,
     /// The client certificate of an origin's tls.identity, with its key (PEM, mode 0600).
     #[arg(long = "origin-identity", value_name = "NAME=CHAIN,KEY", value_parser = identity)]
     identities: Vec<OriginIdentityFiles>,
@@ -28,10 +28,12 @@ impl Given {
     /// Refuses what lacks something that `policy` asks for, and says how to give it.
     pub fn check(&self, policy: &Policy) -> Result<(), Failure> {
         for of in &self.credentials {
-            files::expect_there("--origin-credential", &of.file)?;
+            if let CredentialSource::File(file) = &of.from {
+                files::expect_there("--origin-credential", file)?;
+            }
         }
         for of in &self.clients {
-            if let IntrospectionProof::Secret(file) = &of.proof {
+            if let ClientProof::Secret(file) = &of.proof {
                 files::expect_there("--introspection-client", file)?;
             }
         }
@@ -64,7 +66,7 @@ impl Given {
     }
 
     /// As a node has them.
-    pub fn into_parts(self) -> (Vec<OriginCredentialFile>, Vec<OriginIdentityFiles>, Vec<IntrospectionClient>) {
+    pub fn into_parts(self) -> (Vec<OriginCredential>, Vec<OriginIdentityFiles>, Vec<IntrospectionClient>) {
         (self.credentials, self.identities, self.clients)
     }
 }
@@ -86,9 +88,9 @@ fn named_pair<'t>(text: &'t str, expected: &str) -> Result<(String, &'t str, Pat
     }
 }
 
-fn credential(text: &str) -> Result<OriginCredentialFile, String> {
+fn credential(text: &str) -> Result<OriginCredential, String> {
     let (name, file) = named(text, "NAME=FILE, for example orders=orders.secret")?;
-    Ok(OriginCredentialFile { name, file: file.into() })
+    Ok(OriginCredential { name, from: CredentialSource::File(file.into()) })
 }
 
 fn identity(text: &str) -> Result<OriginIdentityFiles, String> {
@@ -98,7 +100,7 @@ fn identity(text: &str) -> Result<OriginIdentityFiles, String> {
 
 fn client(text: &str) -> Result<IntrospectionClient, String> {
     let (name, id, secret) = named_pair(text, "NAME=ID,FILE, for example gateway=adamant-edge,client.secret")?;
-    Ok(IntrospectionClient { name, id: id.to_owned(), proof: IntrospectionProof::Secret(secret) })
+    Ok(IntrospectionClient { name, id: id.to_owned(), proof: ClientProof::Secret(secret) })
 }
 
 #[cfg(test)]
@@ -108,11 +110,11 @@ mod tests {
     #[test]
     fn what_is_given_is_taken_apart_and_half_of_it_is_refused() {
         let given = credential("orders=a=b.secret").unwrap();
-        assert_eq!((given.name.as_str(), given.file.to_str()), ("orders", Some("a=b.secret")));
+        assert_eq!((given.name.as_str(), given.from), ("orders", CredentialSource::File("a=b.secret".into())));
         let given = identity("orders=a.pem,b.key").unwrap();
         assert_eq!((given.files.chain.to_str(), given.files.key.to_str()), (Some("a.pem"), Some("b.key")));
         let given = client("gw=https://id/a,b,c.secret").unwrap();
-        let IntrospectionProof::Secret(file) = given.proof else { panic!("a secret was given") };
+        let ClientProof::Secret(file) = given.proof else { panic!("a secret was given") };
         assert_eq!((given.id.as_str(), file.to_str()), ("https://id/a,b", Some("c.secret")));
         for bad in ["", "orders", "=a,b", "orders=", "orders=a", "orders=,b", "orders=a,"] {
             assert!(identity(bad).unwrap_err().contains("expected NAME=CHAIN,KEY"), "{bad}");

@@ -51,7 +51,7 @@ impl Scene {
         let profile = self.profile_of(name, gateway);
         let new =
             New { key_pem: &key, chain_pem: &made.pem, token: Some(token), profile: &profile, gateway_ca: Some(&ca) };
-        let origin = Origin { obtained_s: NOW, from: "test".into() };
+        let origin = Origin { obtained_s: NOW, from: "test".into(), token: None };
         generation::stage(&self.profile(), &new, &origin).unwrap().put().unwrap();
     }
 }
