@@ -14,6 +14,7 @@ use policy::table::Table;
 use crate::counters::Slots;
 use crate::injection::Injection;
 use crate::revoked::Live;
+use crate::uses::Uses;
 
 /// One activation. Immutable; shared by all workers and control.
 pub struct Activation {
@@ -41,6 +42,8 @@ pub struct Activation {
     pub ended: Arc<Ended>,
     /// Shared by all activations of the table; moves by itself, so that nothing holds it up.
     pub revoked: Arc<Live>,
+    /// Where workers note what was used; shared by the copies of the activation that other NUMA nodes have.
+    pub uses: Arc<Uses>,
 }
 
 /// The order to give old activations up: workers look once a tick, and end the exchanges that still run on them.

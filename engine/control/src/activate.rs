@@ -12,6 +12,7 @@ use identity::token::Issuer;
 
 use crate::assemble::Frozen;
 use crate::bounds::{ACTIVATION_GRACE_NS, ACTIVATIONS_OF_TABLE_MAX};
+use crate::last_use::Register as Uses;
 use crate::memory::Register;
 use crate::per_node::PerNode;
 use crate::records::{Handle, Names, RecordsError};
@@ -57,6 +58,7 @@ pub struct Activator {
     unsettled: bool,
     tables: Register,
     revocations: Revocations,
+    uses: Uses,
 }
 
 /// An activation that no worker sees yet. Dropped, it leaves nothing behind.
@@ -75,8 +77,8 @@ impl Activator {
         now_unix_ns: u64,
     ) -> Result<Self, ActivateError> {
         let ended = Arc::new(Ended::default());
-        let revocations = Revocations::default();
-        let of_nodes = make(&frozen, &arena, parts, 1, (&ended, &revocations), now_unix_ns)?;
+        let (revocations, uses) = (Revocations::default(), Uses::new(records.workers()));
+        let of_nodes = make(&frozen, &arena, parts, 1, (&ended, &revocations, &uses), now_unix_ns)?;
         records.announce(Names::of(&of_nodes.first, Arc::clone(&frozen.api_key_ids)))?;
         let swaps = of_nodes.map(|first| Arc::new(ArcSwap::new(Arc::clone(first))));
         let tables = Register::default();
@@ -93,6 +95,7 @@ impl Activator {
             unsettled: false,
             tables,
             revocations,
+            uses,
         })
     }
 
@@ -114,6 +117,11 @@ impl Activator {
     /// What is revoked, whatever serves.
     pub fn revocations(&self) -> &Revocations {
         &self.revocations
+    }
+
+    /// What was used, whatever serves.
+    pub fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     pub fn frozen(&self) -> &Arc<Frozen> {
@@ -143,7 +151,8 @@ impl Activator {
         }
         // Counted even if it comes to nothing: names once announced belong to this number.
         self.latest += 1;
-        let of_nodes = make(&frozen, &self.arena, parts, self.latest, (&self.ended, &self.revocations), now_unix_ns)?;
+        let shared = (&self.ended, &self.revocations, &self.uses);
+        let of_nodes = make(&frozen, &self.arena, parts, self.latest, shared, now_unix_ns)?;
         self.records.announce(Names::of(&of_nodes.first, Arc::clone(&frozen.api_key_ids)))?;
         Ok(Prepared { frozen, of_nodes })
     }
@@ -237,11 +246,12 @@ fn make(
     arena: &Arc<Arena>,
     parts: Parts,
     id: u64,
-    (ended, revocations): (&Arc<Ended>, &Revocations),
+    (ended, revocations, uses): (&Arc<Ended>, &Revocations, &Uses),
     now_unix_ns: u64,
 ) -> Result<PerNode<Arc<Activation>>, CountersError> {
     let limits = Arc::new(arena.slots(&frozen.table, now_unix_ns)?);
     let revoked = revocations.live_of(frozen);
+    let uses = uses.of(frozen, &parts.issuers);
     Ok(frozen.tables.map(|table| {
         Arc::new(Activation {
             id,
@@ -258,6 +268,7 @@ fn make(
             listeners: parts.listeners.clone(),
             ended: Arc::clone(ended),
             revoked: Arc::clone(&revoked),
+            uses: Arc::clone(&uses),
         })
     }))
 }

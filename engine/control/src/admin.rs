@@ -1,5 +1,5 @@
-//! The read-only admin listener: `/healthz`, `/readyz`, `/metrics`, `/release` and `/attestation`. On a thread of its own, so that it
-//! answers whatever workers and other control threads do. Nothing here changes anything.
+//! The read-only admin listener: `/healthz`, `/readyz`, `/metrics`, `/release`, `/attestation` and `/last-use`. On a thread of its
+//! own, so that it answers whatever workers and other control threads do. Nothing here changes anything.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -88,7 +88,7 @@ impl Bound {
 
     /// Serves on a new thread off `worker_cores`, until the process ends.
     pub fn serve(self, status: Arc<Status>, worker_cores: Vec<usize>) -> Result<(), AdminError> {
-        on_thread("admin", worker_cores, move || accept(self, Attester::new(status)))
+        on_thread("admin", worker_cores, move || accept(self, Attester::new(status, true)))
     }
 }
 

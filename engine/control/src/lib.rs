@@ -14,6 +14,7 @@ pub mod bounds;
 pub mod clock;
 pub mod expiry;
 pub mod introspection;
+pub mod last_use;
 pub mod log;
 pub mod memory;
 pub mod moving;

@@ -154,6 +154,7 @@ struct Watcher {
     listeners: Vec<Option<Watched>>,
     origin_files: material::Files,
     expiry: Expiry,
+    pinned: ends::Pinned,
     /// When it is looked at next what ends.
     ends_at: Instant,
     resolve_at: Instant,
@@ -181,6 +182,7 @@ impl Watcher {
             listeners: listeners.collect(),
             origin_files,
             expiry: Expiry::open(start.node.state.as_deref()),
+            pinned: None,
             ends_at: Instant::now(),
             resolve_at: Instant::now() + resolve_pause(&start.planned, &start.addresses),
             changed: false,

@@ -14,6 +14,7 @@ use activation::activation::ListenerTls;
 use activation::inquiries::Inquiries;
 use activation::ring::{DurableMark, RecordWriter};
 use activation::stats::WorkerStats;
+use activation::uses::Certificates;
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use monoio::net::TcpListener;
@@ -37,6 +38,7 @@ use crate::revoked::Sweep;
 use crate::settings::Settings;
 use crate::transport::{Tcp, Tls};
 use crate::turn::Turn;
+use crate::used::Used;
 
 /// How long an intent may take to become durable, milliseconds.
 const DURABLE_WAIT_MS_MAX: u64 = 5_000;
@@ -56,6 +58,8 @@ pub struct Seat {
     pub activation: Arc<ArcSwap<Activation>>,
     pub records: RecordWriter,
     pub stats: Arc<WorkerStats>,
+    /// This worker's own.
+    pub certificates: Arc<Certificates>,
     pub drain: Arc<Drain>,
     pub durable: Arc<DurableMark>,
     pub random_seed: [u8; 32],
@@ -148,6 +152,7 @@ pub(crate) struct Worker {
     pub origins: Origins,
     pub memory: RefCell<Memory>,
     pub records: RefCell<RecordWriter>,
+    pub used: Used,
     pub date: Date,
     durable: Arc<DurableMark>,
     pub connections: Cell<usize>,
@@ -179,6 +184,7 @@ impl Worker {
                 seat.inquiries,
             )),
             records: RefCell::new(seat.records),
+            used: Used::new(seat.index, seat.certificates),
             date: Date::default(),
             durable: seat.durable,
             connections: Cell::new(0),

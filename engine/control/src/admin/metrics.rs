@@ -18,6 +18,7 @@ use crate::expiry::Ends;
 use crate::status::Status;
 
 mod introspection;
+mod last_use;
 mod trust;
 
 type Labels = Vec<(&'static str, String)>;
@@ -80,6 +81,9 @@ impl Collector for Everything {
         trust::put(&self.status, &mut families)?;
         if let Some(inquiries) = self.status.inquiries.get() {
             introspection::put(inquiries, &mut families)?;
+        }
+        if let Some(uses) = self.status.uses.get() {
+            last_use::put(uses, self.now_unix_ns / clock::NS_PER_S, &mut families)?;
         }
         self.put_keysets(&mut families)?;
         self.put_certificates_and_origins(&mut families)?;

@@ -8,6 +8,8 @@ use policy_release::attestation::{Nonce, NonceFault};
 
 use super::attestation::{Attester, Unsigned};
 use super::{metrics, release};
+use crate::last_use;
+use crate::status::Status;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -19,8 +21,14 @@ type Answer = Response<Full<Bytes>>;
 
 pub fn respond(method: &Method, uri: &Uri, attester: &Attester, now_unix_ns: u64) -> Answer {
     let path = uri.path();
-    if !matches!(path, "/healthz" | "/readyz" | "/metrics" | "/release" | "/attestation") {
-        let text = "not found: this listener has /healthz, /readyz, /metrics, /release and /attestation\n";
+    let is_uses = path == "/last-use";
+    if is_uses && !attester.tells_uses() {
+        let text =
+            "not found: the status listener answers /last-use where gateway.toml says last_use = true in [status]\n";
+        return answer(StatusCode::NOT_FOUND, TEXT, text.to_owned());
+    }
+    if !is_uses && !matches!(path, "/healthz" | "/readyz" | "/metrics" | "/release" | "/attestation") {
+        let text = "not found: this listener has /healthz, /readyz, /metrics, /release, /attestation and /last-use\n";
         return answer(StatusCode::NOT_FOUND, TEXT, text.to_owned());
     }
     if method != Method::GET && method != Method::HEAD {
@@ -36,6 +44,7 @@ pub fn respond(method: &Method, uri: &Uri, attester: &Attester, now_unix_ns: u64
             Ok(text) => answer(StatusCode::OK, OPENMETRICS, text),
             Err(_) => internal("the metrics could not be formatted"),
         },
+        "/last-use" => uses(status, now_unix_ns),
         "/release" => match nonce(uri) {
             Ok(nonce) => readable(attester, nonce, now_unix_ns),
             Err(fault) => answer(StatusCode::BAD_REQUEST, TEXT, format!("{fault}\n")),
@@ -67,6 +76,17 @@ fn ready(reasons: Vec<String>) -> Answer {
 fn readable(attester: &Attester, nonce: Option<Nonce>, now_unix_ns: u64) -> Answer {
     let document = release::document(attester.status(), nonce, now_unix_ns);
     match serde_json::to_string_pretty(&document) {
+        Ok(text) => answer(StatusCode::OK, JSON, text + "\n"),
+        Err(error) => internal(&format!("the document could not be written: {error}")),
+    }
+}
+
+/// When credentials were last used.
+fn uses(status: &Status, now_unix_ns: u64) -> Answer {
+    let Some(uses) = status.uses.get() else {
+        return internal("uses are not noted yet: ask again in a moment");
+    };
+    match serde_json::to_string_pretty(&last_use::document::document(status, uses, now_unix_ns)) {
         Ok(text) => answer(StatusCode::OK, JSON, text + "\n"),
         Err(error) => internal(&format!("the document could not be written: {error}")),
     }
