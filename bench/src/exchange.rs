@@ -14,6 +14,7 @@ use http1::{Bounds, Forward, Framing, Relay, RequestHead, ResponseHead, Scheme, 
 use policy::decide::Asked;
 use policy::table::TokenScopes;
 use proxy::identify::{Credentials, Identified, Memory, identify};
+use proxy::used::Used;
 
 use crate::gateway::{Gateway, NOW_NS};
 use crate::record::record;
@@ -29,6 +30,7 @@ struct Exchange {
     gateway: Gateway,
     request: Vec<u8>,
     memory: Memory,
+    used: Used,
     head: Box<RequestHead>,
     reply: Box<ResponseHead>,
     path: Vec<u8>,
@@ -52,6 +54,7 @@ pub fn stage() -> Box<dyn Stage> {
         gateway,
         request,
         memory: crate::identify::memory(),
+        used: Used::new(0, Arc::default()),
         head: Box::new(RequestHead::new()),
         reply: Box::new(ResponseHead::new()),
         path: Vec::with_capacity(1 << 10),
@@ -92,6 +95,7 @@ impl Stage for Exchange {
         };
         let mut identified = Identified::nobody();
         identify(activation, &mut self.memory, &credentials, now_ns, &mut identified).unwrap();
+        self.used.note(activation, &identified, None, now_ns);
         let asked = Asked { method: self.head.method.of(bytes), host, target: Some(&target) };
         let scopes = identified.token.as_ref().map_or(TokenScopes::everything(), |token| token.scopes.clone());
         let (grant, origin) = activation.table.decide(&identified.caller, true, &scopes, &asked).unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use activation::Activation;
 use activation::activation::{ApiKey, Origin, ReleaseFacts};
 use activation::counters::Arena;
+use activation::uses::{Uses, Words, key_names};
 use bench_counts::policies::{agent_name, policy_of};
 use identity::certificate::CaSet;
 use identity::token::Issuer;
@@ -54,6 +55,10 @@ fn activate(policy: &Policy, issuer: Arc<Issuer>, client_cas: Arc<CaSet>, api_ke
     let image = sys::Image::new(&compile(policy, [7; 32]).unwrap()).unwrap();
     let table = Arc::new(Table::load(image).unwrap());
     let limits = Arc::new(Arena::new().slots(&table, NOW_NS).unwrap());
+    let issuers = vec![issuer];
+    let of_policy = Words::new(1, 1, policy.agents.len() + policy.api_keys.len());
+    let of_keys = Words::new(2, 1, key_names(&issuers).len());
+    let uses = Uses::new(Arc::new(of_policy), policy.agents.len(), Arc::new(of_keys), &issuers);
     let sha256 = Some(identity::api_key::digest(api_key.as_bytes()));
     Activation {
         id: 1,
@@ -69,7 +74,7 @@ fn activate(policy: &Policy, issuer: Arc<Issuer>, client_cas: Arc<CaSet>, api_ke
         table,
         table_sha256: String::new(),
         limits,
-        issuers: vec![issuer],
+        issuers,
         client_cas,
         api_keys: Arc::new([ApiKey { sha256, expires_s: None }]),
         origins: vec![Arc::new(Origin {
@@ -86,5 +91,6 @@ fn activate(policy: &Policy, issuer: Arc<Issuer>, client_cas: Arc<CaSet>, api_ke
         ended: Arc::default(),
         revoked: Arc::default(),
         filled: Arc::default(),
+        uses: Arc::new(uses),
     }
 }

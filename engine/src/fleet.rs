@@ -31,6 +31,7 @@ use crate::files;
 pub mod expect;
 pub mod judge;
 pub mod jwks;
+pub mod last_use;
 pub mod pins;
 pub mod show;
 
@@ -89,6 +90,10 @@ pub enum FleetFault {
     Randomness(getrandom::Error),
     #[error(transparent)]
     Attestation(#[from] AttestationFault),
+    #[error("expected the last uses of credentials, found status {status}: {said}")]
+    NotTold { status: StatusCode, said: String },
+    #[error("expected the last uses of credentials, found something else: {0}")]
+    LastUse(serde_json::Error),
 }
 
 impl FromStr for Host {
@@ -166,19 +171,28 @@ pub fn fetch(host: &Host, access: &Access) -> Result<Attestation, FleetFault> {
 
 /// Asks all of them, many at the same time; the answers in the order of `hosts`.
 pub fn fetch_all(hosts: &[Host], access: &Access) -> Result<Vec<Result<Attestation, FleetFault>>, Failure> {
+    of_all(hosts, |host| {
+        let access = access.clone();
+        async move { ask(&host, &access).await }
+    })
+}
+
+fn of_all<T, F>(hosts: &[Host], ask: impl Fn(Host) -> F) -> Result<Vec<Result<T, FleetFault>>, Failure>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, FleetFault>> + Send + 'static,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
     runtime.block_on(async {
         let seats = Arc::new(Semaphore::new(ASKED_AT_ONCE_MAX));
-        let asked: Vec<_> = hosts
-            .iter()
-            .map(|host| {
-                let (host, access, seats) = (host.clone(), access.clone(), Arc::clone(&seats));
-                tokio::spawn(async move {
-                    let _seat = seats.acquire().await;
-                    ask(&host, &access).await
-                })
+        let ask_one = |host: &Host| {
+            let (asking, seats) = (ask(host.clone()), Arc::clone(&seats));
+            tokio::spawn(async move {
+                let _seat = seats.acquire().await;
+                asking.await
             })
-            .collect();
+        };
+        let asked: Vec<_> = hosts.iter().map(ask_one).collect();
         let mut answers = Vec::new();
         for answer in asked {
             answers.push(answer.await.map_err(Failure::new)?);
@@ -207,26 +221,31 @@ async fn ask_once(host: &Host, access: &Access) -> Result<Attestation, FleetFaul
     getrandom::fill(&mut random).map_err(FleetFault::Randomness)?;
     let nonce = Nonce::new(random);
     let path = format!("/attestation?nonce={nonce}");
-    let bytes = match &host.place {
+    let bytes = get_of(host, access, &path, Kind::Attestation.envelope_bytes_max()).await?;
+    Ok(Attestation::open(&bytes, &nonce)?)
+}
+
+/// What a gateway answers at `path`, at most `bytes_max` bytes.
+async fn get_of(host: &Host, access: &Access, path: &str, bytes_max: usize) -> Result<Bytes, FleetFault> {
+    match &host.place {
         Place::Plain(address) => {
             let stream = TcpStream::connect(address).await.map_err(FleetFault::Connect)?;
-            get(stream, address, &path).await?
+            get(stream, address, path, bytes_max).await
         }
         Place::Unix(socket) => {
             let stream = UnixStream::connect(socket).await.map_err(FleetFault::Connect)?;
-            get(stream, "admin", &path).await?
+            get(stream, "admin", path, bytes_max).await
         }
         Place::Tls(address, name) => {
             let connector = access.connector.as_ref().ok_or(FleetFault::NoAccess)?;
             let stream = TcpStream::connect(address).await.map_err(FleetFault::Connect)?;
             let stream = connector.connect(name.clone(), stream).await.map_err(FleetFault::Tls)?;
-            get(stream, address, &path).await?
+            get(stream, address, path, bytes_max).await
         }
-    };
-    Ok(Attestation::open(&bytes, &nonce)?)
+    }
 }
 
-async fn get<S>(stream: S, authority: &str, path: &str) -> Result<Bytes, FleetFault>
+async fn get<S>(stream: S, authority: &str, path: &str, bytes_max: usize) -> Result<Bytes, FleetFault>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -241,7 +260,7 @@ where
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     let response = sender.send_request(request).await.map_err(http)?;
     let status = response.status();
-    let content = Limited::new(response.into_body(), Kind::Attestation.envelope_bytes_max()).collect().await;
+    let content = Limited::new(response.into_body(), bytes_max).collect().await;
     let content = content.map_err(|error| refused_or(with_causes(error.as_ref())))?.to_bytes();
     if status == StatusCode::OK {
         return Ok(content);

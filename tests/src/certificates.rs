@@ -193,6 +193,11 @@ impl Identity {
     }
 
     /// The content octets of its serial number: the first integer of what is signed, behind the version.
+    /// SHA-256 over the certificate, lower-case hex.
+    pub fn sha256(&self) -> String {
+        crate::apikey::hex(&Sha256::digest(&self.chain()[0]))
+    }
+
     fn serial(&self) -> Vec<u8> {
         let der = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
         let (_, certificate) = element(&der);

@@ -17,6 +17,7 @@ use crate::filled::Filled;
 use crate::injection::Injection;
 use crate::live::Live;
 use crate::revoked::Revoked;
+use crate::uses::Uses;
 
 /// One activation. Immutable; shared by all workers and control.
 pub struct Activation {
@@ -46,6 +47,8 @@ pub struct Activation {
     pub revoked: Arc<Live<Revoked>>,
     /// The keys of the ids that the release leaves open; likewise.
     pub filled: Arc<Live<Filled>>,
+    /// Where workers note what was used; shared by the copies of the activation that other NUMA nodes have.
+    pub uses: Arc<Uses>,
 }
 
 /// The order to give old activations up: workers look once a tick, and end the exchanges that still run on them.

@@ -56,3 +56,7 @@ pub const INQUIRY_REFUSED_MS: u64 = 5_000;
 pub const INQUIRY_HANDED_MS: u64 = 100;
 /// How long nobody is asked again after there was no answer, milliseconds.
 pub const INQUIRY_FAILED_MS: u64 = 1_000;
+/// Certificates whose last use a worker remembers until control has read it: 128 KiB.
+pub const CERTIFICATES_NOTED: usize = 2_048;
+/// Places that one of them can stand in.
+pub const CERTIFICATES_NOTED_WAYS: usize = 4;

@@ -14,5 +14,6 @@ pub mod ring;
 pub mod seen;
 pub mod shares;
 pub mod stats;
+pub mod uses;
 
 pub use activation::Activation;

@@ -13,6 +13,7 @@ use identity::token::Issuer;
 use crate::assemble::Frozen;
 use crate::bounds::{ACTIVATION_GRACE_NS, ACTIVATIONS_OF_TABLE_MAX};
 use crate::key_set::Register as KeySets;
+use crate::last_use::Register as Uses;
 use crate::memory::Register;
 use crate::per_node::PerNode;
 use crate::records::{Handle, Names, RecordsError};
@@ -59,6 +60,7 @@ pub struct Activator {
     tables: Register,
     revocations: Revocations,
     key_sets: KeySets,
+    uses: Uses,
 }
 
 /// An activation that no worker sees yet. Dropped, it leaves nothing behind.
@@ -78,7 +80,9 @@ impl Activator {
     ) -> Result<Self, ActivateError> {
         let ended = Arc::new(Ended::default());
         let (revocations, key_sets) = (Revocations::default(), KeySets::default());
-        let of_nodes = make(&frozen, &arena, parts, 1, (&ended, &revocations, &key_sets), now_unix_ns)?;
+        let uses = Uses::new(records.workers());
+        let shared = Shared { ended: &ended, revocations: &revocations, key_sets: &key_sets, uses: &uses };
+        let of_nodes = make(&frozen, &arena, parts, 1, shared, now_unix_ns)?;
         records.announce(Names::of(&of_nodes.first, Arc::clone(&frozen.api_key_ids)))?;
         let swaps = of_nodes.map(|first| Arc::new(ArcSwap::new(Arc::clone(first))));
         let tables = Register::default();
@@ -96,6 +100,7 @@ impl Activator {
             tables,
             revocations,
             key_sets,
+            uses,
         })
     }
 
@@ -122,6 +127,11 @@ impl Activator {
     /// What fills the ids that releases leave open, whatever serves.
     pub fn key_sets(&self) -> &KeySets {
         &self.key_sets
+    }
+
+    /// What was used, whatever serves.
+    pub fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     pub fn frozen(&self) -> &Arc<Frozen> {
@@ -151,7 +161,8 @@ impl Activator {
         }
         // Counted even if it comes to nothing: names once announced belong to this number.
         self.latest += 1;
-        let shared = (&self.ended, &self.revocations, &self.key_sets);
+        let Self { ended, revocations, key_sets, uses, .. } = &*self;
+        let shared = Shared { ended, revocations, key_sets, uses };
         let of_nodes = make(&frozen, &self.arena, parts, self.latest, shared, now_unix_ns)?;
         self.records.announce(Names::of(&of_nodes.first, Arc::clone(&frozen.api_key_ids)))?;
         Ok(Prepared { frozen, of_nodes })
@@ -240,17 +251,27 @@ impl Activator {
     }
 }
 
+/// What all activations of the process share.
+#[derive(Clone, Copy)]
+struct Shared<'s> {
+    ended: &'s Arc<Ended>,
+    revocations: &'s Revocations,
+    key_sets: &'s KeySets,
+    uses: &'s Uses,
+}
+
 /// The same activation for each copy of the table.
 fn make(
     frozen: &Frozen,
     arena: &Arc<Arena>,
     parts: Parts,
     id: u64,
-    (ended, revocations, key_sets): (&Arc<Ended>, &Revocations, &KeySets),
+    shared: Shared<'_>,
     now_unix_ns: u64,
 ) -> Result<PerNode<Arc<Activation>>, CountersError> {
     let limits = Arc::new(arena.slots(&frozen.table, now_unix_ns)?);
-    let (revoked, filled) = (revocations.live_of(frozen), key_sets.live_of(frozen));
+    let (revoked, filled) = (shared.revocations.live_of(frozen), shared.key_sets.live_of(frozen));
+    let uses = shared.uses.of(frozen, &parts.issuers);
     Ok(frozen.tables.map(|table| {
         Arc::new(Activation {
             id,
@@ -265,9 +286,10 @@ fn make(
             api_keys: Arc::clone(&frozen.api_keys),
             origins: parts.origins.clone(),
             listeners: parts.listeners.clone(),
-            ended: Arc::clone(ended),
+            ended: Arc::clone(shared.ended),
             revoked: Arc::clone(&revoked),
             filled: Arc::clone(&filled),
+            uses: Arc::clone(&uses),
         })
     }))
 }

@@ -1,4 +1,4 @@
-//! The read-only admin listener: `/healthz`, `/readyz`, `/metrics`, `/release`, `/attestation` and the public keys of
+//! The read-only admin listener: `/healthz`, `/readyz`, `/metrics`, `/release`, `/attestation`, `/last-use` and the public keys of
 //! assertions. On a thread of its own, so that it answers whatever workers and other control threads do. Nothing here
 //! changes anything.
 
@@ -89,7 +89,7 @@ impl Bound {
 
     /// Serves on a new thread off `worker_cores`, until the process ends.
     pub fn serve(self, status: Arc<Status>, worker_cores: Vec<usize>) -> Result<(), AdminError> {
-        on_thread("admin", worker_cores, move || accept(self, Attester::new(status)))
+        on_thread("admin", worker_cores, move || accept(self, Attester::new(status, true)))
     }
 }
 

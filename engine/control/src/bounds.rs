@@ -78,6 +78,22 @@ pub const EXPIRY_DISTANCES_S: [u64; 8] =
     [0, 3_600, 6 * 3_600, 86_400, 3 * 86_400, 7 * 86_400, 14 * 86_400, 30 * 86_400];
 /// How often it is looked at what ends, seconds.
 pub const EXPIRY_INTERVAL_S: u64 = 10;
+/// API keys of a policy whose ends are told and shown: those that end soonest.
+pub const EXPIRY_API_KEYS_MAX: usize = 256;
+/// Things whose ends are shown in metrics and to `adamant status`: those that end soonest.
+pub const EXPIRY_SHOWN_MAX: usize = 512;
+/// Bytes of the file that says which ends were told.
+pub const EXPIRY_BYTES_MAX: usize = 1 << 20;
+/// How often control reads what workers noted of uses, milliseconds.
+pub const LAST_USE_MERGE_MS: u64 = 1_000;
+/// How often last uses are written to the state directory, seconds: what a kill loses at most.
+pub const LAST_USE_SAVE_S: u64 = 60;
+/// Credentials that the release does not name (certificates, those of earlier releases) whose last use is kept.
+pub const LAST_USES_UNDECLARED_MAX: usize = 65_536;
+/// Credentials in one answer of `/last-use`: those unused for longest.
+pub const LAST_USES_SHOWN_MAX: usize = 100_000;
+/// Bytes of the file of last uses: all agents and API keys that a policy can have.
+pub const LAST_USE_BYTES_MAX: usize = 512 << 20;
 /// How often origins are resolved again, seconds.
 pub const RESOLVE_INTERVAL_S: u64 = 30;
 /// How soon after a round that left a name without any address, seconds.

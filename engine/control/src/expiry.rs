@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use policy_release::bounds::SMALL_FILE_BYTES_MAX;
+use identity::certificate::ClientCa;
 use policy_release::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::assemble::files;
-use crate::bounds::EXPIRY_DISTANCES_S;
+use crate::bounds::{EXPIRY_BYTES_MAX, EXPIRY_DISTANCES_S};
 use crate::records::Handle;
 use crate::watch::CREDENTIAL;
 
@@ -21,20 +21,31 @@ pub struct Ends {
     /// `certificate`, `client-ca`, `origin-identity`, `crl`, …
     pub of: &'static str,
     pub name: String,
-    /// Its life, seconds since the Unix epoch.
+    /// Its life, seconds since the Unix epoch; begins at 0 where nothing says when it did.
     pub begins_s: u64,
     pub ends_s: u64,
 }
 
+/// The least distance of [`EXPIRY_DISTANCES_S`] that a thing has come to its end; none while all are before it. A distance that
+/// is more than half of its life is none: what lives for a day does not warn a day before.
+pub fn reached(begins_s: u64, ends_s: u64, now_s: u64) -> Option<u64> {
+    let life_s = ends_s.saturating_sub(begins_s);
+    let mut fitting = EXPIRY_DISTANCES_S.into_iter().filter(|distance_s| distance_s * 2 <= life_s);
+    fitting.find(|distance_s| ends_s <= now_s.saturating_add(*distance_s))
+}
+
 impl Ends {
-    /// That it has ended, in words; none where it has not at `now_s`.
+    /// The certificates of a CA, told as `name` with their subjects.
+    pub fn of_ca(of: &'static str, name: String, ca: &ClientCa) -> impl Iterator<Item = Self> {
+        let named = move |subject: &str| format!("{name} ({subject})");
+        ca.lives_s().map(move |(subject, begins_s, ends_s)| Self { of, name: named(subject), begins_s, ends_s })
+    }
+
+    /// That it has ended, in words; none where it has not at `now_s`, or where there is an alarm for it elsewhere.
     pub fn ended(&self, now_s: u64) -> Option<String> {
         let at = Timestamp::from_seconds(self.ends_s).filter(|_| self.ends_s <= now_s)?;
-        let todo = match self.of {
-            CREDENTIAL => "it could not be fetched again, and stderr says why",
-            _ => "put another one in its place",
-        };
-        Some(format!("the {} {} ended at {at}: {todo}", shown(self.of), self.name))
+        let (what, name, advice) = (shown(self.of), &self.name, advice(self.of)?);
+        Some(format!("the {what} {name} ended at {at}: {advice}"))
     }
 }
 
@@ -49,8 +60,8 @@ pub struct Crossing<'e> {
 /// Knows what was told.
 #[derive(Debug, Default)]
 pub struct Expiry {
-    /// By thing: when it ends, and the least distance told.
-    told: BTreeMap<String, (u64, u64)>,
+    /// By thing and its end: the least distance told.
+    told: BTreeMap<String, u64>,
     state: Option<PathBuf>,
 }
 
@@ -62,23 +73,20 @@ impl Expiry {
         Self { told, state }
     }
 
-    /// What came nearer to its end than was told before. A distance that is more than half of a thing's life is none: what
-    /// lives for a day does not warn a day before.
+    /// What came nearer to its end than was told before.
     pub fn crossed<'e>(&mut self, things: &'e [Ends], now_s: u64) -> Vec<Crossing<'e>> {
         let mut crossings = Vec::new();
         let mut told = BTreeMap::new();
         for ends in things {
-            let key = format!("{} {}", ends.of, ends.name);
-            let life_s = ends.ends_s.saturating_sub(ends.begins_s);
-            let mut fitting = EXPIRY_DISTANCES_S.iter().filter(|distance_s| **distance_s * 2 <= life_s);
-            let reached = fitting.find(|distance_s| ends.ends_s <= now_s.saturating_add(**distance_s));
-            let before = self.told.get(&key).filter(|(ends_s, _)| *ends_s == ends.ends_s).map(|(_, told_s)| *told_s);
-            match reached {
-                Some(distance_s) if before.is_none_or(|before| *distance_s < before) => {
-                    crossings.push(Crossing { ends, distance_s: *distance_s });
-                    told.insert(key, (ends.ends_s, *distance_s));
+            // With its end: two CAs of one name, during a rotation, are two things.
+            let key = format!("{} {} {}", ends.of, ends.name, ends.ends_s);
+            let before = told.get(&key).or_else(|| self.told.get(&key)).copied();
+            match reached(ends.begins_s, ends.ends_s, now_s) {
+                Some(distance_s) if before.is_none_or(|before| distance_s < before) => {
+                    crossings.push(Crossing { ends, distance_s });
+                    told.insert(key, distance_s);
                 }
-                _ => drop(before.map(|before| told.insert(key, (ends.ends_s, before)))),
+                _ => drop(before.map(|before| told.insert(key, before))),
             }
         }
         self.told = told;
@@ -102,6 +110,7 @@ impl Expiry {
             let (what, name) = (shown(ends.of), &ends.name);
             match ends.ended(now_s) {
                 Some(ended) => crate::error!("{ended}"),
+                None if distance_s == 0 => {}
                 None => crate::warning!("the {what} {name} ends in less than {}, at {at}", written(distance_s)),
             }
         }
@@ -110,7 +119,7 @@ impl Expiry {
 
     fn save(&self) {
         let Some(state) = &self.state else { return };
-        let told = self.told.iter().map(|(key, (ends_s, told_s))| (key.clone(), json!([ends_s, told_s])));
+        let told = self.told.iter().map(|(key, told_s)| (key.clone(), json!(told_s)));
         let text = Value::Object(told.collect::<Map<_, _>>()).to_string();
         let saved = crate::assemble::revocation::make(state)
             .and_then(|()| crate::atomic::write(state, FILE, text.as_bytes(), 0o600));
@@ -121,21 +130,43 @@ impl Expiry {
 }
 
 /// What is not there or damaged is nothing: the worst that follows is a warning once more.
-fn read(path: &Path) -> BTreeMap<String, (u64, u64)> {
-    let bytes = files::read(path, SMALL_FILE_BYTES_MAX).unwrap_or_default();
+fn read(path: &Path) -> BTreeMap<String, u64> {
+    let bytes = files::read(path, EXPIRY_BYTES_MAX).unwrap_or_default();
     let Ok(Value::Object(told)) = serde_json::from_slice(&bytes) else { return BTreeMap::new() };
-    let one = |(key, pair): (String, Value)| Some((key, (pair.get(0)?.as_u64()?, pair.get(1)?.as_u64()?)));
-    told.into_iter().filter_map(one).collect()
+    told.into_iter().filter_map(|(key, told_s)| Some((key, told_s.as_u64()?))).collect()
 }
 
-fn shown(of: &str) -> &str {
+/// A kind of things, for people.
+pub fn shown(of: &str) -> &str {
     match of {
+        "api-key" => "API key",
         "client-ca" => "certificate of client CA",
-        "origin-identity" => "certificate of origin identity",
         CREDENTIAL => "secret of origin credential",
         "crl" => "revocation list of client CA",
         "key-set" => "key set with",
+        "introspection-client" => "certificate of introspection client",
+        "issuer-ca" => "CA certificate for the server of issuer",
+        "keyset" => "keyset of issuer",
+        "origin-ca" => "CA certificate for origin",
+        "origin-identity" => "certificate of origin identity",
+        "pointer" => "pointer of channel",
+        "revocations" => "revocation list",
+        "status-client-ca" => "client CA of the status listener",
+        "trust-root" => "trust root",
         other => other,
+    }
+}
+
+/// What to do about a thing that ended; none where whoever goes by it raises an alarm of its own.
+fn advice(of: &str) -> Option<&'static str> {
+    match of {
+        "keyset" | "pointer" | "revocations" => None,
+        CREDENTIAL => Some("it could not be fetched again, and stderr says why"),
+        "api-key" => Some("what presents it is refused: take it out of the policy, or give it another key"),
+        "release" => Some("it goes on serving, and no other gateway accepts it any more: build and sign the next one"),
+        "trust-root" => Some("nothing new is accepted under it: publish a successor (adamant trust publish)"),
+        "origin-ca" | "client-ca" | "issuer-ca" => Some("a release with another one has to take its place"),
+        _ => Some("put another one in its place"),
     }
 }
 
@@ -154,6 +185,17 @@ mod tests {
     use super::*;
 
     const DAY_S: u64 = 86_400;
+
+    #[test]
+    fn what_ended_is_told_with_what_to_do_unless_another_alarm_says_it() {
+        let of = |of| Ends { of, name: "x".to_owned(), begins_s: 0, ends_s: 5 };
+        assert_eq!(of("api-key").ended(4), None);
+        let told = of("api-key").ended(5).unwrap();
+        assert!(told.starts_with("the API key x ended at 1970-01-01T00:00:05Z: what presents it is refused"), "{told}");
+        assert!(of("trust-root").ended(6).unwrap().contains("nothing new is accepted"));
+        assert_eq!(of("pointer").ended(6), None, "told by whoever follows the store");
+        assert_eq!(of("certificate").ended(6).unwrap().split(": ").nth(1), Some("put another one in its place"));
+    }
 
     fn thing(begins_s: u64, ends_s: u64) -> [Ends; 1] {
         [Ends { of: "crl", name: "agents".to_owned(), begins_s, ends_s }]
@@ -182,6 +224,13 @@ mod tests {
         let all = distances(&mut Expiry::default(), &short, (98 * 24..100 * 24).map(|hour| hour * 3_600));
         assert_eq!(all, [6 * 3_600, 3_600, 0]);
         assert_eq!(distances(&mut Expiry::default(), &thing(5, 4), [3]), [0_u64; 0]);
+    }
+
+    #[test]
+    fn two_of_one_name_are_told_each_once() {
+        let things = [thing(0, 100 * DAY_S), thing(0, 101 * DAY_S), thing(0, 101 * DAY_S)].concat();
+        let all = distances(&mut Expiry::default(), &things, (90..99).map(|day| day * DAY_S));
+        assert_eq!(all, [14 * DAY_S, 14 * DAY_S, 7 * DAY_S, 7 * DAY_S, 3 * DAY_S, 3 * DAY_S]);
     }
 
     #[test]

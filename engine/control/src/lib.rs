@@ -18,6 +18,7 @@ pub mod expiry;
 pub mod introspection;
 pub mod key_set;
 pub mod live;
+pub mod last_use;
 pub mod log;
 pub mod memory;
 pub mod moving;

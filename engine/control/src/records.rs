@@ -98,6 +98,7 @@ pub struct Handle {
     messages: SyncSender<Message>,
     progress: Arc<Progress>,
     beginning: Arc<Beginning>,
+    workers: usize,
 }
 
 /// What the start line says about the log that it begins.
@@ -126,6 +127,8 @@ pub fn spawn(
         key: sealing.key.public().to_string(),
         previous: previous.as_ref().map(|(_, checkpoint)| log::previous_text(checkpoint)),
     });
+    let handle =
+        Handle { messages, progress: Arc::clone(&progress), beginning: Arc::clone(&beginning), workers: workers.len() };
     let log = Log::new(beginning.origin.clone(), workers.len());
     let sealer = seal::Sealer::spawn(sealing, verifier, &target, previous, &progress, &worker_cores);
     let (requests, sealer) = sealer.map_err(RecordsError::Thread)?;
@@ -138,7 +141,7 @@ pub fn spawn(
             writer.run()
         })
         .map_err(RecordsError::Thread)?;
-    Ok(Records { handle: Handle { messages, progress, beginning }, sealer, thread })
+    Ok(Records { handle, sealer, thread })
 }
 
 impl Records {
@@ -208,6 +211,11 @@ impl Handle {
 
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
+    }
+
+    /// The workers whose records are written.
+    pub fn workers(&self) -> usize {
+        self.workers
     }
 
     fn tell(&self, message: Message) -> Result<(), RecordsError> {

@@ -13,6 +13,7 @@ use policy_release::attestation::Jwk;
 
 use crate::bounds::WORKER_STILL_NS_MAX;
 use crate::expiry::Ends;
+use crate::last_use;
 use crate::node::NodeKey;
 use crate::records::Progress;
 
@@ -58,6 +59,8 @@ pub struct Status {
     binary_sha256: OnceLock<String>,
     /// What issuers are asked about tokens; none where they never are.
     pub inquiries: OnceLock<Arc<Inquiries>>,
+    /// What was used; none before it is kept.
+    pub uses: OnceLock<last_use::Register>,
     kernel: String,
 }
 
@@ -99,6 +102,10 @@ pub struct Moving {
     pub key_set: Option<KeySetStatus>,
     /// Version of the trust root that counts; 0 where none does (`adamant dev`).
     pub root_version: u64,
+    /// When it expires.
+    pub root_expires_unix_s: u64,
+    /// The CAs of those whom the status listener answers.
+    pub fleet_cas: Vec<Ends>,
     /// When the store was last read whole, whatever was in it; 0 where there is none.
     pub store_looked_unix_s: u64,
     pub memory: MemoryStatus,
@@ -339,6 +346,7 @@ impl Status {
             moving,
             binary_sha256,
             inquiries: OnceLock::new(),
+            uses: OnceLock::new(),
             kernel,
             failure: OnceLock::new(),
         }

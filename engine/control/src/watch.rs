@@ -163,6 +163,7 @@ struct Watcher {
     assertion_pace: assertion::Pace,
     fetches: Fetches,
     expiry: Expiry,
+    pinned: ends::Pinned,
     /// When it is looked at next what ends.
     ends_at: Instant,
     resolve_at: Instant,
@@ -192,6 +193,7 @@ impl Watcher {
             assertion_pace: assertion::Pace::default(),
             fetches,
             expiry: Expiry::open(start.node.state.as_deref()),
+            pinned: None,
             ends_at: Instant::now(),
             resolve_at: Instant::now() + resolve_pause(&start.planned, &start.addresses),
             changed: false,

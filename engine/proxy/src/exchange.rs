@@ -199,6 +199,7 @@ async fn permit<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) 
     let granted = decide(activation, &identified, &asked)?;
     if granted.0.by_anonymous {
         revoked::check_grant(activation, &granted.0).inspect_err(|_| journal.listed(activation))?;
+        worker.used.note_agent(activation, granted.0.agent, journal.record.time_unix_ns);
     }
     connection.stands.begin(activation, generation, &identified, &granted.0);
     let permit = account(worker, activation, &identified, granted, client, journal)?;
@@ -244,6 +245,8 @@ fn identified<T: Transport>(asking: Asking<'_, T>, journal: &mut Journal<'_>) ->
     found?;
     revoked::check(activation, &identified, credentials.certificate).inspect_err(|_| journal.listed(activation))?;
     journal.presented = identified.presented.any();
+    let certificate = credentials.certificate.map(|(leaf, _)| (&leaf.facts.sha256, &leaf.used_at));
+    worker.used.note(activation, &identified, certificate, now_unix_ns);
     Ok(identified)
 }
 

@@ -39,5 +39,6 @@ mod sent;
 mod testing;
 mod transport;
 mod turn;
+pub mod used;
 mod waiting;
 mod withheld;

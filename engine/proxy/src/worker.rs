@@ -15,6 +15,7 @@ use activation::assertion::Scratch;
 use activation::inquiries::Inquiries;
 use activation::ring::{DurableMark, RecordWriter};
 use activation::stats::WorkerStats;
+use activation::uses::Certificates;
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use monoio::net::TcpListener;
@@ -38,6 +39,7 @@ use crate::revoked::Sweep;
 use crate::settings::Settings;
 use crate::transport::{Tcp, Tls};
 use crate::turn::Turn;
+use crate::used::Used;
 
 /// How long an intent may take to become durable, milliseconds.
 const DURABLE_WAIT_MS_MAX: u64 = 5_000;
@@ -57,6 +59,8 @@ pub struct Seat {
     pub activation: Arc<ArcSwap<Activation>>,
     pub records: RecordWriter,
     pub stats: Arc<WorkerStats>,
+    /// This worker's own.
+    pub certificates: Arc<Certificates>,
     pub drain: Arc<Drain>,
     pub durable: Arc<DurableMark>,
     pub random_seed: [u8; 32],
@@ -149,6 +153,7 @@ pub(crate) struct Worker {
     pub origins: Origins,
     pub memory: RefCell<Memory>,
     pub records: RefCell<RecordWriter>,
+    pub used: Used,
     pub date: Date,
     pub assertions: RefCell<Scratch>,
     durable: Arc<DurableMark>,
@@ -181,6 +186,7 @@ impl Worker {
                 seat.inquiries,
             )),
             records: RefCell::new(seat.records),
+            used: Used::new(seat.index, seat.certificates),
             date: Date::default(),
             assertions: RefCell::default(),
             durable: seat.durable,

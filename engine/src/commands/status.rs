@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use policy_release::digest::Digest;
+use policy_release::time::Timestamp;
 use stores::Channel;
 
 use super::signing::plural;
@@ -14,7 +15,8 @@ use crate::files;
 use crate::fleet::expect::Expectation;
 use crate::fleet::judge::{self, Judged, Yardstick};
 use crate::fleet::pins::{Pins, node_key};
-use crate::fleet::{self, Access, Host, jwks, show};
+use crate::fleet::{self, Access, Host, jwks, last_use, show};
+use crate::span::Span;
 
 /// Bytes of a file of gateways.
 const HOSTS_BYTES_MAX: usize = 1 << 20;
@@ -50,6 +52,12 @@ pub struct StatusArgs {
     /// A file of them, one a line; a gateway after the key makes it good for that one alone.
     #[arg(long = "node-keys", value_name = "FILE")]
     node_key_files: Vec<PathBuf>,
+    /// When each agent and credential was last used, instead of what gateways serve.
+    #[arg(long, conflicts_with_all = ["expected", "node_keys", "node_key_files", "watch"])]
+    last_use: bool,
+    /// Only what the release names and nobody used for so long: 12h, 30d, 4w.
+    #[arg(long, value_name = "SPAN", requires = "last_use")]
+    unused: Option<Span>,
     #[command(flatten)]
     access: AccessArgs,
     /// A table for people, or one JSON document.
@@ -100,6 +108,9 @@ struct Round {
 }
 
 pub fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    if args.last_use {
+        return last_uses(args, out);
+    }
     let round = Round { hosts: hosts(args)?, access: args.access.read()?, pins: pins(args)? };
     if args.jwks {
         writeln!(out, "{}", jwks::merged(&round.ask(None)?)?)?;
@@ -126,6 +137,23 @@ pub fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
         }
         std::thread::sleep(WATCH_PAUSE);
     }
+}
+
+fn last_uses(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let hosts = hosts(args)?;
+    let answers = last_use::fetch_all(&hosts, &args.access.read()?)?;
+    let answers: Vec<_> = hosts.iter().map(ToString::to_string).zip(answers).collect();
+    let now = Timestamp::from_seconds(control::clock::unix_s()).unwrap_or(Timestamp::MAX);
+    let rows = last_use::merge(&answers, args.unused.map(|unused| unused.seconds), now);
+    match args.format {
+        Format::Text => last_use::text(&answers, &rows, now, out)?,
+        Format::Json => last_use::json(&answers, &rows, out)?,
+    }
+    let silent = answers.iter().filter(|(_, answer)| answer.is_err()).count();
+    if silent == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(format_args!("no last uses of {silent} of {}", plural(answers.len(), "gateway"))))
 }
 
 impl Round {

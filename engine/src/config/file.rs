@@ -138,6 +138,8 @@ pub struct Status {
     pub address: Spanned<Address>,
     pub tls: Option<Chain>,
     pub client_ca: Option<PathBuf>,
+    #[serde(default)]
+    pub last_use: bool,
 }
 
 #[derive(Deserialize, Default)]

@@ -22,6 +22,7 @@ impl Source<'_> {
             address: written.address.get_ref().0,
             tls: self.chain(&tls.chain, &tls.key)?,
             client_ca: self.resolve(client_ca),
+            last_use: written.last_use,
         })
     }
 }

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy_release::attestation::{Attestation, Waiting};
+use control::expiry;
+use policy_release::attestation::{Attestation, Ends, Waiting};
 use policy_release::key::KeyId;
+use policy_release::time::Timestamp;
 use serde::Serialize;
 
 use super::expect::Expectation;
 use super::pins::{Pinned, Pins};
 use super::{FleetFault, Host};
+use crate::span::distance;
 
 /// How far a gateway's clock may be from this one's, seconds.
 pub const CLOCK_S_MAX: u64 = 60;
-/// How long before an end it is spoken of, seconds.
-const SOON_S: u64 = 24 * 3_600;
 
 /// Something about a gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -68,6 +69,7 @@ fn of_one(host: String, answer: Result<Attestation, FleetFault>, yardstick: &Yar
             judged.look_at_revocations(&said);
             judged.look_at_key_set(&said);
             judged.look_at_condition(&said);
+            judged.look_at_ends(&said);
             judged.answer = Some(said);
         }
         Err(fault) => {
@@ -166,8 +168,6 @@ impl Judged {
             let expires = pointer.expires;
             if pointer.expired || expires <= said.time {
                 self.problem("pointer-expired", format!("its pointer expired at {expires}: it accepts nothing new"));
-            } else if expires.seconds() - said.time.seconds() < SOON_S {
-                self.note("pointer-expires", format!("its pointer expires at {expires}"));
             }
         }
         if let Some(refusal) = &said.refusal {
@@ -175,14 +175,8 @@ impl Judged {
             let (since, check, message) = (refusal.since, &refusal.check, &refusal.message);
             self.problem("refuses", format!("refuses {what} since {since} ({check}): {message}"));
         }
-        match said.expires {
-            Some(expires) if expires <= said.time => {
-                self.note("release-expired", format!("its release expired at {expires}; it goes on serving it"));
-            }
-            Some(expires) if expires.seconds() - said.time.seconds() < SOON_S => {
-                self.note("release-expires", format!("its release expires at {expires}"));
-            }
-            _ => {}
+        if let Some(expires) = said.expires.filter(|expires| *expires <= said.time) {
+            self.note("release-expired", format!("its release expired at {expires}; it goes on serving it"));
         }
     }
 
@@ -253,15 +247,6 @@ impl Judged {
         if let Some(why) = said.assertions.as_ref().and_then(|keys| keys.last_failure.as_ref()) {
             self.note("assertion-keys", format!("the keys of its assertions were not rotated: {why}"));
         }
-        // Certificates of listeners are told below, with their failures.
-        for ends in said.ends.iter().filter(|ends| ends.of != "certificate") {
-            let (what, name, at) = (&ends.of, &ends.name, ends.at);
-            if at <= said.time {
-                self.problem("ended", format!("{what} {name} ended at {at}"));
-            } else if at.seconds() - said.time.seconds() < SOON_S {
-                self.note("ends", format!("{what} {name} ends at {at}"));
-            }
-        }
         for certificate in &said.certificates {
             if let Some(why) = &certificate.last_failure {
                 self.note("certificate", format!("certificate {}: {why}", certificate.chain));
@@ -269,8 +254,26 @@ impl Judged {
             let (chain, at) = (&certificate.chain, certificate.not_after);
             if (1..=said.time.seconds()).contains(&at.seconds()) {
                 self.problem("ended", format!("certificate {chain} ENDED at {at}: every TLS client refuses it"));
-            } else if at > said.time && at.seconds() - said.time.seconds() < SOON_S {
-                self.note("certificate", format!("certificate {chain} ends {at}"));
+            }
+        }
+    }
+
+    /// What comes to its end, soonest first: at the distances at which the gateway itself tells it.
+    fn look_at_ends(&mut self, said: &Attestation) {
+        for Ends { of, name, begins, at } in &said.ends {
+            let (what, now_s) = (expiry::shown(of), said.time.seconds());
+            let begins_s = begins.map_or(0, Timestamp::seconds);
+            if *at > said.time && expiry::reached(begins_s, at.seconds(), now_s).is_some() {
+                self.note("ends", format!("the {what} {name} ends at {at}, {}", distance(said.time, *at)));
+            }
+            let text = || format!("the {what} {name} ended at {at}");
+            match of.as_str() {
+                _ if *at > said.time => {}
+                // Told with what follows from it.
+                "certificate" | "keyset" | "pointer" | "release" | "revocations" => {}
+                // As it was meant to.
+                "api-key" => self.note("ended", text()),
+                _ => self.problem("ended", text()),
             }
         }
     }

@@ -120,6 +120,6 @@ fn short(digest: &str) -> String {
 }
 
 /// What gateways say must not move a terminal's cursor.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

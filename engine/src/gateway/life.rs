@@ -123,6 +123,7 @@ fn end(running: Running) -> Result<(), Failure> {
     running.introspection.into_iter().for_each(control::introspection::Introspection::stop);
     running.guard.stop();
     running.watch.stop();
+    running.keeper.stop();
     if let Some(state) = &running.state
         && let Err(failure) = state.save(&running.arena, clock::unix_ns())
     {

@@ -21,6 +21,7 @@ pub fn accepting(moving: &mut Moving, release: Digest, by: Option<&VerifiedPoint
 pub fn accepted(moving: &mut Moving, standing: &Standing, now: Timestamp) {
     moving.accepting = None;
     moving.root_version = standing.accepted.root_latest;
+    moving.root_expires_unix_s = standing.root().map_or(0, |root| root.expires().seconds());
     moving.accepted_unix_s = standing.accepted.release.as_ref().map(|release| release.accepted.seconds());
     moving.pointer = standing.pointer.as_ref().map(|verified| pointer(verified, now));
 }

@@ -15,6 +15,7 @@ use control::activate::Activator;
 use control::assemble::{Assembled, Node};
 use control::at_rest::AtRest;
 use control::introspection::{self, Introspection};
+use control::last_use::{self, Keeper};
 use control::node::NodeKey;
 use control::per_node::PerNode;
 use control::records::{self, Records, Target, WorkerRecords};
@@ -51,6 +52,8 @@ pub struct Running {
     /// None: nothing is followed.
     pub following: Option<Following>,
     pub guard: memory::Guard,
+    /// Of what workers note of uses.
+    pub keeper: Keeper,
     /// None where the node has no client to ask issuers as.
     pub introspection: Option<Introspection>,
     pub arena: Arc<Arena>,
@@ -114,6 +117,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         Activator::start(Arc::clone(&assembled.frozen), Arc::clone(&arena), handle.clone(), parts, now_unix_ns)
             .map_err(Failure::new)?;
     let (revocations, key_sets) = (activator.revocations().clone(), activator.key_sets().clone());
+    let uses = activator.uses().clone();
     if let Some(choice) = &choice {
         let registers = (&revocations, &key_sets);
         choice.begin(registers, &handle, &assembled.frozen.policy, &mut assembled.moving);
@@ -128,6 +132,13 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let progress = Arc::clone(handle.progress());
     let status = Arc::new(Status::new(facts, stats, progress, Arc::clone(&swaps.first), assembled.moving));
     watch::report_origins(&status, &assembled.planned, &round.found, &round.failures);
+    let keeper = last_use::spawn(last_use::Start {
+        uses: uses.clone(),
+        status: Arc::clone(&status),
+        state: plan.state.clone(),
+        worker_cores: worker_cores.clone(),
+    });
+    let keeper = keeper.map_err(|error| Failure::new(format_args!("the keeper of uses did not start: {error}")))?;
     let told_at = tellers.serve(&status, &worker_cores)?;
 
     let desk = introspection::Desk::default();
@@ -145,6 +156,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         settings: Arc::clone(&settings),
         dpop: dpop(&settings)?,
         inquiries,
+        uses,
     };
     let workers = spawner.spawn_all(&plan.cores, benches.writers, bound.of_workers)?;
     let watch = watch::spawn(watch::Start {
@@ -194,6 +206,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         watch,
         following,
         guard,
+        keeper,
         introspection,
         arena,
         state,
@@ -217,6 +230,7 @@ struct Spawner {
     settings: Arc<Settings>,
     dpop: Arc<Dpop>,
     inquiries: Arc<Inquiries>,
+    uses: last_use::Register,
 }
 
 impl Spawner {
@@ -236,6 +250,7 @@ impl Spawner {
                 activation: Arc::clone(self.swaps.get(self.copies.of_worker(*core))),
                 records,
                 stats,
+                certificates: self.uses.certificates_of(index),
                 drain: Arc::clone(&self.drain),
                 durable,
                 random_seed: seed()?,

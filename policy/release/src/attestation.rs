@@ -213,11 +213,14 @@ pub struct Certificate {
     pub last_failure: Option<String>,
 }
 
-/// Something that ends: a certificate, a certificate of a client CA, a revocation list.
+/// Something that ends: a certificate, an API key, a revocation list, a pointer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ends {
     pub of: String,
     pub name: String,
+    /// Of what says so: what lives for a day is not near its end in all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins: Option<Timestamp>,
     pub at: Timestamp,
 }
 

@@ -13,6 +13,8 @@ use crate::status::Status;
 /// Signs for one listener.
 pub struct Attester {
     status: Arc<Status>,
+    /// Whether it tells who the agents are and when they call: that is not for everybody who may ask.
+    tells_uses: bool,
     budget: Mutex<Budget>,
 }
 
@@ -35,8 +37,12 @@ pub enum Unsigned {
 }
 
 impl Attester {
-    pub fn new(status: Arc<Status>) -> Self {
-        Self { status, budget: Mutex::default() }
+    pub fn new(status: Arc<Status>, tells_uses: bool) -> Self {
+        Self { status, tells_uses, budget: Mutex::default() }
+    }
+
+    pub fn tells_uses(&self) -> bool {
+        self.tells_uses
     }
 
     pub fn status(&self) -> &Arc<Status> {

@@ -26,6 +26,7 @@ use crate::bounds::{
     PEM_BYTES_MAX, STATUS_CONNECTION_S_MAX, STATUS_CONNECTIONS_MAX, STATUS_HANDSHAKE_S_MAX,
     STATUS_HANDSHAKES_PER_S_MAX, WATCH_INTERVAL_MS,
 };
+use crate::expiry::Ends;
 use crate::status::{CertificateStatus, Status};
 
 /// Where the status listener stands and whom it answers.
@@ -35,6 +36,8 @@ pub struct StatusPlace {
     pub tls: ChainFiles,
     /// PEM file of the CAs whose client certificates are answered.
     pub client_ca: PathBuf,
+    /// Whether `/last-use` is answered too.
+    pub last_use: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,8 @@ struct Loaded {
     content: [u8; 32],
     /// Of the certificate that is shown, by the path of its chain.
     shown: (String, CertificateStatus),
+    /// The ends of the client CA's certificates.
+    cas: Vec<Ends>,
 }
 
 /// Reads the files without binding anything.
@@ -87,7 +92,8 @@ impl BoundStatus {
 
     /// Serves on a new thread off `worker_cores`, until the process ends.
     pub fn serve(self, status: Arc<Status>, worker_cores: Vec<usize>) -> Result<(), AdminError> {
-        on_thread("status", worker_cores, move || self.accept(Attester::new(status)))
+        let attester = Attester::new(status, self.place.last_use);
+        on_thread("status", worker_cores, move || self.accept(attester))
     }
 
     async fn accept(self, attester: Attester) -> io::Result<()> {
@@ -172,14 +178,18 @@ fn load(place: &StatusPlace) -> Result<Loaded, StatusTlsError> {
     let mut config = ServerConfig::clone(&made.config);
     // No session comes back without its certificate being looked at.
     config.send_tls13_tickets = 0;
-    Ok(Loaded { config: Arc::new(config), content, shown })
+    let cas =
+        cas.cas().iter().flat_map(|ca| Ends::of_ca("status-client-ca", place.client_ca.display().to_string(), ca));
+    Ok(Loaded { config: Arc::new(config), content, shown, cas: cas.collect() })
 }
 
 impl Loaded {
     /// Its end is told as that of every other certificate.
     fn show(&self, status: &Status) {
         let (chain, shown) = self.shown.clone();
-        status.moving().certificates.insert(chain, shown);
+        let mut moving = status.moving();
+        moving.certificates.insert(chain, shown);
+        moving.fleet_cas.clone_from(&self.cas);
     }
 }
 

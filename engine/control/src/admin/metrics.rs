@@ -19,6 +19,7 @@ use crate::status::Status;
 
 mod assertions;
 mod introspection;
+mod last_use;
 mod trust;
 
 type Labels = Vec<(&'static str, String)>;
@@ -82,6 +83,9 @@ impl Collector for Everything {
         assertions::put(&self.status, &mut families)?;
         if let Some(inquiries) = self.status.inquiries.get() {
             introspection::put(inquiries, &mut families)?;
+        }
+        if let Some(uses) = self.status.uses.get() {
+            last_use::put(uses, self.now_unix_ns / clock::NS_PER_S, &mut families)?;
         }
         self.put_keysets(&mut families)?;
         self.put_certificates_and_origins(&mut families)?;

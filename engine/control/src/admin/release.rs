@@ -142,7 +142,8 @@ fn certificate(chain: &str, of: &CertificateStatus) -> Certificate {
 }
 
 fn ends(of: &Ends) -> attestation::Ends {
-    attestation::Ends { of: of.of.to_owned(), name: of.name.clone(), at: time(of.ends_s) }
+    let begins = (of.begins_s > 0).then(|| time(of.begins_s));
+    attestation::Ends { of: of.of.to_owned(), name: of.name.clone(), begins, at: time(of.ends_s) }
 }
 
 fn checkpoint(of: &CheckpointStatus) -> Checkpoint {

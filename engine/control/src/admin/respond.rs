@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::attestation::{Attester, Unsigned};
 use super::{metrics, release};
+use crate::last_use;
 use crate::status::Status;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -24,8 +25,14 @@ type Answer = Response<Full<Bytes>>;
 
 pub fn respond(method: &Method, uri: &Uri, attester: &Attester, now_unix_ns: u64) -> Answer {
     let path = uri.path();
-    if !matches!(path, "/healthz" | "/readyz" | "/metrics" | "/release" | "/attestation" | JWKS_PATH) {
-        let text = "not found: this listener has /healthz, /readyz, /metrics, /release, /attestation and \
+    let is_uses = path == "/last-use";
+    if is_uses && !attester.tells_uses() {
+        let text =
+            "not found: the status listener answers /last-use where gateway.toml says last_use = true in [status]\n";
+        return answer(StatusCode::NOT_FOUND, TEXT, text.to_owned());
+    }
+    if !is_uses && !matches!(path, "/healthz" | "/readyz" | "/metrics" | "/release" | "/attestation" | JWKS_PATH) {
+        let text = "not found: this listener has /healthz, /readyz, /metrics, /release, /attestation, /last-use and \
                     /.well-known/jwks.json\n";
         return answer(StatusCode::NOT_FOUND, TEXT, text.to_owned());
     }
@@ -42,6 +49,7 @@ pub fn respond(method: &Method, uri: &Uri, attester: &Attester, now_unix_ns: u64
             Ok(text) => answer(StatusCode::OK, OPENMETRICS, text),
             Err(_) => internal("the metrics could not be formatted"),
         },
+        "/last-use" => uses(status, now_unix_ns),
         "/release" => match nonce(uri) {
             Ok(nonce) => readable(attester, nonce, now_unix_ns),
             Err(fault) => answer(StatusCode::BAD_REQUEST, TEXT, format!("{fault}\n")),
@@ -83,6 +91,17 @@ fn readable(attester: &Attester, nonce: Option<Nonce>, now_unix_ns: u64) -> Answ
 fn jwks(status: &Status) -> Answer {
     let keys = status.moving().assertion_keys.as_ref().map(|of| of.keys.clone()).unwrap_or_default();
     answer(StatusCode::OK, JWK_SET, json!({ "keys": keys }).to_string() + "\n")
+}
+
+/// When credentials were last used.
+fn uses(status: &Status, now_unix_ns: u64) -> Answer {
+    let Some(uses) = status.uses.get() else {
+        return internal("uses are not noted yet: ask again in a moment");
+    };
+    match serde_json::to_string_pretty(&last_use::document::document(status, uses, now_unix_ns)) {
+        Ok(text) => answer(StatusCode::OK, JSON, text + "\n"),
+        Err(error) => internal(&format!("the document could not be written: {error}")),
+    }
 }
 
 fn signed(attester: &Attester, nonce: Option<Nonce>, now_unix_ns: u64) -> Answer {

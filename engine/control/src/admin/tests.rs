@@ -160,7 +160,7 @@ fn signatures_are_bounded_and_those_without_a_nonce_are_shared() {
     use policy_release::attestation::Nonce;
     let directory = tempfile::tempdir().unwrap();
     let (status, _records) = status(directory.path(), pinned());
-    let attester = Attester::new(status);
+    let attester = Attester::new(status, true);
     let now = 5_000_000_000;
     let shared = attester.attest(None, now).unwrap();
     for at in 1..ATTESTATIONS_PER_S_MAX {

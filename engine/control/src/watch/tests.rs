@@ -1,6 +1,7 @@
 //! A good change of a file comes before the workers, a bad one does not, and both are told.
 
 use super::*;
+use crate::bounds::EXPIRY_SHOWN_MAX;
 use crate::testing;
 use crate::testing::rig::{rig, wait};
 
@@ -79,4 +80,29 @@ fn names_are_looked_up_again_and_soon_while_one_is_missing() {
     assert!(resolve_pause(&plain, &Addresses::new()) > Duration::from_secs(3_600));
     assert_eq!(resolve_pause(&named, &Addresses::new()), Duration::from_secs(RESOLVE_RETRY_S));
     assert_eq!(resolve_pause(&named, &known), Duration::from_secs(RESOLVE_INTERVAL_S));
+}
+
+#[test]
+fn of_very_many_things_that_end_those_that_end_soonest_are_shown() {
+    let ca = |year| {
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        parameters.not_after = rcgen::date_time_ymd(year, 1, 1);
+        parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    };
+    let tls = policy::model::OriginTls { ca: ca(2090) + &ca(2080), server_name: None, identity: None };
+    let mut policy = crate::testing::rig::policy(None);
+    let first = policy.origins.first().unwrap().clone();
+    policy.origins.extend((0..EXPIRY_SHOWN_MAX / 2 + 9).map(|number| {
+        let name = format!("o{number:03}");
+        policy::model::Origin { name, tls: Some(tls.clone()), ..first.clone() }
+    }));
+    let directory = tempfile::tempdir().unwrap();
+    let rig = crate::testing::rig::rig_with(directory.path(), policy, crate::assemble::Placement::default());
+    wait("a look at the ends", || !rig.status.moving().ends.is_empty());
+    let ends_s: Vec<u64> = rig.status.moving().ends.iter().map(|of| of.ends_s).collect();
+    assert_eq!(ends_s.len(), EXPIRY_SHOWN_MAX);
+    let sooner = ends_s.iter().filter(|at_s| **at_s < 3_600_000_000).count();
+    assert!(ends_s.is_sorted() && sooner == EXPIRY_SHOWN_MAX / 2 + 9, "all of 2080: {ends_s:?}");
+    rig.end(directory.path());
 }

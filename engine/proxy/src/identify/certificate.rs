@@ -1,9 +1,10 @@
 //! The certificate of a request's connection: what its names prove, and which CAs vouch for it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use activation::Activation;
 use activation::record::put_name;
+use activation::uses::Place;
 use identity::certificate::{Chains, Facts, Verdict};
 use policy::decide::CertificateProofs;
 use policy::reason::Reason;
@@ -20,6 +21,8 @@ pub struct PeerCertificate {
     /// What the names prove in the activation that was last asked.
     proofs: RefCell<Option<(u64, Vouched)>>,
     pub revoked: Known,
+    /// Where its use was noted last.
+    pub used_at: Cell<Place>,
 }
 
 /// What a certificate proves, and which CAs vouch for it until when.
@@ -36,7 +39,13 @@ impl PeerCertificate {
         facts.names.shrink_to_fit();
         let mut names = Vec::new();
         facts.names.iter().for_each(|name| put_name(&mut names, &name.to_string()));
-        Some(Self { facts, names: names.into(), proofs: RefCell::new(None), revoked: Known::default() })
+        Some(Self {
+            facts,
+            names: names.into(),
+            proofs: RefCell::new(None),
+            revoked: Known::default(),
+            used_at: Cell::default(),
+        })
     }
 
     /// Until when a request has found the chain to be good under `activation`, seconds since the Unix epoch; none where none

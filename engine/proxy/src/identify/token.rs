@@ -36,6 +36,8 @@ pub struct TokenUse {
     pub issued_s: Option<u64>,
     pub expires_s: u64,
     pub confirmation: Confirmation,
+    /// Where uses of its key are noted.
+    pub used_at: u32,
     /// Its issuer was asked about it.
     pub introspected: bool,
     /// Space-separated, for the record; see `one_text`.
@@ -127,6 +129,7 @@ impl TokenUse {
             issued_s: token.issued_s,
             expires_s: token.expires_s,
             confirmation: token.confirmation,
+            used_at: activation.uses.place_of_key(&activation.issuers, token.issuer, token.kid.as_deref()),
             introspected: token.believed_until_ms.is_some(),
             scopes_text: scopes.map(|names| one_text(names)),
             revoked: Known::default(),

@@ -16,6 +16,7 @@ use activation::counters::Arena;
 use activation::injection::Injection;
 use activation::ring::{DurableMark, RecordReader, rings};
 use activation::stats::WorkerStats;
+use activation::uses::{Uses, Words, key_names};
 use arc_swap::ArcSwap;
 use identity::certificate::CaSet;
 use policy::compile::compile;
@@ -110,6 +111,7 @@ fn start_all(
     let image = sys::Image::new(&compile(policy, [7; 32]).unwrap()).unwrap();
     let table = Arc::new(Table::load(image).unwrap());
     let limits = Arc::new(Arena::new().slots(&table, 0).unwrap());
+    let uses = Arc::new(uses(policy, &issuers));
     let activation = Activation {
         id: 1,
         release: ReleaseFacts {
@@ -142,6 +144,7 @@ fn start_all(
         ended: Arc::default(),
         revoked: Arc::default(),
         filled: Arc::default(),
+        uses,
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -155,6 +158,7 @@ fn start_all(
         activation: Arc::new(ArcSwap::from_pointee(activation)),
         records: writer,
         stats: Arc::clone(&stats),
+        certificates: Arc::default(),
         drain: Arc::clone(&drain),
         durable: Arc::new(DurableMark::default()),
         random_seed: [3; 32],
@@ -176,6 +180,12 @@ fn start_all(
     };
     let handle = spawn(seat, Arc::new(settings)).unwrap();
     World { address, stats, records, drain, handle }
+}
+
+fn uses(policy: &Policy, issuers: &[Arc<identity::token::Issuer>]) -> Uses {
+    let of_policy = Words::new(1, 1, policy.agents.len() + policy.api_keys.len());
+    let of_keys = Words::new(2, 1, key_names(issuers).len());
+    Uses::new(Arc::new(of_policy), policy.agents.len(), Arc::new(of_keys), issuers)
 }
 
 impl World {

@@ -10,6 +10,7 @@ use policy_release::time::Timestamp;
 use super::*;
 
 const NOW_S: u64 = 1_800_000_000;
+const DAY_S: u64 = 86_400;
 
 fn key(seed: u8) -> PublicKey {
     SigningKey::generate([seed; 32]).unwrap().public()
@@ -33,7 +34,7 @@ fn said(seed: u8) -> Attestation {
         version: 7,
         policy: "orders".to_owned(),
         signers: vec!["alice".to_owned()],
-        expires: Some(at(NOW_S + 10 * SOON_S)),
+        expires: Some(at(NOW_S + 400 * DAY_S)),
         since: at(NOW_S - 5),
         accepted: None,
         activation: 1,
@@ -42,8 +43,8 @@ fn said(seed: u8) -> Attestation {
         pointer: Some(Pointer {
             channel: "production".to_owned(),
             serial: 3,
-            issued: at(NOW_S - SOON_S),
-            expires: at(NOW_S + 10 * SOON_S),
+            issued: at(NOW_S - DAY_S),
+            expires: at(NOW_S + 400 * DAY_S),
             expired: false,
         }),
         refusal: None,
@@ -155,15 +156,39 @@ fn without_an_expectation_gateways_are_held_against_one_another() {
     assert_eq!(unexpected(vec![serves(2, "b", &waits)]), [["restart"]]);
 }
 
+fn ends(of: &str, begins_s: Option<u64>, ends_s: u64) -> Ends {
+    Ends { of: of.to_owned(), name: "x".to_owned(), begins: begins_s.map(at), at: at(ends_s) }
+}
+
 #[test]
 fn what_ends_soon_and_what_is_a_file_are_notes() {
     let mut soon = said(1);
-    soon.pointer.as_mut().unwrap().expires = at(NOW_S + 5);
+    soon.ends = vec![ends("pointer", None, NOW_S + 5)];
     soon.expires = Some(at(NOW_S));
     let mut file = said(2);
     file.pointer = None;
     let found = codes(vec![soon, file], &Pins::default());
-    assert_eq!(found, [(vec![], vec!["pointer-expires", "release-expired"]), (vec![], vec!["no-pointer"])]);
+    assert_eq!(found, [(vec![], vec!["release-expired", "ends"]), (vec![], vec!["no-pointer"])]);
+}
+
+#[test]
+fn an_end_is_spoken_of_at_the_distances_at_which_it_is_told() {
+    let notes = |of: Ends| {
+        let mut said = said(1);
+        said.ends = vec![of];
+        codes(vec![said], &Pins::default()).remove(0)
+    };
+    let (none, note) = ((vec![], vec![]), (vec![], vec!["ends"]));
+    assert_eq!(notes(ends("crl", None, NOW_S + 31 * DAY_S)), none);
+    assert_eq!(notes(ends("crl", None, NOW_S + 29 * DAY_S)), note);
+    let day = |left_s| ends("certificate", Some(NOW_S + left_s - DAY_S), NOW_S + left_s);
+    assert_eq!(notes(day(10 * 3_600)), none, "a certificate that lives for a day does not warn in all of it");
+    assert_eq!(notes(day(5 * 3_600)), note);
+    assert_eq!(notes(ends("trust-root", None, NOW_S)), (vec!["ended"], vec![]));
+    assert_eq!(notes(ends("api-key", None, NOW_S)), (vec![], vec!["ended"]), "as it was meant to");
+    for of in ["certificate", "keyset", "pointer", "release", "revocations"] {
+        assert_eq!(notes(ends(of, None, NOW_S)), none, "{of} is told by itself");
+    }
 }
 
 #[test]

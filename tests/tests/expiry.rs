@@ -1,0 +1,146 @@
+//! What ends is told before it does: once a distance, in records, on stderr, in metrics and by `adamant status`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::apikey::ApiKey;
+use tests::certificates::Authority;
+use tests::client::get;
+use tests::gateway::{self, Gateway};
+use tests::process::eventually;
+use tests::store::{World, envelope, root_payload};
+
+const DAY_S: u64 = 86_400;
+/// It is looked at every 10 s what ends.
+const SOON: Duration = Duration::from_secs(25);
+
+/// Seconds since the epoch, some time from now, as RFC 3339.
+fn in_seconds(seconds: u64) -> String {
+    let out = std::process::Command::new("date")
+        .args(["-u", "-d", &format!("+{seconds} seconds"), "+%Y-%m-%dT%H:%M:%SZ"])
+        .output()
+        .unwrap();
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+}
+
+/// What was told: of what and at which distance, sorted.
+fn told(gateway: &Gateway) -> Vec<(String, u64)> {
+    let text = gateway.record_text();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let expiries = lines.filter(|line| line["adamant.kind"] == "expiry");
+    let of = |line: Value| {
+        let (of, distance_s) = (line["adamant.expiry.of"].as_str()?.to_owned(), &line["adamant.expiry.distance_s"]);
+        Some((of, distance_s.as_u64()?))
+    };
+    let mut told: Vec<_> = expiries.filter_map(of).collect();
+    told.sort();
+    told
+}
+
+fn status(gateway: &Gateway) -> (bool, String) {
+    let admin = format!("http://{}", gateway.admin_address());
+    let (status, shown, said) = gateway::run(&["status", &admin], gateway.directory());
+    (status.success(), shown + &said)
+}
+
+fn known_by_key(world: &World, keys: &[(&ApiKey, String)]) -> tests::policy::PolicyText {
+    let ids: Vec<_> = keys.iter().map(|(key, _)| key.id.as_str()).collect();
+    let policy = world.policy(&["/x"]).agent("ci", &format!("{{ api_key = {ids:?} }}"), &["all"], &[]);
+    keys.iter().fold(policy, |policy, (key, more)| policy.api_key(key, more))
+}
+
+#[test]
+fn everything_that_a_gateway_goes_by_is_told_before_its_end_and_once() {
+    let world = World::new("hot");
+    let keys = ["near", "far", "never"].map(ApiKey::new);
+    let expires = |seconds| format!("expires = {}", in_seconds(seconds));
+    let of_keys =
+        [(&keys[0], expires(2 * DAY_S)), (&keys[1], expires(50 * DAY_S)), (&keys[2], "# without an end".to_owned())];
+    let agents = Authority::new("agents");
+    let list = agents.crl(1, &[], Duration::from_secs(7 * DAY_S - 1_800));
+    for (name, text) in [("agents.pem", &agents.pem), ("agents.crl", &list)] {
+        world.write(name, text.as_bytes());
+    }
+    let policy = known_by_key(&world, &of_keys)
+        .with("[[client_ca]]\nname = \"agents\"\ncertificates = { file = \"agents.pem\" }\ncrl = { watch = \"agents.crl\" }")
+        .agent("bot", "{ certificate = \"spiffe://a/b\", ca = \"agents\" }", &["all"], &[]);
+    let root = root_payload(1, &in_seconds(20 * DAY_S), &[1, 2, 3]);
+    world.write("root.json", &envelope("trust-root", &root, &[1, 2]));
+    let built = world.build_until(1, &policy, &in_seconds(5 * DAY_S));
+    world.put_release(&built, &[1, 2]);
+    // The pointer has been issued long ago.
+    world.point_until(1, &built.digest, &in_seconds(13 * DAY_S));
+    let mut gateway = world.start();
+    // Nothing of the list, which lives for half an hour more than 7 days: they are more than half of its life.
+    let expected =
+        [("api-key", 3 * DAY_S), ("pointer", 14 * DAY_S), ("release", 7 * DAY_S), ("trust-root", 30 * DAY_S)]
+            .map(|(of, distance_s)| (of.to_owned(), distance_s));
+    assert!(eventually(SOON, || told(&gateway) == expected), "{:?}", told(&gateway));
+    for line in [
+        "warning: the API key near ends in less than 3 days, at ",
+        "warning: the release version 1 ends in less than 7 days, at ",
+        "warning: the pointer of channel production ends in less than 14 days, at ",
+        "warning: the trust root version 1 ends in less than 30 days, at ",
+    ] {
+        gateway.tells(line);
+    }
+    assert!(!gateway.stderr().contains("API key far") && !gateway.stderr().contains("API key never"));
+    let shown = eventually(SOON, || {
+        let text = gateway.admin("/metrics").text();
+        let row =
+            |of: &str, name: &str| text.contains(&format!("expiry_timestamp_seconds{{of=\"{of}\",name=\"{name}\"}} "));
+        row("api-key", "near")
+            && row("trust-root", "version 1")
+            && row("release", "version 1")
+            && row("pointer", "production")
+    });
+    assert!(shown, "{}", gateway.admin("/metrics").text());
+    let (fine, shown) = status(&gateway);
+    assert!(fine, "{shown}");
+    let notes: Vec<_> = shown.lines().filter_map(|line| line.trim().strip_prefix("note: the ")).collect();
+    let kinds: Vec<_> = notes.iter().map(|note| note.split(" ends at ").next().unwrap()).collect();
+    let sorted = ["API key near", "release version 1", "pointer of channel production", "trust root version 1"];
+    assert_eq!(kinds, sorted, "{shown}");
+    assert!(notes[0].ends_with("in 1 day") && notes[3].ends_with("in 19 days"), "{shown}");
+
+    gateway.restart("TERM");
+    assert!(eventually(SOON, || gateway.admin("/metrics").text().contains("{of=\"trust-root\"")));
+    assert_eq!(told(&gateway), expected, "not again after a restart");
+    // Another pointer has another end, far away: nothing is told of it.
+    world.point(2, &built.digest);
+    let further = eventually(SOON, || !status(&gateway).1.contains("pointer of channel"));
+    assert!(further, "{}", status(&gateway).1);
+    assert_eq!(told(&gateway), expected);
+}
+
+#[test]
+fn the_end_itself_is_told_once_and_by_one_alone() {
+    let world = World::new("hot");
+    let key = ApiKey::new("brief");
+    let field = format!("X-API-Key: {}\r\n", key.text);
+    let built = world.build(1, &known_by_key(&world, &[(&key, format!("expires = {}", in_seconds(14)))]));
+    world.put_release(&built, &[1, 2]);
+    world.point_until(1, &built.digest, &in_seconds(14));
+    let gateway = world.start();
+    assert_eq!(gateway.once(get("/x", &field)).status, 200);
+    let ended = |of: &str| told(&gateway).contains(&(of.to_owned(), 0));
+    assert!(eventually(SOON, || ended("api-key") && ended("pointer")), "{:?}", told(&gateway));
+    assert_eq!(gateway.once(get("/x", &field)).status, 401);
+    gateway.tells("error: the API key brief ended at ");
+    gateway.tells("take it out of the policy, or give it another key");
+    // The pointer has an alarm of its own, which says what follows.
+    gateway.tells("nothing new is accepted by it");
+    assert!(!gateway.stderr().contains("the pointer of channel production ended"), "{}", gateway.stderr());
+    let noted = eventually(SOON, || status(&gateway).1.contains("note: the API key brief ended at "));
+    let (fine, shown) = status(&gateway);
+    assert!(noted && !fine && shown.contains("1 problem"), "the pointer is the problem, the key is none: {shown}");
+    assert_eq!(told(&gateway).iter().filter(|(_, distance_s)| *distance_s == 0).count(), 2);
+}
