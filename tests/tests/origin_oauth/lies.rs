@@ -9,24 +9,24 @@ fn whole(status: u16, fields: &str, content: &str) -> Reply {
 #[test]
 fn what_is_no_token_is_none_and_the_next_good_one_is_taken() {
     let echo = format!("{{\"error\":\"{SECRET}\",\"error_description\":\"{SECRET}\"}}");
-    let lie = |json: &str| Reply::json(&format!("{{\"access_token\":\"l1e\",{json}}}"));
+    let lie = |json: &str| Reply::json(&format!("{{\"access_token\":\"l1e-t0ken\",{json}}}"));
     let lies = [
-        (whole(200, "", "<html>l1e</html>"), "found no JSON"),
+        (whole(200, "", "<html>l1e-t0ken</html>"), "found no JSON"),
         (whole(200, "", ""), "found no JSON"),
         (whole(302, "Location: /other\r\n", ""), "a redirect, which is never followed"),
         (whole(307, "Location: https://127.0.0.1:1/\r\n", ""), "a redirect, which is never followed"),
         (whole(401, "", "{\"error\":\"invalid_client\"}"), "found 401 (invalid_client): it does not know this client"),
         (whole(400, "", &echo), "expected status 200, found 400: is it a token endpoint?"),
-        (whole(500, "", "l1e"), "expected status 200, found 500"),
-        (whole(200, "Content-Encoding: gzip\r\n", "l1e"), "a content coding, which was not asked for"),
+        (whole(500, "", "l1e-t0ken"), "expected status 200, found 500"),
+        (whole(200, "Content-Encoding: gzip\r\n", "l1e-t0ken"), "a content coding, which was not asked for"),
         (lie("\"expires_in\":60"), "no `token_type`"),
         (lie("\"token_type\":\"DPoP\",\"expires_in\":60"), "another `token_type` than Bearer"),
         (lie("\"token_type\":\"Bearer\",\"expires_in\":0"), "has ended already"),
         (lie("\"token_type\":\"Bearer\",\"expires_in\":-60"), "has ended already"),
         (lie("\"token_type\":\"Bearer\",\"expires_in\":\"60\""), "members of other types"),
-        (lie("\"token_type\":\"Bearer\",\"access_token\":\"l1e2\""), "members of other types, or twice"),
-        (gives("l1e\r\nX-More: l1e", &json!(60)), "other characters than a bearer token has"),
-        (gives(&"l1e".repeat(3_000), &json!(60)), "more than 8 KiB"),
+        (lie("\"token_type\":\"Bearer\",\"access_token\":\"l1e-t0ken2\""), "members of other types, or twice"),
+        (gives("l1e-t0ken\r\nX-More: l1e-t0ken", &json!(60)), "other characters than a bearer token has"),
+        (gives(&"l1e-t0ken".repeat(3_000), &json!(60)), "more than 8 KiB"),
         (Reply::Endless, "an answer of at most 65536 bytes"),
     ];
     let mut lies = lies.into_iter();
@@ -54,7 +54,7 @@ fn what_is_no_token_is_none_and_the_next_good_one_is_taken() {
     assert!(eventually(SOON, || scene.sends("g00d")), "{}", scene.gateway.stderr());
     let ends = scene.gateway.metric("origin_material_expiry_timestamp_seconds") - tests::tokens::now_s() as f64;
     assert!((86_380.0..=86_400.0).contains(&ends), "{ends}");
-    shows_none(&scene.gateway, &["l1e", "g00d", "s3cr3t"]);
+    shows_none(&scene.gateway, &["l1e-t0ken", "g00d", "s3cr3t"]);
 }
 
 #[test]
