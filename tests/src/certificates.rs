@@ -1,6 +1,7 @@
 //! A throw-away CA and what it issues.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rcgen::{
@@ -9,7 +10,8 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
 
@@ -173,17 +175,12 @@ impl Identity {
 
     /// As [`Identity::server_config`], and demands a client certificate under `clients`.
     pub fn server_config_for(&self, clients: &Authority) -> Arc<ServerConfig> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(clients.pem.as_bytes()).unwrap()).unwrap();
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_client_cert_verifier(verifier.build().unwrap())
-            .with_single_cert(self.chain(), self.private_key())
-            .unwrap();
-        Arc::new(config)
+        Arc::new(demanding(clients).with_single_cert(self.chain(), self.private_key()).unwrap())
+    }
+
+    /// The certificate alone, DER.
+    pub fn der(&self) -> Vec<u8> {
+        self.chain()[0].to_vec()
     }
 
     /// SHA-256 over the certificate's SubjectPublicKeyInfo, lower-case hex.
@@ -213,6 +210,56 @@ impl Identity {
     fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
     }
+}
+
+/// A server whose certificate is replaced while it serves.
+#[derive(Debug)]
+pub struct MovingServer {
+    shows: Mutex<Arc<CertifiedKey>>,
+    shown: AtomicUsize,
+}
+
+impl MovingServer {
+    pub fn new(first: &Identity) -> Self {
+        Self { shows: Mutex::new(certified(first)), shown: AtomicUsize::new(0) }
+    }
+
+    /// The next connections see this one.
+    pub fn moves_to(&self, next: &Identity) {
+        *self.shows.lock().unwrap() = certified(next);
+    }
+
+    /// How many connections have seen one.
+    pub fn shown(&self) -> usize {
+        self.shown.load(Ordering::SeqCst)
+    }
+
+    /// Demands a client certificate under `clients`.
+    pub fn config_for(self: &Arc<Self>, clients: &Authority) -> Arc<ServerConfig> {
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(self) as _;
+        Arc::new(demanding(clients).with_cert_resolver(resolver))
+    }
+}
+
+impl ResolvesServerCert for MovingServer {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.shown.fetch_add(1, Ordering::SeqCst);
+        Some(Arc::clone(&self.shows.lock().unwrap()))
+    }
+}
+
+fn certified(identity: &Identity) -> Arc<CertifiedKey> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    Arc::new(CertifiedKey::from_der(identity.chain(), identity.private_key(), &provider).unwrap())
+}
+
+fn demanding(clients: &Authority) -> rustls::ConfigBuilder<ServerConfig, rustls::server::WantsServerCert> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(clients.pem.as_bytes()).unwrap()).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    builder.with_client_cert_verifier(verifier.build().unwrap())
 }
 
 /// What follows the first DER element, and its content.

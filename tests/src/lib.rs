@@ -30,6 +30,7 @@ pub mod others;
 pub mod policy;
 pub mod process;
 pub mod scene;
+pub mod small_disk;
 pub mod store;
 pub mod stream;
 pub mod tokens;

@@ -1,5 +1,6 @@
 //! A real OpenBao server in development mode, in memory and with TLS, for keys that lie on no disk.
 
+use std::fs::{self, File};
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use crate::process::eventually;
 
 /// Token of its operator.
 const ROOT_TOKEN: &str = "operator-of-the-tests";
+/// Its standard output, where it names its unseal key.
+const SAID: &str = "said.log";
 
 /// A running server; dropping it kills it.
 pub struct OpenBao {
@@ -48,6 +51,7 @@ impl OpenBao {
     fn try_start(binary: &Path) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let said = File::create(directory.path().join(SAID)).expect("a file for what it says");
         let mut command = Command::new(binary);
         command
             .args(["server", "-dev", "-dev-tls", "-dev-no-store-token"])
@@ -56,7 +60,7 @@ impl OpenBao {
             .arg(format!("-dev-root-token-id={ROOT_TOKEN}"))
             .env("HOME", directory.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(said)
             .stderr(Stdio::null());
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", binary.display()));
         let mut server = Self { child, binary: binary.to_owned(), port, directory };
@@ -69,6 +73,18 @@ impl OpenBao {
     /// The CA of its certificate.
     pub fn ca(&self) -> PathBuf {
         self.directory.path().join("vault-ca.pem")
+    }
+
+    /// From now on it answers nobody, until it is unsealed.
+    pub fn seal(&self) {
+        self.operate("operator seal");
+    }
+
+    /// Goes on after [`OpenBao::seal`].
+    pub fn unseal(&self) {
+        let said = fs::read_to_string(self.directory.path().join(SAID)).unwrap();
+        let key = said.lines().find_map(|line| line.trim().strip_prefix("Unseal Key: ")).expect("it names its key");
+        self.operate(&format!("operator unseal {key}"));
     }
 
     /// Runs a command line (words without spaces) of its operator; what it printed.

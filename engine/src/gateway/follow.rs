@@ -335,7 +335,10 @@ impl Follower {
             let remedy = "it is tried again every few seconds";
             Refusal::new(Check::Activation, "a release that can be activated", why, remedy).of_release(digest)
         };
-        memory.keep_release(&digest, &candidate.bytes).map_err(|failure| failed(failure.to_string()))?;
+        if let Err(failure) = memory.keep_release(&digest, &candidate.bytes) {
+            self.read_at = Instant::now() + ACTIVATE_AGAIN;
+            return Err(failed(failure.to_string()));
+        }
         let pointer = candidate.pointer.map(|(verified, _)| verified);
         let commit = {
             let (accepted, pointer, now) = (accepted.clone(), pointer.clone(), self.now);

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use identity::certificate::{CaSet, ClientCa};
+use identity::token::Issuer;
 use policy::model::{Audit, Keys};
 use sys::MapSeal;
 use tokio::time::Instant;
 
+use super::report::{KeysetMove, take_crl, tell_keyset};
 use super::revocation::watched_crls;
 use super::{Commit, Watcher, report_origins, resolve_pause};
 use crate::activate::{ActivateError, Prepared};
+use crate::assemble::keysets;
 use crate::assemble::origins::Planned;
 use crate::assemble::renew::{Present, Renewed, plan, renew};
 use crate::assemble::revocation::Read;
@@ -131,7 +135,7 @@ impl Watcher {
         let start = &mut self.start;
         let before = Arc::clone(start.activator.frozen());
         let id = start.activator.put(prepared);
-        start.parts = renewed.parts;
+        let parts_before = std::mem::replace(&mut start.parts, renewed.parts);
         start.tickets = renewed.tickets;
         start.planned = planned;
         start.addresses = addresses;
@@ -139,9 +143,10 @@ impl Watcher {
         self.crls = watched_crls(&frozen, &start.node);
         self.resolve_at = Instant::now() + resolve_pause(&start.planned, &start.addresses);
         self.keep_all_lists(&frozen, &renewed.crls);
+        self.tell_keysets(&frozen, &parts_before.issuers);
         self.show(&frozen, renewed.keysets, &round);
         self.follow_keysets(&frozen);
-        self.show_crls(&frozen, &renewed.crls);
+        self.show_crls(&frozen, &renewed.crls, &parts_before.client_cas);
         tell(&self.start.records, id, &before, &frozen);
         id
     }
@@ -149,6 +154,22 @@ impl Watcher {
     fn follow_keysets(&mut self, frozen: &Frozen) {
         let loaded = self.start.status.keysets_loaded();
         self.keysets.follow(frozen, &self.start.node, &self.start.parts.issuers, Why::Release, &loaded);
+    }
+
+    /// A keyset that changed in its file and was read by the release first is a rotation like any other.
+    fn tell_keysets(&self, frozen: &Frozen, before: &[Arc<Issuer>]) {
+        let start = &self.start;
+        for (rules, after) in frozen.policy.issuers.iter().zip(&start.parts.issuers) {
+            let before = before.iter().find(|of| of.rules().name == rules.name);
+            let digest = |of: &Issuer| of.keyset().map(|keyset| keyset.digest());
+            let is_same = before.is_some_and(|before| digest(before) == digest(after));
+            if is_same || !matches!(rules.keys, Keys::Watch { .. }) {
+                continue;
+            }
+            let (source, status, records) = (keysets::source_of(rules, &start.node), &start.status, &start.records);
+            let moved = KeysetMove { issuer: &rules.name, source: &source, why: Why::Release, status, records };
+            tell_keyset(&moved, before.map(|of| &**of), after);
+        }
     }
 
     /// Serves the present release from fresh memory.
@@ -193,15 +214,22 @@ impl Watcher {
 }
 
 impl Watcher {
-    /// The status follows the revocation lists.
-    fn show_crls(&self, frozen: &Frozen, read: &[Option<Read>]) {
-        let mut moving = self.start.status.moving();
-        moving.crls.retain(|name, _| frozen.policy.client_cas.iter().any(|ca| ca.name == *name && ca.crl.is_some()));
+    /// The status follows the revocation lists; what the release was the first to read is on record. `before`: the client
+    /// CAs that served.
+    fn show_crls(&self, frozen: &Frozen, read: &[Option<Read>], before: &CaSet) {
+        let (status, records) = (&self.start.status, &self.start.records);
+        let has_lists = |name: &str| frozen.policy.client_cas.iter().any(|ca| ca.name == name && ca.crl.is_some());
+        status.moving().crls.retain(|name, _| has_lists(name));
         for (rules, read) in frozen.policy.client_cas.iter().zip(read) {
-            if let Some(read) = read {
-                let shown = moving.crls.entry(rules.name.clone()).or_default();
-                *shown = CrlStatus { failures: shown.failures + read.status.failures, ..read.status.clone() };
+            let Some(read) = read else { continue };
+            let lists = before.cas().iter().find(|ca| ca.name() == rules.name).and_then(ClientCa::lists);
+            if lists.is_none_or(|lists| lists.digest() != read.lists.digest()) {
+                take_crl(status, records, &rules.name, Why::Release, read.status.clone());
+                continue;
             }
+            let mut moving = status.moving();
+            let shown = moving.crls.entry(rules.name.clone()).or_default();
+            *shown = CrlStatus { failures: shown.failures + read.status.failures, ..read.status.clone() };
         }
     }
 }

@@ -56,14 +56,19 @@ pub(super) fn confirm_keyset(moved: &KeysetMove<'_>, now_s: u64, times: (Option<
     }
 }
 
-pub(super) fn take_keyset(moved: &KeysetMove<'_>, before: &Issuer, after: &Issuer, next: KeysetStatus) {
+/// Puts on record that the keys of an issuer changed.
+pub(super) fn tell_keyset(moved: &KeysetMove<'_>, before: Option<&Issuer>, after: &Issuer) {
     let thumbprints = |issuer: &Issuer| {
         let keys = issuer.keyset().map(|keyset| keyset.keys()).unwrap_or_default();
         let mut all: Vec<String> = keys.iter().map(|key| key.thumbprint().to_string()).collect();
         all.dedup();
         all
     };
-    moved.tell(Outcome::Taken, &thumbprints(before), &thumbprints(after));
+    moved.tell(Outcome::Taken, &before.map(thumbprints).unwrap_or_default(), &thumbprints(after));
+}
+
+pub(super) fn take_keyset(moved: &KeysetMove<'_>, before: &Issuer, after: &Issuer, next: KeysetStatus) {
+    tell_keyset(moved, Some(before), after);
     crate::info!("issuer \"{}\" has a new keyset of {} keys from {}", moved.issuer, next.keys, next.source);
     let mut moving = moved.status.moving();
     let shown = moving.keysets.entry(moved.issuer.to_owned()).or_default();
@@ -126,27 +131,27 @@ pub(super) fn refuse_certificate(status: &Status, records: &Handle, chains: Vec<
 }
 
 /// The revocation lists of a client CA, told by their CRL numbers.
-fn tell_crl(records: &Handle, ca: &str, source: &str, outcome: Outcome<'_>, numbers: (&str, &str)) {
+fn tell_crl(records: &Handle, ca: &str, (source, why): (&str, Why), outcome: Outcome<'_>, numbers: (&str, &str)) {
     let list = |numbers: &str| numbers.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let (old, new) = (list(numbers.0), list(numbers.1));
-    Rotation { of: "crl", name: ca, source, why: Why::Changed, outcome, old: &old, new: &new }.tell(records);
+    Rotation { of: "crl", name: ca, source, why, outcome, old: &old, new: &new }.tell(records);
 }
 
-pub(super) fn take_crl(status: &Status, records: &Handle, ca: &str, next: CrlStatus) {
+pub(super) fn take_crl(status: &Status, records: &Handle, ca: &str, why: Why, next: CrlStatus) {
     let (revoked, numbers) = (next.revoked(), next.numbers());
     let mut moving = status.moving();
     let shown = moving.crls.entry(ca.to_owned()).or_default();
     let old = shown.numbers();
-    tell_crl(records, ca, &next.source, Outcome::Taken, (&old, &numbers));
+    tell_crl(records, ca, (&next.source, why), Outcome::Taken, (&old, &numbers));
     crate::info!("client CA \"{ca}\" has revocation list {numbers}, which revokes {revoked} certificates");
-    *shown = CrlStatus { failures: shown.failures, ..next };
+    *shown = CrlStatus { failures: shown.failures + next.failures, ..next };
 }
 
 pub(super) fn refuse_crl(status: &Status, records: &Handle, ca: &str, why: &str) {
     crate::error!("{why}: the old revocation lists stay in force");
     let mut moving = status.moving();
     let shown = moving.crls.entry(ca.to_owned()).or_default();
-    tell_crl(records, ca, &shown.source, Outcome::Refused(why), ("", ""));
+    tell_crl(records, ca, (&shown.source, Why::Changed), Outcome::Refused(why), ("", ""));
     shown.failures += 1;
     shown.last_failure = Some(why.to_owned());
 }

@@ -12,6 +12,7 @@ use crate::assemble::revocation::{self, Read};
 use crate::assemble::tls::{self, Tickets};
 use crate::assemble::{Frozen, Node};
 use crate::clock;
+use crate::moving::Why;
 
 /// The files of revocation lists, by client CA.
 pub(super) fn watched_crls(frozen: &Frozen, node: &Node) -> Vec<Option<Watched>> {
@@ -47,7 +48,7 @@ impl Watcher {
                                 rules.name
                             );
                         }
-                        take_crl(&self.start.status, &self.start.records, &rules.name, read.status);
+                        take_crl(&self.start.status, &self.start.records, &rules.name, Why::Changed, read.status);
                         self.keeping.note(&rules.name, read.bytes);
                     }
                     Err(error) => refuse_crl(&self.start.status, &self.start.records, &rules.name, &error.to_string()),

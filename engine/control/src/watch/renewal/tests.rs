@@ -94,6 +94,25 @@ fn what_a_release_touches_is_made_anew() {
     rig.watch.stop();
 }
 
+/// Whoever looks first, the release or the watcher: it is on record, once.
+#[test]
+fn a_keyset_that_changed_just_before_a_release_is_on_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let rig = rig(directory.path());
+    let before = serving(&rig);
+    std::fs::write(directory.path().join("corp.jwks.json"), testing::JWKS_OTHER).unwrap();
+    activate(&rig, without_agents(), 8).unwrap();
+    assert_ne!(serving(&rig).issuers[0].digest(), before.issuers[0].digest());
+    // The watcher has looked as well.
+    testing::rig::wait("a look", || {
+        std::fs::read_to_string(directory.path().join("records"))
+            .is_ok_and(|text| text.lines().filter(|line| line.contains("\"refresh\"")).count() > 1)
+    });
+    let text = rig.end(directory.path());
+    let taken = text.lines().filter(|line| line.contains("\"refresh\"") && line.contains("\"taken\""));
+    assert_eq!(taken.count(), 1, "{text}");
+}
+
 #[test]
 fn what_cannot_serve_leaves_everything_as_it_was() {
     let directory = tempfile::tempdir().unwrap();

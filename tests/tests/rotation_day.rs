@@ -1,0 +1,90 @@
+//! A day of rotation in minutes: whatever moves does so every few seconds, under load. No valid request fails, no invalid one
+//! passes, every change is in the rotation log, nothing leaks.
+//!
+//! Something more that moves is one more [`Rotator`], named in [`rotators`]: its constructor says in the [`Plan`] what it needs
+//! of gateway, policy and files; `turn` makes the next one, waits until it is in force, and tells callers by the phase of a
+//! [`credential::Credential`] what must hold from then on; `told` says what the rotation log must have.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::time::Duration;
+
+#[path = "rotation_day/agents.rs"]
+mod agents;
+#[path = "rotation_day/callers.rs"]
+mod callers;
+#[path = "rotation_day/credential.rs"]
+mod credential;
+#[path = "rotation_day/day.rs"]
+mod day;
+#[path = "rotation_day/files.rs"]
+mod files;
+#[path = "rotation_day/keys.rs"]
+mod keys;
+#[path = "rotation_day/leaks.rs"]
+mod leaks;
+#[path = "rotation_day/lists.rs"]
+mod lists;
+#[path = "rotation_day/log.rs"]
+mod log;
+#[path = "rotation_day/office.rs"]
+mod office;
+#[path = "rotation_day/plan.rs"]
+mod plan;
+#[path = "rotation_day/releases.rs"]
+mod releases;
+
+use day::Day;
+use log::Told;
+use plan::Plan;
+
+/// Something that rotates by itself all day.
+trait Rotator: Send {
+    fn name(&self) -> &'static str;
+
+    /// From the end of a turn to the next one.
+    fn pause(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    /// Makes the next one, and comes back when it is in force; what was waited for in vain.
+    fn turn(&mut self, day: &Day) -> Result<(), String>;
+
+    /// What the gateway must have on record about all turns so far.
+    fn told(&self) -> Vec<Told>;
+}
+
+/// All that rotates.
+fn rotators(plan: &mut Plan) -> Vec<Box<dyn Rotator>> {
+    vec![
+        Box::new(keys::IssuerKeys::new(plan)),
+        Box::new(files::ServerCertificate::new(plan)),
+        Box::new(files::OriginIdentity::new(plan)),
+        Box::new(files::OriginSecret::new(plan)),
+        Box::new(office::OriginCertificate::new(plan)),
+        Box::new(lists::CertificateList::new(plan)),
+        Box::new(lists::Revocations::new(plan)),
+        Box::new(releases::Releases::new()),
+        Box::new(agents::Enrolments::new(plan)),
+    ]
+}
+
+#[test]
+fn a_day_fails_no_valid_request_and_passes_no_invalid_one() {
+    let is_full = std::env::var_os("FULL").is_some();
+    let [morning, afternoon] = if is_full { [60, 300] } else { [12, 24] }.map(Duration::from_secs);
+    let mut plan = Plan::new();
+    let mut rotators = rotators(&mut plan);
+    let mut day = plan.begin();
+    day.goes_on(morning, &mut rotators);
+    let noon = leaks::held(&day.gateway);
+    day.goes_on(afternoon, &mut rotators);
+    leaks::assert_no_more_than(&noon, &day.gateway);
+    day.ends(&rotators);
+}

@@ -1,0 +1,89 @@
+//! What the day needs before it begins: every rotator adds its part.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use tests::certificates::Authority;
+use tests::policy::PolicyText;
+use tests::store::World;
+
+use crate::day::Day;
+use crate::office::Office;
+
+/// The name under which the gateway is called.
+pub const HOST: &str = "api.test";
+
+type Preparation = Box<dyn FnOnce(&World)>;
+
+pub struct Plan {
+    /// Who vouches for the gateway's own certificates.
+    pub servers: Arc<Authority>,
+    pub office: Office,
+    toml: String,
+    policy: PolicyText,
+    preparations: Vec<Preparation>,
+}
+
+impl Plan {
+    /// A gateway that asks for client certificates, and an origin; one route.
+    pub fn new() -> Self {
+        let office = Office::open();
+        let policy =
+            office.policy(PolicyText::new()).route("all", "GET", "/{rest...}", "office").scope("all", &["all"]);
+        // Small rings and a small cache: they are full at noon, so that what is more in the evening is a leak.
+        let toml = "ring_bytes = \"512KiB\"\ndenial_ring_bytes = \"256KiB\"\ncheckpoints = [\"outside\"]\ncheckpoint_interval = \
+                    \"1s\"\n\n[[listener]]\naddress = \
+                    \"127.0.0.1:0\"\ntls = { certificates = [{ chain = \"server.pem\", key = \"server.key\" }], \
+                    client_certificates = \"optional\" }\n\n[bounds]\ntoken_cache_entries_max = 256\n";
+        let servers = Arc::new(Authority::new("servers"));
+        let mut plan = Self { servers, office, toml: toml.to_owned(), policy, preparations: Vec::new() };
+        let (servers, origins) = (plan.servers.pem.clone(), plan.office.origins.pem.clone());
+        plan.before(move |world| {
+            fs::create_dir(world.path("outside")).unwrap();
+            world.write("servers.pem", servers.as_bytes());
+            world.write("origins.pem", origins.as_bytes());
+        });
+        plan
+    }
+
+    /// More tables of `gateway.toml`.
+    pub fn toml(&mut self, text: &str) {
+        self.toml.push_str(&format!("\n{text}\n"));
+    }
+
+    /// More of the policy.
+    pub fn policy(&mut self, more: impl FnOnce(PolicyText) -> PolicyText) {
+        self.policy = more(std::mem::take(&mut self.policy));
+    }
+
+    /// What is done before the first release is built.
+    pub fn before(&mut self, prepare: impl FnOnce(&World) + 'static) {
+        self.preparations.push(Box::new(prepare));
+    }
+
+    /// Starts the gateway with the first release.
+    pub fn begin(self) -> Day {
+        let world = World::with("hot", &self.toml);
+        self.preparations.into_iter().for_each(|prepare| prepare(&world));
+        let first = world.build(1, &self.policy);
+        world.publish(1, &first);
+        let gateway = world.start();
+        Day::new(world, gateway, self.servers, self.office, self.policy)
+    }
+}
+
+/// Replaces a file for its owner alone.
+pub fn put_secret(world: &World, name: &str, text: &str) {
+    let new = world.path(&format!("{name}.new"));
+    fs::write(&new, text).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(&new, world.path(name)).unwrap();
+}
+
+/// The words of a path inside the home of the world.
+pub fn inside(world: &World, name: &str) -> String {
+    let path: &Path = &world.path(name);
+    path.to_str().unwrap().to_owned()
+}
