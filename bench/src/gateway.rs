@@ -82,6 +82,7 @@ fn activate(policy: &Policy, issuer: Arc<Issuer>, client_cas: Arc<CaSet>, api_ke
             injected: None,
         })],
         listeners: vec![None],
+        challenges: None,
         ended: Arc::default(),
         revoked: Arc::default(),
     }

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use control::admin;
 use control::assemble::{IntrospectionClient, ListenerFiles, OriginCredentialFile, OriginIdentityFiles};
+use control::obtain::Wanted;
 use control::records;
 use proxy::settings::Settings;
 use sha2::{Digest, Sha256};
 use stores::Channel;
 
 mod advice;
+mod certificates;
 mod checkpoints;
 mod cores;
 mod credentials;
@@ -45,6 +47,8 @@ pub struct Config {
     pub settings: Settings,
     /// By listener; none for a plain one.
     pub tls: Vec<Option<ListenerFiles>>,
+    /// Certificates that issuers give; they stand among the files too.
+    pub obtained: Vec<Wanted>,
     pub origin_identities: Vec<OriginIdentityFiles>,
     pub origin_credentials: Vec<OriginCredentialFile>,
     pub introspection_clients: Vec<IntrospectionClient>,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use control::admin;
 use control::assemble::Node;
+use control::obtain::Wanted;
 use control::records;
 use policy_release::candidate::Release;
 use proxy::settings::Settings;
@@ -24,6 +25,7 @@ mod revoking;
 mod sealed;
 mod showing;
 mod sockets;
+mod stand_in;
 mod standing;
 mod start;
 mod state;
@@ -48,6 +50,8 @@ pub struct Plan {
     pub serve: Serve,
     pub settings: Settings,
     pub node: Node,
+    /// Certificates that issuers give.
+    pub obtained: Vec<Wanted>,
     /// One worker each; none: a worker that is not pinned.
     pub cores: Vec<Option<usize>>,
     pub admin: Option<admin::Place>,

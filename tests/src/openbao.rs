@@ -56,7 +56,7 @@ impl OpenBao {
             .arg(format!("-dev-root-token-id={ROOT_TOKEN}"))
             .env("HOME", directory.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(std::fs::File::create(directory.path().join("told")).expect("a file in it"))
             .stderr(Stdio::null());
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", binary.display()));
         let mut server = Self { child, binary: binary.to_owned(), port, directory };
@@ -64,6 +64,13 @@ impl OpenBao {
             server.child.try_wait().unwrap().is_some() || server.try_operate("status", "").is_ok()
         });
         (server.child.try_wait().unwrap().is_none() && server.try_operate("status", "").is_ok()).then_some(server)
+    }
+
+    /// Opens it again after `operator seal`.
+    pub fn unseal(&self) {
+        let told = std::fs::read_to_string(self.directory.path().join("told")).expect("what it told at its start");
+        let key = told.lines().find_map(|line| line.trim().strip_prefix("Unseal Key: ")).expect("its key");
+        self.operate(&format!("operator unseal {key}"));
     }
 
     /// The CA of its certificate.

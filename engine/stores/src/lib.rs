@@ -8,7 +8,9 @@ use policy_release::digest::Digest;
 
 mod directory;
 pub mod http;
+pub mod issue;
 pub mod layout;
+pub mod openbao;
 
 pub use directory::Directory;
 

@@ -18,6 +18,7 @@ use crate::expiry::Ends;
 use crate::status::Status;
 
 mod introspection;
+mod obtained;
 mod trust;
 
 type Labels = Vec<(&'static str, String)>;
@@ -83,6 +84,7 @@ impl Collector for Everything {
         }
         self.put_keysets(&mut families)?;
         self.put_certificates_and_origins(&mut families)?;
+        obtained::put(&self.status, &mut families)?;
         put_process(&mut families, self.status.facts.started_unix_s)
     }
 }

@@ -118,6 +118,7 @@ pub fn start_with(
             injected: Injection::new(b"x-origin-key", b"Bearer s3cr3t").ok().map(Arc::new),
         })],
         listeners: vec![tls.map(Arc::new)],
+        challenges: None,
         ended: Arc::default(),
         revoked: Arc::default(),
     };
