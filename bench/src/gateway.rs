@@ -88,6 +88,7 @@ fn activate(policy: &Policy, issuer: Arc<Issuer>, client_cas: Arc<CaSet>, api_ke
             assertion: None,
         })],
         listeners: vec![None],
+        challenges: None,
         ended: Arc::default(),
         revoked: Arc::default(),
         filled: Arc::default(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use age_format::Recipient;
 use control::admin;
 use control::assemble::{IntrospectionClient, ListenerFiles, OriginCredential, OriginIdentityFiles};
+use control::obtain::Wanted;
 use control::records;
 use proxy::settings::Settings;
 use sha2::{Digest, Sha256};
@@ -13,6 +14,7 @@ use stores::Channel;
 
 mod advice;
 mod assertions;
+mod certificates;
 mod checkpoints;
 mod cores;
 mod credentials;
@@ -54,6 +56,8 @@ pub struct Config {
     pub settings: Settings,
     /// By listener; none for a plain one.
     pub tls: Vec<Option<ListenerFiles>>,
+    /// Certificates that issuers give; they stand among the files too.
+    pub obtained: Vec<Wanted>,
     pub origin_identities: Vec<OriginIdentityFiles>,
     pub origin_credentials: Vec<OriginCredential>,
     pub introspection_clients: Vec<IntrospectionClient>,

@@ -9,6 +9,7 @@ use age_format::Recipient;
 use control::admin;
 use control::assemble::Node;
 use control::at_rest::AtRest;
+use control::obtain::Wanted;
 use control::records;
 use policy_release::candidate::Release;
 use proxy::settings::Settings;
@@ -27,6 +28,7 @@ mod revoking;
 mod sealed;
 mod showing;
 mod sockets;
+mod stand_in;
 mod standing;
 mod start;
 mod state;
@@ -51,6 +53,8 @@ pub struct Plan {
     pub serve: Serve,
     pub settings: Settings,
     pub node: Node,
+    /// Certificates that issuers give.
+    pub obtained: Vec<Wanted>,
     /// One worker each; none: a worker that is not pinned.
     pub cores: Vec<Option<usize>>,
     pub admin: Option<admin::Place>,

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams,
+    SanType, SerialNumber,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -144,20 +145,36 @@ impl Authority {
         identity: Option<&Identity>,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut config = match identity {
-            Some(identity) => builder.with_client_auth_cert(identity.chain(), identity.private_key()).unwrap(),
-            None => builder.with_no_client_auth(),
-        };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Arc::new(config)
+        trusting(&self.pem, identity, versions)
     }
+
+    /// A certificate for a request, as changed.
+    pub fn sign(&self, csr: &str, change: impl FnOnce(&mut CertificateSigningRequestParams)) -> String {
+        let mut request = CertificateSigningRequestParams::from_pem(csr).unwrap();
+        change(&mut request);
+        request.signed_by(&self.issuer).unwrap().pem()
+    }
+}
+
+/// A client's TLS configuration that trusts the CA `pem`.
+pub fn trusting(
+    pem: &str,
+    identity: Option<&Identity>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        Some(identity) => builder.with_client_auth_cert(identity.chain(), identity.private_key()).unwrap(),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
 }
 
 impl Identity {
@@ -175,7 +192,12 @@ impl Identity {
 
     /// As [`Identity::server_config`], and demands a client certificate under `clients`.
     pub fn server_config_for(&self, clients: &Authority) -> Arc<ServerConfig> {
-        Arc::new(demanding(clients).with_single_cert(self.chain(), self.private_key()).unwrap())
+        self.server_config_for_clients_of(&clients.pem)
+    }
+
+    /// The same, of the CA in this PEM.
+    pub fn server_config_for_clients_of(&self, ca: &str) -> Arc<ServerConfig> {
+        Arc::new(demanding(ca).with_single_cert(self.chain(), self.private_key()).unwrap())
     }
 
     /// The certificate alone, DER.
@@ -237,7 +259,7 @@ impl MovingServer {
     /// Demands a client certificate under `clients`.
     pub fn config_for(self: &Arc<Self>, clients: &Authority) -> Arc<ServerConfig> {
         let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(self) as _;
-        Arc::new(demanding(clients).with_cert_resolver(resolver))
+        Arc::new(demanding(&clients.pem).with_cert_resolver(resolver))
     }
 }
 
@@ -253,10 +275,10 @@ fn certified(identity: &Identity) -> Arc<CertifiedKey> {
     Arc::new(CertifiedKey::from_der(identity.chain(), identity.private_key(), &provider).unwrap())
 }
 
-fn demanding(clients: &Authority) -> rustls::ConfigBuilder<ServerConfig, rustls::server::WantsServerCert> {
+fn demanding(ca: &str) -> rustls::ConfigBuilder<ServerConfig, rustls::server::WantsServerCert> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(clients.pem.as_bytes()).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     builder.with_client_cert_verifier(verifier.build().unwrap())

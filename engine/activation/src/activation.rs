@@ -41,6 +41,9 @@ pub struct Activation {
     pub origins: Vec<Arc<Origin>>,
     /// By listener index of the gateway configuration; none for a plain listener.
     pub listeners: Vec<Option<Arc<ListenerTls>>>,
+    /// What the TLS listeners answer clients with that offer [`ACME_ALPN`] and nothing else; none while no certificate is
+    /// ordered that way.
+    pub challenges: Option<Arc<rustls::ServerConfig>>,
     /// Shared by all activations of the process.
     pub ended: Arc<Ended>,
     /// Shared by all activations of the table; moves by itself, so that nothing holds it up.
@@ -50,6 +53,9 @@ pub struct Activation {
     /// Where workers note what was used; shared by the copies of the activation that other NUMA nodes have.
     pub uses: Arc<Uses>,
 }
+
+/// What an ACME server offers that looks whether a name is ours (RFC 8737 §3).
+pub const ACME_ALPN: &[u8] = b"acme-tls/1";
 
 /// The order to give old activations up: workers look once a tick, and end the exchanges that still run on them.
 #[derive(Debug, Default)]

@@ -27,6 +27,8 @@ pub struct Parts {
     pub client_cas: Arc<CaSet>,
     pub origins: Vec<Arc<Origin>>,
     pub listeners: Vec<Option<Arc<ListenerTls>>>,
+    /// As [`Activation::challenges`].
+    pub challenges: Option<Arc<rustls::ServerConfig>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -286,6 +288,7 @@ fn make(
             api_keys: Arc::clone(&frozen.api_keys),
             origins: parts.origins.clone(),
             listeners: parts.listeners.clone(),
+            challenges: parts.challenges.clone(),
             ended: Arc::clone(shared.ended),
             revoked: Arc::clone(&revoked),
             filled: Arc::clone(&filled),

@@ -18,6 +18,7 @@ use material::Material;
 use origins::Planned;
 use tls::Tickets;
 
+pub mod challenges;
 pub mod client;
 pub mod files;
 mod frozen;
@@ -43,6 +44,8 @@ pub struct ChainFiles {
 pub struct ListenerFiles {
     /// At least one; the first serves clients that name no server.
     pub certificates: Vec<ChainFiles>,
+    /// Of them, those that are obtained by ACME: until the first time they are not there. By path of the chain.
+    pub awaited: Vec<PathBuf>,
     pub client_certificates: ClientCertificates,
     pub min_version: MinimumVersion,
 }
@@ -206,7 +209,7 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
         server_certificates.push(Some(loaded.certificates));
         listeners.push(Some(Arc::new(tls)));
     }
-    let parts = Parts { issuers, client_cas: looked.set, origins, listeners };
+    let parts = Parts { issuers, client_cas: looked.set, origins, listeners, challenges: None };
     Ok(Assembled {
         frozen: Arc::new(frozen),
         parts,

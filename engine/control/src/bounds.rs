@@ -169,3 +169,28 @@ pub const WITNESS_MS_MAX: u64 = 5_000;
 pub const WITNESS_EXCHANGE_MS_MAX: u64 = 15_000;
 /// Bytes of a witness's answer.
 pub const WITNESS_BYTES_MAX: usize = 16 << 20;
+
+/// Certificates that are obtained from issuers.
+pub const CERTIFICATES_OBTAINED_MAX: usize = 64;
+/// Names of one of them.
+pub const CERTIFICATE_NAMES_MAX: usize = 32;
+/// Time for what a start cannot do without, each, seconds.
+pub const OBTAIN_START_S_MAX: u64 = 30;
+/// Time for one request to a PKI engine, seconds.
+pub const SIGN_S_MAX: u64 = 20;
+/// Time for one order at an ACME server, seconds.
+pub const ORDER_S_MAX: u64 = 180;
+/// The shortest time from one certificate to the next of the same kind, seconds.
+pub const OBTAIN_PAUSE_S_MIN: u64 = 2;
+/// How often the clock is looked at while nothing is due, seconds.
+pub const OBTAIN_LOOK_S_MAX: u64 = 60;
+/// Pause before an issuer that was not reached is asked again, milliseconds: doubles from the first to the second.
+pub const OBTAIN_RETRY_MS_MIN: u64 = 2_000;
+pub const OBTAIN_RETRY_MS_MAX: u64 = 300_000;
+/// The same where an ACME server refused an order.
+pub const ORDER_RETRY_MS_MIN: u64 = 60_000;
+pub const ORDER_RETRY_MS_MAX: u64 = 3_600_000;
+/// The longest that an ACME server can have itself left alone for, seconds.
+pub const RETRY_AFTER_S_MAX: u64 = 86_400;
+/// Bytes of an ACME account that is kept.
+pub const ACCOUNT_BYTES_MAX: usize = 16 << 10;

@@ -79,6 +79,8 @@ pub struct Moving {
     pub crls: BTreeMap<String, CrlStatus>,
     /// By certificate chain file.
     pub certificates: BTreeMap<String, CertificateStatus>,
+    /// By the file that a certificate is kept in that issuers give.
+    pub obtained: BTreeMap<String, ObtainedStatus>,
     /// By `origin-identity` or `origin-credential`, and name.
     pub origin_material: BTreeMap<(&'static str, String), OriginMaterialStatus>,
     /// What assertions are signed with; none where no origin asks for any.
@@ -251,6 +253,20 @@ pub struct CertificateStatus {
     pub last_failure: Option<String>,
 }
 
+/// A certificate that an issuer gives.
+#[derive(Clone, Debug, Default)]
+pub struct ObtainedStatus {
+    /// As gateway.toml calls it.
+    pub source: String,
+    /// When it last came; 0: not since the start.
+    pub obtained_unix_s: u64,
+    /// When it is due, or tried again.
+    pub next_unix_s: u64,
+    /// Times that it came.
+    pub count: u64,
+    pub failures: u64,
+}
+
 /// A certificate or secret towards origins.
 #[derive(Clone, Debug, Default)]
 pub struct OriginMaterialStatus {
@@ -409,6 +425,11 @@ impl Status {
             if turned != 0 && now_unix_ns.saturating_sub(turned) > WORKER_STILL_NS_MAX {
                 let still_s = now_unix_ns.saturating_sub(turned) / crate::clock::NS_PER_S;
                 reasons.push(format!("worker {index} stands still for {still_s} s"));
+            }
+        }
+        for (index, tls) in self.activation.load().listeners.iter().enumerate() {
+            if tls.as_ref().is_some_and(|tls| tls.names.is_empty()) {
+                reasons.push(format!("listener {index} has no certificate yet"));
             }
         }
         for issuer in &self.activation.load().issuers {

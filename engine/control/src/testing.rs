@@ -92,7 +92,12 @@ pub fn write_chain(directory: &Path, stem: &str, names: &[&str]) -> ChainFiles {
 }
 
 pub fn listener(certificates: Vec<ChainFiles>) -> ListenerFiles {
-    ListenerFiles { certificates, client_certificates: ClientCertificates::Off, min_version: MinimumVersion::Tls12 }
+    ListenerFiles {
+        certificates,
+        awaited: Vec::new(),
+        client_certificates: ClientCertificates::Off,
+        min_version: MinimumVersion::Tls12,
+    }
 }
 
 pub fn node(directory: &Path, certificates: Vec<ChainFiles>) -> Node {

@@ -8,7 +8,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::activate::{Activator, Parts};
@@ -75,6 +75,8 @@ enum Order {
     /// Look at every file now, changed or not.
     Reload,
     Activate(Box<Renewal>),
+    /// From now on ACME servers are answered so, and the asker is told that they are.
+    Challenges(Option<Arc<rustls::ServerConfig>>, oneshot::Sender<Result<(), String>>),
     /// Publish the present release from fresh memory.
     RenewMemory(SyncSender<Result<u64, String>>),
     Stop,
@@ -92,6 +94,8 @@ pub struct Handle {
     orders: mpsc::Sender<Order>,
 }
 
+const GONE: &str = "the control thread has ended: the gateway stops";
+
 /// Persists that a release is accepted; why it could not be.
 pub type Commit = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
@@ -108,11 +112,17 @@ impl Handle {
         self.ask(Order::RenewMemory)
     }
 
+    /// Answers ACME servers so from now on; returns when new connections are.
+    pub(crate) async fn challenges(&self, challenges: Option<Arc<rustls::ServerConfig>>) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Challenges(challenges, reply)).await.map_err(|_| GONE.to_owned())?;
+        answer.await.map_err(|_| GONE.to_owned())?
+    }
+
     fn ask(&self, order: impl FnOnce(SyncSender<Result<u64, String>>) -> Order) -> Result<u64, String> {
         let (reply, answer) = sync_channel(1);
-        let gone = "the control thread has ended: the gateway stops";
-        self.orders.blocking_send(order(reply)).map_err(|_| gone.to_owned())?;
-        answer.recv().map_err(|_| gone.to_owned())?
+        self.orders.blocking_send(order(reply)).map_err(|_| GONE.to_owned())?;
+        answer.recv().map_err(|_| GONE.to_owned())?
     }
 }
 
@@ -231,6 +241,7 @@ impl Watcher {
                 order = inbox.recv() => match order {
                     Some(Order::Reload) => self.forget_seen(),
                     Some(Order::Activate(renewal)) => self.renew(*renewal).await,
+                    Some(Order::Challenges(challenges, reply)) => drop(reply.send(self.take_challenges(challenges))),
                     Some(Order::RenewMemory(reply)) => drop(reply.send(self.renew_memory().await)),
                     Some(Order::Stop) | None => return,
                 },
@@ -290,8 +301,14 @@ impl Watcher {
     fn reload_listener(&mut self, index: usize) {
         let start = &mut self.start;
         let Some(Some(files)) = start.node.listeners.get(index) else { return };
+        let had = start.server_certificates.get(index).and_then(Option::as_ref).map_or(0, Vec::len);
         let loaded = match tls::load_all(files) {
             Ok(loaded) if start.listener_files.get(index) == Some(&Some(loaded.content)) => return,
+            Ok(loaded) if loaded.certificates.len() < had => {
+                let chains = files.awaited.iter().map(|chain| chain.display().to_string());
+                let why = format!("listener {index}: a certificate that was obtained is not there any more");
+                return refuse_certificate(&start.status, &start.records, chains.collect(), &why);
+            }
             Ok(loaded) => loaded,
             Err(error) => {
                 let chains = files.certificates.iter().map(|of| of.chain.display().to_string());
@@ -325,6 +342,16 @@ impl Watcher {
                 refuse_certificate(&start.status, &start.records, chains, &error.to_string());
             }
         }
+    }
+
+    fn take_challenges(&mut self, challenges: Option<Arc<rustls::ServerConfig>>) -> Result<(), String> {
+        if challenges.is_none() && self.start.parts.challenges.is_none() {
+            return Ok(());
+        }
+        self.start.parts.challenges = challenges;
+        self.changed = true;
+        self.publish();
+        if self.changed { Err("too many activations are in use at the moment".to_owned()) } else { Ok(()) }
     }
 
     async fn resolve(&mut self) {

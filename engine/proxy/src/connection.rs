@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr, TcpStream as StdStream};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use activation::activation::ListenerTls;
+use activation::activation::{ACME_ALPN, ListenerTls};
 use activation::record::Transport as TransportKind;
 use identity::certificate::ServerNames;
 use monoio::net::TcpStream;
 use policy::reason::Reason;
-use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::{HandshakeKind, ProtocolVersion};
 
 use crate::certified::{Judge, Standing};
 use crate::deadline::{Deadline, Direction, Owner, Stage};
@@ -19,7 +19,7 @@ use crate::identify::PeerCertificate;
 use crate::linger::linger;
 use crate::pooled::Pooled;
 use crate::revoked::{Stands, Sweep};
-use crate::transport::{Interest, Tcp, Tls, Transport};
+use crate::transport::{self, Interest, Tcp, Tls, Transport};
 use crate::worker::Worker;
 
 /// A connection that was just accepted.
@@ -165,9 +165,13 @@ where
 {
     let Arrival { stream, peer, listener, counted: _counted } = arrival;
     // Boxed: what a handshake needs must not stay with the connection.
-    let Some(connection) = Box::pin(shake_hands(&worker, stream, peer, listener, &tls)).await else {
-        worker.stats.handshakes_failed.add(1);
-        return;
+    let connection = match Box::pin(shake_hands(&worker, stream, peer, listener, &tls)).await {
+        Some(Shaken::Serves(connection)) => connection,
+        Some(Shaken::Proven) => return,
+        None => {
+            worker.stats.handshakes_failed.add(1);
+            return;
+        }
     };
     worker.stats.handshakes.add(1);
     drop(tls);
@@ -200,21 +204,33 @@ async fn learn_peer(
     Some(source.unwrap_or(peer))
 }
 
+/// What a handshake was for.
+enum Shaken {
+    Serves(Rc<Connection<Tls>>),
+    /// An ACME server has seen that the name is ours; that was all.
+    Proven,
+}
+
 async fn shake_hands(
     worker: &Worker,
     stream: StdStream,
     peer: SocketAddr,
     listener: u16,
     tls: &ListenerTls,
-) -> Option<Rc<Connection<Tls>>> {
+) -> Option<Shaken> {
     let stream = Rc::new(TcpStream::from_std(stream).ok()?);
     let deadline = worker.deadlines.slot(&stream);
     let peer = learn_peer(worker, peer, listener, &stream, &deadline).await?;
     deadline.set(Direction::Read, Stage::Handshake, worker.settings.timeouts.handshake_ms);
-    let session = ServerConnection::new(Arc::clone(&tls.config)).ok()?;
+    let challenges = worker.activation().challenges.clone();
+    let session = transport::tls::accept(&stream, &tls.config, challenges.as_ref()).await.ok()?;
     let transport = Tls::new(stream, session.into());
     transport.handshake().await.ok()?;
     deadline.clear();
+    if transport.session(|session| session.alpn_protocol() == Some(ACME_ALPN)) {
+        transport.finish();
+        return Some(Shaken::Proven);
+    }
     let (kind, resumed, certificate, asked) = transport.session(|session| {
         let kind = match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => TransportKind::Tls12,
@@ -236,7 +252,7 @@ async fn shake_hands(
         Some(read) => Some(Box::new(read?)),
         None => None,
     };
-    Some(Rc::new(Connection {
+    Some(Shaken::Serves(Rc::new(Connection {
         transport,
         deadline,
         peer,
@@ -246,7 +262,7 @@ async fn shake_hands(
         served: Some(Box::new(Served { names: Arc::clone(&tls.names), asked })),
         requests: Cell::new(0),
         stands: Stands::default(),
-    }))
+    })))
 }
 
 async fn run<T, M, F>(worker: &Rc<Worker>, connection: &Rc<Connection<T>>, sessions: &Sessions<M, F>)

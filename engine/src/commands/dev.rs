@@ -123,6 +123,7 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
     };
     let tls = args.tls_chain.zip(args.tls_key).map(|(chain, key)| ListenerFiles {
         certificates: vec![ChainFiles { chain, key }],
+        awaited: Vec::new(),
         client_certificates,
         min_version: MinimumVersion::Tls12,
     });
@@ -142,6 +143,7 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
     };
     let (origin_credentials, origin_identities, introspection_clients) = args.given.into_parts();
     Ok(Plan {
+        obtained: Vec::new(),
         serve: Serve::ThrowAway(Box::new(release)),
         settings,
         node: Node {

@@ -54,6 +54,7 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
             base,
             state: Some(config.state.clone()),
         },
+        obtained: config.obtained,
         cores: config.cores.into_iter().map(Some).collect(),
         admin: config.admin,
         status: config.status,
@@ -70,7 +71,7 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
         print_addresses: args.print_addresses,
     };
     if args.check {
-        let Rehearsal { serves, warnings } = gateway::rehearse(&plan)?;
+        let Rehearsal { serves, warnings } = gateway::rehearse(plan)?;
         warnings.iter().for_each(warn);
         writeln!(out, "ok: {serves}")?;
         return Ok(());

@@ -28,6 +28,8 @@ pub struct File {
     #[serde(default)]
     pub timeouts: Timeouts,
     #[serde(default)]
+    pub certificate_source: Vec<Spanned<CertificateSource>>,
+    #[serde(default)]
     pub origin_identity: Vec<Spanned<OriginIdentity>>,
     #[serde(default)]
     pub origin_credential: Vec<Spanned<OriginCredential>>,
@@ -93,17 +95,60 @@ pub enum ClientAddressField {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    pub certificates: Spanned<Vec<Chain>>,
+    pub certificates: Spanned<Vec<Spanned<Certificate>>>,
     #[serde(default)]
     pub client_certificates: ClientCertificates,
     #[serde(default)]
     pub min_version: MinimumVersion,
 }
 
+/// `{ chain, key }`, or `{ from, names, life }`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Chain {
-    pub chain: Spanned<PathBuf>,
+pub struct Certificate {
+    pub chain: Option<Spanned<PathBuf>>,
+    pub key: Option<Spanned<PathBuf>>,
+    pub from: Option<Spanned<String>>,
+    pub names: Option<Spanned<Vec<Spanned<String>>>>,
+    pub life: Option<Spanned<Milliseconds>>,
+}
+
+/// An issuer of certificates: `openbao` or `acme`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateSource {
+    pub name: String,
+    pub openbao: Option<OpenBaoPki>,
+    pub acme: Option<Spanned<Acme>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenBaoPki {
+    pub address: Spanned<String>,
+    pub ca: Option<PathBuf>,
+    pub token: Spanned<PathBuf>,
+    pub namespace: Option<String>,
+    pub mount: Option<Spanned<String>>,
+    pub role: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    pub directory: Spanned<String>,
+    pub ca: Option<PathBuf>,
+    #[serde(default)]
+    pub contact: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub agree_to_terms: bool,
+    pub external_account: Option<ExternalAccount>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalAccount {
+    pub key_id: String,
     pub key: Spanned<PathBuf>,
 }
 
@@ -136,7 +181,7 @@ pub struct Admin {
 #[serde(deny_unknown_fields)]
 pub struct Status {
     pub address: Spanned<Address>,
-    pub tls: Option<Chain>,
+    pub tls: Option<Spanned<Certificate>>,
     pub client_ca: Option<PathBuf>,
     #[serde(default)]
     pub last_use: bool,
@@ -173,8 +218,11 @@ pub struct Witness {
 #[serde(deny_unknown_fields)]
 pub struct OriginIdentity {
     pub name: String,
-    pub chain: Spanned<PathBuf>,
-    pub key: Spanned<PathBuf>,
+    pub chain: Option<Spanned<PathBuf>>,
+    pub key: Option<Spanned<PathBuf>>,
+    pub from: Option<Spanned<String>>,
+    pub names: Option<Spanned<Vec<Spanned<String>>>>,
+    pub life: Option<Spanned<Milliseconds>>,
 }
 
 #[derive(Deserialize)]

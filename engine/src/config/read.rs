@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use activation::bounds::{DENIAL_RING_BYTES, RECORD_BYTES_MAX, RECORD_RING_BYTES};
 use control::admin;
-use control::assemble::{ClientCertificates, ListenerFiles, MinimumVersion, OriginIdentityFiles};
+use control::assemble::ListenerFiles;
 use control::records;
 use proxy::settings::{BLOCK_BYTES, Bounds, ClientAddress, Listener, Settings, Timeouts};
 use toml::Spanned;
 
+use super::certificates::Issuers;
 use super::value::{Bytes, Milliseconds};
 use super::{Config, ConfigError, file};
 
@@ -42,10 +43,12 @@ pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
         let (message, hint) = ("expected at least one [[listener]], found none", "add one with an address");
         return source.refuse(&(0..0), message.to_owned(), hint);
     }
+    let state = source.resolve(&file.gateway.state);
+    let mut issuers = source.issuers(&file.certificate_source, state.clone())?;
     let mut tls = Vec::new();
     let mut listeners = Vec::new();
     for listener in &file.listener {
-        let (checked, files) = source.listener(listener)?;
+        let (checked, files) = source.listener(listener, &mut issuers)?;
         if listeners.iter().any(|other: &Listener| other.address == checked.address && other.address.port() != 0) {
             let message = format!("the address {} has two listeners", checked.address);
             return source.refuse(
@@ -66,10 +69,12 @@ pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
     };
     let (record_ring_bytes, denial_ring_bytes) = source.rings(&file.records)?;
     let (checkpoints, checkpoint_interval) = super::checkpoints::read(&source, &file.records)?;
+    let origin_identities = source.origin_identities(&file.origin_identity, &mut issuers)?;
+    let status = file.status.as_ref().map(|status| source.status(status, &mut issuers)).transpose()?;
     Ok(Config {
         digest,
         policy: file.gateway.policy.get_ref().clone(),
-        state: source.resolve(&file.gateway.state),
+        state,
         state_identity: file.gateway.state_identity.as_ref().map(|path| source.secret_file(path)).transpose()?,
         core_dumps: file.gateway.core_dumps,
         releases: source.releases(&file.gateway)?,
@@ -78,12 +83,13 @@ pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
         cores: source.cores(file.workers.cores.as_ref())?,
         settings,
         tls,
-        origin_identities: source.origin_identities(&file.origin_identity)?,
+        obtained: issuers.wanted,
+        origin_identities,
         origin_credentials: source.origin_credentials(&file.origin_credential)?,
         introspection_clients: source.introspection_clients(&file.introspection_client)?,
         assertion_rotation_s: source.assertion_rotation_s(&file.assertions)?,
         admin: file.admin.as_ref().map(|admin| source.admin(admin)).transpose()?,
-        status: file.status.as_ref().map(|status| source.status(status)).transpose()?,
+        status,
         records: match file.records.to.as_deref() {
             None | Some("stdout") => records::Target::Stdout,
             Some(to) => records::Target::File(source.resolve(Path::new(to))),
@@ -148,7 +154,11 @@ impl Source<'_> {
         self.refuse(&entries.span(), message, "leave it out unless the machine has been measured")
     }
 
-    fn listener(&self, listener: &Spanned<file::Listener>) -> Checked<(Listener, Option<ListenerFiles>)> {
+    fn listener(
+        &self,
+        listener: &Spanned<file::Listener>,
+        issuers: &mut Issuers,
+    ) -> Checked<(Listener, Option<ListenerFiles>)> {
         let written = listener.get_ref();
         let address = written.address.get_ref().0;
         self.check_plain(written)?;
@@ -158,7 +168,7 @@ impl Source<'_> {
             let message = "proxy_protocol needs trusted_proxies: without them every connection would be refused";
             return self.refuse(&span, message.to_owned(), "name the networks that the load balancers are in");
         }
-        let files = written.tls.as_ref().map(|tls| self.tls(tls.get_ref())).transpose()?;
+        let files = written.tls.as_ref().map(|tls| self.tls(tls.get_ref(), issuers)).transpose()?;
         let trusted_proxies = written.trusted_proxies.iter().map(|network| network.0).collect();
         let client_address = match written.client_address {
             file::ClientAddressField::Forwarded => ClientAddress::Forwarded,
@@ -192,30 +202,6 @@ impl Source<'_> {
         }
     }
 
-    fn tls(&self, tls: &file::Tls) -> Checked<ListenerFiles> {
-        let chains = tls.certificates.get_ref();
-        if chains.is_empty() {
-            let message = "expected at least one certificate, found none".to_owned();
-            return self.refuse(
-                &tls.certificates.span(),
-                message,
-                "write certificates = [{ chain = \"…\", key = \"…\" }]",
-            );
-        }
-        Ok(ListenerFiles {
-            certificates: chains.iter().map(|of| self.chain(&of.chain, &of.key)).collect::<Checked<_>>()?,
-            client_certificates: match tls.client_certificates {
-                file::ClientCertificates::Off => ClientCertificates::Off,
-                file::ClientCertificates::Optional => ClientCertificates::Optional,
-                file::ClientCertificates::Required => ClientCertificates::Required,
-            },
-            min_version: match tls.min_version {
-                file::MinimumVersion::Tls12 => MinimumVersion::Tls12,
-                file::MinimumVersion::Tls13 => MinimumVersion::Tls13,
-            },
-        })
-    }
-
     fn admin(&self, admin: &Spanned<file::Admin>) -> Checked<admin::Place> {
         match (&admin.get_ref().address, &admin.get_ref().unix) {
             (Some(address), None) if address.get_ref().0.ip().is_loopback() => {
@@ -231,20 +217,6 @@ impl Source<'_> {
                 self.refuse(&admin.span(), message, "write address = \"127.0.0.1:9901\", or remove [admin]")
             }
         }
-    }
-
-    fn origin_identities(&self, all: &[Spanned<file::OriginIdentity>]) -> Checked<Vec<OriginIdentityFiles>> {
-        let mut identities: Vec<OriginIdentityFiles> = Vec::new();
-        for identity in all {
-            let name = &identity.get_ref().name;
-            if identities.iter().any(|other| other.name == *name) {
-                let message = format!("the origin identity \"{name}\" is defined twice");
-                return self.refuse(&identity.span(), message, "give each one a name of its own");
-            }
-            let files = self.chain(&identity.get_ref().chain, &identity.get_ref().key)?;
-            identities.push(OriginIdentityFiles { name: name.clone(), files });
-        }
-        Ok(identities)
     }
 
     fn rings(&self, records: &file::Records) -> Checked<(usize, usize)> {

@@ -3,11 +3,12 @@
 use control::admin::StatusPlace;
 use toml::Spanned;
 
+use super::certificates::Issuers;
 use super::file;
 use super::read::{Checked, Source};
 
 impl Source<'_> {
-    pub fn status(&self, status: &Spanned<file::Status>) -> Checked<StatusPlace> {
+    pub fn status(&self, status: &Spanned<file::Status>, issuers: &mut Issuers) -> Checked<StatusPlace> {
         let written = status.get_ref();
         let Some(tls) = &written.tls else {
             let message = "the status listener speaks TLS alone, found no tls".to_owned();
@@ -20,7 +21,7 @@ impl Source<'_> {
         };
         Ok(StatusPlace {
             address: written.address.get_ref().0,
-            tls: self.chain(&tls.chain, &tls.key)?,
+            tls: self.certificate_at_start(tls, issuers)?,
             client_ca: self.resolve(client_ca),
             last_use: written.last_use,
         })

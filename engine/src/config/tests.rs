@@ -52,6 +52,7 @@ fn keys_by_table() -> Vec<(String, Vec<&'static str>)> {
     for line in include_str!("file.rs").lines() {
         if let Some(name) = line.strip_prefix("pub struct ").and_then(|rest| rest.strip_suffix(" {")) {
             let name = match name {
+                "CertificateSource" => "certificate_source".to_owned(),
                 "OriginIdentity" => "origin_identity".to_owned(),
                 "OriginCredential" => "origin_credential".to_owned(),
                 "IntrospectionClient" => "introspection_client".to_owned(),
@@ -223,5 +224,82 @@ fn checkpoints_go_to_directories_and_to_witnesses_that_are_pinned() {
     ] {
         let shown = refused(&of(wrong));
         assert!(shown.contains(expected), "{wrong}\n{shown}");
+    }
+}
+
+const SOURCES: &str = "[[certificate_source]]\nname = \"team\"\nopenbao = { address = \"https://bao.example:8200\", token = \"t\", role = \
+                       \"gateway\" }\n[[certificate_source]]\nname = \"public\"\nacme = { directory = \"https://acme.example/dir\", \
+                       agree_to_terms = true }\n";
+
+fn of_issuers(certificates: &str, more: &str) -> String {
+    let listener = "[[listener]]\naddress = \"0.0.0.0:443\"";
+    format!("{BASE}{listener}\ntls = {{ certificates = [{certificates}] }}\n{SOURCES}{more}\n")
+}
+
+#[test]
+fn certificates_come_from_issuers_into_the_state_directory() {
+    let identity = "[[origin_identity]]\nname = \"me\"\nfrom = \"team\"\nnames = [\"spiffe://corp.example/gw\"]";
+    let listed = "{ from = \"public\", names = [\"a.example\"] }, { from = \"team\", names = [\"b.example\", \"10.0.0.1\"], life = \"1h\" }, \
+                  { from = \"public\", names = [\"A.example\"] }";
+    let config = parse(&of_issuers(listed, identity)).unwrap();
+    let files = &config.tls[0].as_ref().unwrap().certificates;
+    assert_eq!(config.obtained.len(), 3, "the same wish is one certificate");
+    assert_eq!((files.len(), &files[0]), (3, &files[2]));
+    assert!(files[0].chain.starts_with("/etc/adamant/s/certificates") && files[0].chain == files[0].key);
+    assert_eq!(config.tls[0].as_ref().unwrap().awaited, [files[0].chain.clone(), files[2].chain.clone()]);
+    assert_eq!(config.obtained.iter().map(|of| of.life_s).collect::<Vec<_>>(), [86_400, 3_600, 86_400]);
+    assert_eq!(config.origin_identities[0].files, config.obtained[2].files());
+    let role = &of_issuers("{ from = \"team\", names = [\"a.example\"] }", "").replace("\"gateway\"", "\"other\"");
+    assert_ne!(parse(role).unwrap().obtained[0].file, config.obtained[0].file, "who issues it counts");
+}
+
+#[test]
+fn what_no_issuer_could_give_is_refused() {
+    let many = |count: usize| (0..count).map(|at| format!("\"n{at}.example\"")).collect::<Vec<_>>().join(", ");
+    let each = |count: usize| {
+        let of = |at: usize| format!("{{ from = \"team\", names = [\"n{at}.example\"] }}");
+        (0..count).map(of).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(parse(&of_issuers(&each(64), "")).unwrap().obtained.len(), 64);
+    assert!(parse(&of_issuers(&format!("{{ from = \"team\", names = [{}] }}", many(32)), "")).is_ok());
+    for (certificate, expected) in [
+        ("{ chain = \"c\" }", "as chain and key, or as from and names"),
+        ("{ chain = \"c\", key = \"k\", from = \"team\" }", "as chain and key, or as from and names"),
+        ("{ chain = \"c\", key = \"k\", life = \"1h\" }", "as chain and key, or as from and names"),
+        ("{ from = \"team\" }", "as chain and key, or as from and names"),
+        ("{ from = \"nobody\", names = [\"a.example\"] }", "found \"nobody\""),
+        ("{ from = \"team\", names = [] }", "1 to 32 names, found 0"),
+        (&format!("{{ from = \"team\", names = [{}] }}", many(33)), "found 33"),
+        (&each(65), "at most 64 certificates"),
+        ("{ from = \"team\", names = [\"a b\"] }", "expected a DNS name"),
+        ("{ from = \"team\", names = [\"spiffe://a/b\"] }", "a URI is for an [[origin_identity]]"),
+        ("{ from = \"team\", names = [\"a.example\"], life = \"1s\" }", "3s or more, found 1s"),
+        ("{ from = \"public\", names = [\"*.example\"] }", "write each name out"),
+        ("{ from = \"public\", names = [\"10.0.0.1\"] }", "write each name out"),
+        ("{ from = \"public\", names = [\"a.example\"], life = \"1h\" }", "says itself how long"),
+        ("{ from = \"team\", names = [\"a.example\"], lifes = \"1h\" }", "did you mean `life`?"),
+    ] {
+        let shown = refused(&of_issuers(certificate, ""));
+        assert!(shown.contains(expected) && shown.contains(":8:"), "{certificate}\n{shown}");
+    }
+    let openbao = |of: &str| format!("[[certificate_source]]\nname = \"x\"\nopenbao = {{ {of} }}");
+    let acme = |of: &str| format!("[[certificate_source]]\nname = \"x\"\nacme = {{ {of} }}");
+    for (more, expected) in [
+        ("[[certificate_source]]\nname = \"x\"".to_owned(), "either openbao or acme"),
+        (SOURCES.to_owned(), "\"team\" is defined twice"),
+        (openbao("address = \"http://127.0.0.1:1\", token = \"t\", role = \"r\""), "expected an https URL"),
+        (openbao("address = \"https://a\", token = \"t\", role = \"../r\""), "found \"../r\""),
+        (openbao("address = \"https://a\", token = \"t\", role = \"r\", mount = \"a b\""), "found \"a b\""),
+        (openbao("address = \"https://a\", token = \"t\""), "add role = "),
+        (acme("directory = \"https://a/dir\""), "expected agree_to_terms = true"),
+        (acme("directory = \"http://a/dir\", agree_to_terms = true"), "use https"),
+        (acme("directory = \"https://a/dir\", agree_to_terms = true, contact = [\"ops\"]"), "mailto:"),
+        (
+            "[[origin_identity]]\nname = \"me\"\nfrom = \"public\"\nnames = [\"a.example\"]".to_owned(),
+            "listeners alone",
+        ),
+    ] {
+        let shown = refused(&of_issuers("{ chain = \"c\", key = \"k\" }", &more));
+        assert!(shown.contains(expected), "{more}\n{shown}");
     }
 }

@@ -11,7 +11,7 @@ use super::accepted::Memory;
 use super::choose::{self, Choice};
 use super::sealed::Copies;
 use super::state::checked_now;
-use super::{Plan, Serve, cores, tellers};
+use super::{Plan, Serve, cores, stand_in, tellers};
 use crate::failure::Failure;
 
 /// What a start would come to.
@@ -24,7 +24,9 @@ pub struct Rehearsal {
 
 /// What a start would serve, and why: everything that can be checked without binding, writing or starting anything. An
 /// error where a start would fail, and only there.
-pub fn rehearse(plan: &Plan) -> Result<Rehearsal, Failure> {
+pub fn rehearse(mut plan: Plan) -> Result<Rehearsal, Failure> {
+    let stand_ins = stand_in::put(&mut plan)?;
+    let plan = &plan;
     let now_unix_ns = clock::unix_ns();
     let memory = plan.state.as_deref().map(Memory::read_only);
     let now_unix_ns = plan.state.as_deref().map_or(Ok(now_unix_ns), |state| checked_now(state, now_unix_ns))?;
@@ -34,6 +36,7 @@ pub fn rehearse(plan: &Plan) -> Result<Rehearsal, Failure> {
     let shown = format!("policy {name} version {version}, release {digest}, signed by {}", facts.signers.join(", "));
     let why = choice.as_ref().map(Choice::why).unwrap_or_default();
     let mut warnings = choice.as_ref().map(|choice| choice.warnings(&assembled.frozen.policy)).unwrap_or_default();
+    warnings.extend(stand_ins.warnings.iter().cloned());
     warnings.extend(assembled.ended(now_unix_ns / clock::NS_PER_S));
     Ok(Rehearsal { serves: format!("{shown}{why}"), warnings })
 }

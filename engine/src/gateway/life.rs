@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use control::clock;
+use control::obtain::Obtaining;
 use control::status::Phase;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -122,6 +123,7 @@ fn end(running: Running) -> Result<(), Failure> {
     running.following.into_iter().for_each(Following::stop);
     running.introspection.into_iter().for_each(control::introspection::Introspection::stop);
     running.guard.stop();
+    running.obtaining.into_iter().for_each(Obtaining::stop);
     running.watch.stop();
     running.keeper.stop();
     if let Some(state) = &running.state

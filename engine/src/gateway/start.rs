@@ -17,6 +17,7 @@ use control::at_rest::AtRest;
 use control::introspection::{self, Introspection};
 use control::last_use::{self, Keeper};
 use control::node::NodeKey;
+use control::obtain::{self, Obtaining};
 use control::per_node::PerNode;
 use control::records::{self, Records, Target, WorkerRecords};
 use control::status::{Facts, Phase, Status};
@@ -49,6 +50,8 @@ pub struct Running {
     pub status: Arc<Status>,
     pub records: Records,
     pub watch: Watch,
+    /// None: no issuer gives certificates.
+    pub obtaining: Option<Obtaining>,
     /// None: nothing is followed.
     pub following: Option<Following>,
     pub guard: memory::Guard,
@@ -82,6 +85,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let memory = state.as_ref().map(|state| Memory::new(state.directory()));
     memory.iter().for_each(Memory::sweep);
     let acceptance_now_ns = state.as_ref().map_or(now_unix_ns, |state| state.now_unix_ns);
+    let told = obtain::first(&plan.obtained).map_err(|fault| Failure::new(&fault).help(fault.help()))?;
     let (mut assembled, mut choice) = decide(&plan, memory, acceptance_now_ns)?;
     prepare_process(&mut plan.settings, plan.cores.len());
     let round = resolve_names(&mut assembled)?;
@@ -178,6 +182,17 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         worker_cores: worker_cores.clone(),
     });
     let watch = watch.map_err(|error| Failure::new(format_args!("the control thread did not start: {error}")))?;
+    let obtaining = obtain::spawn(obtain::Start {
+        wanted: plan.obtained,
+        told,
+        state: plan.state.unwrap_or_default(),
+        status: Arc::clone(&status),
+        records: handle.clone(),
+        watch: watch.handle(),
+        worker_cores: worker_cores.clone(),
+    });
+    let obtaining =
+        obtaining.map_err(|error| Failure::new(format_args!("the thread of certificates did not start: {error}")))?;
     let hands = Hands {
         revocations,
         key_sets,
@@ -204,6 +219,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         status,
         records,
         watch,
+        obtaining,
         following,
         guard,
         keeper,

@@ -8,6 +8,7 @@ use policy_release::digest::Digest;
 
 mod directory;
 pub mod http;
+pub mod issue;
 pub mod layout;
 pub mod oauth;
 pub mod openbao;

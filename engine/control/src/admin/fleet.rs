@@ -166,6 +166,7 @@ fn follow(place: &StatusPlace, tls: &mut Loaded, complained: &mut String, status
 fn load(place: &StatusPlace) -> Result<Loaded, StatusTlsError> {
     let wanted = ListenerFiles {
         certificates: vec![place.tls.clone()],
+        awaited: Vec::new(),
         client_certificates: ClientCertificates::Required,
         min_version: MinimumVersion::Tls13,
     };

@@ -20,6 +20,7 @@ use crate::status::Status;
 mod assertions;
 mod introspection;
 mod last_use;
+mod obtained;
 mod trust;
 
 type Labels = Vec<(&'static str, String)>;
@@ -89,6 +90,7 @@ impl Collector for Everything {
         }
         self.put_keysets(&mut families)?;
         self.put_certificates_and_origins(&mut families)?;
+        obtained::put(&self.status, &mut families)?;
         put_process(&mut families, self.status.facts.started_unix_s)
     }
 }

@@ -36,7 +36,7 @@ impl ClientProof {
             Self::SecretInForm(file) => (Proof::Post(read_line(file)?), None),
             Self::Certificate(files) => {
                 let read = read_identity(files).map_err(Box::new)?;
-                (Proof::Certificate, Some(ClientIdentity { chain: read.chain, key: read.key }))
+                (Proof::Certificate, Some(ClientIdentity { chain: read.chain, key: read.key.clone_key() }))
             }
         })
     }

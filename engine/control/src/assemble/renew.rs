@@ -72,7 +72,8 @@ pub fn renew(
             _ => present.parts.listeners.get(index).cloned().flatten(),
         });
     }
-    let parts = Parts { issuers, client_cas: looked.set, origins, listeners };
+    let challenges = present.parts.challenges.clone();
+    let parts = Parts { issuers, client_cas: looked.set, origins, listeners, challenges };
     Ok(Renewed { parts, tickets, crls: looked.read, keysets })
 }
 

@@ -67,11 +67,14 @@ pub struct LoadedAll {
     pub content: [u8; 32],
 }
 
-/// Reads all certificates of a listener with their keys.
+/// Reads all certificates of a listener with their keys, but those that are awaited.
 pub fn load_all(files: &ListenerFiles) -> Result<LoadedAll, TlsError> {
     let mut hash = Sha256::new();
     let mut all = LoadedAll { certificates: Vec::new(), statuses: Vec::new(), content: [0; 32] };
     for of in &files.certificates {
+        if files.awaited.contains(&of.chain) && !of.chain.exists() {
+            continue;
+        }
         let (loaded, status) = load(of, &mut hash)?;
         all.certificates.push(loaded);
         all.statuses.push((of.chain.display().to_string(), status));

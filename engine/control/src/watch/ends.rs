@@ -8,7 +8,8 @@ use tokio::time::{Duration, Instant};
 
 use super::{Watcher, material};
 use crate::assemble::material::Material;
-use crate::assemble::{IntrospectionClient, IntrospectionProof, tls};
+
+use crate::assemble::{ClientProof, IntrospectionClient, tls};
 use crate::bounds::{EXPIRY_API_KEYS_MAX, EXPIRY_DISTANCES_S, EXPIRY_INTERVAL_S, EXPIRY_SHOWN_MAX};
 use crate::clock;
 use crate::expiry::Ends;
@@ -145,7 +146,7 @@ fn pem_of(ca: &ServerCa) -> Option<&str> {
 }
 
 fn of_introspection_client(client: &IntrospectionClient) -> Option<Ends> {
-    let IntrospectionProof::Certificate(files) = &client.proof else { return None };
+    let ClientProof::Certificate(files) = &client.proof else { return None };
     let (begins_s, ends_s) = tls::life_s(files)?;
     Some(Ends { of: "introspection-client", name: client.name.clone(), begins_s, ends_s })
 }
@@ -213,7 +214,7 @@ mod tests {
         assert!(pinned(&mut known, &Arc::new(keys([]))).is_empty());
         let files = testing::write_chain(directory.path(), "asks", &["asks"]);
         let client = |proof| IntrospectionClient { name: "me".to_owned(), id: String::new(), proof };
-        assert!(of_introspection_client(&client(IntrospectionProof::Certificate(files))).is_some());
-        assert!(of_introspection_client(&client(IntrospectionProof::Secret(directory.path().join("s")))).is_none());
+        assert!(of_introspection_client(&client(ClientProof::Certificate(files))).is_some());
+        assert!(of_introspection_client(&client(ClientProof::Secret(directory.path().join("s")))).is_none());
     }
 }

@@ -6,10 +6,13 @@
 use std::cell::{Ref, RefCell};
 use std::io::{self, IoSlice, Read, Write};
 use std::rc::Rc;
+use std::sync::Arc;
 
+use activation::activation::ACME_ALPN;
 use monoio::net::TcpStream;
-use rustls::Connection;
 use rustls::pki_types::CertificateDer;
+use rustls::server::Acceptor;
+use rustls::{Connection, ServerConfig, ServerConnection};
 
 use super::{Interest, Transport};
 
@@ -109,6 +112,55 @@ impl Tls {
     /// Looks into the session; nothing may wait meanwhile.
     pub fn session<R>(&self, look: impl FnOnce(&Connection) -> R) -> R {
         look(&self.session.borrow())
+    }
+}
+
+/// The server's side of a connection, before its handshake: of `config`; of `challenges` where an ACME server asks.
+pub async fn accept(
+    stream: &TcpStream,
+    config: &Arc<ServerConfig>,
+    challenges: Option<&Arc<ServerConfig>>,
+) -> io::Result<ServerConnection> {
+    match challenges {
+        None => ServerConnection::new(Arc::clone(config)).map_err(tls_error),
+        Some(challenges) => {
+            let mut acceptor = Acceptor::default();
+            loop {
+                if let Some(session) = accept_step(stream, &mut acceptor, config, challenges)? {
+                    return Ok(session);
+                }
+                stream.readable(false).await?;
+            }
+        }
+    }
+}
+
+/// None while the client has not said enough.
+fn accept_step(
+    stream: &TcpStream,
+    acceptor: &mut Acceptor,
+    config: &Arc<ServerConfig>,
+    challenges: &Arc<ServerConfig>,
+) -> io::Result<Option<ServerConnection>> {
+    loop {
+        match acceptor.read_tls(&mut Wire(stream)) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let refused = |(error, mut alert): (rustls::Error, rustls::server::AcceptedAlert)| {
+            let _ = alert.write(&mut Wire(stream));
+            tls_error(error)
+        };
+        let Some(accepted) = acceptor.accept().map_err(refused)? else { continue };
+        // RFC 8737 §3: it offers this protocol and no other.
+        let asks = accepted
+            .client_hello()
+            .alpn()
+            .is_some_and(|mut offered| offered.next() == Some(ACME_ALPN) && offered.next().is_none());
+        let config = if asks { challenges } else { config };
+        return accepted.into_connection(Arc::clone(config)).map(Some).map_err(refused);
     }
 }
 

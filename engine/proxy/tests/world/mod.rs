@@ -141,6 +141,7 @@ fn start_all(
             assertion,
         })],
         listeners: vec![tls.map(Arc::new)],
+        challenges: None,
         ended: Arc::default(),
         revoked: Arc::default(),
         filled: Arc::default(),

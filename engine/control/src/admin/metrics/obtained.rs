@@ -1,0 +1,23 @@
+//! Certificates that issuers give.
+
+use std::fmt;
+
+use super::Families;
+use crate::status::Status;
+
+pub fn put(status: &Status, families: &mut Families<'_>) -> fmt::Result {
+    let moving = status.moving();
+    let all = || {
+        let labels = |path: &String, from: &str| vec![("chain", path.clone()), ("from", from.to_owned())];
+        moving.obtained.iter().map(move |(path, of)| (labels(path, &of.source), of))
+    };
+    let came = all().map(|(labels, of)| (labels, of.count));
+    families.counters("certificates_obtained", "Certificates that came from an issuer and were good", came)?;
+    let failures = all().map(|(labels, of)| (labels, of.failures));
+    families.counters("certificates_obtained_failures", "Attempts to obtain a certificate that failed", failures)?;
+    let success = all().map(|(labels, of)| (labels, of.obtained_unix_s as f64));
+    let help = "When the certificate last came; 0: not since the start";
+    families.gauges("certificate_obtained_timestamp_seconds", help, success)?;
+    let next = all().map(|(labels, of)| (labels, of.next_unix_s as f64));
+    families.gauges("certificate_due_timestamp_seconds", "When it is obtained again, or tried again", next)
+}

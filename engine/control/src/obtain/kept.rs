@@ -1,0 +1,88 @@
+//! Certificates with their keys in the state directory: a restart serves at once, whoever of the issuers is there.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::assemble::ChainFiles;
+use crate::assemble::material::read_identity;
+use crate::assemble::revocation::make;
+use crate::{atomic, clock};
+
+/// A certificate that is there, whole and with its key.
+pub struct Kept {
+    /// Over the certificate, lower-case hex.
+    pub sha256: String,
+    /// Since when it is ours: issuers date back.
+    pub obtained_s: u64,
+    pub ends_s: u64,
+}
+
+/// Where they all are.
+pub fn directory(state: &Path) -> PathBuf {
+    state.join("certificates")
+}
+
+/// What `file` holds; none where that is nothing to serve with, which is told if there is something.
+pub fn look(file: &Path) -> Option<Kept> {
+    let found = fs::metadata(file).ok()?;
+    match read_identity(&ChainFiles { chain: file.to_owned(), key: file.to_owned() }) {
+        Ok(identity) => {
+            let written_s = u64::try_from(found.mtime()).unwrap_or(0);
+            // Whoever restores a backup has an old time on a file, and a clock may have been set back.
+            let now_s = clock::unix_s();
+            let obtained_s = written_s.min(now_s).clamp(identity.begins_s.min(identity.ends_s), identity.ends_s);
+            Some(Kept { sha256: identity.sha256, obtained_s, ends_s: identity.ends_s })
+        }
+        Err(error) => {
+            crate::warning!("the certificate that was kept is not used: {error}");
+            None
+        }
+    }
+}
+
+/// Keeps a chain with its key, owner-only, whole or not at all.
+pub fn write(file: &Path, chain: &str, key: &str) -> io::Result<()> {
+    // Large enough from the start: what grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(chain.len() + key.len()));
+    text.push_str(chain);
+    text.push_str(key);
+    put(file, text.as_bytes())
+}
+
+/// Keeps `bytes`, owner-only, whole or not at all.
+pub fn put(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (Some(directory), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    make(directory)?;
+    atomic::write(directory, name, bytes, 0o600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn it_comes_back_whole_and_owner_only_or_not_at_all() {
+        let state = tempfile::tempdir().unwrap();
+        let of = testing::write_chain(state.path(), "a", &["api.example"]);
+        let other = testing::write_chain(state.path(), "b", &["api.example"]);
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        let file = directory(state.path()).join("api.example-00000000.pem");
+        assert!(look(&file).is_none());
+        write(&file, &read(&of.chain), &read(&of.key)).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(directory(state.path())).unwrap().mode() & 0o777, 0o700);
+        let kept = look(&file).unwrap();
+        assert!(kept.obtained_s <= kept.ends_s && kept.sha256.len() == 64);
+        write(&file, &read(&of.chain), &read(&other.key)).unwrap();
+        assert!(look(&file).is_none(), "a key of another");
+        fs::write(&file, "damaged").unwrap();
+        assert!(look(&file).is_none());
+    }
+}

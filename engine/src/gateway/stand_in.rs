@@ -1,0 +1,51 @@
+//! What issuers give is not there before the first start: a rehearsal, which asks nobody, goes on with certificates of the
+//! same names that nobody believes.
+
+use std::path::Path;
+
+use control::assemble::ChainFiles;
+use control::obtain::Wanted;
+use rcgen::{CertificateParams, KeyPair, SanType};
+use tempfile::TempDir;
+
+use super::Plan;
+use crate::failure::Failure;
+use crate::files::{self, Access, Existing};
+
+/// The stand-ins, as long as they are needed.
+pub struct StandIns {
+    _directory: TempDir,
+    /// What an operator should know of them.
+    pub warnings: Vec<String>,
+}
+
+/// Puts them in the place of what has not been obtained yet.
+pub fn put(plan: &mut Plan) -> Result<StandIns, Failure> {
+    let directory = tempfile::tempdir().map_err(Failure::new)?;
+    let mut warnings = Vec::new();
+    let missing: Vec<Wanted> = plan.obtained.iter().filter(|wanted| !wanted.file.exists()).cloned().collect();
+    for (number, wanted) in missing.iter().enumerate() {
+        let file = directory.path().join(format!("{number}.pem"));
+        make(wanted, &file)?;
+        let (before, after) = (wanted.files(), ChainFiles { chain: file.clone(), key: file });
+        let of_listeners = plan.node.listeners.iter_mut().flatten().flat_map(|files| &mut files.certificates);
+        let of_origins = plan.node.origin_identities.iter_mut().map(|identity| &mut identity.files);
+        let of_status = plan.status.iter_mut().map(|status| &mut status.tls);
+        of_listeners.chain(of_origins).chain(of_status).filter(|files| **files == before).for_each(|files| {
+            *files = after.clone();
+        });
+        let (names, place) = (wanted.shown(), wanted.source.place());
+        warnings.push(format!("the certificate for {names} is not there yet: the start obtains it from {place}"));
+    }
+    Ok(StandIns { _directory: directory, warnings })
+}
+
+fn make(wanted: &Wanted, file: &Path) -> Result<(), Failure> {
+    let mut params = CertificateParams::default();
+    let names = wanted.names.iter().map(SanType::try_from).collect::<Result<_, _>>();
+    params.subject_alt_names = names.map_err(Failure::new)?;
+    let key = KeyPair::generate().map_err(Failure::new)?;
+    let certificate = params.self_signed(&key).map_err(Failure::new)?;
+    let text = certificate.pem() + &key.serialize_pem();
+    files::write(file, text.as_bytes(), Access::OwnerOnly, Existing::Refuse).map_err(Failure::new)
+}

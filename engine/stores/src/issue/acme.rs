@@ -1,0 +1,348 @@
+//! ACME (RFC 8555) with the challenge tls-alpn-01 (RFC 8737), which needs no port but the one that is served anyway.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use files::FileFault;
+use instant_acme::{
+    Account, AccountCredentials, AuthorizationStatus, ChallengeType, ExternalAccountKey, Identifier, NewAccount,
+    NewOrder, Order, OrderStatus, Problem, RetryPolicy,
+};
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
+
+use super::{Chain, IssueFault, Name, certificates};
+use crate::http::{HttpFault, Place, TrustFault};
+use http::Http;
+
+mod http;
+
+/// Bytes of a file with an external account key.
+const KEY_BYTES_MAX: usize = 4 << 10;
+/// Characters of what the server says that are told.
+const TOLD_CHARACTERS_MAX: usize = 300;
+/// Time for one exchange, and of it for each step, seconds.
+const EXCHANGE_S_MAX: u64 = 20;
+const STEP_S_MAX: u64 = 5;
+/// Pause before the first look at an order, milliseconds; later ones come half as often again each time.
+const LOOK_MS_MIN: u64 = 250;
+/// Time for an order to become ready, and again for its certificate, seconds.
+const LOOK_S_MAX: u64 = 60;
+
+/// An ACME server, and who we are there.
+#[derive(Debug)]
+pub struct Directory {
+    pub place: Place,
+    /// PEM of the CA that vouches for the server; the CAs of this machine without it.
+    pub ca: Option<PathBuf>,
+    /// `mailto:` URIs.
+    pub contact: Vec<String>,
+    pub external: Option<External>,
+}
+
+/// What ties the account to one that its CA knows already (RFC 8555 §7.3.4).
+#[derive(Debug)]
+pub struct External {
+    pub key_id: String,
+    /// The MAC key in base64url.
+    pub key: PathBuf,
+}
+
+/// What proves control of a name while an order is pending.
+pub struct Challenge {
+    pub name: String,
+    pub certificate: CertificateDer<'static>,
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// What an order needs of whoever places it.
+pub trait Desk {
+    /// The account as [`Desk::keep_account`] got it; none where there is none.
+    fn account(&self) -> Option<Zeroizing<String>>;
+    /// Keeps the account, owner-only: it holds its key.
+    fn keep_account(&self, account: &str) -> io::Result<()>;
+    /// Answers these challenges from now on, and no others.
+    fn answer(&self, challenges: Vec<Challenge>) -> impl Future<Output = Result<(), String>>;
+}
+
+/// Why an order comes to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AcmeFault {
+    #[error("{directory}: {cause}")]
+    Trust { directory: String, cause: TrustFault },
+    #[error(transparent)]
+    File(#[from] FileFault),
+    #[error("{0}: expected the external account key in base64url, found something else")]
+    ExternalKey(String),
+    #[error("{directory}: {cause}")]
+    Http { directory: String, cause: HttpFault },
+    #[error("{directory}: {said}")]
+    Problem { directory: String, said: String, kind: String, retry_after_s: u64 },
+    #[error("{directory}: expected an answer of an ACME server (RFC 8555), found {found}")]
+    Protocol { directory: String, found: String },
+    #[error("{directory}: expected the order to be done within {LOOK_S_MAX} s, found it pending")]
+    Slow { directory: String },
+    #[error("{directory} could not see that {names} is ours: {said}")]
+    Unproven { directory: String, names: String, said: String, retry_after_s: u64 },
+    #[error("{directory}: expected tls-alpn-01 among the challenges for {name}, found others alone")]
+    NoChallenge { directory: String, name: String },
+    #[error("the challenge cannot be answered: {0}")]
+    Desk(String),
+    #[error("the account cannot be kept: {0}")]
+    Account(io::Error),
+    #[error("no certificate for a challenge can be made: {0}")]
+    Challenge(rcgen::Error),
+}
+
+impl AcmeFault {
+    /// Whether the server was not reached, or is not well. What it refused costs something each time that it is asked.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Http { cause, .. } => super::is_of_the_network(cause),
+            Self::Problem { kind, .. } => kind.ends_with(":badNonce") || kind.ends_with(":serverInternal"),
+            Self::Desk(_) | Self::Account(_) => true,
+            _ => false,
+        }
+    }
+
+    /// How long the server says that it is not to be asked again, seconds.
+    pub const fn retry_after_s(&self) -> u64 {
+        match self {
+            Self::Problem { retry_after_s, .. } | Self::Unproven { retry_after_s, .. } => *retry_after_s,
+            _ => 0,
+        }
+    }
+
+    pub fn help(&self) -> String {
+        match self {
+            Self::Trust { .. } | Self::Http { cause: HttpFault::Tls { .. }, .. } => {
+                "name the PEM file of the CA that vouches for the server".into()
+            }
+            Self::File(fault) => fault.help().unwrap_or_else(|| "check the file".into()),
+            Self::ExternalKey(_) => "write the key as the CA gave it, in one line".into(),
+            Self::Http { .. } => "is the address right, and the server up?".into(),
+            Self::Problem { kind, .. } if kind.ends_with("externalAccountRequired") => {
+                "the server wants external_account = { key_id = \"…\", key = \"FILE\" }".into()
+            }
+            Self::Unproven { .. } => {
+                "the name must lead to this gateway, and its port 443 to a listener with tls".into()
+            }
+            Self::Problem { .. } | Self::Slow { .. } | Self::Desk(_) => "it is tried again by itself".into(),
+            Self::Protocol { .. } => "is it the address of the server's directory?".into(),
+            Self::NoChallenge { .. } => "the server must offer tls-alpn-01".into(),
+            Self::Account(_) => "see the room and the mode of the state directory".into(),
+            Self::Challenge(_) => "are the names right?".into(),
+        }
+    }
+}
+
+/// One order, from the account to the certificate.
+struct Placing<'a, D> {
+    directory: &'a Directory,
+    desk: &'a D,
+    retry_after_s: Arc<AtomicU64>,
+}
+
+impl Directory {
+    /// Where it stands, for people.
+    pub fn shown(&self) -> String {
+        self.place.to_string()
+    }
+
+    /// Has a certificate issued for `names`, which are DNS names, and the request.
+    pub async fn order<D: Desk>(&self, names: &[Name], csr_der: &[u8], desk: &D) -> Result<Chain, IssueFault> {
+        let placing = Placing { directory: self, desk, retry_after_s: Arc::default() };
+        let pem = placing.run(names, csr_der).await?;
+        Ok(Chain { shown: certificates(&self.shown(), &pem)?, ca: None })
+    }
+
+    fn external_key(&self) -> Result<Option<ExternalAccountKey>, AcmeFault> {
+        let Some(External { key_id, key }) = &self.external else { return Ok(None) };
+        let text = files::read_secret(key, KEY_BYTES_MAX)?.text;
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text.trim().trim_end_matches('=')).map(Zeroizing::new);
+        let bytes = bytes.map_err(|_| AcmeFault::ExternalKey(key.display().to_string()))?;
+        Ok(Some(ExternalAccountKey::new(key_id.clone(), &bytes)))
+    }
+}
+
+impl<D: Desk> Placing<'_, D> {
+    async fn run(&self, names: &[Name], csr_der: &[u8]) -> Result<String, AcmeFault> {
+        let identifiers: Vec<_> =
+            names.iter().filter_map(Name::dns).map(|name| Identifier::Dns(name.to_owned())).collect();
+        let wanted = NewOrder::new(&identifiers);
+        let order = match self.kept_account().await? {
+            Some(account) => match account.new_order(&wanted).await {
+                // A server that was set up anew has forgotten us.
+                Err(instant_acme::Error::Api(problem)) if is(&problem, "accountDoesNotExist") => None,
+                order => Some(order),
+            },
+            None => None,
+        };
+        let order = match order {
+            Some(order) => order,
+            None => self.new_account().await?.new_order(&wanted).await,
+        };
+        let mut order = order.map_err(|error| self.fault(error))?;
+        let proven = self.prove(&mut order, names).await;
+        // Whatever came of it, nothing is answered any more.
+        let _ = self.desk.answer(Vec::new()).await;
+        proven?;
+        order.finalize_csr(csr_der).await.map_err(|error| self.fault(error))?;
+        order.poll_certificate(&retries()).await.map_err(|error| self.fault(error))
+    }
+
+    fn client(&self) -> Result<Box<Http>, AcmeFault> {
+        let pem =
+            self.directory.ca.as_ref().map(|path| files::read_text(path, crate::openbao::CA_BYTES_MAX)).transpose()?;
+        let within = (Duration::from_secs(STEP_S_MAX), Duration::from_secs(EXCHANGE_S_MAX));
+        let made = Http::new(&self.directory.place, pem.as_deref(), within, Arc::clone(&self.retry_after_s));
+        made.map(Box::new).map_err(|cause| AcmeFault::Trust { directory: self.directory.shown(), cause })
+    }
+
+    async fn kept_account(&self) -> Result<Option<Account>, AcmeFault> {
+        let Some(text) = self.desk.account() else { return Ok(None) };
+        let Ok(credentials) = serde_json::from_str::<AccountCredentials>(&text) else { return Ok(None) };
+        let account = Account::builder_with_http(self.client()?).from_credentials(credentials).await;
+        account.map(Some).map_err(|error| self.fault(error))
+    }
+
+    async fn new_account(&self) -> Result<Account, AcmeFault> {
+        let contact: Vec<&str> = self.directory.contact.iter().map(String::as_str).collect();
+        // That whoever runs the gateway agrees stands in its configuration, or there would be no directory.
+        let wanted = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+        let builder = Account::builder_with_http(self.client()?);
+        let (place, external) = (&self.directory.place, self.directory.external_key()?);
+        let url = place.with_path(String::new()).to_string() + &place.target();
+        let made = builder.create(&wanted, url, external.as_ref()).await;
+        let (account, credentials) = made.map_err(|error| self.fault(error))?;
+        let text = serde_json::to_string(&credentials).map(Zeroizing::new);
+        let text = text.map_err(|error| AcmeFault::Account(io::Error::other(error)))?;
+        self.desk.keep_account(&text).map_err(AcmeFault::Account)?;
+        Ok(account)
+    }
+
+    /// Answers the challenges of all names, until the server believes each or one not.
+    async fn prove(&self, order: &mut Order, names: &[Name]) -> Result<(), AcmeFault> {
+        let challenges = self.challenges(order, names).await?;
+        self.desk.answer(challenges).await.map_err(AcmeFault::Desk)?;
+        let mut authorizations = order.authorizations();
+        while let Some(next) = authorizations.next().await {
+            let mut authorization = next.map_err(|error| self.fault(error))?;
+            if authorization.status != AuthorizationStatus::Pending {
+                continue;
+            }
+            if let Some(mut challenge) = authorization.challenge(ChallengeType::TlsAlpn01) {
+                challenge.set_ready().await.map_err(|error| self.fault(error))?;
+            }
+        }
+        match order.poll_ready(&retries()).await {
+            Ok(OrderStatus::Invalid) => Err(self.unproven(order, names).await),
+            Err(instant_acme::Error::Api(_)) if order.state().status == OrderStatus::Invalid => {
+                Err(self.unproven(order, names).await)
+            }
+            outcome => outcome.map(drop).map_err(|error| self.fault(error)),
+        }
+    }
+
+    async fn challenges(&self, order: &mut Order, names: &[Name]) -> Result<Vec<Challenge>, AcmeFault> {
+        let mut challenges = Vec::new();
+        let mut authorizations = order.authorizations();
+        while let Some(next) = authorizations.next().await {
+            let mut authorization = next.map_err(|error| self.fault(error))?;
+            if authorization.status == AuthorizationStatus::Valid {
+                continue;
+            }
+            let name = authorization.identifier().to_string();
+            // Nobody is told that a name is ours that was not asked about.
+            if !names.iter().any(|wanted| wanted.dns() == Some(name.as_str())) {
+                return Err(self.protocol(&"an authorization for a name that was not ordered"));
+            }
+            let none = || AcmeFault::NoChallenge { directory: self.directory.shown(), name: name.clone() };
+            let challenge = authorization.challenge(ChallengeType::TlsAlpn01).ok_or_else(none)?;
+            let proof = challenge.key_authorization().digest();
+            challenges.push(Challenge::new(name.clone(), proof.as_ref()).map_err(AcmeFault::Challenge)?);
+        }
+        Ok(challenges)
+    }
+
+    /// What the server says of each name.
+    async fn unproven(&self, order: &mut Order, names: &[Name]) -> AcmeFault {
+        let mut said = Vec::new();
+        let mut authorizations = order.authorizations();
+        while let Some(Ok(mut authorization)) = authorizations.next().await {
+            if let Ok(state) = authorization.refresh().await {
+                let errors = state.challenges.iter().filter_map(|challenge| challenge.error.as_ref());
+                said.extend(errors.map(self::said));
+            }
+        }
+        let said = if said.is_empty() { "it does not say why".to_owned() } else { printable(&said.join("; ")) };
+        let names = names.iter().map(Name::to_string).collect::<Vec<_>>().join(", ");
+        AcmeFault::Unproven { directory: self.directory.shown(), names, said, retry_after_s: self.waits_s() }
+    }
+
+    fn fault(&self, error: instant_acme::Error) -> AcmeFault {
+        let directory = self.directory.shown();
+        match error {
+            instant_acme::Error::Api(problem) => {
+                let (said, kind) = (said(&problem), problem.r#type.unwrap_or_default());
+                AcmeFault::Problem { directory, said, kind, retry_after_s: self.waits_s() }
+            }
+            instant_acme::Error::Timeout(_) => AcmeFault::Slow { directory },
+            instant_acme::Error::Other(cause) => match cause.downcast::<HttpFault>() {
+                Ok(cause) => AcmeFault::Http { directory, cause: *cause },
+                Err(other) => self.protocol(&other),
+            },
+            other => self.protocol(&other),
+        }
+    }
+
+    fn protocol(&self, found: &dyn fmt::Display) -> AcmeFault {
+        AcmeFault::Protocol { directory: self.directory.shown(), found: printable(&found.to_string()) }
+    }
+
+    fn waits_s(&self) -> u64 {
+        self.retry_after_s.load(Ordering::Relaxed)
+    }
+}
+
+impl Challenge {
+    /// RFC 8737 §3: self-signed, for the name alone, with the proof in an extension of its own.
+    fn new(name: String, proof: &[u8]) -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec![name.clone()])?;
+        params.distinguished_name = DistinguishedName::new();
+        params.custom_extensions = vec![CustomExtension::new_acme_identifier(proof)];
+        let certificate = params.self_signed(&key)?.der().clone();
+        Ok(Self { name, certificate, key: PrivatePkcs8KeyDer::from(key.serialize_der()).into() })
+    }
+}
+
+fn retries() -> RetryPolicy {
+    let first = Duration::from_millis(LOOK_MS_MIN);
+    RetryPolicy::new().initial_delay(first).backoff(1.5).timeout(Duration::from_secs(LOOK_S_MAX))
+}
+
+fn is(problem: &Problem, kind: &str) -> bool {
+    problem.r#type.as_deref().is_some_and(|found| found.strip_prefix("urn:ietf:params:acme:error:") == Some(kind))
+}
+
+/// In the server's words.
+fn said(problem: &Problem) -> String {
+    let kind = problem.r#type.as_deref().unwrap_or("a problem of no type");
+    let parts = problem.subproblems.iter().filter_map(|part| part.detail.as_deref());
+    let told: Vec<&str> = problem.detail.as_deref().into_iter().chain(parts).collect();
+    printable(&format!("{} ({})", told.join("; "), kind.rsplit(':').next().unwrap_or(kind)))
+}
+
+/// What others say, made safe for a terminal.
+fn printable(text: &str) -> String {
+    let words = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ").chars().take(TOLD_CHARACTERS_MAX).collect()
+}

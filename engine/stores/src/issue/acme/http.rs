@@ -1,0 +1,66 @@
+//! How requests of ACME go out: by the one client of the gateway, to the server of the directory and to no other.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::{Request, Response, header};
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+
+use crate::http::{Bounds, Client, HttpFault, Place, Trust, TrustFault};
+use crate::issue::ANSWER_BYTES_MAX;
+
+pub struct Http {
+    client: Client,
+    server: Place,
+    /// What the server said last of when it may be asked again, seconds; 0: nothing.
+    retry_after_s: Arc<AtomicU64>,
+}
+
+impl Http {
+    /// `pem`: the CA that vouches for `server`. `within`: for a step, and for a whole exchange.
+    pub fn new(
+        server: &Place,
+        pem: Option<&str>,
+        (step, whole): (Duration, Duration),
+        retry_after_s: Arc<AtomicU64>,
+    ) -> Result<Self, TrustFault> {
+        let trust = pem.map_or(Trust::System, Trust::Pinned);
+        let client = Client::new(Some(&trust), Bounds { step, whole, content_bytes_max: ANSWER_BYTES_MAX })?;
+        Ok(Self { client, server: server.clone(), retry_after_s })
+    }
+}
+
+impl HttpClient for Http {
+    fn request(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+        let (client, server, retry_after_s) =
+            (self.client.clone(), self.server.clone(), Arc::clone(&self.retry_after_s));
+        Box::pin(async move {
+            let (mut head, body) = request.into_parts();
+            let elsewhere = || Error::Other(format!("an address of another server ({})", head.uri).into());
+            let place = Place::parse(&head.uri.to_string()).ok();
+            let place = place.filter(|place| place.is_same_server(&server)).ok_or_else(elsewhere)?;
+            head.uri = place.target().parse()?;
+            let Ok(content) = body.collect().await;
+            let request = Request::from_parts(head, Full::new(content.to_bytes()));
+            let answer = client.exchange(&place, request).await.map_err(|fault| Error::Other(Box::new(fault)))?;
+            if answer.status.is_redirection() {
+                let fault = HttpFault::Redirect { authority: place.authority(), status: answer.status.as_u16() };
+                return Err(Error::Other(Box::new(fault)));
+            }
+            let asked =
+                answer.fields.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            retry_after_s.store(asked.unwrap_or(0), Ordering::Relaxed);
+            let mut response = Response::new(Full::new(answer.content));
+            *response.status_mut() = answer.status;
+            *response.headers_mut() = answer.fields;
+            Ok(BytesResponse::from(response))
+        })
+    }
+}

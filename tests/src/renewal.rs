@@ -1,0 +1,84 @@
+//! Certificates that move under load.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use serde_json::Value;
+
+use crate::client::{Client, get};
+use crate::gateway::Gateway;
+use crate::process::eventually;
+
+/// The name that the certificates are for.
+pub const HOST: &str = "api.test";
+/// What `under_load` waits for comes within.
+const LOADED_MAX: Duration = Duration::from_secs(90);
+
+/// The rotation log's entries of certificates that came from an issuer, or should have.
+pub fn refreshes(gateway: &Gateway, outcome: &str) -> Vec<Value> {
+    let text = gateway.record_text();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let of_issuers = lines.filter(|line| line["adamant.refresh.of"] == "obtained-certificate");
+    of_issuers.filter(|line| line["adamant.refresh.outcome"] == outcome).collect()
+}
+
+/// The same, once there are `count` of them.
+pub fn wait_for_refreshes(gateway: &Gateway, outcome: &str, count: usize) -> Vec<Value> {
+    let mut found = Vec::new();
+    let reached = eventually(Duration::from_secs(5), || {
+        found = refreshes(gateway, outcome);
+        found.len() >= count
+    });
+    assert!(reached, "{count} refreshes were to be {outcome}, {} were", found.len());
+    found
+}
+
+/// Whether a request on a new connection passes.
+pub fn serves(address: SocketAddr, config: &Arc<ClientConfig>) -> bool {
+    let connected = Client::connect_tls(address, HOST, config);
+    connected.is_ok_and(|mut client| {
+        client.try_send(get("/", "").as_bytes()).is_ok()
+            && client.try_response_to("GET").is_ok_and(|of| of.status == 200)
+    })
+}
+
+/// Sends requests, on one connection and on a new one for each, until something `happens`. None fails.
+pub fn under_load(address: SocketAddr, config: &Arc<ClientConfig>, happens: impl FnMut() -> bool) {
+    let (stop, kept, new) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let mut happens = happens;
+    thread::scope(|scope| {
+        let loading = scope.spawn(|| load(address, config, &stop, [&kept, &new]));
+        let happened = eventually(LOADED_MAX, || loading.is_finished() || happens());
+        stop.store(true, Ordering::Relaxed);
+        loading.join().expect("no request fails and no connection is lost");
+        assert!(happened, "what was waited for under load does not happen");
+    });
+    let (kept, new) = (kept.into_inner(), new.into_inner());
+    println!("{kept} requests on a kept connection, {new} new connections");
+    assert!(kept > 100 && new > 50, "{kept}, {new}");
+}
+
+fn load(address: SocketAddr, config: &Arc<ClientConfig>, stop: &AtomicBool, passed: [&AtomicUsize; 2]) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut kept = Client::connect_tls(address, HOST, config).expect("a connection");
+            while !stop.load(Ordering::Relaxed) {
+                assert_eq!(kept.exchange(get("/", "")).status, 200, "on the kept connection");
+                passed[0].fetch_add(1, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(3));
+            }
+        });
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let mut new = Client::connect_tls(address, HOST, config).expect("a new connection");
+                assert_eq!(new.exchange(get("/", "")).status, 200, "on a new connection");
+                passed[1].fetch_add(1, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(3));
+            }
+        });
+    });
+}

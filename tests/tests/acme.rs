@@ -1,0 +1,169 @@
+//! Certificates of listeners from a real ACME server: the first one, renewals under load, a server that cannot be believed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use serde_json::Value;
+use tests::certificates::Authority;
+use tests::client::{Client, get};
+use tests::deployment::Deployment;
+use tests::gateway;
+use tests::origin::RecordingOrigin;
+use tests::pebble::{self, Character, EXTERNAL, Pebble};
+use tests::policy::{PolicyText, open_to_all};
+use tests::process::eventually;
+use tests::renewal::{HOST, serves, under_load, wait_for_refreshes};
+use tests::stream::Stream;
+
+const SOON: Duration = Duration::from_secs(40);
+
+fn character(looks_at: u16, life_s: u64) -> Character {
+    Character { looks_at, life_s, rejects: 5, wants_external_account: false }
+}
+
+/// A source of that name, and what more stands in its table.
+fn source(pebble: &Pebble, more: &str) -> String {
+    format!(
+        "[[certificate_source]]\nname = \"ca\"\nacme = {{ directory = \"{}\", ca = \"{}\", agree_to_terms = true{more} }}",
+        pebble.directory_url(),
+        pebble.ca().display()
+    )
+}
+
+fn listener(port: u16, client: &str) -> String {
+    format!(
+        "address = \"127.0.0.1:{port}\"\ntls = {{ certificates = [{{ from = \"ca\", names = [\"{HOST}\"] }}], \
+         client_certificates = \"{client}\" }}"
+    )
+}
+
+/// Mutual TLS is required, which an ACME server has no certificate for.
+#[test]
+fn a_listener_gets_its_certificate_and_renews_it_with_no_connection_lost() {
+    let Some(binary) = pebble::binary() else { return };
+    let (origin, agents, port) = (RecordingOrigin::start(), Authority::new("agents"), pebble::free_port());
+    let bot = agents.spiffe("spiffe://corp.test/bot");
+    let policy = PolicyText::new()
+        .origin("origin", &[origin.address()])
+        .route("all", "*", "/{rest...}", "origin")
+        .scope("all", &["all"])
+        .client_ca("agents", "agents.pem")
+        .agent("bot", "{ certificate = \"spiffe://corp.test/bot\", ca = \"agents\" }", &["all"], &[]);
+    let mut pebble = Pebble::at(&binary);
+    let deployment = Deployment::new()
+        .file("agents.pem", &agents.pem)
+        .listener(&listener(port, "required"))
+        .with(&source(&pebble, ", contact = [\"mailto:ops@corp.example\"]"));
+    let gateway = deployment.run(&policy.text());
+
+    // Nobody to ask: the plain listener serves, the other one refuses in order, and both are told apart.
+    gateway.tells("no certificate for api.test");
+    let ready = gateway.admin("/readyz");
+    assert!(ready.status == 503 && ready.text().contains("listener 1 has no certificate yet"), "{}", ready.text());
+    let nobody = agents.client_config(Some(&bot));
+    let refused = Client::connect_tls(gateway.tls_address(), HOST, &nobody).err().unwrap().to_string();
+    assert!(refused.contains("alert"), "{refused}");
+    assert_eq!(gateway.once(get("/", "")).status, 401);
+    wait_for_refreshes(&gateway, "failed", 1);
+
+    pebble.start(character(port, 10));
+    assert!(eventually(SOON, || gateway.admin("/readyz").status == 200), "{}", gateway.stderr());
+    let config = pebble.root().client_config(Some(&bot));
+    assert!(serves(gateway.tls_address(), &config));
+
+    under_load(gateway.tls_address(), &config, || gateway.metric("certificates_obtained_total") >= 5.0);
+    let taken = wait_for_refreshes(&gateway, "taken", 5);
+    for pair in taken.windows(2) {
+        assert_eq!(pair[0]["adamant.refresh.new"], pair[1]["adamant.refresh.old"]);
+    }
+    assert_eq!(taken[1]["adamant.refresh.source"].as_str(), Some(pebble.directory_url().as_str()));
+    // No challenge is answered while no order is pending.
+    let refuses = eventually(SOON, || {
+        let mut asks = ClientConfig::clone(&config);
+        asks.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+        let refused = Stream::connect_tls(gateway.tls_address(), HOST, &Arc::new(asks)).err();
+        refused.is_some_and(|error| error.to_string().contains("NoApplicationProtocol"))
+    });
+    assert!(refuses);
+    let told = gateway.admin("/metrics").text();
+    assert!(told.contains("adamant_certificate_due_timestamp_seconds{chain="), "{told}");
+}
+
+#[test]
+fn a_restart_serves_without_the_server_and_the_account_is_kept() {
+    let Some(binary) = pebble::binary() else { return };
+    let (origin, port) = (RecordingOrigin::start(), pebble::free_port());
+    let mut pebble = Pebble::at(&binary);
+    pebble.start(Character { rejects: 30, wants_external_account: true, ..character(port, 3_600) });
+    let external = format!(", external_account = {{ key_id = \"{}\", key = \"external.key\" }}", EXTERNAL.0);
+    let mut gateway = Deployment::new()
+        .file("external.key", EXTERNAL.1)
+        .listener(&listener(port, "off"))
+        .with(&source(&pebble, &external))
+        .run(&open_to_all(origin.address()).text());
+    let config = pebble.believer();
+    assert!(eventually(SOON, || serves(gateway.tls_address(), &config)), "{}", gateway.stderr());
+
+    let folder = gateway.directory().join("state/certificates");
+    let (mut secrets, mut certificate) = (vec![EXTERNAL.1.to_owned()], None);
+    assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+        let text = fs::read_to_string(&path).unwrap();
+        secrets.push(match text.split_once("PRIVATE KEY-----\n") {
+            Some((_, key)) => {
+                certificate = Some(path);
+                key.lines().next().unwrap().to_owned()
+            }
+            None => serde_json::from_str::<Value>(&text).unwrap()["key_pkcs8"].as_str().unwrap().to_owned(),
+        });
+    }
+    assert_eq!(secrets.len(), 3, "a certificate with its key, and an account");
+
+    pebble.stop();
+    gateway.restart("TERM");
+    assert!(serves(gateway.tls_address(), &config), "at once");
+    assert_eq!(gateway.admin("/readyz").status, 200);
+    let written = gateway.record_text() + &gateway.stderr() + &gateway.admin("/metrics").text();
+    for secret in secrets {
+        assert!(!written.contains(&secret));
+    }
+    fs::remove_file(certificate.unwrap()).unwrap();
+    assert!(eventually(SOON, || gateway.metric("certificate_failures_total") >= 1.0), "that it is gone is told");
+    assert!(serves(gateway.tls_address(), &config), "and it serves on");
+    let (_, shown, _) = gateway::run(&["audit", "show", "--rotations", "records.jsonl"], gateway.directory());
+    assert!(shown.contains("obtained-certificate"), "{shown}");
+}
+
+/// The server looks elsewhere, where nobody is.
+#[test]
+fn what_cannot_be_proven_is_told_and_not_asked_for_all_the_time() {
+    let Some(binary) = pebble::binary() else { return };
+    let (origin, port) = (RecordingOrigin::start(), pebble::free_port());
+    let mut pebble = Pebble::at(&binary);
+    pebble.start(character(pebble::free_port(), 3_600));
+    let gateway = Deployment::new()
+        .listener(&listener(port, "off"))
+        .with(&source(&pebble, ""))
+        .run(&open_to_all(origin.address()).text());
+    gateway.tells("could not see that api.test is ours");
+    gateway.tells("its port 443 to a listener with tls");
+    let failed = wait_for_refreshes(&gateway, "failed", 1);
+    assert!(failed[0]["error.message"].as_str().unwrap().contains("Failed to connect"), "{failed:?}");
+    thread::sleep(Duration::from_secs(5));
+    assert_eq!(gateway.metric("certificates_obtained_failures_total"), 1.0, "servers count what they refuse");
+    assert_eq!(gateway.once(get("/", "")).status, 200, "what needs no certificate serves on");
+}
