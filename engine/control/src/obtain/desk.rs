@@ -50,9 +50,8 @@ impl acme::Desk for Desk {
         if !self.account.exists() {
             return None;
         }
-        match files::read_private(&self.account, ACCOUNT_BYTES_MAX).map(String::from_utf8) {
-            Ok(Ok(text)) => Some(Zeroizing::new(text)),
-            Ok(Err(_)) => None,
+        match files::read_private(&self.account, ACCOUNT_BYTES_MAX) {
+            Ok(text) => std::str::from_utf8(&text).ok().map(|text| Zeroizing::new(text.to_owned())),
             Err(error) => {
                 crate::warning!("the ACME account that was kept is not used: {error}");
                 None

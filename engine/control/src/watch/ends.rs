@@ -8,7 +8,6 @@ use tokio::time::{Duration, Instant};
 
 use super::{Watcher, material};
 use crate::assemble::material::Material;
-
 use crate::assemble::{ClientProof, IntrospectionClient, tls};
 use crate::bounds::{EXPIRY_API_KEYS_MAX, EXPIRY_DISTANCES_S, EXPIRY_INTERVAL_S, EXPIRY_SHOWN_MAX};
 use crate::clock;
