@@ -8,7 +8,7 @@ use control::assemble::{IntrospectionClient, ListenerFiles, OriginCredentialFile
 use control::records;
 use proxy::settings::Settings;
 use sha2::{Digest, Sha256};
-use stores::Channel;
+use stores::{Channel, Location};
 
 mod advice;
 mod checkpoints;
@@ -63,7 +63,7 @@ pub enum Releases {
     /// One file, looked at when the gateway starts.
     File(PathBuf),
     /// What a signed pointer names.
-    Store { directory: PathBuf, channel: Channel },
+    Store { at: Location, channel: Channel },
 }
 
 /// When a release that was accepted comes to serve.

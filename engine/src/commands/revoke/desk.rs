@@ -186,7 +186,7 @@ impl RevokeDesk {
             return Err(Failure::new(message).help("run this again"));
         }
         let place = layout::revocations(&self.channel);
-        lock.write(&place, &envelope.to_bytes())?;
+        lock.write(&place, Kind::Revocations, &envelope.to_bytes())?;
         Ok(self.store.path().join(place))
     }
 }

@@ -78,7 +78,7 @@ impl Store for Shelf {
         "a shelf".to_owned()
     }
 
-    fn changed(&mut self, _: &Channel) -> bool {
+    fn changed(&mut self, _: &Channel, _: stores::Followed) -> bool {
         true
     }
 

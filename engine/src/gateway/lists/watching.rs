@@ -12,7 +12,7 @@ use control::records::Handle;
 use control::revocations::Register;
 use control::status::Status;
 use policy_release::time::Timestamp;
-use stores::Store;
+use stores::{Followed, Store};
 
 use super::super::follow::{INTERVAL, PATIENCE, READ_INTERVAL, Tellable};
 use super::super::revoking;
@@ -129,7 +129,7 @@ impl Watcher {
         let root = self.lists.ground.now().root.version();
         let is_due = Instant::now() >= self.read_at || root != self.root;
         // In this order: what changed is asked each time.
-        if self.store.changed(&self.lists.channel) || is_due {
+        if self.store.changed(&self.lists.channel, Followed::Revocations) || is_due {
             self.root = root;
             self.looked = self.read();
         }
