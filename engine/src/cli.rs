@@ -81,7 +81,7 @@ enum Command {
         an origin gives any answer but 401 and 403.")]
     Doctor(doctor::DoctorArgs),
     /// Point a channel at a release: the signed word that gateways follow.
-    Point(point::PointArgs),
+    Point(Box<point::PointArgs>),
     /// Point a channel back at an older release.
     Rollback(rollback::RollbackArgs),
     /// Revoke an agent, a key, a certificate or tokens at once, without a new release: the kill switch.

@@ -10,7 +10,7 @@ use control::obtain::Wanted;
 use control::records;
 use proxy::settings::Settings;
 use sha2::{Digest, Sha256};
-use stores::Channel;
+use stores::{Channel, Location};
 
 mod advice;
 mod assertions;
@@ -80,7 +80,7 @@ pub enum Releases {
     /// One file, looked at when the gateway starts.
     File(PathBuf),
     /// What a signed pointer names.
-    Store { directory: PathBuf, channel: Channel },
+    Store { at: Location, channel: Channel },
 }
 
 /// When a release that was accepted comes to serve.

@@ -10,6 +10,7 @@ use policy_release::manifest::Manifest;
 use policy_release::root::{Standing, TrustRoot};
 use policy_release::time::Timestamp;
 use policy_release::verify::verify_envelope;
+use stores::Location;
 
 use crate::commands::release::engine_version;
 use crate::failure::Failure;
@@ -60,7 +61,7 @@ pub struct Release {
 /// Where releases are looked for, and what they are verified with.
 #[derive(Default)]
 pub struct Lookup<'a> {
-    pub store: Option<&'a Path>,
+    pub store: Option<Location>,
     /// A root and its successors, of which the newest counts whose threshold a release meets. None: signatures are not
     /// looked at.
     pub roots: &'a [TrustRoot],
@@ -91,7 +92,7 @@ impl Lookup<'_> {
             return self.stored(given, digest);
         }
         if path.is_dir() {
-            return self.only_one(path);
+            return self.only_one(&Location::Directory(path.to_owned()));
         }
         self.file(path)
     }
@@ -118,37 +119,39 @@ impl Lookup<'_> {
     }
 
     fn stored(&self, given: &str, digest: Digest) -> Result<Found, Failure> {
-        let Some(path) = self.store else {
+        let Some(store) = &self.store else {
             let fault = Failure::new(format_args!("{given}: expected a store that has release {digest}"));
-            return Err(fault.help("give the store with --store DIR"));
+            return Err(fault.help("give the store with --store DIR|URL"));
         };
-        self.in_store(given, path, digest)
+        self.in_store(given, store, digest)
     }
 
-    fn in_store(&self, given: &str, path: &Path, digest: Digest) -> Result<Found, Failure> {
-        let store = Store::open(path).map_err(Failure::new)?;
-        let Some(bytes) = store.release(&digest).map_err(Failure::new)? else {
-            let fault = Failure::at(path, format_args!("has no release {digest}"));
+    fn in_store(&self, given: &str, at: &Location, digest: Digest) -> Result<Found, Failure> {
+        let store = Store::open(at)?;
+        let Some(bytes) = store.release(&digest)? else {
+            let fault = Failure::at(store.path(), format_args!("has no release {digest}"));
             return Err(fault.help("is it the right store, and up to date?"));
         };
         let found = self.release(given, &bytes)?;
         match found.digest() == Some(digest) {
             true => Ok(found),
-            false => Err(Failure::at(path, format_args!("expected release {digest} under that name, found another"))),
+            false => {
+                Err(Failure::at(store.path(), format_args!("expected release {digest} under that name, found another")))
+            }
         }
     }
 
     /// The release of a store that has no other, as a gateway's state directory is one.
-    pub fn only_one(&self, path: &Path) -> Result<Found, Failure> {
-        let releases = Store::open(path).and_then(|store| store.releases()).map_err(Failure::new)?;
+    pub fn only_one(&self, at: &Location) -> Result<Found, Failure> {
+        let (shown, releases) = (at.to_string(), Store::open(at)?.releases()?);
+        let path = Path::new(&shown);
         match releases.as_slice() {
-            [only] => self.in_store(&path.display().to_string(), path, *only),
+            [only] => self.in_store(&shown, at, *only),
             [] => Err(Failure::at(path, "expected a store with a release, found none")
                 .help("is it the right directory? A store has them in releases/")),
             several => Err(Failure::at(path, format_args!("expected one release, found {}", several.len())).help(
                 format_args!(
-                    "name one: sha256:… with --store {}; adamant point live says which one a channel runs",
-                    path.display()
+                    "name one: sha256:… with --store {shown}; adamant point live says which one a channel runs"
                 ),
             )),
         }

@@ -18,7 +18,7 @@ use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::pointer::{Pointer, verify_pointer};
 use policy_release::root::{TrustRoot, verify_successor};
 use policy_release::time::Timestamp;
-use stores::Channel;
+use stores::{Channel, Location};
 
 pub use self::back::{WayBack, tell_renewed};
 pub use self::base::{Base, table_of};
@@ -32,7 +32,7 @@ use crate::commands::trust::{read_root, words};
 use crate::failure::{Failure, warn};
 use crate::signer::KeyArgs;
 use crate::span::{Span, distance};
-use crate::store::Store;
+use crate::store::{Store, StoreAccess};
 
 /// A serial farther above the present one is more likely a slip than meant.
 const SERIAL_STEP_MAX: u64 = 1000;
@@ -44,8 +44,8 @@ const POINTER_LIFE_MAX: Span = Span { seconds: 366 * 86_400 };
 /// Which store and channel, and by whose signatures.
 #[derive(Debug, clap::Args)]
 pub struct Where {
-    /// The store.
-    #[arg(long, value_name = "DIR")]
+    /// The store: a directory, or a URL.
+    #[arg(long, value_name = "DIR|URL")]
     pub store: PathBuf,
     /// The channel, such as production: 1 to 64 of a-z, 0-9, '.', '_' and '-'.
     #[arg(long, value_name = "NAME")]
@@ -53,6 +53,8 @@ pub struct Where {
     /// The trust root that was placed on the gateways; its successors come from the store.
     #[arg(long, value_name = "ROOT")]
     pub trust_root: PathBuf,
+    #[command(flatten)]
+    pub access: StoreAccess,
 }
 
 /// How the pointer is made.
@@ -149,7 +151,7 @@ pub struct Desk {
 
 impl Desk {
     pub fn open(at: &Where) -> Result<Self, Failure> {
-        let store = Store::open(&at.store)?;
+        let store = Store::open(&at.access.at(&at.store)?)?;
         let chain = follow(&store, read_root(&at.trust_root)?)?;
         let now = signing::now()?;
         let seen = store.pointer(&at.channel)?;
@@ -257,6 +259,9 @@ impl Desk {
 
 /// Makes the pointer at `target`, signs it, and publishes it or writes it to a file for others to sign.
 pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) -> Result<(), Failure> {
+    if making.out.is_none() {
+        desk.store.expect_writable()?;
+    }
     let policy_name = target.policy_name();
     if let Some(current) = desk.current.pointer().filter(|current| current.policy_name != policy_name) {
         let message = format!(
@@ -335,7 +340,7 @@ fn may_point(chain: &[TrustRoot], key: &policy_release::key::PublicKey) -> Resul
 }
 
 /// The chain from the trust root in a file to the newest in a store; that one alone when no store is given.
-pub fn chain_of(path: &Path, store: Option<&Path>) -> Result<Vec<TrustRoot>, Failure> {
+pub fn chain_of(path: &Path, store: Option<&Location>) -> Result<Vec<TrustRoot>, Failure> {
     let first = read_root(path)?;
     match store {
         Some(store) => follow(&Store::open(store)?, first),
@@ -344,7 +349,7 @@ pub fn chain_of(path: &Path, store: Option<&Path>) -> Result<Vec<TrustRoot>, Fai
 }
 
 /// The newest of [`chain_of`].
-pub fn newest_root(path: &Path, store: Option<&Path>) -> Result<TrustRoot, Failure> {
+pub fn newest_root(path: &Path, store: Option<&Location>) -> Result<TrustRoot, Failure> {
     let chain = chain_of(path, store)?;
     chain.into_iter().next_back().ok_or_else(|| Failure::new("expected a trust root, found none"))
 }

@@ -1,90 +1,103 @@
-//! Writes a directory store: whole files or none, one writer at a time, no link followed below the store.
+//! A store that is published into: a directory, or a server. Whole files or none.
 //!
-//! What stands where is in [`stores::layout`]. Other writers may be elsewhere (another clone, an rsync), so whoever
-//! publishes also compares what is there with what was seen before.
+//! What stands where is in [`stores::layout`]. Other writers may be elsewhere (another clone, another machine), so whoever
+//! publishes also compares what is there with what was seen before; a server does the same with each file at the moment of
+//! the write.
 
+mod access;
+mod directory;
 mod fault;
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use policy_release::digest::Digest;
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, fchmod, flock, mkdirat, openat, openat2,
-    renameat, statat, unlinkat,
-};
-use rustix::io::Errno;
-use stores::{Channel, Directory, Store as _, StoreFault, layout};
+use policy_release::envelope::Kind;
+use stores::{Channel, Directory, Location, Protocol, Remote, Store as _, StoreFault, Version, layout};
 
+pub use self::access::StoreAccess;
+use self::directory::{Files, FilesLock};
 pub use self::fault::WriteFault;
 
-/// Begins the names of files that are not whole yet; readers and git need not look at them.
-const TEMPORARY_PREFIX: &str = ".adamant-";
-/// Entries of a directory that are looked at.
-const ENTRIES_MAX: usize = 100_000;
-/// How often, and with what pause, a lock is asked for that somebody else holds.
-const LOCK_TRIES_MAX: u32 = 50;
-const LOCK_PAUSE: Duration = Duration::from_millis(200);
-
-/// A directory store that is written to.
+/// A store that is read and written.
 pub struct Store {
+    /// As it is named; a URL too.
     path: PathBuf,
-    root: OwnedFd,
-    reader: Directory,
+    side: Side,
+}
+
+enum Side {
+    Directory { files: Files, reader: Directory },
+    Server { remote: Remote, seen: RefCell<BTreeMap<String, Version>> },
 }
 
 /// Held while a store is written to.
 pub struct Lock<'s> {
     store: &'s Store,
+    /// A server has none: it compares.
+    files: Option<FilesLock<'s>>,
 }
 
 impl Store {
-    /// Opens a store; the directory must exist.
-    pub fn open(path: &Path) -> Result<Self, WriteFault> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = openat(CWD, path, flags, Mode::empty())
-            .map_err(|errno| WriteFault::Open { path: path.to_owned(), cause: errno.into() })?;
-        Ok(Self { path: path.to_owned(), root, reader: Directory::new(path) })
+    /// Opens a store; a directory must exist.
+    pub fn open(location: &Location) -> Result<Self, WriteFault> {
+        let side = match location {
+            Location::Directory(path) => Side::Directory { files: Files::open(path)?, reader: Directory::new(path) },
+            Location::Server(server) => {
+                Side::Server { remote: Remote::new((**server).clone()), seen: RefCell::default() }
+            }
+        };
+        Ok(Self { path: PathBuf::from(location.to_string()), side })
     }
 
+    /// Where it is, for people: what is joined to it names a file of it.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The pointer of a channel; None when there is none.
     pub fn pointer(&self, channel: &Channel) -> Result<Option<Vec<u8>>, WriteFault> {
-        self.found(self.reader.pointer(channel))
+        self.read(&layout::pointer(channel), Kind::Pointer, |reader| reader.pointer(channel))
     }
 
     /// The revocation list of a channel; None when there is none.
     pub fn revocations(&self, channel: &Channel) -> Result<Option<Vec<u8>>, WriteFault> {
-        self.found(self.reader.revocations(channel))
+        self.read(&layout::revocations(channel), Kind::Revocations, |reader| reader.revocations(channel))
     }
 
     /// The key set of a channel; None when there is none.
     pub fn key_set(&self, channel: &Channel) -> Result<Option<Vec<u8>>, WriteFault> {
-        self.found(self.reader.key_set(channel))
+        self.read(&layout::key_set(channel), Kind::KeySet, |reader| reader.key_set(channel))
     }
 
     /// A release; None when there is none.
     pub fn release(&self, digest: &Digest) -> Result<Option<Vec<u8>>, WriteFault> {
-        self.found(self.reader.release(digest))
+        self.read(&layout::release(digest), Kind::Release, |reader| reader.release(digest))
     }
 
     /// A successor of the first trust root; None when there is none.
     pub fn root(&self, version: u64) -> Result<Option<Vec<u8>>, WriteFault> {
-        self.found(self.reader.root(version))
+        self.read(&layout::root(version), Kind::TrustRoot, |reader| reader.root(version))
     }
 
-    fn found(&self, read: Result<Vec<u8>, StoreFault>) -> Result<Option<Vec<u8>>, WriteFault> {
-        match read {
-            Ok(bytes) => Ok(Some(bytes)),
+    /// A file, of which a server's state is remembered for the write that may follow.
+    fn read(
+        &self,
+        file: &str,
+        kind: Kind,
+        of_directory: impl FnOnce(&Directory) -> Result<Vec<u8>, StoreFault>,
+    ) -> Result<Option<Vec<u8>>, WriteFault> {
+        let found = match &self.side {
+            Side::Directory { reader, .. } => of_directory(reader).map(Some),
+            Side::Server { remote, seen } => remote.read(file, kind).map(|(content, version)| {
+                seen.borrow_mut().insert(file.to_owned(), version);
+                content
+            }),
+        };
+        match found {
             Err(StoreFault::Missing { .. }) => Ok(None),
-            Err(cause) => Err(WriteFault::Read { path: self.path.clone(), cause }),
+            found => found.map_err(|cause| WriteFault::Read { path: self.path.clone(), cause }),
         }
     }
 
@@ -95,7 +108,12 @@ impl Store {
 
     /// Refuses a channel that the store does not have: its name was mistyped, or the store is another one.
     pub fn expect_channel(&self, channel: &Channel) -> Result<(), WriteFault> {
-        let there = self.channels()?;
+        // Some servers do not tell what they have.
+        let there = match self.tells_names() {
+            true => self.channels()?,
+            false if self.pointer(channel)?.is_some() || self.revocations(channel)?.is_some() => return Ok(()),
+            false => Vec::new(),
+        };
         if there.contains(channel) {
             return Ok(());
         }
@@ -108,135 +126,59 @@ impl Store {
         Ok(self.names(layout::RELEASES)?.iter().filter_map(digest).collect())
     }
 
-    /// Names in a directory of the store, in order, without those that begin with a dot.
     fn names(&self, directory: &str) -> Result<Vec<String>, WriteFault> {
-        let opened = match open_beneath(&self.root, directory) {
-            Err(Errno::NOENT) => return Ok(Vec::new()),
-            opened => opened.map_err(|errno| self.fault(directory, errno))?,
-        };
-        let entries = Dir::read_from(&opened).map_err(|errno| self.fault(directory, errno))?;
-        let mut names = Vec::new();
-        for entry in entries.take(ENTRIES_MAX) {
-            let entry = entry.map_err(|errno| self.fault(directory, errno))?;
-            names.extend(entry.file_name().to_str().ok().filter(|name| !name.starts_with('.')).map(str::to_owned));
-        }
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// Waits a few seconds for another writer on this machine. The lock is on the directory itself, so that it leaves
-    /// no file behind; a file system without locks (some network ones) gives none, and the comparison before each
-    /// write has to do.
-    pub fn lock(&self) -> Result<Lock<'_>, WriteFault> {
-        for _ in 0..LOCK_TRIES_MAX {
-            match flock(&self.root, FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::WOULDBLOCK) => thread::sleep(LOCK_PAUSE),
-                Ok(()) | Err(_) => return Ok(Lock { store: self }),
+        match &self.side {
+            Side::Directory { files, .. } => files.names(directory),
+            Side::Server { remote, .. } => {
+                remote.names(directory).map_err(|cause| WriteFault::Read { path: self.path.clone(), cause })
             }
         }
-        Err(WriteFault::Locked { path: self.path.clone() })
     }
 
-    fn fault(&self, what: &str, errno: Errno) -> WriteFault {
-        let path = self.path.join(what);
-        match errno {
-            Errno::LOOP | Errno::XDEV => WriteFault::Link { path },
-            Errno::NOTDIR => WriteFault::NotDirectory { path },
-            errno => WriteFault::Io { path, cause: errno.into() },
+    fn tells_names(&self) -> bool {
+        !matches!(&self.side, Side::Server { remote, .. } if remote.protocol() == Protocol::Https)
+    }
+
+    /// Refuses a store that cannot be written to.
+    pub fn expect_writable(&self) -> Result<(), WriteFault> {
+        match &self.side {
+            Side::Server { remote, .. } if remote.protocol() == Protocol::Https => {
+                Err(WriteFault::ReadOnly { path: self.path.clone() })
+            }
+            _ => Ok(()),
         }
     }
-}
 
-impl Drop for Lock<'_> {
-    fn drop(&mut self) {
-        let _ = flock(&self.store.root, FlockOperation::Unlock);
+    /// Waits a few seconds for another writer on this machine, where the store is a directory of it.
+    pub fn lock(&self) -> Result<Lock<'_>, WriteFault> {
+        self.expect_writable()?;
+        let files = match &self.side {
+            Side::Directory { files, .. } => Some(files.lock()?),
+            Side::Server { .. } => None,
+        };
+        Ok(Lock { store: self, files })
     }
 }
 
 impl Lock<'_> {
-    /// Writes a file of the layout, such as `roots/2.json`, whole or not at all, mode 0644; replaces what is there.
-    pub fn write(&self, file: &str, bytes: &[u8]) -> Result<(), WriteFault> {
-        let store = self.store;
-        let fault = |errno| store.fault(file, errno);
-        let (directory, name) = file.rsplit_once('/').ok_or_else(|| fault(Errno::INVAL))?;
-        let opened = self.directory(directory)?;
-        match statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(fault(errno)),
-            Ok(found) => match FileType::from_raw_mode(found.st_mode) {
-                FileType::RegularFile => {}
-                FileType::Symlink => return Err(fault(Errno::LOOP)),
-                _ => return Err(WriteFault::NotFile { path: store.path.join(file) }),
-            },
-        }
-        sweep(&opened);
-        let temporary = format!("{TEMPORARY_PREFIX}{}", std::process::id());
-        let written = write_new(&opened, &temporary, bytes)
-            .and_then(|()| renameat(&opened, &temporary, &opened, name).map_err(io::Error::from));
-        if let Err(cause) = written {
-            let _ = unlinkat(&opened, &temporary, AtFlags::empty());
-            return Err(WriteFault::Io { path: store.path.join(file), cause });
-        }
-        rustix::fs::fsync(&opened).map_err(fault)
-    }
-
-    /// Opens a directory of the store, making what is missing on the way.
-    fn directory(&self, path: &str) -> Result<OwnedFd, WriteFault> {
-        let mut parent: Option<OwnedFd> = None;
-        let (mut told, root) = (String::new(), &self.store.root);
-        for name in path.split('/') {
-            told = if told.is_empty() { name.to_owned() } else { format!("{told}/{name}") };
-            let fault = |errno| self.store.fault(&told, errno);
-            let above = parent.as_ref().unwrap_or(root);
-            let opened = match open_beneath(above, name) {
-                Err(Errno::NOENT) => {
-                    match mkdirat(above, name, Mode::from_raw_mode(0o755)) {
-                        Ok(()) | Err(Errno::EXIST) => {}
-                        Err(errno) => return Err(fault(errno)),
-                    }
-                    rustix::fs::fsync(above).map_err(fault)?;
-                    open_beneath(above, name).map_err(fault)?
+    /// Writes a file of the layout, such as `roots/2.json`, whole or not at all; replaces what is there, if that is what was
+    /// read of it last.
+    pub fn write(&self, file: &str, kind: Kind, bytes: &[u8]) -> Result<(), WriteFault> {
+        let path = || self.store.path.join(file);
+        match (&self.store.side, &self.files) {
+            (Side::Directory { .. }, files) => files.as_ref().map_or(Ok(()), |files| files.write(file, bytes)),
+            (Side::Server { remote, seen }, _) => {
+                let of_server = |cause| match cause {
+                    StoreFault::Server { said, help, .. } => WriteFault::Server { path: path(), said, help },
+                    cause => WriteFault::Read { path: path(), cause },
+                };
+                let before = seen.borrow_mut().remove(file);
+                let before = before.map_or_else(|| remote.version(file, kind), Ok);
+                match remote.write(file, bytes, &before.map_err(of_server)?).map_err(of_server)? {
+                    true => Ok(()),
+                    false => Err(WriteFault::Meanwhile { path: path() }),
                 }
-                opened => opened.map_err(fault)?,
-            };
-            parent = Some(opened);
-        }
-        parent.ok_or_else(|| self.store.fault(path, Errno::INVAL))
-    }
-}
-
-fn open_beneath(root: &OwnedFd, path: &str) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match openat2(root, path, flags, Mode::empty(), resolve) {
-        // A link where a directory is expected: said as what it is.
-        Err(Errno::NOTDIR) if is_link(root, path) => Err(Errno::LOOP),
-        opened => opened,
-    }
-}
-
-fn is_link(root: &OwnedFd, path: &str) -> bool {
-    let found = statat(root, path, AtFlags::SYMLINK_NOFOLLOW);
-    found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink)
-}
-
-fn write_new(directory: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(openat(directory, name, flags, Mode::from_raw_mode(0o600))?);
-    file.write_all(bytes)?;
-    fchmod(&file, Mode::from_raw_mode(0o644))?;
-    file.sync_all()
-}
-
-/// Takes away what a writer that was killed left behind; nobody else writes while the lock is held.
-fn sweep(directory: &OwnedFd) {
-    let Ok(entries) = Dir::read_from(directory) else { return };
-    for entry in entries.take(ENTRIES_MAX).flatten() {
-        if entry.file_name().to_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) {
-            let _ = unlinkat(directory, entry.file_name(), AtFlags::empty());
+            }
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

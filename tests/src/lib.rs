@@ -12,17 +12,20 @@
 
 pub mod agents;
 pub mod answer;
+pub mod answering;
 pub mod apikey;
 pub mod asserting;
 pub mod certificates;
 pub mod client;
 pub mod conformance;
+pub mod consul;
 pub mod content;
 pub mod deployment;
 pub mod desk;
 pub mod dpop;
 pub mod gateway;
 pub mod issuer;
+pub mod kept;
 pub mod oidc;
 pub mod openbao;
 pub mod origin;

@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::lookup::{Found, Lookup};
 use crate::pointing::{follow, table_of};
 use crate::source::Warnings;
-use crate::store::Store;
+use crate::store::{Store, StoreAccess};
 
 #[derive(Debug, Args)]
 pub struct DiffArgs {
@@ -36,8 +36,10 @@ pub struct DiffArgs {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// The store that has the releases named by their digests.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|URL")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    store_access: StoreAccess,
     /// Verify releases under this trust root, or its successors in the store; say how many must sign, and who has.
     #[arg(long, value_name = "ROOT")]
     trust_root: Option<PathBuf>,
@@ -67,7 +69,7 @@ struct End {
 pub fn run(args: &DiffArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let roots = Roots::read(args)?;
     let lookup = |roots, warnings| -> Result<_, Failure> {
-        Ok(Lookup { store: args.store.as_deref(), roots, access: args.access.read()?, warnings })
+        Ok(Lookup { store: args.store_access.of(args.store.as_ref())?, roots, access: args.access.read()?, warnings })
     };
     // What serves may be signed by people who left since; what is new is not.
     let old = End::of(lookup(&roots.chain, Warnings::Known)?.find(&args.old)?)?;
@@ -108,7 +110,7 @@ impl Roots {
     fn read(args: &DiffArgs) -> Result<Self, Failure> {
         let given = args.trust_root.as_deref().map(read_root).transpose()?;
         let chain = match (given, &args.store) {
-            (Some(root), Some(store)) => follow(&Store::open(store)?, root)?,
+            (Some(root), Some(store)) => follow(&Store::open(&args.store_access.at(store)?)?, root)?,
             (root, _) => root.into_iter().collect(),
         };
         Ok(Self { chain, followed: args.store.is_some() })

@@ -17,6 +17,7 @@ use super::status::AccessArgs;
 use crate::failure::Failure;
 use crate::lookup::{Form, Found, Lookup};
 use crate::replay::line::time_text;
+use crate::store::StoreAccess;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -32,8 +33,10 @@ pub struct ExplainArgs {
     releases: Vec<PathBuf>,
     /// A store, or a gateway's state directory, that has the release: that of the record, that of --policy, or the only
     /// one there.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|URL")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    store_access: StoreAccess,
     /// What to decide with, whatever release a record names: a policy source, a release file, sha256:… in the store,
     /// gateway:ADDRESS, or a store with one release.
     #[arg(long, conflicts_with = "releases")]
@@ -127,7 +130,11 @@ fn write_steps(out: &mut dyn Write, evaluation: &Evaluation) -> Result<(), Failu
 
 impl ExplainArgs {
     fn lookup(&self) -> Result<Lookup<'_>, Failure> {
-        Ok(Lookup { store: self.store.as_deref(), access: self.access.read()?, ..Lookup::default() })
+        Ok(Lookup {
+            store: self.store_access.of(self.store.as_ref())?,
+            access: self.access.read()?,
+            ..Lookup::default()
+        })
     }
 }
 

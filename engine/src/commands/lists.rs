@@ -209,7 +209,7 @@ impl<L: Published> ListDesk<L> {
             return Err(Failure::new(format_args!("{message}; nothing was published")).help("run this again"));
         }
         let place = L::place(&self.channel);
-        lock.write(&place, &envelope.to_bytes())?;
+        lock.write(&place, L::KIND, &envelope.to_bytes())?;
         Ok(self.store.path().join(place))
     }
 }

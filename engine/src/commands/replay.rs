@@ -12,6 +12,7 @@ use crate::lookup::Lookup;
 use crate::replay::policies::{self, Policies, Shelf};
 use crate::replay::text::Subject;
 use crate::replay::{Replay, json, text};
+use crate::store::StoreAccess;
 
 /// Bytes that are read from a log at once.
 const BUFFER_BYTES: usize = 1 << 18;
@@ -30,8 +31,10 @@ pub struct ReplayArgs {
     #[arg(long = "release", value_name = "FILE")]
     releases: Vec<PathBuf>,
     /// A store, or a gateway's state directory, that has the releases that records name.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|URL")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    store_access: StoreAccess,
     /// For people, or one JSON document.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -51,7 +54,7 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
         );
     }
     let shelf = Shelf::default();
-    let known = Policies::new(&args.releases, args.store.as_deref(), &shelf)?;
+    let known = Policies::new(&args.releases, args.store_access.of(args.store.as_ref())?.as_ref(), &shelf)?;
     let mut candidate = None;
     let mut name = None;
     if let Some(path) = &args.against {

@@ -17,6 +17,7 @@ use crate::files::{self, Access, Existing};
 use crate::replay::line::parse_time;
 use crate::review::metrics::Metrics;
 use crate::review::scan::{Window, name_of};
+use crate::store::StoreAccess;
 
 const NS_PER_S: u64 = 1_000_000_000;
 const DAY_S: u64 = 86_400;
@@ -34,8 +35,10 @@ pub struct ReviewArgs {
     #[arg(long, value_name = "POLICY", required_unless_present = "anomalies")]
     policy: Option<String>,
     /// The store that has the releases named by their digests.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|URL")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    store_access: StoreAccess,
     /// From this time on, UTC: 2026-11-21, or 2026-11-21T10:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "days")]
     since: Option<u64>,

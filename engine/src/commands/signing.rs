@@ -23,6 +23,7 @@ use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
 use crate::pointing;
 use crate::signer::{KeyArgs, Signer};
+use crate::store::StoreAccess;
 
 #[derive(Debug, Args)]
 pub struct SignArgs {
@@ -57,8 +58,10 @@ pub struct WitnessedArgs {
     #[arg(long, value_name = "ROOT", help_heading = "Whose signatures count")]
     trust_root: Option<PathBuf>,
     /// The store that the successors of ROOT come from.
-    #[arg(long, value_name = "DIR", requires = "trust_root", help_heading = "Whose signatures count")]
+    #[arg(long, value_name = "DIR|URL", requires = "trust_root", help_heading = "Whose signatures count")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    access: StoreAccess,
 }
 
 #[derive(Debug, Args)]
@@ -72,7 +75,8 @@ pub struct MergeArgs {
 
 /// Signs a file of `kind`; where a trust root is given, with keys alone that count for it.
 pub fn sign_witnessed(args: &WitnessedArgs, kind: Kind, out: &mut dyn Write) -> Result<(), Failure> {
-    let follow = |root: &PathBuf| pointing::chain_of(root, args.store.as_deref());
+    let store = args.access.of(args.store.as_ref())?;
+    let follow = |root: &PathBuf| pointing::chain_of(root, store.as_ref());
     let chain = args.trust_root.as_ref().map(follow).transpose()?;
     // A pointer that leads back to what allows more needs the wider role too, and a revocation list that lifts something.
     let may_need_wider = matches!(kind, Kind::Pointer | Kind::Revocations);

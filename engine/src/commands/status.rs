@@ -17,6 +17,7 @@ use crate::fleet::judge::{self, Judged, Yardstick};
 use crate::fleet::pins::{Pins, node_key};
 use crate::fleet::{self, Access, Host, jwks, last_use, show};
 use crate::span::Span;
+use crate::store::StoreAccess;
 
 /// Bytes of a file of gateways.
 const HOSTS_BYTES_MAX: usize = 1 << 20;
@@ -38,8 +39,10 @@ pub struct StatusArgs {
     #[arg(long, value_name = "FILE", group = "expected")]
     expect_release: Option<PathBuf>,
     /// A store: all should serve what it says that the channel runs.
-    #[arg(long, value_name = "DIR", group = "expected", requires = "channel")]
+    #[arg(long, value_name = "DIR|URL", group = "expected", requires = "channel")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    store_access: StoreAccess,
     /// The channel in that store.
     #[arg(long, value_name = "CHANNEL", requires = "store")]
     channel: Option<Channel>,
@@ -228,8 +231,8 @@ fn expected(args: &StatusArgs) -> Result<Option<Expectation>, Failure> {
         (Some(digest), ..) => Ok(Some(Expectation::of(*digest))),
         (_, Some(path), ..) => Expectation::from_release(path).map(Some),
         (.., Some(store), Some(channel)) => match &args.trust_root {
-            Some(root) => Expectation::from_signed(store, channel, root).map(Some),
-            None => Expectation::from_store(store, channel).map(Some),
+            Some(root) => Expectation::from_signed(store, &args.store_access, channel, root).map(Some),
+            None => Expectation::from_store(store, &args.store_access, channel).map(Some),
         },
         _ => Ok(None),
     }

@@ -2,6 +2,7 @@
 //! `LoadCredentialEncrypted=`, systemd.exec(5)).
 
 use std::ffi::OsString;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use control::assemble::files::CREDENTIALS_DIRECTORY;
@@ -49,10 +50,15 @@ impl Source<'_> {
 
     /// A path, or `credential:NAME`.
     pub(super) fn secret_file(&self, path: &Spanned<PathBuf>) -> Checked<PathBuf> {
-        match credential(path.get_ref(), || std::env::var_os(CREDENTIALS_DIRECTORY)) {
-            Ok(None) => Ok(self.resolve(path.get_ref())),
+        self.secret_path(path.get_ref(), &path.span())
+    }
+
+    /// The same, of what is written somewhere in `span`.
+    pub(super) fn secret_path(&self, path: &Path, span: &Range<usize>) -> Checked<PathBuf> {
+        match credential(path, || std::env::var_os(CREDENTIALS_DIRECTORY)) {
+            Ok(None) => Ok(self.resolve(path)),
             Ok(Some(path)) => Ok(path),
-            Err((message, hint)) => self.refuse(&path.span(), message, hint),
+            Err((message, hint)) => self.refuse(span, message, hint),
         }
     }
 }

@@ -43,13 +43,35 @@ pub struct Gateway {
     pub policy: Spanned<String>,
     pub state: PathBuf,
     pub release: Option<Spanned<PathBuf>>,
-    pub store: Option<Spanned<PathBuf>>,
+    pub store: Option<Spanned<StorePlace>>,
     pub channel: Option<Spanned<String>>,
     pub trust_root: PathBuf,
     pub activation: Option<Spanned<String>>,
     pub state_identity: Option<Spanned<PathBuf>>,
     #[serde(default)]
     pub core_dumps: bool,
+}
+
+/// `"DIR"`, `"https://…"`, or `{ url = "etcd+https://…", ca = "FILE", token = "FILE" }`.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a directory, a URL, or { url = \"etcd+https://…\", ca = \"FILE\", token = \"FILE\" }"
+)]
+pub enum StorePlace {
+    Text(PathBuf),
+    Server(StoreServer),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreServer {
+    pub url: PathBuf,
+    pub ca: Option<PathBuf>,
+    pub token: Option<PathBuf>,
+    pub namespace: Option<String>,
+    pub chain: Option<PathBuf>,
+    pub key: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]

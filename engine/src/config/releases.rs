@@ -1,9 +1,15 @@
 //! Where releases come from, and when they are activated.
 
-use stores::Channel;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use stores::openbao::TOKEN_BYTES_MAX;
+use stores::{Access, Channel, Location};
+use toml::Spanned;
 
 use super::read::{Checked, Source};
 use super::{ActivationMode, Releases, file};
+use crate::files::read_secret;
 
 impl Source<'_> {
     pub fn releases(&self, gateway: &file::Gateway) -> Checked<Releases> {
@@ -23,9 +29,9 @@ impl Source<'_> {
                 self.refuse(&store.span(), message, "add channel = \"production\"")
             }
             (None, Some(store), Some(channel)) => {
-                let directory = self.resolve(store.get_ref());
+                let at = self.store(store)?;
                 match channel.get_ref().parse::<Channel>() {
-                    Ok(channel) => Ok(Releases::Store { directory, channel }),
+                    Ok(channel) => Ok(Releases::Store { at, channel }),
                     Err(fault) => self.refuse(&channel.span(), fault.to_string(), "write channel = \"production\""),
                 }
             }
@@ -35,6 +41,48 @@ impl Source<'_> {
                 self.refuse(&gateway.policy.span(), message, hint)
             }
         }
+    }
+
+    /// A directory, or a server and how it is spoken to.
+    fn store(&self, written: &Spanned<file::StorePlace>) -> Checked<Location> {
+        let span = written.span();
+        let (named, access) = match written.get_ref() {
+            file::StorePlace::Text(named) => (named, Access::default()),
+            file::StorePlace::Server(server) => (&server.url, self.store_access(server, &span)?),
+        };
+        match Location::parse(named, access) {
+            Ok(Location::Directory(_)) if matches!(written.get_ref(), file::StorePlace::Server(_)) => {
+                let message = format!("expected a URL, found {:?}", named.display().to_string());
+                self.refuse(&span, message, "write the path alone for a directory: store = \"DIR\"")
+            }
+            Ok(Location::Directory(path)) => Ok(Location::Directory(self.resolve(&path))),
+            Ok(server) => Ok(server),
+            Err(fault) => {
+                let hint = "write a directory, https://HOST/PATH, openbao+https://HOST:8200/MOUNT/PATH, \
+                            etcd+https://HOST:2379/PREFIX or consul+https://HOST:8501/PREFIX; http:// is for 127.0.0.1 alone";
+                self.refuse(&span, fault.to_string(), hint)
+            }
+        }
+    }
+
+    fn store_access(&self, server: &file::StoreServer, span: &Range<usize>) -> Checked<Access> {
+        let secret = |path: &PathBuf| self.secret_path(path, span);
+        let certificate = match (&server.chain, &server.key) {
+            (Some(chain), Some(key)) => Some((secret(chain)?, secret(key)?)),
+            (None, None) => None,
+            _ => {
+                let message = "expected chain and key of the store, found one of them".to_owned();
+                return self.refuse(span, message, "name both, or neither");
+            }
+        };
+        let token_file = server.token.as_ref().map(secret).transpose()?;
+        if let Some(exposed) = token_file.as_ref().and_then(|path| read_secret(path, TOKEN_BYTES_MAX).ok()?.exposed) {
+            control::warning!(
+                "others may read the token of the store ({exposed}): own its file, and run chmod 600 on it"
+            );
+        }
+        let ca = server.ca.as_ref().map(|path| self.resolve(path));
+        Ok(Access { ca, token_file, token: None, namespace: server.namespace.clone(), certificate })
     }
 
     pub fn activation(&self, gateway: &file::Gateway) -> Checked<ActivationMode> {

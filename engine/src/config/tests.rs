@@ -171,7 +171,7 @@ fn a_release_is_a_file_or_what_a_channel_points_at() {
     assert_eq!(file.activation, ActivationMode::Restart);
     let store = parse(&gateway("store = \"d\"\nchannel = \"eu.production\"\nactivation = \"hot\"")).unwrap();
     let channel = "eu.production".parse().unwrap();
-    assert_eq!(store.releases, Releases::Store { directory: "/etc/adamant/d".into(), channel });
+    assert_eq!(store.releases, Releases::Store { at: stores::Location::Directory("/etc/adamant/d".into()), channel });
     assert_eq!(store.activation, ActivationMode::Hot);
     for (lines, expected) in [
         ("", "release or store"),

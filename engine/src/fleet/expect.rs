@@ -11,7 +11,7 @@ use stores::Channel;
 use crate::failure::Failure;
 use crate::files;
 use crate::pointing::{Current, Desk, Where};
-use crate::store::Store;
+use crate::store::{Store, StoreAccess};
 
 /// A release, and where a pointer named it the pointer's serial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,15 +36,20 @@ impl Expectation {
     }
 
     /// What a store says that a channel runs, by the signatures that count under a trust root and its successors.
-    pub fn from_signed(directory: &Path, channel: &Channel, trust_root: &Path) -> Result<Self, Failure> {
-        let (store, trust_root) = (directory.to_owned(), trust_root.to_owned());
-        let desk = Desk::open(&Where { store, channel: channel.clone(), trust_root })?;
+    pub fn from_signed(
+        named: &Path,
+        access: &StoreAccess,
+        channel: &Channel,
+        trust_root: &Path,
+    ) -> Result<Self, Failure> {
+        let (store, trust_root, access) = (named.to_owned(), trust_root.to_owned(), access.clone());
+        let desk = Desk::open(&Where { store, channel: channel.clone(), trust_root, access })?;
         desk.store.expect_channel(channel)?;
         let pointer = match desk.current {
             Current::Verified(pointer) => pointer,
-            Current::None => return Err(Failure::at(directory, format_args!("channel {channel} has no pointer"))),
+            Current::None => return Err(Failure::at(named, format_args!("channel {channel} has no pointer"))),
             Current::Doubtful(why) => {
-                return Err(Failure::at(directory, format_args!("the pointer of channel {channel}: {why}")));
+                return Err(Failure::at(named, format_args!("the pointer of channel {channel}: {why}")));
             }
         };
         let (channel, serial) = (Some(pointer.channel), Some(pointer.serial));
@@ -52,12 +57,12 @@ impl Expectation {
     }
 
     /// What a store says that a channel runs. Its signatures are for gateways to verify.
-    pub fn from_store(directory: &Path, channel: &Channel) -> Result<Self, Failure> {
+    pub fn from_store(named: &Path, access: &StoreAccess, channel: &Channel) -> Result<Self, Failure> {
         let unread = |why: &dyn std::fmt::Display| {
             let message = format!("the pointer of channel {channel} cannot be taken from the store: {why}");
-            Failure::at(directory, message).help("is it the right directory, and the right channel?")
+            Failure::at(named, message).help("is it the right directory, and the right channel?")
         };
-        let store = Store::open(directory)?;
+        let store = Store::open(&access.at(named)?)?;
         store.expect_channel(channel)?;
         let bytes = store.pointer(channel)?.ok_or_else(|| unread(&"it has none"))?;
         let envelope = Envelope::parse_kind(&bytes, Kind::Pointer).map_err(|fault| unread(&fault))?;

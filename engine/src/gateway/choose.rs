@@ -21,7 +21,7 @@ use policy_release::key_set::KeySet;
 use policy_release::pointer::VerifiedPointer;
 use policy_release::revocations::Revocations;
 use policy_release::time::Timestamp;
-use stores::{Channel, Directory, Store, layout};
+use stores::{Channel, Location, Store, layout};
 
 use super::accepted::{Accepted, Memory};
 use super::lists::{Ground, InForce, Lists, Showing, Tended};
@@ -93,10 +93,10 @@ pub struct Taken {
 }
 
 impl Trust {
-    pub fn store(&self) -> Option<Directory> {
+    pub fn store(&self) -> Option<Box<dyn Store>> {
         match &self.releases {
             Releases::File(_) => None,
-            Releases::Store { directory, .. } => Some(Directory::new(directory)),
+            Releases::Store { at, .. } => Some(at.reader()),
         }
     }
 
@@ -104,7 +104,7 @@ impl Trust {
     pub fn place(&self) -> String {
         match &self.releases {
             Releases::File(path) => path.display().to_string(),
-            Releases::Store { directory, channel } => format!("store {}, channel {channel}", directory.display()),
+            Releases::Store { at, channel } => format!("store {at}, channel {channel}"),
         }
     }
 
@@ -123,8 +123,8 @@ pub fn choose(
 ) -> Result<(Assembled, Choice), Failure> {
     let placed = Placed::read(&settings.trust_root)?;
     let mut standing = Standing::open(memory, settings.gateway()?, &placed)?;
-    let directory = settings.store();
-    let store = directory.as_ref().map(|directory| directory as &dyn Store);
+    let store = settings.store();
+    let store = store.as_deref();
     let mut refusals = Vec::new();
     refusals.extend(standing.advance_roots(store, Some(&placed)).err());
     standing.expect_reached(&placed)?;
@@ -210,7 +210,7 @@ fn look(
 
 /// Where the channel has no pointer in the store: which channels have one, or that this is no store.
 fn instead(mut refusal: Refusal, settings: &Trust) -> Refusal {
-    let Releases::Store { directory, channel } = &settings.releases else { return refusal };
+    let Releases::Store { at: Location::Directory(directory), channel } = &settings.releases else { return refusal };
     if refusal.check != Check::Read || directory.join(layout::pointer(channel)).exists() {
         return refusal;
     }

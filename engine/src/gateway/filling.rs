@@ -12,7 +12,7 @@ use policy_release::key_set::{FilledId, KeySet};
 use policy_release::lists::VerifiedList;
 use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
-use stores::{Channel, Store, StoreFault, layout};
+use stores::{Channel, Followed, Store, StoreFault, layout};
 
 use super::accepted::Shelf;
 use super::lists::{InForce, Showing, Tended};
@@ -24,6 +24,7 @@ const ROTATED_MAX: usize = 64;
 
 impl Tended for KeySet {
     const SHELF: Shelf = Shelf::KeySets;
+    const FOLLOWED: Followed = Followed::KeySet;
     const PUT_BACK: &'static str = "put the key set back: what it fills stays filled until it expires";
     const INSTEAD: &'static str = "(adamant key-set renew)";
     const FORGETS: &'static str = "keys that were taken out since the set before that was written down then hold again";

@@ -16,7 +16,7 @@ use control::{clock, watch};
 use policy::model::Policy;
 use policy_release::digest::Digest;
 use policy_release::time::Timestamp;
-use stores::{Channel, Directory, Store};
+use stores::{Channel, Followed, Store};
 
 use super::choose::{Choice, Trust, examine};
 use super::lists::{self, Ground, Tended, Watching};
@@ -103,14 +103,13 @@ pub struct Following {
 impl Following {
     /// Starts from what was chosen at the start; `frozen` is what serves. None where nothing is followed.
     pub fn spawn(choice: Choice, frozen: &Frozen, hands: Hands) -> std::io::Result<Option<Self>> {
-        let Releases::Store { directory, channel } = &choice.settings.releases else { return Ok(None) };
+        let Releases::Store { at, channel } = &choice.settings.releases else { return Ok(None) };
         let Some(digest) = choice.standing.accepted.release.as_ref().map(|release| release.digest) else {
             return Ok(None);
         };
         let Some(lists) = choice.lists else { return Ok(None) };
         lists.ground.serves(&frozen.policy);
-        let (directory, channel) = (directory.clone(), channel.clone());
-        let store = || Box::new(Directory::new(&directory));
+        let (store, channel) = (|| at.reader(), channel.clone());
         let follower = Follower {
             store: store(),
             channel,
@@ -207,7 +206,7 @@ impl Follower {
             self.now = Timestamp::from_seconds(clock::unix_s()).unwrap_or(self.now).max(self.now);
             self.watch_expiry();
             let due = Instant::now() >= self.read_at;
-            if self.store.changed(&self.channel) || due {
+            if self.store.changed(&self.channel, Followed::Releases) || due {
                 self.read(None);
             }
             match inbox.recv_timeout(INTERVAL) {

@@ -9,13 +9,14 @@ use policy::model::Policy;
 use policy_release::revocations::{Revocations, VerifiedRevocations};
 use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
-use stores::{Channel, Store, StoreFault, layout};
+use stores::{Channel, Followed, Store, StoreFault, layout};
 
 use super::accepted::Shelf;
 use super::lists::{InForce, Showing, Tended};
 
 impl Tended for Revocations {
     const SHELF: Shelf = Shelf::Revocations;
+    const FOLLOWED: Followed = Followed::Revocations;
     const PUT_BACK: &'static str = "put the revocation list back: what is revoked stays revoked";
     const INSTEAD: &'static str = "that enough owners of release-wider signed (adamant revoke --renew)";
     const FORGETS: &'static str = "whatever was revoked since the list before that was written down then holds again";

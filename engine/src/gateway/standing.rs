@@ -375,10 +375,13 @@ fn read_roots(memory: &Memory, accepted: &Accepted) -> Result<Vec<TrustRoot>, Fa
 
 pub fn unread(fault: &StoreFault, remedy: &str) -> Refusal {
     let expected = match fault {
+        StoreFault::Torn { .. } => "a file that is whole",
         StoreFault::Changing { .. } => "a file that stays as it is while it is read",
         StoreFault::Size { .. } => "a file of bounded size",
+        StoreFault::Server { .. } => "a server that gives the file",
         _ => "a regular file in the store",
     };
+    let remedy = if let StoreFault::Server { help, .. } = fault { help } else { remedy };
     let refusal = Refusal::new(Check::Read, expected, fault.to_string(), remedy);
     if fault.is_passing() { refusal.passing() } else { refusal }
 }

@@ -4,11 +4,11 @@ use std::io::Write;
 
 use policy_release::envelope::{Envelope, EnvelopeFault, Kind};
 use policy_release::pointer::{Pointer, verify_pointer};
-use stores::layout;
+use stores::{StoreFault, layout};
 
 use super::{Desk, Target};
 use crate::failure::{Failure, warn};
-use crate::store::Lock;
+use crate::store::{Lock, WriteFault};
 
 /// Publishes, if the channel is as it was when it was looked at.
 pub fn publish(
@@ -50,11 +50,11 @@ pub fn publish(
     put_release(desk, &lock, target, out)?;
     if let Some(statement) = &target.provenance {
         let place = layout::provenance(&target.digest());
-        lock.write(&place, statement)?;
+        lock.write(&place, Kind::Provenance, statement)?;
         writeln!(out, "wrote {}", desk.store.path().join(place).display())?;
     }
     let place = layout::pointer(&desk.channel);
-    lock.write(&place, &envelope.to_bytes())?;
+    lock.write(&place, Kind::Pointer, &envelope.to_bytes())?;
     writeln!(out, "wrote {}", desk.store.path().join(place).display())?;
     Ok(())
 }
@@ -65,7 +65,14 @@ fn put_release(desk: &Desk, lock: &Lock<'_>, target: &Target, out: &mut dyn Writ
     let place = layout::release(&digest);
     let path = desk.store.path().join(&place);
     let mut whole = target.envelope.clone();
-    if let Some(bytes) = desk.store.release(&digest)? {
+    let there = match desk.store.release(&digest) {
+        Err(WriteFault::Read { cause: fault @ StoreFault::Torn { .. }, .. }) => {
+            warn(format_args!("{}: it is replaced by yours: {fault}", path.display()));
+            None
+        }
+        there => there?,
+    };
+    if let Some(bytes) = there {
         let known = Envelope::parse_kind(&bytes, Kind::Release);
         let merged = known.and_then(|known| whole.merge_envelope(&known).map(|()| known));
         match merged {
@@ -81,7 +88,7 @@ fn put_release(desk: &Desk, lock: &Lock<'_>, target: &Target, out: &mut dyn Writ
             }
         }
     }
-    lock.write(&place, &whole.to_bytes())?;
+    lock.write(&place, Kind::Release, &whole.to_bytes())?;
     writeln!(out, "wrote {}", path.display())?;
     Ok(())
 }

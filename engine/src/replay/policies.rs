@@ -7,7 +7,7 @@ use std::path::Path;
 use policy::model::Policy;
 use policy_evaluate::Evaluator;
 use policy_release::digest::Digest;
-use stores::{Directory, Store as _, StoreFault};
+use stores::{Location, Store, StoreFault};
 
 use crate::failure::Failure;
 use crate::lookup::{Lookup, read_release};
@@ -41,7 +41,7 @@ pub fn evaluator(policy: Policy, digest: Option<Digest>, shelf: &Shelf) -> Resul
 /// Releases by their digest: those that were given, and those of a store.
 pub struct Policies<'s> {
     shelf: &'s Shelf,
-    store: Option<Directory>,
+    store: Option<Box<dyn Store>>,
     /// None: it was looked for and is not there.
     known: HashMap<Digest, Option<Evaluator<'s>>>,
     /// How many of them are not there.
@@ -50,7 +50,7 @@ pub struct Policies<'s> {
 
 impl<'s> Policies<'s> {
     /// Reads `releases`; those of `store` are read when a record names them.
-    pub fn new(releases: &[impl AsRef<Path>], store: Option<&Path>, shelf: &'s Shelf) -> Result<Self, Failure> {
+    pub fn new(releases: &[impl AsRef<Path>], store: Option<&Location>, shelf: &'s Shelf) -> Result<Self, Failure> {
         let mut known = HashMap::new();
         for path in releases.iter().map(AsRef::as_ref) {
             let found = Lookup::default().file(path)?;
@@ -60,7 +60,7 @@ impl<'s> Policies<'s> {
             };
             known.insert(digest, Some(evaluator(found.policy, Some(digest), shelf)?));
         }
-        Ok(Self { shelf, store: store.map(Directory::new), known, missing: 0 })
+        Ok(Self { shelf, store: store.map(Location::reader), known, missing: 0 })
     }
 
     #[cfg(test)]

@@ -26,6 +26,12 @@ pub enum WriteFault {
     Locked { path: PathBuf },
     #[error("{}: cannot be written: {cause}", path.display())]
     Io { path: PathBuf, cause: io::Error },
+    #[error("{}: cannot be written: {said}", path.display())]
+    Server { path: PathBuf, said: String, help: String },
+    #[error("{}: somebody else wrote it meanwhile, and it is as they wrote it", path.display())]
+    Meanwhile { path: PathBuf },
+    #[error("{}: an https store is read only", path.display())]
+    ReadOnly { path: PathBuf },
     /// With those that there are.
     #[error("{}: the store has no channel {channel}", path.display())]
     NoChannel { path: PathBuf, channel: Channel, there: Vec<Channel> },
@@ -69,7 +75,17 @@ impl From<WriteFault> for Failure {
             WriteFault::Open { cause, .. } if cause.kind() == io::ErrorKind::NotADirectory => {
                 "a store is a directory: is it the right path?".into()
             }
+            WriteFault::Server { help, .. } | WriteFault::Read { cause: StoreFault::Server { help, .. }, .. } => {
+                help.clone()
+            }
+            WriteFault::Meanwhile { .. } => "look at what is there now, and run this again".into(),
+            WriteFault::ReadOnly { .. } => {
+                "publish into the directory or the server that it is made from: --store DIR, openbao+https://, \
+                 etcd+https:// or consul+https://"
+                    .into()
+            }
             WriteFault::Open { .. } | WriteFault::Io { .. } => "check owner, mode and free space".into(),
+            WriteFault::Read { cause: StoreFault::Torn { .. }, .. } => "publish it again".into(),
             WriteFault::Read { cause: StoreFault::Changing { .. }, .. } | WriteFault::Locked { .. } => {
                 "try again in a moment; nothing was changed".into()
             }

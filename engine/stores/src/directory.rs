@@ -16,7 +16,7 @@ use policy_release::envelope::Kind;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
-use crate::{Channel, Store, StoreFault, layout};
+use crate::{Channel, Followed, Store, StoreFault, layout};
 
 /// Files that were written so recently may be written again within the same tick of the file system's clock.
 const FRESH: Duration = Duration::from_secs(2);
@@ -83,7 +83,8 @@ impl Store for Directory {
         self.path.display().to_string()
     }
 
-    fn changed(&mut self, channel: &Channel) -> bool {
+    /// All of it is looked at, whoever asks: that costs next to nothing.
+    fn changed(&mut self, channel: &Channel, _: Followed) -> bool {
         let of_channel = [layout::pointer, layout::revocations, layout::key_set].map(|place| place(channel));
         let [pointer, revocations, key_set] = of_channel.each_ref().map(String::as_str);
         let looks = [pointer, revocations, key_set, layout::ROOTS, layout::RELEASES].map(|path| self.look(path));

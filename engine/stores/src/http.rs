@@ -1,5 +1,6 @@
-//! The one HTTPS client of the gateway: one exchange a connection, everything about it bounded, no redirects, no proxies,
-//! nothing taken from the environment. Whom it talks to and who vouches for that is said by its caller alone.
+//! The one HTTPS client of the gateway: one exchange a connection, unless a [`Session`] keeps it; everything about it bounded,
+//! no redirects, no proxies, nothing taken from the environment. Whom it talks to and who vouches for that is said by its
+//! caller alone.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,19 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::{Body as _, Bytes};
-use hyper::client::conn::http1;
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 mod place;
+mod session;
 mod trust;
 
 pub use place::{Place, PlaceFault};
+pub use session::Session;
 pub use trust::{ClientIdentity, Trust, TrustFault};
 
 /// Bytes of the head of an answer.
@@ -144,6 +147,11 @@ impl Client {
         Ok(Self { connector: config.map(|config| TlsConnector::from(Arc::new(config))), bounds })
     }
 
+    /// The same client, for exchanges that may take something else.
+    fn within(&self, bounds: Bounds) -> Self {
+        Self { bounds, ..self.clone() }
+    }
+
     /// What stands at `place` now; `etag`: of what is known of it.
     pub async fn get(&self, place: &Place, etag: Option<&str>) -> Result<Got, HttpFault> {
         let mut request = Request::get(place.target()).header(header::ACCEPT, "application/json");
@@ -201,21 +209,36 @@ impl Client {
         mut request: Request<Full<Bytes>>,
         with_content: bool,
     ) -> Result<Answer, HttpFault> {
-        let protocol = |found: String| HttpFault::Protocol { authority: place.authority(), found };
-        let host = HeaderValue::try_from(place.authority()).map_err(|error| protocol(error.to_string()))?;
-        request.headers_mut().insert(header::HOST, host);
-        let agent = HeaderValue::from_static(concat!("adamant/", env!("CARGO_PKG_VERSION")));
-        request.headers_mut().insert(header::USER_AGENT, agent);
+        address(place, &mut request)?;
+        let (mut sender, connection) = handshake(place, self.open(place).await?).await?;
+        let answer = async {
+            let response = sender.send_request(request).await.map_err(|error| of_hyper(place, &error))?;
+            self.take_in(place, response, with_content).await
+        };
+        // The connection is driven beside the answer; how it ends afterwards is of no interest.
+        let driven = async {
+            let _ = connection.await;
+            std::future::pending::<std::convert::Infallible>().await
+        };
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            never = driven => match never {},
+        }
+    }
+
+    /// A connection, over TLS where that is asked for.
+    async fn open(&self, place: &Place) -> Result<Box<dyn Stream>, HttpFault> {
         let stream = self.connect(place).await?;
         if !place.is_tls() {
-            return self.send(stream, request, place, with_content).await;
+            return Ok(Box::new(stream));
         }
         let tls = |found: String| HttpFault::Tls { authority: place.authority(), found };
         let connector =
             self.connector.as_ref().ok_or_else(|| tls("no CA is named that could vouch for it".to_owned()))?;
         let name = place.server_name().map_err(&tls)?;
         let handshake = self.step(place, Step::Handshake, connector.connect(name, stream)).await?;
-        self.send(handshake.map_err(|error| tls(error.to_string()))?, request, place, with_content).await
+        Ok(Box::new(handshake.map_err(|error| tls(error.to_string()))?))
     }
 
     async fn step<T>(&self, place: &Place, step: Step, future: impl Future<Output = T>) -> Result<T, HttpFault> {
@@ -252,48 +275,52 @@ impl Client {
         Ok(found.take(ADDRESSES_MAX).collect())
     }
 
-    async fn send(
+    /// The whole of an answer whose head is there.
+    async fn take_in(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-        request: Request<Full<Bytes>>,
         place: &Place,
+        response: Response<Incoming>,
         with_content: bool,
     ) -> Result<Answer, HttpFault> {
-        let fault = |error: hyper::Error| of_hyper(place, &error);
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEAD_FIELDS_MAX);
-        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(fault)?;
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(fault)?;
-            let (head, body) = response.into_parts();
-            if !with_content {
-                return Ok(Answer { status: head.status, fields: head.headers, content: Bytes::new() });
-            }
-            let bytes_max = self.bounds.content_bytes_max;
-            let size = || HttpFault::Size { authority: place.authority(), bytes_max };
-            if body.size_hint().lower() > bytes_max as u64 {
-                return Err(size());
-            }
-            let content = Limited::new(body, bytes_max).collect().await;
-            let content = content.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-                Some(_) => size(),
-                None => {
-                    HttpFault::Cut { authority: place.authority(), status: head.status.as_u16(), found: cut(&*error) }
-                }
-            })?;
-            Ok(Answer { status: head.status, fields: head.headers, content: content.to_bytes() })
-        };
-        // The connection is driven beside the answer; how it ends afterwards is of no interest.
-        let driven = async {
-            let _ = connection.await;
-            std::future::pending::<std::convert::Infallible>().await
-        };
-        tokio::select! {
-            biased;
-            answer = answer => answer,
-            never = driven => match never {},
+        let (head, body) = response.into_parts();
+        if !with_content {
+            return Ok(Answer { status: head.status, fields: head.headers, content: Bytes::new() });
         }
+        let bytes_max = self.bounds.content_bytes_max;
+        let size = || HttpFault::Size { authority: place.authority(), bytes_max };
+        if body.size_hint().lower() > bytes_max as u64 {
+            return Err(size());
+        }
+        let content = Limited::new(body, bytes_max).collect().await;
+        let content = content.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+            Some(_) => size(),
+            None => HttpFault::Cut { authority: place.authority(), status: head.status.as_u16(), found: cut(&*error) },
+        })?;
+        Ok(Answer { status: head.status, fields: head.headers, content: content.to_bytes() })
     }
+}
+
+/// What bytes go over.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Says whom a request is for, and who asks.
+fn address(place: &Place, request: &mut Request<Full<Bytes>>) -> Result<(), HttpFault> {
+    let host = HeaderValue::try_from(place.authority())
+        .map_err(|error| HttpFault::Protocol { authority: place.authority(), found: error.to_string() })?;
+    request.headers_mut().insert(header::HOST, host);
+    let agent = HeaderValue::from_static(concat!("adamant/", env!("CARGO_PKG_VERSION")));
+    request.headers_mut().insert(header::USER_AGENT, agent);
+    Ok(())
+}
+
+type Handshaken = (SendRequest<Full<Bytes>>, Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>);
+
+async fn handshake(place: &Place, stream: Box<dyn Stream>) -> Result<Handshaken, HttpFault> {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEAD_FIELDS_MAX);
+    builder.handshake(TokioIo::new(stream)).await.map_err(|error| of_hyper(place, &error))
 }
 
 /// Waits for exchanges on a thread that has no runtime.
@@ -311,6 +338,10 @@ pub fn wait<T>(exchange: impl Future<Output = T>) -> io::Result<T> {
 /// TLS alerts can come after the handshake (TLS 1.3), and are told as what they are.
 fn of_hyper(place: &Place, error: &hyper::Error) -> HttpFault {
     let (authority, found) = (place.authority(), told(error));
+    // What rustls says of it is for programmers.
+    if is_early_end(error) {
+        return HttpFault::Protocol { authority, found: "the connection was closed without one".to_owned() };
+    }
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         let io = inner.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
@@ -324,14 +355,22 @@ fn of_hyper(place: &Place, error: &hyper::Error) -> HttpFault {
 
 /// Why content did not come whole. What rustls says of a connection that was just closed is for programmers.
 fn cut(error: &(dyn std::error::Error + 'static)) -> String {
+    match is_early_end(error) {
+        true => "the connection was closed without Content-Length or TLS close_notify to tell its end".to_owned(),
+        false => told(error),
+    }
+}
+
+/// Whether the connection was just closed.
+fn is_early_end(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(inner) = cause {
         if inner.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
-            return "the connection was closed without Content-Length or TLS close_notify to tell its end".to_owned();
+            return true;
         }
         cause = inner.source();
     }
-    told(error)
+    false
 }
 
 /// With its causes.

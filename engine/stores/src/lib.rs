@@ -10,18 +10,22 @@ mod directory;
 pub mod http;
 pub mod issue;
 pub mod layout;
+mod location;
 pub mod oauth;
 pub mod openbao;
+mod remote;
 
 pub use directory::Directory;
+pub use location::{Access, Location, LocationFault, Protocol, Server};
+pub use remote::{Remote, Version};
 
 /// A transport of signed files.
 pub trait Store: Send {
     /// Where it is, for people.
     fn place(&self) -> String;
 
-    /// Whether anything in it may have changed since the last call; true on the first. Cheap where nothing did.
-    fn changed(&mut self, channel: &Channel) -> bool;
+    /// Whether anything that is followed may have changed since the last call; true on the first. Cheap where nothing did.
+    fn changed(&mut self, channel: &Channel, followed: Followed) -> bool;
 
     /// The envelope of a channel's pointer.
     fn pointer(&self, channel: &Channel) -> Result<Vec<u8>, StoreFault>;
@@ -37,6 +41,17 @@ pub trait Store: Send {
 
     /// The envelope of a release. Whether its payload has this digest is for the reader to check.
     fn release(&self, digest: &Digest) -> Result<Vec<u8>, StoreFault>;
+}
+
+/// What somebody follows in a store: one of them must not pay, or wait, for what is of another alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// The pointer, the next trust root, and the release that is named.
+    Releases,
+    /// The revocation list.
+    Revocations,
+    /// The key set.
+    KeySet,
 }
 
 /// Why a store gave nothing.
@@ -55,12 +70,18 @@ pub enum StoreFault {
     Link { what: String },
     #[error("{what} cannot be read: {cause}")]
     Io { what: String, cause: std::io::Error },
+    /// In parts of which not all are there, or are others: a writer is at work, or the store is damaged.
+    #[error("{what} is not whole: {found}")]
+    Torn { what: String, found: String },
+    /// A server did not give it, or gave something else.
+    #[error("{what} cannot be read: {said}")]
+    Server { what: String, said: String, help: String },
 }
 
 impl StoreFault {
     /// Whether the file is simply not there (yet), or not whole (yet).
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Missing { .. } | Self::Changing { .. })
+        matches!(self, Self::Missing { .. } | Self::Changing { .. } | Self::Torn { .. })
     }
 }
 

@@ -71,7 +71,7 @@ fn decided_with(args: &ExplainArgs) -> Result<Found, Failure> {
     match (&args.policy, args.releases.as_slice(), &args.store) {
         (Some(given), ..) => lookup.find(given),
         (None, [path], _) => lookup.file(path),
-        (None, [], Some(store)) => lookup.only_one(store),
+        (None, [], Some(store)) => lookup.only_one(&args.store_access.at(store)?),
         (None, ..) => {
             let fault = Failure::new("expected a policy to decide with");
             Err(fault.help("give --policy policy.toml, one --release FILE, or --policy sha256:… with --store DIR"))

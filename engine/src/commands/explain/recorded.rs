@@ -23,7 +23,7 @@ pub(super) fn explain(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Fai
         return not_decided(&exchange, out);
     }
     let shelf = Shelf::default();
-    let mut known = Policies::new(&args.releases, args.store.as_deref(), &shelf)?;
+    let mut known = Policies::new(&args.releases, args.store_access.of(args.store.as_ref())?.as_ref(), &shelf)?;
     let (other, name);
     let own = match &args.policy {
         Some(given) => {

@@ -1,21 +1,21 @@
 //! `adamant point show`: what each channel of a store runs, and what a pointer in a file says.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::pointer::Pointer;
 use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
-use stores::Channel;
+use stores::{Channel, Location};
 
 use crate::commands::signing;
 use crate::commands::trust::words;
 use crate::failure::Failure;
 use crate::pointing;
 use crate::span::distance;
-use crate::store::Store;
+use crate::store::{Store, StoreAccess};
 
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -24,7 +24,7 @@ pub struct ShowArgs {
     /// A pointer.
     file: Option<PathBuf>,
     /// A store: all its channels, or with FILE the trust roots that gateways follow.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|URL")]
     store: Option<PathBuf>,
     /// This channel alone.
     #[arg(long, value_name = "NAME", requires = "store", conflicts_with = "file")]
@@ -32,13 +32,16 @@ pub struct ShowArgs {
     /// The trust root that was placed on the gateways: says who signed, and whether that is enough.
     #[arg(long, value_name = "ROOT")]
     trust_root: Option<PathBuf>,
+    #[command(flatten)]
+    access: StoreAccess,
 }
 
 pub fn run(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let newest = |root| pointing::newest_root(root, args.store.as_deref());
+    let at = args.access.of(args.store.as_ref())?;
+    let newest = |root| pointing::newest_root(root, at.as_ref());
     let root = args.trust_root.as_deref().map(newest).transpose()?;
     let now = signing::now()?;
-    match (&args.store, &args.file) {
+    match (&at, &args.file) {
         (Some(store), None) => channels(args, store, root, now, out),
         (_, Some(file)) => {
             let (envelope, pointer) = pointing::read_pointer(file)?;
@@ -60,12 +63,12 @@ pub fn run(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 fn channels(
     args: &ShowArgs,
-    path: &Path,
+    at: &Location,
     root: Option<TrustRoot>,
     now: Timestamp,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let store = Store::open(path)?;
+    let store = Store::open(at)?;
     let channels = match &args.channel {
         Some(channel) => {
             store.expect_channel(channel)?;
@@ -74,7 +77,7 @@ fn channels(
         None => store.channels()?,
     };
     if channels.is_empty() {
-        writeln!(out, "no channels in {}; adamant point makes one", path.display())?;
+        writeln!(out, "no channels in {at}; adamant point makes one")?;
     }
     let mut faults = 0_usize;
     for channel in channels {

@@ -18,11 +18,11 @@ use crate::commands::trust::words;
 use crate::failure::Failure;
 use crate::pointing::{self, RELEASE_ROLES};
 use crate::span::distance;
-use crate::store::Store;
+use crate::store::{Store, StoreAccess};
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// The store.
+    /// The store: a directory, or a URL.
     #[arg(value_name = "STORE")]
     store: PathBuf,
     /// The trust root that was placed on the gateways; its successors come from the store. Says who signed, and which
@@ -32,6 +32,8 @@ pub struct ListArgs {
     /// For people, or one JSON document.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    access: StoreAccess,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,8 +51,9 @@ struct Entry {
 }
 
 pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let store = Store::open(&args.store)?;
-    let newest = |root: &PathBuf| pointing::newest_root(root, Some(&args.store));
+    let at = args.access.at(&args.store)?;
+    let store = Store::open(&at)?;
+    let newest = |root: &PathBuf| pointing::newest_root(root, Some(&at));
     let root = args.trust_root.as_ref().map(newest).transpose()?;
     let now = signing::now()?;
     let pointers = pointers(&store, root.as_ref())?;

@@ -17,7 +17,7 @@ use crate::failure::{Failure, warn};
 use crate::files::{self, Access, Existing};
 use crate::signer::KeyArgs;
 use crate::source::{self, Source};
-use crate::store::Store;
+use crate::store::{Store, StoreAccess};
 
 #[derive(Debug, Args)]
 pub struct ProvenanceArgs {
@@ -36,8 +36,10 @@ pub struct ProvenanceArgs {
     #[arg(short, long, value_name = "FILE", required_unless_present = "store")]
     out: Option<PathBuf>,
     /// A store that it goes into, in the place of this release; replaces an older statement.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|URL")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    access: StoreAccess,
     /// Replace an existing file.
     #[arg(long)]
     force: bool,
@@ -83,7 +85,7 @@ pub fn run(args: &ProvenanceArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
     if let Some(path) = &args.store {
         let file = layout::provenance(&provenance.release);
-        Store::open(path)?.lock()?.write(&file, &bytes)?;
+        Store::open(&args.access.at(path)?)?.lock()?.write(&file, Kind::Provenance, &bytes)?;
         written.push(path.join(file));
     }
     writeln!(out, "provenance of {}", provenance.release)?;

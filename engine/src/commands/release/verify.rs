@@ -16,6 +16,7 @@ use policy_release::verify::{Signer, Verified, VerifyError, Why, verify};
 use super::engine_version;
 use crate::commands::signing::{self, plural};
 use crate::failure::{Failure, SIGNATURES_MISSING};
+use crate::store::StoreAccess;
 use crate::{files, fit, pointing};
 
 #[derive(Debug, Args)]
@@ -26,8 +27,10 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "ROOT")]
     trust_root: PathBuf,
     /// The store whose trust roots gateways follow. Without it, ROOT alone counts.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|URL")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    access: StoreAccess,
     /// The role whose threshold must be met: a first release, or one that allows anything new, needs the wider one.
     #[arg(long, value_enum, default_value_t = ReleaseRole::ReleaseWider)]
     role: ReleaseRole,
@@ -46,7 +49,7 @@ enum ReleaseRole {
 }
 
 pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let root = pointing::newest_root(&args.trust_root, args.store.as_deref())?;
+    let root = pointing::newest_root(&args.trust_root, args.access.of(args.store.as_ref())?.as_ref())?;
     let bytes = files::read(&args.file, Kind::Release.envelope_bytes_max())?;
     let (role, other) = match args.role {
         ReleaseRole::ReleaseNarrower => (Role::ReleaseNarrower, Role::ReleaseWider),

@@ -86,7 +86,8 @@ pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
 /// The policy, after what cannot be done was said.
 fn find(args: &ReviewArgs) -> Result<Found, Failure> {
     let given = args.policy.as_deref().unwrap_or_default();
-    let lookup = Lookup { store: args.store.as_deref(), access: args.access.read()?, ..Lookup::default() };
+    let lookup =
+        Lookup { store: args.store_access.of(args.store.as_ref())?, access: args.access.read()?, ..Lookup::default() };
     let found = lookup.find(given)?;
     if args.patch.is_none() {
         return Ok(found);

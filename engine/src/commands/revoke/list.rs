@@ -16,12 +16,12 @@ use crate::commands::trust::words;
 use crate::failure::Failure;
 use crate::pointing;
 use crate::span::distance;
-use crate::store::Store;
+use crate::store::{Store, StoreAccess};
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// The store.
-    #[arg(long, value_name = "DIR")]
+    /// The store: a directory, or a URL.
+    #[arg(long, value_name = "DIR|URL")]
     store: PathBuf,
     /// The channel.
     #[arg(long, value_name = "NAME")]
@@ -32,12 +32,15 @@ pub struct ListArgs {
     /// One entry a line, or one JSON document.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    access: StoreAccess,
 }
 
 pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let newest = |root: &PathBuf| pointing::newest_root(root, Some(&args.store));
+    let at = args.access.at(&args.store)?;
+    let newest = |root: &PathBuf| pointing::newest_root(root, Some(&at));
     let root = args.trust_root.as_ref().map(newest).transpose()?;
-    let (store, now) = (Store::open(&args.store)?, signing::now()?);
+    let (store, now) = (Store::open(&at)?, signing::now()?);
     store.expect_channel(&args.channel)?;
     let Some(bytes) = store.revocations(&args.channel)? else {
         if args.format == Format::Json {

@@ -13,18 +13,20 @@ use crate::commands::signing;
 use crate::failure::Failure;
 use crate::files;
 use crate::pointing;
-use crate::store::Store;
+use crate::store::{Store, StoreAccess};
 
 #[derive(Debug, Args)]
 pub struct PublishArgs {
     /// The successor: version 2 or later.
     file: PathBuf,
-    /// The store.
-    #[arg(long, value_name = "DIR")]
+    /// The store: a directory, or a URL.
+    #[arg(long, value_name = "DIR|URL")]
     store: PathBuf,
     /// The trust root that was placed on the gateways; versions between come from the store.
     #[arg(long, value_name = "ROOT")]
     trust_root: PathBuf,
+    #[command(flatten)]
+    access: StoreAccess,
 }
 
 pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
@@ -37,7 +39,7 @@ pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
         let found = format!("expected a version after {}, which gateways hold, found {}", first.version(), new.version);
         return Err(at(&found).help("adamant trust add, remove, rotate and renew make the next version"));
     }
-    let store = Store::open(&args.store)?;
+    let store = Store::open(&args.access.at(&args.store)?)?;
     let lock = store.lock()?;
     let chain = pointing::follow(&store, first)?;
     let before = chain.iter().find(|root| root.version() + 1 == new.version).ok_or_else(|| {
@@ -61,7 +63,7 @@ pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let root = verify_successor(before, &envelope.to_bytes()).map_err(|fault| at(&fault))?;
     root.check_expiry(signing::now()?).map_err(|fault| at(&fault))?;
     let place = layout::root(root.version());
-    lock.write(&place, &envelope.to_bytes())?;
+    lock.write(&place, Kind::TrustRoot, &envelope.to_bytes())?;
     writeln!(out, "{}", signing::describe(&envelope))?;
     writeln!(out, "wrote {}", store.path().join(place).display())?;
     writeln!(out, "gateways with version {} take it at their next look at the store", before.version())?;

@@ -10,7 +10,7 @@ use policy::model::Policy;
 use policy_release::lists::{SignedList, VerifiedList};
 use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
-use stores::{Channel, Store, StoreFault};
+use stores::{Channel, Followed, Store, StoreFault};
 
 use super::super::accepted::Shelf;
 use super::InForce;
@@ -18,6 +18,7 @@ use super::InForce;
 /// A kind of list that is looked after. In words: what to do where one was lost, and what happens if nothing is done.
 pub trait Tended: SignedList + Compile {
     const SHELF: Shelf;
+    const FOLLOWED: Followed;
     /// Where the store has none any more.
     const PUT_BACK: &'static str;
     /// Who makes one in place of what was lost: ends "one of serial 7 or higher".

@@ -84,7 +84,7 @@ impl Store for Shop {
         "a shelf".to_owned()
     }
 
-    fn changed(&mut self, _: &Channel) -> bool {
+    fn changed(&mut self, _: &Channel, _: stores::Followed) -> bool {
         true
     }
 

@@ -136,7 +136,7 @@ impl<L: Tended> Watcher<L> {
         let root = self.lists.ground.now().root.version();
         let is_due = Instant::now() >= self.read_at || root != self.root;
         // In this order: what changed is asked each time.
-        if self.store.changed(&self.lists.channel) || is_due {
+        if self.store.changed(&self.lists.channel, L::FOLLOWED) || is_due {
             self.root = root;
             self.looked = self.read();
         }

@@ -106,14 +106,14 @@ fn changes_are_seen_and_rest_is_cheap() {
     let (directory, mut store) = store();
     let path = directory.path().join("channels/production/pointer.json");
     replace(&path, b"1");
-    assert!(store.changed(&channel()));
+    assert!(store.changed(&channel(), Followed::Releases));
     // Just written: looked at again, because the clock of the file system may be coarse.
-    assert!(store.changed(&channel()));
+    assert!(store.changed(&channel(), Followed::Releases));
     std::thread::sleep(FRESH + Duration::from_millis(1_100));
-    assert!(store.changed(&channel()));
-    assert!(!store.changed(&channel()) && !store.changed(&channel()));
+    assert!(store.changed(&channel(), Followed::Releases));
+    assert!(!store.changed(&channel(), Followed::Releases) && !store.changed(&channel(), Followed::Releases));
     std::fs::write(directory.path().join("roots/2.json"), b"r").unwrap();
-    assert!(store.changed(&channel()));
+    assert!(store.changed(&channel(), Followed::Releases));
 }
 
 /// Each read gives one of the two versions, or says that it has to be tried again.

@@ -1,11 +1,16 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+use policy_release::digest::Digest;
+use policy_release::envelope::Kind;
+use stores::{Channel, Location, layout};
+
+use super::super::Store;
 use super::*;
 
 fn store() -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
+    let store = Store::open(&Location::Directory(directory.path().to_owned())).unwrap();
     (directory, store)
 }
 
@@ -22,17 +27,17 @@ fn writes_whole_files_and_leaves_nothing_else() {
     let channel: Channel = "production".parse().unwrap();
     assert_eq!((store.pointer(&channel).unwrap(), store.channels().unwrap()), (None, vec![]));
     for text in ["one", "two"] {
-        store.lock().unwrap().write(&layout::pointer(&channel), text.as_bytes()).unwrap();
+        store.lock().unwrap().write(&layout::pointer(&channel), Kind::Pointer, text.as_bytes()).unwrap();
         assert_eq!(store.pointer(&channel).unwrap().unwrap(), text.as_bytes());
     }
     let digest = Digest::of(b"x");
-    store.lock().unwrap().write(&layout::release(&digest), b"x").unwrap();
+    store.lock().unwrap().write(&layout::release(&digest), Kind::Release, b"x").unwrap();
     fs::write(directory.path().join("releases/.adamant-7"), b"torn").unwrap();
     fs::write(directory.path().join("releases/.gitignore"), b"").unwrap();
     fs::write(directory.path().join("releases/README"), b"").unwrap();
     fs::create_dir(directory.path().join("channels/Not a channel")).unwrap();
     assert_eq!((store.releases().unwrap(), store.channels().unwrap()), (vec![digest], vec![channel]));
-    store.lock().unwrap().write(&layout::release(&digest), b"y").unwrap();
+    store.lock().unwrap().write(&layout::release(&digest), Kind::Release, b"y").unwrap();
     let left = entries(&directory.path().join("releases"));
     assert_eq!(left, [".gitignore".to_owned(), "README".into(), layout::digest_name(&digest)]);
     assert_eq!(entries(directory.path()), ["channels", "releases"]);
@@ -42,7 +47,8 @@ fn writes_whole_files_and_leaves_nothing_else() {
 
 #[test]
 fn no_link_is_followed_and_nothing_outside_is_written() {
-    let (directory, store) = store();
+    let directory = tempfile::tempdir().unwrap();
+    let store = Files::open(directory.path()).unwrap();
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("2.json"), b"outside").unwrap();
     symlink(outside.path(), directory.path().join("roots")).unwrap();
@@ -70,11 +76,12 @@ fn no_link_is_followed_and_nothing_outside_is_written() {
 
 #[test]
 fn one_writer_at_a_time() {
-    let (directory, store) = store();
-    let other = Store::open(directory.path()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let store = Files::open(directory.path()).unwrap();
+    let other = Files::open(directory.path()).unwrap();
     let lock = store.lock().unwrap();
     assert!(flock(&other.root, FlockOperation::NonBlockingLockExclusive).is_err());
     drop(lock);
     assert!(other.lock().is_ok());
-    assert!(matches!(Store::open(&directory.path().join("nowhere")), Err(WriteFault::Open { .. })));
+    assert!(matches!(Files::open(&directory.path().join("nowhere")), Err(WriteFault::Open { .. })));
 }
