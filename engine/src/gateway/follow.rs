@@ -103,13 +103,13 @@ pub struct Following {
 impl Following {
     /// Starts from what was chosen at the start; `frozen` is what serves. None where nothing is followed.
     pub fn spawn(choice: Choice, frozen: &Frozen, hands: Hands) -> std::io::Result<Option<Self>> {
-        let Releases::Store { at, channel } = &choice.settings.releases else { return Ok(None) };
+        let Releases::Store { at, channel } = choice.settings.releases.clone() else { return Ok(None) };
         let Some(digest) = choice.standing.accepted.release.as_ref().map(|release| release.digest) else {
             return Ok(None);
         };
         let Some(lists) = choice.lists else { return Ok(None) };
         lists.ground.serves(&frozen.policy);
-        let (store, channel) = (|| at.reader(), channel.clone());
+        let store = || at.reader();
         let follower = Follower {
             store: store(),
             channel,

@@ -8,23 +8,25 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
+/// Under what these options are shown; what comes after them is not.
+const ON_SERVER: &str = "A store on a server";
+
 /// For a store that is on a server: https://, openbao+https://, etcd+https://, consul+https://.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "A store on a server")]
 pub struct StoreAccess {
     /// PEM file with the CA of the server; BAO_CACERT, VAULT_CACERT, ETCDCTL_CACERT or CONSUL_CACERT, or this machine's CAs
     /// when absent.
-    #[arg(long, value_name = "FILE", requires = "store")]
+    #[arg(long, value_name = "FILE", requires = "store", help_heading = ON_SERVER)]
     store_ca: Option<PathBuf>,
     /// File whose first line is the token, or USER:PASSWORD for etcd; BAO_TOKEN, VAULT_TOKEN, ETCDCTL_USER or
     /// CONSUL_HTTP_TOKEN when absent.
-    #[arg(long, value_name = "FILE", requires = "store")]
+    #[arg(long, value_name = "FILE", requires = "store", help_heading = ON_SERVER)]
     store_token: Option<PathBuf>,
     /// PEM file with the chain that the server knows this client by.
-    #[arg(long, value_name = "CHAIN", requires = "store_key", requires = "store")]
+    #[arg(long, value_name = "CHAIN", requires = "store_key", requires = "store", help_heading = ON_SERVER)]
     store_certificate: Option<PathBuf>,
     /// PEM file with the key of that chain.
-    #[arg(long, value_name = "KEY", requires = "store_certificate")]
+    #[arg(long, value_name = "KEY", requires = "store_certificate", help_heading = ON_SERVER)]
     store_key: Option<PathBuf>,
 }
 

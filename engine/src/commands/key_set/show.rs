@@ -17,12 +17,12 @@ use crate::commands::trust::words;
 use crate::failure::Failure;
 use crate::pointing;
 use crate::span::distance;
-use crate::store::Store;
+use crate::store::{Store, StoreAccess};
 
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The store.
-    #[arg(long, value_name = "DIR")]
+    /// The store: a directory, or a URL.
+    #[arg(long, value_name = "DIR|URL")]
     store: PathBuf,
     /// The channel.
     #[arg(long, value_name = "NAME")]
@@ -33,6 +33,8 @@ pub struct ShowArgs {
     /// One key a line, or one JSON document.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    access: StoreAccess,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -42,9 +44,10 @@ enum Format {
 }
 
 pub fn run(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let newest = |root: &PathBuf| pointing::newest_root(root, Some(&args.store));
+    let at = args.access.at(&args.store)?;
+    let newest = |root: &PathBuf| pointing::newest_root(root, Some(&at));
     let root = args.trust_root.as_ref().map(newest).transpose()?;
-    let (store, now) = (Store::open(&args.store)?, signing::now()?);
+    let (store, now) = (Store::open(&at)?, signing::now()?);
     store.expect_channel(&args.channel)?;
     let Some(bytes) = store.key_set(&args.channel)? else {
         let none = format!("channel {} has no key set", args.channel);
