@@ -16,7 +16,7 @@ use crate::assemble::keysets::watched_path;
 use crate::assemble::material::Material;
 use crate::assemble::origins::Planned;
 use crate::assemble::renew::{origin, same_origin};
-use crate::assemble::tls::{self, Loaded, Tickets};
+use crate::assemble::tls::{Loaded, Tickets};
 use crate::assemble::{Frozen, Node, Placement};
 use crate::assertion::Keyring;
 use crate::bounds::{RESOLVE_INTERVAL_S, RESOLVE_RETRY_S, WATCH_INTERVAL_MS};
@@ -37,6 +37,7 @@ mod fetches;
 mod fingerprint;
 mod keeping;
 mod keysets;
+mod listeners;
 mod material;
 mod renewal;
 mod report;
@@ -45,7 +46,6 @@ mod revocation;
 pub(crate) use material::{CREDENTIAL, declare as declare_material};
 use renewal::{Renewal, show_memory};
 pub use report::report_origins;
-use report::{refuse_certificate, take_certificate};
 
 /// What the watcher begins with.
 pub struct Start {
@@ -287,61 +287,6 @@ impl Watcher {
         self.crls.iter_mut().chain(&mut self.listeners).flatten().for_each(Watched::forget);
         self.origin_files.forget();
         self.fetches.forget();
-    }
-
-    fn look_at_listeners(&mut self) {
-        for index in 0..self.listeners.len() {
-            let Some(Some(watched)) = self.listeners.get_mut(index) else { continue };
-            if watched.changed() {
-                self.reload_listener(index);
-            }
-        }
-    }
-
-    fn reload_listener(&mut self, index: usize) {
-        let start = &mut self.start;
-        let Some(Some(files)) = start.node.listeners.get(index) else { return };
-        let had = start.server_certificates.get(index).and_then(Option::as_ref).map_or(0, Vec::len);
-        let loaded = match tls::load_all(files) {
-            Ok(loaded) if start.listener_files.get(index) == Some(&Some(loaded.content)) => return,
-            Ok(loaded) if loaded.certificates.len() < had => {
-                let chains = files.awaited.iter().map(|chain| chain.display().to_string());
-                let why = format!("listener {index}: a certificate that was obtained is not there any more");
-                return refuse_certificate(&start.status, &start.records, chains.collect(), &why);
-            }
-            Ok(loaded) => loaded,
-            Err(error) => {
-                let chains = files.certificates.iter().map(|of| of.chain.display().to_string());
-                return refuse_certificate(&start.status, &start.records, chains.collect(), &error.to_string());
-            }
-        };
-        let now_s = clock::unix_s();
-        if let Some((chain, _)) = loaded.statuses.iter().find(|(_, status)| status.not_after_unix_s <= now_s) {
-            let why = format!("{chain}: the new certificate has expired already: the old one stays");
-            return refuse_certificate(&start.status, &start.records, vec![chain.clone()], &why);
-        }
-        let (content, statuses) = (loaded.content, loaded.statuses.clone());
-        match tls::listener_tls(index, files, &loaded.certificates, &start.parts.client_cas, &start.tickets) {
-            Ok(tls) => {
-                if let Some(slot) = start.server_certificates.get_mut(index) {
-                    *slot = Some(loaded.certificates);
-                }
-                if let Some(slot) = start.parts.listeners.get_mut(index) {
-                    *slot = Some(Arc::new(tls));
-                }
-                if let Some(slot) = start.listener_files.get_mut(index) {
-                    *slot = Some(content);
-                }
-                for (chain, status) in statuses {
-                    take_certificate(&start.status, &start.records, chain, status);
-                }
-                self.changed = true;
-            }
-            Err(error) => {
-                let chains = statuses.into_iter().map(|(chain, _)| chain).collect();
-                refuse_certificate(&start.status, &start.records, chains, &error.to_string());
-            }
-        }
     }
 
     fn take_challenges(&mut self, challenges: Option<Arc<rustls::ServerConfig>>) -> Result<(), String> {
