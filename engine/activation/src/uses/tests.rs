@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use identity::token::Keyset;
 use policy::model::{self, Algorithm, Keys};
@@ -134,7 +134,7 @@ fn all_places_are_taken_before_any_is_given_to_another() {
 fn no_certificate_is_read_in_pieces_while_others_take_its_place() {
     const CERTIFICATES: u64 = 32;
     let certificates = Certificates::default();
-    let ended = AtomicBool::new(false);
+    let (ended, met) = (AtomicBool::new(false), AtomicUsize::new(0));
     // All of one set, so that they take each other's places; the bytes of each are the same, and its agent too, so that a
     // mix of two shows.
     let whole = |byte: u8| {
@@ -151,10 +151,15 @@ fn no_certificate_is_read_in_pieces_while_others_take_its_place() {
                     assert_eq!((sight.sha256, sight.holder), (whole(byte), holder(byte.into())));
                     seen.insert(byte, sight.used_s);
                 });
+                met.store(seen.len(), Ordering::Relaxed);
             }
             seen
         });
-        for round in 1..200_000_u32 {
+        // However the two threads come to run: until each had its turn, and for a while at least.
+        for round in 1..100_000_000_u32 {
+            if round > 200_000 && met.load(Ordering::Relaxed) == CERTIFICATES as usize {
+                break;
+            }
             let byte = (u64::from(round).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % CERTIFICATES;
             certificates.note(&Cell::default(), &whole(byte as u8), holder(byte as u32), round);
         }

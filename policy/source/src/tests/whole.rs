@@ -176,7 +176,7 @@ fn only_what_agents_have_is_what_they_are_known_by() {
     let found = load_text(&format!("{ORDERS}{spare}"));
     let told = summary(found.policy.as_ref().unwrap()).to_string();
     assert!(told.contains("known by 2 issuers, 1 client CA, 2 of 3 API keys"), "{told}");
-    assert!(told.contains("  1 API key has no sha256: who signs key sets (role keys) says whose it is"), "{told}");
+    assert!(told.contains("  2 API keys have no sha256: who signs key sets (role keys) says whose it is"), "{told}");
 }
 
 #[test]
@@ -184,6 +184,7 @@ fn what_a_policy_amounts_to() {
     insta::assert_snapshot!(summary(&clean(ORDERS)).to_string(), @r"
     policy orders-edge: 6 routes to 2 origins in 4 scopes
       5 agents (1 population; `everybody` is anonymous), known by 2 issuers, 1 client CA, 2 API keys
+      1 API key has no sha256: who signs key sets (role keys) says whose it is
       10/second burst 20     at most 30 in any second (deploy)
       1000/minute burst 50   at most 1050 in any minute (reports-bot)
       20000/hour quota       at most 20000 in each UTC hour, 40000 in any hour across two (reports-bot)
