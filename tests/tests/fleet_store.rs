@@ -79,7 +79,7 @@ fn an_expired_pointer_is_a_problem_though_all_serve_what_it_says() {
     world.point_until(1, &release.digest, String::from_utf8_lossy(&soon.stdout).trim());
     let gateway = world.start();
     let (fine, said) = status(&world, &gateway, &[]);
-    assert!(fine && said.contains("note: its pointer expires at"), "{said}");
+    assert!(fine && said.contains("note: the pointer of channel production ends at"), "{said}");
     eventually_says(&world, &gateway, "it accepts nothing new");
     assert_eq!(served(&gateway), release.digest);
     assert!(!status(&world, &gateway, &[]).0);

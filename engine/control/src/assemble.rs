@@ -181,7 +181,6 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
     let assertion_keys = asks.then(|| Keyring::open(node.state.as_deref(), now_s)).transpose()?;
     material.assertion_key = assertion_keys.as_ref().map(|ring| Arc::clone(ring.current()));
     moving.assertion_keys = assertion_keys.as_ref().map(|ring| ring.status(node.assertion_rotation_s));
-    let material = Material::read(node);
     crate::watch::declare_material(&mut moving, node);
     let planned = renew::plan(&frozen, &material)?;
     let origins = planned.iter().map(|planned| Arc::new(planned.resolved(|_| Vec::new()))).collect();
