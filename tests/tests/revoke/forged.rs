@@ -171,8 +171,13 @@ fn what_could_not_be_written_down_at_once_is_later_whatever_the_store_holds_by_t
     stage.revoke(&["--agent", "token-bot"]);
     stage.wait_for_serial(1);
     let older = fs::read(stage.list_path()).unwrap();
-    // Nothing can take the place of a directory.
     let (accepted, aside) = (stage.world.path("state/accepted.json"), stage.world.path("state/aside"));
+    let kept = || {
+        let accepted: Value = serde_json::from_slice(&fs::read(&accepted).unwrap_or_default()).unwrap_or_default();
+        accepted["accepted"]["revocations"]["production"]["serial"].as_u64()
+    };
+    assert!(eventually(SOON, || kept() == Some(1)), "{:?}", kept());
+    // Nothing can take the place of a directory.
     fs::rename(&accepted, &aside).unwrap();
     fs::create_dir(&accepted).unwrap();
     stage.revoke(&["--agent", "bot"]);
@@ -182,10 +187,6 @@ fn what_could_not_be_written_down_at_once_is_later_whatever_the_store_holds_by_t
     assert!(eventually(SOON, || refused(&stage, "revocations-serial") > 0), "{:?}", stage.outcomes("refused"));
     fs::remove_dir(&accepted).unwrap();
     fs::rename(&aside, &accepted).unwrap();
-    let kept = || {
-        let accepted: Value = serde_json::from_slice(&fs::read(&accepted).unwrap_or_default()).unwrap_or_default();
-        accepted["accepted"]["revocations"]["production"]["serial"].as_u64()
-    };
     assert!(eventually(SOON, || kept() == Some(2)), "{:?}", kept());
     stage.restart();
     assert_eq!((stage.gateway().once(&bot).status, stage.serial()), (401, 2));
