@@ -1,9 +1,15 @@
-//! What /proc tells about a process, and signals to it.
+//! What /proc tells about a process, signals to it, and what else a test of processes needs.
 
 use std::fs;
+use std::net::TcpListener;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
 
 /// Open descriptors of a process.
 pub fn descriptors(pid: u32) -> usize {
@@ -13,6 +19,11 @@ pub fn descriptors(pid: u32) -> usize {
 /// Resident memory of a process in KiB.
 pub fn resident_kib(pid: u32) -> u64 {
     status_value(pid, "VmRSS:").unwrap_or(0)
+}
+
+/// The same without what is mapped from files: code that runs for the first time is no leak.
+pub fn resident_anonymous_kib(pid: u32) -> u64 {
+    status_value(pid, "RssAnon:").unwrap_or(0)
 }
 
 /// Highest resident memory of a process so far, in KiB.

@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use tests::certificates::Authority;
+use tests::gateway::{Gateway, binary};
 use tests::policy::PolicyText;
 use tests::store::World;
 
@@ -32,8 +34,9 @@ impl Plan {
         let office = Office::open();
         let policy =
             office.policy(PolicyText::new()).route("all", "GET", "/{rest...}", "office").scope("all", &["all"]);
-        // Small rings and a small cache: they are full at noon, so that what is more in the evening is a leak.
-        let toml = "ring_bytes = \"512KiB\"\ndenial_ring_bytes = \"256KiB\"\ncheckpoints = [\"outside\"]\ncheckpoint_interval = \
+        // Rings and a cache so small that they are full at noon, and what is more in the evening is a leak; and large enough for
+        // what comes while a slow disk makes the writer wait.
+        let toml = "ring_bytes = \"1MiB\"\ndenial_ring_bytes = \"256KiB\"\ncheckpoints = [\"outside\"]\ncheckpoint_interval = \
                     \"1s\"\n\n[[listener]]\naddress = \
                     \"127.0.0.1:0\"\ntls = { certificates = [{ chain = \"server.pem\", key = \"server.key\" }], \
                     client_certificates = \"optional\" }\n\n[bounds]\ntoken_cache_entries_max = 256\n";
@@ -69,9 +72,18 @@ impl Plan {
         self.preparations.into_iter().for_each(|prepare| prepare(&world));
         let first = world.build(1, &self.policy);
         world.publish(1, &first);
-        let gateway = world.start();
+        let gateway = start(&world);
         Day::new(world, gateway, self.servers, self.office, self.policy)
     }
+}
+
+/// Without huge pages: one more touched byte may cost 2 MiB with them, and the kernel makes more of them whenever it likes.
+fn start(world: &World) -> Gateway {
+    let mut command = Command::new(binary());
+    command.args(["run", &inside(world, "gateway.toml"), "--print-addresses", "addresses.json"]);
+    command.env("MIMALLOC_ALLOW_THP", "0").stdin(Stdio::null());
+    let directory = tempfile::tempdir().unwrap();
+    Gateway::start_command(directory, command, Some(world.path("records.jsonl"))).unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// Replaces a file for its owner alone.
