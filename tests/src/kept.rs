@@ -1,7 +1,6 @@
 //! Real servers that keep what they have over a restart: etcd, and OpenBao on a storage of its own.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::certificates::Authority;
-use crate::process::eventually;
+use crate::process::{eventually, free_port};
 
 const UP_WITHIN: Duration = Duration::from_secs(30);
 
@@ -44,10 +43,6 @@ impl Home {
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// etcd with TLS and one user, `adamant`, whose password is `of-the-tests`.

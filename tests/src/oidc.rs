@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::certificates::Authority;
 use crate::client::{Response, once};
+use crate::installed::installed;
 
 /// A running server; dropping it kills it.
 pub struct OidcProvider {
@@ -18,22 +19,9 @@ pub struct OidcProvider {
     is_tls: bool,
 }
 
-/// Where the package is: `ADAMANT_OIDC_PROVIDER`, or where `tests/oidc` has installed it beside the test's profile folder.
-/// None, and said so, when there is none; a variable that leads nowhere is a fault.
+/// Where the package is; none, and said so, when there is none.
 pub fn directory() -> Option<PathBuf> {
-    let has_it = |path: &Path| path.join("node_modules/oidc-provider/lib/index.js").is_file();
-    if let Some(path) = std::env::var_os("ADAMANT_OIDC_PROVIDER") {
-        let path = PathBuf::from(path);
-        assert!(has_it(&path), "ADAMANT_OIDC_PROVIDER={} holds no oidc-provider", path.display());
-        return Some(path);
-    }
-    let own = std::env::current_exe().expect("a test knows its own path");
-    let target = own.ancestors().nth(3).expect("a test runs in target/PROFILE/deps");
-    let found = std::fs::read_dir(target).ok()?.flatten().map(|entry| entry.path()).find(|path| has_it(path));
-    if found.is_none() {
-        eprintln!("SKIPPED: no oidc-provider to test with; tests/oidc installs one");
-    }
-    found
+    installed("ADAMANT_OIDC_PROVIDER", "node_modules/oidc-provider/lib/index.js", "tests/oidc")
 }
 
 impl OidcProvider {

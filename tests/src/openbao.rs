@@ -2,12 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::process::eventually;
+use crate::process::{eventually, free_port};
 
 /// Token of its operator.
 const ROOT_TOKEN: &str = "operator-of-the-tests";
@@ -50,7 +49,7 @@ impl OpenBao {
 
     fn try_start(binary: &Path) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let said = File::create(directory.path().join(SAID)).expect("a file for what it says");
         let mut command = Command::new(binary);
         command

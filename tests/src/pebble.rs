@@ -2,7 +2,7 @@
 //! name to this machine (pebble-challtestsrv).
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 
 use crate::certificates::Authority;
 use crate::client::Client;
-use crate::process::eventually;
+use crate::process::{eventually, free_port};
 
 /// A place for a server; dropping it ends the one that runs there.
 pub struct Pebble {
@@ -47,11 +47,6 @@ pub fn binary() -> Option<PathBuf> {
         eprintln!("SKIPPED: no ACME server to test with; tests/run installs one (the package pebble)");
     }
     found
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Pebble {

@@ -23,7 +23,7 @@ use tests::gateway;
 use tests::origin::RecordingOrigin;
 use tests::pebble::{self, Character, EXTERNAL, Pebble};
 use tests::policy::{PolicyText, open_to_all};
-use tests::process::eventually;
+use tests::process::{eventually, free_port};
 use tests::renewal::{HOST, serves, under_load, wait_for_refreshes};
 use tests::stream::Stream;
 
@@ -53,7 +53,7 @@ fn listener(port: u16, client: &str) -> String {
 #[test]
 fn a_listener_gets_its_certificate_and_renews_it_with_no_connection_lost() {
     let Some(binary) = pebble::binary() else { return };
-    let (origin, agents, port) = (RecordingOrigin::start(), Authority::new("agents"), pebble::free_port());
+    let (origin, agents, port) = (RecordingOrigin::start(), Authority::new("agents"), free_port());
     let bot = agents.spiffe("spiffe://corp.test/bot");
     let policy = PolicyText::new()
         .origin("origin", &[origin.address()])
@@ -104,7 +104,7 @@ fn a_listener_gets_its_certificate_and_renews_it_with_no_connection_lost() {
 #[test]
 fn a_restart_serves_without_the_server_and_the_account_is_kept() {
     let Some(binary) = pebble::binary() else { return };
-    let (origin, port) = (RecordingOrigin::start(), pebble::free_port());
+    let (origin, port) = (RecordingOrigin::start(), free_port());
     let mut pebble = Pebble::at(&binary);
     pebble.start(Character { rejects: 30, wants_external_account: true, ..character(port, 3_600) });
     let external = format!(", external_account = {{ key_id = \"{}\", key = \"external.key\" }}", EXTERNAL.0);
@@ -152,9 +152,9 @@ fn a_restart_serves_without_the_server_and_the_account_is_kept() {
 #[test]
 fn what_cannot_be_proven_is_told_and_not_asked_for_all_the_time() {
     let Some(binary) = pebble::binary() else { return };
-    let (origin, port) = (RecordingOrigin::start(), pebble::free_port());
+    let (origin, port) = (RecordingOrigin::start(), free_port());
     let mut pebble = Pebble::at(&binary);
-    pebble.start(character(pebble::free_port(), 3_600));
+    pebble.start(character(free_port(), 3_600));
     let gateway = Deployment::new()
         .listener(&listener(port, "off"))
         .with(&source(&pebble, ""))

@@ -23,6 +23,8 @@ use tests::store::{Built, Key, World, envelope, told};
 
 #[path = "store_remote/consul.rs"]
 mod consul;
+#[path = "store_remote/double.rs"]
+mod double;
 #[path = "store_remote/https.rs"]
 mod https;
 #[path = "store_remote/real.rs"]

@@ -1,10 +1,11 @@
 //! What docs/operating.md tells origins to do, done as it stands there: with PyJWT and with jose.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
+use tests::installed::installed;
 
 /// An origin on a free port, which it prints; 401 to what its recipe refuses. `RECIPE` stands for that.
 const PYTHON: &str = r#"
@@ -43,22 +44,6 @@ const server = createServer(async (request, response) => {
 });
 server.listen(0, "127.0.0.1", () => console.log(server.address().port));
 "#;
-
-/// Where packages of others are that `script` installs: in `variable`, or beside the test's profile folder. None, and said so,
-/// where there are none.
-fn installed(variable: &str, has: &str, script: &str) -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os(variable).map(PathBuf::from) {
-        assert!(path.join(has).exists(), "{variable}={} holds no {has}", path.display());
-        return Some(path);
-    }
-    let own = std::env::current_exe().unwrap();
-    let target = own.ancestors().nth(3).expect("a test runs in target/PROFILE/deps");
-    let found = fs::read_dir(target).ok()?.flatten().map(|entry| entry.path()).find(|path| path.join(has).exists());
-    if found.is_none() {
-        eprintln!("SKIPPED: no {has} to test with; {script} installs it");
-    }
-    found
-}
 
 /// The recipe for `language`, for this gateway.
 fn recipe(language: &str, admin: SocketAddr) -> String {
