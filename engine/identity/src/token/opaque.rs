@@ -77,10 +77,15 @@ fn accept(members: Members<'_>, issuer: &Issuer, asked_ms: u64) -> Result<Verifi
     let (rules, now_s) = (&issuer.rules, asked_ms / 1_000);
     let asked = rules.introspection.as_ref().ok_or(TokenFault::IntrospectionUnavailable)?;
     check_kind(&members)?;
+    let is_bound = says_dpop(&members)?;
     if optional_text(&members, "iss")?.is_some_and(|found| *found != *rules.issuer) {
         return Err(TokenFault::IssuerUnknown);
     }
     let claims = Claims::of(members, Cow::Borrowed(rules.issuer.as_str()), asked.subject.name())?;
+    // A server that says so and not to which key: whoever holds the token would pass for its owner.
+    if is_bound && claims.confirmation.bindings().is_empty() {
+        return Err(TokenFault::ConfirmationUnknown);
+    }
     if !claims.is_for(&rules.audience) {
         return Err(TokenFault::AudienceWrong);
     }
@@ -120,6 +125,12 @@ fn check_kind(members: &Members<'_>) -> Result<(), TokenFault> {
         }
     }
     Ok(())
+}
+
+/// Whether the token is one that a key must be shown for (RFC 9449 §6.2).
+fn says_dpop(members: &Members<'_>) -> Result<bool, TokenFault> {
+    let is_dpop = |name| Ok(optional_text(members, name)?.is_some_and(|found| found.eq_ignore_ascii_case("dpop")));
+    Ok(is_dpop("token_type")? || is_dpop("typ")?)
 }
 
 #[cfg(test)]

@@ -130,7 +130,12 @@ fn an_active_token_for_somebody_else_is_refused() {
     for refresh in [r#","token_type":"refresh_token""#, r#","token_use":"refresh_token""#, r#","typ":"Refresh""#] {
         assert_eq!(with(refresh), Err(TokenFault::Type), "{refresh}");
     }
-    assert_eq!(with(r#","token_type":"DPoP","token_use":"access_token","typ":"at+JWT""#), Ok(()));
+    assert_eq!(with(r#","token_type":"bearer","token_use":"access_token","typ":"at+JWT""#), Ok(()));
+    let bound = r#","cnf":{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}"#;
+    for said in [r#","token_type":"DPoP""#, r#","typ":"dpop""#] {
+        assert_eq!(with(said), Err(TokenFault::ConfirmationUnknown), "{said}");
+        assert_eq!(with(&format!("{said}{bound}")), Ok(()), "{said}");
+    }
     assert_eq!(read(r#"{"active":false,"sub":"bot"}"#), Err(TokenFault::Inactive));
     assert_eq!(read(r#"{"active":true,"aud":"y","sub":"b","exp":1000100}"#), Err(TokenFault::AudienceWrong));
     assert_eq!(read(r#"{"active":true,"aud":"api","sub":"b","exp":1000000}"#), Err(TokenFault::Expired));
