@@ -77,6 +77,20 @@ fn trailers_pass_both_ways_without_what_must_not_stand_there() {
 }
 
 #[test]
+fn what_connection_lists_stays_behind_in_the_trailer_section_too() {
+    let scene = Scene::scripted(|_, _| {
+        let trailers = vec![("X-Sum".to_owned(), "42".to_owned())];
+        let chunked = Content::Chunked { chunks: vec![b"abc".to_vec()], trailers, pause: Duration::ZERO };
+        Answer::new(200).with_field("Connection", "x-sum").with_content(chunked)
+    });
+    let request = "POST /t HTTP/1.1\r\nHost: api.test\r\nTE: trailers\r\nConnection: TE, X-Check\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   3\r\nabc\r\n0\r\nX-Check: 1\r\n\r\n";
+    let response = scene.gateway.once(request);
+    assert_eq!((response.status, response.trailers.len()), (200, 0), "{:?}", response.trailers);
+    assert_eq!(scene.origin.last_of(1).trailers.len(), 0);
+}
+
+#[test]
 fn a_large_response_to_a_slow_reader_is_held_back_not_held() {
     let size = large();
     let scene = Scene::scripted(move |_, _| Answer::new(200).with_content(Content::Filler(size)));

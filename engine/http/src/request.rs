@@ -89,6 +89,11 @@ impl RequestHead {
         Self::default()
     }
 
+    /// Whether `Connection` lists fields, which then go no further, in the trailer section too (RFC 9110 §7.6.1).
+    pub fn lists_fields(&self) -> bool {
+        self.options.listed
+    }
+
     /// Everything but the field slots, which are overwritten before they are read.
     fn clear(&mut self) {
         self.fields.clear();

@@ -49,6 +49,11 @@ impl ResponseHead {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Whether `Connection` lists fields, which then go no further, in the trailer section too (RFC 9110 §7.6.1).
+    pub fn lists_fields(&self) -> bool {
+        self.options.listed
+    }
 }
 
 /// Parses the response head at the start of `bytes` into `head` and applies the gate; `to_head_request` says that

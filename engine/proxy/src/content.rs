@@ -265,6 +265,8 @@ pub struct Writer<'a, T> {
     chunked: bool,
     /// What no trailer field may be named as.
     pub injected: Option<&'a Injection>,
+    /// `Connection` lists fields: no trailer field goes on, which one may always leave out (RFC 9110 §6.5.1).
+    pub drops_trailers: bool,
     /// Content bytes written.
     pub bytes: u64,
     /// Something of the message has left.
@@ -273,7 +275,7 @@ pub struct Writer<'a, T> {
 
 impl<'a, T: Transport> Writer<'a, T> {
     pub fn new(transport: &'a T, pace: Pace<'a>, turn: &'a Turn, gather: Gather, chunked: bool) -> Self {
-        Self { transport, pace, turn, gather, chunked, injected: None, bytes: 0, begun: false }
+        Self { transport, pace, turn, gather, chunked, injected: None, drops_trailers: false, bytes: 0, begun: false }
     }
 
     /// Sends a piece of content, now or with the next ones.
@@ -323,8 +325,10 @@ impl<'a, T: Transport> Writer<'a, T> {
             let mut trailers = Trailers::default();
             if !section.is_empty() && section != b"\r\n" {
                 parse_trailers(section, &mut trailers).map_err(|_| PumpFault::Read(ReadFault::Malformed))?;
-                if let Some(injected) = self.injected {
-                    trailers.withhold(section, &injected.field());
+                match self.injected {
+                    _ if self.drops_trailers => trailers = Trailers::default(),
+                    Some(injected) => trailers.withhold(section, &injected.field()),
+                    None => {}
                 }
             }
             write_last_chunk(section, &trailers, &mut self.gather);

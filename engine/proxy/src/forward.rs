@@ -129,6 +129,7 @@ impl<T: Transport> Between<'_, T> {
         let chunked = self.asking.request.head.framing == http1::Framing::Chunked;
         let mut writer = Writer::new(self.origin, pace, &self.asking.worker.turn, gather, chunked);
         writer.injected = permit.origin().injected.as_deref();
+        writer.drops_trailers = self.asking.request.head.lists_fields();
         if content.is_over() {
             // A failure to write shows when nothing comes back.
             let sent = writer.finish(&[]).await;

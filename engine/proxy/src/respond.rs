@@ -86,6 +86,7 @@ impl<T: Transport> Between<'_, T> {
         };
         let (turn, chunked) = (&self.asking.worker.turn, framing == ResponseFraming::Chunked);
         let mut writer = Writer::new(&self.asking.client.transport, pace, turn, gather, chunked);
+        writer.drops_trailers = reply.lists_fields();
         let moved = self.content(reply, block, filled, &mut writer).await;
         journal.record.bytes_out = writer.bytes;
         Ok(Relayed { keep_alive, reusable: moved? && reply.keep_alive })
