@@ -9,6 +9,7 @@
 )]
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -59,6 +60,48 @@ fn the_proxy_speaks_for_the_agent_and_for_nobody_else() {
     assert!(call(&format!("{secret}Origin: http://localhost\r\n")).starts_with("HTTP/1.1 200"));
     proxy.end();
     assert!(bad(scene.at(), "agent proxy p --listen 0.0.0.0:0").contains("whoever reaches it would act as this agent"));
+}
+
+#[test]
+fn content_without_a_length_is_passed_on_whole_and_other_codings_are_refused() {
+    let scene = Scene::new();
+    scene.enroll("");
+    let proxy = Running::start(scene.at(), "agent proxy p");
+    proxy.says("listening", 1);
+    let call = |method: &str, coding: &str| {
+        let mut stream = UnixStream::connect(scene.at().join("p/proxy.sock")).unwrap();
+        let head = format!("{method} /orders/7 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+        let content = "5\r\nhello\r\n0\r\n\r\n";
+        stream.write_all(format!("{head}Transfer-Encoding: {coding}\r\n\r\n{content}").as_bytes()).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        said
+    };
+    for (count, method) in ["POST", "GET"].into_iter().enumerate() {
+        let said = call(method, "chunked");
+        assert!(said.starts_with("HTTP/1.1 200"), "{method}: {said}");
+        assert_eq!(scene.origin.last_of(count + 1).content, b"hello", "{method}");
+    }
+    let said = call("POST", "gzip, chunked");
+    assert!(said.starts_with("HTTP/1.1 501") && said.contains("adamant-agent: transfer-coding"), "{said}");
+    assert_eq!(scene.origin.count(), 2);
+}
+
+#[test]
+fn a_proxy_that_ends_leaves_the_socket_of_another() {
+    let scene = Scene::new();
+    scene.enroll("");
+    let (socket, at) = (scene.at().join("p/proxy.sock"), scene.at());
+    let first = Running::start(at, "agent proxy p");
+    first.says("listening", 1);
+    fs::remove_file(&socket).unwrap();
+    let second = Running::start(at, "agent proxy p");
+    second.says("listening", 1);
+    first.end();
+    let said = through(UnixStream::connect(&socket).unwrap(), "GET /orders/7", "", "");
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    second.end();
+    assert!(!socket.exists());
 }
 
 #[test]

@@ -51,6 +51,7 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
         let help = "adamant agent run PROFILE renews it; --force replaces it";
         return Err(Fault::at(directory, "there is a profile already").help(help));
     }
+    profile::expect_name(wish.agent)?;
     let granted = wish.release.map(|(release, root)| granted(wish, release, root)).transpose()?;
     let id = match (&granted, wish.spiffe) {
         (Some((id, _)), _) => id.clone(),

@@ -225,11 +225,26 @@ pub fn export(directory: &Path, form: Form) -> Result<Zeroizing<String>, Fault> 
         Some(TokenSource::Ca { .. } | TokenSource::Oauth(_)) => generation::TOKEN.to_owned(),
         Some(TokenSource::File { path }) => path.display().to_string(),
     };
-    let text = template
-        .replace("{profile}", &quoted(&directory.display().to_string()))
-        .replace("{gateway}", &quoted(&profile.gateway.to_string()))
-        .replace("{token}", &quoted(&token));
-    Ok(Zeroizing::new(text))
+    let values = [
+        ("{profile}", quoted(&directory.display().to_string())),
+        ("{gateway}", quoted(&profile.gateway.to_string())),
+        ("{token}", quoted(&token)),
+    ];
+    Ok(Zeroizing::new(filled(template, &values)))
+}
+
+/// `template` with a value for each of its places; what a value holds is no place.
+fn filled(template: &str, values: &[(&str, String)]) -> String {
+    let (mut text, mut rest) = (String::with_capacity(template.len()), template);
+    while let Some((at, (place, value))) =
+        values.iter().filter_map(|of| Some((rest.find(of.0)?, of))).min_by_key(|(at, _)| *at)
+    {
+        let (before, after) = rest.split_at(at);
+        text.push_str(before);
+        text.push_str(value);
+        rest = after.strip_prefix(place).unwrap_or_default();
+    }
+    text + rest
 }
 
 fn unwritable(path: &Path) -> bool {
@@ -278,8 +293,19 @@ fn kubernetes(directory: &Path, profile: &Profile, current: &Path) -> Result<Zer
     Ok(text)
 }
 
+/// A path as a word of the shell.
+pub fn for_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) { text } else { quoted_for_shell(&text) }
+}
+
+fn quoted_for_shell(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 fn env(directory: &Path, profile: &Profile, has_ca: bool) -> String {
-    let quoted = |text: String| format!("'{}'", text.replace('\'', r"'\''"));
+    let quoted = |text: String| quoted_for_shell(&text);
     let path = |path: PathBuf| quoted(path.display().to_string());
     let current = directory.join(generation::CURRENT);
     let mut lines = vec![
@@ -296,4 +322,16 @@ fn env(directory: &Path, profile: &Profile, has_ca: bool) -> String {
         lines.push(format!("ADAMANT_TOKEN_FILE={}", path(token)));
     }
     lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_place_in_a_value_is_none() {
+        let values = [("{a}", "\"{b}\"".to_owned()), ("{b}", "2".to_owned())];
+        assert_eq!(filled("x = {a}; y = {b}; z = {a}.", &values), "x = \"{b}\"; y = 2; z = \"{b}\".");
+        assert_eq!(filled("{c}", &values), "{c}");
+    }
 }

@@ -24,20 +24,7 @@ pub fn told(path: &Path, action: &'static str, error: io::Error) -> Fault {
 /// The text of a file that holds a secret; one that others may read, or that belongs to another user than this one and
 /// root, is refused.
 pub fn read_secret(path: &Path, bytes_max: usize) -> Result<Zeroizing<String>, Fault> {
-    let secret = ::files::read_secret(path, bytes_max)?;
-    match secret.exposed {
-        None => Ok(secret.text),
-        Some(exposed) => Err(open_to_others(path, "file that its owner alone may read", exposed, 600)),
-    }
-}
-
-fn open_to_others(path: &Path, expected: &str, exposed: Exposed, mode: u32) -> Fault {
-    let message = format!("expected a {expected}, found {exposed}");
-    let help = match exposed {
-        Exposed::Mode(_) => format!("think about who may have read it, then: chmod {mode} {}", path.display()),
-        Exposed::Owner(_) => "that user may read it and change it: own it (chown), or name another one".to_owned(),
-    };
-    Fault::at(path, message).help(help)
+    Ok(::files::read_private(path, bytes_max)?)
 }
 
 /// The first line of a file that holds a secret.
@@ -65,7 +52,16 @@ pub fn private_directory(path: &Path) -> Result<(), Fault> {
     }
     match exposed(&found) {
         None => Ok(()),
-        Some(exposed) => Err(open_to_others(path, "directory for its owner alone", exposed, 700)),
+        Some(exposed) => {
+            let message = format!("expected a directory for its owner alone, found {exposed}");
+            let help = match exposed {
+                Exposed::Mode(_) => format!("think about who may have read it, then: chmod 700 {}", path.display()),
+                Exposed::Owner(_) => {
+                    "that user may read it and change it: own it (chown), or name another one".to_owned()
+                }
+            };
+            Err(Fault::at(path, message).help(help))
+        }
     }
 }
 
@@ -164,7 +160,8 @@ mod tests {
 
     #[test]
     fn what_belongs_to_somebody_else_is_refused() {
-        let told = open_to_others(Path::new("key"), "file", Exposed::Owner(7), 600);
+        let exposed = FileFault::Exposed { path: "key".into(), exposed: Exposed::Owner(7) };
+        let told = Fault::from(exposed);
         assert!(told.to_string().contains("owner uid 7") && told.hint().unwrap().contains("chown"), "{told}");
         // Where the test may give files away, as root may.
         let directory = tempfile::tempdir().unwrap();

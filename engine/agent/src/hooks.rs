@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::bounds::HOOK_S_MAX;
 use crate::files::{self, Access};
@@ -55,12 +55,36 @@ async fn exec(command: &str, profile: &Path, what: &str) -> Result<(), String> {
     child.args(["-c", command]).env("ADAMANT_PROFILE", profile).env("ADAMANT_WHAT", what);
     // Standard output is the log's.
     child.stdin(Stdio::null()).stdout(Stdio::from(std::io::stderr())).kill_on_drop(true);
-    let ended = tokio::time::timeout(Duration::from_secs(HOOK_S_MAX), child.status()).await;
+    // A group of its own, so that what the shell has started ends with it.
+    let mut child = child.process_group(0).spawn().map_err(|error| error.to_string())?;
+    let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
+    let ended = tokio::time::timeout(Duration::from_secs(HOOK_S_MAX), child.wait()).await;
+    if matches!(ended, Ok(Ok(_))) {
+        group.let_go();
+    }
     match ended {
         Err(_) => Err(format!("expected it to end within {HOOK_S_MAX} s; it was killed")),
         Ok(Err(error)) => Err(error.to_string()),
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(status.to_string()),
+    }
+}
+
+/// The processes of a command: killed, all of them, where it is not waited for any more.
+struct Group(Option<Pid>);
+
+impl Group {
+    /// What it left running by intent goes on.
+    fn let_go(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
     }
 }
 
@@ -74,4 +98,36 @@ fn signal(whom: &str) -> Result<(), String> {
     let pid = Some(number).filter(|number| *number > 1).and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| format!("expected the id of one process, found {number}"))?;
     kill_process(pid, Signal::HUP).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_started_ends_with_the_wait_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pid");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let command = format!("sleep 60 & echo $! > {}; wait", file.display());
+            let hook = exec(&command, directory.path(), "certificate");
+            let until_there = async {
+                while !std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::select! {
+                ended = hook => panic!("{ended:?}"),
+                () = until_there => {}
+            }
+        });
+        let process = format!("/proc/{}/stat", std::fs::read_to_string(&file).unwrap().trim());
+        let runs = || std::fs::read_to_string(&process).is_ok_and(|stat| !stat.contains(") Z "));
+        let until = std::time::Instant::now() + Duration::from_secs(10);
+        while runs() && std::time::Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!runs(), "sleep goes on");
+    }
 }

@@ -91,14 +91,14 @@ impl TokenEndpoint {
 
     fn place(&self) -> Result<Place, Fault> {
         let help = "the agent shows its secret there: to a server that proves who it is";
-        Place::parse(&self.url).map_err(|fault| Fault::new(format_args!("--token-url: {fault}")).help(help))
+        Place::parse_for_secret(&self.url).map_err(|fault| Fault::new(format_args!("--token-url: {fault}")).help(help))
     }
 
     fn client(&self, identity: Option<ClientIdentity>) -> Result<Client, Fault> {
         let pem = self.ca_file.as_ref().map(|path| files::read_text(path, FILE_BYTES_MAX)).transpose()?;
         let trust = match &pem {
             Some(pem) => Some(Trust::Pinned(pem)),
-            None => self.place()?.is_tls().then_some(Trust::System),
+            None => Some(Trust::System),
         };
         let bounds = Bounds {
             step: Duration::from_secs(CONNECT_S_MAX),

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use policy::bounds::NAME_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{FILE_BYTES_MAX, SECRET_BYTES_MAX};
@@ -91,6 +92,7 @@ impl Profile {
         let profile: Self = serde_json::from_slice(&files::read(&path, FILE_BYTES_MAX)?)
             .map_err(|error| Fault::at(&path, format_args!("expected a profile, found {error}")))?;
         if profile.format == FORMAT {
+            expect_name(&profile.agent).map_err(|why| Fault::at(&path, why))?;
             return Ok(profile);
         }
         let message = format!("expected format {FORMAT:?}, found {:?}", profile.format);
@@ -133,6 +135,19 @@ impl Profile {
         });
         path.map(|path| files::read_secret_line(&path, SECRET_BYTES_MAX)).transpose()
     }
+}
+
+/// Refuses a name that no policy gives to an agent; it becomes part of names of files.
+pub fn expect_name(agent: &str) -> Result<(), Fault> {
+    let admitted = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._:-".contains(&byte);
+    let begins = agent.starts_with(|first: char| first.is_ascii_alphanumeric());
+    if begins && agent.len() <= NAME_BYTES_MAX && agent.bytes().all(admitted) {
+        return Ok(());
+    }
+    let message = format!(
+        "expected the name of an agent, 1 to {NAME_BYTES_MAX} of a-z, 0-9, \".\", \"_\", \":\" and \"-\", found {agent:?}"
+    );
+    Err(Fault::new(message).help("give its name as it stands in the policy"))
 }
 
 /// The directory in a profile's that has its files.
@@ -219,4 +234,20 @@ pub fn exposed(directory: &Path) -> Vec<(PathBuf, u32)> {
         (secret && mode & 0o077 != 0).then_some((path, mode))
     };
     looked.into_iter().filter_map(mode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_has_a_name_that_a_policy_can_give() {
+        for good in ["reports-bot", "a", "team:ci.build_1", &"x".repeat(NAME_BYTES_MAX)] {
+            assert!(expect_name(good).is_ok(), "{good}");
+        }
+        let long = "x".repeat(NAME_BYTES_MAX + 1);
+        for bad in ["", ".", "..", "../victim", "a/b", "Bot", "a b", "x;touch pwned #", "a\nb", "-rf", &long] {
+            assert!(expect_name(bad).unwrap_err().hint().is_some(), "{bad}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -152,7 +153,8 @@ async fn asked_to_stop(stopping: &mut watch::Receiver<bool>) {
 }
 
 enum Listener {
-    Unix(UnixListener, PathBuf),
+    /// With its file, and what that is: another process may have put its own there meanwhile.
+    Unix(UnixListener, PathBuf, Option<(u64, u64)>),
     Tcp(TcpListener),
 }
 
@@ -169,13 +171,13 @@ impl Listener {
                         .help("choose another port, or 0 for a free one")
                 })
             }
-            Listen::Unix(path) => bind_unix(path).map(|listener| Self::Unix(listener, path.clone())),
+            Listen::Unix(path) => bind_unix(path).map(|listener| Self::Unix(listener, path.clone(), file_of(path))),
         }
     }
 
     fn place(&self) -> Result<String, Fault> {
         match self {
-            Self::Unix(_, path) => Ok(format!("unix:{}", path.display())),
+            Self::Unix(_, path, _) => Ok(format!("unix:{}", path.display())),
             Self::Tcp(listener) => listener.local_addr().map(|at| format!("http://{at}")).map_err(Fault::new),
         }
     }
@@ -184,7 +186,7 @@ impl Listener {
     async fn accept(&self, seats: &Arc<Semaphore>) -> Option<Accepted> {
         let seat = Arc::clone(seats).acquire_owned().await.ok()?;
         let stream: std::io::Result<Box<dyn Stream>> = match self {
-            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Box::new(stream) as Box<dyn Stream>),
+            Self::Unix(listener, ..) => listener.accept().await.map(|(stream, _)| Box::new(stream) as Box<dyn Stream>),
             Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
                 let _ = stream.set_nodelay(true);
                 Box::new(stream) as Box<dyn Stream>
@@ -203,10 +205,18 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
+        if let Self::Unix(_, path, own) = self
+            && own.is_some()
+            && file_of(path) == *own
+        {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Device and number of a file.
+fn file_of(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 fn bind_unix(path: &Path) -> Result<UnixListener, Fault> {

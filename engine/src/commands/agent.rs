@@ -240,7 +240,7 @@ fn enroll(args: &EnrollArgs, out: &mut dyn Write) -> Result<(), Failure> {
     match &enrolled.waiting {
         None => writeln!(out, "next: adamant agent run {}", args.profile.display())?,
         Some(waiting) => {
-            let (csr, pem) = (waiting.request.display(), waiting.request.with_extension("pem"));
+            let (csr, pem) = (&waiting.request, waiting.request.with_extension("pem"));
             let (spiffe, key) = (&enrolled.profile.spiffe, &waiting.key_sha256);
             writeln!(out, "  key      {key} (SHA-256)")?;
             writeln!(
@@ -249,8 +249,9 @@ fn enroll(args: &EnrollArgs, out: &mut dyn Write) -> Result<(), Failure> {
             )?;
             writeln!(
                 out,
-                "  adamant ca issue CA --spiffe {spiffe} --csr {csr} --key-sha256 {key} --out {}",
-                pem.display()
+                "  adamant ca issue CA --spiffe {spiffe} --csr {} --key-sha256 {key} --out {}",
+                agent::export::for_shell(csr),
+                agent::export::for_shell(&pem)
             )?;
             writeln!(out, "then, here: the same command again, or adamant agent run {}", args.profile.display())?;
             if in_use.is_some() {

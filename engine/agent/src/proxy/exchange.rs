@@ -91,6 +91,10 @@ impl Exchanges {
             let todo = "address the proxy as localhost or by its IP address; web pages are not served";
             return refuse(StatusCode::FORBIDDEN, "local-host", found, todo);
         }
+        if coding(request.headers()) == Coding::Other {
+            let todo = "send the content as it is, with Content-Length or Transfer-Encoding: chunked alone";
+            return refuse(StatusCode::NOT_IMPLEMENTED, "transfer-coding", "a transfer coding beside chunked", todo);
+        }
         if request.method() == Method::CONNECT {
             let todo = "use it as the server itself: http://ADDRESS/path";
             return refuse(StatusCode::METHOD_NOT_ALLOWED, "no-tunnel", "the proxy makes no tunnels", todo);
@@ -150,7 +154,12 @@ impl Exchanges {
             (StatusCode::SERVICE_UNAVAILABLE, Explained { code: "profile", found, todo })
         };
         let (mut head, body) = request.into_parts();
+        let is_chunked = coding(&head.headers) == Coding::Chunked;
         remove_hops(&mut head.headers);
+        // Said again for this connection: of a GET the library would take none for no content.
+        if is_chunked {
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         head.headers.remove(SECRET);
         if !self.keep_credentials {
             head.headers.remove(header::AUTHORIZATION);
@@ -168,6 +177,23 @@ impl Exchanges {
         head.uri = Uri::from(head.uri.path_and_query().cloned().unwrap_or_else(root));
         head.version = hyper::Version::HTTP_11;
         Ok(Request::from_parts(head, body))
+    }
+}
+
+/// How content is framed that has no length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    None,
+    Chunked,
+    Other,
+}
+
+fn coding(fields: &HeaderMap) -> Coding {
+    let mut named = fields.get_all(header::TRANSFER_ENCODING).iter();
+    match (named.next(), named.next()) {
+        (None, _) => Coding::None,
+        (Some(only), None) if only.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
+        _ => Coding::Other,
     }
 }
 
@@ -247,6 +273,18 @@ fn own(status: StatusCode, why: &Explained) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_coding_alone_is_passed_on() {
+        let of = |values: &[&'static str]| {
+            let fields = values.iter().map(|value| (header::TRANSFER_ENCODING, HeaderValue::from_static(value)));
+            coding(&fields.collect())
+        };
+        assert_eq!((of(&[]), of(&["chunked"]), of(&["Chunked"])), (Coding::None, Coding::Chunked, Coding::Chunked));
+        for other in [&["gzip, chunked"][..], &["gzip", "chunked"], &["chunked", "chunked"], &["identity"], &[""]] {
+            assert_eq!(of(other), Coding::Other, "{other:?}");
+        }
+    }
 
     #[test]
     fn web_pages_are_known_by_site_or_origin() {
