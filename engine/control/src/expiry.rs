@@ -89,6 +89,13 @@ impl Expiry {
                 _ => drop(before.map(|before| told.insert(key, before))),
             }
         }
+        // What is not looked at just now may be looked at again: it is no news then.
+        let is_to_come =
+            |key: &String| key.rsplit(' ').next().and_then(|end| end.parse().ok()).is_some_and(|end: u64| end > now_s);
+        let others = std::mem::take(&mut self.told).into_iter().filter(|(key, _)| is_to_come(key));
+        for (key, distance_s) in others {
+            told.entry(key).or_insert(distance_s);
+        }
         self.told = told;
         crossings
     }
@@ -231,6 +238,16 @@ mod tests {
         let things = [thing(0, 100 * DAY_S), thing(0, 101 * DAY_S), thing(0, 101 * DAY_S)].concat();
         let all = distances(&mut Expiry::default(), &things, (90..99).map(|day| day * DAY_S));
         assert_eq!(all, [14 * DAY_S, 14 * DAY_S, 7 * DAY_S, 7 * DAY_S, 3 * DAY_S, 3 * DAY_S]);
+    }
+
+    #[test]
+    fn what_is_away_for_a_while_is_no_news_when_it_is_back() {
+        let (mut expiry, things) = (Expiry::default(), thing(0, 100 * DAY_S));
+        assert_eq!(distances(&mut expiry, &things, [75 * DAY_S]), [30 * DAY_S]);
+        assert_eq!(distances(&mut expiry, &[], [76 * DAY_S]), [0_u64; 0]);
+        assert_eq!(distances(&mut expiry, &things, [77 * DAY_S, 87 * DAY_S]), [14 * DAY_S]);
+        assert_eq!(distances(&mut expiry, &[], [101 * DAY_S]), [0_u64; 0]);
+        assert!(expiry.told.is_empty(), "what has ended is not kept");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::Exposed;
+
 /// What happened to a file.
 #[derive(Debug, thiserror::Error)]
 pub enum FileFault {
@@ -16,6 +18,8 @@ pub enum FileFault {
     Text { path: PathBuf },
     #[error("{}: exists already", path.display())]
     Exists { path: PathBuf },
+    #[error("{}: expected a file that its owner alone may read, found {exposed}", path.display())]
+    Exposed { path: PathBuf, exposed: Exposed },
 }
 
 impl FileFault {
@@ -28,6 +32,10 @@ impl FileFault {
     pub fn help(&self) -> Option<String> {
         let help = match self {
             Self::Exists { .. } => "choose another name, or replace it with --force",
+            Self::Exposed { path, exposed: Exposed::Mode(_) } => {
+                return Some(format!("think about who may have read it, then: chmod 600 {}", path.display()));
+            }
+            Self::Exposed { .. } => "that user may read it and change it: own it (chown), or name another one",
             Self::NotFile { .. } => "give the path of a file",
             Self::Size { .. } | Self::Text { .. } => "is it the right file?",
             Self::Io { action, source, .. } => match source.kind() {

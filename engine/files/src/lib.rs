@@ -112,6 +112,22 @@ pub fn read_secret(path: &Path, bytes_max: usize) -> Result<Secret, FileFault> {
     Ok(Secret { text: Zeroizing::new(text.to_owned()), exposed: exposed(&found) })
 }
 
+/// The same, where no process but this one may go by the secret: what others may read is refused. systemd lets the unit's user
+/// read a credential by an access control list, whose mask stat shows as a right of the group.
+pub fn read_private(path: &Path, bytes_max: usize) -> Result<Zeroizing<String>, FileFault> {
+    let secret = read_secret(path, bytes_max)?;
+    match secret.exposed {
+        Some(Exposed::Mode(mode)) if mode & 0o037 == 0 && is_credential(path) => Ok(secret.text),
+        Some(exposed) => Err(FileFault::Exposed { path: path.to_owned(), exposed }),
+        None => Ok(secret.text),
+    }
+}
+
+fn is_credential(path: &Path) -> bool {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    directory.is_some_and(|directory| directory.is_absolute() && path.parent() == Some(&directory))
+}
+
 /// Opens a regular file without waiting on a pipe or device.
 fn open(path: &Path) -> Result<(File, fs::Metadata), FileFault> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);

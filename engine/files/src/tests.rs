@@ -97,6 +97,11 @@ fn reads_are_bounded() {
     assert!(matches!(read(&path, 9), Err(FileFault::Size { expected: 9, .. })));
     assert!(matches!(read_secret(&path, 9), Err(FileFault::Size { .. })));
     assert_eq!(read_secret(&path, 10).unwrap().exposed, Some(Exposed::Mode(0o644)));
+    let refused = read_private(&path, 10).unwrap_err();
+    assert!(matches!(refused, FileFault::Exposed { exposed: Exposed::Mode(0o644), .. }), "{refused}");
+    assert!(refused.help().unwrap().contains("chmod 600 "), "{refused}");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(read_private(&path, 10).unwrap().len(), 10);
     assert!(matches!(read(directory.path(), 9), Err(FileFault::NotFile { .. })));
     assert!(matches!(read(Path::new("/dev/zero"), 9), Err(FileFault::NotFile { .. })));
 }

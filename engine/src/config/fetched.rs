@@ -26,12 +26,6 @@ impl Source<'_> {
             let message = format!("expected https://HOST:PORT, found the path {} behind it", server.path());
             return self.refuse(&of.address.span(), message, "mount and path stand beside it");
         }
-        // Whoever listens on that port of this machine, while the server does not, would be given the token.
-        if !server.is_tls() {
-            let message = format!("expected https://HOST:PORT, found {}", of.address.get_ref());
-            let hint = "the token is shown to servers that prove who they are, and to no others";
-            return self.refuse(&of.address.span(), message, hint);
-        }
         let refresh_ms = self.duration(of.refresh.as_ref(), Milliseconds(REFRESH_MS_MAX), Milliseconds(REFRESH_MS))?;
         if let Some(written) = of.refresh.as_ref().filter(|_| refresh_ms < REFRESH_MS_MIN) {
             let message = format!("expected 1s to 24h, found {}", written.get_ref());
@@ -88,7 +82,7 @@ impl Source<'_> {
 
     fn place(&self, url: &Spanned<String>) -> Checked<Place> {
         let hint = "the gateway shows its secret there: to a server that proves who it is";
-        Place::parse(url.get_ref()).or_else(|fault| self.refuse(&url.span(), fault.to_string(), hint))
+        Place::parse_for_secret(url.get_ref()).or_else(|fault| self.refuse(&url.span(), fault.to_string(), hint))
     }
 
     /// Text that a server is sent as it stands here.

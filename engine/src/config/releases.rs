@@ -3,13 +3,11 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use stores::openbao::TOKEN_BYTES_MAX;
 use stores::{Access, Channel, Location};
 use toml::Spanned;
 
 use super::read::{Checked, Source};
 use super::{ActivationMode, Releases, file};
-use crate::files::read_secret;
 
 impl Source<'_> {
     pub fn releases(&self, gateway: &file::Gateway) -> Checked<Releases> {
@@ -59,7 +57,7 @@ impl Source<'_> {
             Ok(server) => Ok(server),
             Err(fault) => {
                 let hint = "write a directory, https://HOST/PATH, openbao+https://HOST:8200/MOUNT/PATH, \
-                            etcd+https://HOST:2379/PREFIX or consul+https://HOST:8501/PREFIX; http:// is for 127.0.0.1 alone";
+                            etcd+https://HOST:2379/PREFIX or consul+https://HOST:8501/PREFIX; http:// is for 127.0.0.1 alone, and without a token";
                 self.refuse(&span, fault.to_string(), hint)
             }
         }
@@ -76,11 +74,6 @@ impl Source<'_> {
             }
         };
         let token_file = server.token.as_ref().map(secret).transpose()?;
-        if let Some(exposed) = token_file.as_ref().and_then(|path| read_secret(path, TOKEN_BYTES_MAX).ok()?.exposed) {
-            control::warning!(
-                "others may read the token of the store ({exposed}): own its file, and run chmod 600 on it"
-            );
-        }
         let ca = server.ca.as_ref().map(|path| self.resolve(path));
         Ok(Access { ca, token_file, token: None, namespace: server.namespace.clone(), certificate })
     }

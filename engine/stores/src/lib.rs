@@ -9,6 +9,7 @@ use policy_release::digest::Digest;
 mod directory;
 pub mod http;
 pub mod issue;
+mod json;
 pub mod layout;
 mod location;
 pub mod oauth;

@@ -117,6 +117,7 @@ impl Server {
             return Err(LocationFault::Scheme(shown()));
         }
         let place = Place::parse(&format!("{plain}://{rest}"))?;
+        let place = if access.has_secret() { place.for_secret()? } else { place };
         let prefix = place.path().trim_matches('/').to_owned();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
         let is_name = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
@@ -132,6 +133,13 @@ impl Server {
     /// The name of a file of the store on the server.
     pub(crate) fn key(&self, file: &str) -> String {
         if self.prefix.is_empty() { file.to_owned() } else { format!("{}/{file}", self.prefix) }
+    }
+}
+
+impl Access {
+    /// Something is shown that nobody else may have.
+    const fn has_secret(&self) -> bool {
+        self.token_file.is_some() || self.token.is_some() || self.certificate.is_some()
     }
 }
 
@@ -180,6 +188,17 @@ mod tests {
             assert!(matches!(parse(wrong), Err(LocationFault::Path(_))), "{wrong}");
         }
         assert_eq!(parse("openbao+https://h:8200"), Err(LocationFault::Mount));
+    }
+
+    #[test]
+    fn a_secret_goes_over_tls_alone() {
+        let access = Access { token_file: Some("t".into()), ..Access::default() };
+        for url in ["consul+http://127.0.0.1:8500/p", "openbao+http://[::1]:8200/kv", "http://127.0.0.1/x"] {
+            assert!(parse(url).is_ok(), "{url}");
+            let fault = Location::parse(Path::new(url), access.clone()).unwrap_err();
+            assert!(matches!(fault, LocationFault::Place(PlaceFault::Plain(_))), "{url}: {fault}");
+            assert!(Location::parse(Path::new(&url.replace("http:", "https:")), access.clone()).is_ok());
+        }
     }
 
     #[test]

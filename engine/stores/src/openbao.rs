@@ -197,7 +197,7 @@ impl OpenBao {
     pub fn answer(&self, path: &str, answer: http::Answer) -> Result<Answer, OpenBaoFault> {
         let (server, path) = (self.told(), path.split('?').next().unwrap_or_default().to_owned());
         let http::Answer { status, content, .. } = answer;
-        let json = if content.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&content) };
+        let json = if content.is_empty() { Ok(Value::Null) } else { crate::json::parse(&content) };
         // As far as nobody else holds it.
         if let Ok(mut content) = content.try_into_mut() {
             content.as_mut().zeroize();
@@ -206,10 +206,7 @@ impl OpenBao {
             Ok(json) => Answer { status, json, server, path },
             // What is no JSON says nothing; a status may say enough.
             Err(_) if !status.is_success() => Answer { status, json: Value::Null, server, path },
-            Err(error) => {
-                let found = format!("other content (line {}, column {})", error.line(), error.column());
-                return Err(OpenBaoFault::Json { server, path, found });
-            }
+            Err(found) => return Err(OpenBaoFault::Json { server, path, found }),
         };
         let is_sealed = status == StatusCode::SERVICE_UNAVAILABLE && answer.said().contains("sealed");
         if is_sealed {

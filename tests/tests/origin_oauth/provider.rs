@@ -26,15 +26,15 @@ fn strict() -> RecordingOrigin {
 #[test]
 fn tokens_of_a_few_seconds_renew_under_load_and_none_is_sent_past_its_life() {
     let Some(directory) = directory() else { return };
-    let server = OidcProvider::start(&directory);
+    let (authority, files) = (Authority::new("the server's"), tempfile::tempdir().unwrap());
+    let server = OidcProvider::start_tls(&directory, &authority, files.path());
     let (own, other) = (strict(), RecordingOrigin::start());
     let toml =
         client(&format!("{}/token", server.issuer()), &format!("{BY_SECRET}\nresource = \"https://api.test/jwt/5\""))
-            .replace("ca = \"id-ca.pem\"\n", "")
             .replace("the edge", "bot")
             .replace("orders:read", "all");
-    let gateway =
-        Deployment::new().file("client.key", "secret-of-the-bot\n").with(&toml).run(&policy(&own, &other).text());
+    let deployment = Deployment::new().file("id-ca.pem", &authority.pem).file("client.key", "secret-of-the-bot\n");
+    let gateway = deployment.with(&toml).run(&policy(&own, &other).text());
     assert!(eventually(SOON, || gateway.once(get("/own/1", "")).status == 200), "{}", gateway.stderr());
     let stop = AtomicBool::new(false);
     let good = thread::scope(|scope| {

@@ -168,7 +168,7 @@ impl OauthClient {
         let pem = pem.map(|pem| String::from_utf8_lossy(&pem).into_owned());
         let trust = match &pem {
             Some(pem) => Some(Trust::Pinned(pem)),
-            None => self.token_endpoint.is_tls().then_some(Trust::System),
+            None => Some(Trust::System),
         };
         let place = || match &self.ca {
             Some(path) => path.display().to_string(),

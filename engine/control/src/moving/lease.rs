@@ -27,12 +27,22 @@ pub struct Lease {
     ends_ms: Option<u64>,
     failures_in_a_row: u32,
     in_flight: Option<Why>,
+    /// Asked for while one was on its way: what that one finds may be older than the wish.
+    again: Option<Why>,
 }
 
 /// Of what is not there; due at once.
 impl Default for Lease {
     fn default() -> Self {
-        Self { next_ms: 0, next_why: Why::Start, said_ms: 0, ends_ms: None, failures_in_a_row: 0, in_flight: None }
+        Self {
+            next_ms: 0,
+            next_why: Why::Start,
+            said_ms: 0,
+            ends_ms: None,
+            failures_in_a_row: 0,
+            in_flight: None,
+            again: None,
+        }
     }
 }
 
@@ -40,6 +50,9 @@ impl Lease {
     /// Due at once.
     pub const fn hasten(&mut self, why: Why) {
         (self.next_ms, self.next_why) = (0, why);
+        if self.in_flight.is_some() {
+            self.again = Some(why);
+        }
     }
 
     /// Whether to fetch now. There is one fetch at a time.
@@ -87,6 +100,9 @@ impl Lease {
 
     fn end(&mut self, now_ms: u64, next_ms: u64) -> Why {
         (self.next_ms, self.said_ms) = (next_ms, now_ms);
+        if let Some(why) = self.again.take() {
+            (self.next_ms, self.next_why) = (0, why);
+        }
         self.in_flight.take().unwrap_or(self.next_why)
     }
 
@@ -112,6 +128,21 @@ mod tests {
     use super::*;
 
     const T: u64 = 1_800_000_000_000;
+
+    #[test]
+    fn what_is_asked_for_during_a_fetch_is_fetched_after_it() {
+        let life = Life::Ends { life_s: 600 };
+        for fails in [false, true] {
+            let mut of = begun();
+            of.hasten(Why::Order);
+            assert!(!of.begin(T), "one at a time");
+            let why = if fails { of.failed(T + 5, None, 0) } else { of.renewed(T, T + 5, life, 0) };
+            assert_eq!(why, Why::Start);
+            assert!(of.begin(T + 5), "at once");
+            assert_eq!(of.renewed(T + 5, T + 9, life, 0), Why::Order);
+            assert!(!of.begin(T + 9), "and once");
+        }
+    }
 
     fn begun() -> Lease {
         let mut of = Lease::default();

@@ -23,6 +23,10 @@ pub enum PlaceFault {
     Form(String),
     #[error("plain http is for an address on loopback alone, found {0:?}: use https")]
     NotLoopback(String),
+    #[error(
+        "expected https://, found {0:?}: a secret goes there, and whoever listens on a port of this machine could ask for it"
+    )]
+    Plain(String),
 }
 
 impl Place {
@@ -50,6 +54,16 @@ impl Place {
         };
         let path = if path.is_empty() { "/" } else { path }.to_owned();
         Ok(Self { tls, host: host.to_ascii_lowercase(), port, path, query })
+    }
+
+    /// The same, where a secret goes along: over TLS alone, on loopback too.
+    pub fn parse_for_secret(text: &str) -> Result<Self, PlaceFault> {
+        Self::parse(text)?.for_secret()
+    }
+
+    /// Itself, where a secret may go along.
+    pub fn for_secret(self) -> Result<Self, PlaceFault> {
+        if self.tls { Ok(self) } else { Err(PlaceFault::Plain(self.to_string())) }
     }
 
     pub fn is_tls(&self) -> bool {

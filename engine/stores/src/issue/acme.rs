@@ -165,7 +165,7 @@ impl Directory {
 
     fn external_key(&self) -> Result<Option<ExternalAccountKey>, AcmeFault> {
         let Some(External { key_id, key }) = &self.external else { return Ok(None) };
-        let text = files::read_secret(key, KEY_BYTES_MAX)?.text;
+        let text = files::read_private(key, KEY_BYTES_MAX)?;
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text.trim().trim_end_matches('=')).map(Zeroizing::new);
         let bytes = bytes.map_err(|_| AcmeFault::ExternalKey(key.display().to_string()))?;
         Ok(Some(ExternalAccountKey::new(key_id.clone(), &bytes)))

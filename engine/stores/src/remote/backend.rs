@@ -126,10 +126,7 @@ impl From<OpenBaoFault> for Fault {
 
 /// The JSON of an answer.
 pub(super) fn json(answer: &Answer) -> Result<Value, Fault> {
-    serde_json::from_slice(&answer.content).map_err(|error| {
-        let found = format!("other content (line {}, column {})", error.line(), error.column());
-        Fault::strange("an answer in JSON", found)
-    })
+    crate::json::parse(&answer.content).map_err(|found| Fault::strange("an answer in JSON", found))
 }
 
 /// What others say, made safe for a terminal.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use files::{read, read_secret};
+use files::{read, read_private};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
@@ -53,7 +53,7 @@ impl Link {
         let access = &self.server.access;
         let line = |text: &str| Zeroizing::new(text.lines().next().unwrap_or_default().trim().to_owned());
         let found = match (&access.token_file, &access.token) {
-            (Some(path), _) => line(&read_secret(path, TOKEN_BYTES_MAX).map_err(of_file)?.text),
+            (Some(path), _) => line(&read_private(path, TOKEN_BYTES_MAX).map_err(of_file)?),
             (None, Some(token)) => line(token),
             (None, None) => return Ok(None),
         };
@@ -128,7 +128,7 @@ impl Papers {
         let certificate = match &access.certificate {
             Some((chain, key)) => {
                 let chain = read(chain, CA_BYTES_MAX).map_err(of_file)?;
-                Some((chain, read_secret(key, KEY_BYTES_MAX).map_err(of_file)?.text))
+                Some((chain, read_private(key, KEY_BYTES_MAX).map_err(of_file)?))
             }
             None => None,
         };

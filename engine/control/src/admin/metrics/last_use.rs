@@ -10,20 +10,25 @@ const DAYS: [u64; 3] = [7, 30, 90];
 const DAY_S: u64 = 86_400;
 
 pub(super) fn put(uses: &Register, now_s: u64, families: &mut Families<'_>) -> fmt::Result {
-    let mut counted: Vec<(Labels, f64)> = Vec::new();
-    let mut unused: Vec<(Labels, f64)> = Vec::new();
-    let ledger = uses.ledger();
-    // Certificates stand in no release.
-    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Certificate) {
-        let of_kind = || ledger.known().filter(|(of, known)| of.kind == kind && known.declared);
-        let label = ("kind", kind.word().to_owned());
-        counted.push((vec![label.clone()], of_kind().count() as f64));
-        for days in DAYS {
-            let count = of_kind().filter(|(_, known)| known.idle_s(now_s) >= days * DAY_S).count();
-            unused.push((vec![label.clone(), ("days", days.to_string())], count as f64));
+    // Of each kind: all, and those unused for so many days.
+    let mut counts = Kind::ALL.map(|kind| (kind, 0_u32, DAYS.map(|days| (days, 0_u32))));
+    // In one pass: there may be a million, and they are locked meanwhile.
+    for (of, known) in uses.ledger().known().filter(|(_, known)| known.declared) {
+        let idle_s = known.idle_s(now_s);
+        for (_, all, unused) in counts.iter_mut().filter(|(kind, ..)| *kind == of.kind) {
+            *all += 1;
+            unused.iter_mut().filter(|(days, _)| idle_s >= days * DAY_S).for_each(|(_, count)| *count += 1);
         }
     }
-    drop(ledger);
+    let mut counted: Vec<(Labels, f64)> = Vec::new();
+    let mut unused: Vec<(Labels, f64)> = Vec::new();
+    // Certificates stand in no release.
+    for (kind, all, by_days) in counts.into_iter().filter(|(kind, ..)| *kind != Kind::Certificate) {
+        let label = ("kind", kind.word().to_owned());
+        counted.push((vec![label.clone()], f64::from(all)));
+        let row = |(days, count): (u64, u32)| (vec![label.clone(), ("days", days.to_string())], f64::from(count));
+        unused.extend(by_days.map(row));
+    }
     families.gauges("credentials", "Agents, API keys, issuers and their keys that the release has", counted)?;
     families.gauges("credentials_unused", "Those of them that nobody used for so many days", unused)?;
     let help = "Uses of certificates that were not noted: too many certificates within a second";
