@@ -25,3 +25,12 @@ pub mod status;
 pub mod test;
 pub mod trust;
 pub mod tune;
+
+use clap::ValueEnum;
+
+/// For people, or one JSON document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}

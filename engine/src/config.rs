@@ -22,6 +22,7 @@ mod encryption;
 mod fetched;
 mod file;
 mod introspection;
+mod openbao;
 mod place;
 mod read;
 mod releases;

@@ -149,7 +149,7 @@ impl Access {
         if roots.is_empty() {
             return Err(Failure::at(ca, "expected CA certificates in PEM, found none"));
         }
-        let files = ChainFiles { chain: certificate.to_owned(), key: key.to_owned() };
+        let files = ChainFiles::given(certificate.to_owned(), key.to_owned());
         let (chain, secret) = tls::load_identity(&files).map_err(Failure::new)?;
         let config = ClientConfig::builder_with_provider(tls::provider())
             .with_protocol_versions(&[&rustls::version::TLS13])

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use age_format::Recipient;
 use control::admin;
-use control::assemble::Node;
+use control::assemble::{ChainFiles, Node};
 use control::at_rest::AtRest;
 use control::obtain::Wanted;
 use control::records;
@@ -69,13 +69,29 @@ pub struct Plan {
     pub checkpoint_interval: std::time::Duration,
     /// None: nothing outlives the process (`adamant dev`).
     pub state: Option<PathBuf>,
-    /// What in it is encrypted.
-    pub at_rest: AtRest,
     pub config_digest: String,
     /// Releases take each other's place while the gateway serves.
     pub hot: bool,
     /// Where the bound addresses are written as JSON.
     pub print_addresses: Option<PathBuf>,
+}
+
+impl Plan {
+    /// All that the gateway shows.
+    fn certificates(&mut self) -> impl Iterator<Item = &mut ChainFiles> {
+        let of_listeners = self.node.listeners.iter_mut().flatten().flat_map(|files| &mut files.certificates);
+        let of_origins = self.node.origin_identities.iter_mut().map(|identity| &mut identity.files);
+        let of_status = self.status.iter_mut().map(|status| &mut status.tls);
+        of_listeners.chain(of_origins).chain(of_status)
+    }
+
+    /// Has all that is kept in the state directory written and read as `at_rest` says.
+    pub fn keep(&mut self, at_rest: &AtRest) {
+        self.node.at_rest = at_rest.clone();
+        self.obtained.iter_mut().for_each(|wanted| wanted.at_rest = at_rest.clone());
+        let kept = self.certificates().filter_map(|files| files.kept.as_mut());
+        kept.for_each(|kept| *kept = at_rest.clone());
+    }
 }
 
 /// The version of this binary.

@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 
 use policy_release::digest::Digest;
 use policy_release::envelope::Kind;
-use stores::{Channel, Directory, Location, Protocol, Remote, Store as _, StoreFault, Version, layout};
+use stores::{Channel, Directory, Location, Protocol, Remote, Store as _, StoreFault, Version, Written, layout};
 
 pub use self::access::StoreAccess;
 use self::directory::{Files, FilesLock};
 pub use self::fault::WriteFault;
+use crate::failure::warn;
 
 /// A store that is read and written.
 pub struct Store {
@@ -175,9 +176,15 @@ impl Lock<'_> {
                 let before = seen.borrow_mut().remove(file);
                 let before = before.map_or_else(|| remote.version(file, kind), Ok);
                 match remote.write(file, bytes, &before.map_err(of_server)?).map_err(of_server)? {
-                    true => Ok(()),
-                    false => Err(WriteFault::Meanwhile { path: path() }),
+                    Written::Whole => {}
+                    Written::Leaving { part, why, help } => warn(format_args!(
+                        "{}: written; but parts of what stood there before, which nobody reads, stay in the store: {part} \
+                         cannot be removed: {why} ({help})",
+                        path().display()
+                    )),
+                    Written::Meanwhile => return Err(WriteFault::Meanwhile { path: path() }),
                 }
+                Ok(())
             }
         }
     }

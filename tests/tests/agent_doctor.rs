@@ -12,6 +12,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, SanType};
 use serde_json::Value;
@@ -19,6 +20,7 @@ use tests::answer::Answer;
 use tests::certificates::{Authority, Identity};
 use tests::gateway::{self, Gateway};
 use tests::origin::RecordingOrigin;
+use tests::process::eventually;
 use tests::tokens::{self, TokenKey, jwks};
 
 const ID: &str = "spiffe://corp.example/reports";
@@ -32,10 +34,16 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with_ca("")
+    }
+
+    /// `more`: what else the policy says of the agents' CA.
+    fn with_ca(more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path();
         ok(at, "ca init ca --trust-domain corp.example --server localhost --no-passphrase");
         ok(at, "ca issue ca --server localhost --key-out server.key --out server.pem");
+        ok(at, "ca crl ca");
         let issuer = TokenKey::generate("ES256", "k1");
         fs::write(at.join("corp.jwks.json"), jwks(&[&issuer])).unwrap();
         let origin = RecordingOrigin::scripted(|_, _| Answer::text("ok"));
@@ -48,7 +56,9 @@ impl Scene {
             .scope("orders:write", &["order-write"])
             .scope("limited", &["limited"])
             .issuer(&["ES256"], "scope_claim = \"scope\"")
-            .client_ca("agents", "ca/ca.pem")
+            .with(&format!(
+                "[[client_ca]]\nname = \"agents\"\ncertificates = {{ file = \"ca/ca.pem\" }}\n{more}"
+            ))
             .agent(
                 "reports-bot",
                 &format!(
@@ -262,6 +272,28 @@ fn the_doctor_finds_what_is_wrong_at_the_gateway() {
         let url = scene.url();
         ok(scene.at(), &format!("agent enroll p --force --agent slow-bot --gateway {url} --ca ca --spiffe {slow}"));
         scene.finds("ok", "--path /orders/7");
+    });
+}
+
+#[test]
+fn the_doctor_names_revocation() {
+    let scene = Scene::with_ca("crl = { watch = \"ca/ca.crl\" }");
+    scene.finds("ok", "");
+    ok(scene.at(), &format!("ca revoke ca {ID} --why stolen"));
+    let is_refused = || scene.examine("").1 == "certificate-revoked";
+    assert!(eventually(Duration::from_secs(10), is_refused), "{:?}", scene.examine(""));
+    let (_, _, said) = scene.examine("");
+    assert!(said.contains("this agent's certificate is revoked") && said.contains("ask whoever revoked it"), "{said}");
+    // What a revocation list says stands in no answer: it is named as what may be, with where the operator finds it.
+    scene.with("unauthorized", "", |scene| {
+        let id = "spiffe://corp.example/nobody";
+        ok(
+            scene.at(),
+            &format!("agent enroll p --force --agent nobody --gateway {} --ca ca --spiffe {id}", scene.url()),
+        );
+        let (_, _, said) = scene.examine("");
+        let request = said.split_once("the record of request ").and_then(|(_, rest)| rest.split(' ').next()).unwrap();
+        assert!(said.contains("revoked") && said.contains("adamant revoke list") && request.len() == 32, "{said}");
     });
 }
 

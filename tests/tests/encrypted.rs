@@ -9,6 +9,9 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "encrypted/kept.rs"]
+mod kept;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -296,7 +299,7 @@ fn secrets_of_the_state_directory_are_taken_over_encrypted_and_read_with_the_ide
     assert_eq!(statuses(&gateway, 2), [200, 200]);
     gateway.restart("TERM");
     assert_eq!(statuses(&gateway, 2), [200, 429], "four were counted before");
-    for name in ["node.key", "counters"] {
+    for name in ["node.key", "counters", "last-use.json"] {
         let bytes = fs::read(at.join("state").join(name)).unwrap();
         assert!(bytes.starts_with(b"age-encryption.org/v1\n") && !has(&bytes, "PRIVATE"), "{name}");
     }

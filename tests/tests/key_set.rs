@@ -234,13 +234,23 @@ fn a_key_is_rotated_under_load_and_no_valid_request_fails() {
     assert_eq!(last["adamant.refresh.old"], format!("serial-2 ci-1:{} ci-1:{}", both[0], both[1]));
     assert_eq!(last["adamant.refresh.new"], format!("serial-3 ci-1:{new_print}"));
     assert_eq!(last["adamant.refresh.overlap"], format!("ci-1:{new_print}"));
+    // Digits that begin two keys name neither.
+    let alike = format!("{}{}", &new.sha256[..16], &old.sha256[16..]);
+    stage.key_set("rotate", &["--id", "ci-1", "--sha256", &alike, "--overlap", "12h"]);
+    stage.wait_for_serial(4);
+    let both = ["--id", "ci-1", "--sha256", &new.sha256[..16], "--key", "3.key"];
+    let (done, said) = stage.try_key_set("remove", &both);
+    assert!(!done && said.contains("begins several of ci-1"), "{said}");
+    stage.key_set("remove", &["--id", "ci-1", "--sha256", &alike[..20]]);
+    stage.wait_for_serial(5);
+    assert_eq!(stage.status(&new), 200);
     // An emergency: nothing of the one before.
     let third = ApiKey::new("ci-1");
     stage.key_set("rotate", &["--id", "ci-1", "--sha256", &third.sha256, "--at-once"]);
-    stage.wait_for_serial(4);
+    stage.wait_for_serial(6);
     assert_eq!((stage.status(&new), stage.status(&third)), (401, 200));
     stage.key_set("remove", &["--id", "ci-1"]);
-    stage.wait_for_serial(5);
+    stage.wait_for_serial(7);
     assert_eq!(stage.reason(&third), "api-key-invalid");
     for text in [&old.text, &new.text, &third.text] {
         for place in ["records.jsonl", "store/channels/production/key-set.json", "state/accepted.json"] {

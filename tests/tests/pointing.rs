@@ -102,7 +102,7 @@ fn a_channel_is_pointed_renewed_and_shown() {
     assert_eq!(desk.read(&file_of(&digest)), desk.read("1.json"));
 
     let said = desk.good(&format!("point {AT} --release current --key bob.key --for 12h"));
-    assert_says(&said, &["none: the channel points at it already", "serial 2", "(in 12 hours)"]);
+    assert_says(&said, &["the same release: the channel points at it already", "serial 2", "(in 12 hours)"]);
     assert_eq!((serial(&desk), pointer(&desk, POINTER)["release"].as_str().unwrap()), (2, digest.as_str()));
     let shown = desk.good("point show --store store --trust-root root.json");
     assert_says(&shown, &["channel production, serial 2", &digest, "1 of 1 signature (bob)", "  made     "]);
@@ -162,7 +162,7 @@ fn what_a_release_will_need_at_the_gateways_is_told() {
                     release-wider has 1 of 2";
     assert_says(&said, &[new_ones]);
     let said = desk.good(&format!("point {AT} --release current --key alice.key"));
-    assert_says(&said, &["none: the channel points at it already", new_ones]);
+    assert_says(&said, &["the same release: the channel points at it already", new_ones]);
 
     // What every gateway would refuse is not published, unless it is asked for by name.
     let before = desk.all("store");
@@ -198,7 +198,7 @@ fn what_a_release_will_need_at_the_gateways_is_told() {
     assert_says(&said, &["change   wider", "wrote store/releases/"]);
     assert!(!said.contains("warning"), "{said}");
     let said = desk.good(&format!("point {AT} --release current --key alice.key"));
-    assert_says(&said, &["none: the channel points at it already"]);
+    assert_says(&said, &["the same release: the channel points at it already"]);
     release(&desk, 4, 1, "carol.key");
     // Nobody's signature, and a release that is none.
     assert_says(&desk.bad(&format!("point {AT} --release 4.json --key alice.key")), &["4.json", "found 0"]);

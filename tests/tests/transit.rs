@@ -129,6 +129,6 @@ fn what_a_server_refuses_is_told_with_what_to_do_and_no_token_is_shown() {
     desk.bad(&sign("carol"));
 
     server.operate("operator seal");
-    tried(&desk, &sign("alice"), &["503", "sealed"]);
+    tried(&desk, &sign("alice"), &["the server is sealed", "operator unseal"]);
     assert_eq!(desk.read("release.json"), before, "a refusal writes nothing");
 }

@@ -171,10 +171,14 @@ fn undo_leaves_what_somebody_else_set() {
     assert_eq!(fs::read_to_string(format!("/{file}")).unwrap(), now);
 }
 
-/// The start tells what `tune check` tells, each reason in one line.
+/// The start tells what `tune check` tells, each reason in one line; one that comes to nothing tells why, and no more.
 #[test]
 fn a_start_tells_each_drift() {
     let world = World::new("hot");
+    for line in [&["run", "gateway.toml"][..], &["run", "gateway.toml", "--check"]] {
+        let (status, _, stderr) = gateway::run(line, world.home());
+        assert!(!status.success() && !stderr.contains("tune check"), "{stderr}");
+    }
     let one = world.build(1, &world.policy(&["/one"]));
     world.publish(1, &one);
     let (_, checked, _) = gateway::run(&["tune", "check", "gateway.toml"], world.home());

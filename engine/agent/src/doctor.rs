@@ -278,8 +278,8 @@ fn answered(status: StatusCode, fields: &HeaderMap, profile: &Profile, path: Opt
     if path.is_none() && matches!(status.as_u16(), 403 | 404) {
         return report.ok("answer", format!("the gateway knows this agent{}", granted(profile)));
     }
-    let retry_after = fields.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    match explain::status(status.as_u16(), retry_after) {
+    let text = |name: &str| fields.get(name).and_then(|value| value.to_str().ok());
+    match explain::status(status.as_u16(), text("retry-after"), text("x-request-id")) {
         None => report.ok("answer", format!("{status}: the gateway lets this agent through{}", granted(profile))),
         // Neither is a fault of the agent's configuration.
         Some(why) if matches!(why.code, "origin" | "not-found") => report.wrong("answer", Outcome::Warning, why),

@@ -104,8 +104,9 @@ pub fn alerted(alert: AlertDescription) -> Explained {
         ),
         AlertDescription::UnknownCA => explained(
             "wrong-ca",
-            "the gateway does not know the CA of this agent's certificate",
-            "enroll at the CA that [[client_ca]] in the policy names, or have this CA added by a new release",
+            "the gateway does not know the CA of this agent's certificate, or cannot tell whether it is revoked",
+            "enroll at the CA that [[client_ca]] in the policy names, or have this CA added by a new release; if it is that CA, \
+             the gateway's operator must renew its revocation list (CRL)",
         ),
         AlertDescription::CertificateExpired => {
             explained("certificate-expired", "the gateway says that this agent's certificate has expired", renew)
@@ -113,7 +114,7 @@ pub fn alerted(alert: AlertDescription) -> Explained {
         AlertDescription::CertificateRevoked => explained(
             "certificate-revoked",
             "the gateway says that this agent's certificate is revoked",
-            "find out why; if all is well, enroll again for a new one",
+            "do not use it any more: ask whoever revoked it why; if all is well, enroll again, with --force, for a new one",
         ),
         AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => explained(
             "certificate-refused",
@@ -162,15 +163,23 @@ pub fn alerted(alert: AlertDescription) -> Explained {
     }
 }
 
-/// What a response says to this agent; none for one that says nothing is wrong.
-pub fn status(status: u16, retry_after: Option<&str>) -> Option<Explained> {
+/// What a response says to this agent; none for one that says nothing is wrong. `request_id`: by which the gateway's record
+/// has it.
+pub fn status(status: u16, retry_after: Option<&str>, request_id: Option<&str>) -> Option<Explained> {
     Some(match status {
         200..=399 => return None,
-        401 => explained(
-            "unauthorized",
-            "401: the gateway does not know this caller: certificate or token is missing, not accepted, or belongs to no agent",
-            "see the steps above; does the release in use know this agent? The gateway's record has the precise reason",
-        ),
+        401 => {
+            let request = request_id.map_or_else(String::new, |id| format!(" of request {id}"));
+            explained(
+                "unauthorized",
+                "401: the gateway does not let this caller in: certificate or token is missing, not accepted or revoked, or \
+                 belongs to no agent, or the agent is revoked",
+                format!(
+                    "see the steps above; if they are in order, ask the gateway's operator whether it is revoked (adamant revoke \
+                     list), or not in the release in use: the record{request} has the precise reason"
+                ),
+            )
+        }
         403 => explained(
             "forbidden",
             "403: the gateway knows this agent, but no scope of it (or of its token) holds this route",
@@ -223,8 +232,10 @@ mod tests {
     #[test]
     fn statuses_are_explained_unless_all_is_well() {
         for number in 100..600 {
-            assert_eq!(status(number, None).is_none(), (200..400).contains(&number), "{number}");
+            assert_eq!(status(number, None, None).is_none(), (200..400).contains(&number), "{number}");
         }
-        assert!(status(429, Some("20")).unwrap().todo.contains("20 s"));
+        assert!(status(429, Some("20"), None).unwrap().todo.contains("20 s"));
+        let said = status(401, None, Some("ab12")).unwrap();
+        assert!(said.found.contains("revoked") && said.todo.contains("request ab12"), "{said:?}");
     }
 }

@@ -69,14 +69,6 @@ pub fn facts(der: &[u8]) -> Result<Facts, String> {
     })
 }
 
-/// Whether a certificate (PEM) is one that names itself as its issuer, as roots do: no chain needs it.
-pub fn is_self_issued(pem: &[u8]) -> bool {
-    let der = certificates(pem).ok().and_then(|found| found.into_iter().next());
-    der.is_some_and(|der| {
-        X509Certificate::from_der(&der).is_ok_and(|(_, found)| found.subject().as_raw() == found.issuer().as_raw())
-    })
-}
-
 fn address(bytes: &[u8]) -> Option<String> {
     let four = <[u8; 4]>::try_from(bytes).ok().map(|bytes| std::net::IpAddr::from(bytes).to_string());
     four.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(|bytes| std::net::IpAddr::from(bytes).to_string()))

@@ -12,6 +12,7 @@ use policy::table::TableError;
 
 use crate::activate::Parts;
 use crate::assertion::{Keyring, KeyringFault};
+use crate::at_rest::AtRest;
 use crate::moving::credential;
 use crate::status::Moving;
 use material::Material;
@@ -37,6 +38,15 @@ pub use frozen::{Frozen, Placement};
 pub struct ChainFiles {
     pub chain: PathBuf,
     pub key: PathBuf,
+    /// Of those that the gateway itself keeps in its state directory: how they are written. None: somebody else's, plain.
+    pub kept: Option<AtRest>,
+}
+
+impl ChainFiles {
+    /// Files that somebody put there.
+    pub const fn given(chain: PathBuf, key: PathBuf) -> Self {
+        Self { chain, key, kept: None }
+    }
 }
 
 /// What a TLS listener is made from.
@@ -107,6 +117,8 @@ pub struct Node {
     pub assertion_rotation_s: u64,
     /// The state directory; none where nothing is kept (`adamant dev`).
     pub state: Option<PathBuf>,
+    /// What in it is encrypted.
+    pub at_rest: AtRest,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -178,7 +190,7 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
     }
     let mut material = Material::read(node);
     let asks = frozen.policy.origins.iter().any(|origin| origin.assertion.is_some());
-    let assertion_keys = asks.then(|| Keyring::open(node.state.as_deref(), now_s)).transpose()?;
+    let assertion_keys = asks.then(|| Keyring::open(node.state.as_deref(), &node.at_rest, now_s)).transpose()?;
     material.assertion_key = assertion_keys.as_ref().map(|ring| Arc::clone(ring.current()));
     moving.assertion_keys = assertion_keys.as_ref().map(|ring| ring.status(node.assertion_rotation_s));
     crate::watch::declare_material(&mut moving, node);

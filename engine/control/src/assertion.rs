@@ -12,13 +12,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use policy_release::attestation::Jwk;
 use zeroize::Zeroizing;
 
-use crate::assemble::files::{self, FileError};
-use crate::atomic;
+use crate::at_rest::{AtRest, AtRestFault};
 use crate::bounds::{ASSERTION_KEY_KEPT_S, ASSERTION_KEYS_MAX};
 use crate::status::AssertionKeysStatus;
 
 /// The file in the state directory, mode 0600.
-const FILE: &str = "assertion.keys";
+pub const FILE: &str = "assertion.keys";
 const FORMAT: &str = "adamant.assertion-keys.v1";
 const COMMENT: &str = "# Private keys that sign assertions to origins, made, rotated and removed by this gateway.";
 /// Bytes of a line: role, time, key.
@@ -45,7 +44,7 @@ struct Held {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringFault {
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] AtRestFault),
     #[error("{}: expected the keys of assertions as this gateway writes them, found something else", .0.display())]
     Form(PathBuf),
     #[error("{}: the keys of assertions cannot be written: {cause}", .path.display())]
@@ -57,9 +56,11 @@ pub enum KeyringFault {
 impl Keyring {
     /// The keys of the state directory; new ones, which are not written yet, where there are none. Keys that are damaged, or
     /// that others may have read, are not gone by: origins believe what is published from then on.
-    pub fn open(state: Option<&Path>, now_s: u64) -> Result<Self, KeyringFault> {
-        match state.map(Self::load) {
+    /// Those that are encrypted to somebody else are whole: nothing is put in their place.
+    pub fn open(state: Option<&Path>, at_rest: &AtRest, now_s: u64) -> Result<Self, KeyringFault> {
+        match state.map(|state| Self::load(state, at_rest)) {
             Some(Ok(Some(ring))) => return Ok(ring),
+            Some(Err(KeyringFault::File(fault))) if fault.wants_identity() => return Err(fault.into()),
             Some(Err(error)) => crate::warning!("{error}: new ones take their place"),
             Some(Ok(None)) | None => {}
         }
@@ -68,12 +69,12 @@ impl Keyring {
     }
 
     /// What is kept in a state directory; none where nothing is.
-    pub fn load(state: &Path) -> Result<Option<Self>, KeyringFault> {
+    pub fn load(state: &Path, at_rest: &AtRest) -> Result<Option<Self>, KeyringFault> {
         let path = state.join(FILE);
         if matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
             return Ok(None);
         }
-        let text = files::read_private(&path, (ASSERTION_KEYS_MAX + 2) * LINE_BYTES_MAX)?;
+        let text = at_rest.read(&path, (ASSERTION_KEYS_MAX + 2) * LINE_BYTES_MAX)?;
         let parsed = std::str::from_utf8(&text).ok().and_then(Self::parse);
         parsed.map(Some).ok_or(KeyringFault::Form(path))
     }
@@ -88,7 +89,7 @@ impl Keyring {
     }
 
     /// Writes them whole or not at all.
-    pub fn save(&self, state: &Path) -> Result<(), KeyringFault> {
+    pub fn save(&self, state: &Path, at_rest: &AtRest) -> Result<(), KeyringFault> {
         // Large enough from the start: what grows leaves copies behind.
         let mut text = Zeroizing::new(String::with_capacity((ASSERTION_KEYS_MAX + 2) * LINE_BYTES_MAX));
         text.push_str(COMMENT);
@@ -99,7 +100,7 @@ impl Keyring {
         for (role, held) in [("next", &self.next), ("current", &self.current)].into_iter().chain(previous) {
             held.put(role, &mut text)?;
         }
-        let written = atomic::write(state, FILE, text.as_bytes(), 0o600);
+        let written = at_rest.write(state, FILE, text.as_bytes());
         written.map_err(|cause| KeyringFault::Write { path: state.join(FILE), cause })
     }
 
@@ -194,13 +195,16 @@ mod tests {
     #[test]
     fn they_come_back_from_a_file_that_is_the_owners_alone() {
         let state = tempfile::tempdir().unwrap();
-        let made = Keyring::open(Some(state.path()), NOW_S).unwrap();
-        assert!(made.unsaved && Keyring::load(state.path()).unwrap().is_none(), "opening writes nothing");
+        let made = Keyring::open(Some(state.path()), &AtRest::default(), NOW_S).unwrap();
+        assert!(
+            made.unsaved && Keyring::load(state.path(), &AtRest::default()).unwrap().is_none(),
+            "opening writes nothing"
+        );
         let turned = made.turn(DAY_S, NOW_S + DAY_S).unwrap().unwrap();
-        turned.save(state.path()).unwrap();
+        turned.save(state.path(), &AtRest::default()).unwrap();
         let path = state.path().join(FILE);
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        let again = Keyring::open(Some(state.path()), NOW_S).unwrap();
+        let again = Keyring::open(Some(state.path()), &AtRest::default(), NOW_S).unwrap();
         assert!(!again.unsaved);
         assert_eq!((again.kids(), again.current().kid()), (turned.kids(), turned.current().kid()));
         assert_eq!(again.status(DAY_S), turned.status(DAY_S));
@@ -209,11 +213,11 @@ mod tests {
             [&whole[..whole.len() - 9], "", FORMAT, &whole.replace("current", "next"), &whole.replace("v1", "v2")]
         {
             std::fs::write(&path, damaged).unwrap();
-            assert!(matches!(Keyring::load(state.path()), Err(KeyringFault::Form(_))), "{damaged}");
+            assert!(matches!(Keyring::load(state.path(), &AtRest::default()), Err(KeyringFault::Form(_))), "{damaged}");
         }
         std::fs::write(&path, &whole).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        let instead = Keyring::open(Some(state.path()), NOW_S).unwrap();
+        let instead = Keyring::open(Some(state.path()), &AtRest::default(), NOW_S).unwrap();
         assert!(
             instead.unsaved && !turned.kids().iter().any(|kid| instead.kids().contains(kid)),
             "others may have them"
@@ -222,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_key_is_published_before_it_signs_and_as_long_as_anything_signed_with_it_lives() {
-        let ring = Keyring::open(None, NOW_S).unwrap();
+        let ring = Keyring::open(None, &AtRest::default(), NOW_S).unwrap();
         assert!(
             ring.turn(DAY_S, NOW_S + DAY_S - 1).unwrap().is_none() && ring.turn(0, NOW_S + DAY_S).unwrap().is_none()
         );
@@ -240,14 +244,14 @@ mod tests {
 
     #[test]
     fn they_are_bounded_in_number() {
-        let mut ring = Keyring::open(None, NOW_S).unwrap();
+        let mut ring = Keyring::open(None, &AtRest::default(), NOW_S).unwrap();
         for _ in 0..2 * ASSERTION_KEYS_MAX {
             ring.current.since_s = NOW_S - DAY_S;
             ring = ring.turn(DAY_S, NOW_S).unwrap().unwrap();
         }
         assert_eq!(ring.kids().len(), ASSERTION_KEYS_MAX);
         let state = tempfile::tempdir().unwrap();
-        ring.save(state.path()).unwrap();
-        assert_eq!(Keyring::load(state.path()).unwrap().unwrap().kids(), ring.kids());
+        ring.save(state.path(), &AtRest::default()).unwrap();
+        assert_eq!(Keyring::load(state.path(), &AtRest::default()).unwrap().unwrap().kids(), ring.kids());
     }
 }

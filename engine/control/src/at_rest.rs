@@ -2,6 +2,7 @@
 //! The identity itself comes from elsewhere, so that a copy of the directory alone says nothing.
 
 use std::borrow::Cow;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use age_format::{Fault, Identity};
 use zeroize::Zeroizing;
 
 use crate::assemble::files::{self, FileError};
+use crate::bounds::{LAST_USE_BYTES_MAX, PEM_BYTES_MAX};
+use crate::{assertion, atomic, last_use, obtain};
 
 /// Bytes of a file with identities.
 const IDENTITY_BYTES_MAX: usize = 64 << 10;
@@ -31,6 +34,21 @@ pub enum AtRestFault {
     Encrypted,
     #[error("{fault} (state_identity is that of {public})")]
     Decrypt { fault: Fault, public: String },
+    #[error("{}: {cause}", .path.display())]
+    Kept { path: PathBuf, cause: Box<AtRestFault> },
+    #[error("{}: cannot be taken over encrypted: {cause}: see the room and the mode of the state directory", .path.display())]
+    TakeOver { path: PathBuf, cause: io::Error },
+}
+
+impl AtRestFault {
+    /// Whether what cannot be read may be whole, and only the identity for it is lacking: nothing is to be put in its place.
+    pub fn wants_identity(&self) -> bool {
+        match self {
+            Self::Encrypted | Self::Decrypt { fault: Fault::NoMatch, .. } => true,
+            Self::Kept { cause, .. } => cause.wants_identity(),
+            _ => false,
+        }
+    }
 }
 
 /// The identities in a file of its owner's alone.
@@ -67,11 +85,86 @@ impl AtRest {
         })
     }
 
+    /// What an owner-only file holds.
+    pub fn read(&self, path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, AtRestFault> {
+        let mut bytes = files::read_private(path, most)?;
+        let kept = |cause| AtRestFault::Kept { path: path.to_owned(), cause: Box::new(cause) };
+        self.open(std::mem::take(&mut *bytes)).map_err(kept)
+    }
+
+    /// Has a file hold `plain`, owner-only, whole or not at all. One writer a name.
+    pub fn write(&self, directory: &Path, name: &str, plain: &[u8]) -> io::Result<()> {
+        atomic::write(directory, name, &self.seal(plain)?, 0o600)
+    }
+
+    /// Brings what is kept in a state directory to how this says it is to be: what is plain is encrypted, and what cannot be
+    /// read is told before anything else is put in its place. Not the node's key, which is looked at first, and the counters,
+    /// which are written all the time.
+    pub fn take_over(&self, state: &Path) -> Result<(), AtRestFault> {
+        let certificates = obtain::directory(state);
+        self.take_over_one(state, assertion::FILE, PEM_BYTES_MAX)?;
+        self.take_over_one(state, last_use::FILE, LAST_USE_BYTES_MAX)?;
+        // Seen before anything is written there.
+        let entries: Vec<_> = fs::read_dir(&certificates).into_iter().flatten().flatten().collect();
+        for name in entries.iter().map(fs::DirEntry::file_name) {
+            match name.to_str() {
+                // What a crash left of a file that was being written.
+                Some(name) if atomic::is_unfinished(name) => self.remove(certificates.join(name))?,
+                Some(name) => self.take_over_one(&certificates, name, PEM_BYTES_MAX)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// It may be plain.
+    fn remove(&self, path: PathBuf) -> Result<(), AtRestFault> {
+        match fs::remove_file(&path) {
+            Err(cause) if self.identities.is_some() && cause.kind() != io::ErrorKind::NotFound => {
+                Err(AtRestFault::TakeOver { path, cause })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take_over_one(&self, directory: &Path, name: &str, most: usize) -> Result<(), AtRestFault> {
+        let path = directory.join(name);
+        // What is not there, damaged or open to others is a matter of whoever reads it.
+        let Ok(bytes) = files::read_private(&path, most) else { return Ok(()) };
+        if self.is_outdated(&bytes) {
+            let written = self.replace(directory, name, &bytes);
+            return written.map_err(|cause| AtRestFault::TakeOver { path, cause });
+        }
+        match self.read(&path, most) {
+            Err(fault) if fault.wants_identity() => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Self::write`], of the same age as before: by that it is known when a certificate was obtained.
+    fn replace(&self, directory: &Path, name: &str, plain: &[u8]) -> io::Result<()> {
+        let path = directory.join(name);
+        let modified = fs::metadata(&path)?.modified()?;
+        self.write(directory, name, plain)?;
+        fs::File::options().append(true).open(&path)?.set_modified(modified)
+    }
+
     /// Whether a file with these bytes is to be written anew: it is plain, and others are not.
     pub fn is_outdated(&self, bytes: &[u8]) -> bool {
         self.identities.is_some() && !age_format::is_encrypted(bytes)
     }
 }
+
+/// By what they encrypt to: nothing secret is compared.
+impl PartialEq for AtRest {
+    fn eq(&self, other: &Self) -> bool {
+        let public =
+            |of: &Self| of.identities.iter().flat_map(|all| all.iter()).map(Identity::recipient).collect::<Vec<_>>();
+        public(self) == public(other)
+    }
+}
+
+impl Eq for AtRest {}
 
 #[cfg(test)]
 mod tests {
@@ -109,5 +202,56 @@ mod tests {
         assert!(refused.contains("age-keygen") && !refused.contains("hunter2"), "{refused}");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert!(AtRest::by(&path).unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    fn made(path: &Path) -> (AtRest, String) {
+        let (_, text) = Identity::generate().unwrap();
+        std::fs::write(path, text.as_bytes()).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        (AtRest::by(path).unwrap(), text.to_string())
+    }
+
+    #[test]
+    fn a_plain_state_is_taken_over_whole_and_what_cannot_be_read_stops_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        let certificates = obtain::directory(&state);
+        std::fs::create_dir_all(&certificates).unwrap();
+        let (own, _) = made(&directory.path().join("state.key"));
+        let (other, _) = made(&directory.path().join("other.key"));
+        own.take_over(&state).unwrap();
+        let files = [
+            state.join(assertion::FILE),
+            state.join(last_use::FILE),
+            certificates.join("a.pem"),
+            certificates.join("acme-1.json"),
+        ];
+        for path in &files {
+            std::fs::write(path, "secret").unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_795_000_000);
+        fs::File::options().append(true).open(&files[2]).unwrap().set_modified(long_ago).unwrap();
+        std::fs::write(certificates.join(".a.pem.new"), "half a secret").unwrap();
+        AtRest::default().take_over(&state).unwrap();
+        assert!(files.iter().all(|path| std::fs::read(path).unwrap() == b"secret"), "nobody asked for it");
+        own.take_over(&state).unwrap();
+        own.take_over(&state).unwrap();
+        assert_eq!(std::fs::read_dir(&certificates).unwrap().count(), 2);
+        assert_eq!(fs::metadata(&files[2]).unwrap().modified().unwrap(), long_ago);
+        for path in &files {
+            assert!(age_format::is_encrypted(&std::fs::read(path).unwrap()), "{}", path.display());
+            assert_eq!(own.read(path, 1 << 10).unwrap().as_slice(), b"secret");
+            let whole = std::fs::read(path).unwrap();
+            for (stranger, told) in [(&AtRest::default(), "state_identity under [gateway]"), (&other, "other keys")] {
+                let refused = stranger.take_over(&state).unwrap_err().to_string();
+                let name = path.file_name().unwrap().to_str().unwrap();
+                assert!(refused.contains(name) && refused.contains(told), "{refused}");
+            }
+            assert_eq!(std::fs::read(path).unwrap(), whole);
+            std::fs::write(path, &whole[..whole.len() - 1]).unwrap();
+            own.take_over(&state).unwrap();
+            std::fs::remove_file(path).unwrap();
+        }
     }
 }

@@ -15,6 +15,7 @@ use identity::token::Issuer;
 use policy::model::Policy;
 
 use crate::assemble::{Frozen, hex};
+use crate::at_rest::AtRest;
 use crate::bounds::{LAST_USE_MERGE_MS, LAST_USE_SAVE_S};
 use crate::clock;
 use crate::status::Status;
@@ -22,7 +23,7 @@ use crate::status::Status;
 pub mod document;
 mod ledger;
 
-pub use ledger::{Credential, Kind, Ledger, LedgerError};
+pub use ledger::{Credential, FILE, Kind, Ledger, LedgerError};
 
 /// Shared by the control threads.
 #[derive(Clone)]
@@ -140,6 +141,7 @@ pub struct Start {
     pub status: Arc<Status>,
     /// The state directory; none where nothing is kept.
     pub state: Option<PathBuf>,
+    pub at_rest: AtRest,
     pub worker_cores: Vec<usize>,
 }
 
@@ -160,7 +162,7 @@ impl Keeper {
 /// Goes on from what the state directory has, on a thread of its own.
 pub fn spawn(start: Start) -> io::Result<Keeper> {
     if let Some(state) = &start.state {
-        match Ledger::read(state, clock::unix_s()) {
+        match Ledger::read(state, &start.at_rest, clock::unix_s()) {
             Ok(ledger) => *start.uses.ledger() = ledger,
             Err(error) => crate::warning!("{error}: last uses are noted from now on"),
         }
@@ -214,7 +216,7 @@ impl Keeping {
         let Some(state) = &self.start.state else { return };
         // Written without the lock: a disk may be slow.
         let Some(bytes) = self.start.uses.ledger().changed() else { return };
-        match bytes.and_then(|bytes| Ledger::write(state, &bytes)) {
+        match bytes.and_then(|bytes| Ledger::write(state, &self.start.at_rest, &bytes)) {
             Ok(()) => self.saving.failed = false,
             Err(error) => {
                 self.start.uses.ledger().not_saved();

@@ -14,6 +14,7 @@ use stores::issue::{Chain, Expected, IssueFault, Name, Purpose, Request, check_c
 use tokio::time::Instant;
 
 use crate::assemble::{ChainFiles, hex};
+use crate::at_rest::AtRest;
 use crate::bounds::{OBTAIN_START_S_MAX, ORDER_S_MAX, SIGN_S_MAX};
 use crate::clock;
 use crate::moving::Why;
@@ -26,6 +27,7 @@ mod told;
 
 use desk::Desk;
 pub use keeper::{Obtaining, Start, spawn};
+pub use kept::directory;
 pub use told::Told;
 
 /// Where certificates come from.
@@ -52,6 +54,7 @@ pub struct Wanted {
     pub life_s: u64,
     /// Holds it with its key.
     pub file: PathBuf,
+    pub at_rest: AtRest,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -115,11 +118,11 @@ impl Wanted {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '_' };
         let first: String = first.trim_start_matches('.').chars().take(64).map(plain).collect();
         let file = kept::directory(state).join(format!("{first}-{mark}.pem"));
-        Self { names, purpose, source, life_s, file }
+        Self { names, purpose, source, life_s, file, at_rest: AtRest::default() }
     }
 
     pub fn files(&self) -> ChainFiles {
-        ChainFiles { chain: self.file.clone(), key: self.file.clone() }
+        ChainFiles { chain: self.file.clone(), key: self.file.clone(), kept: Some(self.at_rest.clone()) }
     }
 
     /// Its names, for people.
@@ -157,7 +160,7 @@ impl Wanted {
         };
         self.check(&chain, &request)?;
         let keep = |cause| ObtainFault::Keep { path: self.file.clone(), cause };
-        kept::write(&self.file, &chain.pem(), &request.key_pem()).map_err(keep)?;
+        kept::write(&self.file, &self.at_rest, &chain.pem(), &request.key_pem()).map_err(keep)?;
         Ok(chain.shown.first().map(thumbprint).unwrap_or_default())
     }
 
@@ -208,7 +211,7 @@ pub fn first(wanted: &[Wanted]) -> Result<Vec<Told>, FirstFault> {
     wanted.iter().for_each(Wanted::warn);
     let asked: Vec<_> = wanted.iter().filter(|of| !of.source.comes_while_serving()).collect();
     let mut told = Vec::new();
-    for (of, kept) in asked.into_iter().map(|of| (of, kept::look(&of.file))) {
+    for (of, kept) in asked.into_iter().map(|of| (of, kept::look(&of.files()))) {
         if kept.as_ref().is_some_and(|kept| kept.ends_s > clock::unix_s()) {
             continue;
         }

@@ -82,7 +82,7 @@ pub fn policy(keys: Keys, client_ca: Option<String>) -> Policy {
 
 /// Writes a self-signed chain and its key for `names`, the key private.
 pub fn write_chain(directory: &Path, stem: &str, names: &[&str]) -> ChainFiles {
-    let of = ChainFiles { chain: directory.join(format!("{stem}.pem")), key: directory.join(format!("{stem}.key")) };
+    let of = ChainFiles::given(directory.join(format!("{stem}.pem")), directory.join(format!("{stem}.key")));
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     std::fs::write(&of.chain, made.cert.pem()).unwrap();

@@ -125,3 +125,16 @@ fn listed(names: &[&str]) -> String {
     let more = names.len().saturating_sub(LISTED_MAX);
     if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_beyond_the_bound_are_counted() {
+        let names = ["n"; LISTED_MAX + 2];
+        assert_eq!(listed(&names[..1]), "n");
+        assert_eq!(listed(&names[..LISTED_MAX]).matches('n').count(), LISTED_MAX);
+        assert!(listed(&names).ends_with("n, n and 2 more"));
+    }
+}

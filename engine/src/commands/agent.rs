@@ -94,6 +94,9 @@ pub struct EnrollArgs {
     /// File whose first line is a token that may sign with the role; renewals read it too.
     #[arg(long, value_name = "FILE", requires = "openbao")]
     bao_token_file: Option<PathBuf>,
+    /// The namespace that the PKI engine is in.
+    #[arg(long, value_name = "NAME", requires = "openbao")]
+    bao_namespace: Option<String>,
     /// PEM file with the CA of OpenBao's own certificate; this machine's CAs when absent.
     #[arg(long, value_name = "FILE", requires = "openbao")]
     bao_ca: Option<PathBuf>,
@@ -275,7 +278,8 @@ fn source(args: &EnrollArgs) -> Result<Source, Failure> {
         return Err(Failure::new("expected --ca, --requests or --openbao, found none"));
     };
     let (url, mount, role, token_file) = (url.clone(), args.mount.clone(), role.clone(), token_file.clone());
-    Ok(Source::Openbao(OpenBao { url, mount, role, token_file, ca_file: args.bao_ca.clone(), life_s }))
+    let (namespace, ca_file) = (args.bao_namespace.clone(), args.bao_ca.clone());
+    Ok(Source::Openbao(OpenBao { url, namespace, mount, role, token_file, ca_file, life_s }))
 }
 
 /// `identity`: the one that the profile has.

@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use chain::note::Verifier;
-use clap::ValueEnum;
 
+use super::Format;
 use crate::failure::Failure;
 use crate::fleet::pins;
 
@@ -56,12 +56,6 @@ pub enum AuditCommand {
     /// Check a proof of one record.
     #[command(after_help = "Example:\n  adamant audit check-proof proof.json --node-key node.pub")]
     CheckProof(prove::CheckProofArgs),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    Text,
-    Json,
 }
 
 pub fn run(command: AuditCommand, out: &mut dyn Write) -> Result<(), Failure> {

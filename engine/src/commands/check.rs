@@ -3,10 +3,11 @@
 use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use policy_source::Severity;
 use serde_json::json;
 
+use super::Format;
 use super::signing::plural;
 use crate::failure::Failure;
 use crate::source::{self, Source};
@@ -22,12 +23,6 @@ pub struct CheckArgs {
     /// Treat warnings as errors.
     #[arg(long)]
     deny_warnings: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {

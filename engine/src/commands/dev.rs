@@ -8,7 +8,6 @@ use activation::bounds::{DENIAL_RING_BYTES, RECORD_RING_BYTES};
 use clap::{Args, ValueEnum};
 use control::admin;
 use control::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion, Node};
-use control::at_rest::AtRest;
 use control::records::Target;
 use policy::model::Policy;
 use proxy::settings::{Bounds, ClientAddress, Listener, Settings, Timeouts};
@@ -122,7 +121,7 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
         ClientCertificatesArg::Required => ClientCertificates::Required,
     };
     let tls = args.tls_chain.zip(args.tls_key).map(|(chain, key)| ListenerFiles {
-        certificates: vec![ChainFiles { chain, key }],
+        certificates: vec![ChainFiles::given(chain, key)],
         awaited: Vec::new(),
         client_certificates,
         min_version: MinimumVersion::Tls12,
@@ -153,7 +152,7 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
             introspection_clients,
             assertion_rotation_s: control::bounds::ASSERTION_ROTATION_S,
             base: args.policy.parent().unwrap_or(Path::new("")).to_owned(),
-            state: None,
+            ..Node::default()
         },
         cores,
         admin: args.admin.map(admin::Place::Tcp),
@@ -165,7 +164,6 @@ fn plan(args: DevArgs, release: policy_release::candidate::Release) -> Result<Pl
         checkpoints: Vec::new(),
         checkpoint_interval: std::time::Duration::from_millis(control::bounds::CHECKPOINT_INTERVAL_MS),
         state: None,
-        at_rest: AtRest::default(),
         config_digest: "none".to_owned(),
         hot: false,
         print_addresses: args.print_addresses,

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::slice;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use policy::table::Table;
 use policy_diff::{Side, Verdict};
 use policy_release::digest::Digest;
@@ -15,6 +15,7 @@ use policy_release::root::TrustRoot;
 use serde_json::{Map, Value, json};
 
 use self::signatures::Needs;
+use super::Format;
 use super::signing;
 use super::status::AccessArgs;
 use super::trust::read_root;
@@ -45,12 +46,6 @@ pub struct DiffArgs {
     trust_root: Option<PathBuf>,
     #[command(flatten)]
     access: AccessArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// The trust root that was given, and the successors of it that the store has, oldest first. None: no root was given.

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use activation::activation::{Origin, OriginAddress};
 use clap::Args;
 use control::assemble::material::Material;
 use control::assemble::origins::Planned;
+use control::at_rest::AtRest;
 use policy::model;
 use policy::text::escaped;
 use rustls::pki_types::ServerName;
@@ -17,9 +18,10 @@ use rustls::{ClientConnection, StreamOwned};
 
 use self::assertion::{Prober, Trial};
 use super::signing::plural;
+use crate::config::credential_or_path;
 use crate::failure::Failure;
-use crate::fit;
 use crate::lookup::Lookup;
+use crate::{files, fit};
 
 mod assertion;
 
@@ -43,6 +45,9 @@ pub struct DoctorArgs {
     /// with its key, and are expired or about something else.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// What that directory is encrypted with, state_identity of that gateway: a file, or credential:NAME.
+    #[arg(long, value_name = "FILE", requires = "state")]
+    state_identity: Option<PathBuf>,
     /// Name this agent in them; none: an anonymous caller.
     #[arg(long, value_name = "NAME", requires = "state")]
     agent: Option<String>,
@@ -78,7 +83,8 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
             Failure::new("the policy has no such origin").help(format!("its origins are: {}", known.join(", ")))
         );
     }
-    let prober = Prober::new(args.state.as_deref(), &found.policy.name, args.agent.as_deref())?;
+    let at_rest = args.state_identity.as_deref().map_or_else(|| Ok(AtRest::default()), at_rest_by)?;
+    let prober = Prober::new(args.state.as_deref(), &at_rest, &found.policy.name, args.agent.as_deref())?;
     let (mut open, mut unclear, mut silent) = (0, 0, 0);
     for origin in origins {
         // Without its client certificate and its secret: as a stranger.
@@ -114,6 +120,12 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
         writeln!(out, "nothing answers from here; what is silent may answer elsewhere: ask from where agents are")?;
     }
     Ok(())
+}
+
+fn at_rest_by(identity: &Path) -> Result<AtRest, Failure> {
+    let path = credential_or_path(identity).map_err(|(message, hint)| Failure::new(message).help(hint))?;
+    files::expect_there("--state-identity", &path)?;
+    AtRest::by(&path).map_err(Failure::new)
 }
 
 /// What comes of all that an address is asked; the worst counts.

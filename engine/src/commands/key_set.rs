@@ -14,7 +14,7 @@ use policy_release::key_set::KeySet;
 use stores::{Channel, layout};
 
 use self::change::{AddArgs, Next, RemoveArgs, RenewArgs, RotateArgs};
-use super::lists::{self, ListDesk, Published};
+use super::lists::{self, ListDesk, Published, ShowArgs};
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use super::trust::words;
 use crate::failure::Failure;
@@ -44,7 +44,7 @@ pub enum KeySetCommand {
     /// Sign the set again as it is, with a later end.
     Renew(RenewArgs),
     /// Show the set of a channel that stands in the store.
-    Show(show::ShowArgs),
+    Show(ShowArgs),
     /// Sign a set that was written with --out.
     Sign(WitnessedArgs),
     /// Put signatures that several people made into one set.
@@ -88,7 +88,7 @@ pub fn run(command: KeySetCommand, out: &mut dyn Write) -> Result<(), Failure> {
         KeySetCommand::Rotate(args) => args.run(out),
         KeySetCommand::Remove(args) => args.run(out),
         KeySetCommand::Renew(args) => args.run(out),
-        KeySetCommand::Show(args) => show::run(&args, out),
+        KeySetCommand::Show(args) => lists::show::<KeySet>(&args, out),
         KeySetCommand::Sign(args) => signing::sign_witnessed(&args, Kind::KeySet, out),
         KeySetCommand::Merge(args) => signing::merge(&args, Kind::KeySet, out),
         KeySetCommand::Publish(args) => publish(&args, out),

@@ -2,6 +2,7 @@
 //! standing there.
 
 mod issue;
+mod show;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,7 @@ use crate::span::Span;
 use crate::store::{Store, WriteFault};
 
 pub use self::issue::{Begun, IssueArgs, Issued};
+pub use self::show::{ShowArgs, Shown, show};
 
 /// A serial farther above the present one is more likely a slip than meant.
 const SERIAL_STEP_MAX: u64 = 1_000;

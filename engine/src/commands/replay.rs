@@ -3,8 +3,9 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use crate::commands::Format;
 use crate::commands::audit::{Identities, IdentityArgs};
 use crate::commands::signing::plural;
 use crate::failure::Failure;
@@ -38,12 +39,6 @@ pub struct ReplayArgs {
     /// For people, or one JSON document.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {

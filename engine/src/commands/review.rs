@@ -6,10 +6,11 @@ mod privilege;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use policy_release::time::Timestamp;
 use serde_json::Value;
 
+use super::Format;
 use super::audit::IdentityArgs;
 use super::status::AccessArgs;
 use crate::failure::Failure;
@@ -72,12 +73,6 @@ pub struct ReviewArgs {
     format: Format,
     #[command(flatten)]
     access: AccessArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ mod targets;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use policy_release::envelope::{Kind, Role};
 use policy_release::revocations::Revocations;
 use policy_release::time::Timestamp;
@@ -17,7 +17,8 @@ use policy_release::time::Timestamp;
 use self::desk::RevokeDesk;
 use self::next::Next;
 use self::targets::TargetArgs;
-use super::lists::{self, Begun, IssueArgs};
+use super::Format;
+use super::lists::{self, Begun, IssueArgs, ShowArgs};
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use super::trust::words;
 use crate::failure::Failure;
@@ -62,16 +63,10 @@ pub struct MakeArgs {
     issue: IssueArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    Text,
-    Json,
-}
-
 #[derive(Debug, Subcommand)]
 enum RevokeCommand {
     /// Show the list of a channel that stands in the store.
-    List(list::ListArgs),
+    List(ShowArgs),
     /// Sign a list that was written with --out.
     Sign(WitnessedArgs),
     /// Put signatures that several people made into one list.
@@ -90,7 +85,7 @@ pub struct PublishArgs {
 
 pub fn run(args: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
     match (&args.command, &args.make) {
-        (Some(RevokeCommand::List(args)), _) => list::run(args, out),
+        (Some(RevokeCommand::List(args)), _) => lists::show::<Revocations>(args, out),
         (Some(RevokeCommand::Sign(args)), _) => signing::sign_witnessed(args, Kind::Revocations, out),
         (Some(RevokeCommand::Merge(args)), _) => signing::merge(args, Kind::Revocations, out),
         (Some(RevokeCommand::Publish(args)), _) => publish(args, out),

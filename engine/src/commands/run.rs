@@ -42,7 +42,7 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
         releases: config.releases,
         activation: config.activation,
     };
-    let plan = Plan {
+    let mut plan = Plan {
         serve: Serve::Accepted(trust),
         settings: config.settings,
         node: Node {
@@ -53,6 +53,7 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
             assertion_rotation_s: config.assertion_rotation_s,
             base,
             state: Some(config.state.clone()),
+            at_rest: AtRest::default(),
         },
         obtained: config.obtained,
         cores: config.cores.into_iter().map(Some).collect(),
@@ -65,11 +66,11 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
         checkpoints: config.checkpoints,
         checkpoint_interval: config.checkpoint_interval,
         state: Some(config.state),
-        at_rest,
         config_digest: config.digest,
         hot: config.activation == crate::config::ActivationMode::Hot,
         print_addresses: args.print_addresses,
     };
+    plan.keep(&at_rest);
     if args.check {
         let Rehearsal { serves, warnings } = gateway::rehearse(plan)?;
         warnings.iter().for_each(warn);

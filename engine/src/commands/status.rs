@@ -4,11 +4,12 @@ use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use policy_release::digest::Digest;
 use policy_release::time::Timestamp;
 use stores::Channel;
 
+use super::Format;
 use super::signing::plural;
 use crate::failure::Failure;
 use crate::files;
@@ -95,12 +96,6 @@ impl AccessArgs {
             _ => Ok(Access::default()),
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// Everything that stays the same from one round to the next.

@@ -10,9 +10,7 @@ use control::bounds::{CERTIFICATE_NAMES_MAX, CERTIFICATES_OBTAINED_MAX};
 use control::obtain::{Kind, Source as From, Wanted};
 use stores::http::Place;
 use stores::issue::acme::{Directory, External};
-use stores::issue::pki::Role;
 use stores::issue::{Name, Purpose};
-use stores::openbao::{OpenBao, Token};
 use toml::Spanned;
 
 use super::file;
@@ -80,34 +78,6 @@ impl Source<'_> {
             }
         }
         Ok(Issuers { state, sources, wanted: Vec::new() })
-    }
-
-    fn openbao_role(&self, written: &file::OpenBaoPki) -> Checked<Role> {
-        let server =
-            self.https(&written.address, "the token is shown to servers that prove who they are, and to no others")?;
-        let plain = |text: &Spanned<String>| {
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
-            let is_plain = |part: &str| !matches!(part, "" | "." | "..");
-            if text.get_ref().bytes().all(allowed) && text.get_ref().split('/').all(is_plain) {
-                return Ok(text.get_ref().clone());
-            }
-            let message = format!("expected letters, digits, \"-\", \"_\" and \".\", found \"{}\"", text.get_ref());
-            self.refuse(
-                &text.span(),
-                message,
-                "write the path at which the PKI engine is mounted, or the name of its role",
-            )
-        };
-        Ok(Role {
-            server: OpenBao {
-                server,
-                ca: written.ca.as_deref().map(|path| self.resolve(path)),
-                namespace: written.namespace.clone(),
-                token: Token::File(self.secret_file(&written.token)?),
-            },
-            mount: written.mount.as_ref().map_or_else(|| Ok("pki".to_owned()), plain)?,
-            role: plain(&written.role)?,
-        })
     }
 
     fn acme_directory(&self, acme: &Spanned<file::Acme>) -> Checked<Directory> {

@@ -17,7 +17,7 @@ const PREFIX: &str = "credential:";
 
 impl Source<'_> {
     pub(super) fn chain(&self, chain: &Spanned<PathBuf>, key: &Spanned<PathBuf>) -> Checked<ChainFiles> {
-        Ok(ChainFiles { chain: self.secret_file(chain)?, key: self.secret_file(key)? })
+        Ok(ChainFiles::given(self.secret_file(chain)?, self.secret_file(key)?))
     }
 
     pub(super) fn origin_credentials(&self, all: &[Spanned<file::OriginCredential>]) -> Checked<Vec<OriginCredential>> {

@@ -21,11 +21,6 @@ const MAX_STALE_MS_MAX: u32 = 30 * 24 * 3_600_000;
 
 impl Source<'_> {
     pub(super) fn kv_secret(&self, of: &file::KvSecret) -> Checked<KvSecret> {
-        let server = self.place(&of.address)?;
-        if server.path() != "/" {
-            let message = format!("expected https://HOST:PORT, found the path {} behind it", server.path());
-            return self.refuse(&of.address.span(), message, "mount and path stand beside it");
-        }
         let refresh_ms = self.duration(of.refresh.as_ref(), Milliseconds(REFRESH_MS_MAX), Milliseconds(REFRESH_MS))?;
         if let Some(written) = of.refresh.as_ref().filter(|_| refresh_ms < REFRESH_MS_MIN) {
             let message = format!("expected 1s to 24h, found {}", written.get_ref());
@@ -42,12 +37,12 @@ impl Source<'_> {
             return self.refuse(&written.span(), message, "what is not looked for so often would never be fresh");
         }
         Ok(KvSecret {
-            server,
+            server: self.openbao_server(&of.address)?,
             ca: of.ca.as_ref().map(|path| self.resolve(path)),
             token: self.secret_file(&of.token)?,
-            namespace: of.namespace.as_ref().map(|text| self.visible("namespace", text)).transpose()?,
-            mount: self.path_of("mount", &of.mount)?,
-            path: self.path_of("path", &of.path)?,
+            namespace: self.namespace(of.namespace.as_ref())?,
+            mount: self.openbao_path("mount", &of.mount)?,
+            path: self.openbao_path("path", &of.path)?,
             field: self.visible("field", &of.field)?,
             refresh_s: u64::from(refresh_ms / 1_000),
             max_stale_s: u64::from(max_stale_ms / 1_000),
@@ -93,17 +88,5 @@ impl Source<'_> {
         }
         let message = format!("expected {name} as 1 to {TEXT_BYTES_MAX} bytes of ASCII, found something else");
         self.refuse(&text.span(), message, "write it as the server has it")
-    }
-
-    /// A path below another one, without slashes at its ends.
-    fn path_of(&self, name: &str, text: &Spanned<String>) -> Checked<String> {
-        let found = text.get_ref().trim_matches('/');
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        let is_plain = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
-        if found.len() <= TEXT_BYTES_MAX && found.split('/').all(is_plain) {
-            return Ok(found.to_owned());
-        }
-        let message = format!("expected {name} of letters, digits, \"-\", \"_\", \".\" and \"/\", found another one");
-        self.refuse(&text.span(), message, "write it as in bao kv get -mount=MOUNT PATH")
     }
 }

@@ -150,7 +150,7 @@ pub struct OpenBaoPki {
     pub address: Spanned<String>,
     pub ca: Option<PathBuf>,
     pub token: Spanned<PathBuf>,
-    pub namespace: Option<String>,
+    pub namespace: Option<Spanned<String>>,
     pub mount: Option<Spanned<String>>,
     pub role: Spanned<String>,
 }

@@ -287,7 +287,7 @@ fn what_no_issuer_could_give_is_refused() {
     for (more, expected) in [
         ("[[certificate_source]]\nname = \"x\"".to_owned(), "either openbao or acme"),
         (SOURCES.to_owned(), "\"team\" is defined twice"),
-        (openbao("address = \"http://127.0.0.1:1\", token = \"t\", role = \"r\""), "expected an https URL"),
+        (openbao("address = \"http://127.0.0.1:1\", token = \"t\", role = \"r\""), "expected https://HOST:PORT"),
         (openbao("address = \"https://a\", token = \"t\", role = \"../r\""), "found \"../r\""),
         (openbao("address = \"https://a\", token = \"t\", role = \"r\", mount = \"a b\""), "found \"a b\""),
         (openbao("address = \"https://a\", token = \"t\""), "add role = "),

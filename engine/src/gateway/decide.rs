@@ -38,6 +38,8 @@ pub fn rehearse(mut plan: Plan) -> Result<Rehearsal, Failure> {
     let mut warnings = choice.as_ref().map(|choice| choice.warnings(&assembled.frozen.policy)).unwrap_or_default();
     warnings.extend(stand_ins.warnings.iter().cloned());
     warnings.extend(assembled.ended(now_unix_ns / clock::NS_PER_S));
+    let workers: Vec<usize> = plan.cores.iter().copied().flatten().collect();
+    cores::tell_drifts(&workers);
     Ok(Rehearsal { serves: format!("{shown}{why}"), warnings })
 }
 
@@ -45,8 +47,6 @@ pub fn rehearse(mut plan: Plan) -> Result<Rehearsal, Failure> {
 pub fn decide(plan: &Plan, memory: Option<Memory>, now_unix_ns: u64) -> Result<(Assembled, Option<Choice>), Failure> {
     proxy::probe::check_kernel(plan.settings.ring_entries).map_err(Failure::new)?;
     tellers::check(plan)?;
-    let workers: Vec<usize> = plan.cores.iter().copied().flatten().collect();
-    cores::tell_drifts(&workers);
     // Of no release, and told of none.
     check_listeners(&plan.node).map_err(|fault| {
         Failure::new(format_args!("a certificate of a [[listener]]: {fault}"))

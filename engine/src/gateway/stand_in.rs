@@ -27,13 +27,8 @@ pub fn put(plan: &mut Plan) -> Result<StandIns, Failure> {
     for (number, wanted) in missing.iter().enumerate() {
         let file = directory.path().join(format!("{number}.pem"));
         make(wanted, &file)?;
-        let (before, after) = (wanted.files(), ChainFiles { chain: file.clone(), key: file });
-        let of_listeners = plan.node.listeners.iter_mut().flatten().flat_map(|files| &mut files.certificates);
-        let of_origins = plan.node.origin_identities.iter_mut().map(|identity| &mut identity.files);
-        let of_status = plan.status.iter_mut().map(|status| &mut status.tls);
-        of_listeners.chain(of_origins).chain(of_status).filter(|files| **files == before).for_each(|files| {
-            *files = after.clone();
-        });
+        let (before, after) = (wanted.files(), ChainFiles::given(file.clone(), file));
+        plan.certificates().filter(|files| **files == before).for_each(|files| *files = after.clone());
         let (names, place) = (wanted.shown(), wanted.source.place());
         warnings.push(format!("the certificate for {names} is not there yet: the start obtains it from {place}"));
     }

@@ -79,9 +79,10 @@ struct Benches {
 /// Starts everything; returns when the workers accept.
 pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let now_unix_ns = clock::unix_ns();
-    let state = plan.state.as_deref().map(|directory| State::open(directory, plan.at_rest.clone(), now_unix_ns));
+    let state = plan.state.as_deref().map(|directory| State::open(directory, plan.node.at_rest.clone(), now_unix_ns));
     let state = state.transpose()?;
-    let node = node_key(plan.state.as_deref(), &plan.at_rest)?;
+    let node = node_key(plan.state.as_deref(), &plan.node.at_rest)?;
+    state.iter().try_for_each(State::take_over)?;
     let memory = state.as_ref().map(|state| Memory::new(state.directory()));
     memory.iter().for_each(Memory::sweep);
     let acceptance_now_ns = state.as_ref().map_or(now_unix_ns, |state| state.now_unix_ns);
@@ -98,6 +99,8 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let listeners: Vec<_> = bound.addresses.iter().copied().zip(tls).collect();
 
     let worker_cores: Vec<usize> = plan.cores.iter().copied().flatten().collect();
+    // Not before: what is said of the machine would stand before why nothing is served on it.
+    cores::tell_drifts(&worker_cores);
     let worker_cores = cores::avoided(&worker_cores);
     let benches = Benches::new(&plan);
     let stats: Vec<_> = benches.writers.iter().map(|(_, stats, _)| Arc::clone(stats)).collect();
@@ -140,6 +143,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         uses: uses.clone(),
         status: Arc::clone(&status),
         state: plan.state.clone(),
+        at_rest: plan.node.at_rest.clone(),
         worker_cores: worker_cores.clone(),
     });
     let keeper = keeper.map_err(|error| Failure::new(format_args!("the keeper of uses did not start: {error}")))?;

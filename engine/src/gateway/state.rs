@@ -69,6 +69,11 @@ impl State {
         &self.directory
     }
 
+    /// Has what is kept there as its owner wants it now.
+    pub fn take_over(&self) -> Result<(), Failure> {
+        self.at_rest.take_over(&self.directory).map_err(Failure::new)
+    }
+
     /// The counters of the last run, or new ones. A file that is damaged stops the start: going on would refill
     /// everybody's limits unnoticed.
     pub fn counters(&self, now_unix_ns: u64) -> Result<Arc<Arena>, Failure> {

@@ -71,7 +71,7 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::First => f.write_str("the channel has no release yet"),
-            Self::Same => f.write_str("none: the channel points at it already"),
+            Self::Same => f.write_str("the same release: the channel points at it already"),
             Self::Unknown(why) => write!(f, "not known, so the wider role is needed: {why}"),
             Self::Compared { diff, base, jumped } => {
                 let Counts { allowed, refused, identities, limits, settings } = diff.counts;

@@ -312,7 +312,7 @@ fn credentials(baseline: &Profile, now: &Profile, all: &mut Vec<Anomaly>) {
         let known =
             baseline.certificates.range((agent.clone(), String::new())..).take_while(|((of, _), _)| of == agent);
         if known.take(2).count() == 1 {
-            let short = hash.get(..16).unwrap_or(hash);
+            let short = hash.get(..12).unwrap_or(hash);
             let why = "the agent had one certificate in all of the baseline".to_owned();
             all.push(anomaly(Severity::Low, Kind::NewCertificate, format!("agent {agent}, {short}…"), why, of));
         }

@@ -18,7 +18,7 @@ mod remote;
 
 pub use directory::Directory;
 pub use location::{Access, Location, LocationFault, Protocol, Server};
-pub use remote::{Remote, Version};
+pub use remote::{Remote, Version, Written};
 
 /// A transport of signed files.
 pub trait Store: Send {

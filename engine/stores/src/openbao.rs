@@ -27,8 +27,8 @@ const TOLD_CHARACTERS_MAX: usize = 300;
 pub enum Token {
     /// Its first line, read again for each call: something else renews it.
     File(PathBuf),
-    /// Of a process that is over soon: as its environment has it.
-    Given(Zeroizing<String>),
+    /// Of a process that is over soon, or of one call.
+    Given { text: Zeroizing<String>, place: String },
 }
 
 /// A server, and what it wants to see.
@@ -60,7 +60,7 @@ pub enum OpenBaoFault {
     Namespace { server: String },
     #[error(transparent)]
     File(#[from] FileFault),
-    #[error("{server}: expected a token in the first line of {place}, found {found}")]
+    #[error("{server}: expected a token in {place}, found {found}")]
     Token { server: String, place: String, found: &'static str },
     #[error("{server}: {place}: {cause}")]
     Trust { server: String, place: String, cause: TrustFault },
@@ -85,7 +85,7 @@ impl OpenBaoFault {
             Self::Path { .. } => "correct the mount, path or name".into(),
             Self::Namespace { .. } => "correct the namespace".into(),
             Self::File(fault) => fault.help().unwrap_or_else(|| "check the file".into()),
-            Self::Token { .. } => "log in, and put the token into that file; it never goes on the command line".into(),
+            Self::Token { .. } => "log in, and put the token there; it never goes on the command line".into(),
             Self::Trust { .. } | Self::Http { cause: HttpFault::Tls { .. }, .. } => {
                 "name the PEM file of the CA that vouches for the server".into()
             }
@@ -100,6 +100,7 @@ impl OpenBaoFault {
                 404 => "check the mount and the path".into(),
                 413 => "the server takes smaller requests alone (max_request_size)".into(),
                 429 | 472 | 473 => "this server is a standby: give the address of the active one".into(),
+                503 => "the server is sealed or in maintenance: bao status; bao operator unseal".into(),
                 501 => "the server is not initialised yet: bao operator init".into(),
                 300..=399 => "redirects are not followed: give the address of the active server".into(),
                 _ => "look into the log of the server".into(),
@@ -219,7 +220,7 @@ impl OpenBao {
     pub fn token_exposed(&self) -> Option<Exposed> {
         match &self.token {
             Token::File(path) => read_secret(path, TOKEN_BYTES_MAX).ok()?.exposed,
-            Token::Given(_) => None,
+            Token::Given { .. } => None,
         }
     }
 
@@ -228,9 +229,9 @@ impl OpenBao {
         let (place, text) = match &self.token {
             Token::File(path) => {
                 read = read_secret(path, TOKEN_BYTES_MAX)?;
-                (path.display().to_string(), &read.text)
+                (format!("the first line of {}", path.display()), &read.text)
             }
-            Token::Given(text) => ("the environment".to_owned(), text),
+            Token::Given { text, place } => (place.clone(), text),
         };
         let fault = |found| OpenBaoFault::Token { server: self.told(), place, found };
         let token = text.lines().next().unwrap_or_default().trim();
@@ -296,7 +297,7 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "File({})", path.display()),
-            Self::Given(_) => f.write_str("Given"),
+            Self::Given { place, .. } => write!(f, "Given({place})"),
         }
     }
 }
@@ -312,7 +313,7 @@ fn wipe(value: &mut Value) {
 }
 
 /// What others say, made safe for a terminal.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let words = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ").chars().take(TOLD_CHARACTERS_MAX).collect()
 }

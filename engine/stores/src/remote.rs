@@ -30,6 +30,20 @@ const LIST_MS_MAX: u64 = 20_000;
 /// For a release, which may be hundreds of MB.
 const RELEASE_MS_MAX: u64 = 180_000;
 
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    Whole,
+    /// Whole; of what stood there before, parts are left that nobody reads.
+    Leaving {
+        part: String,
+        why: String,
+        help: String,
+    },
+    /// Not at all: it was not any more as it was read.
+    Meanwhile,
+}
+
 /// A store on a server.
 pub struct Remote {
     server: Server,
@@ -80,13 +94,14 @@ impl Remote {
         found.map(|found| found.version).map_err(|fault| fault.of(file, bytes_max))
     }
 
-    /// Writes a file whole, or not at all, if its state is still `at`; whether it was.
-    pub fn write(&self, file: &str, bytes: &[u8], at: &Version) -> Result<bool, StoreFault> {
+    /// Writes a file whole, or not at all, if its state is still `at`.
+    pub fn write(&self, file: &str, bytes: &[u8], at: &Version) -> Result<Written, StoreFault> {
         let until = Instant::now() + Duration::from_millis(RELEASE_MS_MAX);
         let mut inner = self.inner.borrow_mut();
         let backend = &mut *inner.backend;
         let Some((head, all)) = parts::split(bytes) else {
-            return backend.put(file, bytes, at).map_err(|fault| fault.of(file, bytes.len()));
+            let is_put = backend.put(file, bytes, at).map_err(|fault| fault.of(file, bytes.len()))?;
+            return Ok(if is_put { Written::Whole } else { Written::Meanwhile });
         };
         let before = backend.get(file, parts::PART_BYTES_MAX, left(until)).ok();
         let before = before.and_then(|found| Head::of(&found.content?));
@@ -94,13 +109,10 @@ impl Remote {
             put_part(backend, &head.part(at), part, until)?;
         }
         if !backend.put(file, head.to_string().as_bytes(), at).map_err(|fault| fault.of(file, bytes.len()))? {
-            return Ok(false);
+            return Ok(Written::Meanwhile);
         }
-        // What is in use by nobody any more; whoever reads it at this moment reads again.
-        for old in before.into_iter().filter(|old| old.digest() != head.digest()) {
-            (0..old.count()).for_each(|at| backend.remove(&old.part(at)));
-        }
-        Ok(true)
+        let outdated = before.filter(|old| old.digest() != head.digest());
+        Ok(outdated.map_or(Written::Whole, |old| remove_parts(backend, &old)))
     }
 
     /// Names in a directory of the store, in order.
@@ -188,6 +200,18 @@ fn read(
         return Err(torn(format!("expected parts that make {}, found others", head.digest())));
     }
     Ok((Some(whole), found.version))
+}
+
+/// What is in use by nobody any more; whoever reads it at this moment reads again. Where one cannot be removed, the others
+/// could not be either.
+fn remove_parts(backend: &mut dyn Backend, old: &Head) -> Written {
+    for part in (0..old.count()).map(|at| old.part(at)) {
+        match backend.remove(&part) {
+            Ok(()) | Err(Fault::Size) => {}
+            Err(Fault::Server { said: why, help }) => return Written::Leaving { part, why, help },
+        }
+    }
+    Written::Whole
 }
 
 /// A part is named by what it is one of: one that is there already is right, or is put right.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 
 /// Bytes of a secret that nobody may see together.
 const PART: usize = 12;
@@ -30,6 +30,11 @@ impl Known {
             der.get(at + mark.len()..at + mark.len() + 32)
         });
         self.bytes(name, private.unwrap_or_else(|| panic!("{name} is no such key")));
+    }
+
+    /// The private part of a key of P-256 that its public half follows, in base64url.
+    pub fn scalar(&mut self, name: &str, key: &str) {
+        self.bytes(name, &URL_SAFE_NO_PAD.decode(key).unwrap()[..32]);
     }
 
     fn bytes(&mut self, name: &str, secret: &[u8]) {

@@ -178,7 +178,10 @@ fn the_way_forward_after_a_rollback_is_a_way_back_too() {
     // Gateways refused that one: the same release with both keys is why both are needed.
     let both = format!("{forward} --key bob.key");
     let why = "release-wider on the pointer too, where gateways had version 2 or a higher one before";
-    assert_says(&desk.good(&both), &["none: the channel points at it already", why, "2 of 2 signatures (alice, bob)"]);
+    assert_says(
+        &desk.good(&both),
+        &["the same release: the channel points at it already", why, "2 of 2 signatures (alice, bob)"],
+    );
     let renewal = format!("point {AT} --release current --key alice.key");
     assert_says(&desk.good(&renewal), &["warning: ", "if it leads back to version 2 after a rollback", "will refuse"]);
 

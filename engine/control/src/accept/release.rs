@@ -129,8 +129,7 @@ pub(super) fn counted(below: &BelowThreshold) -> (String, String) {
         found.push_str(&format!(" ({})", owners.join(", ")));
     }
     for other in &below.not_counted {
-        let key: String = other.key_id.to_string().chars().take(12).collect();
-        found.push_str(&format!(", and by {key}… one that does not count: {}", other.why));
+        found.push_str(&format!(", and by {} one that does not count: {}", other.key_id.short(), other.why));
     }
     (expected, found)
 }

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::files::{self, FileError};
 use super::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion, hex};
+use crate::at_rest::AtRestFault;
 use crate::bounds::PEM_BYTES_MAX;
 use crate::status::CertificateStatus;
 
@@ -29,6 +30,8 @@ use crate::status::CertificateStatus;
 pub enum TlsError {
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    AtRest(#[from] AtRestFault),
     #[error("{}: expected a certificate chain in PEM, the server's own first, found {found}", .path.display())]
     Chain { path: PathBuf, found: String },
     #[error("{}: expected one private key in PEM (PKCS #8, PKCS #1 or SEC1, not encrypted), found {found}", .path.display())]
@@ -115,14 +118,20 @@ pub fn ends_unix_s(pem: &[u8]) -> Vec<u64> {
 pub fn load_identity(
     of: &ChainFiles,
 ) -> Result<(Vec<CertificateDer<'static>>, Zeroizing<PrivateKeyDer<'static>>), TlsError> {
-    let pem = files::read(&of.chain, PEM_BYTES_MAX)?;
+    let pem = match &of.kept {
+        Some(at_rest) => at_rest.read(&of.chain, PEM_BYTES_MAX)?,
+        None => Zeroizing::new(files::read(&of.chain, PEM_BYTES_MAX)?),
+    };
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|error| chain_error(of, error.to_string()))?;
     if chain.is_empty() {
         return Err(chain_error(of, "no CERTIFICATE section".to_owned()));
     }
-    let pem = files::read_private(&of.key, PEM_BYTES_MAX)?;
+    let pem = match &of.kept {
+        Some(at_rest) => at_rest.read(&of.key, PEM_BYTES_MAX)?,
+        None => files::read_private(&of.key, PEM_BYTES_MAX)?,
+    };
     let key = PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|error| TlsError::Key { path: of.key.clone(), found: error.to_string() })?;
     Ok((chain, Zeroizing::new(key)))

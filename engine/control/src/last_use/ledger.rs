@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::assemble::files::{self, FileError};
+use crate::at_rest::{AtRest, AtRestFault};
 use crate::bounds::{LAST_USE_BYTES_MAX, LAST_USES_UNDECLARED_MAX};
 
 /// In the state directory.
-const FILE: &str = "last-use.json";
+pub const FILE: &str = "last-use.json";
 
 /// What kind of credential, or who by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +74,8 @@ impl Known {
 pub enum LedgerError {
     #[error("the last uses of credentials cannot be read: {0}")]
     Read(#[from] FileError),
+    #[error("{}: the last uses of credentials cannot be read: {cause}", .path.display())]
+    Open { path: PathBuf, cause: AtRestFault },
     #[error("{}: expected the last uses of credentials: {cause}", .path.display())]
     Damaged { path: PathBuf, cause: serde_json::Error },
     #[error("the last uses of credentials cannot be written: {0}")]
@@ -120,7 +123,7 @@ impl Ledger {
     }
 
     /// What the state directory `state` has; an empty one where it has none.
-    pub fn read(state: &Path, now_s: u64) -> Result<Self, LedgerError> {
+    pub fn read(state: &Path, at_rest: &AtRest, now_s: u64) -> Result<Self, LedgerError> {
         let path = state.join(FILE);
         let bytes = match files::read(&path, LAST_USE_BYTES_MAX) {
             Err(FileError::Read { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
@@ -128,6 +131,7 @@ impl Ledger {
             }
             read => read?,
         };
+        let bytes = at_rest.open(bytes).map_err(|cause| LedgerError::Open { path: path.clone(), cause })?;
         let written: Written = serde_json::from_slice(&bytes).map_err(|cause| LedgerError::Damaged { path, cause })?;
         let known: BTreeMap<_, _> = written.credentials.into_iter().collect();
         let declared = known.values().filter(|known| known.declared).count();
@@ -149,9 +153,9 @@ impl Ledger {
         self.is_changed = true;
     }
 
-    pub(super) fn write(state: &Path, bytes: &[u8]) -> Result<(), LedgerError> {
+    pub(super) fn write(state: &Path, at_rest: &AtRest, bytes: &[u8]) -> Result<(), LedgerError> {
         let failed = |cause| LedgerError::Write { path: state.join(FILE), cause };
-        crate::atomic::write(state, FILE, bytes, 0o600).map_err(failed)
+        at_rest.write(state, FILE, bytes).map_err(failed)
     }
 
     pub fn since_s(&self) -> u64 {
@@ -286,13 +290,13 @@ mod tests {
         let mut ledger = Ledger::new(7);
         ledger.declare(&[Kind::ApiKey], [credential(Kind::ApiKey, "ci-1")].into_iter(), 8);
         ledger.note(credential(Kind::Certificate, "ab"), "bot".to_owned(), 9, 9);
-        Ledger::write(state.path(), &ledger.changed().unwrap().unwrap()).unwrap();
+        Ledger::write(state.path(), &AtRest::default(), &ledger.changed().unwrap().unwrap()).unwrap();
         assert!(ledger.changed().is_none(), "nothing is new");
-        let again = Ledger::read(state.path(), 50).unwrap();
+        let again = Ledger::read(state.path(), &AtRest::default(), 50).unwrap();
         assert_eq!((again.since_s, &again.known, again.declared), (7, &ledger.known, 1));
         std::fs::write(state.path().join(FILE), "{").unwrap();
-        let why = Ledger::read(state.path(), 50).unwrap_err().to_string();
+        let why = Ledger::read(state.path(), &AtRest::default(), 50).unwrap_err().to_string();
         assert!(why.contains("last-use.json") && why.contains("expected the last uses"), "{why}");
-        assert_eq!(Ledger::read(&state.path().join("none"), 50).unwrap().since_s, 50);
+        assert_eq!(Ledger::read(&state.path().join("none"), &AtRest::default(), 50).unwrap().since_s, 50);
     }
 }

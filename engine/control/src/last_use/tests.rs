@@ -85,7 +85,14 @@ fn the_keeper_goes_on_from_what_it_wrote_at_its_end() {
     let rig = rig(directory.path());
     let start = |uses: &Register| {
         let status = Arc::clone(&rig.status);
-        spawn(Start { uses: uses.clone(), status, state: Some(state.path().to_owned()), worker_cores: vec![] }).unwrap()
+        spawn(Start {
+            uses: uses.clone(),
+            status,
+            state: Some(state.path().to_owned()),
+            at_rest: AtRest::default(),
+            worker_cores: vec![],
+        })
+        .unwrap()
     };
     let register = Register::new(1);
     let of = register.of(&Frozen::new(rig::policy(None), testing::facts(), [7; 32]).unwrap(), &[]);

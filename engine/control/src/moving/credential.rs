@@ -138,7 +138,10 @@ impl Source {
 
 impl KvSecret {
     fn server(&self, token: Zeroizing<Vec<u8>>) -> OpenBao {
-        let token = Token::Given(Zeroizing::new(String::from_utf8_lossy(&token).into_owned()));
+        let token = Token::Given {
+            text: Zeroizing::new(String::from_utf8_lossy(&token).into_owned()),
+            place: self.token.display().to_string(),
+        };
         OpenBao { server: self.server.clone(), ca: self.ca.clone(), namespace: self.namespace.clone(), token }
     }
 

@@ -11,23 +11,26 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
 use super::kept;
-use crate::assemble::{challenges, files, hex};
+use crate::assemble::{challenges, hex};
+use crate::at_rest::AtRest;
 use crate::bounds::ACCOUNT_BYTES_MAX;
 use crate::watch::Handle;
 
 /// One order at a time: for whoever has the permit. The account is that of its directory.
 pub struct Desk {
     account: PathBuf,
+    at_rest: AtRest,
     watch: Handle,
     orders: Arc<Semaphore>,
 }
 
 impl Desk {
-    pub fn new(state: &Path, directory: &Directory, watch: Handle, orders: Arc<Semaphore>) -> Self {
+    pub fn new(state: &Path, at_rest: &AtRest, directory: &Directory, watch: Handle, orders: Arc<Semaphore>) -> Self {
         let external = directory.external.as_ref().map_or("", |external| external.key_id.as_str());
         let mark = Sha256::digest(format!("{}\n{external}", directory.shown()));
         let mark: String = hex(&mark).chars().take(16).collect();
-        Self { account: kept::directory(state).join(format!("acme-{mark}.json")), watch, orders }
+        let account = kept::directory(state).join(format!("acme-{mark}.json"));
+        Self { account, at_rest: at_rest.clone(), watch, orders }
     }
 
     /// Waits until no other order is under way.
@@ -50,7 +53,7 @@ impl acme::Desk for Desk {
         if !self.account.exists() {
             return None;
         }
-        match files::read_private(&self.account, ACCOUNT_BYTES_MAX) {
+        match self.at_rest.read(&self.account, ACCOUNT_BYTES_MAX) {
             Ok(text) => std::str::from_utf8(&text).ok().map(|text| Zeroizing::new(text.to_owned())),
             Err(error) => {
                 crate::warning!("the ACME account that was kept is not used: {error}");
@@ -60,7 +63,7 @@ impl acme::Desk for Desk {
     }
 
     fn keep_account(&self, account: &str) -> io::Result<()> {
-        kept::put(&self.account, account.as_bytes())
+        kept::put(&self.account, &self.at_rest, account.as_bytes())
     }
 
     async fn answer(&self, challenges: Vec<Challenge>) -> Result<(), String> {

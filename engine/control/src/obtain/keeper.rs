@@ -71,13 +71,15 @@ async fn run(start: Start, stopped: &Notify) {
     let orders = Arc::new(Semaphore::new(1));
     let teller = Rc::new(Teller { status, records });
     for told in told {
-        let kept = kept::look(&told.wanted.file);
+        let kept = kept::look(&told.wanted.files());
         let next_s = kept.as_ref().map_or_else(clock::unix_s, |kept| due_s(kept.obtained_s, kept.ends_s, 0));
         told.tell(&teller.records, &teller.status, next_s, kept.map(|kept| kept.ends_s));
     }
     for wanted in wanted {
         let desk = match &wanted.source.kind {
-            Kind::Acme(directory) => Some(Desk::new(&state, directory, watch.clone(), Arc::clone(&orders))),
+            Kind::Acme(directory) => {
+                Some(Desk::new(&state, &wanted.at_rest, directory, watch.clone(), Arc::clone(&orders)))
+            }
             Kind::OpenBao(_) => None,
         };
         teller.declare(&wanted);
@@ -118,7 +120,7 @@ struct One {
 
 impl One {
     async fn keep(mut self) {
-        let first = kept::look(&self.wanted.file);
+        let first = kept::look(&self.wanted.files());
         let mut next_ms = first.map_or(0, |kept| due_s(kept.obtained_s, kept.ends_s, chance()) * MS_PER_S);
         self.teller.next(&self.wanted, next_ms / MS_PER_S);
         loop {
@@ -129,10 +131,10 @@ impl One {
 
     /// When the next one is due, milliseconds since the Unix epoch.
     async fn attempt(&mut self) -> u64 {
-        let before = kept::look(&self.wanted.file);
+        let before = kept::look(&self.wanted.files());
         let why = if before.is_some() { Why::Expiry } else { Why::Start };
         let result = self.wanted.obtain(self.desk.as_ref()).await;
-        let after = kept::look(&self.wanted.file);
+        let after = kept::look(&self.wanted.files());
         let now_ms = clock::unix_ns() / NS_PER_MS;
         let ends_s = after.as_ref().map(|kept| kept.ends_s);
         let next_ms = match &result {

@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 use crate::assemble::ChainFiles;
 use crate::assemble::material::read_identity;
 use crate::assemble::revocation::make;
-use crate::{atomic, clock};
+use crate::at_rest::AtRest;
+use crate::clock;
 
 /// A certificate that is there, whole and with its key.
 pub struct Kept {
@@ -26,10 +27,10 @@ pub fn directory(state: &Path) -> PathBuf {
     state.join("certificates")
 }
 
-/// What `file` holds; none where that is nothing to serve with, which is told if there is something.
-pub fn look(file: &Path) -> Option<Kept> {
-    let found = fs::metadata(file).ok()?;
-    match read_identity(&ChainFiles { chain: file.to_owned(), key: file.to_owned() }) {
+/// What the file holds; none where that is nothing to serve with, which is told if there is something.
+pub fn look(of: &ChainFiles) -> Option<Kept> {
+    let found = fs::metadata(&of.chain).ok()?;
+    match read_identity(of) {
         Ok(identity) => {
             let written_s = u64::try_from(found.mtime()).unwrap_or(0);
             // Whoever restores a backup has an old time on a file, and a clock may have been set back.
@@ -45,21 +46,21 @@ pub fn look(file: &Path) -> Option<Kept> {
 }
 
 /// Keeps a chain with its key, owner-only, whole or not at all.
-pub fn write(file: &Path, chain: &str, key: &str) -> io::Result<()> {
+pub fn write(file: &Path, at_rest: &AtRest, chain: &str, key: &str) -> io::Result<()> {
     // Large enough from the start: what grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(chain.len() + key.len()));
     text.push_str(chain);
     text.push_str(key);
-    put(file, text.as_bytes())
+    put(file, at_rest, text.as_bytes())
 }
 
 /// Keeps `bytes`, owner-only, whole or not at all.
-pub fn put(file: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn put(file: &Path, at_rest: &AtRest, bytes: &[u8]) -> io::Result<()> {
     let (Some(directory), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     make(directory)?;
-    atomic::write(directory, name, bytes, 0o600)
+    at_rest.write(directory, name, bytes)
 }
 
 #[cfg(test)]
@@ -74,15 +75,17 @@ mod tests {
         let other = testing::write_chain(state.path(), "b", &["api.example"]);
         let read = |path: &Path| fs::read_to_string(path).unwrap();
         let file = directory(state.path()).join("api.example-00000000.pem");
-        assert!(look(&file).is_none());
-        write(&file, &read(&of.chain), &read(&of.key)).unwrap();
+        let plain = AtRest::default();
+        let kept = ChainFiles { chain: file.clone(), key: file.clone(), kept: Some(plain.clone()) };
+        assert!(look(&kept).is_none());
+        write(&file, &plain, &read(&of.chain), &read(&of.key)).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(directory(state.path())).unwrap().mode() & 0o777, 0o700);
-        let kept = look(&file).unwrap();
-        assert!(kept.obtained_s <= kept.ends_s && kept.sha256.len() == 64);
-        write(&file, &read(&of.chain), &read(&other.key)).unwrap();
-        assert!(look(&file).is_none(), "a key of another");
+        let found = look(&kept).unwrap();
+        assert!(found.obtained_s <= found.ends_s && found.sha256.len() == 64);
+        write(&file, &plain, &read(&of.chain), &read(&other.key)).unwrap();
+        assert!(look(&kept).is_none(), "a key of another");
         fs::write(&file, "damaged").unwrap();
-        assert!(look(&file).is_none());
+        assert!(look(&kept).is_none());
     }
 }

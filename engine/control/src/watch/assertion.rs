@@ -32,7 +32,7 @@ impl Watcher {
         if start.assertion_keys.is_some() || policy.origins.iter().all(|origin| origin.assertion.is_none()) {
             return;
         }
-        match Keyring::open(start.node.state.as_deref(), clock::unix_s()) {
+        match Keyring::open(start.node.state.as_deref(), &start.node.at_rest, clock::unix_s()) {
             Ok(ring) => {
                 start.material.assertion_key = Some(Arc::clone(ring.current()));
                 start.status.moving().assertion_keys = Some(ring.status(start.node.assertion_rotation_s));
@@ -63,7 +63,7 @@ impl Watcher {
 
     fn keep(&self, mut ring: Keyring) -> Result<Keyring, KeyringFault> {
         if let Some(state) = &self.start.node.state {
-            ring.save(state)?;
+            ring.save(state, &self.start.node.at_rest)?;
         }
         ring.unsaved = false;
         Ok(ring)

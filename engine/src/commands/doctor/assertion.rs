@@ -6,6 +6,7 @@ use std::sync::Arc;
 use activation::assertion::{Assertion, Bound, FIELD, Said, Scratch, SigningKey};
 use activation::bounds::ASSERTION_LIFE_S;
 use control::assertion::Keyring;
+use control::at_rest::AtRest;
 use control::clock;
 
 use crate::failure::Failure;
@@ -53,8 +54,16 @@ pub struct Prober<'p> {
 
 impl<'p> Prober<'p> {
     /// With the key that a state directory holds, where one is named.
-    pub fn new(state: Option<&Path>, policy: &'p str, agent: Option<&'p str>) -> Result<Self, Failure> {
-        let ring = state.map(Keyring::load).transpose().map_err(Failure::new)?;
+    pub fn new(
+        state: Option<&Path>,
+        at_rest: &AtRest,
+        policy: &'p str,
+        agent: Option<&'p str>,
+    ) -> Result<Self, Failure> {
+        let ring = state.map(|state| Keyring::load(state, at_rest)).transpose().map_err(|fault| {
+            let help = "run it as the gateway's user; where the state is encrypted, --state-identity FILE is its state_identity";
+            Failure::new(fault).help(help)
+        })?;
         let key = match (ring, state) {
             (Some(Some(ring)), _) => Some(Arc::clone(ring.current())),
             (Some(None), Some(state)) => {

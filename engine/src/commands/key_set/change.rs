@@ -190,6 +190,11 @@ impl RemoveArgs {
                         .help("adamant key-set show says what is in it")
                 };
                 let key = next.find(id).ok_or_else(none)?;
+                if let (Some(digits), 2..) = (&self.sha256, key.hashes.iter().filter(|hash| is_meant(hash)).count()) {
+                    let message =
+                        format!("--sha256: expected the digits of one key, found that {digits} begins several of {id}");
+                    return Err(Failure::new(message).help("give more digits, or leave --sha256 away to take out all"));
+                }
                 let gone: Vec<_> = key.hashes.extract_if(.., |hash| is_meant(hash)).collect();
                 if gone.is_empty() {
                     return Err(none());

@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
+use crate::commands::Format;
 use crate::failure::{Failure, NOTHING_LIVE, warn};
 use crate::pointing::{self, Base, Desk, Where};
 
@@ -18,12 +19,6 @@ pub struct LiveArgs {
     /// One fact a line, or one JSON document.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 pub fn run(args: &LiveArgs, out: &mut dyn Write) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind};
 use policy_release::manifest::Manifest;
@@ -13,6 +13,7 @@ use policy_release::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::engine_version;
+use crate::commands::Format;
 use crate::commands::signing::{self, plural};
 use crate::commands::trust::words;
 use crate::failure::Failure;
@@ -34,12 +35,6 @@ pub struct ListArgs {
     format: Format,
     #[command(flatten)]
     access: StoreAccess,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// A release of the store, as far as it can be read.

@@ -1,94 +1,36 @@
-//! `adamant revoke list`: the revocation list that stands.
+//! How `adamant revoke list` shows a revocation list.
 
-use std::io::Write;
-use std::path::PathBuf;
-
-use clap::Args;
-use policy_release::envelope::{Envelope, Kind, Role};
-use policy_release::lists::SignedList as _;
-use policy_release::revocations::Revocations;
-use serde_json::json;
+use policy_release::revocations::{Entry, Revocations};
+use policy_release::time::Timestamp;
+use serde_json::Value;
 use stores::Channel;
 
-use super::{Format, next};
-use crate::commands::signing;
-use crate::commands::trust::words;
+use super::next;
+use crate::commands::lists::Shown;
 use crate::failure::Failure;
-use crate::pointing;
-use crate::span::distance;
-use crate::store::{Store, StoreAccess};
 
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// The store: a directory, or a URL.
-    #[arg(long, value_name = "DIR|URL")]
-    store: PathBuf,
-    /// The channel.
-    #[arg(long, value_name = "NAME")]
-    channel: Channel,
-    /// The trust root that was placed on the gateways: says who signed, and whether that is enough.
-    #[arg(long, value_name = "ROOT")]
-    trust_root: Option<PathBuf>,
-    /// One entry a line, or one JSON document.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
-    #[command(flatten)]
-    access: StoreAccess,
-}
+impl Shown for Revocations {
+    const TITLE: &'static str = "revocations";
+    const EXPIRED: &'static str = "what is revoked stays revoked; gateways raise an alarm: adamant revoke --renew";
+    const MEMBER: &'static str = "entries";
 
-pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let at = args.access.at(&args.store)?;
-    let newest = |root: &PathBuf| pointing::newest_root(root, Some(&at));
-    let root = args.trust_root.as_ref().map(newest).transpose()?;
-    let (store, now) = (Store::open(&at)?, signing::now()?);
-    store.expect_channel(&args.channel)?;
-    let Some(bytes) = store.revocations(&args.channel)? else {
-        if args.format == Format::Json {
-            writeln!(out, "null")?;
-        } else {
-            writeln!(out, "nothing is revoked on channel {}", args.channel)?;
-        }
-        return Ok(());
-    };
-    let path = store.path().join(stores::layout::revocations(&args.channel));
-    let envelope = Envelope::parse_kind(&bytes, Kind::Revocations).map_err(|fault| Failure::at(&path, fault))?;
-    let list = Revocations::read(envelope.payload()).map_err(|fault| Failure::at(&path, fault))?;
-    let standing = root.as_ref().map(|root| root.standing(Role::Revocation, &envelope));
-    if args.format == Format::Json {
-        let document = json!({
-            "channel": list.channel,
-            "policy": list.policy_name,
-            "serial": list.serial,
-            "issued": list.issued.to_string(),
-            "expires": list.expires.to_string(),
-            "expired": list.expires <= now,
-            "signed": standing.as_ref().map(policy_release::root::Standing::is_met),
-            "entries": next::entries(list.entries())?,
-        });
-        writeln!(out, "{document:#}")?;
-        return Ok(());
+    fn none(channel: &Channel) -> String {
+        format!("nothing is revoked on channel {channel}")
     }
-    writeln!(out, "revocations  channel {}, serial {}", list.channel, list.serial)?;
-    writeln!(out, "  policy   {}", list.policy_name)?;
-    writeln!(out, "  made     {} ({})", list.issued, distance(now, list.issued))?;
-    writeln!(out, "  until    {} ({})", list.expires, distance(now, list.expires))?;
-    if list.expires <= now {
-        writeln!(out, "  EXPIRED  what is revoked stays revoked; gateways raise an alarm: adamant revoke --renew")?;
+
+    fn to_json(&self) -> Result<Value, Failure> {
+        Ok(next::entries(self.entries())?.into())
     }
-    match standing {
-        Some(standing) => writeln!(out, "  signed   {}", words(&standing))?,
-        None => {
-            let count = signing::plural(envelope.signatures().len(), "signature");
-            writeln!(out, "  signed   {count}, not verified without --trust-root")?;
-        }
-    }
-    for entry in list.entries() {
-        let until = match entry.until {
-            Some(until) if entry.has_lapsed(now) => format!(", lapsed {until}"),
-            Some(until) => format!(", until {until}"),
-            None => String::new(),
+
+    fn lines(&self, now: Timestamp) -> Vec<String> {
+        let line = |entry: &Entry| {
+            let until = match entry.until {
+                Some(until) if entry.has_lapsed(now) => format!(", lapsed {until}"),
+                Some(until) => format!(", until {until}"),
+                None => String::new(),
+            };
+            format!("{}, since {}{until}: {}", entry.target, entry.since, entry.why)
         };
-        writeln!(out, "  {}, since {}{until}: {}", entry.target, entry.since, entry.why)?;
+        self.entries().iter().map(line).collect()
     }
-    Ok(())
 }

@@ -20,14 +20,13 @@ use zeroize::Zeroizing;
 
 use super::{Chain, IssueFault, Name, certificates};
 use crate::http::{HttpFault, Place, TrustFault};
+use crate::openbao::printable;
 use http::Http;
 
 mod http;
 
 /// Bytes of a file with an external account key.
 const KEY_BYTES_MAX: usize = 4 << 10;
-/// Characters of what the server says that are told.
-const TOLD_CHARACTERS_MAX: usize = 300;
 /// Time for one exchange, and of it for each step, seconds.
 const EXCHANGE_S_MAX: u64 = 20;
 const STEP_S_MAX: u64 = 5;
@@ -339,10 +338,4 @@ fn said(problem: &Problem) -> String {
     let parts = problem.subproblems.iter().filter_map(|part| part.detail.as_deref());
     let told: Vec<&str> = problem.detail.as_deref().into_iter().chain(parts).collect();
     printable(&format!("{} ({})", told.join("; "), kind.rsplit(':').next().unwrap_or(kind)))
-}
-
-/// What others say, made safe for a terminal.
-fn printable(text: &str) -> String {
-    let words = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join(" ").chars().take(TOLD_CHARACTERS_MAX).collect()
 }

@@ -25,6 +25,10 @@ fn client(server: Place, token: Token) -> OpenBao {
     OpenBao { server, ca: None, namespace: Some("team/a".to_owned()), token }
 }
 
+fn given(text: &str) -> Token {
+    Token::Given { text: Zeroizing::new(text.to_owned()), place: "BAO_TOKEN".to_owned() }
+}
+
 fn call(of: &OpenBao, path: &str) -> Result<Answer, OpenBaoFault> {
     of.call_and_wait(Method::POST, path, Some(&json!({"a": 1})), 1 << 10, Duration::from_secs(5))
 }
@@ -55,7 +59,7 @@ fn a_call_shows_the_token_as_it_is_now() {
 fn what_is_wrong_is_told_as_what_it_is_and_without_the_token() {
     let told = |status: &str, content: &str| {
         let (place, server) = answering(status, content);
-        let of = client(place, Token::Given(Zeroizing::new("s.secret".to_owned())));
+        let of = client(place, given("s.secret"));
         let outcome = call(&of, "pki/sign/agents").and_then(Answer::expect_ok);
         server.join().unwrap();
         let fault = outcome.unwrap_err();
@@ -81,7 +85,6 @@ fn what_is_wrong_is_told_as_what_it_is_and_without_the_token() {
 #[test]
 fn what_cannot_be_sent_is_not() {
     let place = || Place::parse("http://127.0.0.1:9").unwrap();
-    let given = |text: &str| Token::Given(Zeroizing::new(text.to_owned()));
     for path in ["", "/a", "a//b", "a/../b", "a b", "a\r\nb", "a#b", "ä"] {
         assert!(matches!(call(&client(place(), given("t")), path), Err(OpenBaoFault::Path { .. })), "{path}");
     }

@@ -7,10 +7,7 @@ use serde_json::Value;
 
 use crate::StoreFault;
 use crate::http::{Answer, HttpFault};
-use crate::openbao::OpenBaoFault;
-
-/// Characters of what a server says that are told.
-const TOLD_CHARACTERS_MAX: usize = 300;
+use crate::openbao::{OpenBaoFault, printable};
 
 /// The state of a file on its server, which alone can read it; empty where there never was one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +39,8 @@ pub(super) trait Backend: Send {
     /// Replaces a file whose state is still `at`, as [`Backend::get`] gave it; whether it was.
     fn put(&mut self, file: &str, bytes: &[u8], at: &Version) -> Result<bool, Fault>;
 
-    /// As far as that can be.
-    fn remove(&mut self, file: &str);
+    /// One that is not there is removed already.
+    fn remove(&mut self, file: &str) -> Result<(), Fault>;
 
     fn names(&mut self, directory: &str) -> Result<Vec<String>, Fault>;
 
@@ -127,10 +124,4 @@ impl From<OpenBaoFault> for Fault {
 /// The JSON of an answer.
 pub(super) fn json(answer: &Answer) -> Result<Value, Fault> {
     crate::json::parse(&answer.content).map_err(|found| Fault::strange("an answer in JSON", found))
-}
-
-/// What others say, made safe for a terminal.
-fn printable(text: &str) -> String {
-    let words = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join(" ").chars().take(TOLD_CHARACTERS_MAX).collect()
 }

@@ -106,8 +106,8 @@ impl Backend for Consul {
         }
     }
 
-    fn remove(&mut self, file: &str) {
-        let _ = self.call(Method::DELETE, file, "", Vec::new(), (ANSWER_BYTES_MAX, SMALL));
+    fn remove(&mut self, file: &str) -> Result<(), Fault> {
+        self.call(Method::DELETE, file, "", Vec::new(), (ANSWER_BYTES_MAX, SMALL)).map(drop)
     }
 
     fn names(&mut self, directory: &str) -> Result<Vec<String>, Fault> {

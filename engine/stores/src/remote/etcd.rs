@@ -128,9 +128,9 @@ impl Backend for Etcd {
         Ok(found.get("succeeded").and_then(Value::as_bool).unwrap_or(false))
     }
 
-    fn remove(&mut self, file: &str) {
+    fn remove(&mut self, file: &str) -> Result<(), Fault> {
         let key = STANDARD.encode(self.link.server.key(file));
-        let _ = self.call("kv/deleterange", &json!({ "key": key }), true, (ANSWER_BYTES_MAX, SMALL));
+        expect_header(&self.call("kv/deleterange", &json!({ "key": key }), true, (ANSWER_BYTES_MAX, SMALL))?)
     }
 
     fn names(&mut self, directory: &str) -> Result<Vec<String>, Fault> {

@@ -109,7 +109,9 @@ impl Backend for Https {
         Err(Fault::new("an https store is read only", READ_ONLY))
     }
 
-    fn remove(&mut self, _: &str) {}
+    fn remove(&mut self, _: &str) -> Result<(), Fault> {
+        Ok(())
+    }
 
     /// What is read may be another state than what was looked at, and the same state may come again.
     fn reads_what_it_looks_at(&self) -> bool {

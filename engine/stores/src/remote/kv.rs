@@ -6,7 +6,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use super::SMALL_MS_MAX;
 use super::backend::{Backend, Fault, Got, Version};
@@ -37,7 +36,9 @@ impl Kv {
         let access = &server.access;
         let token = match &access.token_file {
             Some(path) => Token::File(path.clone()),
-            None => Token::Given(access.token.clone().unwrap_or_else(|| Zeroizing::new(String::new()))),
+            None => {
+                Token::Given { text: access.token.clone().unwrap_or_default(), place: "the environment".to_owned() }
+            }
         };
         let (ca, namespace) = (access.ca.clone(), access.namespace.clone());
         let client = OpenBao { server: server.place.clone(), ca, namespace, token };
@@ -114,8 +115,12 @@ impl Backend for Kv {
         Ok(true)
     }
 
-    fn remove(&mut self, file: &str) {
-        let _ = self.call(Method::DELETE, "metadata", file, None, (METADATA_BYTES_MAX, SMALL));
+    fn remove(&mut self, file: &str) -> Result<(), Fault> {
+        let answer = self.call(Method::DELETE, "metadata", file, None, (METADATA_BYTES_MAX, SMALL))?;
+        if answer.status != StatusCode::NOT_FOUND {
+            answer.expect_ok()?;
+        }
+        Ok(())
     }
 
     fn names(&mut self, directory: &str) -> Result<Vec<String>, Fault> {

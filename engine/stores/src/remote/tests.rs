@@ -1,6 +1,7 @@
 //! Remotes over a server that is a map, and does whatever a test wants.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::backend::Got;
@@ -14,6 +15,8 @@ type Files = BTreeMap<String, Option<(u64, Vec<u8>)>>;
 struct Map {
     files: Arc<Mutex<Files>>,
     looks: Arc<Mutex<Vec<String>>>,
+    /// Nothing is removed.
+    keeps: Arc<AtomicBool>,
 }
 
 impl Map {
@@ -59,8 +62,12 @@ impl Backend for Map {
         Ok(is_same)
     }
 
-    fn remove(&mut self, file: &str) {
+    fn remove(&mut self, file: &str) -> Result<(), Fault> {
+        if self.keeps.load(Ordering::Relaxed) {
+            return Err(Fault::new("403 Forbidden", "may the token delete?"));
+        }
         self.files.lock().unwrap().remove(file);
+        Ok(())
     }
 
     fn names(&mut self, directory: &str) -> Result<Vec<String>, Fault> {
@@ -177,9 +184,9 @@ fn a_file_in_parts_is_whole_or_refused() {
     let file = layout::release(&digest);
     let bytes: Vec<u8> = (0..3 * parts::PART_BYTES_MAX - 7).map(|at| u8::try_from(at % 253).unwrap()).collect();
     let (none, absent) = remote.read(&file, Kind::Release).unwrap();
-    assert!(none.is_none() && remote.write(&file, &bytes, &absent).unwrap());
+    assert!(none.is_none() && remote.write(&file, &bytes, &absent).unwrap() == Written::Whole);
     assert_eq!(remote.release(&digest).unwrap(), bytes);
-    assert!(!remote.write(&file, &bytes, &absent).unwrap(), "it is there by now");
+    assert_eq!(remote.write(&file, &bytes, &absent).unwrap(), Written::Meanwhile, "it is there by now");
     let part = |at: usize| parts::split(&bytes).unwrap().0.part(at);
     let second = map.found(&part(1)).unwrap().unwrap().1;
     map.remove_for_test(&part(1));
@@ -191,14 +198,23 @@ fn a_file_in_parts_is_whole_or_refused() {
     assert!(remote.release(&digest).unwrap_err().to_string().contains("expected 393216 bytes in parts/sha256-"));
     // Whoever writes the same again puts it right.
     let at = remote.version(&file, Kind::Release).unwrap();
-    assert!(remote.write(&file, &bytes, &at).unwrap());
+    assert_eq!(remote.write(&file, &bytes, &at).unwrap(), Written::Whole);
     assert_eq!(map.found(&part(1)).unwrap().unwrap().1, second);
     // Another content has parts of its own, and those before go.
     let (_, at) = remote.read(&file, Kind::Release).unwrap();
     let longer = [&bytes[..], b"more"].concat();
-    assert!(remote.write(&file, &longer, &at).unwrap());
+    assert_eq!(remote.write(&file, &longer, &at).unwrap(), Written::Whole);
     assert_eq!(remote.release(&digest).unwrap(), longer);
     assert!(map.found(&part(0)).unwrap().is_none());
+    // Where they cannot go, that is told, and the file is written all the same.
+    let (_, at) = remote.read(&file, Kind::Release).unwrap();
+    map.keeps.store(true, Ordering::Relaxed);
+    let told = remote.write(&file, &bytes, &at).unwrap();
+    assert!(
+        matches!(&told, Written::Leaving { part, why, .. } if part.ends_with("/0000") && why.contains("403")),
+        "{told:?}"
+    );
+    assert_eq!(remote.release(&digest).unwrap(), bytes);
 }
 
 #[test]
@@ -215,6 +231,6 @@ fn what_is_too_large_is_not_taken_in() {
 
 impl Map {
     fn remove_for_test(&self, file: &str) {
-        self.clone().remove(file);
+        self.clone().remove(file).unwrap();
     }
 }

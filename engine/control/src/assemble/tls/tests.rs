@@ -117,7 +117,7 @@ fn mistakes_in_files_are_told_by_file() {
     let one = write_chain(directory.path(), "one", &["one.example"]);
     let other = write_chain(directory.path(), "other", &["other.example"]);
     let error = |chain: &Path, key: &Path| {
-        let of = ChainFiles { chain: chain.to_owned(), key: key.to_owned() };
+        let of = ChainFiles::given(chain.to_owned(), key.to_owned());
         load_all(&listener(vec![of])).err().unwrap().to_string()
     };
     assert!(error(&one.chain, &other.key).contains("do not belong together"));
