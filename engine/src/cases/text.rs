@@ -125,3 +125,17 @@ fn listed(names: &[&str]) -> String {
     let more = names.len().saturating_sub(LISTED_MAX);
     if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_end() {
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+        assert_eq!((listed(&[]).as_str(), listed(&names[..1]).as_str()), ("", "a"));
+        assert_eq!(listed(&names[..8]), "a, b, c, d, e, f, g, h");
+        assert_eq!(listed(&names[..9]), "a, b, c, d, e, f, g, h and 1 more");
+        assert!(listed(&names).ends_with("h and 2 more"));
+    }
+}
