@@ -2,10 +2,11 @@
 // introspection and revocation. `node oidc-provider.mjs DIRECTORY-OF-THE-PACKAGE [FILES]`; prints its port.
 // FILES: a directory with server.pem, server.key and clients-ca.pem for https, where clients may prove who they are by a
 // certificate (RFC 8705), and client.jwks.json for one that signs (`private_key_jwt`).
+// Proofs of the client `signer` must hold a nonce.
 // A token for https://api.test/jwt/SECONDS is a JWT that lives for so long; one for another resource is opaque.
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
@@ -53,7 +54,7 @@ server.listen(0, '127.0.0.1', () => {
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
-      dPoP: { enabled: true },
+      dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: (ctx) => ctx.oidc.client.clientId === 'signer' },
       revocation: { enabled: true },
       introspection: { enabled: true, allowedPolicy: (_, { clientId }) => clientId === 'the gateway' },
       resourceIndicators: { enabled: true, getResourceServerInfo: (_, resource) => forResource(resource) },

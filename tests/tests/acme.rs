@@ -163,6 +163,9 @@ fn what_cannot_be_proven_is_told_and_not_asked_for_all_the_time() {
     gateway.tells("its port 443 to a listener with tls");
     let failed = wait_for_refreshes(&gateway, "failed", 1);
     assert!(failed[0]["error.message"].as_str().unwrap().contains("Failed to connect"), "{failed:?}");
+    let admin = format!("http://{}", gateway.admin_address());
+    let (_, said, _) = gateway::run(&["status", &admin], gateway.directory());
+    assert!(said.contains("no new certificate for api.test from \"ca\" since 20"), "{said}");
     thread::sleep(Duration::from_secs(5));
     assert_eq!(gateway.metric("certificates_obtained_failures_total"), 1.0, "servers count what they refuse");
     assert_eq!(gateway.once(get("/", "")).status, 200, "what needs no certificate serves on");

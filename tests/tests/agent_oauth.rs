@@ -31,6 +31,9 @@ use tests::origin::RecordingOrigin;
 use tests::policy::PolicyText;
 use tests::process::eventually;
 
+#[path = "agent_oauth/dpop.rs"]
+mod dpop;
+
 const SECRET: &str = "secret-of-the-bot";
 const SOON: Duration = Duration::from_secs(20);
 
@@ -76,24 +79,41 @@ fn gateway_in(
         .route("orders", "GET", "/orders/{id}", "origin")
         .scope("all", &["orders"])
         .client_ca("agents", "ca/ca.pem")
-        .with(&format!(
-            "[[issuer]]\nname = \"corp\"\nissuer = \"{0}\"\naudience = [\"orders-api\"]\nalgorithms = [\"ES256\"]\nscope_claim = \
-             \"scope\"\nkeys = {{ url = \"{0}/jwks\", refresh = \"10m\", max_stale = \"1h\", ca = {{ file = \"id-ca.pem\" }} }}",
-            server.issuer()
-        ))
+        .with(&issuer(server))
         .agent("reports-bot", &identity, &["all"], &["1000000/minute"]);
     let more = ["--tls-chain", "server.pem", "--tls-key", "server.key", "--client-certificates", "required"];
     (Gateway::dev_in(directory, &policy.text(), &more), origin)
 }
 
+/// What a policy says of the server.
+fn issuer(server: &OidcProvider) -> String {
+    format!(
+        "[[issuer]]\nname = \"corp\"\nissuer = \"{0}\"\naudience = [\"orders-api\"]\nalgorithms = [\"ES256\"]\nscope_claim = \
+         \"scope\"\nkeys = {{ url = \"{0}/jwks\", refresh = \"10m\", max_stale = \"1h\", ca = {{ file = \"id-ca.pem\" }} }}",
+        server.issuer()
+    )
+}
+
 fn enroll(gateway: &Gateway, server: &OidcProvider, more: &str) -> String {
+    ok(gateway.directory(), &enrolment(gateway, server, more))
+}
+
+fn enrolment(gateway: &Gateway, server: &OidcProvider, more: &str) -> String {
     let port = gateway.tls_address().port();
-    let line = format!(
+    format!(
         "agent enroll p --agent reports-bot --gateway https://localhost:{port} --ca ca --spiffe {ID} --token-url {}/token \
          --token-ca id-ca.pem --token-scope all {more}",
         server.issuer()
-    );
-    ok(gateway.directory(), &line)
+    )
+}
+
+/// Ends the calls, also where a test stops at a surprise.
+struct Stopping<'s>(&'s AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Calls through the proxy until told to stop; how many, all of them answered by 200.
@@ -142,6 +162,7 @@ fn tokens_of_seconds_are_renewed_and_no_call_fails() {
     let mut seen = Vec::new();
     let count = std::thread::scope(|scope| {
         let calling = scope.spawn(|| calls(&profile.join("proxy.sock"), &stop));
+        let stopping = Stopping(&stop);
         let mut rounds = 0;
         while rounds < 140 {
             let (token, _) = in_use(&profile);
@@ -152,7 +173,7 @@ fn tokens_of_seconds_are_renewed_and_no_call_fails() {
             std::thread::sleep(Duration::from_millis(100));
             rounds += 1;
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         calling.join().unwrap()
     });
     assert!(count > 100 && seen.len() >= 4, "{count} calls, {} tokens", seen.len());
@@ -201,6 +222,7 @@ fn a_token_that_is_bound_to_the_certificate_is_renewed_with_it() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let calling = scope.spawn(|| calls(&profile.join("proxy.sock"), &stop));
+        let stopping = Stopping(&stop);
         for _ in 0..120 {
             let (token, cert) = in_use(&profile);
             let der = CertificateDer::from_pem_slice(&cert).unwrap();
@@ -208,7 +230,7 @@ fn a_token_that_is_bound_to_the_certificate_is_renewed_with_it() {
             assert_eq!(claims(&token)["cnf"]["x5t#S256"], json!(hash), "each generation's token is its certificate's");
             std::thread::sleep(Duration::from_millis(100));
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         assert!(calling.join().unwrap() > 50);
     });
     assert!(of_kind(&keeper, "certificate", "renewed").len() >= 2, "{:#?}", keeper.lines());

@@ -64,6 +64,18 @@ fn listener(life: &str) -> String {
     )
 }
 
+/// Whether `adamant status` tells of the listener's certificate and the origin identity's that they are not renewed, since
+/// when and when again; and all that it says.
+fn not_renewed(gateway: &Gateway) -> ([bool; 2], String) {
+    let admin = format!("http://{}", gateway.admin_address());
+    let (_, said, _) = gateway::run(&["status", &admin], gateway.directory());
+    let told = |name: &str| {
+        let note = format!("note: no new certificate for {name} from \"team\" since 20");
+        said.lines().any(|line| line.contains(&note) && line.contains("; again at 20"))
+    };
+    ([HOST, "spiffe://corp.test/gateway"].map(told), said)
+}
+
 /// The origin of the policy wants a certificate of the same CA.
 #[test]
 fn both_sides_are_renewed_under_load_and_while_the_server_is_sealed() {
@@ -97,9 +109,12 @@ fn both_sides_are_renewed_under_load_and_while_the_server_is_sealed() {
     under_load(gateway.tls_address(), &config, || gateway.metric("certificates_obtained_failures_total") >= 2.0);
     gateway.tells("the server is sealed");
     wait_for_refreshes(&gateway, "failed", 1);
+    let (sealed, said) = not_renewed(&gateway);
+    assert!(sealed.contains(&true) && said.contains("the server is sealed"), "{said}");
     let count = gateway.metric("certificates_obtained_total");
     server.unseal();
     under_load(gateway.tls_address(), &config, || gateway.metric("certificates_obtained_total") >= count + 2.0);
+    assert!(eventually(SOON, || not_renewed(&gateway).0 == [false; 2]), "{}", not_renewed(&gateway).1);
     let taken = wait_for_refreshes(&gateway, "taken", 9);
     assert!(taken.iter().any(|line| line["adamant.refresh.name"] == "spiffe://corp.test/gateway"), "{taken:?}");
 
@@ -107,6 +122,7 @@ fn both_sides_are_renewed_under_load_and_while_the_server_is_sealed() {
     drop(server);
     gateway.restart("TERM");
     assert!(serves(gateway.tls_address(), &config));
+    assert!(eventually(SOON, || not_renewed(&gateway).0 == [true; 2]), "{}", not_renewed(&gateway).1);
     let written = gateway.record_text() + &gateway.stderr();
     assert!(!written.contains(token.trim()));
     for entry in fs::read_dir(gateway.directory().join("state/certificates")).unwrap() {

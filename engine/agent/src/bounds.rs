@@ -76,6 +76,8 @@ pub const ANSWER_S_MAX: u64 = 10;
 pub const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Clocks that differ by more are told, seconds.
 pub const CLOCK_SKEW_S_MAX: u64 = 30;
+/// The same for those who make DPoP proofs and are ahead: the gateway takes them 5 s early, without `leeway`.
+pub const CLOCK_AHEAD_S_MAX: u64 = 5;
 
 /// Local connections of the proxy at the same time; further ones wait.
 pub const PROXY_CONNECTIONS_MAX: usize = 256;
@@ -91,5 +93,9 @@ pub const PROXY_HEAD_S_MAX: u64 = 60;
 pub const PROXY_HEAD_BYTES_MAX: usize = 64 << 10;
 /// Time from a request to the head of the gateway's response, seconds.
 pub const PROXY_RESPONSE_S_MAX: u64 = 600;
+/// Bytes of content that the proxy keeps to send it again with the nonce that the gateway wants in DPoP proofs.
+pub const PROXY_KEPT_BYTES_MAX: u64 = 64 << 10;
+/// Age at which a nonce of the gateway is no longer sure to be taken, seconds: the gateway's last two minutes at least.
+pub const PROXY_NONCE_S_MAX: u64 = 100;
 /// Time that SIGTERM leaves what runs in the proxy, seconds.
 pub const PROXY_DRAIN_S_MAX: u64 = 10;

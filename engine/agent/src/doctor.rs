@@ -1,33 +1,30 @@
 //! `agent doctor`: looks at everything between a profile and an answer of its gateway, step by step, and says in plain words
 //! what is wrong and what to do.
 
-use std::error::Error as _;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http_body_util::Empty;
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::StatusCode;
+use hyper::header::{self, HeaderMap};
 use serde::Serialize;
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
-use crate::bounds::{ANSWER_S_MAX, CLOCK_SKEW_S_MAX, CONNECT_S_MAX};
+use crate::bounds::{CLOCK_AHEAD_S_MAX, CLOCK_SKEW_S_MAX, CONNECT_S_MAX};
+use crate::dpop;
 use crate::explain::{self, Explained};
 use crate::generation::{self, Identity};
 use crate::profile::{self, Profile};
 use crate::tls::{self, DialFault};
 use crate::{clock, release};
 
+mod ask;
 mod date;
 mod token;
 
+use ask::ask;
+use token::Shown;
+
 /// Asked for where no path is named: no policy routes it by accident, so a known caller gets 403 and a stranger 401.
-const NOBODYS_PATH: &str = "/.well-known/adamant-doctor";
+pub const NOBODYS_PATH: &str = "/.well-known/adamant-doctor";
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -170,13 +167,11 @@ fn certificate(directory: &Path, profile: &Profile, report: &mut Report) -> Opti
     Some(identity)
 }
 
-type Token = Option<zeroize::Zeroizing<String>>;
-
 async fn call(
     directory: &Path,
     profile: &Profile,
     identity: Option<Identity>,
-    token: Token,
+    token: Option<Shown>,
     path: Option<&str>,
     report: &mut Report,
 ) {
@@ -207,10 +202,10 @@ async fn call(
     };
     let version = stream.get_ref().1.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
     let version = version.replace('_', ".").replace("TLSv", "TLS ");
-    match ask(stream, profile, token, path.unwrap_or(NOBODYS_PATH)).await {
+    match ask(stream, profile, token.as_ref(), path.unwrap_or(NOBODYS_PATH)).await {
         Ok((status, fields)) => {
             report.ok("tls", format!("{version}, and the gateway's certificate is the pinned one"));
-            compare_clocks(&fields, report);
+            compare_clocks(&fields, profile.proves_by_key(), report);
             answered(status, &fields, profile, path, report);
         }
         // With TLS 1.3 the gateway's verdict on a client certificate comes after the handshake.
@@ -222,61 +217,32 @@ async fn call(
     }
 }
 
-async fn ask(
-    stream: TlsStream<TcpStream>,
-    profile: &Profile,
-    token: Token,
-    path: &str,
-) -> Result<(StatusCode, HeaderMap), Explained> {
-    let broken = |error: &hyper::Error| {
-        let mut cause = error.source();
-        while let Some(found) = cause {
-            if let Some(error) = found.downcast_ref::<io::Error>().filter(|error| tls::tls_error(error).is_some()) {
-                return explain::tls(error);
-            }
-            cause = found.source();
-        }
-        unanswered(&format!("the connection ended without an answer: {error}"))
-    };
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
-    tokio::spawn(async move { drop(connection.await) });
-    let mut request = Request::get(path).header(header::HOST, profile.gateway.authority());
-    if let Some(token) = token {
-        let value = zeroize::Zeroizing::new(format!("Bearer {}", *token));
-        let mut value = HeaderValue::from_str(&value).map_err(|_| unanswered("the token is no field value"))?;
-        value.set_sensitive(true);
-        request = request.header(header::AUTHORIZATION, value);
-    }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| unanswered(&error.to_string()))?;
-    let asked = tokio::time::timeout(Duration::from_secs(ANSWER_S_MAX), sender.send_request(request)).await;
-    let response = asked.map_err(|_| unanswered(&format!("no answer within {ANSWER_S_MAX} s")))?;
-    let (head, _) = response.map_err(|error| broken(&error))?.into_parts();
-    Ok((head.status, head.headers))
-}
-
-fn unanswered(found: &str) -> Explained {
-    let todo = "is it the gateway's port for agents? Ask its operator, with the time of this attempt".to_owned();
-    Explained { code: "answer", found: found.to_owned(), todo }
-}
-
-fn compare_clocks(fields: &HeaderMap, report: &mut Report) {
+/// `proves`: the agent makes DPoP proofs, which hold the time by its clock.
+fn compare_clocks(fields: &HeaderMap, proves: bool, report: &mut Report) {
     let said = fields.get(header::DATE).and_then(|date| date.to_str().ok()).and_then(date::unix_s);
     let Some(theirs_s) = said else { return };
     let ours_s = clock::now_s();
     let apart_s = ours_s.abs_diff(theirs_s);
-    if apart_s <= CLOCK_SKEW_S_MAX {
+    let is_early = proves && ours_s > theirs_s + CLOCK_AHEAD_S_MAX;
+    if apart_s <= CLOCK_SKEW_S_MAX && !is_early {
         return report.ok("clock", format!("within {CLOCK_SKEW_S_MAX} s of the gateway's"));
     }
     let side = if ours_s < theirs_s { "behind" } else { "ahead of" };
     let found = format!("this machine's clock is {} {side} the gateway's", clock::length(apart_s));
-    let todo = "tokens and certificates depend on it: set this machine's clock (timedatectl set-ntp true)";
-    report.failed("clock", "clock", found, todo);
+    let what = if proves { "tokens, certificates and DPoP proofs (`iat`)" } else { "tokens and certificates" };
+    let todo = format!("{what} depend on it: set this machine's clock (timedatectl set-ntp true)");
+    // By a few seconds: whether it matters is for the leeway of the policy to say.
+    let outcome = if apart_s > CLOCK_SKEW_S_MAX { Outcome::Failed } else { Outcome::Warning };
+    report.wrong("clock", outcome, Explained { code: "clock", found, todo });
 }
 
 fn answered(status: StatusCode, fields: &HeaderMap, profile: &Profile, path: Option<&str>, report: &mut Report) {
     // Known, and told that nobody has this path: that is all that was to be learnt.
     if path.is_none() && matches!(status.as_u16(), 403 | 404) {
         return report.ok("answer", format!("the gateway knows this agent{}", granted(profile)));
+    }
+    if let Some(why) = dpop::challenged(fields).filter(|_| status == 401).and_then(explain::proof) {
+        return report.wrong("answer", Outcome::Failed, why);
     }
     let text = |name: &str| fields.get(name).and_then(|value| value.to_str().ok());
     match explain::status(status.as_u16(), text("retry-after"), text("x-request-id")) {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use policy::model::Binding;
+
 use crate::bounds::FILE_BYTES_MAX;
 use crate::ca::token::Claims;
 use crate::ca::{self, place};
@@ -71,7 +73,11 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
     profile.granted = granted.map(|(_, granted)| granted);
     profile.token = match &wish.token {
         Some(TokenSource::File { path }) => Some(TokenSource::File { path: whole(path) }),
-        Some(TokenSource::Oauth(of)) => Some(TokenSource::Oauth(checked(of.clone())?)),
+        Some(TokenSource::Oauth(of)) => {
+            let needed = profile.granted.as_ref().and_then(|granted| granted.token.as_ref());
+            let dpop = of.dpop || needed.is_some_and(|token| token.bound == Some(Binding::Dpop));
+            Some(TokenSource::Oauth(checked(TokenEndpoint { dpop, ..of.clone() })?))
+        }
         other => other.clone().or(from_ca(wish, profile.granted.as_ref())?),
     };
     // Says now what would otherwise be found at the first call.

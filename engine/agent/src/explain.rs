@@ -216,6 +216,24 @@ pub fn status(status: u16, retry_after: Option<&str>, request_id: Option<&str>) 
     })
 }
 
+/// What the error of a DPoP challenge says (RFC 9449 §7.1, §9); none where it is not about the proof.
+pub fn proof(error: &str) -> Option<Explained> {
+    Some(match error {
+        "use_dpop_nonce" => explained(
+            "dpop-nonce",
+            "401: the gateway wants a nonce in the DPoP proof, and refuses the one that it gave",
+            "are there several gateways behind this name? They do not take each other's: give each a name of its own",
+        ),
+        "invalid_dpop_proof" => explained(
+            "dpop-proof",
+            "401: the gateway refuses the DPoP proof: its time, address or key is not what it takes",
+            "do the clocks agree (see above)? A proof is good for 60 s and 5 s ahead. Is the gateway's address in profile.json the \
+             one that it is called by, with nothing in between? Its record has the precise reason",
+        ),
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,5 +255,10 @@ mod tests {
         assert!(status(429, Some("20"), None).unwrap().todo.contains("20 s"));
         let said = status(401, None, Some("ab12")).unwrap();
         assert!(said.found.contains("revoked") && said.todo.contains("request ab12"), "{said:?}");
+        assert_eq!(
+            ["use_dpop_nonce", "invalid_dpop_proof"].map(|error| proof(error).unwrap().code),
+            ["dpop-nonce", "dpop-proof"]
+        );
+        assert!(proof("invalid_token").is_none() && proof("").is_none());
     }
 }

@@ -203,6 +203,12 @@ pub fn export(directory: &Path, form: Form) -> Result<Zeroizing<String>, Fault> 
         let message = "this profile pins the gateway's key, which these tools cannot check";
         return Err(Fault::at(&directory, message).help(help));
     }
+    if profile.proves_by_key() && form != Form::Env {
+        let message = "the tokens of this profile are bound to a key (DPoP): none can be exported as a bearer header, because \
+                       each request needs a proof that the key has signed for it";
+        let help = "let such tools go through adamant agent proxy, which signs them";
+        return Err(Fault::at(&directory, message).help(help));
+    }
     if let Some(path) =
         [Some(directory.clone()), profile.token_file(&directory)].into_iter().flatten().find(|path| unwritable(path))
     {
@@ -320,6 +326,13 @@ fn env(directory: &Path, profile: &Profile, has_ca: bool) -> String {
     }
     if let Some(token) = profile.token_file(directory) {
         lines.push(format!("ADAMANT_TOKEN_FILE={}", path(token)));
+    }
+    if profile.proves_by_key() {
+        lines.push(
+            "# Not a bearer token: each request needs a DPoP proof (RFC 9449) by this key, as adamant agent proxy makes it."
+                .to_owned(),
+        );
+        lines.push(format!("ADAMANT_DPOP_KEY={}", path(current.join(generation::DPOP_KEY))));
     }
     lines.join("\n") + "\n"
 }

@@ -30,6 +30,8 @@ pub const KEY: &str = "key.pem";
 pub const BOTH: &str = "identity.pem";
 /// The token that goes with the certificate, where one does.
 pub const TOKEN: &str = "token";
+/// The key that the token is bound to, where it is to one of its own.
+pub const DPOP_KEY: &str = "dpop-key.pem";
 const FACTS: &str = "generation.json";
 /// Names of what is not whole yet.
 const UNFINISHED: &str = ".new-";
@@ -135,6 +137,7 @@ pub struct New<'a> {
     pub key_pem: &'a str,
     pub chain_pem: &'a str,
     pub token: Option<&'a str>,
+    pub dpop_key_pem: Option<&'a str>,
     /// `profile.json`, and the CA of the gateway in PEM.
     pub profile: &'a [u8],
     pub gateway_ca: Option<&'a [u8]>,
@@ -275,6 +278,9 @@ fn fill(directory: &Path, new: &New<'_>, origin: &Origin) -> Result<(), Fault> {
     files::write(&directory.join(BOTH), both.as_bytes(), Access::OwnerOnly)?;
     if let Some(token) = new.token {
         files::write(&directory.join(TOKEN), token.as_bytes(), Access::OwnerOnly)?;
+    }
+    if let Some(pem) = new.dpop_key_pem {
+        files::write(&directory.join(DPOP_KEY), pem.as_bytes(), Access::OwnerOnly)?;
     }
     files::write(&directory.join(PROFILE), new.profile, Access::OwnerOnly)?;
     if let Some(pem) = new.gateway_ca {

@@ -5,6 +5,7 @@ pub mod bounds;
 pub mod ca;
 pub mod clock;
 pub mod doctor;
+pub mod dpop;
 pub mod enroll;
 pub mod explain;
 pub mod export;

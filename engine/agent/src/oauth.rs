@@ -9,11 +9,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stores::http::{Bounds, Client, ClientIdentity, Place, Trust, wait};
-use stores::oauth::{self, ANSWER_BYTES_MAX, Proof, Wanted};
+use stores::oauth::{self, ANSWER_BYTES_MAX, GrantFault, Proof, Token, Wanted};
 use zeroize::Zeroizing;
 
 use crate::bounds::{ASSERTION_LIFE_S, CONNECT_S_MAX, FILE_BYTES_MAX, SECRET_BYTES_MAX, TOKEN_FETCH_S_MAX};
+use crate::ca::issue;
+use crate::dpop::{Asked, ProofKey};
 use crate::fault::Fault;
+use crate::generation::TokenLife;
 use crate::{clock, files, jws, x509};
 
 /// Where tokens are fetched, as whom, and what they shall be good for.
@@ -32,6 +35,9 @@ pub struct TokenEndpoint {
     pub resource: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
+    /// Whether its tokens are bound to a key of their own (DPoP, RFC 9449).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dpop: bool,
 }
 
 /// What the server knows the agent by. Files are read at each fetch.
@@ -48,11 +54,11 @@ pub enum ClientProof {
     Key { file: PathBuf },
 }
 
-/// A token, and its life.
+/// A token, its life, and the key that it is bound to, where it is to one of its own.
 pub struct Fetched {
     pub value: Zeroizing<String>,
-    pub obtained_s: u64,
-    pub ends_s: u64,
+    pub life: TokenLife,
+    pub dpop_key_pem: Option<Zeroizing<String>>,
 }
 
 impl TokenEndpoint {
@@ -77,16 +83,41 @@ impl TokenEndpoint {
         let place = self.place()?;
         let identity = self.binds().then(|| identity(key_pem, chain)).transpose()?;
         let client = self.client(identity)?;
-        let proof = self.proof()?;
-        let (scope, resource) = (self.scope.as_deref(), self.resource.as_deref());
-        let wanted = Wanted { scope, resource, audience: self.audience.as_deref() };
+        // A new one each time: what somebody may have got hold of ends with its token.
+        let dpop_key_pem = self.dpop.then(issue::new_key).transpose()?;
+        let key = dpop_key_pem.as_ref().map(|pem| ProofKey::of(pem)).transpose().map_err(Fault::new)?;
         let obtained_s = clock::now_s();
-        let fetched = wait(oauth::client_credentials(&client, &place, &self.client_id, &proof, wanted));
-        let token = fetched.map_err(Fault::new)?.map_err(|fault| {
-            let told = Fault::new(&fault).help(fault.help());
-            fault.retry_after_s().into_iter().fold(told, Fault::again_after_s)
-        })?;
-        Ok(Fetched { value: token.value, obtained_s, ends_s: obtained_s + token.life_s })
+        let token = self.ask(&client, &place, key.as_ref())?;
+        if let Some(found) = key.and_then(|key| key.unlike(&token.value)) {
+            let message = format!("{place}: expected a token that is bound to the key of the proof, found {found}");
+            return Err(Fault::new(message).help("the gateway would refuse it: look into the settings of the server"));
+        }
+        let life = TokenLife { obtained_s, ends_s: obtained_s + token.life_s };
+        Ok(Fetched { value: token.value, life, dpop_key_pem })
+    }
+
+    /// Asks once; and once more where the server wants a nonce in the DPoP proof, and has given it (RFC 9449 §8).
+    fn ask(&self, client: &Client, place: &Place, key: Option<&ProofKey>) -> Result<Token, Fault> {
+        let (uri, mut nonce) = (place.to_string(), None);
+        loop {
+            // Both anew: what was signed is good for one question.
+            let proof = self.proof()?;
+            let asked = Asked { method: "POST", uri: &uri, token: None, nonce: nonce.as_deref() };
+            let dpop = key.map(|key| key.prove(&asked)).transpose()?;
+            let (scope, resource) = (self.scope.as_deref(), self.resource.as_deref());
+            let wanted = Wanted { scope, resource, audience: self.audience.as_deref(), dpop: dpop.as_ref() };
+            let fetched = wait(oauth::client_credentials(client, place, &self.client_id, &proof, wanted));
+            match fetched.map_err(Fault::new)? {
+                Ok(token) => return Ok(token),
+                Err(GrantFault::Refused { nonce: Some(given), .. }) if key.is_some() && nonce.is_none() => {
+                    nonce = Some(given);
+                }
+                Err(fault) => {
+                    let told = Fault::new(&fault).help(fault.help());
+                    return Err(fault.retry_after_s().into_iter().fold(told, Fault::again_after_s));
+                }
+            }
+        }
     }
 
     fn place(&self) -> Result<Place, Fault> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::{FILE_BYTES_MAX, SECRET_BYTES_MAX};
 use crate::ca::token::Claims;
+use crate::dpop::ProofKey;
 use crate::fault::Fault;
 use crate::files::{self, Access, Lock};
 use crate::generation;
@@ -134,6 +135,16 @@ impl Profile {
             TokenSource::Ca { .. } | TokenSource::Oauth(_) => generation.join(generation::TOKEN),
         });
         path.map(|path| files::read_secret_line(&path, SECRET_BYTES_MAX)).transpose()
+    }
+
+    /// Whether its tokens are bound to a key of their own (DPoP).
+    pub fn proves_by_key(&self) -> bool {
+        matches!(&self.token, Some(TokenSource::Oauth(of)) if of.dpop)
+    }
+
+    /// The key that the token of this generation is bound to, where it is to one of its own.
+    pub fn dpop_key(&self, generation: &Path) -> Result<Option<ProofKey>, Fault> {
+        self.proves_by_key().then(|| ProofKey::read(&generation.join(generation::DPOP_KEY))).transpose()
     }
 }
 

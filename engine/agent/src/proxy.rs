@@ -28,6 +28,7 @@ use crate::fault::Fault;
 use crate::files;
 use crate::profile::Profile;
 
+mod bound;
 mod exchange;
 mod gateway;
 
@@ -62,7 +63,7 @@ pub struct Settings {
     pub listen: Listen,
     /// Local programs must send its first line as `Adamant-Agent-Secret`.
     pub secret_file: Option<PathBuf>,
-    /// Pass on `Authorization` and `X-API-Key` of local programs instead of removing them.
+    /// Pass on `Authorization`, `DPoP` and `X-API-Key` of local programs instead of removing them.
     pub keep_credentials: bool,
     /// Let an address be used that is not loopback.
     pub open_to_network: bool,

@@ -1,6 +1,6 @@
 //! What a verified release lets an agent do: its scopes, routes, limits, and the proofs that it must show.
 
-use policy::model::{CertificateName, Identity, Policy, Proofs, Subject};
+use policy::model::{Binding, CertificateName, Identity, Policy, Proofs, Subject};
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::Manifest;
 use policy_release::root::verify_root;
@@ -44,6 +44,9 @@ pub struct Token {
     pub issuer: String,
     pub audience: Vec<String>,
     pub subject: Option<String>,
+    /// What it must be bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Binding>,
 }
 
 /// Verifies a release with a trust root, as a gateway would: enough signatures of a release role.
@@ -106,6 +109,7 @@ pub fn granted(manifest: &Manifest, digest: &str, agent: &str, id: &str) -> Resu
                 Subject::Exactly(subject) => Some(subject.clone()),
                 Subject::AnyBut(_) => None,
             },
+            bound: proof.bound,
         }
     });
     Ok(Granted {

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::fault::Fault;
 use crate::files::{self, Access};
 use crate::generation::{self, Identity, New, Origin, TokenLife};
-use crate::oauth::TokenEndpoint;
+use crate::oauth::{Fetched, TokenEndpoint};
 use crate::openbao::OpenBao;
 use crate::profile::{Enrolment, Profile, TokenSource};
 use crate::release;
@@ -103,33 +103,36 @@ pub fn obtain(directory: &Path, enrolment: &Enrolment, before: Option<&Identity>
         generation::checked(&key, chain.as_bytes()).map_err(|why| Fault::new(format_args!("{from}: {why}")))?;
     let now_s = clock::now_s();
     acceptable(profile, before.map(|identity| &identity.facts), &certificates, &facts, now_s)?;
-    let (token, life) = match &profile.token {
-        Some(TokenSource::Oauth(of)) => with_token(of, before, &key, &certificates)?,
-        _ => (token, None),
+    let (token, life, dpop_key) = match &profile.token {
+        Some(TokenSource::Oauth(of)) => {
+            let Fetched { value, life, dpop_key_pem } = with_token(of, before, &key, &certificates)?;
+            (Some(value), Some(life), dpop_key_pem)
+        }
+        _ => (token, None, None),
     };
     let token = token.as_ref().map(|token| token.as_str());
+    let dpop_key_pem = dpop_key.as_ref().map(|pem| pem.as_str());
     let (json, gateway_ca) = (profile.json()?, enrolment.gateway_ca.as_deref());
-    let new = New { key_pem: &key, chain_pem: &chain, token, profile: &json, gateway_ca };
+    let new = New { key_pem: &key, chain_pem: &chain, token, dpop_key_pem, profile: &json, gateway_ca };
     let staged = generation::stage(directory, &new, &Origin { obtained_s: now_s, from, token: life })?;
     Ok(Obtained::Ready(Box::new(Ready { staged, pending: directory.join(PENDING), facts })))
 }
 
 /// The token that goes with a new certificate: a fresh one where it is bound to it or there was none, else the one in use,
-/// which has a life of its own.
+/// which has a life of its own, with the key that it is bound to.
 fn with_token(
     of: &TokenEndpoint,
     before: Option<&Identity>,
     key_pem: &str,
     chain: &[CertificateDer<'static>],
-) -> Result<(Option<Zeroizing<String>>, Option<TokenLife>), Fault> {
-    let kept = before.filter(|_| !of.binds()).and_then(|identity| Some((identity, identity.origin.token?)));
-    if let Some((identity, life)) = kept {
-        let token = files::read_secret_line(&identity.directory.join(generation::TOKEN), SECRET_BYTES_MAX)?;
-        return Ok((Some(token), Some(life)));
-    }
-    let fetched = of.fetch(key_pem, chain)?;
-    let life = TokenLife { obtained_s: fetched.obtained_s, ends_s: fetched.ends_s };
-    Ok((Some(fetched.value), Some(life)))
+) -> Result<Fetched, Fault> {
+    let kept = before.filter(|_| !of.binds()).and_then(|identity| Some((&identity.directory, identity.origin.token?)));
+    let whole = kept.filter(|(directory, _)| !of.dpop || directory.join(generation::DPOP_KEY).exists());
+    let Some((directory, life)) = whole else { return of.fetch(key_pem, chain) };
+    let value = files::read_secret_line(&directory.join(generation::TOKEN), SECRET_BYTES_MAX)?;
+    let dpop_key = directory.join(generation::DPOP_KEY);
+    let dpop_key_pem = of.dpop.then(|| files::read_secret(&dpop_key, FILE_BYTES_MAX)).transpose()?;
+    Ok(Fetched { value, life, dpop_key_pem })
 }
 
 /// A token that was renewed.
@@ -150,13 +153,14 @@ pub fn renew_token(
 ) -> Result<RenewedToken, Fault> {
     let (key, chain) = generation::pair(identity)?;
     let before = files::read_secret_line(&identity.directory.join(generation::TOKEN), SECRET_BYTES_MAX).ok();
-    let fetched = of.fetch(&key, &identity.chain)?;
-    let life = TokenLife { obtained_s: fetched.obtained_s, ends_s: fetched.ends_s };
+    let Fetched { value, life, dpop_key_pem } = of.fetch(&key, &identity.chain)?;
     let (json, gateway_ca) = (enrolment.profile.json()?, enrolment.gateway_ca.as_deref());
-    let new = New { key_pem: &key, chain_pem: &chain, token: Some(&fetched.value), profile: &json, gateway_ca };
+    let dpop_key_pem = dpop_key_pem.as_ref().map(|pem| pem.as_str());
+    let token = Some(value.as_str());
+    let new = New { key_pem: &key, chain_pem: &chain, token, dpop_key_pem, profile: &json, gateway_ca };
     generation::stage(directory, &new, &Origin { token: Some(life), ..identity.origin.clone() })?.put()?;
     let old = before.as_ref().map(|token| token_thumbprint(token));
-    Ok(RenewedToken { old, new: token_thumbprint(&fetched.value), life })
+    Ok(RenewedToken { old, new: token_thumbprint(&value), life })
 }
 
 /// Tells tokens apart, and says nothing of one: the first 64 bits of its SHA-256.

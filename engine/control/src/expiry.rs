@@ -262,6 +262,13 @@ mod tests {
         let renewed = thing(80 * DAY_S, 180 * DAY_S);
         assert_eq!(distances(&mut again, &renewed, [90 * DAY_S, 151 * DAY_S]), [30 * DAY_S]);
         std::fs::write(state.path().join("moving").join(FILE), "{damaged").unwrap();
+        // Larger than it ever is: as a damaged one.
+        let large = |bytes: usize| {
+            let json = json!({"x": 1}).to_string();
+            std::fs::write(state.path().join("large"), json.clone() + &" ".repeat(bytes - json.len())).unwrap();
+            read(&state.path().join("large")).len()
+        };
+        assert_eq!([EXPIRY_BYTES_MAX, EXPIRY_BYTES_MAX + 1].map(large), [1, 0]);
         let mut damaged = Expiry::open(Some(state.path()));
         assert_eq!(distances(&mut damaged, &things, [75 * DAY_S]), [30 * DAY_S], "told once more, at worst");
         assert_eq!((written(30 * DAY_S).as_str(), written(3_600).as_str()), ("30 days", "1 hour"));

@@ -19,7 +19,7 @@ use crate::records::Progress;
 mod moving;
 
 pub use moving::{
-    AssertionKeysStatus, CertificateStatus, CrlListStatus, CrlStatus, KeysetStatus, ObtainedStatus,
+    AssertionKeysStatus, CertificateStatus, CrlListStatus, CrlStatus, FailingStatus, KeysetStatus, ObtainedStatus,
     OriginMaterialStatus, OriginStatus,
 };
 

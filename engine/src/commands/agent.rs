@@ -47,7 +47,7 @@ pub enum AgentCommand {
         curl --unix-socket reports/proxy.sock http://localhost/orders/7\n  \
         adamant agent proxy reports --listen 127.0.0.1:9900\n\n\
         Everybody on this machine can use a port; a socket file is for its owner. Where others are on the machine, use the\n\
-        socket file, or --secret-file. Authorization and X-API-Key of local programs are removed.")]
+        socket file, or --secret-file. Authorization, DPoP and X-API-Key of local programs are removed.")]
     Proxy(ProxyArgs),
     /// Say in plain words what is wrong between this agent and its gateway, and what to do.
     #[command(after_help = "Examples:\n  \
@@ -159,7 +159,7 @@ pub struct ProxyArgs {
     /// Local programs must send the first line of this file as Adamant-Agent-Secret.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-    /// Pass on Authorization and X-API-Key of local programs.
+    /// Pass on Authorization, DPoP and X-API-Key of local programs where the profile has no token to put in their place.
     #[arg(long)]
     keep_credentials: bool,
     /// Let --listen name an address that is not loopback; needs --secret-file.
@@ -298,7 +298,8 @@ fn write_profile(
         writeln!(out, "  until    {} ({left})", clock::shown(identity.facts.not_after_s))?;
     }
     if let Some(TokenSource::Oauth(of)) = &profile.token {
-        writeln!(out, "  tokens   from {}, as {}", of.url, of.client_id)?;
+        let bound = if of.dpop { ", each bound to a key (DPoP)" } else { "" };
+        writeln!(out, "  tokens   from {}, as {}{bound}", of.url, of.client_id)?;
     }
     let Some(granted) = &profile.granted else { return Ok(()) };
     writeln!(out, "  release  {} (version {} of {})", granted.release, granted.version, granted.policy)?;

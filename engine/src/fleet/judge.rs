@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use control::expiry;
-use policy_release::attestation::{Attestation, Ends, Waiting};
+use policy_release::attestation::{Attestation, Ends, Failing, Waiting};
 use policy_release::key::KeyId;
 use policy_release::time::Timestamp;
 use serde::Serialize;
@@ -246,6 +246,11 @@ impl Judged {
         }
         if let Some(why) = said.assertions.as_ref().and_then(|keys| keys.last_failure.as_ref()) {
             self.note("assertion-keys", format!("the keys of its assertions were not rotated: {why}"));
+        }
+        for Failing { name, source, since, next, message } in &said.not_renewed {
+            let text =
+                format!("no new certificate for {name} from {source:?} since {since}: {message}; again at {next}");
+            self.note("not-renewed", text);
         }
         for certificate in &said.certificates {
             if let Some(why) = &certificate.last_failure {

@@ -14,8 +14,8 @@ use crate::http::{Answer, Client, HttpFault, Place};
 mod grant;
 
 pub use grant::{
-    ANSWER_BYTES_MAX, GrantFault, LIFE_S_MAX, LIFE_UNTOLD_S, RETRY_AFTER_S_MAX, TOKEN_BYTES_MAX, Token, Wanted,
-    client_credentials,
+    ANSWER_BYTES_MAX, DPOP, GrantFault, Kind, LIFE_S_MAX, LIFE_UNTOLD_S, NONCE_BYTES_MAX, RETRY_AFTER_S_MAX,
+    TOKEN_BYTES_MAX, Token, Wanted, client_credentials, nonce,
 };
 
 /// What a client shows to prove who it is.

@@ -48,8 +48,16 @@ pub struct Strays<'p> {
 }
 
 pub fn strays<'p>(scene: &Scene<'_, 'p>, callers: &Callers<'p>) -> Strays<'p> {
+    strays_within(scene, callers, (TRIED_MAX, LISTED_MAX))
+}
+
+/// The same within other bounds: sets tried to find one of each, and to find all requests.
+pub fn strays_within<'p>(
+    scene: &Scene<'_, 'p>,
+    callers: &Callers<'p>,
+    (mut left, mut left_to_list): (usize, usize),
+) -> Strays<'p> {
     let mut all = Strays { found: Vec::new(), exhausted: false };
-    let (mut left, mut left_to_list) = (TRIED_MAX, LISTED_MAX);
     for change in [Change::Allowed, Change::Refused] {
         let candidates = candidates(scene.world, change.permits());
         if candidates.is_empty() {

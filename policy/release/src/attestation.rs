@@ -104,6 +104,9 @@ pub struct Attestation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assertions: Option<AssertionKeys>,
     pub certificates: Vec<Certificate>,
+    /// Certificates, towards agents and origins, that an issuer should have given again and did not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_renewed: Vec<Failing>,
     /// What ends, and when.
     #[serde(default)]
     pub ends: Vec<Ends>,
@@ -211,6 +214,19 @@ pub struct Certificate {
     pub not_after: Timestamp,
     pub names: Vec<String>,
     pub last_failure: Option<String>,
+}
+
+/// A certificate that could not be obtained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// Whom it is for.
+    pub name: String,
+    /// The issuer, as gateway.toml calls it.
+    pub source: String,
+    pub since: Timestamp,
+    /// When it is tried again.
+    pub next: Timestamp,
+    pub message: String,
 }
 
 /// Something that ends: a certificate, an API key, a revocation list, a pointer.

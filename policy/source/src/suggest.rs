@@ -80,7 +80,8 @@ pub(crate) fn list<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
         }
         many => {
             let first: Vec<String> = many.iter().take(LISTED_MAX).map(quoted).collect();
-            Some(format!("{} and {} others", first.join(", "), many.len() - LISTED_MAX))
+            let more = many.len() - LISTED_MAX;
+            Some(format!("{} and {more} other{}", first.join(", "), if more == 1 { "" } else { "s" }))
         }
     }
 }
@@ -138,7 +139,12 @@ mod tests {
         assert_eq!(list([].into_iter()), None);
         assert_eq!(list(["b", "a"].into_iter()).as_deref(), Some("`a` and `b`"));
         let many: Vec<String> = (0..50).map(|n| format!("n{n:02}")).collect();
-        let listed = list(many.iter().map(String::as_str)).unwrap();
-        assert!(listed.ends_with("`n07` and 42 others"), "{listed}");
+        let listed = |count: usize| list(many.iter().take(count).map(String::as_str)).unwrap();
+        assert!(
+            listed(8).ends_with("`n06` and `n07`") && listed(50).ends_with("`n07` and 42 others"),
+            "{}",
+            listed(50)
+        );
+        assert!(listed(9).ends_with("`n07` and 1 other"));
     }
 }

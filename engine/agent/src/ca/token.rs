@@ -39,12 +39,9 @@ pub(super) fn make() -> Result<(Zeroizing<Vec<u8>>, String), Fault> {
     let failed = |_| Fault::new("the key for tokens could not be made");
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?;
     let pkcs8 = key.to_pkcs8v1().map_err(failed)?;
-    let point = |range: std::ops::Range<usize>| {
-        // An uncompressed point: 4, then x and y of 32 bytes each (SEC 1 §2.3.3).
-        URL_SAFE_NO_PAD.encode(key.public_key().as_ref().get(range).unwrap_or_default())
-    };
-    let jwk = json!({"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid(&key),
-        "x": point(1..33), "y": point(33..65)});
+    let mut jwk = jws::jwk(&key);
+    let more = [("use", "sig"), ("alg", "ES256"), ("kid", &kid(&key))];
+    jwk.extend(more.map(|(name, value)| (name.to_owned(), value.into())));
     Ok((Zeroizing::new(pkcs8.as_ref().to_vec()), format!("{}\n", json!({"keys": [jwk]}))))
 }
 

@@ -2,21 +2,27 @@
 
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use policy::model::Binding;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{Outcome, Report};
-use crate::clock;
+use crate::dpop::ProofKey;
 use crate::explain::Explained;
 use crate::profile::Profile;
 use crate::release::Token;
+use crate::{clock, jws};
 
 const STEP: &str = "token";
 
+/// A token, with the key that it is bound to, where it is to one of its own.
+pub struct Shown {
+    pub token: Zeroizing<String>,
+    pub key: Option<ProofKey>,
+}
+
 /// Looks at the token of a profile; gives it.
-pub fn look(generation: &Path, profile: &Profile, report: &mut Report) -> Option<Zeroizing<String>> {
+pub fn look(generation: &Path, profile: &Profile, report: &mut Report) -> Option<Shown> {
     let needed = profile.granted.as_ref().and_then(|granted| granted.token.as_ref());
     let token = match (profile.token_now(generation), needed) {
         (Ok(Some(token)), _) => token,
@@ -33,19 +39,41 @@ pub fn look(generation: &Path, profile: &Profile, report: &mut Report) -> Option
             return None;
         }
     };
-    match claims(&token) {
-        None => report.ok(STEP, "there, and opaque to this agent"),
-        Some(claims) => match judged(&claims, needed, clock::now_s()) {
-            Ok(said) => report.ok(STEP, said),
-            Err(why) => report.wrong(STEP, Outcome::Failed, why),
-        },
+    let key = match profile.dpop_key(generation) {
+        Ok(key) => key,
+        Err(fault) => {
+            let todo = fault.hint().unwrap_or("have a token fetched anew: adamant agent run PROFILE --once").to_owned();
+            report.failed(STEP, "dpop-key-missing", fault.to_string(), todo);
+            return None;
+        }
+    };
+    let judged = jws::claims(&token).map(|claims| judged(&claims, needed, clock::now_s())).transpose();
+    match judged.and_then(|said| bound(&token, key.as_ref(), needed).map(|how| (said, how))) {
+        Ok((said, how)) => {
+            report.ok(STEP, format!("{}{how}", said.unwrap_or_else(|| "there, and opaque to this agent".to_owned())))
+        }
+        Err(why) => report.wrong(STEP, Outcome::Failed, why),
     }
-    Some(token)
+    Some(Shown { token, key })
 }
 
-fn claims(token: &str) -> Option<Value> {
-    let payload = token.split('.').nth(1)?;
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+/// What the token is bound to.
+fn bound(token: &str, key: Option<&ProofKey>, needed: Option<&Token>) -> Result<&'static str, Explained> {
+    let wrong = |code, found: &str, todo: &str| Err(Explained { code, found: found.to_owned(), todo: todo.to_owned() });
+    let Some(key) = key else {
+        if needed.is_none_or(|needed| needed.bound != Some(Binding::Dpop)) {
+            return Ok("");
+        }
+        let found = "the release wants a token that is bound to a key (DPoP); this profile has a bearer token";
+        return wrong("dpop-wanted", found, "enroll again with --force, a token endpoint and --token-dpop");
+    };
+    match key.unlike(token) {
+        None => Ok(", bound to this profile's key (DPoP)"),
+        Some(found) => {
+            let found = format!("expected a token that is bound to this profile's key (DPoP), found {found}");
+            wrong("dpop-key", &found, "have one fetched anew, with its key: adamant agent run PROFILE --once")
+        }
+    }
 }
 
 fn judged(claims: &Value, needed: Option<&Token>, now_s: u64) -> Result<String, Explained> {
@@ -95,8 +123,12 @@ mod tests {
 
     #[test]
     fn each_thing_that_no_gateway_would_take_is_told() {
-        let needed =
-            Token { issuer: "https://id".into(), audience: vec!["orders".into()], subject: Some("reports-bot".into()) };
+        let needed = Token {
+            issuer: "https://id".into(),
+            audience: vec!["orders".into()],
+            subject: Some("reports-bot".into()),
+            bound: None,
+        };
         let good = json!({"iss": "https://id", "aud": ["x", "orders"], "sub": "reports-bot", "exp": 200, "nbf": 100});
         assert!(judged(&good, Some(&needed), 150).unwrap().contains("reports-bot"));
         let code = |name: &str, value: Value, now_s| {
@@ -110,5 +142,15 @@ mod tests {
         assert_eq!(code("exp", json!(150), 150), "token-expired");
         assert_eq!(code("nbf", json!(151), 150), "token-not-yet-valid");
         assert!(judged(&json!({}), None, 0).is_ok());
+    }
+
+    #[test]
+    fn a_token_that_is_bound_to_nothing_or_to_something_else_is_told() {
+        let key = ProofKey::of(&crate::ca::issue::new_key().unwrap()).unwrap();
+        let needed = Token { issuer: String::new(), audience: Vec::new(), subject: None, bound: Some(Binding::Dpop) };
+        assert_eq!(bound("opaque", None, None), Ok(""));
+        assert_eq!(bound("opaque", None, Some(&needed)).unwrap_err().code, "dpop-wanted");
+        assert!(bound("opaque", Some(&key), Some(&needed)).is_ok_and(|how| how.contains("DPoP")));
+        assert_eq!(bound("e30.e30.x", Some(&key), None).unwrap_err().code, "dpop-key");
     }
 }

@@ -8,7 +8,7 @@ fn pair() -> (zeroize::Zeroizing<String>, String) {
 }
 
 fn new<'a>(key_pem: &'a str, chain_pem: &'a str) -> New<'a> {
-    New { key_pem, chain_pem, token: None, profile: b"{}", gateway_ca: Some(b"ca") }
+    New { key_pem, chain_pem, token: None, dpop_key_pem: None, profile: b"{}", gateway_ca: Some(b"ca") }
 }
 
 fn put(profile: &Path, new: &New<'_>, origin: &Origin) -> PathBuf {

@@ -8,18 +8,21 @@ use std::time::Duration;
 
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::SendRequest;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode, Uri};
+use stores::oauth::DPOP;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::gateway::{Caller, Current};
+use super::bound::Nonce;
+use super::gateway::{Caller, Connection, Content, Current};
 use super::{Listen, Settings};
 use crate::bounds::PROXY_RESPONSE_S_MAX;
-use crate::clock;
 use crate::explain::{self, Explained};
 use crate::fault::Fault;
+use crate::{clock, dpop};
 
 /// How a local program shows the shared secret.
 const SECRET: HeaderName = HeaderName::from_static("adamant-agent-secret");
@@ -40,13 +43,16 @@ const HOPS: [&str; 9] = [
     "expect",
 ];
 
-type Answer = Response<Either<Incoming, Full<Bytes>>>;
+pub type Answer = Response<Either<Incoming, Full<Bytes>>>;
+/// Why the proxy answers itself, and with which status.
+pub type Refusal = (StatusCode, Explained);
 
 /// What all exchanges share.
 pub struct Exchanges {
     current: Current,
     secret: Option<Zeroizing<String>>,
     keep_credentials: bool,
+    pub nonce: Nonce,
     /// A browser can be led to a port, not to a socket file.
     reachable_by_browsers: bool,
 }
@@ -57,6 +63,7 @@ impl Exchanges {
             current: Current::read(&settings.directory)?,
             secret,
             keep_credentials: settings.keep_credentials,
+            nonce: Nonce::default(),
             reachable_by_browsers: matches!(settings.listen, Listen::Tcp(_)),
         })
     }
@@ -75,7 +82,7 @@ impl Exchanges {
     }
 
     /// Whether this local program may use the proxy.
-    fn check(&self, request: &Request<Incoming>, caller: &Caller) -> Result<(), (StatusCode, Explained)> {
+    fn check(&self, request: &Request<Incoming>, caller: &Caller) -> Result<(), Refusal> {
         let refuse = |status, code, found: &str, todo: &str| {
             Err((status, Explained { code, found: found.to_owned(), todo: todo.to_owned() }))
         };
@@ -111,22 +118,52 @@ impl Exchanges {
         Ok(())
     }
 
-    async fn forward(
+    async fn forward(&self, request: Request<Incoming>, caller: &Arc<Caller>) -> Result<Answer, Refusal> {
+        let request = self.rewritten(request, caller)?;
+        if caller.dpop_key.is_some() {
+            return self.prove(request, caller).await;
+        }
+        let (response, sender) = self.send(request.map(Either::Right), caller, connection(caller).await?).await?;
+        caller.keep(sender);
+        Ok(relayed(response))
+    }
+
+    /// The request as the gateway gets it, without the token.
+    fn rewritten(&self, request: Request<Incoming>, caller: &Caller) -> Result<Request<Incoming>, Refusal> {
+        let (mut head, body) = request.into_parts();
+        let is_chunked = coding(&head.headers) == Coding::Chunked;
+        remove_hops(&mut head.headers);
+        // Said again for this connection: of a GET the library would take none for no content.
+        if is_chunked {
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        head.headers.remove(SECRET);
+        if !self.keep_credentials {
+            for name in [header::AUTHORIZATION, DPOP, API_KEY] {
+                head.headers.remove(name);
+            }
+        }
+        let host = HeaderValue::from_str(&caller.profile.gateway.authority());
+        head.headers.insert(header::HOST, host.map_err(|error| unfit(error.to_string()))?);
+        let root = || PathAndQuery::from_static("/");
+        head.uri = Uri::from(head.uri.path_and_query().cloned().unwrap_or_else(root));
+        head.version = hyper::Version::HTTP_11;
+        Ok(Request::from_parts(head, body))
+    }
+
+    /// Sends a request, with the token of now. Only what never went out is sent again, on a new connection.
+    pub async fn send(
         &self,
-        request: Request<Incoming>,
-        caller: &Arc<Caller>,
-    ) -> Result<Answer, (StatusCode, Explained)> {
-        let bad = |why: Explained| (StatusCode::BAD_GATEWAY, why);
-        let mut request = self.rewritten(request, caller)?;
-        let mut connection = caller.connection().await.map_err(|fault| bad(explain::dial(&fault)))?;
+        mut request: Request<Content>,
+        caller: &Caller,
+        mut connection: Connection,
+    ) -> Result<(Response<Incoming>, SendRequest<Content>), Refusal> {
+        self.attach(&mut request, caller)?;
         loop {
             let sending = connection.sender.try_send_request(request);
             let sent = tokio::time::timeout(Duration::from_secs(PROXY_RESPONSE_S_MAX), sending).await;
             match sent {
-                Ok(Ok(response)) => {
-                    caller.keep(connection.sender);
-                    return Ok(relayed(response));
-                }
+                Ok(Ok(response)) => return Ok((response, connection.sender)),
                 // An idle connection that the gateway closed just now: nothing was sent on it.
                 Ok(Err(mut failed)) if connection.used && failed.message().is_some() => {
                     let Some(again) = failed.take_message() else { return Err(bad(broken(failed.error()))) };
@@ -143,41 +180,29 @@ impl Exchanges {
         }
     }
 
-    /// The request as the gateway gets it.
-    fn rewritten(
-        &self,
-        request: Request<Incoming>,
-        caller: &Caller,
-    ) -> Result<Request<Incoming>, (StatusCode, Explained)> {
-        let broken = |found: String| {
-            let todo = "adamant agent doctor PROFILE says what is wrong".to_owned();
-            (StatusCode::SERVICE_UNAVAILABLE, Explained { code: "profile", found, todo })
-        };
-        let (mut head, body) = request.into_parts();
-        let is_chunked = coding(&head.headers) == Coding::Chunked;
-        remove_hops(&mut head.headers);
-        // Said again for this connection: of a GET the library would take none for no content.
-        if is_chunked {
-            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        head.headers.remove(SECRET);
-        if !self.keep_credentials {
-            head.headers.remove(header::AUTHORIZATION);
-            head.headers.remove(API_KEY);
-        }
-        if let Some(token) = caller.token().map_err(|fault| broken(fault.to_string()))? {
-            let value = Zeroizing::new(format!("Bearer {}", *token));
-            let mut value = HeaderValue::from_str(&value).map_err(|_| broken("the token is no field value".into()))?;
-            value.set_sensitive(true);
-            head.headers.insert(header::AUTHORIZATION, value);
-        }
-        let host = HeaderValue::from_str(&caller.profile.gateway.authority());
-        head.headers.insert(header::HOST, host.map_err(|error| broken(error.to_string()))?);
-        let root = || PathAndQuery::from_static("/");
-        head.uri = Uri::from(head.uri.path_and_query().cloned().unwrap_or_else(root));
-        head.version = hyper::Version::HTTP_11;
-        Ok(Request::from_parts(head, body))
+    /// Puts the token in, in place of what a program may have sent; with a proof for this one request where a key is bound to it.
+    fn attach(&self, request: &mut Request<Content>, caller: &Caller) -> Result<(), Refusal> {
+        let Some(token) = caller.token().map_err(|fault| unfit(fault.to_string()))? else { return Ok(()) };
+        let uri = format!("{}{}", caller.profile.gateway, request.uri().path());
+        let (method, nonce) = (request.method().clone(), self.nonce.known());
+        let asked = (method.as_str(), uri.as_str(), nonce.as_deref());
+        let attached = dpop::attach(request.headers_mut(), &token, caller.dpop_key.as_ref(), asked);
+        attached.map_err(|fault| unfit(fault.to_string()))
     }
+}
+
+fn bad(why: Explained) -> Refusal {
+    (StatusCode::BAD_GATEWAY, why)
+}
+
+fn unfit(found: String) -> Refusal {
+    let todo = "adamant agent doctor PROFILE says what is wrong".to_owned();
+    (StatusCode::SERVICE_UNAVAILABLE, Explained { code: "profile", found, todo })
+}
+
+/// A connection to the gateway.
+pub async fn connection(caller: &Caller) -> Result<Connection, Refusal> {
+    caller.connection().await.map_err(|fault| bad(explain::dial(&fault)))
 }
 
 /// How content is framed that has no length.
@@ -237,7 +262,7 @@ fn is_local(request: &Request<Incoming>, caller: &Caller) -> bool {
         || host.eq_ignore_ascii_case(&caller.profile.gateway.host)
 }
 
-fn relayed(response: Response<Incoming>) -> Answer {
+pub fn relayed(response: Response<Incoming>) -> Answer {
     let (mut head, body) = response.into_parts();
     remove_hops(&mut head.headers);
     // Only the proxy speaks for itself.

@@ -7,31 +7,38 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
+use http_body_util::{Either, Full};
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use crate::bounds::{PROFILE_READS_MAX, PROXY_HEAD_BYTES_MAX, PROXY_IDLE_MAX, PROXY_IDLE_S_MAX};
+use crate::dpop::ProofKey;
 use crate::fault::Fault;
 use crate::files;
 use crate::generation;
 use crate::profile::{GATEWAY_CA, PROFILE, Profile};
 use crate::tls::{self, DialFault, Target};
 
+/// Content of a request: kept whole, or passed on as it comes.
+pub type Content = Either<Full<Bytes>, Incoming>;
+
 /// What one state of the profile calls with: gateway, pins, certificate and token that belong together.
 pub struct Caller {
     state: State,
     pub profile: Profile,
     config: Arc<ClientConfig>,
+    /// What the token is bound to, where it is to a key of its own.
+    pub dpop_key: Option<ProofKey>,
     pub ends_s: u64,
-    idle: Mutex<Vec<(SendRequest<Incoming>, Instant)>>,
+    idle: Mutex<Vec<(SendRequest<Content>, Instant)>>,
 }
 
 /// A connection, and whether it has carried a request before.
 pub struct Connection {
-    pub sender: SendRequest<Incoming>,
+    pub sender: SendRequest<Content>,
     pub used: bool,
 }
 
@@ -59,7 +66,8 @@ impl Caller {
         }
         let config = tls::client_config(&profile.pins(directory)?, Some(identity.certified))
             .map_err(|why| Fault::at(directory, why))?;
-        Ok(Self { state, profile, config, ends_s: identity.facts.not_after_s, idle: Mutex::default() })
+        let dpop_key = profile.dpop_key(&state.generation)?;
+        Ok(Self { state, profile, config, dpop_key, ends_s: identity.facts.not_after_s, idle: Mutex::default() })
     }
 
     /// The token to send now: that of the certificate.
@@ -93,7 +101,7 @@ impl Caller {
     }
 
     /// Keeps a connection for another request, once its exchange is over.
-    pub fn keep(self: &Arc<Self>, mut sender: SendRequest<Incoming>) {
+    pub fn keep(self: &Arc<Self>, mut sender: SendRequest<Content>) {
         let caller = Arc::downgrade(self);
         tokio::spawn(async move {
             if sender.ready().await.is_err() {

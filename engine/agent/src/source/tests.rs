@@ -121,7 +121,8 @@ fn what_an_attempt_left_behind_is_no_strangers_and_no_key_is_used_twice() {
     let pem = ca.issue(&For::Agent(ID.parse().unwrap()), &csr, None, DAY, clock::now_s()).unwrap().pem;
     std::fs::write(shared.join("reports-bot.pem"), &pem).unwrap();
     let Ok((key, chain)) = answered(at, &profile, &shared).unwrap() else { panic!("it was answered") };
-    let new = New { key_pem: &key, chain_pem: &chain, token: None, profile: b"{}", gateway_ca: None };
+    let new =
+        New { key_pem: &key, chain_pem: &chain, token: None, dpop_key_pem: None, profile: b"{}", gateway_ca: None };
     generation::stage(at, &new, &Origin { obtained_s: NOW, from: "requests".into(), token: None })
         .unwrap()
         .put()

@@ -1,16 +1,16 @@
 //! What the gateway says of itself, for `/release` and `/attestation`. Names and digests, never a rule.
 
 use policy_release::attestation::{
-    self, AssertionKeys, Attestation, Certificate, Checkpoint, Format, KeySet, Keyset, Memory, Node, Nonce, Pointer,
-    Refusal, RevocationList, Waiting,
+    self, AssertionKeys, Attestation, Certificate, Checkpoint, Failing, Format, KeySet, Keyset, Memory, Node, Nonce,
+    Pointer, Refusal, RevocationList, Waiting,
 };
 use policy_release::time::Timestamp;
 
 use crate::clock::NS_PER_S;
 use crate::expiry::Ends;
 use crate::status::{
-    AssertionKeysStatus, CertificateStatus, CheckpointStatus, KeySetStatus, KeysetStatus, PointerStatus, RefusalStatus,
-    RevocationsStatus, Status, WaitingStatus,
+    AssertionKeysStatus, CertificateStatus, CheckpointStatus, KeySetStatus, KeysetStatus, ObtainedStatus,
+    PointerStatus, RefusalStatus, RevocationsStatus, Status, WaitingStatus,
 };
 
 /// All of it, as it is now.
@@ -49,6 +49,7 @@ pub fn document(status: &Status, nonce: Option<Nonce>, now_unix_ns: u64) -> Atte
         keysets: moving.keysets.iter().map(|(name, of)| (name.clone(), keyset(of))).collect(),
         assertions: moving.assertion_keys.as_ref().map(assertions),
         certificates: moving.certificates.iter().map(|(chain, of)| certificate(chain, of)).collect(),
+        not_renewed: moving.obtained.values().filter_map(not_renewed).collect(),
         ends: moving.ends.iter().map(ends).collect(),
         config: facts.config_digest.clone(),
         binary: facts.version.to_owned(),
@@ -139,6 +140,17 @@ fn certificate(chain: &str, of: &CertificateStatus) -> Certificate {
         names: of.names.clone(),
         last_failure: of.last_failure.clone(),
     }
+}
+
+fn not_renewed(of: &ObtainedStatus) -> Option<Failing> {
+    let failing = of.failing.as_ref()?;
+    Some(Failing {
+        name: of.names.clone(),
+        source: of.source.clone(),
+        since: time(failing.since_unix_s),
+        next: time(of.next_unix_s),
+        message: failing.why.clone(),
+    })
 }
 
 fn ends(of: &Ends) -> attestation::Ends {

@@ -124,8 +124,12 @@ impl Ledger {
 
     /// What the state directory `state` has; an empty one where it has none.
     pub fn read(state: &Path, at_rest: &AtRest, now_s: u64) -> Result<Self, LedgerError> {
+        Self::read_within(state, at_rest, now_s, LAST_USE_BYTES_MAX)
+    }
+
+    fn read_within(state: &Path, at_rest: &AtRest, now_s: u64, bytes_max: usize) -> Result<Self, LedgerError> {
         let path = state.join(FILE);
-        let bytes = match files::read(&path, LAST_USE_BYTES_MAX) {
+        let bytes = match files::read(&path, bytes_max) {
             Err(FileError::Read { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self::new(now_s));
             }
@@ -229,6 +233,8 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use policy::bounds::{AGENTS_MAX, API_KEY_ID_BYTES_MAX, API_KEYS_MAX, NAME_BYTES_MAX};
+
     use super::*;
 
     fn credential(kind: Kind, name: &str) -> Credential {
@@ -284,6 +290,24 @@ mod tests {
         assert_eq!(ledger.known().count(), 27);
     }
 
+    /// With names and times that are as long as they can be.
+    #[test]
+    fn the_file_has_room_for_all_that_a_policy_can_have() {
+        let bytes = |kind: Kind, name_bytes: usize, agent_bytes: usize| {
+            let mut ledger = Ledger::new(0);
+            let empty = ledger.changed().unwrap().unwrap().len();
+            let of = credential(kind, &"x".repeat(name_bytes));
+            ledger.declare(&[kind], [of.clone()].into_iter(), 9_999_999_999);
+            ledger.note(of, "x".repeat(agent_bytes), 9_999_999_999, 0);
+            // And the comma.
+            ledger.changed().unwrap().unwrap().len() - empty + 1
+        };
+        let all = AGENTS_MAX * bytes(Kind::Agent, NAME_BYTES_MAX, 0)
+            + API_KEYS_MAX * bytes(Kind::ApiKey, API_KEY_ID_BYTES_MAX, 0)
+            + LAST_USES_UNDECLARED_MAX * bytes(Kind::Certificate, 64, NAME_BYTES_MAX);
+        assert!(all < LAST_USE_BYTES_MAX, "{all}");
+    }
+
     #[test]
     fn it_comes_back_as_it_was_written_and_a_damaged_one_is_told() {
         let state = tempfile::tempdir().unwrap();
@@ -294,6 +318,10 @@ mod tests {
         assert!(ledger.changed().is_none(), "nothing is new");
         let again = Ledger::read(state.path(), &AtRest::default(), 50).unwrap();
         assert_eq!((again.since_s, &again.known, again.declared), (7, &ledger.known, 1));
+        let length = std::fs::metadata(state.path().join(FILE)).unwrap().len() as usize;
+        assert!(Ledger::read_within(state.path(), &AtRest::default(), 50, length).is_ok());
+        let why = Ledger::read_within(state.path(), &AtRest::default(), 50, length - 1).unwrap_err().to_string();
+        assert!(why.contains(&format!("at most {} bytes", length - 1)), "{why}");
         std::fs::write(state.path().join(FILE), "{").unwrap();
         let why = Ledger::read(state.path(), &AtRest::default(), 50).unwrap_err().to_string();
         assert!(why.contains("last-use.json") && why.contains("expected the last uses"), "{why}");

@@ -185,7 +185,7 @@ impl OauthClient {
         let (proof, identity) = self.proof.read()?;
         let client = self.client(identity)?;
         let (scope, resource) = (self.scope.as_deref(), self.resource.as_deref());
-        let wanted = Wanted { scope, resource, audience: self.audience.as_deref() };
+        let wanted = Wanted { scope, resource, audience: self.audience.as_deref(), dpop: None };
         let token = oauth::client_credentials(&client, &self.token_endpoint, &self.id, &proof, wanted).await;
         let token = token.map_err(|fault| CredentialFault::Grant { fault })?;
         let bytes = Zeroizing::new(token.value.as_bytes().to_vec());

@@ -6,7 +6,7 @@ use super::{ObtainFault, Wanted};
 use crate::clock;
 use crate::moving::{Outcome, Rotation, Why};
 use crate::records::Handle;
-use crate::status::Status;
+use crate::status::{FailingStatus, Status};
 
 /// An attempt that ended.
 pub struct Told {
@@ -62,20 +62,21 @@ impl Told {
 
     fn show(&self, status: &Status, next_s: u64, fault: Option<String>) {
         let mut moving = status.moving();
-        let path = self.wanted.file.display().to_string();
-        // Success shows when the certificate serves.
-        if let (Some(of), Some(fault)) = (moving.certificates.get_mut(&path), &fault) {
-            of.last_failure = Some(fault.clone());
-        }
-        let shown = moving.obtained.entry(path).or_default();
+        let shown = moving.obtained.entry(self.wanted.file.display().to_string()).or_default();
         shown.source.clone_from(&self.wanted.source.name);
+        shown.names = self.wanted.shown();
         shown.next_unix_s = next_s;
         match fault {
             None => {
                 shown.obtained_unix_s = clock::unix_s();
                 shown.count += 1;
+                shown.failing = None;
             }
-            Some(_) => shown.failures += 1,
+            Some(why) => {
+                shown.failures += 1;
+                let since_unix_s = shown.failing.take().map_or_else(clock::unix_s, |failing| failing.since_unix_s);
+                shown.failing = Some(FailingStatus { since_unix_s, why });
+            }
         }
     }
 }

@@ -43,6 +43,18 @@ pub struct ObtainedStatus {
     /// Times that it came.
     pub count: u64,
     pub failures: u64,
+    /// What it is for, for people.
+    pub names: String,
+    /// Since the first failure after the last success.
+    pub failing: Option<FailingStatus>,
+}
+
+/// A refresh that does not succeed.
+#[derive(Clone, Debug)]
+pub struct FailingStatus {
+    pub since_unix_s: u64,
+    /// What the last attempt failed at.
+    pub why: String,
 }
 
 /// A certificate or secret towards origins.

@@ -40,6 +40,10 @@ pub struct TokenArgs {
     /// The same, for servers that call it audience.
     #[arg(long, value_name = "NAME", requires = "token_url")]
     token_audience: Option<String>,
+    /// Have tokens bound to a key that is made here and never leaves (DPoP, RFC 9449); so it is without this where the
+    /// release wants it.
+    #[arg(long, requires = "token_url")]
+    token_dpop: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -80,6 +84,7 @@ impl TokenArgs {
             scope: self.token_scope.clone(),
             resource: self.token_resource.clone(),
             audience: self.token_audience.clone(),
+            dpop: self.token_dpop,
         })))
     }
 }

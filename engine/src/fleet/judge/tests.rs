@@ -55,6 +55,7 @@ fn said(seed: u8) -> Attestation {
         keysets: BTreeMap::new(),
         assertions: None,
         certificates: vec![],
+        not_renewed: vec![],
         ends: vec![],
         config: "sha256:config".to_owned(),
         binary: "0.1.0".to_owned(),
@@ -169,6 +170,22 @@ fn what_ends_soon_and_what_is_a_file_are_notes() {
     file.pointer = None;
     let found = codes(vec![soon, file], &Pins::default());
     assert_eq!(found, [(vec![], vec!["release-expired", "ends"]), (vec![], vec!["no-pointer"])]);
+}
+
+#[test]
+fn what_is_not_renewed_is_a_note_that_says_since_when_why_and_when_again() {
+    let mut said = said(1);
+    let (name, source, message) = ("api.test".to_owned(), "team".to_owned(), "it is sealed".to_owned());
+    said.not_renewed = vec![Failing { name, source, since: at(NOW_S - 60), next: at(NOW_S + 60), message }];
+    let yardstick = Yardstick { expected: None, pins: &Pins::default(), now_unix_s: NOW_S };
+    let judged = judge(vec![(host(1), Ok(said))], &yardstick).remove(0);
+    assert_eq!((judged.problems.len(), judged.notes.len(), judged.notes[0].code), (0, 1, "not-renewed"));
+    let expected = format!(
+        "no new certificate for api.test from \"team\" since {}: it is sealed; again at {}",
+        at(NOW_S - 60),
+        at(NOW_S + 60)
+    );
+    assert_eq!(judged.notes[0].text, expected);
 }
 
 #[test]

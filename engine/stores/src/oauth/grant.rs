@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::header::{self, HeaderMap};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::Number;
 use serde_json::error::Category;
@@ -21,9 +21,16 @@ pub const LIFE_UNTOLD_S: u64 = 300;
 pub const LIFE_S_MAX: u64 = 86_400;
 /// How long a server may have its clients wait (`Retry-After`), seconds.
 pub const RETRY_AFTER_S_MAX: u64 = 300;
+/// Bytes of a nonce for DPoP proofs.
+pub const NONCE_BYTES_MAX: usize = 512;
+
+/// A proof of the key that a token is bound to, or shall be (RFC 9449 §4.1).
+pub const DPOP: HeaderName = HeaderName::from_static("dpop");
+/// A nonce that the next proof must hold (RFC 9449 §8.1).
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// Codes that are told (RFC 6749 §5.2, RFC 8707 §2, RFC 9449 §5). Others are a server's own words, which may repeat a secret.
-const CODES: [&str; 10] = [
+const CODES: [&str; 11] = [
     "invalid_request",
     "invalid_client",
     "invalid_grant",
@@ -33,8 +40,11 @@ const CODES: [&str; 10] = [
     "invalid_target",
     "server_error",
     "temporarily_unavailable",
-    "use_dpop_nonce",
+    "invalid_dpop_proof",
+    USE_DPOP_NONCE,
 ];
+/// A proof is wanted that holds the nonce which comes with this.
+const USE_DPOP_NONCE: &str = "use_dpop_nonce";
 
 /// What the token shall be good for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,9 +54,29 @@ pub struct Wanted<'a> {
     pub resource: Option<&'a str>,
     /// What some servers take in its place.
     pub audience: Option<&'a str>,
+    /// A proof of the key that it shall be bound to (RFC 9449 §5); a bearer token without one.
+    pub dpop: Option<&'a HeaderValue>,
 }
 
-/// A bearer token.
+/// Types of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// For whoever holds it (RFC 6750).
+    Bearer,
+    /// For whoever holds the key that it is bound to (RFC 9449).
+    Dpop,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Dpop => "DPoP",
+        }
+    }
+}
+
+/// A token of the type that was asked for.
 pub struct Token {
     /// Visible ASCII.
     pub value: Zeroizing<String>,
@@ -60,9 +90,16 @@ pub enum GrantFault {
     #[error(transparent)]
     Ask(#[from] AskFault),
     #[error("{place}: expected status 200, found {status}{}{}", told(*code), meant(*status))]
-    Refused { place: String, status: u16, code: Option<&'static str>, retry_after_s: Option<u64> },
-    #[error("{place}: expected a bearer token (RFC 6749 §5.1), found {found}")]
-    Answer { place: String, found: &'static str },
+    Refused {
+        place: String,
+        status: u16,
+        code: Option<&'static str>,
+        retry_after_s: Option<u64>,
+        /// What the next proof must hold, where that was missing.
+        nonce: Option<String>,
+    },
+    #[error("{place}: expected a token of the type {} (RFC 6749 §5.1), found {found}", wanted.name())]
+    Answer { place: String, wanted: Kind, found: &'static str },
 }
 
 fn told(code: Option<&'static str>) -> String {
@@ -106,15 +143,19 @@ impl GrantFault {
                 b"unauthorized_client" | b"unsupported_grant_type" => {
                     "let this client use the grant client_credentials at the server"
                 }
+                b"invalid_dpop_proof" => {
+                    "compare this machine's clock with the server's: proofs say when they were made. Then look into its log"
+                }
                 _ => "look into the log of the server",
             },
             Self::Refused { .. } => "is it a token endpoint? Look into the log of the server",
-            Self::Answer { .. } => "is it a token endpoint, and does it give bearer tokens?",
+            Self::Answer { wanted: Kind::Bearer, .. } => "is it a token endpoint, and does it give bearer tokens?",
+            Self::Answer { .. } => "is it a token endpoint, and does it bind tokens to keys (DPoP, RFC 9449)?",
         }
     }
 }
 
-/// Asks for a token.
+/// Asks for a token, once.
 pub async fn client_credentials(
     client: &Client,
     place: &Place,
@@ -126,13 +167,17 @@ pub async fn client_credentials(
     for (name, value) in [("scope", wanted.scope), ("resource", wanted.resource), ("audience", wanted.audience)] {
         fields.extend(value.map(|value| (name, value.as_bytes())));
     }
-    let request = post(place, id, proof, &fields).map_err(AskFault::from)?;
+    let mut request = post(place, id, proof, &fields).map_err(AskFault::from)?;
+    request.headers_mut().extend(wanted.dpop.map(|proof| (DPOP, proof.clone())));
+    let kind = if wanted.dpop.is_some() { Kind::Dpop } else { Kind::Bearer };
     let Answer { status, fields, content } = ask(client, place, request).await?;
+    let place = place.to_string();
     let read = if status == StatusCode::OK {
-        read(&content).map_err(|found| GrantFault::Answer { place: place.to_string(), found })
+        read(&content, kind).map_err(|found| GrantFault::Answer { place, wanted: kind, found })
     } else {
         let (code, retry_after_s) = (code(&content), retry_after_s(&fields));
-        Err(GrantFault::Refused { place: place.to_string(), status: status.as_u16(), code, retry_after_s })
+        let nonce = nonce(&fields).filter(|_| code == Some(USE_DPOP_NONCE));
+        Err(GrantFault::Refused { place, status: status.as_u16(), code, retry_after_s, nonce })
     };
     wipe(content);
     read
@@ -153,15 +198,18 @@ struct Said {
     expires_in: Option<Number>,
 }
 
-fn read(content: &[u8]) -> Result<Token, &'static str> {
+fn read(content: &[u8], wanted: Kind) -> Result<Token, &'static str> {
     let said: Said = serde_json::from_slice(content).map_err(|error| match error.classify() {
         Category::Data => "members of other types, or twice",
         Category::Io | Category::Syntax | Category::Eof => "no JSON",
     })?;
     let value = Zeroizing::new(said.access_token.unwrap_or_default());
     let kind = said.token_type.ok_or("no `token_type`")?;
-    if !kind.eq_ignore_ascii_case("bearer") {
-        return Err("another `token_type` than Bearer");
+    if !kind.eq_ignore_ascii_case(wanted.name()) {
+        return Err(match wanted {
+            Kind::Bearer => "another `token_type` than Bearer",
+            Kind::Dpop => "another `token_type` than DPoP",
+        });
     }
     if value.is_empty() {
         return Err("no `access_token`");
@@ -196,6 +244,16 @@ fn code(content: &[u8]) -> Option<&'static str> {
     CODES.into_iter().find(|code| *code == said.error)
 }
 
+/// The nonce that the next DPoP proof must hold, where an answer gives one (RFC 9449 §8.1).
+pub fn nonce(fields: &HeaderMap) -> Option<String> {
+    let mut given = fields.get_all(DPOP_NONCE).iter();
+    let (Some(nonce), None) = (given.next()?.to_str().ok(), given.next()) else { return None };
+    // NQCHAR of RFC 6749, Appendix A.
+    let is_char = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
+    let is_nonce = (1..=NONCE_BYTES_MAX).contains(&nonce.len()) && nonce.bytes().all(is_char);
+    is_nonce.then(|| nonce.to_owned())
+}
+
 /// Where it is told in seconds (RFC 9110 §10.2.3).
 fn retry_after_s(fields: &HeaderMap) -> Option<u64> {
     let told = fields.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
@@ -209,7 +267,7 @@ mod tests {
 
     fn life_of(expires_in: &str) -> Result<u64, &'static str> {
         let said = format!(r#"{{"access_token":"a.b-c_~+/==","token_type":"bEaReR"{expires_in}}}"#);
-        read(said.as_bytes()).map(|token| {
+        read(said.as_bytes(), Kind::Bearer).map(|token| {
             assert_eq!(token.value.as_str(), "a.b-c_~+/==");
             token.life_s
         })
@@ -233,7 +291,7 @@ mod tests {
 
     #[test]
     fn what_is_no_bearer_token_is_none() {
-        let found = |said: &str| read(said.as_bytes()).err().unwrap();
+        let found = |said: &str| read(said.as_bytes(), Kind::Bearer).err().unwrap();
         assert_eq!(found(""), "no JSON");
         assert_eq!(found("<html>"), "no JSON");
         assert_eq!(found("[]"), "members of other types, or twice");
@@ -246,8 +304,31 @@ mod tests {
             assert!(found(&said).contains("other characters"), "{odd}");
         }
         let of = |bytes: usize| format!(r#"{{"access_token":"{}","token_type":"Bearer"}}"#, "x".repeat(bytes));
-        assert!(read(of(TOKEN_BYTES_MAX).as_bytes()).is_ok());
+        assert!(read(of(TOKEN_BYTES_MAX).as_bytes(), Kind::Bearer).is_ok());
         assert!(found(&of(TOKEN_BYTES_MAX + 1)).contains("8 KiB"));
+    }
+
+    #[test]
+    fn a_token_is_of_the_type_that_was_asked_for() {
+        let of = |kind: &str| format!(r#"{{"access_token":"a","token_type":"{kind}"}}"#);
+        assert!(read(of("dpop").as_bytes(), Kind::Dpop).is_ok() && read(of("Bearer").as_bytes(), Kind::Bearer).is_ok());
+        for (kind, wanted) in
+            [("Bearer", Kind::Dpop), ("DPoP", Kind::Bearer), ("", Kind::Dpop), ("DPoP Bearer", Kind::Dpop)]
+        {
+            assert!(read(of(kind).as_bytes(), wanted).is_err_and(|found| found.contains("than")), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_nonce_is_one_and_of_its_characters() {
+        let of = |values: &[&str]| {
+            nonce(&values.iter().map(|value| (DPOP_NONCE, value.parse().unwrap())).collect::<HeaderMap>())
+        };
+        assert_eq!(of(&["a.b-~!"]).as_deref(), Some("a.b-~!"));
+        assert_eq!(of(&[&"n".repeat(NONCE_BYTES_MAX)]).map(|nonce| nonce.len()), Some(NONCE_BYTES_MAX));
+        for none in [&[][..], &[""], &["a b"], &["a\"b"], &["a\\b"], &["a", "b"], &[&"n".repeat(NONCE_BYTES_MAX + 1)]] {
+            assert_eq!(of(none), None, "{none:?}");
+        }
     }
 
     #[test]
@@ -261,6 +342,7 @@ mod tests {
             status: 401,
             code: Some("invalid_client"),
             retry_after_s: None,
+            nonce: None,
         };
         assert!(
             fault.to_string().starts_with("https://id/t: expected status 200, found 401 (invalid_client): it does not")

@@ -7,6 +7,9 @@ use policy::bounds::IDENTITIES_PER_AGENT_MAX;
 use policy::model::*;
 
 use super::universe::{ca, empty, issuer, table};
+use crate::diff::with_parts;
+use crate::look::Look;
+use crate::strays::strays_within;
 use crate::{Diff, Side, Verdict, diff};
 
 /// One route in a hundred agents' scope; agents by certificate and token, by token, or by key, in turns.
@@ -200,6 +203,23 @@ fn subjects_that_fare_alike_are_looked_at_once() {
         let told: Vec<_> = principals.iter().map(|it| (it.name.as_str(), it.by_count, it.by.len())).collect();
         assert_eq!(told, [("staff", SUBJECTS, 1)]);
     }
+}
+
+#[test]
+fn what_changes_with_strays_is_listed_within_its_bound() {
+    let old = large(30, 10);
+    let new = stranger(&old);
+    let (old_table, new_table) = (table(&old), table(&new));
+    let (old, new): ((_, &dyn Look), (_, &dyn Look)) = ((&old, &old_table), (&new, &new_table));
+    with_parts(old, new, |scene, callers, _, exhausted| {
+        assert!(!exhausted);
+        let within = |listed_max: usize| strays_within(scene, callers, (usize::MAX, listed_max));
+        let all = within(usize::MAX).found.len();
+        let enough = (0..10_000).find(|listed_max| !within(*listed_max).exhausted).unwrap();
+        assert!(all > 0 && enough > 0, "{all} strays in {enough} steps");
+        assert_eq!(within(enough).found.len(), all);
+        assert!(within(enough - 1).found.len() < all, "the last one was not listed whole");
+    });
 }
 
 #[test]

@@ -49,8 +49,8 @@ impl Scene {
         let made = self.authority.issue(&For::Agent(id), &csr, None, 3_600, NOW).unwrap();
         let ca = fs::read(self.directory.path().join("ca").join(place::CERTIFICATE)).unwrap();
         let profile = self.profile_of(name, gateway);
-        let new =
-            New { key_pem: &key, chain_pem: &made.pem, token: Some(token), profile: &profile, gateway_ca: Some(&ca) };
+        let (token, gateway_ca) = (Some(token), Some(ca.as_slice()));
+        let new = New { key_pem: &key, chain_pem: &made.pem, token, dpop_key_pem: None, profile: &profile, gateway_ca };
         let origin = Origin { obtained_s: NOW, from: "test".into(), token: None };
         generation::stage(&self.profile(), &new, &origin).unwrap().put().unwrap();
     }
