@@ -18,7 +18,6 @@ use material::Material;
 use origins::Planned;
 use tls::Tickets;
 
-pub mod challenges;
 pub mod client;
 pub mod files;
 mod frozen;

@@ -77,7 +77,9 @@ async fn run(start: Start, stopped: &Notify) {
     }
     for wanted in wanted {
         let desk = match &wanted.source.kind {
-            Kind::Acme(directory) => Some(Desk::new(&state, directory, watch.clone(), Arc::clone(&orders))),
+            Kind::Acme { directory, http } => {
+                Some(Desk::new(&state, (directory, *http), watch.clone(), Arc::clone(&orders)))
+            }
             Kind::OpenBao(_) => None,
         };
         teller.declare(&wanted);
