@@ -31,10 +31,17 @@ pub struct Scene {
 
 impl Scene {
     pub fn new() -> Self {
+        Self::of_agent(ID, None)
+    }
+
+    /// The same for an agent whose certificate says `named`, and of a CA elsewhere (PEM).
+    pub fn of_agent(named: &str, clients: Option<&str>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path();
         ok(at, "ca init ca --trust-domain corp.example --server localhost --no-passphrase");
         ok(at, "ca issue ca --server localhost --key-out server.key --out server.pem");
+        let own = || fs::read_to_string(at.join("ca/ca.pem")).unwrap();
+        fs::write(at.join("clients.pem"), clients.map_or_else(own, str::to_owned)).unwrap();
         let origin =
             RecordingOrigin::scripted(
                 |head, _| if head.method == "POST" { Answer::echo() } else { Answer::text("the order") },
@@ -44,10 +51,10 @@ impl Scene {
             .origin("origin", &[origin.address()])
             .route("orders", "GET POST", "/orders/{id}", "origin")
             .scope("orders", &["orders"])
-            .client_ca("agents", "ca/ca.pem")
+            .client_ca("agents", "clients.pem")
             .agent(
                 "reports-bot",
-                &format!("{{ certificate = \"{ID}\", ca = \"agents\" }}"),
+                &format!("{{ certificate = \"{named}\", ca = \"agents\" }}"),
                 &["orders"],
                 &["1000000/minute"],
             );

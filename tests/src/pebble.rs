@@ -2,7 +2,7 @@
 //! name to this machine (pebble-challtestsrv).
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -21,14 +21,54 @@ pub struct Pebble {
     binary: PathBuf,
     port: u16,
     management: u16,
-    names: u16,
-    running: Vec<Child>,
+    names: Names,
+    running: Option<Child>,
+}
+
+/// A name server that sends every name to one address; dropping it ends it.
+pub struct Names {
+    child: Child,
+    port: u16,
+}
+
+impl Names {
+    /// `pebble`: the binary beside which it lies.
+    pub fn new(pebble: &Path, all: IpAddr) -> Self {
+        let port = free_port();
+        let mut command = Command::new(pebble.with_file_name("pebble-challtestsrv"));
+        command.args([
+            "-http01",
+            "",
+            "-https01",
+            "",
+            "-tlsalpn01",
+            "",
+            "-defaultIPv6",
+            "",
+            "-management",
+            "127.0.0.1:0",
+        ]);
+        command.arg("-defaultIPv4").arg(all.to_string()).arg("-dns01").arg(format!("127.0.0.1:{port}"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { child: command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")), port }
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// What the server is like.
 #[derive(Clone, Copy)]
 pub struct Character {
-    /// Where it looks for the one who says that a name is his.
+    /// The port at which it looks for the one who says that a name is his, be it by tls-alpn-01 or by http-01.
     pub looks_at: u16,
     pub life_s: u64,
     /// Of 100 nonces, how many it takes for bad.
@@ -58,13 +98,17 @@ impl Pebble {
         for (name, text) in [("ca.pem", &authority.pem), ("own.pem", &own.certificate), ("own.key", &own.key)] {
             fs::write(directory.path().join(name), text).unwrap();
         }
-        let (port, management, names) = (free_port(), free_port(), free_port());
-        Self { directory, authority, binary: binary.to_owned(), port, management, names, running: Vec::new() }
+        let (port, management, names) = (free_port(), free_port(), Names::new(binary, IpAddr::from([127, 0, 0, 1])));
+        Self { directory, authority, binary: binary.to_owned(), port, management, names, running: None }
     }
 
     /// The CA of its own certificate.
     pub fn ca(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn directory_url(&self) -> String {
@@ -77,12 +121,13 @@ impl Pebble {
         let path = |name: &str| self.directory.path().join(name).display().to_string();
         let settings = format!(
             r#"{{"pebble": {{"listenAddress": "127.0.0.1:{}", "managementListenAddress": "127.0.0.1:{}", "certificate": "{}",
-            "privateKey": "{}", "httpPort": 1, "tlsPort": {}, "externalAccountBindingRequired": {},
+            "privateKey": "{}", "httpPort": {}, "tlsPort": {}, "externalAccountBindingRequired": {},
             "externalAccountMACKeys": {{"{}": "{}"}}, "certificateValidityPeriod": {}}}}}"#,
             self.port,
             self.management,
             path("own.pem"),
             path("own.key"),
+            character.looks_at,
             character.looks_at,
             character.wants_external_account,
             EXTERNAL.0,
@@ -90,25 +135,20 @@ impl Pebble {
             character.life_s,
         );
         fs::write(path("settings.json"), settings).unwrap();
-        let mut names = Command::new(self.binary.with_file_name("pebble-challtestsrv"));
-        names.args(["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]);
-        names.arg("-dns01").arg(format!("127.0.0.1:{}", self.names)).arg("-management").arg("127.0.0.1:0");
         let mut server = Command::new(&self.binary);
-        server.arg("-config").arg(path("settings.json")).arg("-dnsserver").arg(format!("127.0.0.1:{}", self.names));
+        server.arg("-config").arg(path("settings.json")).arg("-dnsserver").arg(self.names.address());
         server.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_AUTHZREUSE", "0");
         server.env("PEBBLE_WFE_NONCEREJECT", character.rejects.to_string());
-        for command in [&mut names, &mut server] {
-            let log = fs::File::options().create(true).append(true).open(path("log")).unwrap();
-            command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-            self.running.push(command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")));
-        }
+        let log = fs::File::options().create(true).append(true).open(path("log")).unwrap();
+        server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.running = Some(server.spawn().unwrap_or_else(|error| panic!("cannot start {server:?}: {error}")));
         let is_up =
             eventually(Duration::from_secs(20), || std::net::TcpStream::connect(self.address(self.port)).is_ok());
         assert!(is_up, "pebble does not come up: {}", self.log());
     }
 
     pub fn stop(&mut self) {
-        for mut child in self.running.drain(..) {
+        if let Some(mut child) = self.running.take() {
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -9,6 +9,7 @@
 )]
 
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::thread;
@@ -169,4 +170,61 @@ fn what_cannot_be_proven_is_told_and_not_asked_for_all_the_time() {
     thread::sleep(Duration::from_secs(5));
     assert_eq!(gateway.metric("certificates_obtained_failures_total"), 1.0, "servers count what they refuse");
     assert_eq!(gateway.once(get("/", "")).status, 200, "what needs no certificate serves on");
+}
+
+/// On a port that is open while an order is pending, and at no other time; the listener itself may be anywhere.
+#[test]
+fn a_text_on_a_port_of_its_own_does_as_well() {
+    let Some(binary) = pebble::binary() else { return };
+    let (origin, port) = (RecordingOrigin::start(), pebble::free_port());
+    let mut pebble = Pebble::at(&binary);
+    pebble.start(character(port, 10));
+    let gateway = Deployment::new()
+        .listener(&listener(0, "off"))
+        .with(&source(&pebble, &format!(", http_challenge = \"127.0.0.1:{port}\"")))
+        .run(&open_to_all(origin.address()).text());
+    let config = pebble.believer();
+    assert!(eventually(SOON, || serves(gateway.tls_address(), &config)), "{}", gateway.stderr());
+    under_load(gateway.tls_address(), &config, || gateway.metric("certificates_obtained_total") >= 2.0);
+    let is_closed = || TcpStream::connect(("127.0.0.1", port)).is_err();
+    assert!(eventually(SOON, is_closed), "closed once the order is done");
+    // Where something else listens, that is told, and tried again.
+    let held = eventually(SOON, || TcpListener::bind(("127.0.0.1", port)).map(std::mem::forget).is_ok());
+    assert!(held);
+    under_load(gateway.tls_address(), &config, || gateway.metric("certificates_obtained_failures_total") >= 1.0);
+    gateway.tells(&format!("127.0.0.1:{port} cannot be listened on"));
+}
+
+/// An account that is larger than one can be is not read: another one takes its place.
+#[test]
+fn an_account_that_is_too_large_is_told_and_made_anew() {
+    let Some(binary) = pebble::binary() else { return };
+    let (origin, port) = (RecordingOrigin::start(), pebble::free_port());
+    let mut pebble = Pebble::at(&binary);
+    pebble.start(character(port, 3_600));
+    let mut gateway = Deployment::new()
+        .listener(&listener(port, "off"))
+        .with(&source(&pebble, ""))
+        .run(&open_to_all(origin.address()).text());
+    let config = pebble.believer();
+    assert!(eventually(SOON, || serves(gateway.tls_address(), &config)), "{}", gateway.stderr());
+    let folder = gateway.directory().join("state/certificates");
+    let entries = || fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let (account, certificate): (Vec<_>, Vec<_>) = entries().partition(|path| path.extension().unwrap() == "json");
+    let account = &account[0];
+    let grow = |bytes: usize| {
+        let good = fs::read_to_string(account).unwrap().trim_end().to_owned();
+        let room = bytes - good.len();
+        fs::write(account, good + &" ".repeat(room)).unwrap();
+        fs::remove_file(&certificate[0]).unwrap();
+    };
+    grow(16 << 10);
+    gateway.restart("TERM");
+    assert!(eventually(SOON, || serves(gateway.tls_address(), &config)), "{}", gateway.stderr());
+    assert!(!gateway.stderr().contains("is not used"), "{}", gateway.stderr());
+    grow((16 << 10) + 1);
+    gateway.restart("TERM");
+    assert!(eventually(SOON, || serves(gateway.tls_address(), &config)), "{}", gateway.stderr());
+    gateway.tells("the ACME account that was kept is not used");
+    assert!(fs::metadata(account).unwrap().len() < 16 << 10, "made anew");
 }

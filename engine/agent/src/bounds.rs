@@ -51,6 +51,11 @@ pub const JITTER_PER_MILLE_MAX: u64 = 50;
 pub const RETRY_MS_MIN: u64 = 1_000;
 /// Longest pause after a renewal that failed, milliseconds.
 pub const RETRY_MS_MAX: u64 = 300_000;
+/// The same where an ACME server refused an order, or what it gave was refused: it counts them.
+pub const ORDER_RETRY_MS_MIN: u64 = 60_000;
+pub const ORDER_RETRY_MS_MAX: u64 = 3_600_000;
+/// The longest that an ACME server can have itself left alone for, seconds.
+pub const RETRY_AFTER_S_MAX: u64 = 86_400;
 /// Longest sleep before the clock is looked at again: a machine may have slept meanwhile, milliseconds.
 pub const LOOK_MS_MAX: u64 = 30_000;
 /// Time that a hook may take, seconds.

@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderMap};
 use serde::Serialize;
 
+use crate::acme::CLIENTS_HELP;
 use crate::bounds::{CLOCK_AHEAD_S_MAX, CLOCK_SKEW_S_MAX, CONNECT_S_MAX};
 use crate::dpop;
 use crate::explain::{self, Explained};
@@ -140,9 +141,11 @@ fn certificate(directory: &Path, profile: &Profile, report: &mut Report) -> Opti
         let found = format!("expired {ago} ago ({})", clock::shown(facts.not_after_s));
         report.failed(STEP, "certificate-expired", found, format!("{RENEW}; {clocks}"));
     }
-    if facts.uris != [profile.spiffe.as_str()] {
-        let found = format!("expected the name {}, found {}", profile.spiffe, facts.uris.join(", "));
-        report.failed(STEP, "wrong-name", found, "enroll again; if it stays, the CA names this agent otherwise");
+    if let Err(why) = profile.id.check(facts) {
+        report.failed(STEP, "wrong-name", why, "enroll again; if it stays, the CA names this agent otherwise");
+    }
+    if !facts.is_for_clients {
+        report.failed(STEP, "wrong-use", "it is for servers alone (extendedKeyUsage)", CLIENTS_HELP);
     }
     if let Some(granted) = &profile.granted
         && (facts.not_before_s..facts.not_after_s).contains(&now_s)
@@ -155,7 +158,7 @@ fn certificate(directory: &Path, profile: &Profile, report: &mut Report) -> Opti
     }
     if report.steps.iter().all(|step| step.step != STEP) {
         let left = clock::length(facts.not_after_s.saturating_sub(now_s));
-        let found = format!("{} for {left} more (until {})", profile.spiffe, clock::shown(facts.not_after_s));
+        let found = format!("{} for {left} more (until {})", profile.id, clock::shown(facts.not_after_s));
         let near = crate::schedule::nearness(identity.origin.obtained_s, facts.not_after_s, now_s);
         if near >= crate::schedule::Nearness::Quarter {
             let why = Explained { code: "certificate-expiring", found, todo: RENEW.to_owned() };

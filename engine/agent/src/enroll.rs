@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 
 use policy::model::Binding;
 
+use crate::acme::{Acme, ExternalAccount};
 use crate::bounds::FILE_BYTES_MAX;
 use crate::ca::token::Claims;
 use crate::ca::{self, place};
 use crate::fault::Fault;
 use crate::files;
 use crate::generation;
+use crate::id::Id;
 use crate::oauth::{ClientProof, TokenEndpoint};
 use crate::openbao::OpenBao;
 use crate::profile::{self, Enrolment, Profile, TokenSource};
 use crate::release::{self, Granted};
 use crate::source::{self, Obtained, Source, Waiting};
-use crate::spiffe::SpiffeId;
 use crate::tls::Target;
 use crate::x509;
 
@@ -24,8 +25,8 @@ use crate::x509;
 pub struct Wish<'a> {
     pub directory: &'a Path,
     pub agent: &'a str,
-    /// Taken from the release when absent.
-    pub spiffe: Option<&'a str>,
+    /// What its certificate shall say; taken from the release when absent.
+    pub id: Option<Id>,
     pub gateway: Target,
     pub gateway_ca: Option<&'a Path>,
     pub gateway_spki_sha256: &'a [String],
@@ -55,16 +56,15 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
     }
     profile::expect_name(wish.agent)?;
     let granted = wish.release.map(|(release, root)| granted(wish, release, root)).transpose()?;
-    let id = match (&granted, wish.spiffe) {
+    let id = match (&granted, &wish.id) {
         (Some((id, _)), _) => id.clone(),
-        (None, Some(asked)) => asked.to_owned(),
+        (None, Some(asked)) => asked.clone(),
         (None, None) => {
-            return Err(Fault::new("expected who the agent is, found neither --spiffe nor --release").help(
-                "give --release FILE --trust-root FILE, which knows it; or --spiffe spiffe://corp.example/name",
-            ));
+            let option = format!("--{}", wish.source.gives().word());
+            return Err(Fault::new(format_args!("expected who the agent is, found neither {option} nor --release"))
+                .help(format_args!("give --release FILE --trust-root FILE, which knows it; or {option} NAME")));
         }
     };
-    let id: SpiffeId = id.parse().map_err(Fault::new)?;
     let pinned = pinned(wish)?;
     files::private_directory(directory)?;
     let _held = profile::lock(directory)?;
@@ -99,9 +99,9 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
     Ok(Enrolled { profile: enrolment.profile, waiting, warnings })
 }
 
-fn granted(wish: &Wish<'_>, release: &[u8], root: &[u8]) -> Result<(String, Granted), Fault> {
+fn granted(wish: &Wish<'_>, release: &[u8], root: &[u8]) -> Result<(Id, Granted), Fault> {
     let (manifest, digest) = release::open(release, root)?;
-    let id = release::spiffe_of(&manifest.policy, wish.agent, wish.spiffe)?;
+    let id = release::id_of(&manifest.policy, wish.agent, wish.id.as_ref(), wish.source.gives())?;
     let granted = release::granted(&manifest, &digest, wish.agent, &id)?;
     Ok((id, granted))
 }
@@ -152,6 +152,15 @@ fn absolute(source: Source) -> Result<Source, Fault> {
             ca_file: of.ca_file.map(known).transpose()?,
             ..of
         }),
+        Source::Acme(of) => {
+            of.check()?;
+            let ca_file = of.ca_file.map(known).transpose()?;
+            let external_account = match of.external_account {
+                Some(of) => Some(ExternalAccount { key_file: known(of.key_file)?, ..of }),
+                None => None,
+            };
+            Source::Acme(Acme { ca_file, external_account, ..of })
+        }
     })
 }
 

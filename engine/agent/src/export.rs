@@ -284,10 +284,11 @@ fn kubernetes(directory: &Path, profile: &Profile, current: &Path) -> Result<Zer
     let name: String = profile.agent.chars().map(plain).take(200).collect();
     let mut text = Zeroizing::new(format!(
         "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata:\n  name: {}\n  annotations:\n    \
-         adamant/gateway: {}\n    adamant/spiffe: {}\ndata:\n",
+         adamant/gateway: {}\n    adamant/{}: {}\ndata:\n",
         serde_json::Value::from(format!("agent-{}", name.trim_matches('-'))),
         serde_json::Value::from(profile.gateway.to_string()),
-        serde_json::Value::from(profile.spiffe.as_str()),
+        profile.id.kind().word(),
+        serde_json::Value::from(profile.id.name()),
     ));
     text.push_str(&format!("  tls.crt: {}\n", encoded(current.join(generation::CHAIN))?));
     text.push_str("  tls.key: ");
@@ -317,7 +318,7 @@ fn env(directory: &Path, profile: &Profile, has_ca: bool) -> String {
     let mut lines = vec![
         format!("ADAMANT_PROFILE={}", path(directory.to_owned())),
         format!("ADAMANT_GATEWAY={}", quoted(profile.gateway.to_string())),
-        format!("ADAMANT_SPIFFE={}", quoted(profile.spiffe.to_string())),
+        format!("ADAMANT_{}={}", profile.id.kind().word().to_uppercase(), quoted(profile.id.name().to_owned())),
         format!("ADAMANT_CERT={}", path(current.join(generation::CHAIN))),
         format!("ADAMANT_KEY={}", path(current.join(generation::KEY))),
     ];

@@ -10,11 +10,12 @@ pub struct Fault {
     message: String,
     help: Option<String>,
     again_after_s: u64,
+    is_counted: bool,
 }
 
 impl Fault {
     pub fn new(message: impl Display) -> Self {
-        Self { message: message.to_string(), help: None, again_after_s: 0 }
+        Self { message: message.to_string(), help: None, again_after_s: 0, is_counted: false }
     }
 
     /// A failure about a file.
@@ -36,6 +37,15 @@ impl Fault {
     /// How long another attempt shall wait at least, seconds.
     pub const fn waits_s(&self) -> u64 {
         self.again_after_s
+    }
+
+    /// Says that the other side counts such attempts: it may let only so many be made.
+    pub fn counted(self) -> Self {
+        Self { is_counted: true, ..self }
+    }
+
+    pub const fn is_counted(&self) -> bool {
+        self.is_counted
     }
 
     /// What to do.

@@ -1,6 +1,7 @@
 //! The agent's side: a small CA for teams that have none, a profile that holds what an agent needs and renews itself, a
 //! local proxy for programs that cannot do mutual TLS, a doctor, and the same configuration for other tools.
 
+pub mod acme;
 pub mod bounds;
 pub mod ca;
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod fault;
 pub mod files;
 pub mod generation;
 pub mod hooks;
+pub mod id;
 pub mod jws;
 pub mod metrics;
 pub mod oauth;

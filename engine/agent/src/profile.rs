@@ -14,10 +14,10 @@ use crate::dpop::ProofKey;
 use crate::fault::Fault;
 use crate::files::{self, Access, Lock};
 use crate::generation;
+use crate::id::Id;
 use crate::oauth::TokenEndpoint;
 use crate::release::Granted;
 use crate::source::Source;
-use crate::spiffe::SpiffeId;
 use crate::tls::{Pins, Target};
 use crate::x509;
 
@@ -40,7 +40,9 @@ pub struct Profile {
     format: String,
     /// Name in the policy.
     pub agent: String,
-    pub spiffe: SpiffeId,
+    /// What its certificate says. Called `spiffe` in profiles of before there were others.
+    #[serde(alias = "spiffe")]
+    pub id: Id,
     /// `https://HOST:PORT`.
     pub gateway: Target,
     /// SHA-256 over the SubjectPublicKeyInfo of the gateway's certificate, lower-case hex; any of them. Besides the CA in
@@ -70,11 +72,11 @@ pub enum TokenSource {
 }
 
 impl Profile {
-    pub fn new(agent: &str, spiffe: SpiffeId, gateway: Target, certificate: Source) -> Self {
+    pub fn new(agent: &str, id: Id, gateway: Target, certificate: Source) -> Self {
         Self {
             format: FORMAT.to_owned(),
             agent: agent.to_owned(),
-            spiffe,
+            id,
             gateway,
             gateway_spki_sha256: Vec::new(),
             certificate,
@@ -259,6 +261,19 @@ mod tests {
         let long = "x".repeat(NAME_BYTES_MAX + 1);
         for bad in ["", ".", "..", "../victim", "a/b", "Bot", "a b", "x;touch pwned #", "a\nb", "-rf", &long] {
             assert!(expect_name(bad).unwrap_err().hint().is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_profile_of_before_there_were_dns_names_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let requests = Source::Requests { directory: directory.path().to_owned() };
+        let id = "spiffe://corp.example/reports".parse().unwrap();
+        let profile = Profile::new("reports-bot", id, "https://localhost:1".parse().unwrap(), requests);
+        let text = String::from_utf8(profile.json().unwrap()).unwrap();
+        for written in [text.clone(), text.replace("\"id\"", "\"spiffe\"")] {
+            fs::write(directory.path().join(PROFILE), written).unwrap();
+            assert_eq!(Profile::read(directory.path()).unwrap().id, profile.id);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a verified release lets an agent do: its scopes, routes, limits, and the proofs that it must show.
 
-use policy::model::{Binding, CertificateName, Identity, Policy, Proofs, Subject};
+use policy::model::{Binding, Identity, Policy, Proofs, Subject};
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::Manifest;
 use policy_release::root::verify_root;
@@ -8,6 +8,7 @@ use policy_release::verify::verify_envelope;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
+use crate::id::{self, Id};
 use crate::x509;
 
 /// What the release grants, as it stands in a profile. For people and tools: the gateway decides by its own release.
@@ -61,27 +62,32 @@ pub fn open(release: &[u8], root: &[u8]) -> Result<(Manifest, String), Fault> {
     Ok((manifest, verified.digest().to_string()))
 }
 
-/// The SPIFFE id under which the release knows an agent: the only one, or the one that is asked for.
-pub fn spiffe_of(policy: &Policy, agent: &str, asked: Option<&str>) -> Result<String, Fault> {
-    let ids: Vec<&str> = proofs(policy, agent)?.into_iter().filter_map(spiffe).collect();
-    let listed = ids.join(", ");
+/// The name of this kind under which the release knows an agent's certificate: the only one, or the one that is asked for.
+pub fn id_of(policy: &Policy, agent: &str, asked: Option<&Id>, kind: id::Kind) -> Result<Id, Fault> {
+    let mut ids: Vec<Id> = proofs(policy, agent)?.into_iter().filter_map(named).collect();
+    ids.retain(|id| id.kind() == kind);
+    let listed = ids.iter().map(Id::to_string).collect::<Vec<_>>().join(", ");
     match (ids.as_slice(), asked) {
-        ([], _) => Err(Fault::new(format_args!("the release knows {agent} by no SPIFFE id"))
-            .help("an agent with a certificate has: identity = [{ certificate = \"spiffe://…\", ca = \"…\" }]")),
-        (_, Some(asked)) if ids.contains(&asked) => Ok(asked.to_owned()),
-        (_, Some(asked)) => {
-            Err(Fault::new(format_args!("the release knows {agent} as {listed}, found --spiffe {asked}")))
-        }
-        ([one], None) => Ok((*one).to_owned()),
+        ([], _) => Err(Fault::new(format_args!("the release knows {agent} by no {}", kind.noun())).help(format_args!(
+            "certificates of this source need: identity = [{{ certificate = \"{}\", ca = \"…\" }}]",
+            kind.form()
+        ))),
+        (_, Some(asked)) if ids.contains(asked) => Ok(asked.clone()),
+        (_, Some(asked)) => Err(Fault::new(format_args!(
+            "the release knows {agent} as {listed}, found --{} {}",
+            kind.word(),
+            asked.name()
+        ))),
+        ([one], None) => Ok(one.clone()),
         (_, None) => Err(Fault::new(format_args!("the release knows {agent} by several ids: {listed}"))
-            .help("name one with --spiffe")),
+            .help(format_args!("name one with --{}", kind.word()))),
     }
 }
 
-/// What the release grants to the holder of this SPIFFE id.
-pub fn granted(manifest: &Manifest, digest: &str, agent: &str, id: &str) -> Result<Granted, Fault> {
+/// What the release grants to the holder of a certificate with this name.
+pub fn granted(manifest: &Manifest, digest: &str, agent: &str, id: &Id) -> Result<Granted, Fault> {
     let policy = &manifest.policy;
-    let proofs = proofs(policy, agent)?.into_iter().find(|proofs| spiffe(proofs) == Some(id));
+    let proofs = proofs(policy, agent)?.into_iter().find(|proofs| named(proofs).as_ref() == Some(id));
     let proofs = proofs.ok_or_else(|| Fault::new(format_args!("the release does not know {agent} as {id}")))?;
     let found = policy.agents.iter().find(|known| known.name == agent);
     let (scopes, limits) = found.map_or((&[][..], &[][..]), |agent| (&agent.scopes[..], &agent.limits[..]));
@@ -140,15 +146,64 @@ fn proofs<'p>(policy: &'p Policy, agent: &str) -> Result<Vec<&'p Proofs>, Fault>
     Ok(found.identity.iter().filter_map(proofs).collect())
 }
 
-fn spiffe(proofs: &Proofs) -> Option<&str> {
-    match &proofs.certificate.as_ref()?.name {
-        CertificateName::Spiffe(id) => Some(id),
-        CertificateName::Dns(_) | CertificateName::SpkiSha256(_) => None,
-    }
+fn named(proofs: &Proofs) -> Option<Id> {
+    Id::of_policy(&proofs.certificate.as_ref()?.name)
 }
 
 /// Whether a certificate is under the CA that the release believes for this agent.
 pub fn believes(granted: &Granted, chain: &[rustls::pki_types::CertificateDer<'_>], now_s: u64) -> Result<(), String> {
     let cas = x509::certificates(granted.client_ca.as_bytes())?;
     x509::holds_under(chain, &cas, now_s).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use policy::model::{Agent, CertificateName, CertificateProof};
+
+    use super::*;
+
+    fn policy(names: Vec<CertificateName>) -> Policy {
+        let proofs = |name| {
+            let certificate = Some(CertificateProof { name, ca: "agents".to_owned() });
+            Identity::Proofs(Proofs { certificate, ..Proofs::default() })
+        };
+        let identity = names.into_iter().map(proofs).collect();
+        Policy {
+            name: "orders".to_owned(),
+            audit: policy::model::Audit::Queued,
+            transport: policy::model::MinimumTransport::Mtls,
+            issuers: Vec::new(),
+            client_cas: Vec::new(),
+            origins: Vec::new(),
+            routes: Vec::new(),
+            scopes: Vec::new(),
+            agents: vec![Agent { name: "bot".to_owned(), identity, scopes: Vec::new(), limits: Vec::new() }],
+            api_keys: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_agent_is_known_by_the_name_that_its_source_gives() {
+        let (spiffe, dns) = (id::Kind::Spiffe, id::Kind::Dns);
+        let names = [spiffe, dns].map(|kind| kind.form().parse::<Id>().unwrap());
+        let host = |name: &str| CertificateName::Dns(name.to_owned());
+        let both = policy(vec![
+            CertificateName::Spiffe(names[0].name().to_owned()),
+            host(names[1].name()),
+            CertificateName::SpkiSha256("0".repeat(64)),
+        ]);
+        for (kind, name) in [spiffe, dns].into_iter().zip(&names) {
+            assert_eq!(id_of(&both, "bot", None, kind).unwrap(), *name);
+            assert_eq!(id_of(&both, "bot", Some(name), kind).unwrap(), *name);
+        }
+        let other = Id::dns("other.corp.example").unwrap();
+        let told = id_of(&both, "bot", Some(&other), dns).unwrap_err();
+        assert!(told.to_string().ends_with("found --dns other.corp.example"), "{told}");
+        let several = policy(vec![host("a.example"), host("b.example")]);
+        let told = id_of(&several, "bot", None, dns).unwrap_err();
+        assert!(told.to_string().contains("dns:a.example, dns:b.example"), "{told}");
+        assert_eq!(told.hint(), Some("name one with --dns"));
+        let told = id_of(&several, "bot", None, spiffe).unwrap_err();
+        assert!(told.to_string().contains("by no SPIFFE id") && told.hint().unwrap().contains("spiffe://"), "{told}");
+    }
 }

@@ -277,7 +277,8 @@ impl Keeper<'_> {
                 counts.failed.fetch_add(1, Ordering::Relaxed);
                 counts.failing.store(1, Ordering::Relaxed);
                 let left_s = counts.ends_s.load(Ordering::Relaxed).saturating_sub(clock::now_s());
-                let again_ms = schedule::retry_ms(failures, left_s, u32::from_le_bytes(files::random()?));
+                let random = u32::from_le_bytes(files::random()?);
+                let again_ms = schedule::retry_ms(failures, left_s, fault.is_counted(), random);
                 let again_ms = again_ms.max(fault.waits_s().saturating_mul(1_000));
                 let mut line = Line::new(("refresh", kind.word()), why, &from, "failed");
                 line.error = Some(fault.to_string());

@@ -1,7 +1,7 @@
 //! When to renew: two thirds into a credential's life, a little earlier by chance so that many agents do not come at once;
 //! after a failure later and later, but never so late that the credential ends first. Pure.
 
-use crate::bounds::{JITTER_PER_MILLE_MAX, RETRY_MS_MAX, RETRY_MS_MIN};
+use crate::bounds::{JITTER_PER_MILLE_MAX, ORDER_RETRY_MS_MAX, ORDER_RETRY_MS_MIN, RETRY_MS_MAX, RETRY_MS_MIN};
 
 /// When a credential that was obtained then and ends then is renewed, seconds since the Unix epoch. `random` is any number.
 pub fn due_s(obtained_s: u64, ends_s: u64, random: u32) -> u64 {
@@ -12,11 +12,14 @@ pub fn due_s(obtained_s: u64, ends_s: u64, random: u32) -> u64 {
     obtained_s + (life_ms / 3 * 2).saturating_sub(jitter_ms) / 1_000
 }
 
-/// Pause after so many failures in a row, with so much of the credential's life left, milliseconds.
-pub fn retry_ms(failures: u32, left_s: u64, random: u32) -> u64 {
-    let doubled = RETRY_MS_MIN.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(RETRY_MS_MAX);
-    // Four more attempts at least before the end.
-    let bounded = doubled.min((left_s.saturating_mul(1_000) / 5).max(RETRY_MS_MIN));
+/// Pause after so many failures in a row, with so much of the credential's life left, milliseconds. `is_counted`: the other
+/// side counts them.
+pub fn retry_ms(failures: u32, left_s: u64, is_counted: bool, random: u32) -> u64 {
+    let (first_ms, most_ms) =
+        if is_counted { (ORDER_RETRY_MS_MIN, ORDER_RETRY_MS_MAX) } else { (RETRY_MS_MIN, RETRY_MS_MAX) };
+    let doubled = first_ms.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(most_ms);
+    // Four more attempts at least before the end, unless that is sooner than the first pause.
+    let bounded = doubled.min((left_s.saturating_mul(1_000) / 5).max(first_ms));
     let spread = bounded / 4;
     bounded - spread * u64::from(random) / u64::from(u32::MAX)
 }
@@ -55,10 +58,12 @@ mod tests {
         assert_eq!(due_s(1_000, 87_400, 0), 1_000 + 57_600);
         assert_eq!(due_s(1_000, 87_400, u32::MAX), 1_000 + 57_600 - 4_320);
         assert_eq!(
-            [0, 1, 2, 3, 30].map(|failures| retry_ms(failures, 86_400, 0)),
+            [0, 1, 2, 3, 30].map(|failures| retry_ms(failures, 86_400, false, 0)),
             [1_000, 1_000, 2_000, 4_000, 300_000]
         );
-        assert_eq!(retry_ms(30, 20, 0), 4_000);
+        assert_eq!(retry_ms(30, 20, false, 0), 4_000);
+        assert_eq!([1, 2, 30].map(|failures| retry_ms(failures, 86_400, true, 0)), [60_000, 120_000, 3_600_000]);
+        assert_eq!(retry_ms(30, 20, true, 0), 60_000, "who counts is not asked more often");
         assert_eq!(
             [700, 750, 900, 1_000].map(|now_s| nearness(0, 1_000, now_s)),
             [Nearness::Far, Nearness::Quarter, Nearness::Tenth, Nearness::Over]
@@ -74,8 +79,10 @@ mod tests {
 
         #[test]
         fn pauses_are_bounded(failures: u32, left_s: u64, random: u32) {
-            let pause_ms = retry_ms(failures, left_s, random);
+            let pause_ms = retry_ms(failures, left_s, false, random);
             prop_assert!((RETRY_MS_MIN * 3 / 4..=RETRY_MS_MAX).contains(&pause_ms));
+            let pause_ms = retry_ms(failures, left_s, true, random);
+            prop_assert!((ORDER_RETRY_MS_MIN * 3 / 4..=ORDER_RETRY_MS_MAX).contains(&pause_ms));
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use crate::acme::{Acme, CLIENTS_HELP};
 use crate::bounds::{BACKDATED_S, FILE_BYTES_MAX, LIFE_CLIENT_S_MAX, SECRET_BYTES_MAX};
 use crate::ca::Authority;
 use crate::ca::issue::{self, For};
@@ -16,10 +17,12 @@ use crate::clock;
 use crate::fault::Fault;
 use crate::files::{self, Access};
 use crate::generation::{self, Identity, New, Origin, TokenLife};
+use crate::id::{Id, Kind};
 use crate::oauth::{Fetched, TokenEndpoint};
 use crate::openbao::OpenBao;
 use crate::profile::{Enrolment, Profile, TokenSource};
 use crate::release;
+use crate::spiffe::SpiffeId;
 use crate::x509::{self, Facts};
 
 /// The key of a request that has not been answered yet.
@@ -35,6 +38,8 @@ pub enum Source {
     Requests { directory: PathBuf },
     /// The PKI engine of OpenBao or Vault.
     Openbao(OpenBao),
+    /// An ACME server.
+    Acme(Acme),
 }
 
 /// A key with its certificate, checked and whole on disk, and not in use yet.
@@ -76,6 +81,15 @@ impl Source {
             Self::Ca { directory, .. } => format!("ca:{}", directory.display()),
             Self::Requests { directory } => format!("requests:{}", directory.display()),
             Self::Openbao(of) => format!("openbao:{}/{}/{}", of.url.trim_end_matches('/'), of.mount, of.role),
+            Self::Acme(of) => format!("acme:{}", of.directory),
+        }
+    }
+
+    /// What sort of name its certificates have.
+    pub const fn gives(&self) -> Kind {
+        match self {
+            Self::Ca { .. } | Self::Requests { .. } | Self::Openbao(_) => Kind::Spiffe,
+            Self::Acme(_) => Kind::Dns,
         }
     }
 }
@@ -84,20 +98,47 @@ impl Source {
 /// profile's lock.
 pub fn obtain(directory: &Path, enrolment: &Enrolment, before: Option<&Identity>) -> Result<Obtained, Fault> {
     let profile = &enrolment.profile;
-    let (key, chain, token) = match &profile.certificate {
-        Source::Ca { directory: ca, passphrase_file, life_s } => {
-            issued(profile, ca, passphrase_file.as_deref(), *life_s)?
+    let new = match (&profile.certificate, &profile.id) {
+        (Source::Ca { directory: ca, passphrase_file, life_s }, Id::Spiffe(id)) => {
+            issued(profile, id, ca, (passphrase_file.as_deref(), *life_s))?
         }
-        Source::Openbao(of) => {
+        (Source::Openbao(of), Id::Spiffe(id)) => {
             let key = issue::new_key()?;
-            let chain = of.sign(&issue::request(&key, Some(&profile.spiffe))?, &profile.spiffe)?;
-            (key, chain, None)
+            let chain = of.sign(&issue::request(&key, Some(id))?, id)?;
+            Issued { key, chain, token: None }
         }
-        Source::Requests { directory: shared } => match answered(directory, profile, shared)? {
-            Ok((key, chain)) => (key, chain, None),
-            Err(waiting) => return Ok(Obtained::Waiting(waiting)),
-        },
+        (Source::Requests { directory: shared }, Id::Spiffe(id)) => {
+            match answered(directory, &profile.agent, id, shared)? {
+                Ok((key, chain)) => Issued { key, chain, token: None },
+                Err(waiting) => return Ok(Obtained::Waiting(waiting)),
+            }
+        }
+        (Source::Acme(of), Id::Dns(name)) => {
+            let (key, chain) = of.order(directory, name)?;
+            Issued { key, chain, token: None }
+        }
+        (source, id) => {
+            let message = format!("{}: expected a {} to ask for, found {id}", source.shown(), source.gives().noun());
+            return Err(Fault::new(message).help("enroll again, with --force"));
+        }
     };
+    let ready = staged(directory, enrolment, before, new);
+    // Who counts orders has counted this one.
+    let ready =
+        ready.map_err(|fault| if matches!(profile.certificate, Source::Acme(_)) { fault.counted() } else { fault });
+    Ok(Obtained::Ready(Box::new(ready?)))
+}
+
+/// A new key with its certificate, and the token that is bound to it.
+struct Issued {
+    key: Zeroizing<String>,
+    chain: String,
+    token: Option<Zeroizing<String>>,
+}
+
+/// Checks what came, and has it whole on disk.
+fn staged(directory: &Path, enrolment: &Enrolment, before: Option<&Identity>, new: Issued) -> Result<Ready, Fault> {
+    let (profile, Issued { key, chain, token }) = (&enrolment.profile, new);
     let from = profile.certificate.shown();
     let (certificates, _, facts) =
         generation::checked(&key, chain.as_bytes()).map_err(|why| Fault::new(format_args!("{from}: {why}")))?;
@@ -115,7 +156,7 @@ pub fn obtain(directory: &Path, enrolment: &Enrolment, before: Option<&Identity>
     let (json, gateway_ca) = (profile.json()?, enrolment.gateway_ca.as_deref());
     let new = New { key_pem: &key, chain_pem: &chain, token, dpop_key_pem, profile: &json, gateway_ca };
     let staged = generation::stage(directory, &new, &Origin { obtained_s: now_s, from, token: life })?;
-    Ok(Obtained::Ready(Box::new(Ready { staged, pending: directory.join(PENDING), facts })))
+    Ok(Ready { staged, pending: directory.join(PENDING), facts })
 }
 
 /// The token that goes with a new certificate: a fresh one where it is bound to it or there was none, else the one in use,
@@ -170,11 +211,13 @@ fn token_thumbprint(token: &str) -> String {
     hash
 }
 
-/// A new key with its certificate, and the token that is bound to it.
-type Issued = (Zeroizing<String>, String, Option<Zeroizing<String>>);
-
 /// From the CA in a directory.
-fn issued(profile: &Profile, ca: &Path, passphrase_file: Option<&Path>, life_s: u64) -> Result<Issued, Fault> {
+fn issued(
+    profile: &Profile,
+    id: &SpiffeId,
+    ca: &Path,
+    (passphrase_file, life_s): (Option<&Path>, u64),
+) -> Result<Issued, Fault> {
     let passphrase = passphrase_file.map(|path| files::read_secret_line(path, SECRET_BYTES_MAX)).transpose()?;
     let passphrase = passphrase.as_ref().map(|text| text.as_bytes());
     if passphrase.is_none() && crate::ca::is_encrypted(ca)? {
@@ -183,9 +226,9 @@ fn issued(profile: &Profile, ca: &Path, passphrase_file: Option<&Path>, life_s: 
     }
     let authority = Authority::open(ca, passphrase)?;
     let key = issue::new_key()?;
-    let csr = issue::request(&key, Some(&profile.spiffe))?;
+    let csr = issue::request(&key, Some(id))?;
     let now_s = clock::now_s();
-    let made = authority.issue(&For::Agent(profile.spiffe.clone()), &csr, None, life_s, now_s)?;
+    let made = authority.issue(&For::Agent(id.clone()), &csr, None, life_s, now_s)?;
     let token = match &profile.token {
         Some(TokenSource::Ca { claims }) => {
             let issuer = Issuer::open(ca, passphrase)?;
@@ -195,7 +238,7 @@ fn issued(profile: &Profile, ca: &Path, passphrase_file: Option<&Path>, life_s: 
         }
         _ => None,
     };
-    Ok((key, made.pem, token))
+    Ok(Issued { key, chain: made.pem, token })
 }
 
 /// Whether what came may take the place of what is in use (`before`). Who could hand out certificates in the name of the CA
@@ -208,10 +251,13 @@ fn acceptable(
     now_s: u64,
 ) -> Result<(), Fault> {
     let wrong = |why: String| Fault::new(format_args!("{}: {why}", profile.certificate.shown()));
-    if facts.uris != [profile.spiffe.as_str()] {
-        let found = if facts.uris.is_empty() { "none".to_owned() } else { facts.uris.join(", ") };
+    if let Err(why) = profile.id.check(facts) {
         let help = "the CA names this agent otherwise: correct the CA's side, or enroll with the id that it gives";
-        return Err(wrong(format!("expected a certificate for {}, found {found}", profile.spiffe)).help(help));
+        return Err(wrong(why).help(help));
+    }
+    if !facts.is_for_clients {
+        let message = "expected a certificate for clients, found one for other uses (extendedKeyUsage)".to_owned();
+        return Err(wrong(message).help(CLIENTS_HELP));
     }
     if facts.not_before_s > now_s || facts.not_after_s <= now_s {
         let (from, until) = (clock::shown(facts.not_before_s), clock::shown(facts.not_after_s));
@@ -250,15 +296,15 @@ fn acceptable(
 type Answer = Result<(Zeroizing<String>, String), Waiting>;
 
 /// A key whose request was answered; or the request, put there if it was not.
-fn answered(directory: &Path, profile: &Profile, shared: &Path) -> Result<Answer, Fault> {
+fn answered(directory: &Path, agent: &str, id: &SpiffeId, shared: &Path) -> Result<Answer, Fault> {
     only_for_some(shared)?;
-    let (pending, request) = (directory.join(PENDING), shared.join(format!("{}.csr", profile.agent)));
+    let (pending, request) = (directory.join(PENDING), shared.join(format!("{agent}.csr")));
     let asked = pending.exists().then(|| files::read_secret(&pending, FILE_BYTES_MAX)).transpose()?;
     // One that is in use already was answered, and only not removed: each renewal has a key of its own.
     let asked = asked.filter(|key| !generation::is_of(directory, key));
     let is_new = asked.is_none();
     let key = asked.map_or_else(issue::new_key, Ok)?;
-    let csr = issue::request(&key, Some(&profile.spiffe))?;
+    let csr = issue::request(&key, Some(id))?;
     let key_sha256 = issue::key_sha256(&csr)?;
     if is_new {
         // First: a request beside another key would look like somebody else's, if this ended before the new one is there.
@@ -270,7 +316,7 @@ fn answered(directory: &Path, profile: &Profile, shared: &Path) -> Result<Answer
         }
         files::write(&pending, key.as_bytes(), Access::OwnerOnly)?;
     } else {
-        let answer = shared.join(format!("{}.pem", profile.agent));
+        let answer = shared.join(format!("{agent}.pem"));
         let chain = answer.exists().then(|| files::read_text(&answer, FILE_BYTES_MAX)).transpose()?;
         // One for another key is the answer to an earlier request.
         if let Some(chain) = chain.filter(|chain| generation::checked(&key, chain.as_bytes()).is_ok()) {

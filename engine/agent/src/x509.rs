@@ -8,7 +8,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Facts of a certificate. Times in seconds since the Unix epoch, hashes in lower-case hex.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     pub sha256: String,
     pub spki_sha256: String,
@@ -18,6 +18,8 @@ pub struct Facts {
     pub uris: Vec<String>,
     /// DNS names and addresses.
     pub names: Vec<String>,
+    /// Whether clients may show it (RFC 5280 §4.2.1.12), as gateways see it.
+    pub is_for_clients: bool,
     pub issuer: String,
     /// The issuer's key as the certificate names it (RFC 5280 §4.2.1.1), lower-case hex; empty where it does not.
     pub issuer_key: String,
@@ -56,6 +58,10 @@ pub fn facts(der: &[u8]) -> Result<Facts, String> {
             }
         }
     }
+    let is_for_clients = match certificate.extended_key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| usage.value.client_auth),
+        Err(_) => false,
+    };
     Ok(Facts {
         sha256: hex(&Sha256::digest(der)),
         spki_sha256: hex(&Sha256::digest(certificate.public_key().raw)),
@@ -64,6 +70,7 @@ pub fn facts(der: &[u8]) -> Result<Facts, String> {
         not_after_s: time(certificate.validity().not_after),
         uris,
         names,
+        is_for_clients,
         issuer: certificate.issuer().to_string(),
         issuer_key,
     })

@@ -19,7 +19,6 @@ use material::Material;
 use origins::Planned;
 use tls::Tickets;
 
-pub mod challenges;
 pub mod client;
 pub mod files;
 mod frozen;

@@ -178,8 +178,6 @@ pub const CERTIFICATE_NAMES_MAX: usize = 32;
 pub const OBTAIN_START_S_MAX: u64 = 30;
 /// Time for one request to a PKI engine, seconds.
 pub const SIGN_S_MAX: u64 = 20;
-/// Time for one order at an ACME server, seconds.
-pub const ORDER_S_MAX: u64 = 180;
 /// The shortest time from one certificate to the next of the same kind, seconds.
 pub const OBTAIN_PAUSE_S_MIN: u64 = 2;
 /// How often the clock is looked at while nothing is due, seconds.
@@ -192,5 +190,3 @@ pub const ORDER_RETRY_MS_MIN: u64 = 60_000;
 pub const ORDER_RETRY_MS_MAX: u64 = 3_600_000;
 /// The longest that an ACME server can have itself left alone for, seconds.
 pub const RETRY_AFTER_S_MAX: u64 = 86_400;
-/// Bytes of an ACME account that is kept.
-pub const ACCOUNT_BYTES_MAX: usize = 16 << 10;

@@ -2,6 +2,7 @@
 //! as one file with its key, and served from there like every other certificate: a renewal is a file that changed.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::assemble::{ChainFiles, hex};
 use crate::at_rest::AtRest;
-use crate::bounds::{OBTAIN_START_S_MAX, ORDER_S_MAX, SIGN_S_MAX};
+use crate::bounds::{OBTAIN_START_S_MAX, SIGN_S_MAX};
 use crate::clock;
 use crate::moving::Why;
 
@@ -41,7 +42,11 @@ pub struct Source {
 #[derive(Debug)]
 pub enum Kind {
     OpenBao(Role),
-    Acme(Directory),
+    Acme {
+        directory: Directory,
+        /// Where challenges of http-01 are answered; tls-alpn-01 without it.
+        http: Option<SocketAddr>,
+    },
 }
 
 /// A certificate that is obtained, and obtained again before it ends.
@@ -94,13 +99,13 @@ impl Source {
     pub fn place(&self) -> String {
         match &self.kind {
             Kind::OpenBao(role) => role.place(),
-            Kind::Acme(directory) => directory.shown(),
+            Kind::Acme { directory, .. } => directory.shown(),
         }
     }
 
     /// Whether it looks at the gateway itself before it gives anything: nothing can come of it before the gateway serves.
     pub fn comes_while_serving(&self) -> bool {
-        matches!(self.kind, Kind::Acme(_))
+        matches!(self.kind, Kind::Acme { .. })
     }
 }
 
@@ -155,25 +160,16 @@ impl Wanted {
                 let within = Duration::from_secs(SIGN_S_MAX);
                 role.sign(&request.csr_pem()?, &self.names, self.life_s, within).await?
             }
-            (Kind::Acme(directory), Some(desk)) => self.order(directory, &request, desk).await?,
-            (Kind::Acme(_), None) => return Err(self.slow(0)),
+            (Kind::Acme { directory, .. }, Some(desk)) => {
+                let _one = desk.order().await;
+                directory.order(&self.names, request.csr_der(), desk).await?
+            }
+            (Kind::Acme { .. }, None) => return Err(self.slow(0)),
         };
         self.check(&chain, &request)?;
         let keep = |cause| ObtainFault::Keep { path: self.file.clone(), cause };
         kept::write(&self.file, &self.at_rest, &chain.pem(), &request.key_pem()).map_err(keep)?;
         Ok(chain.shown.first().map(thumbprint).unwrap_or_default())
-    }
-
-    async fn order(&self, directory: &Directory, request: &Request, desk: &Desk) -> Result<Chain, ObtainFault> {
-        let _one = desk.order().await;
-        let order = directory.order(&self.names, request.csr_der(), desk);
-        match tokio::time::timeout(Duration::from_secs(ORDER_S_MAX), order).await {
-            Ok(chain) => Ok(chain?),
-            Err(_) => {
-                desk.clear().await;
-                Err(self.slow(ORDER_S_MAX))
-            }
-        }
     }
 
     fn slow(&self, within_s: u64) -> ObtainFault {

@@ -9,10 +9,12 @@ use agent::doctor::{self, Outcome, Report};
 use agent::enroll::{self, Wish};
 use agent::export::{self, Form};
 use agent::hooks::Hook;
+use agent::id::Id;
 use agent::openbao::OpenBao;
 use agent::profile::{Profile, SOCKET, TokenSource};
 use agent::proxy::{self, Listen};
 use agent::source::Source;
+use agent::spiffe::SpiffeId;
 use agent::tls::Target;
 use agent::{Fault, clock, generation, run as keep};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
@@ -20,8 +22,10 @@ use policy_release::bounds::{RELEASE_BYTES_MAX, ROOT_BYTES_MAX};
 
 use crate::failure::{Failure, warn};
 use crate::files;
+use acme::AcmeArgs;
 use token::TokenArgs;
 
+mod acme;
 mod token;
 
 #[derive(Debug, Subcommand)]
@@ -31,7 +35,10 @@ pub enum AgentCommand {
         adamant agent enroll reports --agent reports-bot --gateway https://api.corp.example:8443 \\\n    \
         --ca /srv/ca --release release.json --trust-root root.json\n  \
         adamant agent enroll reports --agent reports-bot --gateway https://api.corp.example:8443 \\\n    \
-        --requests /shared/csr --gateway-ca gateway-ca.pem --spiffe spiffe://corp.example/reports\n\n\
+        --requests /shared/csr --gateway-ca gateway-ca.pem --spiffe spiffe://corp.example/reports\n  \
+        adamant agent enroll reports --agent reports-bot --gateway https://api.corp.example:8443 \\\n    \
+        --acme https://ca.corp.example/acme/directory --acme-agree-to-terms --dns reports.corp.example \\\n    \
+        --gateway-ca gateway-ca.pem\n\n\
         With --requests it says which file waits to be signed; the same command again, or adamant agent run, goes on.\n\
         The profile is a directory of mode 0700; docs/agents.md describes it.")]
     Enroll(Box<EnrollArgs>),
@@ -103,12 +110,14 @@ pub struct EnrollArgs {
     /// File whose first line is the passphrase of the CA's key.
     #[arg(long, value_name = "FILE", requires = "ca")]
     passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    acme: AcmeArgs,
     /// Life of each certificate, like 24h; at most 7d.
-    #[arg(long, value_name = "TIME", value_parser = clock::parse_length, conflicts_with = "requests")]
+    #[arg(long, value_name = "TIME", value_parser = clock::parse_length, conflicts_with_all = ["requests", "acme"])]
     life: Option<u64>,
     /// The agent's SPIFFE id; taken from --release when absent.
-    #[arg(long, value_name = "ID")]
-    spiffe: Option<String>,
+    #[arg(long, value_name = "ID", conflicts_with = "acme")]
+    spiffe: Option<SpiffeId>,
     /// PEM file with the CA of the gateway's certificate; that of --ca when nothing is pinned.
     #[arg(long, value_name = "FILE")]
     gateway_ca: Option<PathBuf>,
@@ -227,7 +236,7 @@ fn enroll(args: &EnrollArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let enrolled = enroll::enroll(&Wish {
         directory: &args.profile,
         agent: &args.agent,
-        spiffe: args.spiffe.as_deref(),
+        id: args.acme.id().or_else(|| args.spiffe.clone().map(Id::Spiffe)),
         gateway: args.gateway.clone(),
         gateway_ca: args.gateway_ca.as_deref(),
         gateway_spki_sha256: &args.gateway_spki,
@@ -244,7 +253,7 @@ fn enroll(args: &EnrollArgs, out: &mut dyn Write) -> Result<(), Failure> {
         None => writeln!(out, "next: adamant agent run {}", args.profile.display())?,
         Some(waiting) => {
             let (csr, pem) = (&waiting.request, waiting.request.with_extension("pem"));
-            let (spiffe, key) = (&enrolled.profile.spiffe, &waiting.key_sha256);
+            let (spiffe, key) = (&enrolled.profile.id, &waiting.key_sha256);
             writeln!(out, "  key      {key} (SHA-256)")?;
             writeln!(
                 out,
@@ -274,8 +283,11 @@ fn source(args: &EnrollArgs) -> Result<Source, Failure> {
     if let Some(directory) = &args.requests {
         return Ok(Source::Requests { directory: directory.clone() });
     }
+    if let Some(acme) = args.acme.source()? {
+        return Ok(Source::Acme(acme));
+    }
     let (Some(url), Some(role), Some(token_file)) = (&args.openbao, &args.role, &args.bao_token_file) else {
-        return Err(Failure::new("expected --ca, --requests or --openbao, found none"));
+        return Err(Failure::new("expected --ca, --requests, --openbao or --acme, found none"));
     };
     let (url, mount, role, token_file) = (url.clone(), args.mount.clone(), role.clone(), token_file.clone());
     let (namespace, ca_file) = (args.bao_namespace.clone(), args.bao_ca.clone());
@@ -290,7 +302,7 @@ fn write_profile(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     writeln!(out, "profile {} of agent {}", directory.display(), profile.agent)?;
-    writeln!(out, "  id       {}", profile.spiffe)?;
+    writeln!(out, "  id       {}", profile.id)?;
     writeln!(out, "  gateway  {}", profile.gateway)?;
     writeln!(out, "  from     {}", profile.certificate.shown())?;
     if let Some(identity) = identity {

@@ -9,7 +9,7 @@ use control::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVe
 use control::bounds::{CERTIFICATE_NAMES_MAX, CERTIFICATES_OBTAINED_MAX};
 use control::obtain::{Kind, Source as From, Wanted};
 use stores::http::Place;
-use stores::issue::acme::{Directory, External};
+use stores::issue::acme::{ChallengeKind, Directory, External};
 use stores::issue::{Name, Purpose};
 use toml::Spanned;
 
@@ -63,7 +63,10 @@ impl Source<'_> {
             let name = &of.get_ref().name;
             let kind = match (&of.get_ref().openbao, &of.get_ref().acme) {
                 (Some(openbao), None) => Kind::OpenBao(self.openbao_role(openbao)?),
-                (None, Some(acme)) => Kind::Acme(self.acme_directory(acme)?),
+                (None, Some(acme)) => {
+                    let http = acme.get_ref().http_challenge.as_ref().map(|at| at.get_ref().0);
+                    Kind::Acme { directory: self.acme_directory(acme)?, http }
+                }
                 _ => {
                     let message = format!("expected either openbao or acme of the certificate source \"{name}\"");
                     let hint = "write openbao = { address = \"https://…\", ca = \"FILE\", token = \"FILE\", role = \"…\" }, or acme = { \
@@ -105,6 +108,10 @@ impl Source<'_> {
             ca: written.ca.as_deref().map(|path| self.resolve(path)),
             contact: written.contact.iter().map(|contact| contact.get_ref().clone()).collect(),
             external: external.transpose()?,
+            challenge: match written.http_challenge {
+                Some(_) => ChallengeKind::Http,
+                None => ChallengeKind::TlsAlpn,
+            },
         })
     }
 
@@ -242,7 +249,8 @@ impl Source<'_> {
             };
             let is_plain = name.dns().is_some_and(|name| !name.starts_with("*."));
             if !is_plain && source.comes_while_serving() {
-                let message = format!("ACME (tls-alpn-01) proves DNS names without \"*\" alone, found \"{name}\"");
+                let message =
+                    format!("ACME (tls-alpn-01, http-01) proves DNS names without \"*\" alone, found \"{name}\"");
                 return self.refuse(&text.span(), message, "write each name out");
             }
             if matches!(name, Name::Uri(_)) && purpose == Purpose::Server {

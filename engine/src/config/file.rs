@@ -165,6 +165,7 @@ pub struct Acme {
     #[serde(default)]
     pub agree_to_terms: bool,
     pub external_account: Option<ExternalAccount>,
+    pub http_challenge: Option<Spanned<Address>>,
 }
 
 #[derive(Deserialize)]

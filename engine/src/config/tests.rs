@@ -249,6 +249,10 @@ fn certificates_come_from_issuers_into_the_state_directory() {
     assert_eq!(config.tls[0].as_ref().unwrap().awaited, [files[0].chain.clone(), files[2].chain.clone()]);
     assert_eq!(config.obtained.iter().map(|of| of.life_s).collect::<Vec<_>>(), [86_400, 3_600, 86_400]);
     assert_eq!(config.origin_identities[0].files, config.obtained[2].files());
+    let by_text =
+        of_issuers(listed, "").replace("agree_to_terms = true", "agree_to_terms = true, http_challenge = \"[::]:80\"");
+    assert!(matches!(parse(&by_text).unwrap().obtained[0].source.kind, Kind::Acme { http: Some(_), .. }));
+    assert!(matches!(config.obtained[0].source.kind, Kind::Acme { http: None, .. }));
     let role = &of_issuers("{ from = \"team\", names = [\"a.example\"] }", "").replace("\"gateway\"", "\"other\"");
     assert_ne!(parse(role).unwrap().obtained[0].file, config.obtained[0].file, "who issues it counts");
 }
@@ -294,6 +298,7 @@ fn what_no_issuer_could_give_is_refused() {
         (acme("directory = \"https://a/dir\""), "expected agree_to_terms = true"),
         (acme("directory = \"http://a/dir\", agree_to_terms = true"), "use https"),
         (acme("directory = \"https://a/dir\", agree_to_terms = true, contact = [\"ops\"]"), "mailto:"),
+        (acme("directory = \"https://a/dir\", agree_to_terms = true, http_challenge = \"80\""), "127.0.0.1:8080"),
         (
             "[[origin_identity]]\nname = \"me\"\nfrom = \"public\"\nnames = [\"a.example\"]".to_owned(),
             "listeners alone",

@@ -238,7 +238,11 @@ impl Client {
             self.connector.as_ref().ok_or_else(|| tls("no CA is named that could vouch for it".to_owned()))?;
         let name = place.server_name().map_err(&tls)?;
         let handshake = self.step(place, Step::Handshake, connector.connect(name, stream)).await?;
-        Ok(Box::new(handshake.map_err(|error| tls(error.to_string()))?))
+        Ok(Box::new(handshake.map_err(|error| match error.get_ref() {
+            Some(inner) if inner.is::<rustls::Error>() => tls(error.to_string()),
+            // Broken off, by whoever stands between or a server that is not well: nothing was said about trust.
+            _ => HttpFault::Connect { authority: place.authority(), found: format!("in the TLS handshake: {error}") },
+        })?))
     }
 
     async fn step<T>(&self, place: &Place, step: Step, future: impl Future<Output = T>) -> Result<T, HttpFault> {

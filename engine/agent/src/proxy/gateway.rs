@@ -59,10 +59,8 @@ impl Caller {
     fn read_once(directory: &Path, state: State) -> Result<Self, Fault> {
         let profile = Profile::read(directory)?;
         let identity = generation::current(directory)?;
-        if identity.facts.uris != [profile.spiffe.as_str()] {
-            let found = identity.facts.uris.join(", ");
-            let message = format!("expected a certificate for {}, found one for {found}", profile.spiffe);
-            return Err(Fault::at(&identity.directory, message).help("enroll again, with --force"));
+        if let Err(why) = profile.id.check(&identity.facts) {
+            return Err(Fault::at(&identity.directory, why).help("enroll again, with --force"));
         }
         let config = tls::client_config(&profile.pins(directory)?, Some(identity.certified))
             .map_err(|why| Fault::at(directory, why))?;

@@ -33,6 +33,10 @@ fn profile(directory: &Path, believed: Option<&Authority>) -> Profile {
     profile
 }
 
+fn asked(at: &Path, shared: &Path) -> Result<Answer, Fault> {
+    answered(at, "reports-bot", &ID.parse().unwrap(), shared)
+}
+
 fn issued(ca: &Authority, life_s: u64) -> (Vec<CertificateDer<'static>>, Facts) {
     let csr = issue::request(&issue::new_key().unwrap(), None).unwrap();
     let made = ca.issue(&For::Agent(ID.parse().unwrap()), &csr, None, life_s, NOW).unwrap();
@@ -73,25 +77,35 @@ fn a_certificate_that_lasts_longer_than_agents_need_is_refused() {
 }
 
 #[test]
+fn a_certificate_that_clients_may_not_show_is_refused_whoever_gives_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = authority(directory.path(), "ca");
+    let (chain, mut facts) = issued(&ca, DAY);
+    facts.is_for_clients = false;
+    let told = acceptable(&profile(directory.path(), None), None, &chain, &facts, NOW).unwrap_err();
+    assert!(told.to_string().contains("expected a certificate for clients"), "{told}");
+    assert!(told.hint().unwrap().contains("clientAuth"), "{told}");
+}
+
+#[test]
 fn a_request_that_somebody_changed_is_told_and_not_waited_on() {
     let directory = tempfile::tempdir().unwrap();
     let (at, shared) = (directory.path(), directory.path().join("shared"));
     std::fs::create_dir(&shared).unwrap();
-    let profile = profile(&shared, None);
-    let Err(waiting) = answered(at, &profile, &shared).unwrap() else { panic!("nobody answered") };
+    let Err(waiting) = asked(at, &shared).unwrap() else { panic!("nobody answered") };
     let csr = std::fs::read_to_string(&waiting.request).unwrap();
     assert_eq!(issue::key_sha256(&csr).unwrap(), waiting.key_sha256);
-    assert_eq!(answered(at, &profile, &shared).unwrap().unwrap_err(), waiting);
+    assert_eq!(asked(at, &shared).unwrap().unwrap_err(), waiting);
     for other in [issue::request(&issue::new_key().unwrap(), None).unwrap(), "none".to_owned()] {
         std::fs::write(&waiting.request, other).unwrap();
-        let told = answered(at, &profile, &shared).err().unwrap();
+        let told = asked(at, &shared).err().unwrap();
         assert!(told.to_string().contains(&waiting.key_sha256), "{told}");
     }
     std::fs::remove_file(&waiting.request).unwrap();
-    assert_eq!(answered(at, &profile, &shared).unwrap().unwrap_err(), waiting);
+    assert_eq!(asked(at, &shared).unwrap().unwrap_err(), waiting);
     // Where everybody may write, whose request it is means nothing.
     std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(answered(at, &profile, &shared).err().unwrap().to_string().contains("0777"));
+    assert!(asked(at, &shared).err().unwrap().to_string().contains("0777"));
 }
 
 #[test]
@@ -99,35 +113,35 @@ fn what_an_attempt_left_behind_is_no_strangers_and_no_key_is_used_twice() {
     let directory = tempfile::tempdir().unwrap();
     let (at, shared) = (directory.path(), directory.path().join("shared"));
     std::fs::create_dir(&shared).unwrap();
-    let (ca, profile) = (authority(at, "ca"), profile(&shared, None));
+    let ca = authority(at, "ca");
     let request = shared.join("reports-bot.csr");
     // The request of an earlier round is still there, and this one ends before its own is.
     std::fs::create_dir(&request).unwrap();
-    assert!(answered(at, &profile, &shared).is_err() && !at.join(PENDING).exists());
+    assert!(asked(at, &shared).is_err() && !at.join(PENDING).exists());
     std::fs::remove_dir(&request).unwrap();
     std::fs::write(&request, issue::request(&issue::new_key().unwrap(), None).unwrap()).unwrap();
-    let Err(waiting) = answered(at, &profile, &shared).unwrap() else { panic!("nobody answered") };
-    assert_eq!(answered(at, &profile, &shared).unwrap().unwrap_err(), waiting);
+    let Err(waiting) = asked(at, &shared).unwrap() else { panic!("nobody answered") };
+    assert_eq!(asked(at, &shared).unwrap().unwrap_err(), waiting);
     // A link that somebody put there leads nowhere.
     let elsewhere = at.join("elsewhere");
     std::fs::write(&elsewhere, b"mine").unwrap();
     std::fs::remove_file(&request).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &request).unwrap();
-    assert!(answered(at, &profile, &shared).is_err());
+    assert!(asked(at, &shared).is_err());
     std::fs::remove_file(&request).unwrap();
-    assert_eq!(answered(at, &profile, &shared).unwrap().unwrap_err(), waiting);
+    assert_eq!(asked(at, &shared).unwrap().unwrap_err(), waiting);
     // It is answered and put in use, and its key is not removed.
     let csr = std::fs::read_to_string(&request).unwrap();
     let pem = ca.issue(&For::Agent(ID.parse().unwrap()), &csr, None, DAY, clock::now_s()).unwrap().pem;
     std::fs::write(shared.join("reports-bot.pem"), &pem).unwrap();
-    let Ok((key, chain)) = answered(at, &profile, &shared).unwrap() else { panic!("it was answered") };
+    let Ok((key, chain)) = asked(at, &shared).unwrap() else { panic!("it was answered") };
     let new =
         New { key_pem: &key, chain_pem: &chain, token: None, dpop_key_pem: None, profile: b"{}", gateway_ca: None };
     generation::stage(at, &new, &Origin { obtained_s: NOW, from: "requests".into(), token: None })
         .unwrap()
         .put()
         .unwrap();
-    let Err(again) = answered(at, &profile, &shared).unwrap() else { panic!("a key in use is no new one") };
+    let Err(again) = asked(at, &shared).unwrap() else { panic!("a key in use is no new one") };
     assert_ne!(again.key_sha256, waiting.key_sha256);
     assert_eq!(std::fs::read(&elsewhere).unwrap(), b"mine");
 }

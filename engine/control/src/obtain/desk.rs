@@ -1,50 +1,50 @@
 //! What orders at ACME servers need of the gateway: the account, which is kept, and somebody who answers challenges.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
-use sha2::{Digest, Sha256};
-use stores::issue::acme::{self, Challenge, Directory};
+use stores::issue::acme::{self, ACCOUNT_BYTES_MAX, Answering, Challenge, Directory};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
 use super::kept;
-use crate::assemble::{challenges, hex};
 use crate::at_rest::AtRest;
-use crate::bounds::ACCOUNT_BYTES_MAX;
 use crate::watch::Handle;
 
 /// One order at a time: for whoever has the permit. The account is that of its directory.
 pub struct Desk {
     account: PathBuf,
     at_rest: AtRest,
-    watch: Handle,
+    answers: Answers,
     orders: Arc<Semaphore>,
 }
 
+/// Who answers challenges.
+enum Answers {
+    /// The workers, on their listeners (tls-alpn-01).
+    Workers(Handle),
+    /// A listener of its own (http-01).
+    Own(Answering),
+}
+
 impl Desk {
-    pub fn new(state: &Path, at_rest: &AtRest, directory: &Directory, watch: Handle, orders: Arc<Semaphore>) -> Self {
-        let external = directory.external.as_ref().map_or("", |external| external.key_id.as_str());
-        let mark = Sha256::digest(format!("{}\n{external}", directory.shown()));
-        let mark: String = hex(&mark).chars().take(16).collect();
-        let account = kept::directory(state).join(format!("acme-{mark}.json"));
-        Self { account, at_rest: at_rest.clone(), watch, orders }
+    /// `http`: where challenges are answered, which the workers do without it.
+    pub fn new(
+        (state, at_rest): (&Path, &AtRest),
+        (directory, http): (&Directory, Option<SocketAddr>),
+        watch: Handle,
+        orders: Arc<Semaphore>,
+    ) -> Self {
+        let account = kept::directory(state).join(directory.account_file());
+        let answers = http.map_or(Answers::Workers(watch), |at| Answers::Own(Answering::new(at)));
+        Self { account, at_rest: at_rest.clone(), answers, orders }
     }
 
     /// Waits until no other order is under way.
     pub async fn order(&self) -> Option<SemaphorePermit<'_>> {
         self.orders.acquire().await.ok()
-    }
-
-    /// Nothing is answered any more.
-    pub async fn clear(&self) {
-        let _ = self.watch.challenges(None).await;
-    }
-
-    async fn show(&self, config: Option<Arc<ServerConfig>>) -> Result<(), String> {
-        self.watch.challenges(config).await
     }
 }
 
@@ -67,6 +67,11 @@ impl acme::Desk for Desk {
     }
 
     async fn answer(&self, challenges: Vec<Challenge>) -> Result<(), String> {
-        self.show(challenges::config(challenges).map_err(|error| error.to_string())?).await
+        match &self.answers {
+            Answers::Own(listener) => listener.answer(challenges).await,
+            Answers::Workers(watch) => {
+                watch.challenges(acme::tls_config(challenges).map_err(|error| error.to_string())?).await
+            }
+        }
     }
 }

@@ -77,8 +77,9 @@ async fn run(start: Start, stopped: &Notify) {
     }
     for wanted in wanted {
         let desk = match &wanted.source.kind {
-            Kind::Acme(directory) => {
-                Some(Desk::new(&state, &wanted.at_rest, directory, watch.clone(), Arc::clone(&orders)))
+            Kind::Acme { directory, http } => {
+                let state = (state.as_path(), &wanted.at_rest);
+                Some(Desk::new(state, (directory, *http), watch.clone(), Arc::clone(&orders)))
             }
             Kind::OpenBao(_) => None,
         };

@@ -1,4 +1,5 @@
-//! ACME (RFC 8555) with the challenge tls-alpn-01 (RFC 8737), which needs no port but the one that is served anyway.
+//! ACME (RFC 8555) with the challenges tls-alpn-01 (RFC 8737), which needs no port but the one that a gateway serves anyway,
+//! and http-01.
 
 use std::fmt;
 use std::io;
@@ -9,21 +10,30 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use files::FileFault;
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, ExternalAccountKey, Identifier, NewAccount,
-    NewOrder, Order, OrderStatus, Problem, RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, ExternalAccountKey, Identifier, NewAccount, NewOrder, Order,
+    OrderStatus, Problem, RetryPolicy,
 };
-use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use policy_release::digest::Digest;
 use zeroize::Zeroizing;
 
 use super::{Chain, IssueFault, Name, certificates};
-use crate::http::{HttpFault, Place, TrustFault};
+use crate::http::{HttpFault, Place};
 use crate::openbao::printable;
+pub use answering::Answering;
+pub use challenge::{Challenge, ChallengeKind, tls_config};
+pub use fault::AcmeFault;
 use http::Http;
 
+mod answering;
+mod challenge;
+mod fault;
 mod http;
+
+/// Time for one order, seconds.
+pub const ORDER_S_MAX: u64 = 180;
+/// Bytes of an account that is kept.
+pub const ACCOUNT_BYTES_MAX: usize = 16 << 10;
 
 /// Bytes of a file with an external account key.
 const KEY_BYTES_MAX: usize = 4 << 10;
@@ -44,6 +54,7 @@ pub struct Directory {
     /// `mailto:` URIs.
     pub contact: Vec<String>,
     pub external: Option<External>,
+    pub challenge: ChallengeKind,
 }
 
 /// What ties the account to one that its CA knows already (RFC 8555 §7.3.4).
@@ -54,13 +65,6 @@ pub struct External {
     pub key: PathBuf,
 }
 
-/// What proves control of a name while an order is pending.
-pub struct Challenge {
-    pub name: String,
-    pub certificate: CertificateDer<'static>,
-    pub key: PrivateKeyDer<'static>,
-}
-
 /// What an order needs of whoever places it.
 pub trait Desk {
     /// The account as [`Desk::keep_account`] got it; none where there is none.
@@ -69,77 +73,6 @@ pub trait Desk {
     fn keep_account(&self, account: &str) -> io::Result<()>;
     /// Answers these challenges from now on, and no others.
     fn answer(&self, challenges: Vec<Challenge>) -> impl Future<Output = Result<(), String>>;
-}
-
-/// Why an order comes to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum AcmeFault {
-    #[error("{directory}: {cause}")]
-    Trust { directory: String, cause: TrustFault },
-    #[error(transparent)]
-    File(#[from] FileFault),
-    #[error("{0}: expected the external account key in base64url, found something else")]
-    ExternalKey(String),
-    #[error("{directory}: {cause}")]
-    Http { directory: String, cause: HttpFault },
-    #[error("{directory}: {said}")]
-    Problem { directory: String, said: String, kind: String, retry_after_s: u64 },
-    #[error("{directory}: expected an answer of an ACME server (RFC 8555), found {found}")]
-    Protocol { directory: String, found: String },
-    #[error("{directory}: expected the order to be done within {LOOK_S_MAX} s, found it pending")]
-    Slow { directory: String },
-    #[error("{directory} could not see that {names} is ours: {said}")]
-    Unproven { directory: String, names: String, said: String, retry_after_s: u64 },
-    #[error("{directory}: expected tls-alpn-01 among the challenges for {name}, found others alone")]
-    NoChallenge { directory: String, name: String },
-    #[error("the challenge cannot be answered: {0}")]
-    Desk(String),
-    #[error("the account cannot be kept: {0}")]
-    Account(io::Error),
-    #[error("no certificate for a challenge can be made: {0}")]
-    Challenge(rcgen::Error),
-}
-
-impl AcmeFault {
-    /// Whether the server was not reached, or is not well. What it refused costs something each time that it is asked.
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Http { cause, .. } => super::is_of_the_network(cause),
-            Self::Problem { kind, .. } => kind.ends_with(":badNonce") || kind.ends_with(":serverInternal"),
-            Self::Desk(_) | Self::Account(_) => true,
-            _ => false,
-        }
-    }
-
-    /// How long the server says that it is not to be asked again, seconds.
-    pub const fn retry_after_s(&self) -> u64 {
-        match self {
-            Self::Problem { retry_after_s, .. } | Self::Unproven { retry_after_s, .. } => *retry_after_s,
-            _ => 0,
-        }
-    }
-
-    pub fn help(&self) -> String {
-        match self {
-            Self::Trust { .. } | Self::Http { cause: HttpFault::Tls { .. }, .. } => {
-                "name the PEM file of the CA that vouches for the server".into()
-            }
-            Self::File(fault) => fault.help().unwrap_or_else(|| "check the file".into()),
-            Self::ExternalKey(_) => "write the key as the CA gave it, in one line".into(),
-            Self::Http { .. } => "is the address right, and the server up?".into(),
-            Self::Problem { kind, .. } if kind.ends_with("externalAccountRequired") => {
-                "the server wants external_account = { key_id = \"…\", key = \"FILE\" }".into()
-            }
-            Self::Unproven { .. } => {
-                "the name must lead to this gateway, and its port 443 to a listener with tls".into()
-            }
-            Self::Problem { .. } | Self::Slow { .. } | Self::Desk(_) => "it is tried again by itself".into(),
-            Self::Protocol { .. } => "is it the address of the server's directory?".into(),
-            Self::NoChallenge { .. } => "the server must offer tls-alpn-01".into(),
-            Self::Account(_) => "see the room and the mode of the state directory".into(),
-            Self::Challenge(_) => "are the names right?".into(),
-        }
-    }
 }
 
 /// One order, from the account to the certificate.
@@ -155,10 +88,18 @@ impl Directory {
         self.place.to_string()
     }
 
+    /// Name of the file that holds the account: one for each server, and for each account there that is tied to another.
+    pub fn account_file(&self) -> String {
+        let external = self.external.as_ref().map_or("", |external| external.key_id.as_str());
+        let digest = Digest::of(format!("{}\n{external}", self.shown()).as_bytes()).to_string();
+        let mark: String = digest.trim_start_matches("sha256:").chars().take(16).collect();
+        format!("acme-{mark}.json")
+    }
+
     /// Has a certificate issued for `names`, which are DNS names, and the request.
     pub async fn order<D: Desk>(&self, names: &[Name], csr_der: &[u8], desk: &D) -> Result<Chain, IssueFault> {
         let placing = Placing { directory: self, desk, retry_after_s: Arc::default() };
-        let pem = placing.run(names, csr_der).await?;
+        let pem = placing.within(Duration::from_secs(ORDER_S_MAX), placing.run(names, csr_der)).await?;
         Ok(Chain { shown: certificates(&self.shown(), &pem)?, ca: None })
     }
 
@@ -172,6 +113,17 @@ impl Directory {
 }
 
 impl<D: Desk> Placing<'_, D> {
+    /// Whatever comes of it, and be it nothing, no challenge is answered any more.
+    async fn within<T>(
+        &self,
+        bound: Duration,
+        order: impl Future<Output = Result<T, AcmeFault>>,
+    ) -> Result<T, AcmeFault> {
+        let done = tokio::time::timeout(bound, order).await;
+        let _ = self.desk.answer(Vec::new()).await;
+        done.unwrap_or_else(|_| Err(AcmeFault::Slow { directory: self.directory.shown(), within_s: bound.as_secs() }))
+    }
+
     async fn run(&self, names: &[Name], csr_der: &[u8]) -> Result<String, AcmeFault> {
         let identifiers: Vec<_> =
             names.iter().filter_map(Name::dns).map(|name| Identifier::Dns(name.to_owned())).collect();
@@ -189,10 +141,7 @@ impl<D: Desk> Placing<'_, D> {
             None => self.new_account().await?.new_order(&wanted).await,
         };
         let mut order = order.map_err(|error| self.fault(error))?;
-        let proven = self.prove(&mut order, names).await;
-        // Whatever came of it, nothing is answered any more.
-        let _ = self.desk.answer(Vec::new()).await;
-        proven?;
+        self.prove(&mut order, names).await?;
         order.finalize_csr(csr_der).await.map_err(|error| self.fault(error))?;
         order.poll_certificate(&retries()).await.map_err(|error| self.fault(error))
     }
@@ -214,7 +163,7 @@ impl<D: Desk> Placing<'_, D> {
 
     async fn new_account(&self) -> Result<Account, AcmeFault> {
         let contact: Vec<&str> = self.directory.contact.iter().map(String::as_str).collect();
-        // That whoever runs the gateway agrees stands in its configuration, or there would be no directory.
+        // That whoever named the directory agrees was asked there.
         let wanted = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
         let builder = Account::builder_with_http(self.client()?);
         let (place, external) = (&self.directory.place, self.directory.external_key()?);
@@ -237,7 +186,7 @@ impl<D: Desk> Placing<'_, D> {
             if authorization.status != AuthorizationStatus::Pending {
                 continue;
             }
-            if let Some(mut challenge) = authorization.challenge(ChallengeType::TlsAlpn01) {
+            if let Some(mut challenge) = authorization.challenge(self.directory.challenge.of_order()) {
                 challenge.set_ready().await.map_err(|error| self.fault(error))?;
             }
         }
@@ -263,10 +212,10 @@ impl<D: Desk> Placing<'_, D> {
             if !names.iter().any(|wanted| wanted.dns() == Some(name.as_str())) {
                 return Err(self.protocol(&"an authorization for a name that was not ordered"));
             }
-            let none = || AcmeFault::NoChallenge { directory: self.directory.shown(), name: name.clone() };
-            let challenge = authorization.challenge(ChallengeType::TlsAlpn01).ok_or_else(none)?;
-            let proof = challenge.key_authorization().digest();
-            challenges.push(Challenge::new(name.clone(), proof.as_ref()).map_err(AcmeFault::Challenge)?);
+            let (directory, kind) = (self.directory.shown(), self.directory.challenge);
+            let none = || AcmeFault::NoChallenge { directory, name: name.clone(), kind };
+            let challenge = authorization.challenge(kind.of_order()).ok_or_else(none)?;
+            challenges.push(Challenge::new(name, &challenge, kind).map_err(AcmeFault::Challenge)?);
         }
         Ok(challenges)
     }
@@ -283,7 +232,8 @@ impl<D: Desk> Placing<'_, D> {
         }
         let said = if said.is_empty() { "it does not say why".to_owned() } else { printable(&said.join("; ")) };
         let names = names.iter().map(Name::to_string).collect::<Vec<_>>().join(", ");
-        AcmeFault::Unproven { directory: self.directory.shown(), names, said, retry_after_s: self.waits_s() }
+        let (directory, kind) = (self.directory.shown(), self.directory.challenge);
+        AcmeFault::Unproven { directory, names, said, retry_after_s: self.waits_s(), kind }
     }
 
     fn fault(&self, error: instant_acme::Error) -> AcmeFault {
@@ -293,7 +243,7 @@ impl<D: Desk> Placing<'_, D> {
                 let (said, kind) = (said(&problem), problem.r#type.unwrap_or_default());
                 AcmeFault::Problem { directory, said, kind, retry_after_s: self.waits_s() }
             }
-            instant_acme::Error::Timeout(_) => AcmeFault::Slow { directory },
+            instant_acme::Error::Timeout(_) => AcmeFault::Slow { directory, within_s: LOOK_S_MAX },
             instant_acme::Error::Other(cause) => match cause.downcast::<HttpFault>() {
                 Ok(cause) => AcmeFault::Http { directory, cause: *cause },
                 Err(other) => self.protocol(&other),
@@ -308,18 +258,6 @@ impl<D: Desk> Placing<'_, D> {
 
     fn waits_s(&self) -> u64 {
         self.retry_after_s.load(Ordering::Relaxed)
-    }
-}
-
-impl Challenge {
-    /// RFC 8737 §3: self-signed, for the name alone, with the proof in an extension of its own.
-    fn new(name: String, proof: &[u8]) -> Result<Self, rcgen::Error> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec![name.clone()])?;
-        params.distinguished_name = DistinguishedName::new();
-        params.custom_extensions = vec![CustomExtension::new_acme_identifier(proof)];
-        let certificate = params.self_signed(&key)?.der().clone();
-        Ok(Self { name, certificate, key: PrivatePkcs8KeyDer::from(key.serialize_der()).into() })
     }
 }
 
@@ -339,3 +277,6 @@ fn said(problem: &Problem) -> String {
     let told: Vec<&str> = problem.detail.as_deref().into_iter().chain(parts).collect();
     printable(&format!("{} ({})", told.join("; "), kind.rsplit(':').next().unwrap_or(kind)))
 }
+
+#[cfg(test)]
+mod tests;

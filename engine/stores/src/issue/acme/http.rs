@@ -13,6 +13,9 @@ use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use crate::http::{Bounds, Client, HttpFault, Place, Trust, TrustFault};
 use crate::issue::ANSWER_BYTES_MAX;
 
+/// RFC 8555 §6.7.
+const PROBLEM: &[u8] = b"application/problem+json";
+
 pub struct Http {
     client: Client,
     server: Place,
@@ -52,6 +55,13 @@ impl HttpClient for Http {
             let answer = client.exchange(&place, request).await.map_err(|fault| Error::Other(Box::new(fault)))?;
             if answer.status.is_redirection() {
                 let fault = HttpFault::Redirect { authority: place.authority(), status: answer.status.as_u16() };
+                return Err(Error::Other(Box::new(fault)));
+            }
+            // Of a server that is not well, rather than of ACME: a proxy before it, or one that is sealed.
+            let is_problem =
+                answer.fields.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(PROBLEM));
+            if answer.status.is_server_error() && !is_problem {
+                let fault = HttpFault::Status { authority: place.authority(), status: answer.status.as_u16() };
                 return Err(Error::Other(Box::new(fault)));
             }
             let asked =

@@ -1,0 +1,161 @@
+//! An ACME server that believes everybody and lies as it is told.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType};
+use serde_json::{Value, json};
+use tests::certificates::Authority;
+use tests::stream::Stream;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    None,
+    OtherKey,
+    OtherName,
+    MoreNames,
+    Wildcard,
+    ServersOnly,
+    Ended,
+    Ca,
+    Long,
+    OtherCa,
+}
+
+pub struct Liar {
+    address: SocketAddr,
+    pub tls: Authority,
+    lie: Arc<Mutex<Lie>>,
+}
+
+/// What one connection knows.
+struct Served {
+    base: String,
+    name: &'static str,
+    issuer: Arc<Authority>,
+    lie: Lie,
+    /// What the last order came to.
+    given: Arc<Mutex<Option<String>>>,
+}
+
+impl Liar {
+    /// Gives certificates for this name.
+    pub fn start(name: &'static str) -> Self {
+        let tls = Authority::new("of the server's own certificate");
+        let config = tls.server(&["127.0.0.1"]).server_config();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (issuer, given) = (Arc::new(Authority::new("issuer")), Arc::new(Mutex::new(None)));
+        let lie = Arc::new(Mutex::new(Lie::None));
+        let lies = Arc::clone(&lie);
+        thread::spawn(move || {
+            for socket in listener.incoming() {
+                let (config, issuer, given) = (Arc::clone(&config), Arc::clone(&issuer), Arc::clone(&given));
+                let served =
+                    Served { base: format!("https://{address}"), name, issuer, lie: *lies.lock().unwrap(), given };
+                thread::spawn(move || {
+                    let mut stream = Stream::accept(socket.unwrap(), Some(&config)).ok()?;
+                    let (path, content) = request(&mut stream)?;
+                    answer(&mut stream, &served.answer(&path, &content))
+                });
+            }
+        });
+        Self { address, tls, lie }
+    }
+
+    pub fn directory(&self) -> String {
+        format!("https://{}/dir", self.address)
+    }
+
+    pub fn lies(&self, lie: Lie) {
+        *self.lie.lock().unwrap() = lie;
+    }
+}
+
+/// Path and content of a request that was read whole.
+fn request(stream: &mut Stream) -> Option<(String, String)> {
+    let mut text = String::new();
+    let mut buffer = [0; 16_384];
+    loop {
+        let count = stream.read(&mut buffer).ok().filter(|count| *count > 0)?;
+        text.push_str(std::str::from_utf8(&buffer[..count]).ok()?);
+        let Some((head, content)) = text.split_once("\r\n\r\n") else { continue };
+        let path = head.split(' ').nth(1)?.to_owned();
+        if !head.starts_with("POST") || serde_json::from_str::<Value>(content).is_ok() {
+            return Some((path, content.to_owned()));
+        }
+    }
+}
+
+fn answer(stream: &mut Stream, (status, content): &(&str, String)) -> Option<()> {
+    let length = content.len();
+    write!(stream, "HTTP/1.1 {status}\r\nReplay-Nonce: bm9uY2U\r\nContent-Length: {length}\r\n\r\n{content}").ok()?;
+    stream.flush().ok()
+}
+
+impl Served {
+    fn answer(&self, path: &str, content: &str) -> (&'static str, String) {
+        let url = |path: &str| format!("{}{path}", self.base);
+        let order = |status: &str| {
+            let identifiers = json!([{"type": "dns", "value": self.name}]);
+            json!({"status": status, "identifiers": identifiers, "authorizations": [], "finalize": url("/finalize"),
+                "certificate": url("/certificate")})
+        };
+        match path {
+            "/dir" => {
+                let all = json!({"newNonce": url("/nonce"), "newAccount": url("/account"), "newOrder": url("/new")});
+                ("200 OK", all.to_string())
+            }
+            "/nonce" => ("200 OK", String::new()),
+            "/account" => ("201 Created\r\nLocation: https://127.0.0.1/me", json!({"status": "valid"}).to_string()),
+            "/new" => {
+                *self.given.lock().unwrap() = None;
+                // In the form of a field: where the order is.
+                let head = Box::leak(format!("201 Created\r\nLocation: {}", url("/order")).into_boxed_str());
+                (head, order("ready").to_string())
+            }
+            "/finalize" => {
+                *self.given.lock().unwrap() = Some(self.certificate(content));
+                ("200 OK", order("valid").to_string())
+            }
+            "/certificate" => ("200 OK", self.given.lock().unwrap().clone().unwrap_or_default()),
+            _ if self.given.lock().unwrap().is_some() => ("200 OK", order("valid").to_string()),
+            _ => ("200 OK", order("ready").to_string()),
+        }
+    }
+
+    fn certificate(&self, content: &str) -> String {
+        let signed: Value = serde_json::from_str(content).unwrap();
+        let plain = |value: &Value| BASE64_URL_SAFE_NO_PAD.decode(value.as_str().unwrap()).unwrap();
+        let payload: Value = serde_json::from_slice(&plain(&signed["payload"])).unwrap();
+        let csr = BASE64_STANDARD.encode(plain(&payload["csr"]));
+        let csr = format!("-----BEGIN CERTIFICATE REQUEST-----\n{csr}\n-----END CERTIFICATE REQUEST-----\n");
+        let own = CertificateParams::new(vec![self.name.to_owned()]).unwrap();
+        let own = own.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+        let other = Authority::new("another");
+        let by = if self.lie == Lie::OtherCa { &other } else { &self.issuer };
+        let certificate = by.sign(if self.lie == Lie::OtherKey { &own } else { &csr }, |request| {
+            let (params, lie) = (&mut request.params, self.lie);
+            let now = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(tests::tokens::now_s());
+            (params.not_before, params.not_after) = (now - Duration::from_secs(60), now + Duration::from_secs(3_600));
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+            let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
+            match lie {
+                Lie::OtherName => params.subject_alt_names = vec![dns("other.corp.example")],
+                Lie::MoreNames => params.subject_alt_names.push(dns("more.corp.example")),
+                Lie::Wildcard => params.subject_alt_names = vec![dns("*.corp.example")],
+                Lie::ServersOnly => params.extended_key_usages.truncate(1),
+                Lie::Ended => params.not_after = now - Duration::from_secs(5),
+                Lie::Ca => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
+                Lie::Long => params.not_after = now + Duration::from_secs(90 * 86_400),
+                Lie::None | Lie::OtherKey | Lie::OtherCa => {}
+            }
+        });
+        certificate + &self.issuer.pem
+    }
+}
