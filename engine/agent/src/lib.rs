@@ -3,6 +3,7 @@
 
 pub mod bounds;
 pub mod ca;
+pub mod channel;
 pub mod clock;
 pub mod doctor;
 pub mod enroll;

@@ -67,7 +67,8 @@ pub fn spiffe_of(policy: &Policy, agent: &str, asked: Option<&str>) -> Result<St
             .help("an agent with a certificate has: identity = [{ certificate = \"spiffe://…\", ca = \"…\" }]")),
         (_, Some(asked)) if ids.contains(&asked) => Ok(asked.to_owned()),
         (_, Some(asked)) => {
-            Err(Fault::new(format_args!("the release knows {agent} as {listed}, found --spiffe {asked}")))
+            Err(Fault::new(format_args!("the release knows {agent} as {listed}, found --spiffe {asked}"))
+                .help("leave --spiffe away, or name one of these"))
         }
         ([one], None) => Ok((*one).to_owned()),
         (_, None) => Err(Fault::new(format_args!("the release knows {agent} by several ids: {listed}"))
@@ -76,8 +77,7 @@ pub fn spiffe_of(policy: &Policy, agent: &str, asked: Option<&str>) -> Result<St
 }
 
 /// What the release grants to the holder of this SPIFFE id.
-pub fn granted(manifest: &Manifest, digest: &str, agent: &str, id: &str) -> Result<Granted, Fault> {
-    let policy = &manifest.policy;
+pub fn granted(policy: &Policy, version: u64, digest: &str, agent: &str, id: &str) -> Result<Granted, Fault> {
     let proofs = proofs(policy, agent)?.into_iter().find(|proofs| spiffe(proofs) == Some(id));
     let proofs = proofs.ok_or_else(|| Fault::new(format_args!("the release does not know {agent} as {id}")))?;
     let found = policy.agents.iter().find(|known| known.name == agent);
@@ -110,7 +110,7 @@ pub fn granted(manifest: &Manifest, digest: &str, agent: &str, id: &str) -> Resu
     });
     Ok(Granted {
         policy: policy.name.clone(),
-        version: manifest.version,
+        version,
         release: digest.to_owned(),
         scopes: scopes.to_vec(),
         routes: routes.collect(),
