@@ -5,8 +5,8 @@ use std::io::Write;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
-    agent, audit, ca, check, completions, dev, diff, doctor, explain, key, key_set, point, release, replay, review,
-    revoke, rollback, run, schema, status, test, trust, tune,
+    agent, audit, ca, check, completions, dev, diff, doctor, explain, key, key_set, point, profile, release, replay,
+    review, revoke, rollback, run, schema, status, test, trust, tune,
 };
 use crate::demo::{self, DemoArgs};
 use crate::examples;
@@ -100,6 +100,9 @@ enum Command {
     /// Fill the API key ids that a release leaves open: a signed set that gateways take without a new release.
     #[command(subcommand)]
     KeySet(Box<key_set::KeySetCommand>),
+    /// Say where agents of a release find their gateway: a signed document that they follow with the channel.
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
     /// Explain a decision step by step: one of the past from its record, or one that has not been made.
     #[command(after_help = "Examples:\n  \
         adamant explain --records records.jsonl --request-id 38d233361851ab221ad06eb82e856ed5 --store /srv/store\n  \
@@ -188,6 +191,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Rollback(args) => rollback::run(&args, out),
         Command::Revoke(args) => revoke::run(&args, out),
         Command::KeySet(command) => key_set::run(*command, out),
+        Command::Profile(command) => profile::run(command, out),
         Command::Explain(args) => explain::run(&args, out),
         Command::Replay(args) => replay::run(&args, out),
         Command::Review(args) => review::run(&args, out),

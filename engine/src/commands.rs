@@ -13,6 +13,7 @@ pub mod key;
 pub mod key_set;
 mod lists;
 pub mod point;
+pub mod profile;
 pub mod release;
 pub mod replay;
 pub mod review;

@@ -6,7 +6,7 @@ use policy::credential;
 use policy_release::envelope::{Detached, Envelope, EnvelopeFault, Kind};
 
 pub use ::files::{
-    Access, Existing, FileFault, Secret, Staged, expect_free, overwrite, parent, read, read_secret, stage,
+    Access, Existing, FileFault, Secret, Staged, expect_free, overwrite, parent, read, read_secret, read_text, stage,
     sync_directory, write,
 };
 

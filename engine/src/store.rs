@@ -77,6 +77,11 @@ impl Store {
         self.read(&layout::release(digest), Kind::Release, |reader| reader.release(digest))
     }
 
+    /// The profile document of a release; None when there is none.
+    pub fn profile(&self, release: &Digest) -> Result<Option<Vec<u8>>, WriteFault> {
+        self.read(&layout::profile(release), Kind::ProfileDocument, |reader| reader.profile(release))
+    }
+
     /// A successor of the first trust root; None when there is none.
     pub fn root(&self, version: u64) -> Result<Option<Vec<u8>>, WriteFault> {
         self.read(&layout::root(version), Kind::TrustRoot, |reader| reader.root(version))

@@ -65,6 +65,19 @@ pub const HOOKS_MAX: usize = 16;
 /// Time that SIGTERM leaves a renewal that is running, seconds.
 pub const STOP_S_MAX: u64 = 15;
 
+/// Between two looks at the store of a channel, milliseconds. A profile grants nothing: there is no haste.
+pub const CHANNEL_LOOK_MS: u64 = 2_000;
+/// Longest time that nothing of a channel is read, milliseconds: what ends by the clock alone is noticed then.
+pub const CHANNEL_READ_MS_MAX: u64 = 300_000;
+/// Bytes of what a profile remembers of its channel: a trust root, a pointer, and a line for each document.
+pub const CHANNEL_BYTES_MAX: usize = 4 << 20;
+/// Trust roots that one look follows.
+pub const CHANNEL_ROOTS_MAX: usize = 64;
+/// Releases whose profile documents have a lowest serial that is remembered; the ones before are forgotten.
+pub const CHANNEL_DOCUMENTS_MAX: usize = 32;
+/// What a look at a channel may have said before it is written to the log.
+pub const CHANNEL_EVENTS_MAX: usize = 16;
+
 /// Time for a connection to be made, TLS included, seconds.
 pub const CONNECT_S_MAX: u64 = 10;
 /// Time for a CA elsewhere to sign, from the look-up of its name to the last byte, seconds.

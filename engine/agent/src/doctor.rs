@@ -18,6 +18,7 @@ use crate::tls::{self, DialFault};
 use crate::{clock, release};
 
 mod ask;
+mod channel;
 mod date;
 mod token;
 
@@ -87,6 +88,7 @@ pub fn examine(directory: &Path, path: Option<&str>) -> Report {
     let read = identity.as_ref().map(|identity| identity.directory.clone());
     let generation = read.unwrap_or_else(|| directory.join(generation::CURRENT));
     let token = token::look(&generation, &profile, &mut report);
+    channel::look(directory, &profile, &mut report);
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
             runtime.block_on(call(directory, &profile, identity, token, path, &mut report));

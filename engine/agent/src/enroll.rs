@@ -9,6 +9,7 @@ use crate::acme::{Acme, ExternalAccount};
 use crate::bounds::FILE_BYTES_MAX;
 use crate::ca::token::Claims;
 use crate::ca::{self, place};
+use crate::channel::{Joined, next};
 use crate::fault::Fault;
 use crate::files;
 use crate::generation;
@@ -27,15 +28,24 @@ pub struct Wish<'a> {
     pub agent: &'a str,
     /// What its certificate shall say; taken from the release when absent.
     pub id: Option<Id>,
-    pub gateway: Target,
+    /// Where the gateway is, and what its certificate must be; a channel may say so too.
+    pub gateway: Option<Target>,
     pub gateway_ca: Option<&'a Path>,
     pub gateway_spki_sha256: &'a [String],
     pub source: Source,
     pub token: Option<TokenSource>,
-    /// A release and the trust root that it is verified with.
-    pub release: Option<(&'a [u8], &'a [u8])>,
+    pub release: Known<'a>,
     /// Replace a profile.
     pub force: bool,
+}
+
+/// What is known of what the agent may do.
+pub enum Known<'a> {
+    Nothing,
+    /// A release and the trust root that it is verified with.
+    Release(&'a [u8], &'a [u8]),
+    /// What a channel runs, which the profile follows from then on.
+    Channel(&'a Joined),
 }
 
 /// What became of it.
@@ -55,21 +65,22 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
         return Err(Fault::at(directory, "there is a profile already").help(help));
     }
     profile::expect_name(wish.agent)?;
-    let granted = wish.release.map(|(release, root)| granted(wish, release, root)).transpose()?;
+    let granted = granted(wish)?;
     let id = match (&granted, &wish.id) {
         (Some((id, _)), _) => id.clone(),
         (None, Some(asked)) => asked.clone(),
         (None, None) => {
             let option = format!("--{}", wish.source.gives().word());
-            return Err(Fault::new(format_args!("expected who the agent is, found neither {option} nor --release"))
-                .help(format_args!("give --release FILE --trust-root FILE, which knows it; or {option} NAME")));
+            let message = format!("expected who the agent is, found neither {option} nor --release nor --store");
+            return Err(Fault::new(message).help(format_args!(
+                "give --release FILE or --store DIR|URL, with --trust-root FILE, which knows it; or {option} NAME"
+            )));
         }
     };
-    let pinned = pinned(wish)?;
+    let mut enrolment = placed(wish, id)?;
     files::private_directory(directory)?;
     let _held = profile::lock(directory)?;
-    let mut profile = Profile::new(wish.agent, id, wish.gateway.clone(), absolute(wish.source.clone())?);
-    profile.gateway_spki_sha256 = wish.gateway_spki_sha256.to_vec();
+    let profile = &mut enrolment.profile;
     profile.granted = granted.map(|(_, granted)| granted);
     profile.token = match &wish.token {
         Some(TokenSource::File { path }) => Some(TokenSource::File { path: whole(path) }),
@@ -81,8 +92,11 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
         other => other.clone().or(from_ca(wish, profile.granted.as_ref())?),
     };
     // Says now what would otherwise be found at the first call.
-    profile.pins_with(pinned.as_deref()).map_err(Fault::new)?;
-    let enrolment = Enrolment { profile, gateway_ca: pinned };
+    enrolment.profile.pins_with(enrolment.gateway_ca.as_deref()).map_err(Fault::new)?;
+    if let Known::Channel(joined) = &wish.release {
+        enrolment.profile.follows = Some(joined.follows.clone());
+        joined.memory.write(directory)?;
+    }
     let obtained = source::obtain(directory, &enrolment, None)?;
     let warnings = warnings(&enrolment.profile, &obtained);
     let waiting = match obtained {
@@ -99,11 +113,54 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
     Ok(Enrolled { profile: enrolment.profile, waiting, warnings })
 }
 
-fn granted(wish: &Wish<'_>, release: &[u8], root: &[u8]) -> Result<(Id, Granted), Fault> {
-    let (manifest, digest) = release::open(release, root)?;
-    let id = release::id_of(&manifest.policy, wish.agent, wish.id.as_ref(), wish.source.gives())?;
-    let granted = release::granted(&manifest, &digest, wish.agent, &id)?;
-    Ok((id, granted))
+fn granted(wish: &Wish<'_>) -> Result<Option<(Id, Granted)>, Fault> {
+    let opened;
+    let (policy, version, digest) = match &wish.release {
+        Known::Nothing => return Ok(None),
+        Known::Release(release, root) => {
+            opened = release::open(release, root)?;
+            (&opened.0.policy, opened.0.version, opened.1.clone())
+        }
+        Known::Channel(joined) => (&joined.release.policy, joined.release.version, joined.release.digest.to_string()),
+    };
+    let id = release::id_of(policy, wish.agent, wish.id.as_ref(), wish.source.gives())?;
+    let granted = release::granted(policy, version, &digest, wish.agent, &id)?;
+    Ok(Some((id, granted)))
+}
+
+/// With the place of the gateway: the one that the channel names, or that of the wish. Not both: the channel's would be
+/// followed.
+fn placed(wish: &Wish<'_>, id: Id) -> Result<Enrolment, Fault> {
+    let place = match &wish.release {
+        Known::Channel(joined) => joined.news.place(),
+        Known::Nothing | Known::Release(..) => None,
+    };
+    let names_place = wish.gateway.is_some() || wish.gateway_ca.is_some() || !wish.gateway_spki_sha256.is_empty();
+    if let Some(place) = place.filter(|_| names_place) {
+        let message = format!("the channel says where the gateway is ({}), and so do options", place.gateway);
+        return Err(Fault::new(message).help("leave --gateway, --gateway-ca and --gateway-spki away"));
+    }
+    let source = absolute(wish.source.clone())?;
+    if let Some(place) = place {
+        let gateway = place.gateway.parse().map_err(Fault::new)?;
+        let mut enrolment = Enrolment { profile: Profile::new(wish.agent, id, gateway, source), gateway_ca: None };
+        next::put_place(&mut enrolment, place)?;
+        return Ok(enrolment);
+    }
+    let Some(gateway) = wish.gateway.clone() else {
+        let help = match &wish.release {
+            Known::Channel(joined) => format!(
+                "release {} has no profile document: adamant profile issue makes it; or give --gateway",
+                joined.release.digest
+            ),
+            Known::Nothing | Known::Release(..) => "give --gateway https://HOST:PORT".to_owned(),
+        };
+        return Err(Fault::new("expected where the gateway is, found nothing that says it").help(help));
+    };
+    let gateway_ca = pinned(wish)?;
+    let mut profile = Profile::new(wish.agent, id, gateway, source);
+    profile.gateway_spki_sha256 = wish.gateway_spki_sha256.to_vec();
+    Ok(Enrolment { profile, gateway_ca })
 }
 
 /// Tokens of the built-in CA, where the release wants one of it.

@@ -4,6 +4,7 @@
 pub mod acme;
 pub mod bounds;
 pub mod ca;
+pub mod channel;
 pub mod clock;
 pub mod doctor;
 pub mod dpop;

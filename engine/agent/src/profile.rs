@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::{FILE_BYTES_MAX, SECRET_BYTES_MAX};
 use crate::ca::token::Claims;
+use crate::channel::Follows;
 use crate::dpop::ProofKey;
 use crate::fault::Fault;
 use crate::files::{self, Access, Lock};
@@ -54,9 +55,12 @@ pub struct Profile {
     /// Where tokens come from, for agents that need one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenSource>,
-    /// What the release lets the agent do, when it was enrolled.
+    /// What the release lets the agent do: the one that it was enrolled with, or that its channel runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted: Option<Granted>,
+    /// The channel that it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Follows>,
 }
 
 /// Where tokens come from.
@@ -82,6 +86,7 @@ impl Profile {
             certificate,
             token: None,
             granted: None,
+            follows: None,
         }
     }
 

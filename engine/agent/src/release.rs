@@ -77,7 +77,8 @@ pub fn id_of(policy: &Policy, agent: &str, asked: Option<&Id>, kind: id::Kind) -
             "the release knows {agent} as {listed}, found --{} {}",
             kind.word(),
             asked.name()
-        ))),
+        ))
+        .help(format_args!("leave --{} away, or name one of these", kind.word()))),
         ([one], None) => Ok(one.clone()),
         (_, None) => Err(Fault::new(format_args!("the release knows {agent} by several ids: {listed}"))
             .help(format_args!("name one with --{}", kind.word()))),
@@ -85,8 +86,7 @@ pub fn id_of(policy: &Policy, agent: &str, asked: Option<&Id>, kind: id::Kind) -
 }
 
 /// What the release grants to the holder of a certificate with this name.
-pub fn granted(manifest: &Manifest, digest: &str, agent: &str, id: &Id) -> Result<Granted, Fault> {
-    let policy = &manifest.policy;
+pub fn granted(policy: &Policy, version: u64, digest: &str, agent: &str, id: &Id) -> Result<Granted, Fault> {
     let proofs = proofs(policy, agent)?.into_iter().find(|proofs| named(proofs).as_ref() == Some(id));
     let proofs = proofs.ok_or_else(|| Fault::new(format_args!("the release does not know {agent} as {id}")))?;
     let found = policy.agents.iter().find(|known| known.name == agent);
@@ -120,7 +120,7 @@ pub fn granted(manifest: &Manifest, digest: &str, agent: &str, id: &Id) -> Resul
     });
     Ok(Granted {
         policy: policy.name.clone(),
-        version: manifest.version,
+        version,
         release: digest.to_owned(),
         scopes: scopes.to_vec(),
         routes: routes.collect(),

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,9 +18,13 @@ use crate::schedule::{self, Nearness};
 use crate::source::{self, Obtained, RenewedToken, Waiting};
 use crate::{clock, files, generation};
 
+mod channel;
+mod follow;
 mod line;
 mod track;
 
+use channel::next_of;
+use follow::{What, Writer};
 use line::{Line, tell};
 use track::{Found, InUse, Kind, Track};
 
@@ -46,6 +50,7 @@ pub fn run(settings: &Settings, log: Log<'_>) -> Result<(), Fault> {
     }
     Profile::read(&settings.directory)?;
     let _held = profile::lock(&settings.directory)?;
+    let writer = Writer::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Fault::new(format_args!("cannot start: {error}")))?;
     let ended = runtime.block_on(async {
@@ -57,10 +62,14 @@ pub fn run(settings: &Settings, log: Log<'_>) -> Result<(), Fault> {
             log(&line.to_string())?;
         }
         let stop = Stop { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? };
-        let mut keeper =
-            Keeper { settings, metrics, certificate: Track::default(), token: Track::default(), waiting: false };
+        let (certificate, token) = (Track::default(), Track::default());
+        let of_keeper = Arc::clone(&writer);
+        let mut keeper = Keeper { settings, metrics, writer: of_keeper, certificate, token, waiting: false };
         keeper.keep(stop, on(SignalKind::hangup())?, log).await
     });
+    // From here on nothing is put in use any more, though the thread that follows a channel may still be at work. One that
+    // is held is held by a renewal that hangs, which is as good.
+    std::mem::forget(writer.try_lock());
     // Not waited for: a renewal that hangs has had its time, and what it writes is whole or not there.
     runtime.shutdown_background();
     ended
@@ -87,6 +96,7 @@ impl Stop {
 struct Keeper<'s> {
     settings: &'s Settings,
     metrics: Arc<Metrics>,
+    writer: Writer,
     certificate: Track,
     token: Track,
     /// A request is out and unanswered.
@@ -95,10 +105,11 @@ struct Keeper<'s> {
 
 impl Keeper<'_> {
     async fn keep(&mut self, mut stop: Stop, mut order: Signal, log: Log<'_>) -> Result<(), Fault> {
-        let mut ordered_s = self.settings.once.then(clock::now_s);
+        let (mut events, unfollowed) = self.follow(log).await?;
+        let mut ordered = self.settings.once.then(|| (clock::now_s(), "order"));
         loop {
             for kind in [Kind::Certificate, Kind::Token] {
-                let Some(why) = self.why(kind, ordered_s)? else { continue };
+                let Some(why) = self.why(kind, ordered)? else { continue };
                 let renewing = self.refresh(kind, why, log);
                 let deadline = async {
                     stop.asked().await;
@@ -122,14 +133,19 @@ impl Keeper<'_> {
                 self.track(kind).again = at.map(|at| (why, at));
             }
             if self.settings.once {
-                return Ok(());
+                return unfollowed.map_or(Ok(()), Err);
             }
             self.warn(Kind::Certificate, log)?;
             self.warn(Kind::Token, log)?;
             let pause = self.pause(Kind::Certificate).min(self.pause(Kind::Token));
-            ordered_s = tokio::select! {
+            ordered = tokio::select! {
                 () = stop.asked() => return Ok(()),
-                _ = order.recv() => Some(clock::now_s()),
+                _ = order.recv() => Some((clock::now_s(), "order")),
+                Some(event) = next_of(&mut events) => {
+                    let renews = matches!(&event.what, What::Changed(change, ..) if change.renews);
+                    self.followed(event, log).await?;
+                    renews.then(|| (clock::now_s(), "release"))
+                }
                 () = tokio::time::sleep(pause) => None,
             };
         }
@@ -143,13 +159,13 @@ impl Keeper<'_> {
     }
 
     /// Why to renew now; none while there is no reason to.
-    fn why(&mut self, kind: Kind, ordered_s: Option<u64>) -> Result<Option<&'static str>, Fault> {
+    fn why(&mut self, kind: Kind, ordered: Option<(u64, &'static str)>) -> Result<Option<&'static str>, Fault> {
         let reason = self.reason(kind)?;
-        if let Some(ordered_s) = ordered_s {
+        if let Some((ordered_s, why)) = ordered {
             // A token that came with the certificate that was ordered is as new as can be.
             let planned = self.track(kind).planned.as_ref();
             let wanted = kind == Kind::Certificate || planned.is_some_and(|(of, _)| of.obtained_s < ordered_s);
-            return Ok(if wanted { Some("order") } else { reason });
+            return Ok(if wanted { Some(why) } else { reason });
         }
         Ok(match self.track(kind).again {
             Some((_, at)) if Instant::now() < at => None,
@@ -235,10 +251,13 @@ impl Keeper<'_> {
     }
 
     async fn refresh(&mut self, kind: Kind, why: &'static str, log: Log<'_>) -> Result<Outcome, Fault> {
-        let directory = self.settings.directory.clone();
-        let renewing = move || match kind {
-            Kind::Certificate => renew(&directory),
-            Kind::Token => renew_token(&directory),
+        let (directory, writer) = (self.settings.directory.clone(), Arc::clone(&self.writer));
+        let renewing = move || {
+            let _held = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            match kind {
+                Kind::Certificate => renew(&directory),
+                Kind::Token => renew_token(&directory),
+            }
         };
         let (from, renewed) = tokio::task::spawn_blocking(renewing)
             .await

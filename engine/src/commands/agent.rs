@@ -4,28 +4,18 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use agent::bounds::LIFE_CLIENT_S;
 use agent::doctor::{self, Outcome, Report};
-use agent::enroll::{self, Wish};
 use agent::export::{self, Form};
 use agent::hooks::Hook;
-use agent::id::Id;
-use agent::openbao::OpenBao;
 use agent::profile::{Profile, SOCKET, TokenSource};
 use agent::proxy::{self, Listen};
-use agent::source::Source;
-use agent::spiffe::SpiffeId;
-use agent::tls::Target;
 use agent::{Fault, clock, generation, run as keep};
-use clap::{ArgGroup, Args, Subcommand, ValueEnum};
-use policy_release::bounds::{RELEASE_BYTES_MAX, ROOT_BYTES_MAX};
+use clap::{Args, Subcommand, ValueEnum};
 
-use crate::failure::{Failure, warn};
-use crate::files;
-use acme::AcmeArgs;
-use token::TokenArgs;
+use crate::failure::Failure;
 
 mod acme;
+mod enroll;
 mod token;
 
 #[derive(Debug, Subcommand)]
@@ -39,10 +29,14 @@ pub enum AgentCommand {
         adamant agent enroll reports --agent reports-bot --gateway https://api.corp.example:8443 \\\n    \
         --acme https://ca.corp.example/acme/directory --acme-agree-to-terms --dns reports.corp.example \\\n    \
         --gateway-ca gateway-ca.pem\n\n\
+        adamant agent enroll reports --agent reports-bot --ca /srv/ca --store etcd+https://etcd:2379/adamant \\\n    \
+        --store-token etcd.token --channel production --trust-root root.json\n\n\
+        With --store, gateway, pins, id, scopes and limits are those of the channel, and agent run follows it.\n\
         With --requests it says which file waits to be signed; the same command again, or adamant agent run, goes on.\n\
         The profile is a directory of mode 0700; docs/agents.md describes it.")]
-    Enroll(Box<EnrollArgs>),
-    /// Renew what a profile holds at two thirds of its life, until SIGTERM; one JSON line for each refresh.
+    Enroll(Box<enroll::EnrollArgs>),
+    /// Renew what a profile holds at two thirds of its life, and follow its channel, until SIGTERM; one JSON line for each
+    /// refresh.
     #[command(after_help = "Examples:\n  \
         adamant agent run reports --exec 'systemctl reload reports' --metrics 127.0.0.1:9102\n  \
         adamant agent run reports --once\n\n\
@@ -69,72 +63,6 @@ pub enum AgentCommand {
         adamant agent export reports kubernetes | kubectl apply -f -\n\n\
         curl and kubernetes print secrets; the others name files.")]
     Export(ExportArgs),
-}
-
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("source").required(true))]
-pub struct EnrollArgs {
-    /// Directory of the profile.
-    profile: PathBuf,
-    /// Name of the agent in the policy.
-    #[arg(long, value_name = "NAME")]
-    agent: String,
-    /// The gateway, https://HOST:PORT.
-    #[arg(long, value_name = "URL")]
-    gateway: Target,
-    /// A CA made by `adamant ca init`, in a directory that this machine can read.
-    #[arg(long, value_name = "DIR", group = "source")]
-    ca: Option<PathBuf>,
-    /// A CA elsewhere: NAME.csr goes into this directory, and NAME.pem is awaited there. One directory an agent: whoever
-    /// else may write there can put their own request in its place.
-    #[arg(long, value_name = "DIR", group = "source")]
-    requests: Option<PathBuf>,
-    /// OpenBao or Vault with a PKI engine, https://HOST:PORT.
-    #[arg(long, value_name = "URL", group = "source", requires_all = ["role", "bao_token_file"])]
-    openbao: Option<String>,
-    /// Where its PKI engine is mounted.
-    #[arg(long, value_name = "PATH", requires = "openbao", default_value = "pki")]
-    mount: String,
-    /// The role of the PKI engine that signs for this agent.
-    #[arg(long, value_name = "NAME", requires = "openbao")]
-    role: Option<String>,
-    /// File whose first line is a token that may sign with the role; renewals read it too.
-    #[arg(long, value_name = "FILE", requires = "openbao")]
-    bao_token_file: Option<PathBuf>,
-    /// The namespace that the PKI engine is in.
-    #[arg(long, value_name = "NAME", requires = "openbao")]
-    bao_namespace: Option<String>,
-    /// PEM file with the CA of OpenBao's own certificate; this machine's CAs when absent.
-    #[arg(long, value_name = "FILE", requires = "openbao")]
-    bao_ca: Option<PathBuf>,
-    /// File whose first line is the passphrase of the CA's key.
-    #[arg(long, value_name = "FILE", requires = "ca")]
-    passphrase_file: Option<PathBuf>,
-    #[command(flatten)]
-    acme: AcmeArgs,
-    /// Life of each certificate, like 24h; at most 7d.
-    #[arg(long, value_name = "TIME", value_parser = clock::parse_length, conflicts_with_all = ["requests", "acme"])]
-    life: Option<u64>,
-    /// The agent's SPIFFE id; taken from --release when absent.
-    #[arg(long, value_name = "ID", conflicts_with = "acme")]
-    spiffe: Option<SpiffeId>,
-    /// PEM file with the CA of the gateway's certificate; that of --ca when nothing is pinned.
-    #[arg(long, value_name = "FILE")]
-    gateway_ca: Option<PathBuf>,
-    /// SHA-256 (hex) over the public key of the gateway's certificate. May be repeated, for one to come.
-    #[arg(long, value_name = "HASH")]
-    gateway_spki: Vec<String>,
-    /// The release that grants the agent its scopes.
-    #[arg(long, value_name = "FILE", requires = "trust_root")]
-    release: Option<PathBuf>,
-    /// The trust root that the release is verified with.
-    #[arg(long, value_name = "FILE", requires = "release")]
-    trust_root: Option<PathBuf>,
-    #[command(flatten)]
-    token: TokenArgs,
-    /// Replace a profile.
-    #[arg(long)]
-    force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -221,77 +149,12 @@ fn path(text: &str) -> Result<String, String> {
 
 pub fn run(command: AgentCommand, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
-        AgentCommand::Enroll(args) => enroll(&args, out),
+        AgentCommand::Enroll(args) => enroll::run(&args, out),
         AgentCommand::Run(args) => keep_running(args, out),
         AgentCommand::Proxy(args) => serve(args, out),
         AgentCommand::Doctor(args) => examine(&args, out),
         AgentCommand::Export(args) => export(&args, out),
     }
-}
-
-fn enroll(args: &EnrollArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let source = source(args)?;
-    let read = |path: &Option<PathBuf>, max| path.as_ref().map(|path| files::read(path, max)).transpose();
-    let (release, root) = (read(&args.release, RELEASE_BYTES_MAX)?, read(&args.trust_root, ROOT_BYTES_MAX)?);
-    let enrolled = enroll::enroll(&Wish {
-        directory: &args.profile,
-        agent: &args.agent,
-        id: args.acme.id().or_else(|| args.spiffe.clone().map(Id::Spiffe)),
-        gateway: args.gateway.clone(),
-        gateway_ca: args.gateway_ca.as_deref(),
-        gateway_spki_sha256: &args.gateway_spki,
-        source,
-        token: args.token.source()?,
-        release: release.as_deref().zip(root.as_deref()),
-        force: args.force,
-    })?;
-    enrolled.warnings.iter().for_each(warn);
-    let in_use = generation::current(&args.profile).ok();
-    let own = in_use.as_ref().filter(|_| enrolled.waiting.is_none());
-    write_profile(&enrolled.profile, &args.profile, own, out)?;
-    match &enrolled.waiting {
-        None => writeln!(out, "next: adamant agent run {}", args.profile.display())?,
-        Some(waiting) => {
-            let (csr, pem) = (&waiting.request, waiting.request.with_extension("pem"));
-            let (spiffe, key) = (&enrolled.profile.id, &waiting.key_sha256);
-            writeln!(out, "  key      {key} (SHA-256)")?;
-            writeln!(
-                out,
-                "waiting for a certificate. Where the CA is (take this line there by another way than that directory):"
-            )?;
-            writeln!(
-                out,
-                "  adamant ca issue CA --spiffe {spiffe} --csr {} --key-sha256 {key} --out {}",
-                agent::export::for_shell(csr),
-                agent::export::for_shell(&pem)
-            )?;
-            writeln!(out, "then, here: the same command again, or adamant agent run {}", args.profile.display())?;
-            if in_use.is_some() {
-                writeln!(out, "until then, what was enrolled before stays in use")?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn source(args: &EnrollArgs) -> Result<Source, Failure> {
-    let life_s = args.life.unwrap_or(LIFE_CLIENT_S);
-    if let Some(directory) = &args.ca {
-        let (directory, passphrase_file) = (directory.clone(), args.passphrase_file.clone());
-        return Ok(Source::Ca { directory, passphrase_file, life_s });
-    }
-    if let Some(directory) = &args.requests {
-        return Ok(Source::Requests { directory: directory.clone() });
-    }
-    if let Some(acme) = args.acme.source()? {
-        return Ok(Source::Acme(acme));
-    }
-    let (Some(url), Some(role), Some(token_file)) = (&args.openbao, &args.role, &args.bao_token_file) else {
-        return Err(Failure::new("expected --ca, --requests, --openbao or --acme, found none"));
-    };
-    let (url, mount, role, token_file) = (url.clone(), args.mount.clone(), role.clone(), token_file.clone());
-    let (namespace, ca_file) = (args.bao_namespace.clone(), args.bao_ca.clone());
-    Ok(Source::Openbao(OpenBao { url, namespace, mount, role, token_file, ca_file, life_s }))
 }
 
 /// `identity`: the one that the profile has.
@@ -312,6 +175,9 @@ fn write_profile(
     if let Some(TokenSource::Oauth(of)) = &profile.token {
         let bound = if of.dpop { ", each bound to a key (DPoP)" } else { "" };
         writeln!(out, "  tokens   from {}, as {}{bound}", of.url, of.client_id)?;
+    }
+    if let Some(follows) = &profile.follows {
+        writeln!(out, "  follows  {follows}")?;
     }
     let Some(granted) = &profile.granted else { return Ok(()) };
     writeln!(out, "  release  {} (version {} of {})", granted.release, granted.version, granted.policy)?;

@@ -12,6 +12,7 @@ use policy_release::key_set::KeySet;
 use policy_release::lists::SignedList as _;
 use policy_release::manifest::Manifest;
 use policy_release::pointer::Pointer;
+use policy_release::profile_document::ProfileDocument;
 use policy_release::revocations::Revocations;
 use policy_release::root::{RootClaims, TrustRoot};
 use policy_release::time::Timestamp;
@@ -78,8 +79,9 @@ pub fn sign_witnessed(args: &WitnessedArgs, kind: Kind, out: &mut dyn Write) -> 
     let store = args.access.of(args.store.as_ref())?;
     let follow = |root: &PathBuf| pointing::chain_of(root, store.as_ref());
     let chain = args.trust_root.as_ref().map(follow).transpose()?;
-    // A pointer that leads back to what allows more needs the wider role too, and a revocation list that lifts something.
-    let may_need_wider = matches!(kind, Kind::Pointer | Kind::Revocations);
+    // A pointer that leads back to what allows more needs the wider role too, and a revocation list that lifts something;
+    // a profile document needs it alone.
+    let may_need_wider = matches!(kind, Kind::Pointer | Kind::Revocations | Kind::ProfileDocument);
     let counts = |role: &Role| role.kind() == kind || (may_need_wider && *role == Role::ReleaseWider);
     let roles: Vec<Role> = Role::ALL.into_iter().filter(counts).collect();
     let check = |key: &PublicKey| chain.as_ref().map_or(Ok(()), |chain| may_sign(chain, &roles, key));
@@ -211,6 +213,11 @@ pub fn describe(envelope: &Envelope) -> String {
         Kind::KeySet => KeySet::read(envelope.payload())
             .map(|KeySet { channel, serial, expires, .. }| {
                 format!(": channel {channel}, serial {serial}, until {expires}")
+            })
+            .unwrap_or_default(),
+        Kind::ProfileDocument => ProfileDocument::read(envelope.payload())
+            .map(|ProfileDocument { release, serial, expires, place, .. }| {
+                format!(": agents of {release} call {}, serial {serial}, until {expires}", place.gateway)
             })
             .unwrap_or_default(),
         Kind::Attestation | Kind::Provenance => String::new(),

@@ -56,6 +56,21 @@ pub fn publish(
     let place = layout::pointer(&desk.channel);
     lock.write(&place, Kind::Pointer, &envelope.to_bytes())?;
     writeln!(out, "wrote {}", desk.store.path().join(place).display())?;
+    warn_of_profile(desk, pointer)
+}
+
+/// Says so where the release before told agents where their gateway is, and this one does not: new ones cannot enroll by it.
+fn warn_of_profile(desk: &Desk, pointer: &Pointer) -> Result<(), Failure> {
+    let Some(current) = desk.current.pointer().filter(|current| current.release != pointer.release) else {
+        return Ok(());
+    };
+    if desk.store.profile(&current.release)?.is_some() && desk.store.profile(&pointer.release)?.is_none() {
+        warn(format_args!(
+            "the release has no profile document, and the one before had: agents stay with its gateway, and new ones cannot \
+             enroll by the channel: adamant profile issue --release {}, with a --gateway",
+            pointer.release
+        ));
+    }
     Ok(())
 }
 

@@ -140,6 +140,10 @@ impl Target {
         &self.policy_name
     }
 
+    pub const fn version(&self) -> u64 {
+        self.release.version
+    }
+
     pub const fn digest(&self) -> Digest {
         self.release.digest
     }

@@ -26,8 +26,9 @@ type Seen = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 pub struct Directory {
     path: PathBuf,
-    /// Pointer, revocation list, key set, directory of roots, directory of releases. None: look again, whatever is found.
-    seen: Option<[Seen; 5]>,
+    /// Pointer, revocation list, key set, directories of roots, releases and profile documents. None: look again, whatever
+    /// is found.
+    seen: Option<[Seen; 6]>,
 }
 
 impl Directory {
@@ -87,7 +88,8 @@ impl Store for Directory {
     fn changed(&mut self, channel: &Channel, _: Followed) -> bool {
         let of_channel = [layout::pointer, layout::revocations, layout::key_set].map(|place| place(channel));
         let [pointer, revocations, key_set] = of_channel.each_ref().map(String::as_str);
-        let looks = [pointer, revocations, key_set, layout::ROOTS, layout::RELEASES].map(|path| self.look(path));
+        let looked_at = [pointer, revocations, key_set, layout::ROOTS, layout::RELEASES, layout::PROFILES];
+        let looks = looked_at.map(|path| self.look(path));
         let now = looks.map(|(seen, _)| seen);
         let fresh = looks.iter().any(|(_, fresh)| *fresh);
         let changed = self.seen != Some(now);
@@ -113,6 +115,10 @@ impl Store for Directory {
 
     fn release(&self, digest: &Digest) -> Result<Vec<u8>, StoreFault> {
         self.read(layout::release(digest), Kind::Release.envelope_bytes_max())
+    }
+
+    fn profile(&self, release: &Digest) -> Result<Vec<u8>, StoreFault> {
+        self.read(layout::profile(release), Kind::ProfileDocument.envelope_bytes_max())
     }
 }
 

@@ -4,6 +4,7 @@
 //! releases/sha256-<64 hex>.json     channels/<channel>/pointer.json
 //! roots/<version>.json              channels/<channel>/revocations.json
 //! provenance/sha256-<64 hex>.json   channels/<channel>/key-set.json
+//! profiles/sha256-<64 hex>.json
 //! ```
 
 use policy_release::digest::Digest;
@@ -13,6 +14,7 @@ use crate::Channel;
 pub const RELEASES: &str = "releases";
 pub const ROOTS: &str = "roots";
 pub const PROVENANCE: &str = "provenance";
+pub const PROFILES: &str = "profiles";
 pub const CHANNELS: &str = "channels";
 
 pub fn release(digest: &Digest) -> String {
@@ -22,6 +24,11 @@ pub fn release(digest: &Digest) -> String {
 /// Statements about a release. Gateways do not read them.
 pub fn provenance(digest: &Digest) -> String {
     format!("{PROVENANCE}/{}", digest_name(digest))
+}
+
+/// Where agents of a release find their gateway. Gateways do not read it.
+pub fn profile(release: &Digest) -> String {
+    format!("{PROFILES}/{}", digest_name(release))
 }
 
 pub fn root(version: u64) -> String {
@@ -59,6 +66,7 @@ mod tests {
         let hex = digest.to_string().replace("sha256:", "");
         assert_eq!(release(&digest), format!("releases/sha256-{hex}.json"));
         assert_eq!(provenance(&digest), format!("provenance/sha256-{hex}.json"));
+        assert_eq!(profile(&digest), format!("profiles/sha256-{hex}.json"));
         assert_eq!(root(2), "roots/2.json");
         let channel: Channel = "production".parse().unwrap();
         assert_eq!(pointer(&channel), "channels/production/pointer.json");

@@ -42,12 +42,15 @@ pub trait Store: Send {
 
     /// The envelope of a release. Whether its payload has this digest is for the reader to check.
     fn release(&self, digest: &Digest) -> Result<Vec<u8>, StoreFault>;
+
+    /// The envelope of the profile document of a release.
+    fn profile(&self, release: &Digest) -> Result<Vec<u8>, StoreFault>;
 }
 
 /// What somebody follows in a store: one of them must not pay, or wait, for what is of another alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Followed {
-    /// The pointer, the next trust root, and the release that is named.
+    /// The pointer, the next trust root, the release that is named, and its profile document where that was asked for.
     Releases,
     /// The revocation list.
     Revocations,
@@ -80,6 +83,14 @@ pub enum StoreFault {
 }
 
 impl StoreFault {
+    /// What to do, where the fault itself does not say it.
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            Self::Server { help, .. } => Some(help),
+            _ => None,
+        }
+    }
+
     /// Whether the file is simply not there (yet), or not whole (yet).
     pub const fn is_passing(&self) -> bool {
         matches!(self, Self::Missing { .. } | Self::Changing { .. } | Self::Torn { .. })

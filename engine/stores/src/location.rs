@@ -130,6 +130,11 @@ impl Server {
         Ok(Self { protocol, place, prefix, access, text: url.trim_end_matches('/').to_owned() })
     }
 
+    /// How it is spoken to.
+    pub const fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// The name of a file of the store on the server.
     pub(crate) fn key(&self, file: &str) -> String {
         if self.prefix.is_empty() { file.to_owned() } else { format!("{}/{file}", self.prefix) }

@@ -23,7 +23,7 @@ mod watching;
 
 pub use backend::Version;
 
-/// For a pointer, a trust root, or the answer to whether one changed.
+/// For a pointer, a trust root, a profile document, or the answer to whether one changed.
 pub(crate) const SMALL_MS_MAX: u64 = 5_000;
 /// For a revocation list or a key set, which may be tens of MB.
 const LIST_MS_MAX: u64 = 20_000;
@@ -123,6 +123,11 @@ impl Remote {
         Ok(names)
     }
 
+    /// The state of a file as a look tells it.
+    fn look(&self, file: &str, kind: Kind) -> Option<Version> {
+        self.inner.borrow_mut().backend.look(file, kind.envelope_bytes_max()).ok()
+    }
+
     fn found(&self, file: String, kind: Kind) -> Result<Vec<u8>, StoreFault> {
         let (content, _) = self.read(&file, kind)?;
         content.ok_or(StoreFault::Missing { what: file })
@@ -161,6 +166,15 @@ impl Store for Remote {
 
     fn release(&self, digest: &Digest) -> Result<Vec<u8>, StoreFault> {
         self.found(layout::release(digest), Kind::Release)
+    }
+
+    fn profile(&self, release: &Digest) -> Result<Vec<u8>, StoreFault> {
+        let file = layout::profile(release);
+        // It is written again in its place: a change between this look and the read is seen at the next look.
+        let before = self.look(&file, Kind::ProfileDocument);
+        let found = self.found(file.clone(), Kind::ProfileDocument);
+        self.inner.borrow_mut().watching.was_looked_at(file, before);
+        found
     }
 }
 

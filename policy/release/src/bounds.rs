@@ -6,6 +6,12 @@ pub const RELEASE_BYTES_MAX: usize = 256 << 20;
 pub const ROOT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a pointer payload.
 pub const POINTER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a profile document's payload.
+pub const PROFILE_DOCUMENT_BYTES_MAX: usize = 256 << 10;
+/// Keys of a gateway that a profile document pins.
+pub const PROFILE_PINS_MAX: usize = 16;
+/// Bytes of an address in a profile document.
+pub const PROFILE_ADDRESS_BYTES_MAX: usize = 2_048;
 /// Bytes of an attestation payload.
 pub const ATTESTATION_BYTES_MAX: usize = 1 << 20;
 /// Characters of the nonce that an attestation answers: enough that no two are the same.

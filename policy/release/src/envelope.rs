@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{
-    ATTESTATION_BYTES_MAX, KEY_SET_BYTES_MAX, POINTER_BYTES_MAX, PROVENANCE_BYTES_MAX, RELEASE_BYTES_MAX,
-    REVOCATIONS_BYTES_MAX, ROOT_BYTES_MAX, SIGNATURES_MAX, WRAPPER_BYTES_MAX,
+    ATTESTATION_BYTES_MAX, KEY_SET_BYTES_MAX, POINTER_BYTES_MAX, PROFILE_DOCUMENT_BYTES_MAX, PROVENANCE_BYTES_MAX,
+    RELEASE_BYTES_MAX, REVOCATIONS_BYTES_MAX, ROOT_BYTES_MAX, SIGNATURES_MAX, WRAPPER_BYTES_MAX,
 };
 use crate::digest::Digest;
 use crate::key::{KeyFault, KeyId, PublicKey, SignatureBytes, SigningKey};
@@ -29,18 +29,21 @@ pub enum Kind {
     KeySet,
     /// What a gateway says it serves.
     Attestation,
+    /// Where agents of a release find their gateway.
+    ProfileDocument,
     /// Where a release comes from: an in-toto statement, so that other tools read it too.
     Provenance,
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Release,
         Self::TrustRoot,
         Self::Pointer,
         Self::Revocations,
         Self::KeySet,
         Self::Attestation,
+        Self::ProfileDocument,
         Self::Provenance,
     ];
 
@@ -52,6 +55,7 @@ impl Kind {
             Self::Revocations => "application/vnd.adamant.revocations.v1+json",
             Self::KeySet => "application/vnd.adamant.key-set.v1+json",
             Self::Attestation => "application/vnd.adamant.attestation.v1+json",
+            Self::ProfileDocument => "application/vnd.adamant.profile-document.v1+json",
             Self::Provenance => "application/vnd.in-toto+json",
         }
     }
@@ -64,6 +68,7 @@ impl Kind {
             Self::Revocations => REVOCATIONS_BYTES_MAX,
             Self::KeySet => KEY_SET_BYTES_MAX,
             Self::Attestation => ATTESTATION_BYTES_MAX,
+            Self::ProfileDocument => PROFILE_DOCUMENT_BYTES_MAX,
             Self::Provenance => PROVENANCE_BYTES_MAX,
         }
     }
@@ -87,6 +92,7 @@ impl fmt::Display for Kind {
             Self::Revocations => "revocation list",
             Self::KeySet => "key set",
             Self::Attestation => "attestation",
+            Self::ProfileDocument => "profile document",
             Self::Provenance => "provenance statement",
         })
     }

@@ -18,6 +18,7 @@ pub mod key_set;
 pub mod lists;
 pub mod manifest;
 pub mod pointer;
+pub mod profile_document;
 pub mod provenance;
 pub mod revocations;
 pub mod root;

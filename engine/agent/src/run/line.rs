@@ -21,6 +21,11 @@ pub struct Line<'a> {
     pub new_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_sha256: Option<String>,
+    /// Of what a channel runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +55,8 @@ impl<'a> Line<'a> {
             old_sha256: None,
             new_sha256: None,
             key_sha256: None,
+            release: None,
+            changes: Vec::new(),
             until: None,
             error: None,
             todo: None,

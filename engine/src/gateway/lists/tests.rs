@@ -107,6 +107,10 @@ impl Store for Shop {
     fn release(&self, _: &Digest) -> Result<Vec<u8>, StoreFault> {
         missing()
     }
+
+    fn profile(&self, _: &Digest) -> Result<Vec<u8>, StoreFault> {
+        missing()
+    }
 }
 
 /// A gateway's lists, with root 1 placed, whose role `revocation` is key 1's.

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::SMALL_MS_MAX;
 use super::backend::{Backend, Fault, Got, Version, json};
 use super::link::{Link, request};
-use crate::Server;
 use crate::http::Answer;
+use crate::{Server, layout};
 
 /// How long the server may keep a look waiting.
 const WAIT_MS: u64 = 500;
@@ -24,7 +24,7 @@ const INDEX: &str = "x-consul-index";
 
 pub struct Consul {
     link: Link,
-    /// What was looked at last, and its index: the look waits for another one.
+    /// What is followed and was looked at last, and its index: the look waits for another one.
     index: Option<(String, u64)>,
 }
 
@@ -66,7 +66,9 @@ impl Consul {
 impl Backend for Consul {
     /// The index counts for the file while it is there: that of a file that is not moves with others.
     fn look(&mut self, file: &str, _: usize) -> Result<Version, Fault> {
-        let before = self.index.take().filter(|(of, _)| of == file);
+        // What is awaited is looked at beside what is followed, and does not wait.
+        let is_followed = file.starts_with(layout::CHANNELS);
+        let before = if is_followed { self.index.take().filter(|(of, _)| of == file) } else { None };
         let query = match &before {
             Some((_, index)) => format!("keys&index={index}&wait={WAIT_MS}ms"),
             None => "keys".to_owned(),
@@ -75,7 +77,9 @@ impl Backend for Consul {
         let index = answer.fields.get(INDEX).and_then(|index| index.to_str().ok()?.parse::<u64>().ok());
         // One that went back, or is none, is not waited for ("Blocking Queries").
         let is_usable = |index: &u64| *index > 0 && before.as_ref().is_none_or(|(_, before)| index >= before);
-        self.index = index.filter(is_usable).map(|index| (file.to_owned(), index));
+        if is_followed {
+            self.index = index.filter(is_usable).map(|index| (file.to_owned(), index));
+        }
         let key = self.link.server.key(file);
         let is_there = self.keys(&answer)?.contains(&key);
         Ok(Version(if is_there { index.unwrap_or(0).to_string() } else { String::new() }))

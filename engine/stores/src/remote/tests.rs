@@ -147,7 +147,8 @@ fn what_was_asked_for_in_vain_is_looked_for() {
     assert!(remote.root(2).is_err() && remote.release(&digest).is_err());
     std::thread::sleep(Duration::from_millis(1_100));
     assert!(!remote.changed(&channel(), Followed::Releases));
-    for file in [layout::root(2), layout::release(&digest)] {
+    assert!(remote.profile(&digest).is_err());
+    for file in [layout::root(2), layout::release(&digest), layout::profile(&digest)] {
         map.set(&file, Some(b"there"));
         std::thread::sleep(Duration::from_millis(1_100));
         assert!(remote.changed(&channel(), Followed::Releases), "{file}");
@@ -167,6 +168,21 @@ fn a_release_that_was_wrong_is_looked_at_again_and_is_not_read_again_before() {
         assert!(!remote.changed(&channel(), Followed::Releases));
     }
     map.set(&layout::release(&digest), Some(b"release"));
+    std::thread::sleep(again);
+    assert!(remote.changed(&channel(), Followed::Releases));
+    // Likewise its profile document, which is written again in its place.
+    map.set(&layout::profile(&digest), Some(b"one"));
+    assert_eq!(remote.profile(&digest).unwrap(), b"one");
+    std::thread::sleep(again);
+    assert!(!remote.changed(&channel(), Followed::Releases));
+    for content in [b"two", b"six"] {
+        map.set(&layout::profile(&digest), Some(content));
+        std::thread::sleep(again);
+        assert!(remote.changed(&channel(), Followed::Releases));
+    }
+    // At once after it was read, too.
+    assert_eq!(remote.profile(&digest).unwrap(), b"six");
+    map.set(&layout::profile(&digest), Some(b"ten"));
     std::thread::sleep(again);
     assert!(remote.changed(&channel(), Followed::Releases));
     // Once the pointer is read and names nothing new, it is not asked for any more.

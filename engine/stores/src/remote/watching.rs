@@ -18,13 +18,18 @@ const AGAIN_MS: u64 = 1_000;
 pub struct Watching {
     /// None: it could not be told, or what was read there was no file.
     seen: BTreeMap<String, Option<Version>>,
-    /// The trust root that was asked for last and was not there; the release that was asked for since the pointer was read:
-    /// it may be put right.
-    awaited: [Option<String>; 2],
-    /// That release was there, and no look has told its state yet.
-    is_new: bool,
+    /// The trust root that was asked for last and was not there; the release, and the profile document, that were asked for
+    /// since the pointer was read: they may be put right.
+    awaited: [Option<Awaited>; 3],
     look_at: Option<Instant>,
     again_at: Option<Instant>,
+}
+
+struct Awaited {
+    file: String,
+    kind: Kind,
+    /// It was there, and no look has told its state yet.
+    is_new: bool,
 }
 
 impl Watching {
@@ -37,10 +42,11 @@ impl Watching {
         }
         let mut changed = self.look(backend, file, kind);
         if self.again_at.is_none_or(|at| now >= at) {
-            let [root, release] = self.awaited.clone();
-            changed |= root.is_some_and(|file| self.look(backend, &file, Kind::TrustRoot));
-            let is_other = release.is_some_and(|file| self.look(backend, &file, Kind::Release));
-            changed |= is_other && !std::mem::take(&mut self.is_new);
+            let mut awaited = std::mem::take(&mut self.awaited);
+            for of in awaited.iter_mut().flatten() {
+                changed |= self.look(backend, &of.file, of.kind) && !std::mem::take(&mut of.is_new);
+            }
+            self.awaited = awaited;
             changed |= self.seen.values().any(Option::is_none);
             self.again_at = Some(Instant::now() + Duration::from_millis(AGAIN_MS));
         }
@@ -60,12 +66,14 @@ impl Watching {
 
     /// What came of a read; `compares`: the version is one that looks give.
     pub fn was_read(&mut self, file: &str, outcome: &Result<(Option<Vec<u8>>, Version), StoreFault>, compares: bool) {
-        let slot = match file.split('/').next() {
-            Some(layout::ROOTS) => 0,
-            Some(layout::RELEASES) => 1,
+        let (slot, kind) = match file.split('/').next() {
+            Some(layout::ROOTS) => (0, Kind::TrustRoot),
+            Some(layout::RELEASES) => (1, Kind::Release),
+            Some(layout::PROFILES) => (2, Kind::ProfileDocument),
             _ => {
                 // What it names comes next.
                 self.forget(1);
+                self.forget(2);
                 if outcome.is_err() || compares {
                     let version = outcome.as_ref().ok().map(|(_, version)| version.clone());
                     self.seen.insert(file.to_owned(), version);
@@ -78,8 +86,8 @@ impl Watching {
         if is_there && slot == 0 {
             return;
         }
-        self.is_new = is_there && !compares;
-        if !self.is_new {
+        let is_new = is_there && !compares;
+        if !is_new {
             let version = outcome.as_ref().ok().map(|(content, version)| match content {
                 Some(_) => version.clone(),
                 None => Version::absent(),
@@ -87,13 +95,21 @@ impl Watching {
             self.seen.insert(file.to_owned(), version);
         }
         if let Some(awaited) = self.awaited.get_mut(slot) {
-            *awaited = Some(file.to_owned());
+            *awaited = Some(Awaited { file: file.to_owned(), kind, is_new });
         }
+    }
+
+    /// The state that an awaited file was in before it was read.
+    pub fn was_looked_at(&mut self, file: String, version: Option<Version>) {
+        if let Some(of) = self.awaited.iter_mut().flatten().find(|of| of.file == file) {
+            of.is_new = false;
+        }
+        self.seen.insert(file, version);
     }
 
     fn forget(&mut self, slot: usize) {
         if let Some(before) = self.awaited.get_mut(slot).and_then(Option::take) {
-            self.seen.remove(&before);
+            self.seen.remove(&before.file);
         }
     }
 }

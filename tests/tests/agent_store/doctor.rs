@@ -1,0 +1,36 @@
+//! `agent doctor` of a profile that follows a channel.
+
+use super::*;
+
+#[test]
+fn the_doctor_says_whether_the_profile_is_the_channels() {
+    let stage = Stage::directory();
+    let gateway = stage.opened();
+    stage.enroll();
+    let step = || {
+        let (_, said, _) = run(stage.world.home(), "agent doctor p --json");
+        let report: Value = serde_json::from_str(&said).unwrap();
+        let steps = report["steps"].as_array().unwrap().clone();
+        steps.into_iter().find(|step| step["step"] == "channel").unwrap()
+    };
+    let found = step();
+    assert_eq!(found["code"], "ok", "{found:#}");
+    stage.point(2);
+    let found = step();
+    assert_eq!((&found["code"], &found["outcome"]), (&"release-behind".into(), &"warning".into()), "{found:#}");
+    assert!(found["found"].as_str().unwrap().contains("version 1 → 2"), "{found:#}");
+    assert!(found["todo"].as_str().unwrap().contains("agent run"), "{found:#}");
+    ok(stage.world.home(), "agent run p --once");
+    assert_eq!(step()["code"], "ok");
+    stage.issue(&url(&gateway, "127.0.0.1"));
+    assert_eq!(step()["code"], "document-behind");
+    stage.build(3, &[]);
+    stage.point(3);
+    assert_eq!(step()["code"], "unknown-agent");
+    fs::rename(stage.world.path("store"), stage.world.path("moved")).unwrap();
+    assert_eq!(step()["code"], "store");
+    // Once, and it is no store: the certificate is renewed all the same, and the fault is told.
+    let (status, said, stderr) = run(stage.world.home(), "agent run p --once");
+    assert!(status == 1 && stderr.contains("cannot be opened"), "{said}{stderr}");
+    assert!(said.contains("\"what\":\"certificate\"") && said.contains("\"renewed\""), "{said}");
+}
