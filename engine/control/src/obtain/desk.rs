@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
@@ -20,19 +21,32 @@ pub struct Desk {
     account: PathBuf,
     watch: Handle,
     orders: Arc<Semaphore>,
+    /// Since the last permit.
+    has_begun: AtomicBool,
 }
 
 impl Desk {
     pub fn new(state: &Path, directory: &Directory, watch: Handle, orders: Arc<Semaphore>) -> Self {
+        Self { account: Self::account_of(state, directory), watch, orders, has_begun: AtomicBool::new(false) }
+    }
+
+    /// Where the account at `directory` is kept.
+    pub fn account_of(state: &Path, directory: &Directory) -> PathBuf {
         let external = directory.external.as_ref().map_or("", |external| external.key_id.as_str());
         let mark = Sha256::digest(format!("{}\n{external}", directory.shown()));
         let mark: String = hex(&mark).chars().take(16).collect();
-        Self { account: kept::directory(state).join(format!("acme-{mark}.json")), watch, orders }
+        kept::directory(state).join(format!("acme-{mark}.json"))
     }
 
     /// Waits until no other order is under way.
     pub async fn order(&self) -> Option<SemaphorePermit<'_>> {
+        self.has_begun.store(false, Ordering::Relaxed);
         self.orders.acquire().await.ok()
+    }
+
+    /// Whether an order was placed since that was last waited for.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed)
     }
 
     /// Nothing is answered any more.
@@ -61,6 +75,10 @@ impl acme::Desk for Desk {
 
     fn keep_account(&self, account: &str) -> io::Result<()> {
         kept::put(&self.account, account.as_bytes())
+    }
+
+    fn begun(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
     }
 
     async fn answer(&self, challenges: Vec<Challenge>) -> Result<(), String> {

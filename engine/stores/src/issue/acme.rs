@@ -68,6 +68,8 @@ pub trait Desk {
     fn account(&self) -> Option<Zeroizing<String>>;
     /// Keeps the account, owner-only: it holds its key.
     fn keep_account(&self, account: &str) -> io::Result<()>;
+    /// An order stands at the server: whatever comes of it, it counts there.
+    fn begun(&self);
     /// Answers these challenges from now on, and no others.
     fn answer(&self, challenges: Vec<Challenge>) -> impl Future<Output = Result<(), String>>;
 }
@@ -106,10 +108,15 @@ impl AcmeFault {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Http { cause, .. } => super::is_of_the_network(cause),
-            Self::Problem { kind, .. } => kind.ends_with(":badNonce") || kind.ends_with(":serverInternal"),
-            Self::Desk(_) | Self::Account(_) => true,
+            Self::Problem { kind, .. } => self.is_bad_nonce() || kind.ends_with(":serverInternal"),
+            Self::Desk(_) => true,
             _ => false,
         }
+    }
+
+    /// Whether the server wants nothing but the same with another nonce.
+    pub fn is_bad_nonce(&self) -> bool {
+        matches!(self, Self::Problem { kind, .. } if kind.ends_with(":badNonce"))
     }
 
     /// How long the server says that it is not to be asked again, seconds.
@@ -190,6 +197,7 @@ impl<D: Desk> Placing<'_, D> {
             None => self.new_account().await?.new_order(&wanted).await,
         };
         let mut order = order.map_err(|error| self.fault(error))?;
+        self.desk.begun();
         let proven = self.prove(&mut order, names).await;
         // Whatever came of it, nothing is answered any more.
         let _ = self.desk.answer(Vec::new()).await;
