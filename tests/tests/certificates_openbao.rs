@@ -183,6 +183,8 @@ enum Lie {
     Html,
     /// Begins to answer, and goes on so slowly that it never ends.
     Slow,
+    /// Takes connections, and says nothing.
+    Silent,
 }
 
 /// A PKI engine that lies as it is told.
@@ -205,6 +207,9 @@ impl Liar {
             for socket in listener.incoming() {
                 let (config, issuer, lie) = (Arc::clone(&config), Arc::clone(&issues), *lies.lock().unwrap());
                 thread::spawn(move || {
+                    if lie == Lie::Silent {
+                        thread::sleep(SOON);
+                    }
                     let mut stream = Stream::accept(socket.unwrap(), Some(&config)).ok()?;
                     let csr = request(&mut stream)?;
                     answer(&mut stream, &issuer, &csr, lie)
@@ -348,4 +353,32 @@ fn the_old_certificate_serves_on_while_the_server_lies() {
     assert_eq!(gateway.once(get("/", "")).status, 200);
     liar.lies(Lie::Slow);
     assert!(eventually(SOON, || gateway.stderr().contains("expected the whole answer of 127.0.0.1")));
+}
+
+/// What is kept has ended, and the server says nothing: a start waits once for that, and not once for each of them.
+#[test]
+fn a_start_asks_for_all_that_has_ended_at_the_same_time() {
+    let (liar, origin) = (Liar::start(), RecordingOrigin::start());
+    let each = ["a", "b", "c", "d"].map(|name| format!("{{ from = \"team\", names = [\"{name}.test\"] }}")).join(", ");
+    let mut gateway: Gateway = Deployment::new()
+        .file("bao-ca.pem", &liar.tls.pem)
+        .file("bao.key", "s.token\n")
+        .listener(&format!("address = \"127.0.0.1:0\"\ntls = {{ certificates = [{each}] }}"))
+        .with(&source(liar.address.port(), Path::new("bao-ca.pem"), "gateway"))
+        .run(&open_to_all(origin.address()).text());
+    liar.lies(Lie::Silent);
+    gateway.signal("TERM");
+    assert!(gateway.wait(SOON).is_some());
+    let kept = gateway.directory().join("state/certificates");
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 4);
+    fs::write(kept.join("of-another-name-01234567.pem"), "a key that nobody looks after").unwrap();
+    thread::sleep(Duration::from_secs(13));
+    let begun = Instant::now();
+    gateway.restart_stopped();
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    assert_eq!(gateway.once(get("/", "")).status, 200);
+    gateway.tells("removed what is not configured any more: of-another-name-01234567.pem");
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 4);
+    liar.lies(Lie::None);
+    assert!(eventually(SOON, || gateway.metric("certificates_obtained_total") >= 4.0), "{}", gateway.stderr());
 }

@@ -20,7 +20,7 @@ use tests::apikey::ApiKey;
 use tests::client::get;
 use tests::gateway::{self, Gateway};
 use tests::process::eventually;
-use tests::store::{END, ISSUED, Key, World, envelope, root_payload, told};
+use tests::store::{END, Key, World, envelope, root_payload, told};
 
 #[path = "key_set/forged.rs"]
 mod forged;
@@ -140,6 +140,29 @@ impl Stage {
     fn rotations(&self) -> Vec<Value> {
         self.lines(|line| line["adamant.refresh.of"] == "key-set")
     }
+}
+
+/// Seconds from now, as a time.
+fn in_s(seconds: u64) -> String {
+    let output = std::process::Command::new("date")
+        .args(["-u", "-d", &format!("@{}", tests::tokens::now_s() + seconds), "+%Y-%m-%dT%H:%M:%SZ"])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A set of a policy and channel, with one key, from the first time to the second.
+fn payload([policy, channel]: [&str; 2], serial: u64, key: &ApiKey, times: &[String; 2]) -> Vec<u8> {
+    let set = json!({
+        "type": "adamant.key-set.v1", "policy_name": policy, "channel": channel, "serial": serial, "issued": times[0],
+        "expires": times[1], "keys": [{ "id": key.id, "hashes": [{ "sha256": key.sha256 }] }],
+    });
+    set.to_string().into_bytes()
+}
+
+/// One that has just been issued, for a day.
+fn fresh() -> [String; 2] {
+    [0, 86_400].map(in_s)
 }
 
 fn private(world: &World, name: &str, content: &[u8]) {

@@ -9,6 +9,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "leaks/fetched.rs"]
+mod fetched;
 #[path = "leaks/known.rs"]
 mod known;
 

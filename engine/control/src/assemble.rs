@@ -59,6 +59,13 @@ pub struct ListenerFiles {
     pub min_version: MinimumVersion,
 }
 
+impl ListenerFiles {
+    /// Whether `of` is one that is awaited, and not there.
+    pub fn awaits(&self, of: &ChainFiles) -> bool {
+        self.awaited.contains(&of.chain) && !of.chain.exists()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertificates {
     Off,
@@ -154,7 +161,6 @@ pub struct Assembled {
     /// By listener; none for a plain one.
     pub server_certificates: Vec<Option<Vec<tls::Loaded>>>,
     /// By listener: a hash over its certificate and key files.
-    pub listener_files: Vec<Option<[u8; 32]>>,
     /// By client CA of the policy: the lists that were read.
     pub crls: Vec<Option<revocation::Read>>,
     /// None where no origin asks for assertions.
@@ -201,22 +207,17 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
     }
     let tickets = Tickets::new()?;
     let mut listeners = Vec::new();
-    let mut listener_files = Vec::new();
     let mut server_certificates = Vec::new();
     for (index, files) in node.listeners.iter().enumerate() {
         let Some(files) = files else {
             listeners.push(None);
-            listener_files.push(None);
             server_certificates.push(None);
             continue;
         };
         let loaded = tls::load_all(files)?;
-        listener_files.push(Some(loaded.content));
-        for (chain, status) in &loaded.statuses {
-            moving.certificates.insert(chain.clone(), status.clone());
-        }
-        let tls = tls::listener_tls(index, files, &loaded.certificates, &looked.set, &tickets)?;
-        server_certificates.push(Some(loaded.certificates));
+        moving.certificates.extend(loaded.iter().map(|of| (of.chain.clone(), of.status.clone())));
+        let tls = tls::listener_tls(index, files, &loaded, &looked.set, &tickets)?;
+        server_certificates.push(Some(loaded));
         listeners.push(Some(Arc::new(tls)));
     }
     let parts = Parts { issuers, client_cas: looked.set, origins, listeners, challenges: None };
@@ -227,7 +228,6 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
         planned,
         tickets,
         server_certificates,
-        listener_files,
         crls: looked.read,
         assertion_keys,
         moving,

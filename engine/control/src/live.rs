@@ -88,6 +88,13 @@ impl<L: Compile> Register<L> {
         inner.put(now);
     }
 
+    /// Takes the list out of force that was put: from here on every worker goes by none.
+    pub fn clear(&self, now: Timestamp) {
+        let mut inner = self.inner();
+        inner.list = None;
+        inner.put(now);
+    }
+
     /// To be called now and then: entries lapse with what they revoke, by the clock that it ends by, and are in force again
     /// where that clock goes back. Frees what is out of force. True where entries lapsed or came back.
     pub fn tidy(&self, now: Timestamp) -> bool {
@@ -112,7 +119,8 @@ impl<L: Compile> Inner<L> {
         self.lapsed = ends().filter(|until| *until <= now).max();
         let of_tables = self.tables.iter().filter_map(|known| {
             let (live, table) = (known.live.upgrade()?, known.table.upgrade()?);
-            Some((live, self.compiled(&known.policy, &table)?))
+            // Nothing, where nothing is in force any more.
+            Some((live, self.compiled(&known.policy, &table).unwrap_or_default()))
         });
         // All at once: whoever sees the one finds the others too.
         let of_tables: Vec<_> = of_tables.collect();

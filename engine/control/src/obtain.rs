@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use stores::issue::acme::Directory;
 use stores::issue::pki::Role;
 use stores::issue::{Chain, Expected, IssueFault, Name, Purpose, Request, check_chain};
+use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use crate::assemble::{ChainFiles, hex};
@@ -60,6 +61,12 @@ pub struct Wanted {
     /// Holds it with its key.
     pub file: PathBuf,
     pub at_rest: AtRest,
+}
+
+/// What an issuer gave, with its key.
+struct Obtained {
+    chain: Chain,
+    request: Request,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -151,8 +158,8 @@ impl Wanted {
         }
     }
 
-    /// Obtains it once, and keeps it. What was kept before is only replaced by what was found good. The thumbprint.
-    async fn obtain(&self, desk: Option<&Desk>) -> Result<String, ObtainFault> {
+    /// Obtains it once: what is good, and nobody keeps yet.
+    async fn obtain(&self, desk: Option<&Desk>) -> Result<Obtained, ObtainFault> {
         let is_openbao = matches!(self.source.kind, Kind::OpenBao(_));
         let request = Request::new(&self.names, is_openbao)?;
         let chain = match (&self.source.kind, desk) {
@@ -167,6 +174,13 @@ impl Wanted {
             (Kind::Acme { .. }, None) => return Err(self.slow(0)),
         };
         self.check(&chain, &request)?;
+        Ok(Obtained { chain, request })
+    }
+
+    /// Keeps what was obtained, in the place of what was kept before. The thumbprint.
+    fn keep(&self, Obtained { chain, request }: &Obtained) -> Result<String, ObtainFault> {
+        // It may have waited for room.
+        self.check(chain, request)?;
         let keep = |cause| ObtainFault::Keep { path: self.file.clone(), cause };
         kept::write(&self.file, &self.at_rest, &chain.pem(), &request.key_pem()).map_err(keep)?;
         Ok(chain.shown.first().map(thumbprint).unwrap_or_default())
@@ -202,23 +216,46 @@ impl FirstFault {
 }
 
 /// Obtains what a start cannot do without, which is what no server looks at the gateway for and is not kept. Where what is
-/// kept has ended, one attempt is made, and the start goes on. What is to be told of it.
+/// kept has ended, one attempt is made, and the start goes on. All at the same time: a start waits for the slowest, not for
+/// one after the other. What is to be told of it.
 pub fn first(wanted: &[Wanted]) -> Result<Vec<Told>, FirstFault> {
     wanted.iter().for_each(Wanted::warn);
-    let asked: Vec<_> = wanted.iter().filter(|of| !of.source.comes_while_serving()).collect();
+    let asked = wanted.iter().filter(|of| !of.source.comes_while_serving());
+    let asked: Vec<_> = asked.map(|of| (of, kept::look(&of.files()))).collect();
+    let asked = asked.into_iter().filter(|(_, kept)| kept.as_ref().is_none_or(|kept| kept.ends_s <= clock::unix_s()));
     let mut told = Vec::new();
-    for (of, kept) in asked.into_iter().map(|of| (of, kept::look(&of.files()))) {
-        if kept.as_ref().is_some_and(|kept| kept.ends_s > clock::unix_s()) {
-            continue;
-        }
-        let obtained = stores::http::wait(first_of(of, kept.is_some()));
-        let obtained = obtained.unwrap_or_else(|cause| Err(ObtainFault::Keep { path: of.file.clone(), cause }));
+    for ((of, kept), obtained) in at_once(asked.collect()) {
         match (obtained, kept) {
             (Err(fault), None) => return Err(FirstFault { names: of.shown(), fault: Box::new(fault) }),
             (result, kept) => told.push(Told::new(of, Why::Start, kept.map(|kept| kept.sha256), result)),
         }
     }
     Ok(told)
+}
+
+type Asked<'w> = (&'w Wanted, Option<kept::Kept>);
+
+fn at_once(asked: Vec<Asked<'_>>) -> Vec<(Asked<'_>, Result<String, ObtainFault>)> {
+    let spawn = |(of, kept): &Asked<'_>| {
+        let (of, once) = ((*of).clone(), kept.is_some());
+        tokio::task::spawn_local(async move { first_of(&of, once).await })
+    };
+    let tasks = LocalSet::new();
+    let all = tasks.run_until(async {
+        let under_way: Vec<_> = asked.iter().map(spawn).collect();
+        let mut ended = Vec::new();
+        for one in under_way {
+            ended.push(one.await);
+        }
+        ended
+    });
+    let mut ended = stores::http::wait(all).map(Vec::into_iter).unwrap_or_default();
+    let none = |of: &Wanted| Err(ObtainFault::Keep { path: of.file.clone(), cause: io::ErrorKind::Other.into() });
+    let results = asked.into_iter().map(|asked| {
+        let result = ended.next().and_then(Result::ok).unwrap_or_else(|| none(asked.0));
+        (asked, result)
+    });
+    results.collect()
 }
 
 async fn first_of(of: &Wanted, once: bool) -> Result<String, ObtainFault> {
@@ -228,6 +265,7 @@ async fn first_of(of: &Wanted, once: bool) -> Result<String, ObtainFault> {
         let left = until.saturating_duration_since(Instant::now());
         let obtained = tokio::time::timeout(left, of.obtain(None)).await;
         let obtained = obtained.unwrap_or_else(|_| Err(of.slow(OBTAIN_START_S_MAX)));
+        let obtained = obtained.and_then(|obtained| of.keep(&obtained));
         failures += 1;
         let pause = Duration::from_millis(schedule::retry_ms(failures, 0, schedule::chance()));
         let is_last = once || Instant::now() + pause >= until;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use activation::Activation;
+use activation::activation::ListenerTls;
 use activation::inquiries::Inquiries;
 use activation::stats::WorkerStats;
 use arc_swap::ArcSwap;
@@ -300,6 +301,13 @@ impl Status {
         self.moving().keysets.iter().map(|(name, of)| (name.clone(), of.loaded_unix_s)).collect()
     }
 
+    /// Listeners that have no certificate yet.
+    pub fn awaiting(&self) -> Vec<usize> {
+        let activation = self.activation.load();
+        let has_none = |tls: &Option<_>| tls.as_ref().is_some_and(|tls: &Arc<ListenerTls>| tls.names.is_empty());
+        activation.listeners.iter().enumerate().filter(|(_, tls)| has_none(tls)).map(|(index, _)| index).collect()
+    }
+
     /// Why new requests should not be sent here; empty when they may.
     pub fn unready(&self, now_unix_ns: u64) -> Vec<String> {
         let mut reasons = Vec::new();
@@ -315,10 +323,9 @@ impl Status {
                 reasons.push(format!("worker {index} stands still for {still_s} s"));
             }
         }
-        for (index, tls) in self.activation.load().listeners.iter().enumerate() {
-            if tls.as_ref().is_some_and(|tls| tls.names.is_empty()) {
-                reasons.push(format!("listener {index} has no certificate yet"));
-            }
+        // One that serves is enough: what looks at the others before they have a certificate may come by way of whoever asks.
+        if self.activation.load().listeners.len() == self.awaiting().len() {
+            reasons.extend(self.awaiting().iter().map(|index| format!("listener {index} has no certificate yet")));
         }
         for issuer in &self.activation.load().issuers {
             if issuer.is_stale() {

@@ -58,7 +58,6 @@ pub struct Start {
     pub tickets: Tickets,
     /// By listener.
     pub server_certificates: Vec<Option<Vec<Loaded>>>,
-    pub listener_files: Vec<Option<[u8; 32]>>,
     /// By client CA of the policy: the revocation lists that were read.
     pub crls: Vec<Option<crate::assemble::revocation::Read>>,
     /// None where no origin asks for assertions.

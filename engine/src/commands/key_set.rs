@@ -77,8 +77,18 @@ impl Published for KeySet {
         layout::key_set(channel)
     }
 
-    fn may_follow(_: &KeySetDesk, _: &Self, _: &Envelope) -> Result<(), Failure> {
-        Ok(())
+    /// Where the serial of the present one is forgotten, gateways go by the time of issue.
+    fn may_follow(desk: &KeySetDesk, set: &Self, _: &Envelope) -> Result<(), Failure> {
+        let present = desk.list.as_ref().filter(|_| desk.older.is_some()).map(|present| present.issued);
+        match present.filter(|issued| set.issued < *issued && *issued <= desk.now) {
+            None => Ok(()),
+            Some(issued) => Err(Failure::new(format_args!(
+                "expected a key set issued at {issued} or later, when the present one was, found {}; gateways take it for \
+                 an old one that was put back",
+                set.issued
+            ))
+            .help("make it again; and see the clock of this machine")),
+        }
     }
 }
 

@@ -227,6 +227,10 @@ impl Judged {
         if !said.unready.is_empty() {
             self.problem("not-ready", format!("not ready: {}", said.unready.join(", ")));
         }
+        for listener in &said.awaiting {
+            let text = format!("its listener {listener} has no certificate yet: connections to it fail");
+            self.problem("certificate-awaited", text);
+        }
         if said.memory.mismatches > 0 {
             let times = said.memory.mismatches;
             let times = crate::commands::signing::plural(usize::try_from(times).unwrap_or(usize::MAX), "time");

@@ -140,8 +140,12 @@ pub struct AcceptedPointer {
 pub struct AcceptedList {
     pub serial: u64,
     pub digest: Digest,
-    /// The trust root by which it was accepted. A later root does not take back what is revoked, nor what is filled.
+    /// The trust root by which it was accepted. A later root does not take back what is revoked, nor what is filled, unless it
+    /// has nobody in the role.
     pub root: u64,
+    /// When it was issued, as far as that is believed: not after it was accepted. None: it is from before that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<Timestamp>,
     /// Where lists before it hold what it may not lift: all that is revoked, as a list that nobody signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<Digest>,

@@ -74,8 +74,7 @@ impl Both {
         channel: &Channel,
         now: Timestamp,
     ) -> Result<(Self, Vec<Refusal>), Failure> {
-        let root = standing.root().ok_or_else(|| Failure::new("expected a trust root, found none"))?;
-        let ground = Ground::new(root);
+        let ground = Ground::of(standing)?;
         let mut revocations = Lists::open(standing, &ground, store, channel, now)?;
         let mut key_set = Lists::open(standing, &ground, store, channel, now)?;
         let mut refusals = revocations.begin(store, now)?;
@@ -343,8 +342,8 @@ impl Choice {
         let Some(lists) = &self.lists else {
             return filling::warnings(None, policy, self.now).iter().for_each(|told| control::warning!("{told}"));
         };
-        self.begin_with(lists.revocations.in_force.as_ref(), revocations, records, policy, moving);
-        self.begin_with(lists.key_set.in_force.as_ref(), key_sets, records, policy, moving);
+        self.begin_with(lists.revocations.in_force(), revocations, records, policy, moving);
+        self.begin_with(lists.key_set.in_force(), key_sets, records, policy, moving);
     }
 
     fn begin_with<L: Tended>(
@@ -391,7 +390,7 @@ impl Choice {
             let expired = (verified.pointer.expires <= self.now).then(|| showing::expired(verified));
             warnings.extend(expired.into_iter().chain(showing::from_the_future(verified, self.now)));
         }
-        let set = self.lists.as_ref().and_then(|lists| lists.key_set.in_force.as_ref());
+        let set = self.lists.as_ref().and_then(|lists| lists.key_set.in_force());
         warnings.extend(filling::warnings(set.map(|set| &*set.list), policy, wall().unwrap_or(self.now)));
         warnings
     }

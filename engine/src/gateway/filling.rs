@@ -6,7 +6,7 @@ use control::accept::{Check, Gateway, Refusal, key_set};
 use control::key_set::Fit;
 use control::moving::{Outcome, Rotation, Why};
 use control::records::Handle;
-use control::status::{Moving, RefusalStatus};
+use control::status::{KeySetStatus, Moving, RefusalStatus};
 use policy::model::Policy;
 use policy_release::key_set::{FilledId, KeySet};
 use policy_release::lists::VerifiedList;
@@ -46,7 +46,7 @@ impl Tended for KeySet {
         last: Option<Last<'_, Self>>,
         now: Timestamp,
     ) -> Result<Option<News<Self>>, Refusal> {
-        key_set::check(bytes, root, gateway, channel, last.and_then(|last| last.seen), now)
+        key_set::check(bytes, root, gateway, channel, last, now)
     }
 
     fn lacking(_: &VerifiedList<Self>, _: &Self, _: Timestamp) -> Option<Refusal> {
@@ -65,7 +65,11 @@ impl Tended for KeySet {
         }
         let shown = moving.key_set.get_or_insert_default();
         (shown.filled, shown.unfilled, shown.ignored) = (fit.filled, fit.unfilled.len(), fit.ignored.len());
-        let Some(set) = set else { return };
+        let Some(set) = set else {
+            let none = KeySetStatus { refusal: shown.refusal.take(), ..KeySetStatus::default() };
+            *shown = KeySetStatus { unfilled: shown.unfilled, ..none };
+            return;
+        };
         shown.serial = set.serial;
         shown.issued_unix_s = set.issued.seconds();
         shown.expires_unix_s = set.expires.seconds();
@@ -123,6 +127,14 @@ impl Tended for KeySet {
     }
 
     fn tell_lapsed(_: &Handle, _: &InForce<Self>, _: Timestamp) {}
+
+    fn tell_void(records: &Handle, void: &InForce<Self>, place: &str) {
+        control::error!(
+            "key set serial {} is in force no more, its keys are refused: the trust root has nobody in the role keys",
+            void.list.serial
+        );
+        rotation(void, place, Why::Changed, Outcome::Stale, &[], &[]).tell(records);
+    }
 
     fn tell_expired(records: &Handle, in_force: &InForce<Self>, place: &str) {
         control::error!("{}", expired(&in_force.list));

@@ -7,7 +7,7 @@ use control::accept::lists::{Last, News};
 use control::accept::{self, Gateway, Refusal, pointer::Seen};
 use policy::model::Policy;
 use policy_release::digest::Digest;
-use policy_release::envelope::Envelope;
+use policy_release::envelope::{Envelope, Role};
 use policy_release::lists::{VerifiedList, verify_list};
 use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
@@ -39,6 +39,8 @@ pub struct Ground(Arc<Mutex<Known>>);
 pub struct Known {
     /// The latest that is accepted.
     pub root: Arc<TrustRoot>,
+    /// Version of the last one that has nobody in the role `keys`; 0: each has.
+    keyless: u64,
     /// Of the release that serves, for the names in it.
     pub policy: Option<Arc<Policy>>,
 }
@@ -58,6 +60,10 @@ pub struct InForce<L> {
     root: u64,
     /// By which trust root it was verified last, and whether it holds by that one.
     judged: (Digest, bool),
+    /// When it was issued, as far as that is believed: not after it was accepted here.
+    issued: Timestamp,
+    /// It holds no more: a trust root since has nobody in its role, so that nothing could take its place.
+    is_void: bool,
     /// On stable storage: what is in force does not wait for a medium.
     kept: bool,
     /// Which list it is, in the order in which they were in force here.
@@ -68,7 +74,8 @@ pub struct InForce<L> {
 pub struct Lists<L> {
     pub ground: Ground,
     pub channel: Channel,
-    pub in_force: Option<InForce<L>>,
+    /// Or in force last, where it holds no more.
+    in_force: Option<InForce<L>>,
     /// That of the newest list ever.
     turn: u64,
     /// That of the list in the reserve; none while there is no reserve.
@@ -80,9 +87,13 @@ pub struct Lists<L> {
 }
 
 impl Ground {
-    /// Nothing serves yet.
-    pub fn new(root: &TrustRoot) -> Self {
-        Self(Arc::new(Mutex::new(Known { root: Arc::new(root.clone()), policy: None })))
+    /// By the line of trust roots that are accepted; nothing serves yet.
+    pub fn of(standing: &Standing) -> Result<Self, Failure> {
+        let mut roots = standing.roots().iter();
+        let first = roots.next().ok_or_else(|| Failure::new("expected a trust root, found none"))?;
+        let mut known = Known { root: Arc::new(first.clone()), keyless: 0, policy: None };
+        std::iter::once(first).chain(roots).for_each(|root| known.follow(root.clone()));
+        Ok(Self(Arc::new(Mutex::new(known))))
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -95,7 +106,7 @@ impl Ground {
 
     /// Another trust root is accepted.
     pub fn rooted(&self, root: &TrustRoot) {
-        self.known().root = Arc::new(root.clone());
+        self.known().follow(root.clone());
     }
 
     /// Another release serves.
@@ -104,13 +115,29 @@ impl Ground {
     }
 }
 
+impl Known {
+    fn follow(&mut self, root: TrustRoot) {
+        if !root.has(Role::Keys) {
+            self.keyless = root.version();
+        }
+        self.root = Arc::new(root);
+    }
+
+    /// Whether a trust root after version `since` has nobody in the role of these lists.
+    fn is_void<L: Tended>(&self, since: u64) -> bool {
+        L::ROLE == Role::Keys && self.keyless > since
+    }
+}
+
 impl<L: Tended> InForce<L> {
     fn new(news: News<L>, envelope: Vec<u8>, root: &TrustRoot, turn: u64, now: Timestamp) -> Self {
         let News { verified, list, whole } = news;
         let judged = (root.digest(), true);
         let (list, envelope) = (Arc::new(list), envelope.into());
+        let (root, issued) = (root.version(), verified.list.head().issued.min(now));
+        let (is_void, kept) = (false, false);
         let mut new =
-            Self { verified, list, refusal: None, whole, envelope, root: root.version(), judged, kept: false, turn };
+            Self { verified, list, refusal: None, whole, envelope, root, judged, issued, is_void, kept, turn };
         new.lapse(now);
         new
     }
@@ -141,29 +168,40 @@ impl<L: Tended> InForce<L> {
     /// How it is written down.
     fn accepted(&self) -> AcceptedList {
         let (serial, digest, root, turn) = (self.serial(), self.verified.digest, self.root, self.turn);
-        AcceptedList { serial, digest, root, whole: self.whole.as_ref().map(Envelope::digest), turn }
+        let (issued, whole) = (Some(self.issued), self.whole.as_ref().map(Envelope::digest));
+        AcceptedList { serial, digest, root, issued, whole, turn }
     }
 }
 
 impl<L: Tended> Lists<L> {
+    /// The list in force.
+    pub fn in_force(&self) -> Option<&InForce<L>> {
+        self.in_force.as_ref().filter(|in_force| !in_force.is_void)
+    }
+
     /// Whether the channel's list is news; then it is in force from here on. `now` is what the clock says.
     pub fn look(&mut self, store: &dyn Store, now: Timestamp) -> Result<bool, Refusal> {
+        let known = newest(self.ground.now(), store);
+        if let Some(in_force) = &mut self.in_force {
+            in_force.is_void |= known.is_void::<L>(in_force.root);
+        }
         let bytes = match L::fetch(store, &self.channel) {
             Ok(bytes) => bytes,
-            Err(StoreFault::Missing { .. }) if self.in_force.is_none() => return Ok(false),
+            Err(StoreFault::Missing { .. }) if self.in_force().is_none() => return Ok(false),
             Err(fault) => {
-                let remedy = match self.in_force {
+                let remedy = match self.in_force() {
                     Some(_) => L::PUT_BACK,
                     None => "see that the store is the right directory, and can be read",
                 };
                 return Err(unread(&fault, remedy));
             }
         };
-        let root = newest(self.ground.now().root, store);
+        let root = known.root;
         let last = self.in_force.as_mut().map(|in_force| {
             let seen = Seen { serial: in_force.serial(), digest: in_force.verified.digest };
             let seen = in_force.counts_by(&root).then_some(seen);
-            Last { list: &*in_force.list, carries: in_force.whole.is_some(), seen }
+            let InForce { list, whole, issued, is_void, .. } = &*in_force;
+            Last { list: &**list, carries: whole.is_some(), seen, issued: *issued, is_void: *is_void }
         });
         let found = L::judge(&bytes, &root, &self.gateway, self.channel.as_str(), last, now)?;
         let Some(news) = found else { return Ok(false) };
@@ -214,17 +252,17 @@ impl<L: Tended> Lists<L> {
     }
 }
 
-/// The newest trust root that `store` leads to from the accepted one. A list may need it while the release that came with it
-/// is still being activated: it is in force at once, and written down once the root is.
-fn newest(mut root: Arc<TrustRoot>, store: &dyn Store) -> Arc<TrustRoot> {
+/// With the newest trust root that `store` leads to from the accepted one. A list may need it while the release that came with
+/// it is still being activated: it is in force at once, and written down once the root is.
+fn newest(mut known: Known, store: &dyn Store) -> Known {
     for _ in 0..ROOTS_AHEAD_MAX {
-        let next = store.root(root.version().saturating_add(1)).ok();
-        match next.and_then(|bytes| accept::roots::successor(&root, &bytes).ok()) {
-            Some(next) => root = Arc::new(next),
+        let next = store.root(known.root.version().saturating_add(1)).ok();
+        match next.and_then(|bytes| accept::roots::successor(&known.root, &bytes).ok()) {
+            Some(next) => known.follow(next),
             None => break,
         }
     }
-    root
+    known
 }
 
 #[cfg(test)]

@@ -103,6 +103,11 @@ impl Standing {
         self.roots.last()
     }
 
+    /// In turn, from the first that was placed to the latest.
+    pub fn roots(&self) -> &[TrustRoot] {
+        &self.roots
+    }
+
     pub fn root_of(&self, version: u64) -> Option<&TrustRoot> {
         self.roots.iter().find(|root| root.version() == version)
     }

@@ -176,7 +176,6 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         addresses: round.found,
         tickets: assembled.tickets,
         server_certificates: assembled.server_certificates,
-        listener_files: assembled.listener_files,
         crls: assembled.crls,
         assertion_keys: assembled.assertion_keys,
         placement,

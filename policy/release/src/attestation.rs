@@ -69,6 +69,9 @@ pub struct Attestation {
     pub phase: String,
     /// Why new requests should not be sent there; empty when they may.
     pub unready: Vec<String>,
+    /// Numbers of listeners that have no certificate yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awaiting: Vec<u64>,
     /// When the process started.
     pub started: Timestamp,
     /// `sha256:…` over the payload of the release.

@@ -37,6 +37,9 @@ pub const KEY_SET_BYTES_MAX: usize = 5 << 20;
 pub const KEY_SET_IDS_MAX: usize = 16_384;
 /// Keys of one id in a key set: the one that goes and the one that comes.
 pub const KEY_HASHES_MAX: usize = 2;
+/// How long a key set may hold, seconds: who has signed one with a stolen key, and holds newer ones back when that key is out of
+/// the trust root, is out himself after that.
+pub const KEY_SET_LIFE_S_MAX: u64 = 366 * 86_400;
 /// Bytes of an envelope beside its base64 payload: names, white space and signatures.
 pub const WRAPPER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a detached signature or a signing key file.

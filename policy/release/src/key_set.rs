@@ -6,7 +6,7 @@
 use policy::bounds::API_KEY_ID_BYTES_MAX;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::bounds::{KEY_HASHES_MAX, KEY_SET_IDS_MAX};
+use crate::bounds::{KEY_HASHES_MAX, KEY_SET_IDS_MAX, KEY_SET_LIFE_S_MAX};
 use crate::envelope::{Kind, Role};
 use crate::lists::{Head, ListFault, SignedList};
 use crate::revocations::Sha256;
@@ -162,6 +162,10 @@ impl SignedList for KeySet {
     }
 
     fn check_entries(&self) -> Result<(), ListFault> {
+        let Self { issued, expires, .. } = *self;
+        if expires > issued.later_by(KEY_SET_LIFE_S_MAX) {
+            return Err(ListFault::Life { kind: Self::KIND, most_s: KEY_SET_LIFE_S_MAX, issued, expires });
+        }
         if self.keys.len() > KEY_SET_IDS_MAX {
             return Err(ListFault::Entries { most: KEY_SET_IDS_MAX, found: self.keys.len() });
         }

@@ -34,6 +34,8 @@ pub enum ListFault {
     Serial { found: u64 },
     #[error("expected a {kind} that expires after it was issued ({issued}), found {expires}")]
     Times { kind: Kind, issued: Timestamp, expires: Timestamp },
+    #[error("expected a {kind} that ends within {} days of its issue ({issued}), found {expires}", most_s / 86_400)]
+    Life { kind: Kind, most_s: u64, issued: Timestamp, expires: Timestamp },
     #[error("expected at most {most} entries, found {found}; entries whose credential has expired can go")]
     Entries { most: usize, found: usize },
     #[error("expected entries in ascending order, each once; {entry} stands twice or out of order")]

@@ -289,6 +289,11 @@ impl TrustRoot {
         self.roles.of(role)
     }
 
+    /// Whether it has the role at all.
+    pub const fn has(&self, role: Role) -> bool {
+        self.roles.has(role)
+    }
+
     /// SHA-256 over the payload.
     pub const fn digest(&self) -> Digest {
         self.digest

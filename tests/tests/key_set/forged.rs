@@ -2,14 +2,6 @@
 
 use super::*;
 
-fn payload(policy: &str, channel: &str, serial: u64, key: &ApiKey) -> Vec<u8> {
-    let set = json!({
-        "type": "adamant.key-set.v1", "policy_name": policy, "channel": channel, "serial": serial, "issued": ISSUED,
-        "expires": END, "keys": [{ "id": key.id, "hashes": [{ "sha256": key.sha256 }] }],
-    });
-    set.to_string().into_bytes()
-}
-
 #[test]
 fn forged_old_and_foreign_sets_change_nothing() {
     let mut stage = Stage::new();
@@ -21,9 +13,9 @@ fn forged_old_and_foreign_sets_change_nothing() {
     stage.wait_for_serial(2);
     let good = fs::read(stage.set_path()).unwrap();
     let of = |policy: &str, channel: &str, serial: u64, by: &[u8]| {
-        envelope("key-set", &payload(policy, channel, serial, &thief), by)
+        envelope("key-set", &payload([policy, channel], serial, &thief, &fresh()), by)
     };
-    let as_pointer = envelope("pointer", &payload("tests", "production", 9, &thief), &[3]);
+    let as_pointer = envelope("pointer", &payload(["tests", "production"], 9, &thief, &fresh()), &[3]);
     let cases = [
         (of("tests", "production", 9, &[1, 2, 4]), "key-set-signatures"),
         (of("tests", "production", 9, &[]), "key-set-signatures"),
@@ -61,17 +53,28 @@ fn forged_old_and_foreign_sets_change_nothing() {
 
 #[test]
 fn a_trust_root_without_the_role_lets_nobody_sign() {
-    let stage = Stage::new();
+    let mut stage = Stage::new();
+    let filled = ApiKey::new("ci-2");
+    stage.add(&filled);
+    stage.wait_for_serial(1);
+    assert_eq!(stage.status(&filled), 200);
     let mut root: Value = serde_json::from_slice(&root_payload(2, END, &[1, 2, 3])).unwrap();
     root["roles"].as_object_mut().unwrap().remove("keys");
     stage.world.write("store/roots/2.json", &envelope("trust-root", root.to_string().as_bytes(), &[1, 2]));
     let key = ApiKey::new("ci-1");
     let (done, said) = stage.try_key_set("add", &["--id", "ci-1", "--sha256", &key.sha256, "--key", "3.key"]);
     assert!(!done && said.contains("role keys"), "{said}");
-    let set = envelope("key-set", &payload("tests", "production", 1, &key), &[1, 2, 3, 4]);
+    let set = envelope("key-set", &payload(["tests", "production"], 2, &key, &fresh()), &[1, 2, 3, 4]);
     stage.world.replace(&stage.set_path(), &set);
     assert!(eventually(SOON, || told(stage.gateway())["trust_root"] == 2));
     stage.wait_for_refusal("key-set-signatures");
     assert!(stage.shown()["refusal"]["message"].as_str().unwrap().contains("has no key of role keys"));
     assert_eq!(stage.status(&key), 401);
+    // Nobody could take the place of what was filled: it is not filled any more, over restarts too.
+    assert!(eventually(SOON, || stage.status(&filled) == 401));
+    stage.gateway().tells("key set serial 1 is in force no more");
+    assert!(eventually(SOON, || stage.rotations().iter().any(|of| of["adamant.refresh.outcome"] == "stale")));
+    assert_eq!((stage.shown()["serial"].clone(), stage.shown()["unfilled"].clone()), (json!(0), json!(2)));
+    stage.restart();
+    assert_eq!((stage.status(&filled), stage.status(&stage.fixed)), (401, 200));
 }

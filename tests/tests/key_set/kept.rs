@@ -27,13 +27,10 @@ fn kept(stage: &Stage) -> Option<u64> {
 fn killed_at_any_moment_a_gateway_goes_back_to_no_older_set() {
     let mut stage = Stage::new();
     let keys = [ApiKey::new("ci-1"), ApiKey::new("ci-1")];
+    let times = fresh();
     let set = |serial: u64| {
-        let payload = json!({
-            "type": "adamant.key-set.v1", "policy_name": "tests", "channel": "production", "serial": serial,
-            "issued": ISSUED, "expires": END,
-            "keys": [{ "id": "ci-1", "hashes": [{ "sha256": keys[(serial % 2) as usize].sha256 }] }],
-        });
-        envelope("key-set", payload.to_string().as_bytes(), &[3])
+        let payload = payload(["tests", "production"], serial, &keys[(serial % 2) as usize], &times);
+        envelope("key-set", &payload, &[3])
     };
     let (mut serial, mut highest) = (0, 0);
     for round in 0..25_u64 {

@@ -2,15 +2,6 @@
 
 use super::*;
 
-/// Seconds from now, as a time.
-fn in_s(seconds: u64) -> String {
-    let output = std::process::Command::new("date")
-        .args(["-u", "-d", &format!("@{}", tests::tokens::now_s() + seconds), "+%Y-%m-%dT%H:%M:%SZ"])
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
 #[test]
 fn past_its_end_the_keys_of_a_set_are_refused_and_it_is_told() {
     let mut stage = Stage::new();
@@ -55,4 +46,24 @@ fn a_key_holds_in_its_own_term_alone() {
     assert!(said.contains("drops    ci-1"), "{said}");
     stage.wait_for_serial(3);
     assert_eq!(stage.reason(&early), "api-key-invalid");
+}
+
+#[test]
+fn no_set_holds_for_longer_than_a_year() {
+    let stage = Stage::new();
+    let key = ApiKey::new("ci-1");
+    let (done, said) =
+        stage.try_key_set("add", &["--id", "ci-1", "--sha256", &key.sha256, "--for", "367d", "--key", "3.key"]);
+    assert!(!done && said.contains("a key set that ends within 366 days of its issue"), "{said}");
+    // Whoever has the key of the role can write what he likes.
+    let set = |issued_s: u64| {
+        let times = [issued_s, issued_s + 366 * 86_400].map(in_s);
+        envelope("key-set", &payload(["tests", "production"], 1, &key, &times), &[3])
+    };
+    stage.world.replace(&stage.set_path(), &set(86_400));
+    stage.wait_for_refusal("key-set-life");
+    assert_eq!(stage.status(&key), 401);
+    stage.world.replace(&stage.set_path(), &set(0));
+    stage.wait_for_serial(1);
+    assert_eq!(stage.status(&key), 200);
 }

@@ -22,7 +22,11 @@ impl Known {
     pub fn key(&mut self, name: &str, pem: &str) {
         let body: String =
             pem.lines().filter(|line| !line.starts_with(['-', '#']) && !line.starts_with("adamant-")).collect();
-        let der = STANDARD.decode(body).unwrap();
+        self.der(name, &STANDARD.decode(body).unwrap());
+    }
+
+    /// The same, in DER.
+    pub fn der(&mut self, name: &str, der: &[u8]) {
         // An octet string of 32 bytes, behind the version of an EC key or within another octet string.
         let marks: [&[u8]; 2] = [&[2, 1, 1, 4, 32], &[4, 34, 4, 32]];
         let private = marks.iter().find_map(|mark| {
@@ -37,7 +41,7 @@ impl Known {
         self.bytes(name, &URL_SAFE_NO_PAD.decode(key).unwrap()[..32]);
     }
 
-    fn bytes(&mut self, name: &str, secret: &[u8]) {
+    pub fn bytes(&mut self, name: &str, secret: &[u8]) {
         self.add(name, secret);
         let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
         self.add(name, hex.as_bytes());

@@ -3,6 +3,7 @@
 use policy_release::envelope::Envelope;
 use policy_release::lists::{Head, ListFault, SignedList, VerifiedList, verify_list};
 use policy_release::root::TrustRoot;
+use policy_release::time::Timestamp;
 use policy_release::verify::VerifyError;
 
 use super::pointer::Seen;
@@ -17,6 +18,10 @@ pub struct Last<'l, L> {
     pub carries: bool,
     /// None: the keys by whose word it holds count no more, so that its serial is forgotten; what it says is not.
     pub seen: Option<Seen>,
+    /// When it was issued, as far as that is believed: not after it was accepted.
+    pub issued: Timestamp,
+    /// Nothing holds by it any more, because a trust root since had nobody in its role.
+    pub is_void: bool,
 }
 
 impl<L> Clone for Last<'_, L> {

@@ -43,12 +43,14 @@ pub enum Check {
     KeySetChannel,
     KeySetSerial,
     KeySetEquivocation,
+    /// It ends in time.
+    KeySetLife,
     /// What was accepted before is in the state directory, whole.
     State,
 }
 
 impl Check {
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Read,
         Self::RootSuccession,
         Self::PointerSignatures,
@@ -80,6 +82,7 @@ impl Check {
         Self::KeySetChannel,
         Self::KeySetSerial,
         Self::KeySetEquivocation,
+        Self::KeySetLife,
         Self::State,
     ];
 
@@ -116,6 +119,7 @@ impl Check {
             Self::KeySetChannel => "key-set-channel",
             Self::KeySetSerial => "key-set-serial",
             Self::KeySetEquivocation => "key-set-equivocation",
+            Self::KeySetLife => "key-set-life",
             Self::State => "state",
         }
     }

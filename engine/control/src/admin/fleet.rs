@@ -170,12 +170,12 @@ fn load(place: &StatusPlace) -> Result<Loaded, StatusTlsError> {
         client_certificates: ClientCertificates::Required,
         min_version: MinimumVersion::Tls13,
     };
-    let mut loaded = tls::load_all(&wanted)?;
-    let shown = loaded.statuses.pop().unwrap_or_default();
+    let loaded = tls::load(&place.tls)?;
+    let shown = (loaded.chain.clone(), loaded.status.clone());
     let pem = files::read(&place.client_ca, PEM_BYTES_MAX)?;
     let content: [u8; 32] = Sha256::new().chain_update(loaded.content).chain_update(&pem).finalize().into();
     let cas = client_cas(&place.client_ca, &pem)?;
-    let made = tls::listener_tls(0, &wanted, &loaded.certificates, &cas, &Tickets::new()?)?;
+    let made = tls::listener_tls(0, &wanted, &[loaded], &cas, &Tickets::new()?)?;
     let mut config = ServerConfig::clone(&made.config);
     // No session comes back without its certificate being looked at.
     config.send_tls13_tickets = 0;

@@ -29,6 +29,7 @@ pub fn document(status: &Status, nonce: Option<Nonce>, now_unix_ns: u64) -> Atte
         time: time(now_unix_ns / NS_PER_S),
         phase: status.phase().word().to_owned(),
         unready,
+        awaiting: status.awaiting().into_iter().map(|index| index as u64).collect(),
         started: time(facts.started_unix_s),
         release: release.digest.clone(),
         version: release.version,

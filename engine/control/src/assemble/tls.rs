@@ -59,35 +59,21 @@ pub enum TlsError {
 pub struct Loaded {
     key: Arc<CertifiedKey>,
     names: ServerNames,
-}
-
-/// Everything that a listener serves with.
-pub struct LoadedAll {
-    pub certificates: Vec<Loaded>,
-    /// By path of the chain.
-    pub statuses: Vec<(String, CertificateStatus)>,
-    /// Over the bytes of all files.
+    /// Path of the chain.
+    pub chain: String,
+    /// Over chain and key.
     pub content: [u8; 32],
+    pub status: CertificateStatus,
 }
 
 /// Reads all certificates of a listener with their keys, but those that are awaited.
-pub fn load_all(files: &ListenerFiles) -> Result<LoadedAll, TlsError> {
-    let mut hash = Sha256::new();
-    let mut all = LoadedAll { certificates: Vec::new(), statuses: Vec::new(), content: [0; 32] };
-    for of in &files.certificates {
-        if files.awaited.contains(&of.chain) && !of.chain.exists() {
-            continue;
-        }
-        let (loaded, status) = load(of, &mut hash)?;
-        all.certificates.push(loaded);
-        all.statuses.push((of.chain.display().to_string(), status));
-    }
-    all.content = hash.finalize().into();
-    Ok(all)
+pub fn load_all(files: &ListenerFiles) -> Result<Vec<Loaded>, TlsError> {
+    files.certificates.iter().filter(|of| !files.awaits(of)).map(load).collect()
 }
 
-fn load(of: &ChainFiles, hash: &mut Sha256) -> Result<(Loaded, CertificateStatus), TlsError> {
+pub fn load(of: &ChainFiles) -> Result<Loaded, TlsError> {
     let (chain, key) = load_identity(of)?;
+    let mut hash = Sha256::new();
     chain.iter().for_each(|certificate| hash.update(certificate));
     hash.update(key.secret_der());
     let leaf = chain.first().ok_or_else(|| chain_error(of, "no certificate".to_owned()))?;
@@ -106,7 +92,8 @@ fn load(of: &ChainFiles, hash: &mut Sha256) -> Result<(Loaded, CertificateStatus
     };
     let mismatch = |why| TlsError::Mismatch { chain: of.chain.clone(), key: of.key.clone(), why };
     let certified = certified(chain, &key).map_err(mismatch)?;
-    Ok((Loaded { key: Arc::new(certified), names }, status))
+    let (chain, content) = (of.chain.display().to_string(), hash.finalize().into());
+    Ok(Loaded { key: Arc::new(certified), names, chain, content, status })
 }
 
 /// When each certificate of a PEM text ends, Unix seconds; those that cannot be read are left out.

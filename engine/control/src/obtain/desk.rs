@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use stores::issue::acme::{self, ACCOUNT_BYTES_MAX, Answering, Challenge, Directory};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -19,6 +20,8 @@ pub struct Desk {
     at_rest: AtRest,
     answers: Answers,
     orders: Arc<Semaphore>,
+    /// Since the last permit.
+    has_begun: AtomicBool,
 }
 
 /// Who answers challenges.
@@ -37,14 +40,25 @@ impl Desk {
         watch: Handle,
         orders: Arc<Semaphore>,
     ) -> Self {
-        let account = kept::directory(state).join(directory.account_file());
+        let account = Self::account_of(state, directory);
         let answers = http.map_or(Answers::Workers(watch), |at| Answers::Own(Answering::new(at)));
-        Self { account, at_rest: at_rest.clone(), answers, orders }
+        Self { account, at_rest: at_rest.clone(), answers, orders, has_begun: AtomicBool::new(false) }
+    }
+
+    /// Where the account at `directory` is kept.
+    pub fn account_of(state: &Path, directory: &Directory) -> PathBuf {
+        kept::directory(state).join(directory.account_file())
     }
 
     /// Waits until no other order is under way.
     pub async fn order(&self) -> Option<SemaphorePermit<'_>> {
+        self.has_begun.store(false, Ordering::Relaxed);
         self.orders.acquire().await.ok()
+    }
+
+    /// Whether an order was placed since that was last waited for.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed)
     }
 }
 
@@ -64,6 +78,10 @@ impl acme::Desk for Desk {
 
     fn keep_account(&self, account: &str) -> io::Result<()> {
         kept::put(&self.account, &self.at_rest, account.as_bytes())
+    }
+
+    fn begun(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
     }
 
     async fn answer(&self, challenges: Vec<Challenge>) -> Result<(), String> {

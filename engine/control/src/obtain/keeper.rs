@@ -1,5 +1,6 @@
 //! The thread that obtains certificates again before they end, each on its own time.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use tokio::task::LocalSet;
 
 use super::desk::Desk;
 use super::schedule::{chance, due_s, order_retry_ms, retry_ms};
-use super::{IssueFault, Kind, ObtainFault, Told, Wanted, kept};
+use super::{IssueFault, Kind, ObtainFault, Obtained, Told, Wanted, kept};
 use crate::bounds::OBTAIN_LOOK_S_MAX;
 use crate::clock::{self, NS_PER_S};
 use crate::moving::Why;
@@ -49,8 +50,10 @@ impl Obtaining {
     }
 }
 
-/// Starts to obtain what is wanted; none where that is nothing.
+/// Starts to obtain what is wanted; none where that is nothing. What was wanted once and is not any more is removed: nobody
+/// looks after those keys.
 pub fn spawn(start: Start) -> io::Result<Option<Obtaining>> {
+    sweep(&start);
     if start.wanted.is_empty() {
         return Ok(None);
     }
@@ -64,6 +67,22 @@ pub fn spawn(start: Start) -> io::Result<Option<Obtaining>> {
         runtime.shutdown_background();
     })?;
     Ok(Some(Obtaining { stop, thread }))
+}
+
+fn sweep(start: &Start) {
+    if start.state.as_os_str().is_empty() {
+        return;
+    }
+    let accounts = start.wanted.iter().filter_map(|wanted| match &wanted.source.kind {
+        Kind::Acme { directory, .. } => Some(Desk::account_of(&start.state, directory)),
+        Kind::OpenBao(_) => None,
+    });
+    let wanted: BTreeSet<PathBuf> = accounts.chain(start.wanted.iter().map(|wanted| wanted.file.clone())).collect();
+    let removed = kept::sweep(&start.state, &wanted);
+    if !removed.is_empty() {
+        let directory = kept::directory(&start.state);
+        crate::info!("{}: removed what is not configured any more: {}", directory.display(), removed.join(", "));
+    }
 }
 
 async fn run(start: Start, stopped: &Notify) {
@@ -84,7 +103,7 @@ async fn run(start: Start, stopped: &Notify) {
             Kind::OpenBao(_) => None,
         };
         teller.declare(&wanted);
-        let one = One { wanted, desk, failures: 0, teller: Rc::clone(&teller) };
+        let one = One { wanted, desk, unkept: None, failures: 0, teller: Rc::clone(&teller) };
         tokio::task::spawn_local(one.keep());
     }
     stopped.notified().await;
@@ -114,6 +133,8 @@ struct One {
     wanted: Wanted,
     /// For orders at ACME servers.
     desk: Option<Desk>,
+    /// What came and could not be kept: it is not asked for again.
+    unkept: Option<Obtained>,
     /// In a row.
     failures: u32,
     teller: Rc<Teller>,
@@ -134,18 +155,21 @@ impl One {
     async fn attempt(&mut self) -> u64 {
         let before = kept::look(&self.wanted.files());
         let why = if before.is_some() { Why::Expiry } else { Why::Start };
-        let result = self.wanted.obtain(self.desk.as_ref()).await;
+        let result = self.obtain().await;
         let after = kept::look(&self.wanted.files());
         let now_ms = clock::unix_ns() / NS_PER_MS;
         let ends_s = after.as_ref().map(|kept| kept.ends_s);
-        let next_ms = match &result {
-            Ok(_) => {
+        let next_ms = match (&result, after) {
+            (Ok(_), Some(kept)) => {
                 self.failures = 0;
-                after.map_or(now_ms, |kept| due_s(kept.obtained_s, kept.ends_s, chance()) * MS_PER_S)
+                due_s(kept.obtained_s, kept.ends_s, chance()) * MS_PER_S
             }
-            Err(fault) => {
+            (result, _) => {
                 self.failures = self.failures.saturating_add(1);
-                now_ms + self.pause_ms(fault, ends_s.unwrap_or(0).saturating_sub(now_ms / MS_PER_S))
+                let left_s = ends_s.unwrap_or(0).saturating_sub(now_ms / MS_PER_S);
+                // What was kept and cannot be read back would be obtained again and again.
+                let spent = spent(result.as_ref().err(), self.desk.as_ref().map(Desk::has_begun));
+                now_ms + pause_ms(self.failures, left_s, spent)
             }
         };
         let told = Told::new(&self.wanted, why, before.map(|kept| kept.sha256), result);
@@ -153,14 +177,37 @@ impl One {
         next_ms
     }
 
-    fn pause_ms(&self, fault: &ObtainFault, left_s: u64) -> u64 {
-        match fault {
-            ObtainFault::Issue(IssueFault::Acme(acme)) if !fault.is_passing() => {
-                order_retry_ms(self.failures, acme.retry_after_s(), chance())
-            }
-            _ if self.desk.is_some() && !fault.is_passing() => order_retry_ms(self.failures, 0, chance()),
-            _ => retry_ms(self.failures, left_s, chance()),
+    async fn obtain(&mut self) -> Result<String, ObtainFault> {
+        let obtained = match self.unkept.take() {
+            Some(obtained) => obtained,
+            None => self.wanted.obtain(self.desk.as_ref()).await?,
+        };
+        let kept = self.wanted.keep(&obtained);
+        if let Err(ObtainFault::Keep { .. }) = &kept {
+            self.unkept = Some(obtained);
         }
+        kept
+    }
+}
+
+/// How long the server wants to be left alone, seconds, where an order was spent; none where asking again costs nothing.
+/// `has_begun`: whether one was placed, where it is an ACME server that is asked. No fault: what came is gone.
+fn spent(fault: Option<&ObtainFault>, has_begun: Option<bool>) -> Option<u64> {
+    let has_begun = has_begun?;
+    match fault {
+        // It is there, and is written once more.
+        Some(ObtainFault::Keep { .. }) => None,
+        Some(fault) if fault.is_passing() && !has_begun => None,
+        Some(ObtainFault::Issue(IssueFault::Acme(acme))) if acme.is_bad_nonce() => None,
+        Some(ObtainFault::Issue(IssueFault::Acme(acme))) => Some(acme.retry_after_s()),
+        _ => Some(0),
+    }
+}
+
+fn pause_ms(failures: u32, left_s: u64, spent: Option<u64>) -> u64 {
+    match spent {
+        Some(retry_after_s) => order_retry_ms(failures, retry_after_s, chance()),
+        None => retry_ms(failures, left_s, chance()),
     }
 }
 
@@ -172,5 +219,38 @@ async fn wait_until(ms: u64) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(left_ms.min(OBTAIN_LOOK_S_MAX * MS_PER_S))).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stores::issue::acme::AcmeFault;
+
+    use super::*;
+    use crate::bounds::{OBTAIN_RETRY_MS_MIN, ORDER_RETRY_MS_MIN};
+
+    #[test]
+    fn an_order_that_was_placed_is_not_repeated_soon_whatever_came_of_it() {
+        let acme = |fault| ObtainFault::Issue(IssueFault::Acme(fault));
+        let desk = || acme(AcmeFault::Desk("busy".to_owned()));
+        let keep = ObtainFault::Keep { path: PathBuf::new(), cause: io::ErrorKind::StorageFull.into() };
+        let slow = ObtainFault::Slow { source_name: String::new(), within_s: 180 };
+        let unproven = |retry_after_s| {
+            let [directory, names, said] = std::array::from_fn(|_| String::new());
+            acme(AcmeFault::Unproven { directory, names, said, retry_after_s })
+        };
+        let account = acme(AcmeFault::Account(io::ErrorKind::StorageFull.into()));
+        let first_ms = |spent| pause_ms(1, 0, spent);
+        let is_order = |spent| first_ms(spent) >= ORDER_RETRY_MS_MIN * 3 / 4;
+        for (fault, has_begun) in [(&slow, true), (&desk(), true), (&unproven(0), true), (&account, false)] {
+            assert!(is_order(spent(Some(fault), Some(has_begun))), "{fault:?}");
+        }
+        assert!(is_order(spent(None, Some(true))), "it came, was kept and is gone");
+        assert_eq!(spent(Some(&unproven(600)), Some(true)), Some(600));
+        // What is there is written again; who was not reached, or counts nothing, is asked again.
+        for (fault, has_begun) in [(&keep, Some(true)), (&slow, Some(false)), (&slow, None), (&keep, None)] {
+            assert!(first_ms(spent(Some(fault), has_begun)) <= OBTAIN_RETRY_MS_MIN, "{fault:?}");
+        }
+        assert!(first_ms(spent(None, None)) >= OBTAIN_RETRY_MS_MIN * 3 / 4, "nobody is asked without a pause");
     }
 }

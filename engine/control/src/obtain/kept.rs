@@ -1,5 +1,6 @@
 //! Certificates with their keys in the state directory: a restart serves at once, whoever of the issuers is there.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -45,6 +46,20 @@ pub fn look(of: &ChainFiles) -> Option<Kept> {
     }
 }
 
+/// Removes every file that is none of `wanted`, and what a write that failed has left: keys that nobody looks after. Their names.
+pub fn sweep(state: &Path, wanted: &BTreeSet<PathBuf>) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory(state)) else { return Vec::new() };
+    let mut removed = Vec::new();
+    for entry in entries.flatten() {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && !wanted.contains(&entry.path()) && fs::remove_file(entry.path()).is_ok() {
+            removed.push(entry.file_name().to_string_lossy().escape_default().to_string());
+        }
+    }
+    removed.sort();
+    removed
+}
+
 /// Keeps a chain with its key, owner-only, whole or not at all.
 pub fn write(file: &Path, at_rest: &AtRest, chain: &str, key: &str) -> io::Result<()> {
     // Large enough from the start: what grows leaves copies behind.
@@ -67,6 +82,20 @@ pub fn put(file: &Path, at_rest: &AtRest, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::testing;
+
+    #[test]
+    fn keys_that_nobody_wants_any_more_are_removed() {
+        let state = tempfile::tempdir().unwrap();
+        assert!(sweep(state.path(), &BTreeSet::new()).is_empty(), "there is no directory yet");
+        let at = |name: &str| directory(state.path()).join(name);
+        for name in ["a.pem", "b.pem", "acme-0.json", "acme-1.json", ".a.pem.new"] {
+            put(&at(name), &AtRest::default(), b"secret").unwrap();
+        }
+        let wanted = BTreeSet::from([at("a.pem"), at("acme-0.json")]);
+        assert_eq!(sweep(state.path(), &wanted), [".a.pem.new", "acme-1.json", "b.pem"]);
+        assert!(wanted.iter().all(|path| path.exists()) && sweep(state.path(), &wanted).is_empty());
+        assert_eq!(fs::read_dir(directory(state.path())).unwrap().count(), 2);
+    }
 
     #[test]
     fn it_comes_back_whole_and_owner_only_or_not_at_all() {

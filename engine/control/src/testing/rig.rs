@@ -64,7 +64,6 @@ pub fn rig_with(directory: &Path, policy: Policy, placement: Placement) -> Rig {
         addresses: Addresses::new(),
         tickets: assembled.tickets,
         server_certificates: assembled.server_certificates,
-        listener_files: assembled.listener_files,
         crls: assembled.crls,
         assertion_keys: assembled.assertion_keys,
         placement,

@@ -18,7 +18,7 @@ use crate::span::Span;
 /// How a list is made.
 #[derive(Debug, Args)]
 pub struct IssueArgs {
-    /// When it ends, like 2027-01-31T00:00:00Z; after 30 days (a key set: 90) when absent.
+    /// When it ends, like 2027-01-31T00:00:00Z; after 30 days (a key set: 90, at most 366) when absent.
     #[arg(long, value_name = "TIME", conflicts_with = "span")]
     expires: Option<Timestamp>,
     /// How long it holds: 90m, 12h, 30d or 4w.

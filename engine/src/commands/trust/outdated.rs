@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use policy_release::digest::Digest;
-use policy_release::envelope::{Envelope, Kind};
+use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::key_set::KeySet;
 use policy_release::lists::{SignedList, verify_list};
 use policy_release::pointer::{Pointer, verify_pointer};
@@ -44,7 +44,13 @@ pub fn warn_of(store: &Store, chain: &[TrustRoot], new: &TrustRoot, placed: &Pat
                  --renew {at} --key NEW.key"
             ));
         }
-        if list(store.key_set(&channel)?, &holds::<KeySet>) {
+        let set_is_lost = list(store.key_set(&channel)?, &holds::<KeySet>);
+        if set_is_lost && !new.has(Role::Keys) {
+            warn(format_args!(
+                "trust root {version} has nobody in the role keys: the key set of channel {channel} is in force no more as \
+                 soon as gateways have it, and all keys in it are refused"
+            ));
+        } else if set_is_lost {
             warn(format_args!(
                 "the key set of channel {channel} holds by older keys alone: gateways refuse it as soon as they have trust \
                  root {version} (what it fills stays filled until it expires). Now look whether every key in it is meant \

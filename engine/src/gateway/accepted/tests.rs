@@ -15,7 +15,14 @@ fn accepted() -> Accepted {
 }
 
 fn list(serial: u64, content: &[u8], whole: Option<&[u8]>) -> AcceptedList {
-    AcceptedList { serial, digest: Digest::of(content), root: 1, whole: whole.map(Digest::of), turn: serial }
+    AcceptedList {
+        serial,
+        digest: Digest::of(content),
+        root: 1,
+        issued: None,
+        whole: whole.map(Digest::of),
+        turn: serial,
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ struct Search<'s> {
     store: &'s dyn Store,
     channel: &'s Channel,
     reserved: Option<&'s Reserved>,
-    newest: Arc<TrustRoot>,
+    newest: &'s Known,
     now: Timestamp,
 }
 
@@ -58,8 +58,8 @@ impl<L: Tended> Lists<L> {
                 reserve.path().display()
             );
         }
-        let newest = newest(ground.now().root, store);
-        let search = Search { standing, store, channel, reserved: reserved.as_ref(), newest, now };
+        let newest = newest(ground.now(), store);
+        let search = Search { standing, store, channel, reserved: reserved.as_ref(), newest: &newest, now };
         let kept_turn = kept.as_ref().map(|kept| kept.turn);
         let reserved_turn = reserved.as_ref().map(Reserved::turn);
         let is_unfinished = reserved.as_ref().is_some_and(|reserved| reserved.unfinished);
@@ -132,8 +132,9 @@ impl<L: Tended> Lists<L> {
         if (found.digest, found.whole) == (missing.list.digest, missing.list.whole) {
             return true;
         }
-        let newest = newest(self.ground.now().root, store);
+        let newest = newest(self.ground.now(), store).root;
         let is_forgotten = missing.signers.as_ref().is_some_and(|signers| signers != newest.role(L::ROLE));
+        let is_forgotten = is_forgotten && Some(in_force.verified.list.head().issued) >= missing.list.issued;
         L::may_replace(&in_force.verified) && (is_forgotten || found.serial >= missing.list.serial)
     }
 
@@ -194,7 +195,9 @@ impl Search<'_> {
             None => (verified.list.clone(), None),
         };
         let in_force = InForce::new(News { verified, list: entries, whole }, bytes, root, list.turn, self.now);
-        Ok(InForce { root: list.root, kept: is_ours, ..in_force })
+        let issued = list.issued.unwrap_or(in_force.issued);
+        let is_void = self.newest.is_void::<L>(list.root);
+        Ok(InForce { root: list.root, issued, is_void, kept: is_ours, ..in_force })
     }
 
     /// `bytes` as `list`, by the trust root that it was accepted by, or by the latest: the same list may be signed again.
@@ -205,7 +208,7 @@ impl Search<'_> {
         list: &AcceptedList,
     ) -> Result<(VerifiedList<L>, Vec<u8>, &TrustRoot), String> {
         let mut why = "there is no trust root".to_owned();
-        let roots = [self.standing.root_of(list.root), self.standing.root(), Some(&*self.newest)];
+        let roots = [self.standing.root_of(list.root), self.standing.root(), Some(&*self.newest.root)];
         for root in roots.into_iter().flatten() {
             match verify_list::<L>(&bytes, root) {
                 Ok(verified) if verified.digest == list.digest => return Ok((verified, bytes, root)),

@@ -65,6 +65,9 @@ pub trait Tended: SignedList + Compile {
     /// Entries have lapsed, or are in force again because the clock went back.
     fn tell_lapsed(records: &Handle, in_force: &InForce<Self>, now: Timestamp);
 
+    /// A list is in force no more, because a trust root has nobody in its role; there is one kind of which that can be.
+    fn tell_void(_: &Handle, _: &InForce<Self>, _: &str) {}
+
     /// The time has come that a newer list should have arrived.
     fn tell_expired(records: &Handle, in_force: &InForce<Self>, place: &str);
 

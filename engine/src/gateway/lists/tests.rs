@@ -156,12 +156,16 @@ impl Scene {
     }
 }
 
-fn open<L: Tended>(directory: &std::path::Path, shelf: &Shop) -> Result<Lists<L>, Failure> {
+fn standing(directory: &std::path::Path) -> Result<Standing, Failure> {
     let gateway = Gateway { policy: "p".into(), engine: "0.1.0".parse().unwrap() };
     let bytes = root(1, 1);
     let placed = Placed { path: "root.json".into(), root: verify_root(&bytes).unwrap(), bytes };
-    let standing = Standing::open(Memory::new(directory), gateway, &placed)?;
-    let ground = Ground::new(standing.root().unwrap());
+    Standing::open(Memory::new(directory), gateway, &placed)
+}
+
+fn open<L: Tended>(directory: &std::path::Path, shelf: &Shop) -> Result<Lists<L>, Failure> {
+    let standing = standing(directory)?;
+    let ground = Ground::of(&standing)?;
     Lists::open(&standing, &ground, shelf, &"production".parse().unwrap(), now())
 }
 

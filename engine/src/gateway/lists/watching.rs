@@ -142,7 +142,7 @@ impl<L: Tended> Watcher<L> {
         }
         // Whatever the store holds by now: what is in force must outlive a restart.
         let kept = self.writer.keep(&mut self.lists);
-        let lifting = self.lists.in_force.as_ref().and_then(|in_force| in_force.refusal.clone());
+        let lifting = self.lists.in_force().and_then(|in_force| in_force.refusal.clone());
         let outcome = self.looked.clone().and(kept).and(lifting.map_or(Ok(()), Err));
         self.report(outcome);
     }
@@ -158,10 +158,13 @@ impl<L: Tended> Watcher<L> {
 
     /// Takes a new list. First it is in force, then it is shown, told and written down: it waits for nobody.
     fn read(&mut self) -> Result<(), Refusal> {
-        let before = self.lists.in_force.as_ref().map(|in_force| Arc::clone(&in_force.list));
+        let before = self.lists.in_force().map(|in_force| Arc::clone(&in_force.list));
         let looked = self.lists.look(&*self.store, self.now);
         self.read_at = Instant::now() + pause(&looked);
-        if let (Ok(true), Some(in_force)) = (&looked, &self.lists.in_force) {
+        if before.is_some() && self.lists.in_force().is_none() {
+            self.empty();
+        }
+        if let (Ok(true), Some(in_force)) = (&looked, self.lists.in_force()) {
             let policy = self.lists.ground.now().policy;
             self.hands.register.put(Arc::clone(&in_force.list), self.now);
             L::show(&mut self.hands.status.moving(), Some(in_force), policy.as_deref(), self.now);
@@ -171,6 +174,16 @@ impl<L: Tended> Watcher<L> {
             self.told_expired = false;
         }
         looked.map(|_| ())
+    }
+
+    /// Nothing is in force any more: nobody stands behind the list.
+    fn empty(&self) {
+        let policy = self.lists.ground.now().policy;
+        self.hands.register.clear(self.now);
+        L::show(&mut self.hands.status.moving(), None, policy.as_deref(), self.now);
+        if let Some(void) = &self.lists.in_force {
+            L::tell_void(&self.hands.records, void, &self.place);
+        }
     }
 
     /// Tells each refusal once, until it is gone.
@@ -196,7 +209,7 @@ impl<L: Tended> Watcher<L> {
         self.refusal = Some(refusal.clone());
         if self.tellable.take() {
             let at = (self.place.as_str(), &self.lists.channel);
-            L::tell_refused(&self.hands.records, &refusal, at, self.lists.in_force.as_ref());
+            L::tell_refused(&self.hands.records, &refusal, at, self.lists.in_force());
         }
         refused::<L>(&mut self.hands.status.moving(), &refusal, self.now);
     }
@@ -205,9 +218,11 @@ impl<L: Tended> Watcher<L> {
     /// the clock was wrong.
     fn watch_time(&mut self) {
         let moved = self.hands.register.tidy(self.now);
-        let Some(in_force) = &mut self.lists.in_force else { return };
-        if moved {
+        if let Some(in_force) = self.lists.in_force.as_mut().filter(|_| moved) {
             in_force.lapse(self.now);
+        }
+        let Some(in_force) = self.lists.in_force() else { return };
+        if moved {
             let policy = self.lists.ground.now().policy;
             L::show(&mut self.hands.status.moving(), Some(in_force), policy.as_deref(), self.now);
             L::tell_lapsed(&self.hands.records, in_force, self.now);
@@ -226,7 +241,7 @@ impl<L: Tended> Watcher<L> {
         if self.policy.as_ref().is_some_and(|known| Arc::ptr_eq(known, &policy)) {
             return;
         }
-        let in_force: Option<&InForce<L>> = self.lists.in_force.as_ref();
+        let in_force: Option<&InForce<L>> = self.lists.in_force();
         L::show(&mut self.hands.status.moving(), in_force, Some(&policy), self.now);
         L::tell_released(in_force, &policy);
         self.policy = Some(policy);

@@ -4,7 +4,14 @@ use std::fs;
 use super::*;
 
 fn accepted(turn: u64, whole: Option<&[u8]>) -> AcceptedList {
-    AcceptedList { serial: turn, digest: Digest::of(b"list"), root: 1, whole: whole.map(Digest::of), turn }
+    AcceptedList {
+        serial: turn,
+        digest: Digest::of(b"list"),
+        root: 1,
+        issued: None,
+        whole: whole.map(Digest::of),
+        turn,
+    }
 }
 
 fn reserve(directory: &tempfile::TempDir) -> Reserve {

@@ -71,6 +71,8 @@ pub trait Desk {
     fn account(&self) -> Option<Zeroizing<String>>;
     /// Keeps the account, owner-only: it holds its key.
     fn keep_account(&self, account: &str) -> io::Result<()>;
+    /// An order stands at the server: whatever comes of it, it counts there.
+    fn begun(&self);
     /// Answers these challenges from now on, and no others.
     fn answer(&self, challenges: Vec<Challenge>) -> impl Future<Output = Result<(), String>>;
 }
@@ -141,6 +143,7 @@ impl<D: Desk> Placing<'_, D> {
             None => self.new_account().await?.new_order(&wanted).await,
         };
         let mut order = order.map_err(|error| self.fault(error))?;
+        self.desk.begun();
         self.prove(&mut order, names).await?;
         order.finalize_csr(csr_der).await.map_err(|error| self.fault(error))?;
         order.poll_certificate(&retries()).await.map_err(|error| self.fault(error))

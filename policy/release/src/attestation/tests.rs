@@ -12,6 +12,7 @@ fn said(key: &SigningKey, nonce: &Nonce) -> Attestation {
         time: now,
         phase: "serving".to_owned(),
         unready: vec![],
+        awaiting: vec![],
         started: now,
         release: Digest::of(b"release").to_string(),
         version: 7,

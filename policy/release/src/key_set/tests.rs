@@ -119,6 +119,17 @@ fn refuses_what_means_nothing() {
 }
 
 #[test]
+fn none_is_made_for_more_than_a_year() {
+    let until = |seconds| {
+        let expires = time(ISSUED).later_by(seconds);
+        KeySet::new("orders", "production", 7, time(ISSUED), expires, Vec::new())
+    };
+    assert!(until(KEY_SET_LIFE_S_MAX).is_ok());
+    let told = until(KEY_SET_LIFE_S_MAX + 1).unwrap_err().to_string();
+    assert!(told.starts_with("expected a key set that ends within 366 days of its issue (2026-01-01"), "{told}");
+}
+
+#[test]
 fn an_id_is_found_by_its_name() {
     let set = set(vec![filled("b", &[hash(2)]), filled("a", &[hash(1)]), filled("c", &[hash(3)])]);
     for (id, found) in [("a", Some(1)), ("b", Some(2)), ("c", Some(3)), ("d", None), ("", None)] {

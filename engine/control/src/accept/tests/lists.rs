@@ -23,7 +23,8 @@ fn list(serial: u64, entries: &[Entry], by: &[u8]) -> Vec<u8> {
 
 fn last(news: &News) -> Last<'_, Revocations> {
     let seen = Seen { serial: news.verified.list.serial, digest: news.verified.digest };
-    Last { list: &news.list, carries: news.whole.is_some(), seen: Some(seen) }
+    let issued = news.verified.list.issued;
+    Last { list: &news.list, carries: news.whole.is_some(), seen: Some(seen), issued, is_void: false }
 }
 
 fn check_at(bytes: &[u8], before: Option<&News>, at: &str) -> Result<Option<News>, Refusal> {
@@ -131,13 +132,17 @@ fn key_set(policy: &str, channel: &str, serial: u64, byte: u8, by: &[u8]) -> Vec
 #[test]
 fn a_key_set_is_of_this_channel_by_the_role_keys_and_never_goes_back() {
     let check_at =
-        |bytes: &[u8], seen, at| super::super::key_set::check(bytes, &root(), &gateway(), "production", seen, time(at));
-    let check = |bytes: &[u8], seen| check_at(bytes, seen, "2026-06-01T00:00:00Z");
+        |bytes: &[u8], last, at| super::super::key_set::check(bytes, &root(), &gateway(), "production", last, time(at));
+    let check = |bytes: &[u8], last| check_at(bytes, last, "2026-06-01T00:00:00Z");
     let good = key_set("p", "production", 5, 1, &[4]);
     // Although it has expired: it may take a key away.
     let news = check(&good, None).unwrap().unwrap();
-    let seen = Some(Seen { serial: 5, digest: news.verified.digest });
+    let issued = time("2026-05-01T00:00:00Z");
+    let last = Last { list: &news.list, carries: false, seen: None, issued, is_void: false };
+    let seen = Some(Last { seen: Some(Seen { serial: 5, digest: news.verified.digest }), ..last });
     assert!(check(&good, seen).unwrap().is_none());
+    let void = seen.map(|seen| Last { is_void: true, ..seen });
+    assert!(check(&good, void).unwrap().is_some(), "it is in force again, by the role of now");
     assert!(check(&key_set("p", "production", 6, 1, &[4]), seen).unwrap().is_some());
     refused(check(&key_set("q", "production", 6, 1, &[4]), seen), Check::KeySetPolicy, "\"p\"", "\"q\"");
     refused(check(&key_set("p", "staging", 6, 1, &[4]), seen), Check::KeySetChannel, "\"production\"", "\"staging\"");
@@ -148,4 +153,18 @@ fn a_key_set_is_of_this_channel_by_the_role_keys_and_never_goes_back() {
     refused(check(&by_others, seen), Check::KeySetSignatures, "1 signature of role keys", "0");
     refused(check(&list(6, &[], &[1, 4]), seen), Check::KeySetSignatures, "key set", "revocation list");
     refused(check_at(&good, None, "2027-01-01T00:00:00Z"), Check::RootExpiry, "has not expired", "version 1");
+    // Its serial is forgotten: what was issued before it is old all the same.
+    assert!(check(&key_set("p", "production", 1, 2, &[4]), Some(last)).unwrap().is_some());
+    let later = Some(Last { issued: time("2026-05-01T00:00:01Z"), ..last });
+    let old = check(&key_set("p", "production", 9, 2, &[4]), later);
+    refused(
+        old,
+        Check::KeySetSerial,
+        "issued at 2026-05-01T00:00:01Z or later",
+        "serial 9, issued at 2026-05-01T00:00:00Z",
+    );
+    // It is old at the start, and from far ahead: neither is a way to hold for longer.
+    let at = |at| check_at(&good, None, at);
+    assert!(at("2025-05-01T00:00:00Z").unwrap().is_some());
+    refused(at("2025-04-30T23:59:59Z"), Check::KeySetLife, "ends within 366 days", "ends at 2026-05-02T00:00:00Z");
 }

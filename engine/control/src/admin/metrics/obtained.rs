@@ -6,6 +6,11 @@ use super::Families;
 use crate::status::Status;
 
 pub fn put(status: &Status, families: &mut Families<'_>) -> fmt::Result {
+    let awaiting = status.awaiting();
+    let listeners = status.activation.load().listeners.len();
+    let awaits = (0..listeners).map(|index| (vec![("listener", index.to_string())], awaiting.contains(&index)));
+    let awaits = awaits.map(|(labels, awaits)| (labels, f64::from(u8::from(awaits))));
+    families.gauges("listener_awaits_certificate", "1 while it has no certificate yet", awaits)?;
     let moving = status.moving();
     let all = || {
         let labels = |path: &String, from: &str| vec![("chain", path.clone()), ("from", from.to_owned())];

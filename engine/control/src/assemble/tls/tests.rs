@@ -51,7 +51,7 @@ fn feed(mut bytes: &[u8], mut read: impl FnMut(&mut dyn std::io::Read) -> std::i
 
 fn made(files: &ListenerFiles, cas: Vec<identity::certificate::ClientCa>) -> Result<ListenerTls, TlsError> {
     let loaded = load_all(files)?;
-    listener_tls(0, files, &loaded.certificates, &Arc::new(CaSet::new(cas).unwrap()), &Tickets::new().unwrap())
+    listener_tls(0, files, &loaded, &Arc::new(CaSet::new(cas).unwrap()), &Tickets::new().unwrap())
 }
 
 fn leaf(of: &ChainFiles) -> Vec<u8> {

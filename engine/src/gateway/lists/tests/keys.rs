@@ -3,7 +3,11 @@
 use super::*;
 
 fn set(serial: u64, bytes: &[u8], by: &[u8]) -> Vec<u8> {
-    let (issued, expires) = (time("2026-05-01T00:00:00Z"), time("2026-07-01T00:00:00Z"));
+    issued("2026-05-01T00:00:00Z", serial, bytes, by)
+}
+
+fn issued(at: &str, serial: u64, bytes: &[u8], by: &[u8]) -> Vec<u8> {
+    let (issued, expires) = (time(at), time(at).later_by(61 * 86_400));
     let hashes = bytes.iter().map(|byte| KeyHash::new(Sha256([*byte; 32]))).collect();
     let keys = vec![FilledId { id: "ci-1".into(), hashes }];
     signed(KeySet::new("p", "production", serial, issued, expires, keys).unwrap().to_envelope().unwrap(), by)
@@ -69,6 +73,73 @@ fn a_set_outlives_the_keys_that_signed_it() {
     assert_eq!(keys.look(set(1, &[2], &[3])), Ok(true));
     assert_eq!((keys.fills(1), keys.fills(2)), ((1, false), (1, true)));
     assert_eq!(keys.look(set(LAST, &[1], &[1])), Err(Check::KeySetSignatures));
+}
+
+/// Whose role `keys` is that of these keys; none: it is gone.
+fn root_of(version: u64, numbers: &[u8]) -> Vec<u8> {
+    let mut claims = RootClaims::read(&Envelope::parse(&root(version, 1)).unwrap()).unwrap();
+    let mut keys: Vec<_> = numbers.iter().map(|number| key(*number).public().id()).collect();
+    keys.sort();
+    claims.roles.keys = (!keys.is_empty()).then_some(RoleKeys { keys, threshold: 1 });
+    signed(claims.to_envelope().unwrap(), &[1, 2])
+}
+
+/// Key 1 signed a set with a key that leaked, key 3 one without it; then key 3 leaves the role. Whoever writes into the store
+/// puts the first one back.
+#[test]
+fn what_a_set_took_out_does_not_come_back_with_the_keys_that_signed_it_gone() {
+    let mut keys = Keys::new();
+    keys.shelf.roots.insert(2, root_of(2, &[1, 3]));
+    standing(keys.directory.path()).unwrap().advance_roots(Some(&keys.shelf), None).unwrap();
+    keys.start();
+    let leaked = issued("2026-05-01T00:00:00Z", 5, &[1, 2], &[1]);
+    assert_eq!(keys.look(leaked.clone()), Ok(true));
+    assert_eq!(keys.look(issued("2026-05-02T00:00:00Z", 6, &[2], &[3])), Ok(true));
+    keys.shelf.roots.insert(3, root_of(3, &[1]));
+    keys.lists.ground.rooted(&verify_root(&root_of(3, &[1])).unwrap());
+    assert_eq!((keys.look(leaked.clone()), keys.fills(1)), (Err(Check::KeySetSerial), (6, false)));
+    keys.lists.keep().unwrap();
+    // A start knows it as well.
+    keys.shelf.key_set = Some(leaked);
+    assert_eq!((keys.start(), keys.fills(1)), (1, (6, false)));
+    assert_eq!(keys.look(issued("2026-05-02T00:00:00Z", 1, &[3], &[1])), Ok(true));
+    assert_eq!((keys.fills(2), keys.fills(3)), ((1, false), (1, true)));
+}
+
+#[test]
+fn a_set_of_a_thief_from_the_future_keeps_no_other_out() {
+    let mut keys = Keys::new();
+    assert_eq!(keys.look(issued("2027-03-01T00:00:00Z", LAST, &[9], &[1])), Ok(true));
+    assert_eq!(keys.look(issued("2027-05-01T00:00:00Z", LAST, &[9], &[1])), Err(Check::KeySetEquivocation));
+    keys.lists.keep().unwrap();
+    keys.shelf.roots.insert(2, root(2, 3));
+    assert_eq!(keys.look(set(7, &[1], &[3])), Err(Check::KeySetSerial), "it is from before the thief's was taken");
+    assert_eq!((keys.start(), keys.look(issued("2026-06-01T00:00:00Z", 7, &[1], &[3]))), (1, Ok(true)));
+    assert_eq!((keys.fills(9), keys.fills(1)), ((7, false), (7, true)));
+}
+
+#[test]
+fn without_the_role_no_set_is_in_force_until_a_root_has_it_again() {
+    let mut keys = Keys::new();
+    assert_eq!(keys.look(set(1, &[9], &[1])), Ok(true));
+    keys.lists.keep().unwrap();
+    keys.shelf.roots.insert(2, root_of(2, &[]));
+    assert_eq!((keys.look(set(1, &[9], &[1])), keys.lists.in_force().is_some()), (Err(Check::KeySetSignatures), false));
+    assert_eq!((keys.start(), keys.lists.in_force().is_some()), (1, false));
+    // Whatever the store holds, and with the next root as well.
+    keys.shelf.key_set = None;
+    assert_eq!((keys.start(), keys.lists.in_force().is_some()), (0, false));
+    keys.shelf.roots.insert(3, root_of(3, &[3]));
+    assert_eq!((keys.start(), keys.lists.in_force().is_some()), (0, false));
+    assert_eq!((keys.look(set(1, &[9], &[1])), keys.lists.in_force().is_some()), (Err(Check::KeySetSignatures), false));
+    assert_eq!((keys.look(set(1, &[1], &[3])), keys.fills(1)), (Ok(true), (1, true)));
+    // Accepted one after the other while nobody looked.
+    let accepted = |version, numbers: &[u8]| verify_root(&root_of(version, numbers)).unwrap();
+    [accepted(4, &[]), accepted(5, &[3])].iter().for_each(|root| keys.lists.ground.rooted(root));
+    keys.shelf.key_set = None;
+    assert_eq!(keys.lists.look(&keys.shelf, now()), Ok(false));
+    assert!(keys.lists.in_force().is_none());
+    assert_eq!((keys.look(set(1, &[1], &[3])), keys.fills(1)), (Ok(true), (1, true)), "the role means it again");
 }
 
 /// The reserve holds any set whole.

@@ -42,10 +42,15 @@ impl AcmeFault {
         match self {
             Self::Http { cause: HttpFault::Status { .. }, .. } => true,
             Self::Http { cause, .. } => crate::issue::is_of_the_network(cause),
-            Self::Problem { kind, .. } => kind.ends_with(":badNonce") || kind.ends_with(":serverInternal"),
-            Self::Desk(_) | Self::Account(_) => true,
+            Self::Problem { kind, .. } => self.is_bad_nonce() || kind.ends_with(":serverInternal"),
+            Self::Desk(_) => true,
             _ => false,
         }
+    }
+
+    /// Whether the server wants nothing but the same with another nonce.
+    pub fn is_bad_nonce(&self) -> bool {
+        matches!(self, Self::Problem { kind, .. } if kind.ends_with(":badNonce"))
     }
 
     /// How long the server says that it is not to be asked again, seconds.
