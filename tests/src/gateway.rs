@@ -15,6 +15,8 @@ use serde_json::Value;
 use crate::client::{self, Client, Response};
 use crate::process;
 
+/// Lines of its standard error that are shown where a test fails: what failed is to be seen beside them.
+const SHOWN_LINES_MAX: usize = 30;
 /// Longest wait until a gateway is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(15);
 const TOLD_WITHIN: Duration = Duration::from_secs(15);
@@ -256,7 +258,11 @@ impl Drop for Gateway {
         let _ = self.running.child.kill();
         let _ = self.running.child.wait();
         if thread::panicking() {
-            eprintln!("--- stderr of the gateway ---\n{}-----------------------------", self.stderr());
+            let told = self.stderr();
+            let lines: Vec<&str> = told.lines().collect();
+            let last = &lines[lines.len().saturating_sub(SHOWN_LINES_MAX)..];
+            let count = lines.len();
+            eprintln!("--- stderr of the gateway, the last of {count} lines ---\n{}\n---", last.join("\n"));
         }
     }
 }

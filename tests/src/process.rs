@@ -15,6 +15,11 @@ pub fn resident_kib(pid: u32) -> u64 {
     status_value(pid, "VmRSS:").unwrap_or(0)
 }
 
+/// The same without what is mapped from files: code that runs for the first time is no leak.
+pub fn resident_anonymous_kib(pid: u32) -> u64 {
+    status_value(pid, "RssAnon:").unwrap_or(0)
+}
+
 /// Highest resident memory of a process so far, in KiB.
 pub fn resident_peak_kib(pid: u32) -> u64 {
     status_value(pid, "VmHWM:").unwrap_or(0)
