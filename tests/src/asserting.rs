@@ -10,15 +10,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use rustls::ClientConfig;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::answer::Answer;
-use crate::client::once;
+use crate::client::{Client, once};
 use crate::wire::RequestHead;
 
 pub const FIELD: &str = "Adamant-Assertion";
 pub const AUDIENCE: &str = "orders";
+const JWKS: &str = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n";
 /// Seconds that the clocks of gateway and origin may be apart.
 const LEEWAY_S: u64 = 5;
 
@@ -33,8 +35,8 @@ pub enum Looks {
 /// The keeper of an origin's door; shared with its script.
 pub struct Verifier {
     looks: Looks,
-    /// The admin listener of the gateway, once it runs.
-    gateway: OnceLock<SocketAddr>,
+    /// Fetches the gateway's public keys, once it runs.
+    gateway: OnceLock<Box<dyn Fn() -> String + Send + Sync>>,
     seen: Mutex<Seen>,
 }
 
@@ -52,9 +54,20 @@ impl Verifier {
         Arc::new(Self { looks, gateway: OnceLock::new(), seen: Mutex::default() })
     }
 
-    /// The gateway whose requests it takes.
+    /// The gateway whose requests it takes, by its admin listener.
     pub fn trust(&self, admin: SocketAddr) {
-        self.gateway.set(admin).expect("one gateway");
+        self.trust_by(move || once(admin, JWKS).text());
+    }
+
+    /// The same by its status listener, whose certificate is for `name`.
+    pub fn trust_status(&self, status: SocketAddr, name: &'static str, config: Arc<ClientConfig>) {
+        self.trust_by(move || {
+            Client::connect_tls(status, name, &config).expect("a status listener").exchange(JWKS).text()
+        });
+    }
+
+    fn trust_by(&self, fetch: impl Fn() -> String + Send + Sync + 'static) {
+        assert!(self.gateway.set(Box::new(fetch)).is_ok(), "one gateway");
     }
 
     /// Answers 200 to what came through the gateway, 401 to everything else.
@@ -118,9 +131,8 @@ impl Verifier {
 
     /// Fetches the gateway's public keys, and forgets the ones before.
     pub fn fetch(&self) {
-        let gateway = self.gateway.get().expect("a gateway");
-        let request = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n";
-        let set: JwkSet = serde_json::from_str(&once(*gateway, request).text()).expect("a JWK Set");
+        let fetch = self.gateway.get().expect("a gateway");
+        let set: JwkSet = serde_json::from_str(&fetch()).expect("a JWK Set");
         let mut seen = self.seen.lock().unwrap();
         let kid = |jwk: &jsonwebtoken::jwk::Jwk| jwk.common.key_id.clone().expect("a kid");
         seen.keys = set.keys.iter().map(|jwk| (kid(jwk), DecodingKey::from_jwk(jwk).expect("a key"))).collect();

@@ -18,14 +18,22 @@ use std::time::Duration;
 
 #[path = "rotation_day/agents.rs"]
 mod agents;
+#[path = "rotation_day/assertions.rs"]
+mod assertions;
 #[path = "rotation_day/callers.rs"]
 mod callers;
+#[path = "rotation_day/client_cas.rs"]
+mod client_cas;
 #[path = "rotation_day/credential.rs"]
 mod credential;
 #[path = "rotation_day/day.rs"]
 mod day;
 #[path = "rotation_day/files.rs"]
 mod files;
+#[path = "rotation_day/issuers.rs"]
+mod issuers;
+#[path = "rotation_day/key_set.rs"]
+mod key_set;
 #[path = "rotation_day/keys.rs"]
 mod keys;
 #[path = "rotation_day/leaks.rs"]
@@ -36,10 +44,14 @@ mod lists;
 mod log;
 #[path = "rotation_day/office.rs"]
 mod office;
+#[path = "rotation_day/opaque.rs"]
+mod opaque;
 #[path = "rotation_day/plan.rs"]
 mod plan;
 #[path = "rotation_day/releases.rs"]
 mod releases;
+#[path = "rotation_day/tokens.rs"]
+mod tokens;
 
 use day::Day;
 use log::Told;
@@ -61,9 +73,13 @@ trait Rotator: Send {
     fn told(&self) -> Vec<Told>;
 }
 
-/// All that rotates.
+fn boxed(rotator: impl Rotator + 'static) -> Box<dyn Rotator> {
+    Box::new(rotator)
+}
+
+/// All that rotates. What takes a server that is not here is left out, which it says on standard error.
 fn rotators(plan: &mut Plan) -> Vec<Box<dyn Rotator>> {
-    vec![
+    let mut all: Vec<Box<dyn Rotator>> = vec![
         Box::new(keys::IssuerKeys::new(plan)),
         Box::new(files::ServerCertificate::new(plan)),
         Box::new(files::OriginIdentity::new(plan)),
@@ -71,9 +87,16 @@ fn rotators(plan: &mut Plan) -> Vec<Box<dyn Rotator>> {
         Box::new(office::OriginCertificate::new(plan)),
         Box::new(lists::CertificateList::new(plan)),
         Box::new(lists::Revocations::new(plan)),
-        Box::new(releases::Releases::new()),
+        Box::new(releases::Releases::new(plan)),
         Box::new(agents::Enrolments::new(plan)),
-    ]
+        Box::new(key_set::MovingKeys::new(plan)),
+        Box::new(opaque::OpaqueTokens::new(plan)),
+        Box::new(assertions::AssertionKeys::new(plan)),
+    ];
+    all.extend(issuers::ObtainedCertificate::of_openbao(plan).map(boxed));
+    all.extend(issuers::ObtainedCertificate::of_acme(plan).map(boxed));
+    all.extend(tokens::OriginTokens::new(plan).map(boxed));
+    all
 }
 
 #[test]
@@ -87,7 +110,7 @@ fn a_day_fails_no_valid_request_and_passes_no_invalid_one() {
 
 fn whole_day() {
     let is_full = std::env::var_os("FULL").is_some();
-    let [morning, afternoon] = if is_full { [60, 300] } else { [12, 24] }.map(Duration::from_secs);
+    let [morning, afternoon] = if is_full { [60, 300] } else { [10, 24] }.map(Duration::from_secs);
     let mut plan = Plan::new();
     let mut rotators = rotators(&mut plan);
     let mut day = plan.begin();

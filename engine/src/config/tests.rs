@@ -251,8 +251,11 @@ fn certificates_come_from_issuers_into_the_state_directory() {
     assert_eq!(config.origin_identities[0].files, config.obtained[2].files());
     let by_text =
         of_issuers(listed, "").replace("agree_to_terms = true", "agree_to_terms = true, http_challenge = \"[::]:80\"");
-    assert!(matches!(parse(&by_text).unwrap().obtained[0].source.kind, Kind::Acme { http: Some(_), .. }));
-    assert!(matches!(config.obtained[0].source.kind, Kind::Acme { http: None, .. }));
+    assert!(matches!(
+        parse(&by_text).unwrap().obtained[0].source.kind,
+        control::obtain::Kind::Acme { http: Some(_), .. }
+    ));
+    assert!(matches!(config.obtained[0].source.kind, control::obtain::Kind::Acme { http: None, .. }));
     let role = &of_issuers("{ from = \"team\", names = [\"a.example\"] }", "").replace("\"gateway\"", "\"other\"");
     assert_ne!(parse(role).unwrap().obtained[0].file, config.obtained[0].file, "who issues it counts");
 }

@@ -74,12 +74,10 @@ fn certificates_and_the_account_are_taken_over_and_renewed_encrypted() {
         fs::remove_file(at.join("state").join(gone)).unwrap();
     }
     for line in ["run gateway.toml", "run gateway.toml --check"] {
-        let refused = refused(&at, line);
+        let told = refused(&at, line);
         assert!(
-            ["state/certificates/", "it is encrypted (age)", "state_identity"]
-                .iter()
-                .all(|part| refused.contains(part)),
-            "{refused}"
+            ["state/certificates/", "it is encrypted (age)", "state_identity"].iter().all(|part| told.contains(part)),
+            "{told}"
         );
     }
     fs::remove_file(account).unwrap();
@@ -118,8 +116,8 @@ fn keys_of_assertions_are_taken_over_and_the_doctor_reads_them_with_the_identity
     fs::remove_file(at.join("state/node.key")).unwrap();
     fs::remove_file(at.join("state/counters")).unwrap();
     for line in ["run gateway.toml", "run gateway.toml --check"] {
-        let refused = refused(&at, line);
-        assert!(refused.contains("assertion.keys: it is encrypted (age)"), "{refused}");
+        let told = refused(&at, line);
+        assert!(told.contains("assertion.keys: it is encrypted (age)"), "{told}");
     }
     assert!(fs::read(&keys).unwrap() == taken, "and not replaced");
 }

@@ -71,9 +71,21 @@ fn judge(day: &Day, credential: &Credential, before: u64, outcome: &Result<u16, 
     let phase = if credential.state() == before { phase_of(before) } else { Phase::Changing };
     let count = |count: &AtomicU64| _ = count.fetch_add(1, Ordering::Relaxed);
     match (phase, outcome) {
-        (Phase::Good, Ok(200)) => count(&day.counts.passed),
+        (Phase::Good, Ok(200)) => {
+            count(&day.counts.passed);
+            count(&credential.passed);
+        }
+        (Phase::Good, outcome) if credential.place.is_short && has_ended(outcome) => count(&day.counts.either),
         (Phase::Bad, Ok(400..=499) | Err(_)) => count(&day.counts.refused),
         (Phase::Changing, _) => count(&day.counts.either),
         (Phase::Good | Phase::Bad, _) => day.fails(format!("{} is {phase:?}: {outcome:?}", credential.name)),
+    }
+}
+
+/// A certificate or a token for the origin ended before the machine came to renew it.
+fn has_ended(outcome: &Result<u16, String>) -> bool {
+    match outcome {
+        Ok(status) => *status == 503,
+        Err(why) => why.contains("expired"),
     }
 }

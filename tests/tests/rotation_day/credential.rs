@@ -17,9 +17,24 @@ pub enum Phase {
     Bad,
 }
 
+/// Where it is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Of a listener of its own; none for the first one.
+    pub port: Option<u16>,
+    pub path: &'static str,
+    /// What answers there lives for seconds: a machine that stands still outlives it.
+    pub is_short: bool,
+}
+
+const ORDERS: Place = Place { port: None, path: "/orders", is_short: false };
+
 pub struct Credential {
     pub name: String,
     pub tls: Arc<ClientConfig>,
+    pub place: Place,
+    /// Requests that had to pass and did.
+    pub passed: AtomicU64,
     fields: Box<dyn Fn() -> String + Send + Sync>,
     /// Counts the changes of phase, so that whoever looks twice knows whether there was one in between.
     state: AtomicU64,
@@ -32,7 +47,18 @@ impl Credential {
         tls: Arc<ClientConfig>,
         fields: impl Fn() -> String + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), tls, fields: Box::new(fields), state: AtomicU64::new(1) })
+        Self::at(ORDERS, name, tls, fields)
+    }
+
+    /// The same, elsewhere.
+    pub fn at(
+        place: Place,
+        name: impl Into<String>,
+        tls: Arc<ClientConfig>,
+        fields: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let (name, fields) = (name.into(), Box::new(fields));
+        Arc::new(Self { name, tls, place, passed: AtomicU64::new(0), fields, state: AtomicU64::new(1) })
     }
 
     pub fn becomes(&self, phase: Phase) {
@@ -50,7 +76,12 @@ impl Credential {
     }
 
     pub fn request(&self) -> String {
-        get("/orders", &(self.fields)())
+        get(self.place.path, &(self.fields)())
+    }
+
+    /// Whether it was used.
+    pub fn is_used(&self) -> bool {
+        self.passed.load(Ordering::Relaxed) > 10
     }
 }
 

@@ -1,6 +1,7 @@
 //! The day: callers and rotators at work beside each other, and what came of it.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -196,8 +197,13 @@ impl Day {
         all.iter().filter(|of| of.phase() == phase || of.phase() == Phase::Changing).cloned().collect()
     }
 
+    /// Of the first TLS listener, or the one at a port of its own.
+    pub fn address(&self, port: Option<u16>) -> SocketAddr {
+        port.map_or_else(|| self.gateway.tls_address(), |port| ([127, 0, 0, 1], port).into())
+    }
+
     pub fn connect(&self, credential: &Credential) -> Result<Client, String> {
-        let connected = Client::connect_tls(self.gateway.tls_address(), HOST, &credential.tls);
+        let connected = Client::connect_tls(self.address(credential.place.port), HOST, &credential.tls);
         connected.map(|client| client.with_timeout(PATIENCE)).map_err(|error| error.to_string())
     }
 

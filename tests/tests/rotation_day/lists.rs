@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::version::{TLS12, TLS13};
 use serde_json::json;
+use tests::apikey::ApiKey;
 use tests::certificates::{Authority, Identity};
 use tests::gateway;
 use tests::scene::bearer;
@@ -91,10 +92,11 @@ impl Rotator for CertificateList {
     }
 }
 
-/// `adamant revoke`, of a token, a subject, a certificate in turn.
+/// `adamant revoke`, of a token, a subject, a certificate in turn, and once of an API key.
 pub struct Revocations {
     issuer: Arc<TokenKey>,
     visitors: Authority,
+    lost: ApiKey,
     servers: Arc<Authority>,
     tls: Arc<ClientConfig>,
     /// What is revoked next, with the arguments for it.
@@ -105,6 +107,7 @@ pub struct Revocations {
 impl Revocations {
     pub fn new(plan: &mut Plan) -> Self {
         let (issuer, visitors) = (Arc::new(TokenKey::generate("ES256", "local")), Authority::new("visitors"));
+        let lost = ApiKey::new("lost");
         let (keys, pem) = (jwks(&[&issuer]), visitors.pem.clone());
         plan.before(move |world| {
             world.write("local.jwks.json", keys.as_bytes());
@@ -118,11 +121,13 @@ impl Revocations {
                      [\"ES256\"]\nkeys = {{ file = \"local.jwks.json\" }}"
                 ))
                 .client_ca("visitors", "visitors.pem")
+                .api_key(&lost, "")
+                .agent("loser", "{ api_key = [\"lost\"] }", &["all"], &[])
                 .agent("guests", "{ token = { issuer = \"local\", subject = \"*\" } }", &["all"], &[])
                 .agent("visitor", &format!("{{ certificate = \"{VISITOR}\", ca = \"visitors\" }}"), &["all"], &[])
         });
         let (servers, tls) = (Arc::clone(&plan.servers), plan.servers.client_config(None));
-        Self { issuer, visitors, servers, tls, next: None, turns: 0 }
+        Self { issuer, visitors, lost, servers, tls, next: None, turns: 0 }
     }
 
     fn issue(&self, day: &Day) -> (Arc<Credential>, Vec<String>) {
@@ -135,6 +140,11 @@ impl Revocations {
             Credential::new(format!("token j{number} of {subject}"), Arc::clone(&self.tls), move || field.clone())
         };
         match number % 3 {
+            _ if number == 3 => {
+                let field = format!("X-API-Key: {}\r\n", self.lost.text);
+                let shown = Credential::new("a lost API key", Arc::clone(&self.tls), move || field.clone());
+                (shown, words("--api-key lost"))
+            }
             0 => (token("many".to_owned()), words(&format!("--jti local/j{number} --until 2099-01-01T00:00:00Z"))),
             1 => (token(format!("guest-{number}")), words(&format!("--subject local/guest-{number}"))),
             _ => {

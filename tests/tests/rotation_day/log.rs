@@ -13,6 +13,8 @@ use serde_json::Value;
 pub enum Told {
     /// `of`, `name`, how many.
     Taken(&'static str, String, usize),
+    /// The same of what the gateway renews by itself: so many at least.
+    TakenAtLeast(&'static str, String, usize),
     /// Kind of line, a member that tells them from others of the kind, and how many.
     Lines(&'static str, &'static str, usize),
 }
@@ -60,6 +62,16 @@ impl Log {
         self.refreshes(of, name).len()
     }
 
+    /// Refreshes that brought nothing.
+    pub fn failed(&self, of: &str, name: &str) -> usize {
+        let is_it = |line: &&Value| {
+            line["adamant.refresh.of"] == of
+                && line["adamant.refresh.name"] == name
+                && ["failed", "refused", "stale"].iter().any(|outcome| line["adamant.refresh.outcome"] == *outcome)
+        };
+        self.events(|events| events.iter().filter(is_it).count())
+    }
+
     fn lines(&self, kind: &str, member: &str) -> usize {
         let is_it = |line: &&Value| line["adamant.kind"] == kind && line.get(member).is_some();
         self.events(|events| events.iter().filter(is_it).count())
@@ -69,6 +81,7 @@ impl Log {
     pub fn has(&self, told: &Told) {
         match told {
             Told::Taken(of, name, count) => assert_eq!(self.taken(of, name), *count, "{told:?}"),
+            Told::TakenAtLeast(of, name, count) => assert!(self.taken(of, name) >= *count, "{told:?}"),
             Told::Lines(kind, member, count) => assert_eq!(self.lines(kind, member), *count, "{told:?}"),
         }
     }

@@ -1,11 +1,13 @@
 //! What the day needs before it begins: every rotator adds its part.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use tests::apikey::ApiKey;
 use tests::certificates::Authority;
 use tests::gateway::{Gateway, binary};
 use tests::policy::PolicyText;
@@ -25,6 +27,12 @@ pub struct Plan {
     pub office: Office,
     toml: String,
     policy: PolicyText,
+    /// Those that every agent may use.
+    routes: Vec<&'static str>,
+    /// Of an agent that stays what it is all day.
+    caller: ApiKey,
+    /// Of further listeners of the gateway, until it starts.
+    reserved: Vec<TcpListener>,
     preparations: Vec<Preparation>,
 }
 
@@ -32,8 +40,13 @@ impl Plan {
     /// A gateway that asks for client certificates, and an origin; one route.
     pub fn new() -> Self {
         let office = Office::open();
-        let policy =
-            office.policy(PolicyText::new()).route("all", "GET", "/{rest...}", "office").scope("all", &["all"]);
+        let caller = ApiKey::new("caller");
+        let policy = office.policy(PolicyText::new()).api_key(&caller, "").agent(
+            "caller",
+            "{ api_key = [\"caller\"] }",
+            &["all"],
+            &[],
+        );
         // Rings and a cache so small that they are full at noon, and what is more in the evening is a leak; and large enough for
         // what comes while a slow disk makes the writer wait.
         let toml = "ring_bytes = \"1MiB\"\ndenial_ring_bytes = \"256KiB\"\ncheckpoints = [\"outside\"]\ncheckpoint_interval = \
@@ -41,7 +54,9 @@ impl Plan {
                     \"127.0.0.1:0\"\ntls = { certificates = [{ chain = \"server.pem\", key = \"server.key\" }], \
                     client_certificates = \"optional\" }\n\n[bounds]\ntoken_cache_entries_max = 256\n";
         let servers = Arc::new(Authority::new("servers"));
-        let mut plan = Self { servers, office, toml: toml.to_owned(), policy, preparations: Vec::new() };
+        let (toml, routes, reserved, preparations) = (toml.to_owned(), Vec::new(), Vec::new(), Vec::new());
+        let mut plan = Self { servers, office, toml, policy, routes, caller, reserved, preparations };
+        plan.route("all", "/{rest...}", "office");
         let (servers, origins) = (plan.servers.pem.clone(), plan.office.origins.pem.clone());
         plan.before(move |world| {
             fs::create_dir(world.path("outside")).unwrap();
@@ -61,6 +76,27 @@ impl Plan {
         self.policy = more(std::mem::take(&mut self.policy));
     }
 
+    /// A route to `origin` that every agent may use.
+    pub fn route(&mut self, name: &'static str, path: &str, origin: &str) {
+        self.routes.push(name);
+        self.policy(|policy| policy.route(name, "GET", path, origin));
+    }
+
+    /// A port for a listener of the gateway, below those that connections of other tests are made from.
+    pub fn reserve(&mut self) -> u16 {
+        let first = u16::try_from(std::process::id() % 16_000).unwrap();
+        let mut ports = (0..16_000).map(|more| 12_000 + (first + more) % 16_000);
+        let listener = ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).expect("a port is free");
+        let port = listener.local_addr().unwrap().port();
+        self.reserved.push(listener);
+        port
+    }
+
+    /// The field line of the agent that stays what it is.
+    pub fn caller(&self) -> String {
+        format!("X-API-Key: {}\r\n", self.caller.text)
+    }
+
     /// What is done before the first release is built.
     pub fn before(&mut self, prepare: impl FnOnce(&World) + 'static) {
         self.preparations.push(Box::new(prepare));
@@ -70,10 +106,12 @@ impl Plan {
     pub fn begin(self) -> Day {
         let world = World::with("hot", &self.toml);
         self.preparations.into_iter().for_each(|prepare| prepare(&world));
-        let first = world.build(1, &self.policy);
+        let policy = self.policy.scope("all", &self.routes);
+        let first = world.build(1, &policy);
         world.publish(1, &first);
+        drop(self.reserved);
         let gateway = start(&world);
-        Day::new(world, gateway, self.servers, self.office, self.policy)
+        Day::new(world, gateway, self.servers, self.office, policy)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Releases: wider, narrower, and back to either by a pointer.
+//! Releases: wider, narrower, and back to either by a pointer. With them client CAs come and go.
 
 use std::sync::Arc;
 
@@ -6,23 +6,38 @@ use tests::apikey::ApiKey;
 use tests::store::{Built, served};
 
 use crate::Rotator;
+use crate::client_cas::ClientCas;
 use crate::credential::{Credential, Phase};
 use crate::day::Day;
 use crate::log::Told;
+use crate::plan::Plan;
 
 /// A partner's agent comes and goes with the release.
 pub struct Releases {
     key: ApiKey,
     partner: Option<Arc<Credential>>,
-    /// The latest with the partner, and the latest without.
-    with: Option<Built>,
-    without: Option<Built>,
+    cas: ClientCas,
+    /// Number of the latest client CA.
+    ca: usize,
+    /// The latest with the partner, and the latest without, each with its client CAs.
+    with: Option<(Built, Vec<usize>)>,
+    without: Option<(Built, Vec<usize>)>,
     turns: u64,
 }
 
 impl Releases {
-    pub fn new() -> Self {
-        Self { key: ApiKey::new("partner"), partner: None, with: None, without: None, turns: 0 }
+    pub fn new(plan: &mut Plan) -> Self {
+        let (key, cas) = (ApiKey::new("partner"), ClientCas::new(plan));
+        Self { key, partner: None, cas, ca: 0, with: None, without: None, turns: 0 }
+    }
+
+    /// Client CAs of the next new release: of four turns with overlap, the next four without.
+    fn next_cas(&mut self) -> Vec<usize> {
+        let (has_overlap, is_first) = ((self.turns / 4).is_multiple_of(2), self.turns.is_multiple_of(4));
+        if is_first != has_overlap {
+            self.ca += 1;
+        }
+        if is_first && has_overlap { vec![self.ca, self.ca + 1] } else { vec![self.ca] }
     }
 
     fn build(&self, day: &Day, version: u64, is_wider: bool) -> Built {
@@ -52,18 +67,29 @@ impl Rotator for Releases {
         });
         let partner = Arc::clone(partner);
         partner.becomes(Phase::Changing);
+        if self.turns == 0 {
+            // That of the first release.
+            self.cas.serves(day, &[0])?;
+        }
         // Two new ones, then the pointer goes back to each.
         let (version, is_wider, is_back) = (self.turns + 2, self.turns.is_multiple_of(2), self.turns % 4 > 1);
         let known = if is_wider { self.with.clone() } else { self.without.clone() };
-        let next = match known {
+        let (next, cas) = match known {
             Some(known) if is_back => known,
-            _ => self.build(day, version, is_wider),
+            _ => {
+                let wanted = self.next_cas();
+                self.cas.pin(day, &wanted);
+                (self.build(day, version, is_wider), wanted)
+            }
         };
+        self.cas.begins(&cas);
         day.world.point_anywhere(version, &next.digest);
         self.turns += 1;
         day.until(&format!("release {} serves", next.digest), || served(&day.gateway) == next.digest)?;
-        *(if is_wider { &mut self.with } else { &mut self.without }) = Some(next);
-        if is_wider { day.enters(&partner) } else { day.leaves(&partner) }
+        if is_wider { day.enters(&partner) } else { day.leaves(&partner) }?;
+        self.cas.serves(day, &cas)?;
+        *(if is_wider { &mut self.with } else { &mut self.without }) = Some((next, cas));
+        Ok(())
     }
 
     fn told(&self) -> Vec<Told> {

@@ -224,7 +224,7 @@ async fn wait_until(ms: u64) {
 
 #[cfg(test)]
 mod tests {
-    use stores::issue::acme::AcmeFault;
+    use stores::issue::acme::{AcmeFault, ChallengeKind};
 
     use super::*;
     use crate::bounds::{OBTAIN_RETRY_MS_MIN, ORDER_RETRY_MS_MIN};
@@ -237,7 +237,7 @@ mod tests {
         let slow = ObtainFault::Slow { source_name: String::new(), within_s: 180 };
         let unproven = |retry_after_s| {
             let [directory, names, said] = std::array::from_fn(|_| String::new());
-            acme(AcmeFault::Unproven { directory, names, said, retry_after_s })
+            acme(AcmeFault::Unproven { directory, names, said, retry_after_s, kind: ChallengeKind::TlsAlpn })
         };
         let account = acme(AcmeFault::Account(io::ErrorKind::StorageFull.into()));
         let first_ms = |spent| pause_ms(1, 0, spent);
