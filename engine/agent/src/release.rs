@@ -44,6 +44,9 @@ pub struct Token {
     pub issuer: String,
     pub audience: Vec<String>,
     pub subject: Option<String>,
+    /// The claim whose scopes narrow those of the agent, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope_claim: Option<String>,
 }
 
 /// Verifies a release with a trust root, as a gateway would: enough signatures of a release role.
@@ -106,6 +109,7 @@ pub fn granted(manifest: &Manifest, digest: &str, agent: &str, id: &str) -> Resu
                 Subject::Exactly(subject) => Some(subject.clone()),
                 Subject::AnyBut(_) => None,
             },
+            scope_claim: issuer.and_then(|issuer| issuer.scope_claim.clone()),
         }
     });
     Ok(Granted {
@@ -146,5 +150,11 @@ fn spiffe(proofs: &Proofs) -> Option<&str> {
 /// Whether a certificate is under the CA that the release believes for this agent.
 pub fn believes(granted: &Granted, chain: &[rustls::pki_types::CertificateDer<'_>], now_s: u64) -> Result<(), String> {
     let cas = x509::certificates(granted.client_ca.as_bytes())?;
-    x509::holds_under(chain, &cas, now_s).map_err(|error| error.to_string())
+    x509::holds_under(chain, &cas, now_s).map_err(|error| match error {
+        webpki::Error::InvalidSignatureForPublicKey => {
+            "one of another CA that has the same name: its signature is by another key".to_owned()
+        }
+        webpki::Error::UnknownIssuer => "one of another CA".to_owned(),
+        other => format!("one that does not hold: {other}"),
+    })
 }

@@ -104,6 +104,9 @@ pub struct Attestation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assertions: Option<AssertionKeys>,
     pub certificates: Vec<Certificate>,
+    /// What is not as fresh as it should be, of all that says nothing of it above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_failures: Vec<LastFailure>,
     /// What ends, and when.
     #[serde(default)]
     pub ends: Vec<Ends>,
@@ -211,6 +214,15 @@ pub struct Certificate {
     pub not_after: Timestamp,
     pub names: Vec<String>,
     pub last_failure: Option<String>,
+}
+
+/// What went wrong when something was last looked for, and has not been put right since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastFailure {
+    /// `crl`, `origin-credential`, `origin-identity`, `checkpoints`.
+    pub of: String,
+    pub name: String,
+    pub message: String,
 }
 
 /// Something that ends: a certificate, an API key, a revocation list, a pointer.

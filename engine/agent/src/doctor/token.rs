@@ -11,13 +11,14 @@ use super::{Outcome, Report};
 use crate::clock;
 use crate::explain::Explained;
 use crate::profile::Profile;
-use crate::release::Token;
+use crate::release::Granted;
 
 const STEP: &str = "token";
 
 /// Looks at the token of a profile; gives it.
 pub fn look(generation: &Path, profile: &Profile, report: &mut Report) -> Option<Zeroizing<String>> {
-    let needed = profile.granted.as_ref().and_then(|granted| granted.token.as_ref());
+    let granted = profile.granted.as_ref();
+    let needed = granted.and_then(|granted| granted.token.as_ref());
     let token = match (profile.token_now(generation), needed) {
         (Ok(Some(token)), _) => token,
         (Ok(None), Some(needed)) => {
@@ -35,7 +36,7 @@ pub fn look(generation: &Path, profile: &Profile, report: &mut Report) -> Option
     };
     match claims(&token) {
         None => report.ok(STEP, "there, and opaque to this agent"),
-        Some(claims) => match judged(&claims, needed, clock::now_s()) {
+        Some(claims) => match judged(&claims, granted, clock::now_s()) {
             Ok(said) => report.ok(STEP, said),
             Err(why) => report.wrong(STEP, Outcome::Failed, why),
         },
@@ -48,7 +49,29 @@ fn claims(token: &str) -> Option<Value> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
-fn judged(claims: &Value, needed: Option<&Token>, now_s: u64) -> Result<String, Explained> {
+/// Why a token gives its agent nothing: it has none of the scopes that the release grants. None where it has one, or where
+/// tokens do not narrow.
+pub(crate) fn without_scope(token: &str, granted: &Granted) -> Option<String> {
+    none_in_common(&claims(token)?, granted)
+}
+
+fn none_in_common(claims: &Value, granted: &Granted) -> Option<String> {
+    let claim = granted.token.as_ref()?.scope_claim.as_ref()?;
+    let has = |name: &str| granted.scopes.iter().any(|scope| scope == name);
+    let found = match claims.get(claim) {
+        None => "no such claim".to_owned(),
+        Some(Value::String(text)) if text.split(' ').any(has) => return None,
+        Some(Value::Array(all)) if all.iter().filter_map(Value::as_str).any(has) => return None,
+        Some(other) => other.to_string(),
+    };
+    Some(format!(
+        "expected a scope of this agent ({}) in its claim {claim:?}, found {found}: the gateway refuses every call",
+        granted.scopes.join(", ")
+    ))
+}
+
+fn judged(claims: &Value, granted: Option<&Granted>, now_s: u64) -> Result<String, Explained> {
+    let needed = granted.and_then(|granted| granted.token.as_ref());
     let wrong = |code, found: String, todo: &str| Err(Explained { code, found, todo: todo.to_owned() });
     let time = |name: &str| claims.get(name).and_then(Value::as_u64);
     let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -79,6 +102,9 @@ fn judged(claims: &Value, needed: Option<&Token>, now_s: u64) -> Result<String, 
             return wrong("token-subject", found, "get the token of this agent, not of another one");
         }
     }
+    if let Some(found) = granted.and_then(|granted| none_in_common(claims, granted)) {
+        return wrong("token-scope", found, "ask the issuer for one: enroll again with --token-scope, and --force");
+    }
     let scopes = match text("scope") {
         "" => String::new(),
         scopes => format!(", scopes {scopes}"),
@@ -92,18 +118,37 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::release::Token;
 
     #[test]
     fn each_thing_that_no_gateway_would_take_is_told() {
-        let needed =
-            Token { issuer: "https://id".into(), audience: vec!["orders".into()], subject: Some("reports-bot".into()) };
-        let good = json!({"iss": "https://id", "aud": ["x", "orders"], "sub": "reports-bot", "exp": 200, "nbf": 100});
-        assert!(judged(&good, Some(&needed), 150).unwrap().contains("reports-bot"));
+        let needed = Token {
+            issuer: "https://id".into(),
+            audience: vec!["orders".into()],
+            subject: Some("reports-bot".into()),
+            scope_claim: Some("scope".into()),
+        };
+        let granted = Granted {
+            policy: "orders".into(),
+            version: 1,
+            release: String::new(),
+            scopes: vec!["read".into(), "write".into()],
+            routes: Vec::new(),
+            limits: Vec::new(),
+            token: Some(needed),
+            client_ca: String::new(),
+        };
+        let good = json!({"iss": "https://id", "aud": ["x", "orders"], "sub": "reports-bot", "exp": 200, "nbf": 100,
+            "scope": "openid read"});
+        assert!(judged(&good, Some(&granted), 150).unwrap().contains("reports-bot"));
         let code = |name: &str, value: Value, now_s| {
             let mut claims = good.clone();
             claims[name] = value;
-            judged(&claims, Some(&needed), now_s).unwrap_err().code
+            judged(&claims, Some(&granted), now_s).err().map_or("ok", |why| why.code)
         };
+        assert_eq!(code("scope", json!("openid reading"), 150), "token-scope");
+        assert_eq!(code("scope", Value::Null, 150), "token-scope");
+        assert_eq!(code("scope", json!(["openid", "write"]), 150), "ok");
         assert_eq!(code("iss", json!("https://other"), 150), "token-issuer");
         assert_eq!(code("aud", json!("invoices"), 150), "token-audience");
         assert_eq!(code("sub", json!("ci"), 150), "token-subject");

@@ -1,16 +1,17 @@
 //! What the gateway says of itself, for `/release` and `/attestation`. Names and digests, never a rule.
 
 use policy_release::attestation::{
-    self, AssertionKeys, Attestation, Certificate, Checkpoint, Format, KeySet, Keyset, Memory, Node, Nonce, Pointer,
-    Refusal, RevocationList, Waiting,
+    self, AssertionKeys, Attestation, Certificate, Checkpoint, Format, KeySet, Keyset, LastFailure, Memory, Node,
+    Nonce, Pointer, Refusal, RevocationList, Waiting,
 };
 use policy_release::time::Timestamp;
 
 use crate::clock::NS_PER_S;
 use crate::expiry::Ends;
+use crate::records::Progress;
 use crate::status::{
-    AssertionKeysStatus, CertificateStatus, CheckpointStatus, KeySetStatus, KeysetStatus, PointerStatus, RefusalStatus,
-    RevocationsStatus, Status, WaitingStatus,
+    AssertionKeysStatus, CertificateStatus, CheckpointStatus, KeySetStatus, KeysetStatus, Moving, PointerStatus,
+    RefusalStatus, RevocationsStatus, Status, WaitingStatus,
 };
 
 /// All of it, as it is now.
@@ -49,6 +50,7 @@ pub fn document(status: &Status, nonce: Option<Nonce>, now_unix_ns: u64) -> Atte
         keysets: moving.keysets.iter().map(|(name, of)| (name.clone(), keyset(of))).collect(),
         assertions: moving.assertion_keys.as_ref().map(assertions),
         certificates: moving.certificates.iter().map(|(chain, of)| certificate(chain, of)).collect(),
+        last_failures: last_failures(&moving, &status.records),
         ends: moving.ends.iter().map(ends).collect(),
         config: facts.config_digest.clone(),
         binary: facts.version.to_owned(),
@@ -139,6 +141,22 @@ fn certificate(chain: &str, of: &CertificateStatus) -> Certificate {
         names: of.names.clone(),
         last_failure: of.last_failure.clone(),
     }
+}
+
+fn last_failures(moving: &Moving, records: &Progress) -> Vec<LastFailure> {
+    let told = |of: &str, name: &str, message: &str| LastFailure {
+        of: of.to_owned(),
+        name: name.to_owned(),
+        message: message.to_owned(),
+    };
+    let lists = moving.crls.iter().filter_map(|(ca, of)| Some(told("crl", ca, of.last_failure.as_deref()?)));
+    let material = moving.origin_material.iter();
+    let material = material.filter_map(|((of, name), shown)| Some(told(of, name, shown.last_failure.as_deref()?)));
+    let places = records.places.iter().filter_map(|place| {
+        let failure = place.failure();
+        Some(told("checkpoints", &place.name, failure.as_deref()?))
+    });
+    lists.chain(material).chain(places).collect()
 }
 
 fn ends(of: &Ends) -> attestation::Ends {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Watcher;
-use super::report::{refuse_certificate, take_certificate};
+use super::report::{confirm_certificate, refuse_certificate, take_certificate};
 use crate::assemble::tls;
 use crate::clock;
 
@@ -22,7 +22,10 @@ impl Watcher {
         let Some(Some(files)) = start.node.listeners.get(index) else { return };
         let had = start.server_certificates.get(index).and_then(Option::as_ref).map_or(0, Vec::len);
         let loaded = match tls::load_all(files) {
-            Ok(loaded) if start.listener_files.get(index) == Some(&Some(loaded.content)) => return,
+            Ok(loaded) if start.listener_files.get(index) == Some(&Some(loaded.content)) => {
+                let chains = loaded.statuses.iter().map(|(chain, _)| chain);
+                return chains.for_each(|chain| confirm_certificate(&start.status, &start.records, chain));
+            }
             Ok(loaded) if loaded.certificates.len() < had => {
                 let chains = files.awaited.iter().map(|chain| chain.display().to_string());
                 let why = format!("listener {index}: a certificate that was obtained is not there any more");
@@ -36,7 +39,7 @@ impl Watcher {
         };
         let now_s = clock::unix_s();
         if let Some((chain, _)) = loaded.statuses.iter().find(|(_, status)| status.not_after_unix_s <= now_s) {
-            let why = format!("{chain}: the new certificate has expired already: the old one stays");
+            let why = format!("{chain}: the new certificate has expired already");
             return refuse_certificate(&start.status, &start.records, vec![chain.clone()], &why);
         }
         let (content, statuses) = (loaded.content, loaded.statuses.clone());

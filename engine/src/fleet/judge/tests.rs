@@ -2,7 +2,7 @@
 
 use std::io;
 
-use policy_release::attestation::{Format, Memory, Node, Nonce, Pointer, Refusal, Waiting};
+use policy_release::attestation::{Format, LastFailure, Memory, Node, Nonce, Pointer, Refusal, Waiting};
 use policy_release::digest::Digest;
 use policy_release::key::{PublicKey, SigningKey};
 use policy_release::time::Timestamp;
@@ -55,6 +55,7 @@ fn said(seed: u8) -> Attestation {
         keysets: BTreeMap::new(),
         assertions: None,
         certificates: vec![],
+        last_failures: vec![],
         ends: vec![],
         config: "sha256:config".to_owned(),
         binary: "0.1.0".to_owned(),
@@ -169,6 +170,27 @@ fn what_ends_soon_and_what_is_a_file_are_notes() {
     file.pointer = None;
     let found = codes(vec![soon, file], &Pins::default());
     assert_eq!(found, [(vec![], vec!["release-expired", "ends"]), (vec![], vec!["no-pointer"])]);
+}
+
+#[test]
+fn what_is_not_fresh_is_a_note() {
+    let mut said = said(1);
+    let failure =
+        |of: &str, message: &str| LastFailure { of: of.to_owned(), name: "x".to_owned(), message: message.to_owned() };
+    let kinds = ["crl", "origin-credential", "origin-identity", "checkpoints", "newer"];
+    said.last_failures = kinds.map(|of| failure(of, "why")).into();
+    let yardstick = Yardstick { expected: None, pins: &Pins::default(), now_unix_s: NOW_S };
+    let judged = judge(vec![(host(1), Ok(said))], &yardstick).remove(0);
+    assert!(judged.problems.is_empty());
+    let told: Vec<&str> = judged.notes.iter().map(|note| note.text.as_str()).collect();
+    let expected = [
+        "the revocation list of client CA x was refused, the old one stays in force: why",
+        "the secret of origin credential x: why",
+        "the certificate of origin identity x: why",
+        "checkpoints of its records do not reach x: why",
+        "the newer x: why",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
 use super::{Chain, IssueFault, Name, certificates};
-use crate::http::{HttpFault, Place, TrustFault};
+use crate::http::{HttpFault, Place, TRUST_HELP, TrustFault};
 use http::Http;
 
 mod http;
@@ -122,12 +122,10 @@ impl AcmeFault {
 
     pub fn help(&self) -> String {
         match self {
-            Self::Trust { .. } | Self::Http { cause: HttpFault::Tls { .. }, .. } => {
-                "name the PEM file of the CA that vouches for the server".into()
-            }
+            Self::Trust { .. } => TRUST_HELP.into(),
             Self::File(fault) => fault.help().unwrap_or_else(|| "check the file".into()),
             Self::ExternalKey(_) => "write the key as the CA gave it, in one line".into(),
-            Self::Http { .. } => "is the address right, and the server up?".into(),
+            Self::Http { cause, .. } => cause.help().into(),
             Self::Problem { kind, .. } if kind.ends_with("externalAccountRequired") => {
                 "the server wants external_account = { key_id = \"…\", key = \"FILE\" }".into()
             }

@@ -38,6 +38,7 @@ fn said(key: &SigningKey, nonce: &Nonce) -> Attestation {
         keysets: BTreeMap::new(),
         assertions: None,
         certificates: vec![],
+        last_failures: vec![],
         ends: vec![],
         config: Digest::of(b"config").to_string(),
         binary: "0.1.0".to_owned(),
