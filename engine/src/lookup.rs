@@ -58,6 +58,9 @@ pub struct Release {
     pub standings: Vec<Standing>,
 }
 
+const UNSIGNED: &str =
+    "have it signed first (adamant release sign); or compare without --trust-root, which looks at nobody's signatures";
+
 /// Where releases are looked for, and what they are verified with.
 #[derive(Default)]
 pub struct Lookup<'a> {
@@ -166,7 +169,7 @@ impl Lookup<'_> {
         if let Some(root) = self.roots.iter().rev().find(meets).or(self.roots.last()) {
             standings.extend(RELEASE_ROLES.map(|role| root.standing(role, &envelope)));
             let verified = verify_envelope(envelope, root, &RELEASE_ROLES);
-            verified.map_err(|fault| fail(&fault).help("give it without --trust-root to see it unverified"))?;
+            verified.map_err(|fault| fail(&fault).help(UNSIGNED))?;
         }
         let Manifest { policy, version, expires, .. } = manifest;
         let release = Some(Release { digest, version, expires, standings });

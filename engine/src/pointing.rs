@@ -63,7 +63,7 @@ pub struct Making {
     /// When the pointer ends, like 2027-01-31T00:00:00Z; 30 days from now when absent.
     #[arg(long, value_name = "TIME", conflicts_with = "span")]
     expires: Option<Timestamp>,
-    /// How long the pointer holds: 90m, 12h, 30d or 4w.
+    /// How long the pointer holds: 90s, 30m, 12h, 30d or 4w.
     #[arg(long = "for", id = "span", value_name = "SPAN")]
     span: Option<Span>,
     /// Serial of the pointer; one above that of the present one when absent.

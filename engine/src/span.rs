@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use policy_release::time::Timestamp;
 
-/// Whole seconds, typed as `90m`, `12h`, `30d` or `4w`.
+/// Whole seconds, typed as `90s`, `30m`, `12h`, `30d` or `4w`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     pub seconds: u64,
@@ -22,6 +22,7 @@ impl FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let unit = match text.chars().last() {
+            Some('s') => 1,
             Some('m') => MINUTE_S,
             Some('h') => HOUR_S,
             Some('d') => DAY_S,
@@ -32,7 +33,8 @@ impl FromStr for Span {
         let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         let count = digits.parse::<u64>().ok().filter(|count| all_digits && *count > 0);
         let seconds = count.and_then(|count| count.checked_mul(unit)).filter(|seconds| *seconds > 0);
-        let seconds = seconds.ok_or_else(|| format!("expected a span like 90m, 12h, 30d or 4w, found {text:?}"))?;
+        let seconds =
+            seconds.ok_or_else(|| format!("expected a span like 90s, 30m, 12h, 30d or 4w, found {text:?}"))?;
         Ok(Self { seconds })
     }
 }
@@ -71,7 +73,7 @@ mod tests {
 
     #[test]
     fn reads_spans_and_tells_distances() {
-        for (text, seconds) in [("90m", 5_400), ("12h", 43_200), ("30d", 2_592_000), ("4w", 2_419_200)] {
+        for (text, seconds) in [("90s", 90), ("90m", 5_400), ("12h", 43_200), ("30d", 2_592_000), ("4w", 2_419_200)] {
             assert_eq!(text.parse(), Ok(Span { seconds }));
         }
         for text in

@@ -21,7 +21,7 @@ use tests::certificates::{Authority, Identity};
 use tests::gateway::{self, Gateway};
 use tests::origin::RecordingOrigin;
 use tests::process::eventually;
-use tests::tokens::{self, TokenKey, jwks};
+use tests::tokens::{self, AUDIENCE, ISSUER, TokenKey, jwks};
 
 const ID: &str = "spiffe://corp.example/reports";
 
@@ -251,6 +251,13 @@ fn the_doctor_finds_what_is_wrong_at_the_gateway() {
         let url = gateway(&scene.url()).replace("localhost", "127.0.0.1");
         scene.edit(|profile| profile["gateway"] = url.into());
     });
+    // A server of the same CA that is no gateway.
+    let read = |name: &str| fs::read_to_string(scene.at().join(name)).unwrap();
+    let server = Identity { certificate: read("server.pem"), key: read("server.key") };
+    let other = RecordingOrigin::tls(server.server_config(), |_, _| Answer::text("anything"));
+    scene.with("not-gateway", "", |scene| {
+        scene.edit(|profile| profile["gateway"] = format!("https://localhost:{}", other.address().port()).into());
+    });
     // The gateway does not believe this agent's CA.
     scene.with("wrong-ca", "", |scene| scene.put(&stranger.spiffe(ID)));
     // Not known to the release, or not with this token.
@@ -264,6 +271,34 @@ fn the_doctor_finds_what_is_wrong_at_the_gateway() {
     scene.with("unauthorized", "", |scene| scene.token(&other, "reports-bot", "orders:read"));
     // No scope for the route, or none in the token.
     scene.with("ok", "", |scene| scene.token(&scene.issuer, "reports-bot", "nothing"));
+    // Where the profile has the release, it is known beforehand.
+    let granted = serde_json::json!({
+        "policy": "tests", "version": 1, "release": "sha256:0", "scopes": ["orders:read"], "routes": [], "limits": [],
+        "token": {"issuer": ISSUER, "audience": [AUDIENCE], "subject": "reports-bot", "scope_claim": "scope"},
+        "client_ca": read("ca/ca.pem"),
+    });
+    scene.with("token-scope", "", |scene| {
+        scene.edit(|profile| profile["granted"] = granted.clone());
+        let (_, _, said) = scene.examine("");
+        assert!(said.contains("by this profile (release version 1 at enrolment): scopes orders:read"), "{said}");
+        scene.token(&scene.issuer, "reports-bot", "nothing");
+    });
+    // Another CA of the same name.
+    ok(scene.at(), "ca init again --trust-domain corp.example --server localhost --no-passphrase");
+    let url = scene.url();
+    let line =
+        format!("agent enroll q --agent reports-bot --gateway {url} --ca again --gateway-ca ca/ca.pem --spiffe {ID}");
+    ok(scene.at(), &line);
+    scene.with("wrong-ca", "", |scene| {
+        for name in ["cert.pem", "key.pem"] {
+            fs::copy(scene.at().join("q/current").join(name), scene.at().join("p/current").join(name)).unwrap();
+        }
+        let (_, _, said) = scene.examine("");
+        assert!(said.contains("of another CA that has the same name"), "{said}");
+        scene.edit(|profile| profile["granted"] = granted.clone());
+        let (_, _, said) = scene.examine("");
+        assert!(said.contains("found one of another CA that has the same name"), "{said}");
+    });
     scene.with("forbidden", "--path /orders/7", |scene| scene.token(&scene.issuer, "reports-bot", "nothing"));
     scene.with("forbidden", "--path /limited/not", |_| ());
     // A limit is reached.

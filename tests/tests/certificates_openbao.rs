@@ -111,6 +111,11 @@ fn both_sides_are_renewed_under_load_and_while_the_server_is_sealed() {
     wait_for_refreshes(&gateway, "failed", 1);
     let (sealed, said) = not_renewed(&gateway);
     assert!(sealed.contains(&true) && said.contains("the server is sealed"), "{said}");
+    // An order asks again at once.
+    gateway.signal("HUP");
+    let ordered =
+        || wait_for_refreshes(&gateway, "failed", 1).iter().any(|line| line["adamant.refresh.why"] == "order");
+    assert!(eventually(Duration::from_secs(10), ordered), "{}", gateway.record_text());
     let count = gateway.metric("certificates_obtained_total");
     server.unseal();
     under_load(gateway.tls_address(), &config, || gateway.metric("certificates_obtained_total") >= count + 2.0);

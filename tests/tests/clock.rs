@@ -94,9 +94,9 @@ fn calls_go_on_and_the_doctor_names_the_clock() {
     let (gateway, _origin) = scene();
     let at = gateway.directory();
     ok(at, &enroll(&gateway, "--ca ca"));
-    // By its own clock the certificate of an agent that is behind has not begun.
+    // The cause comes first. By its own clock the certificate of an agent that is behind has not begun.
     for (off, words, codes) in
-        [(AHEAD, "ahead of", &["clock"][..]), (BEHIND, "behind", &["certificate-not-yet-valid", "clock"])]
+        [(AHEAD, "ahead of", &["clock"][..]), (BEHIND, "behind", &["clock", "certificate-not-yet-valid"])]
     {
         let (status, said) = run(at, off, "agent doctor p --json --path /orders/7");
         let report: Value = serde_json::from_str(&said).unwrap();
@@ -116,6 +116,13 @@ fn calls_go_on_and_the_doctor_names_the_clock() {
         proxy.end();
     }
     ok(at, "agent doctor p --path /orders/7");
+    // A certificate that is valid where it was issued, and not yet for a gateway whose clock is behind.
+    let (status, said) = run(at, AHEAD, "agent run p --once");
+    assert_eq!(status, 0, "{said}");
+    let (status, said) = run(at, AHEAD, "agent doctor p");
+    assert!(status == 1 && said.contains("one of the two clocks is wrong, and renewing cannot help"), "{said}");
+    ok(at, "agent run p --once");
+    ok(at, "agent doctor p");
 }
 
 #[test]

@@ -232,6 +232,9 @@ fn what_is_no_later_list_of_the_ca_leaves_the_old_one_in_force() {
     stage.put_bad(Authority::new("somebody").crl(9, &[], DAY), "expected a list of the client CA itself");
     fs::remove_file(stage.gateway.directory().join("agents.crl")).unwrap();
     assert!(eventually(SOON, || stage.gateway.stderr().contains("agents.crl: cannot be read")));
+    let admin = format!("http://{}", stage.gateway.admin_address());
+    let (status, said, _) = tests::gateway::run(&["status", &admin], stage.gateway.directory());
+    assert!(status.success() && said.contains("note: the revocation list of client CA agents was refused"), "{said}");
     assert_eq!((stage.status(&lost), stage.status(&good)), (None, Some(200)));
     assert!(stage.gateway.stderr().contains("the old revocation lists stay in force"));
     // Nor does a restart bring an older one into force.

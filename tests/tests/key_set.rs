@@ -194,7 +194,7 @@ fn an_id_that_the_release_leaves_open_is_filled_without_another_release() {
     assert_eq!((gateway.metric("key_set_serial"), gateway.metric("key_set_filled")), (1.0, 1.0));
     let admin = format!("http://{}", gateway.admin_address());
     let (_, status, _) = gateway::run(&["status", &admin], stage.world.home());
-    assert!(status.contains("note: key set serial 1, 1 API keys, until "), "{status}");
+    assert!(status.contains("note: key set serial 1, 1 API key, until "), "{status}");
     let taken = stage.rotations();
     assert_eq!(taken.last().unwrap()["adamant.refresh.outcome"], "taken");
     assert_eq!(taken.last().unwrap()["adamant.refresh.new"], format!("serial-1 ci-1:{}", &key.sha256[..12]));

@@ -181,7 +181,7 @@ fn the_command_shows_what_was_used_when_and_what_was_not() {
     let (fine, shown, _) = stage.command(&["--unused", "30d"]);
     assert!(fine && shown.contains("0 rows shown"), "{shown}");
     let (fine, _, said) = stage.command(&["--unused", "30"]);
-    assert!(!fine && said.contains("expected a span like 90m, 12h, 30d or 4w"), "{said}");
+    assert!(!fine && said.contains("expected a span like 90s, 30m, 12h, 30d or 4w"), "{said}");
 
     // With a second gateway that cannot be reached, what is shown is not all.
     let (fine, shown, said) = stage.command(&["unix:/nonexistent/admin", "--format", "json"]);

@@ -87,6 +87,8 @@ fn a_new_version_is_taken_and_a_bad_one_leaves_the_old() {
     assert!(eventually(SOON, || told("\"unchanged\"") > 1), "each look is on record");
     assert_eq!(gateway.metric("activation"), activations + 1.0, "and one that finds the same changes nothing");
     assert_eq!((told("\"taken\""), told("\"refused\"") >= 4), (3, true));
+    let moved = gateway.record_text().lines().filter(|line| line.contains("\"adamant.kind\":\"origin\"")).count();
+    assert_eq!(moved, 0, "its addresses stay the same: {}", gateway.record_text());
     let token = std::fs::read_to_string(gateway.directory().join("bao.key")).unwrap();
     for text in
         [gateway.stderr(), gateway.record_text(), gateway.admin("/metrics").text(), gateway.admin("/release").text()]
@@ -108,6 +110,8 @@ fn a_sealed_server_costs_nothing_until_what_it_said_is_too_old() {
     server.operate("operator seal");
     gateway.tells("the server is sealed: bao status; bao operator unseal: the old one stays in use");
     assert_eq!(status(), 200, "what is fresh enough is used");
+    let failing = gateway.admin("/release").text();
+    assert!(failing.contains("\"last_failures\"") && failing.contains("the server is sealed"), "{failing}");
     assert!(eventually(SOON, || status() == 503), "{}", gateway.stderr());
     assert!(gateway.stderr().contains("has ended, and nothing newer came"));
     assert!(!gateway.stderr().contains("kept-for-a-while"));

@@ -138,6 +138,13 @@ fn a_listeners_certificate_is_replaced_under_open_connections() {
         thread::sleep(Duration::from_millis(1_300));
         assert_eq!(served(&gateway, &authority), der(&second), "{name} = {text:?}");
     }
+    // What was good is good again: nothing is wrong any more.
+    let is_failing = || gateway.admin("/release").text().contains("no CERTIFICATE section");
+    assert!(is_failing());
+    replace(gateway.directory(), "server.key", &second.key);
+    replace(gateway.directory(), "server.pem", &second.certificate);
+    assert!(eventually(SOON, || !is_failing()), "{}", gateway.admin("/release").text());
+    gateway.tells("server.pem: it is good again, and is what serves");
     let third = authority.server(&[HOST]);
     replace(gateway.directory(), "server.key", &third.key);
     replace(gateway.directory(), "server.pem", &third.certificate);

@@ -171,9 +171,9 @@ fn undo_leaves_what_somebody_else_set() {
     assert_eq!(fs::read_to_string(format!("/{file}")).unwrap(), now);
 }
 
-/// The start tells what `tune check` tells, each reason in one line; one that comes to nothing tells why, and no more.
+/// The start tells that `tune check` has something to tell, in one line.
 #[test]
-fn a_start_tells_each_drift() {
+fn a_start_tells_that_the_machine_differs() {
     let world = World::new("hot");
     for line in [&["run", "gateway.toml"][..], &["run", "gateway.toml", "--check"]] {
         let (status, _, stderr) = gateway::run(line, world.home());
@@ -185,12 +185,8 @@ fn a_start_tells_each_drift() {
     let drifts: Vec<&str> = checked.lines().filter(|line| line.contains(" -> ")).collect();
     let gateway = world.start();
     let stderr = gateway.stderr();
-    let told: Vec<&str> =
-        stderr.lines().filter_map(|line| line.split_once("tune check: ")).map(|(_, told)| told).collect();
-    assert!(told.len() <= drifts.len() && told.is_empty() == drifts.is_empty(), "{checked}{stderr}");
-    for line in told {
-        let (what, _) = line.split_once(" is ").unwrap();
-        assert!(drifts.iter().any(|drift| drift.contains(what)), "{line}: {checked}");
-        assert_eq!(stderr.matches(line).count(), 1, "{stderr}");
-    }
+    let many = if drifts.len() == 1 { "1 setting".to_owned() } else { format!("{} settings", drifts.len()) };
+    let told: Vec<&str> = stderr.lines().filter(|line| line.contains("adamant tune check")).collect();
+    assert_eq!(told.len(), usize::from(!drifts.is_empty()), "{checked}{stderr}");
+    assert!(told.iter().all(|line| line.contains(&format!("{many} of this machine differ"))), "{checked}{stderr}");
 }

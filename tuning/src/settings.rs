@@ -63,16 +63,6 @@ pub fn drifting(settings: &[Setting]) -> Vec<Vec<&Setting>> {
     groups
 }
 
-/// Settings with one reason that are not as wanted, in one line.
-pub fn line(group: &[&Setting]) -> String {
-    let Some((first, more)) = group.split_first() else { return String::new() };
-    let Setting { what, found, wanted, why, .. } = first;
-    match more.len() {
-        0 => format!("{what} is {found}, wanted {wanted}: {why}"),
-        more => format!("{what} is {found}, wanted {wanted}, and {more} more like it: {why}"),
-    }
-}
-
 /// Every setting for workers on these processors, with interfaces `nics`, that `profile` wants; also those that are
 /// right already.
 pub fn settings(machine: &Machine, workers: &[usize], nics: &[&Nic], profile: &Profile) -> Vec<Setting> {

@@ -218,9 +218,9 @@ fn packets_leave_where_they_arrive_and_irqbalance_is_told() {
     assert!(!settings.iter().any(|setting| setting.what.contains("config")));
     assert_eq!((of("tx-0 mask").wanted.as_str(), of("tx-1 mask").wanted.as_str()), ("a", "4"));
     assert!(of("irqbalance").drifts());
-    let lines: Vec<String> = settings::drifting(&settings).iter().map(|group| settings::line(group)).collect();
-    let packets = lines.iter().filter(|line| line.contains("on the core of the worker")).count();
-    assert_eq!(packets, 1, "one line for one reason: {lines:?}");
+    let groups = settings::drifting(&settings);
+    let packets = groups.iter().filter(|group| group[0].why.contains("on the core of the worker")).count();
+    assert_eq!(packets, 1, "together for one reason: {groups:?}");
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub fn parse_length(text: &str) -> Result<u64, String> {
         'm' => 60,
         'h' => 3_600,
         'd' => 86_400,
+        'w' => 604_800,
         _ => return Err(wrong()),
     };
     let number: u64 = text.get(..text.len() - 1).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
@@ -45,10 +46,10 @@ mod tests {
 
     #[test]
     fn lengths_are_read_and_written() {
-        for (text, seconds) in [("10s", 10), ("15m", 900), ("24h", 86_400), ("7d", 604_800)] {
+        for (text, seconds) in [("10s", 10), ("15m", 900), ("24h", 86_400), ("7d", 604_800), ("1w", 604_800)] {
             assert_eq!(parse_length(text), Ok(seconds));
         }
-        for wrong in ["", "0s", "10", "s", "-1s", "1w", "99999999999999999999d", "1ä"] {
+        for wrong in ["", "0s", "10", "s", "-1s", "1y", "99999999999999999999d", "1ä"] {
             assert!(parse_length(wrong).is_err(), "{wrong}");
         }
         assert_eq!([length(9), length(600), length(86_399), length(604_800)], ["9s", "10m 0s", "23h 59m", "7d 0h"]);

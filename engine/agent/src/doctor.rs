@@ -15,12 +15,13 @@ use crate::explain::{self, Explained};
 use crate::generation::{self, Identity};
 use crate::profile::{self, Profile};
 use crate::tls::{self, DialFault};
+use crate::x509::Facts;
 use crate::{clock, release};
 
 mod ask;
 mod channel;
 mod date;
-mod token;
+pub(crate) mod token;
 
 use ask::ask;
 use token::Shown;
@@ -153,8 +154,10 @@ fn certificate(directory: &Path, profile: &Profile, report: &mut Report) -> Opti
         && (facts.not_before_s..facts.not_after_s).contains(&now_s)
         && let Err(why) = release::believes(granted, &identity.chain, now_s)
     {
-        let found =
-            format!("it is not under the CA that release version {} believes for this agent: {why}", granted.version);
+        let found = format!(
+            "expected one of the CA that release version {} believes for this agent, found {why}",
+            granted.version
+        );
         let todo = "enroll at that CA; or, if there is a newer release with this one, enroll again with it";
         report.failed(STEP, "wrong-ca", found, todo);
     }
@@ -180,6 +183,7 @@ async fn call(
     path: Option<&str>,
     report: &mut Report,
 ) {
+    let own = identity.as_ref().map(|identity| identity.facts.clone());
     let key = identity.map(|identity| identity.certified);
     let config = profile.pins(directory).map_err(|fault| fault.to_string());
     let config = match config.and_then(|pins| tls::client_config(&pins, key)) {
@@ -203,7 +207,7 @@ async fn call(
     let shaken = tokio::time::timeout(within, tls::handshake(target, &config, stream)).await;
     let stream = match shaken.unwrap_or(Err(DialFault::Timeout)) {
         Ok(stream) => stream,
-        Err(fault) => return report.wrong("tls", Outcome::Failed, explain::dial(&fault)),
+        Err(fault) => return report.wrong("tls", Outcome::Failed, with_own(explain::dial(&fault), own.as_ref())),
     };
     let version = stream.get_ref().1.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
     let version = version.replace('_', ".").replace("TLSv", "TLS ");
@@ -214,11 +218,38 @@ async fn call(
             answered(status, &fields, profile, path, report);
         }
         // With TLS 1.3 the gateway's verdict on a client certificate comes after the handshake.
-        Err(why) if why.code != "answer" => report.wrong("tls", Outcome::Failed, why),
+        Err(why) if why.code != "answer" => report.wrong("tls", Outcome::Failed, with_own(why, own.as_ref())),
         Err(why) => {
             report.ok("tls", format!("{version}, and the gateway's certificate is the pinned one"));
             report.wrong("answer", Outcome::Failed, why);
         }
+    }
+}
+
+/// What the gateway says of this agent's certificate, with what is known of it here: it was found to be in order.
+fn with_own(mut why: Explained, own: Option<&Facts>) -> Explained {
+    let Some(own) = own else { return why };
+    let holds = (own.not_before_s..own.not_after_s).contains(&clock::now_s());
+    match why.code {
+        "certificate-expired" if holds => {
+            let (from, until) = (clock::shown(own.not_before_s), clock::shown(own.not_after_s));
+            why.found = format!("{}; by this machine's clock it is valid, from {from} to {until}", why.found);
+            why.todo = "one of the two clocks is wrong, and renewing cannot help: compare date -u here and on the gateway's \
+                        machine (timedatectl status)"
+                .to_owned();
+            Explained { code: "clock", ..why }
+        }
+        // They fit each other: that was seen when they were read.
+        "key-mismatch" => Explained {
+            code: "wrong-ca",
+            found: "the gateway could not verify this agent's certificate: it is of another CA that has the same name as \
+                    the one the release believes"
+                .to_owned(),
+            todo: "was the CA made anew (adamant ca init)? Enroll at the one that [[client_ca]] in the policy names, or have \
+                   the new one added by a new release"
+                .to_owned(),
+        },
+        _ => why,
     }
 }
 
@@ -239,9 +270,18 @@ fn compare_clocks(fields: &HeaderMap, proves: bool, report: &mut Report) {
     // By a few seconds: whether it matters is for the leeway of the policy to say.
     let outcome = if apart_s > CLOCK_SKEW_S_MAX { Outcome::Failed } else { Outcome::Warning };
     report.wrong("clock", outcome, Explained { code: "clock", found, todo });
+    if outcome == Outcome::Failed {
+        // What looks wrong with certificate and token comes of it.
+        report.steps.rotate_right(1);
+    }
 }
 
 fn answered(status: StatusCode, fields: &HeaderMap, profile: &Profile, path: Option<&str>, report: &mut Report) {
+    if !is_of_gateway(fields) {
+        let found = format!("{status}, by a server that is no adamant gateway, or behind one that hides its fields");
+        let todo = "is this the gateway? Check host and port in profile.json, and who else has a certificate of its CA";
+        return report.failed("answer", "not-gateway", found, todo);
+    }
     // Known, and told that nobody has this path: that is all that was to be learnt.
     if path.is_none() && matches!(status.as_u16(), 403 | 404) {
         return report.ok("answer", format!("the gateway knows this agent{}", granted(profile)));
@@ -258,8 +298,18 @@ fn answered(status: StatusCode, fields: &HeaderMap, profile: &Profile, path: Opt
     }
 }
 
+/// Every answer of a gateway has an id; its own are problem documents, those of origins came by way of it.
+fn is_of_gateway(fields: &HeaderMap) -> bool {
+    let is_problem = fields.get(header::CONTENT_TYPE).is_some_and(|of| of == "application/problem+json");
+    fields.contains_key("x-request-id") && (is_problem || fields.contains_key(header::VIA))
+}
+
+/// What the profile has noted; the gateway does not tell an agent what its release says now.
 fn granted(profile: &Profile) -> String {
-    let Some(granted) = &profile.granted else { return String::new() };
+    let Some(granted) = &profile.granted else {
+        return "; which scopes it has is not known here: enroll with --release, or name a --path to try".to_owned();
+    };
     let limits = if granted.limits.is_empty() { "no limit".to_owned() } else { granted.limits.join(", ") };
-    format!("; scopes {}; {limits} (release version {})", granted.scopes.join(", "), granted.version)
+    let scopes = granted.scopes.join(", ");
+    format!("; by this profile (release version {} at enrolment): scopes {scopes}; {limits}", granted.version)
 }

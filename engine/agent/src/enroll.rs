@@ -10,6 +10,7 @@ use crate::bounds::FILE_BYTES_MAX;
 use crate::ca::token::Claims;
 use crate::ca::{self, place};
 use crate::channel::{Joined, next};
+use crate::doctor;
 use crate::fault::Fault;
 use crate::files;
 use crate::generation;
@@ -98,11 +99,12 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
         joined.memory.write(directory)?;
     }
     let obtained = source::obtain(directory, &enrolment, None)?;
-    let warnings = warnings(&enrolment.profile, &obtained);
+    let mut warnings = warnings(&enrolment.profile, &obtained);
     let waiting = match obtained {
         Obtained::Ready(ready) => {
             ready.put()?;
             profile::end_waiting(directory)?;
+            warnings.extend(without_scope(directory, &enrolment.profile));
             None
         }
         Obtained::Waiting(waiting) => {
@@ -238,6 +240,13 @@ fn checked(of: TokenEndpoint) -> Result<TokenEndpoint, Fault> {
 /// Of a file that may not be there yet.
 fn whole(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Says of the token that was fetched that no call will be let through with it.
+fn without_scope(directory: &Path, profile: &Profile) -> Option<String> {
+    let token = profile.token_now(&generation::resolved(directory).ok()?).ok()??;
+    let why = doctor::token::without_scope(&token, profile.granted.as_ref()?)?;
+    Some(format!("the token: {why}; ask the issuer for one with --token-scope, and --force"))
 }
 
 fn warnings(profile: &Profile, obtained: &Obtained) -> Vec<String> {

@@ -108,9 +108,11 @@ pub fn alerted(alert: AlertDescription) -> Explained {
             "enroll at the CA that [[client_ca]] in the policy names, or have this CA added by a new release; if it is that CA, \
              the gateway's operator must renew its revocation list (CRL)",
         ),
-        AlertDescription::CertificateExpired => {
-            explained("certificate-expired", "the gateway says that this agent's certificate has expired", renew)
-        }
+        AlertDescription::CertificateExpired => explained(
+            "certificate-expired",
+            "the gateway says that this agent's certificate has expired, or is not valid yet",
+            format!("where it has ended by this machine's clock too, {renew}; else one of the two clocks is wrong"),
+        ),
         AlertDescription::CertificateRevoked => explained(
             "certificate-revoked",
             "the gateway says that this agent's certificate is revoked",
@@ -131,8 +133,9 @@ pub fn alerted(alert: AlertDescription) -> Explained {
         }
         AlertDescription::DecryptError => explained(
             "key-mismatch",
-            "the gateway could not verify this agent's signature: key and certificate do not fit",
-            "enroll again, with --force",
+            "the gateway could not verify a signature: this agent's key and certificate do not fit, or its certificate is of \
+             another CA that has the same name",
+            "was the CA made anew (adamant ca init)? Enroll again, with --force, at the CA that the gateway believes",
         ),
         AlertDescription::ProtocolVersion => explained(
             "tls-version",

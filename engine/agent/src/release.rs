@@ -48,6 +48,9 @@ pub struct Token {
     /// What it must be bound to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<Binding>,
+    /// The claim whose scopes narrow those of the agent, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope_claim: Option<String>,
 }
 
 /// Verifies a release with a trust root, as a gateway would: enough signatures of a release role.
@@ -116,6 +119,7 @@ pub fn granted(policy: &Policy, version: u64, digest: &str, agent: &str, id: &Id
                 Subject::AnyBut(_) => None,
             },
             bound: proof.bound,
+            scope_claim: issuer.and_then(|issuer| issuer.scope_claim.clone()),
         }
     });
     Ok(Granted {
@@ -153,7 +157,13 @@ fn named(proofs: &Proofs) -> Option<Id> {
 /// Whether a certificate is under the CA that the release believes for this agent.
 pub fn believes(granted: &Granted, chain: &[rustls::pki_types::CertificateDer<'_>], now_s: u64) -> Result<(), String> {
     let cas = x509::certificates(granted.client_ca.as_bytes())?;
-    x509::holds_under(chain, &cas, now_s).map_err(|error| error.to_string())
+    x509::holds_under(chain, &cas, now_s).map_err(|error| match error {
+        webpki::Error::InvalidSignatureForPublicKey => {
+            "one of another CA that has the same name: its signature is by another key".to_owned()
+        }
+        webpki::Error::UnknownIssuer => "one of another CA".to_owned(),
+        other => format!("one that does not hold: {other}"),
+    })
 }
 
 #[cfg(test)]

@@ -185,6 +185,8 @@ pub const OBTAIN_LOOK_S_MAX: u64 = 60;
 /// Pause before an issuer that was not reached is asked again, milliseconds: doubles from the first to the second.
 pub const OBTAIN_RETRY_MS_MIN: u64 = 2_000;
 pub const OBTAIN_RETRY_MS_MAX: u64 = 300_000;
+/// The longest once the certificate has ended, or where there never was one.
+pub const OBTAIN_ENDED_RETRY_MS_MAX: u64 = 10_000;
 /// The same where an ACME server refused an order.
 pub const ORDER_RETRY_MS_MIN: u64 = 60_000;
 pub const ORDER_RETRY_MS_MAX: u64 = 3_600_000;

@@ -15,6 +15,9 @@ use crate::watch::CREDENTIAL;
 /// What was told already, in the state directory.
 const FILE: &str = "expiry.json";
 
+/// A certificate that a source of gateway.toml gives.
+pub const OBTAINED: &str = "obtained-certificate";
+
 /// Something that ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ends {
@@ -154,6 +157,7 @@ pub fn shown(of: &str) -> &str {
         "introspection-client" => "certificate of introspection client",
         "issuer-ca" => "CA certificate for the server of issuer",
         "keyset" => "keyset of issuer",
+        OBTAINED => "certificate",
         "origin-ca" => "CA certificate for origin",
         "origin-identity" => "certificate of origin identity",
         "pointer" => "pointer of channel",
@@ -169,6 +173,9 @@ fn advice(of: &str) -> Option<&'static str> {
     match of {
         "keyset" | "pointer" | "revocations" => None,
         CREDENTIAL => Some("it could not be fetched again, and stderr says why"),
+        OBTAINED => {
+            Some("that source gave no other one, and stderr says why; it is asked again by itself, and at SIGHUP")
+        }
         "api-key" => Some("what presents it is refused: take it out of the policy, or give it another key"),
         "release" => Some("it goes on serving, and no other gateway accepts it any more: build and sign the next one"),
         "trust-root" => Some("nothing new is accepted under it: publish a successor (adamant trust publish)"),
@@ -202,6 +209,8 @@ mod tests {
         assert!(of("trust-root").ended(6).unwrap().contains("nothing new is accepted"));
         assert_eq!(of("pointer").ended(6), None, "told by whoever follows the store");
         assert_eq!(of("certificate").ended(6).unwrap().split(": ").nth(1), Some("put another one in its place"));
+        let told = of(OBTAINED).ended(6).unwrap();
+        assert!(told.starts_with("the certificate x ended at") && told.contains("that source gave no other"), "{told}");
     }
 
     fn thing(begins_s: u64, ends_s: u64) -> [Ends; 1] {

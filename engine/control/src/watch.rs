@@ -15,7 +15,7 @@ use crate::activate::{Activator, Parts};
 use crate::assemble::keysets::watched_path;
 use crate::assemble::material::Material;
 use crate::assemble::origins::Planned;
-use crate::assemble::renew::{origin, same_origin};
+use crate::assemble::renew::{addresses, origin, same_origin};
 use crate::assemble::tls::{Loaded, Tickets};
 use crate::assemble::{Frozen, Node, Placement};
 use crate::assertion::Keyring;
@@ -315,11 +315,15 @@ impl Watcher {
         for (planned, slot) in self.start.planned.iter().zip(&mut self.start.parts.origins) {
             let next = origin(planned, &self.start.addresses, std::slice::from_ref(slot));
             if !same_origin(&next, slot) {
-                let sockets: Vec<_> = next.addresses.iter().map(|address| address.socket).collect();
-                self.start.records.event("origin", |line| {
-                    line.text("adamant.origin", planned.name.as_bytes());
-                    line.text("adamant.addresses", format!("{sockets:?}").as_bytes());
-                });
+                let sockets = addresses(&next);
+                // Else it is a secret or a certificate, which has a record of its own.
+                if sockets != addresses(slot) {
+                    crate::info!("origin \"{}\" has other addresses: {sockets:?}", planned.name);
+                    self.start.records.event("origin", |line| {
+                        line.text("adamant.origin", planned.name.as_bytes());
+                        line.text("adamant.addresses", format!("{sockets:?}").as_bytes());
+                    });
+                }
                 *slot = next;
                 self.changed = true;
             }
@@ -333,8 +337,9 @@ impl Watcher {
         if self.changed {
             match activator.publish(self.start.parts.clone(), now_unix_ns) {
                 Ok(id) => {
+                    // What changed has said so itself, and may have changed what ends.
                     self.changed = false;
-                    crate::info!("activation {id} serves");
+                    self.ends_at = Instant::now();
                     self.start.records.event("activation", |line| line.number("adamant.activation", id));
                 }
                 // Tried again at the next tick.

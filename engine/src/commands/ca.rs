@@ -290,6 +290,11 @@ fn revoke(args: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
             "in force only where a [[client_ca]] of the release has crl = {{ watch = \"…\" }} and that file is this one; \
              elsewhere: adamant revoke --certificate …"
         )?;
+        writeln!(
+            out,
+            "the CA issues to the same name again when it is asked to; what stops the agent itself: adamant revoke --agent \
+             NAME …"
+        )?;
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
         }
     }
     if args.format == Format::Json {
-        serde_json::to_writer_pretty(&mut *out, &documents).map_err(Failure::new)?;
+        serde_json::to_writer_pretty(&mut *out, &documents).map_err(std::io::Error::from)?;
         writeln!(out)?;
     }
     out.flush()?;

@@ -257,8 +257,21 @@ pub fn now() -> Result<Timestamp, Failure> {
     now.ok_or_else(|| Failure::new("expected a clock between 1970 and 9999").help("set the clock of this machine"))
 }
 
-/// `1 route`, `2 routes`.
+/// `1 route`, `2 routes`, `3 addresses`, `4 entries`.
 pub fn plural(count: usize, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{ending}")
+    match (count, noun.strip_suffix("try")) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{count} {stem}tries"),
+        _ if noun.ends_with('s') => format!("{count} {noun}es"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn one_and_many_are_told_apart() {
+        let told = [(1, "entry"), (0, "entry"), (3, "address"), (2, "API key")].map(|(n, of)| super::plural(n, of));
+        assert_eq!(told, ["1 entry", "0 entries", "3 addresses", "2 API keys"]);
+    }
 }

@@ -24,6 +24,9 @@ pub fn of(message: &str) -> Option<String> {
     if message.starts_with("expected ") {
         return None;
     }
+    if message.starts_with("invalid type: ") && message.contains("expected a string") {
+        return Some("write it in quotes: a duration such as \"30s\", a name, a path".to_owned());
+    }
     let (Some(found), Some(expected)) = (names.first(), names.get(1..)) else { return Some(EXAMPLE.to_owned()) };
     if message.starts_with("missing field") {
         let hint = MISSING.iter().find(|(name, _)| name == found).map_or(EXAMPLE, |(_, hint)| hint);
@@ -45,6 +48,7 @@ mod tests {
             ("unknown variant `require`, expected one of `off`, `required`", "did you mean `required`?"),
             ("missing field `state`", "state = \"/var/lib/adamant\""),
             ("missing field `gateway`", "add [gateway]"),
+            ("invalid type: integer `30`, expected a string", "a duration such as \"30s\""),
             ("invalid table header; expected `.`, `]`", "commented example"),
         ] {
             let found = of(message).unwrap_or_default();

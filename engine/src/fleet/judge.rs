@@ -12,6 +12,9 @@ use super::expect::Expectation;
 use super::pins::{Pinned, Pins};
 use super::{FleetFault, Host};
 use crate::span::distance;
+use fresh::{is_told, is_unread};
+
+mod fresh;
 
 /// How far a gateway's clock may be from this one's, seconds.
 pub const CLOCK_S_MAX: u64 = 60;
@@ -69,6 +72,7 @@ fn of_one(host: String, answer: Result<Attestation, FleetFault>, yardstick: &Yar
             judged.look_at_revocations(&said);
             judged.look_at_key_set(&said);
             judged.look_at_condition(&said);
+            judged.look_at_last_failures(&said);
             judged.look_at_ends(&said);
             judged.answer = Some(said);
         }
@@ -173,7 +177,12 @@ impl Judged {
         if let Some(refusal) = &said.refusal {
             let what = refusal.release.as_deref().unwrap_or("a candidate");
             let (since, check, message) = (refusal.since, &refusal.check, &refusal.message);
-            self.problem("refuses", format!("refuses {what} since {since} ({check}): {message}"));
+            if is_unread(Some(refusal)) {
+                let text = format!("its store cannot be read since {since}, so that nothing new comes: {message}");
+                self.problem("store", text);
+            } else {
+                self.problem("refuses", format!("refuses {what} since {since} ({check}): {message}"));
+            }
         }
         if let Some(expires) = said.expires.filter(|expires| *expires <= said.time) {
             self.note("release-expired", format!("its release expired at {expires}; it goes on serving it"));
@@ -182,7 +191,7 @@ impl Judged {
 
     fn look_at_revocations(&mut self, said: &Attestation) {
         let Some(list) = &said.revocations else { return };
-        if let Some(refusal) = &list.refusal {
+        if let Some(refusal) = list.refusal.as_ref().filter(|refusal| !is_told(said, refusal)) {
             let (since, check, message) = (refusal.since, &refusal.check, &refusal.message);
             self.problem("refuses-revocations", format!("refuses revocations since {since} ({check}): {message}"));
         }
@@ -191,34 +200,39 @@ impl Judged {
             let text = format!("its revocation list (serial {serial}) expired at {expires} and stays in force");
             self.problem("revocations-expired", text);
         } else if serial > 0 {
-            let entries = if list.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", list.entries) };
+            let entries = plural(list.entries, "entry");
             self.note("revocations", format!("revocation list serial {serial}, {entries}, until {expires}"));
         }
         if list.unknown > 0 {
-            let text = format!("{} entries of its revocation list name what its release does not have", list.unknown);
+            let (unknown, name) = (plural(list.unknown, "entry"), if list.unknown == 1 { "names" } else { "name" });
+            let text = format!("{unknown} of its revocation list {name} what its release does not have");
             self.note("revocations-unknown", text);
         }
     }
 
     fn look_at_key_set(&mut self, said: &Attestation) {
         let Some(set) = &said.key_set else { return };
-        if let Some(refusal) = &set.refusal {
+        if let Some(refusal) = set.refusal.as_ref().filter(|refusal| !is_told(said, refusal)) {
             let (since, check, message) = (refusal.since, &refusal.check, &refusal.message);
             self.problem("refuses-key-set", format!("refuses the key set since {since} ({check}): {message}"));
         }
         let (serial, expires, filled) = (set.serial, set.expires, set.filled);
         if serial > 0 && set.expired {
-            let text = format!("its key set (serial {serial}) expired at {expires}: {filled} API keys are refused");
+            let (filled, are) = (plural(filled, "API key"), if filled == 1 { "is" } else { "are" });
+            let text = format!("its key set (serial {serial}) expired at {expires}: {filled} {are} refused");
             self.problem("key-set-expired", text);
         } else if serial > 0 {
-            self.note("key-set", format!("key set serial {serial}, {filled} API keys, until {expires}"));
+            let filled = plural(filled, "API key");
+            self.note("key-set", format!("key set serial {serial}, {filled}, until {expires}"));
         }
         if set.unfilled > 0 {
-            let text = format!("{} API keys of its release have no key in the key set", set.unfilled);
+            let have = if set.unfilled == 1 { "has" } else { "have" };
+            let text = format!("{} of its release {have} no key in the key set", plural(set.unfilled, "API key"));
             self.note("key-set-unfilled", text);
         }
         if set.ignored > 0 {
-            let text = format!("{} ids of its key set are ignored: its release does not leave them open", set.ignored);
+            let text =
+                format!("not left open by its release, and ignored: {} of its key set", plural(set.ignored, "id"));
             self.note("key-set-ignored", text);
         }
     }
@@ -232,8 +246,7 @@ impl Judged {
             self.problem("certificate-awaited", text);
         }
         if said.memory.mismatches > 0 {
-            let times = said.memory.mismatches;
-            let times = crate::commands::signing::plural(usize::try_from(times).unwrap_or(usize::MAX), "time");
+            let times = plural(said.memory.mismatches, "time");
             self.problem("memory", format!("its table in memory was found changed, {times} so far"));
         }
         for (name, keyset) in &said.keysets {
@@ -258,6 +271,8 @@ impl Judged {
         }
         for certificate in &said.certificates {
             if let Some(why) = &certificate.last_failure {
+                // What is wrong with a file begins with its name.
+                let why = why.strip_prefix(&format!("{}: ", certificate.chain)).unwrap_or(why);
                 self.note("certificate", format!("certificate {}: {why}", certificate.chain));
             }
             let (chain, at) = (&certificate.chain, certificate.not_after);
@@ -279,13 +294,18 @@ impl Judged {
             match of.as_str() {
                 _ if *at > said.time => {}
                 // Told with what follows from it.
-                "certificate" | "keyset" | "pointer" | "release" | "revocations" => {}
+                "certificate" | expiry::OBTAINED | "keyset" | "pointer" | "release" | "revocations" => {}
                 // As it was meant to.
                 "api-key" => self.note("ended", text()),
                 _ => self.problem("ended", text()),
             }
         }
     }
+}
+
+/// `1 entry`, `2 entries`.
+fn plural(count: u64, noun: &str) -> String {
+    crate::commands::signing::plural(usize::try_from(count).unwrap_or(usize::MAX), noun)
 }
 
 /// Gateways of one policy and channel should serve one release. Whoever waits for a restart has taken that one, and was

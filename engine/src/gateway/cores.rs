@@ -8,11 +8,13 @@ use tuning::finding::findings;
 use tuning::machine::Machine;
 use tuning::profile::{BUILT_IN, Profile};
 use tuning::read::Root;
-use tuning::settings::{drifting, line, settings};
+use tuning::settings::settings;
 
-/// Tells each difference from what `adamant tune plan` wants for these workers, in one line each; `adamant tune check`
-/// tells the same. Workers without a core are those of `adamant dev`: the machine is not theirs to tune. /proc and /sys
-/// are read once, which takes a few milliseconds.
+use crate::commands::signing::plural;
+
+/// Tells what speaks against these cores, and how many settings differ from what `adamant tune plan` wants for them;
+/// `adamant tune check` tells which. Workers without a core are those of `adamant dev`: the machine is not theirs to tune.
+/// /proc and /sys are read once, which takes a few milliseconds.
 pub fn tell_drifts(workers: &[usize]) {
     if workers.is_empty() {
         return;
@@ -27,8 +29,10 @@ pub fn tell_drifts(workers: &[usize]) {
     }
     let profile = BUILT_IN.first().and_then(|(name, _)| Profile::built_in(name)?.ok());
     let Some(profile) = profile else { return };
-    for group in drifting(&settings(&machine, workers, &nics, &profile)) {
-        control::info!("tune check: {}", line(&group));
+    let drifting = settings(&machine, workers, &nics, &profile).iter().filter(|setting| setting.drifts()).count();
+    if drifting > 0 {
+        let (many, differ) = (plural(drifting, "setting"), if drifting == 1 { "differs" } else { "differ" });
+        control::info!("{many} of this machine {differ} from what is advised: adamant tune check");
     }
 }
 

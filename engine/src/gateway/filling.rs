@@ -16,6 +16,7 @@ use stores::{Channel, Followed, Store, StoreFault, layout};
 
 use super::accepted::Shelf;
 use super::lists::{InForce, Showing, Tended};
+use crate::commands::signing::plural;
 
 /// Ids that a line names, of those that it is about.
 const NAMED_MAX: usize = 8;
@@ -92,9 +93,9 @@ impl Tended for KeySet {
         let signers: Vec<&str> = in_force.verified.signers.iter().map(|signer| signer.owner.as_str()).collect();
         let filled = showing.policy.map(|policy| Fit::of(Some(set), policy).filled);
         control::info!(
-            "key set serial {} is in force, keys of {} ids{}, signed by {}, until {}",
+            "key set serial {} is in force, keys of {}{}, signed by {}, until {}",
             set.serial,
-            set.keys().len(),
+            plural(set.keys().len(), "id"),
             filled.map_or_else(String::new, |filled| format!(", {filled} of the release")),
             signers.join(", "),
             set.expires
@@ -178,7 +179,8 @@ fn misfits(set: Option<&KeySet>, policy: &Policy) -> Vec<String> {
     let unfilled = (!fit.unfilled.is_empty()).then(|| {
         let by = set.map_or_else(|| "there is no key set".to_owned(), |set| format!("key set serial {}", set.serial));
         let (count, named) = (fit.unfilled.len(), named(&fit.unfilled));
-        format!("{count} API keys of the release have no key ({by}): {named}; fill them with adamant key-set add")
+        let (keys, have) = (plural(count, "API key"), if count == 1 { "has" } else { "have" });
+        format!("{keys} of the release {have} no key ({by}): {named}; fill in with adamant key-set add")
     });
     unfilled.into_iter().chain(set.and_then(|set| ignored(set, policy))).collect()
 }

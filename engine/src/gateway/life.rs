@@ -63,6 +63,7 @@ async fn serve(running: &Running, signals: &mut Signals) -> Result<(), Failure> 
                 control::info!("SIGHUP: the record file is reopened; certificates, keysets and the store are read again");
                 running.records.handle().reopen();
                 running.watch.reload();
+                running.obtaining.iter().for_each(Obtaining::again);
                 running.following.iter().for_each(Following::look);
             }
             _ = ticks.tick() => {

@@ -13,6 +13,7 @@ use stores::{Channel, Followed, Store, StoreFault, layout};
 
 use super::accepted::Shelf;
 use super::lists::{InForce, Showing, Tended};
+use crate::commands::signing::plural;
 
 impl Tended for Revocations {
     const SHELF: Shelf = Shelf::Revocations;
@@ -78,15 +79,16 @@ impl Tended for Revocations {
         let signers: Vec<&str> = in_force.verified.signers.iter().map(|signer| signer.owner.as_str()).collect();
         let (signers, unknown) = (signers.join(", "), policy.map_or(0, |policy| unknown(list, policy)));
         control::info!(
-            "revocation list serial {} is in force, {} entries, signed by {signers}, until {}",
+            "revocation list serial {} is in force, {}, signed by {signers}, until {}",
             list.serial,
-            live(list, *now),
+            plural(live(list, *now), "entry"),
             list.expires
         );
         if unknown > 0 {
             control::warning!(
-                "revocation list serial {}: {unknown} entries name an agent, API key or issuer that the release does not have",
-                list.serial
+                "revocation list serial {}: {} for an agent, API key or issuer that the release does not have",
+                list.serial,
+                plural(unknown, "entry")
             );
         }
         records.event("revocations", |line| {
@@ -129,8 +131,9 @@ impl Tended for Revocations {
         let list = &*in_force.list;
         let (entries, live) = (list.entries().len(), live(list, now));
         control::info!(
-            "revocation list serial {}: {live} entries in force, {} have lapsed",
+            "revocation list serial {}: {} in force, {} lapsed",
             list.serial,
+            plural(live, "entry"),
             entries - live
         );
         records.event("revocations", |line| {

@@ -17,10 +17,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+mod help;
 mod place;
 mod session;
 mod trust;
 
+pub use help::TRUST_HELP;
 pub use place::{Place, PlaceFault};
 pub use session::Session;
 pub use trust::{ClientIdentity, Trust, TrustFault};

@@ -12,7 +12,7 @@ use hyper::{Method, Request, StatusCode};
 use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::http::{self, Bounds, Client, HttpFault, Place, Trust, TrustFault};
+use crate::http::{self, Bounds, Client, HttpFault, Place, TRUST_HELP, Trust, TrustFault};
 
 /// Bytes of a file with a token.
 pub const TOKEN_BYTES_MAX: usize = 64 << 10;
@@ -86,10 +86,8 @@ impl OpenBaoFault {
             Self::Namespace { .. } => "correct the namespace".into(),
             Self::File(fault) => fault.help().unwrap_or_else(|| "check the file".into()),
             Self::Token { .. } => "log in, and put the token there; it never goes on the command line".into(),
-            Self::Trust { .. } | Self::Http { cause: HttpFault::Tls { .. }, .. } => {
-                "name the PEM file of the CA that vouches for the server".into()
-            }
-            Self::Http { .. } => "is the address right, and the server up?".into(),
+            Self::Trust { .. } => TRUST_HELP.into(),
+            Self::Http { cause, .. } => cause.help().into(),
             Self::Runtime { .. } => "are there file descriptors left (ulimit -n)?".into(),
             Self::Json { .. } => "is it the address of OpenBao or Vault?".into(),
             Self::Sealed { .. } => "bao status; bao operator unseal".into(),

@@ -110,6 +110,9 @@ pub struct Attestation {
     /// Certificates, towards agents and origins, that an issuer should have given again and did not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_renewed: Vec<Failing>,
+    /// What is not as fresh as it should be, of all that says nothing of it above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_failures: Vec<LastFailure>,
     /// What ends, and when.
     #[serde(default)]
     pub ends: Vec<Ends>,
@@ -229,6 +232,15 @@ pub struct Failing {
     pub since: Timestamp,
     /// When it is tried again.
     pub next: Timestamp,
+    pub message: String,
+}
+
+/// What went wrong when something was last looked for, and has not been put right since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastFailure {
+    /// `crl`, `origin-credential`, `origin-identity`, `checkpoints`.
+    pub of: String,
+    pub name: String,
     pub message: String,
 }
 

@@ -24,7 +24,7 @@ fn past_its_end_the_keys_of_a_set_are_refused_and_it_is_told() {
     let (status, stdout, stderr) = stage.world.check();
     let said = format!("{stdout}{stderr}");
     assert!(status.success() && said.contains("the key set (serial 1) expired at "), "{said}");
-    assert!(said.contains("1 API keys of the release have no key (key set serial 1): ci-2"), "{said}");
+    assert!(said.contains("1 API key of the release has no key (key set serial 1): ci-2"), "{said}");
     let said = stage.key_set("renew", &[]);
     assert!(said.contains("serial 2"), "{said}");
     stage.wait_for_serial(2);

@@ -10,7 +10,7 @@ use super::{Outcome, Report};
 use crate::dpop::ProofKey;
 use crate::explain::Explained;
 use crate::profile::Profile;
-use crate::release::Token;
+use crate::release::{Granted, Token};
 use crate::{clock, jws};
 
 const STEP: &str = "token";
@@ -23,7 +23,8 @@ pub struct Shown {
 
 /// Looks at the token of a profile; gives it.
 pub fn look(generation: &Path, profile: &Profile, report: &mut Report) -> Option<Shown> {
-    let needed = profile.granted.as_ref().and_then(|granted| granted.token.as_ref());
+    let granted = profile.granted.as_ref();
+    let needed = granted.and_then(|granted| granted.token.as_ref());
     let token = match (profile.token_now(generation), needed) {
         (Ok(Some(token)), _) => token,
         (Ok(None), Some(needed)) => {
@@ -47,7 +48,7 @@ pub fn look(generation: &Path, profile: &Profile, report: &mut Report) -> Option
             return None;
         }
     };
-    let judged = jws::claims(&token).map(|claims| judged(&claims, needed, clock::now_s())).transpose();
+    let judged = jws::claims(&token).map(|claims| judged(&claims, granted, clock::now_s())).transpose();
     match judged.and_then(|said| bound(&token, key.as_ref(), needed).map(|how| (said, how))) {
         Ok((said, how)) => {
             report.ok(STEP, format!("{}{how}", said.unwrap_or_else(|| "there, and opaque to this agent".to_owned())))
@@ -76,7 +77,29 @@ fn bound(token: &str, key: Option<&ProofKey>, needed: Option<&Token>) -> Result<
     }
 }
 
-fn judged(claims: &Value, needed: Option<&Token>, now_s: u64) -> Result<String, Explained> {
+/// Why a token gives its agent nothing: it has none of the scopes that the release grants. None where it has one, or where
+/// tokens do not narrow.
+pub(crate) fn without_scope(token: &str, granted: &Granted) -> Option<String> {
+    none_in_common(&jws::claims(token)?, granted)
+}
+
+fn none_in_common(claims: &Value, granted: &Granted) -> Option<String> {
+    let claim = granted.token.as_ref()?.scope_claim.as_ref()?;
+    let has = |name: &str| granted.scopes.iter().any(|scope| scope == name);
+    let found = match claims.get(claim) {
+        None => "no such claim".to_owned(),
+        Some(Value::String(text)) if text.split(' ').any(has) => return None,
+        Some(Value::Array(all)) if all.iter().filter_map(Value::as_str).any(has) => return None,
+        Some(other) => other.to_string(),
+    };
+    Some(format!(
+        "expected a scope of this agent ({}) in its claim {claim:?}, found {found}: the gateway refuses every call",
+        granted.scopes.join(", ")
+    ))
+}
+
+fn judged(claims: &Value, granted: Option<&Granted>, now_s: u64) -> Result<String, Explained> {
+    let needed = granted.and_then(|granted| granted.token.as_ref());
     let wrong = |code, found: String, todo: &str| Err(Explained { code, found, todo: todo.to_owned() });
     let time = |name: &str| claims.get(name).and_then(Value::as_u64);
     let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -107,6 +130,9 @@ fn judged(claims: &Value, needed: Option<&Token>, now_s: u64) -> Result<String, 
             return wrong("token-subject", found, "get the token of this agent, not of another one");
         }
     }
+    if let Some(found) = granted.and_then(|granted| none_in_common(claims, granted)) {
+        return wrong("token-scope", found, "ask the issuer for one: enroll again with --token-scope, and --force");
+    }
     let scopes = match text("scope") {
         "" => String::new(),
         scopes => format!(", scopes {scopes}"),
@@ -120,6 +146,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::release::Token;
 
     #[test]
     fn each_thing_that_no_gateway_would_take_is_told() {
@@ -128,14 +155,29 @@ mod tests {
             audience: vec!["orders".into()],
             subject: Some("reports-bot".into()),
             bound: None,
+            scope_claim: Some("scope".into()),
         };
-        let good = json!({"iss": "https://id", "aud": ["x", "orders"], "sub": "reports-bot", "exp": 200, "nbf": 100});
-        assert!(judged(&good, Some(&needed), 150).unwrap().contains("reports-bot"));
+        let granted = Granted {
+            policy: "orders".into(),
+            version: 1,
+            release: String::new(),
+            scopes: vec!["read".into(), "write".into()],
+            routes: Vec::new(),
+            limits: Vec::new(),
+            token: Some(needed),
+            client_ca: String::new(),
+        };
+        let good = json!({"iss": "https://id", "aud": ["x", "orders"], "sub": "reports-bot", "exp": 200, "nbf": 100,
+            "scope": "openid read"});
+        assert!(judged(&good, Some(&granted), 150).unwrap().contains("reports-bot"));
         let code = |name: &str, value: Value, now_s| {
             let mut claims = good.clone();
             claims[name] = value;
-            judged(&claims, Some(&needed), now_s).unwrap_err().code
+            judged(&claims, Some(&granted), now_s).err().map_or("ok", |why| why.code)
         };
+        assert_eq!(code("scope", json!("openid reading"), 150), "token-scope");
+        assert_eq!(code("scope", Value::Null, 150), "token-scope");
+        assert_eq!(code("scope", json!(["openid", "write"]), 150), "ok");
         assert_eq!(code("iss", json!("https://other"), 150), "token-issuer");
         assert_eq!(code("aud", json!("invoices"), 150), "token-audience");
         assert_eq!(code("sub", json!("ci"), 150), "token-subject");

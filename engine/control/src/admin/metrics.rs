@@ -154,7 +154,7 @@ impl Everything {
         families.gauges("checkpoint_place_success_timestamp_seconds", help, success)?;
         let failures = places().map(|(labels, place)| (labels, place.failures.load(Relaxed)));
         families.counters("checkpoint_place_failures", "Checkpoints that did not reach the place at once", failures)?;
-        let failing = places().map(|(labels, place)| (labels, f64::from(u8::from(place.failing.load(Relaxed)))));
+        let failing = places().map(|(labels, place)| (labels, f64::from(u8::from(place.failure().is_some()))));
         families.gauges("checkpoint_place_failing", "1 while checkpoints do not reach the place", failing)
     }
 

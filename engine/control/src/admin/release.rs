@@ -1,15 +1,16 @@
 //! What the gateway says of itself, for `/release` and `/attestation`. Names and digests, never a rule.
 
 use policy_release::attestation::{
-    self, AssertionKeys, Attestation, Certificate, Checkpoint, Failing, Format, KeySet, Keyset, Memory, Node, Nonce,
-    Pointer, Refusal, RevocationList, Waiting,
+    self, AssertionKeys, Attestation, Certificate, Checkpoint, Failing, Format, KeySet, Keyset, LastFailure, Memory,
+    Node, Nonce, Pointer, Refusal, RevocationList, Waiting,
 };
 use policy_release::time::Timestamp;
 
 use crate::clock::NS_PER_S;
 use crate::expiry::Ends;
+use crate::records::Progress;
 use crate::status::{
-    AssertionKeysStatus, CertificateStatus, CheckpointStatus, KeySetStatus, KeysetStatus, ObtainedStatus,
+    AssertionKeysStatus, CertificateStatus, CheckpointStatus, KeySetStatus, KeysetStatus, Moving, ObtainedStatus,
     PointerStatus, RefusalStatus, RevocationsStatus, Status, WaitingStatus,
 };
 
@@ -51,6 +52,7 @@ pub fn document(status: &Status, nonce: Option<Nonce>, now_unix_ns: u64) -> Atte
         assertions: moving.assertion_keys.as_ref().map(assertions),
         certificates: moving.certificates.iter().map(|(chain, of)| certificate(chain, of)).collect(),
         not_renewed: moving.obtained.values().filter_map(not_renewed).collect(),
+        last_failures: last_failures(&moving, &status.records),
         ends: moving.ends.iter().map(ends).collect(),
         config: facts.config_digest.clone(),
         binary: facts.version.to_owned(),
@@ -152,6 +154,22 @@ fn not_renewed(of: &ObtainedStatus) -> Option<Failing> {
         next: time(of.next_unix_s),
         message: failing.why.clone(),
     })
+}
+
+fn last_failures(moving: &Moving, records: &Progress) -> Vec<LastFailure> {
+    let told = |of: &str, name: &str, message: &str| LastFailure {
+        of: of.to_owned(),
+        name: name.to_owned(),
+        message: message.to_owned(),
+    };
+    let lists = moving.crls.iter().filter_map(|(ca, of)| Some(told("crl", ca, of.last_failure.as_deref()?)));
+    let material = moving.origin_material.iter();
+    let material = material.filter_map(|((of, name), shown)| Some(told(of, name, shown.last_failure.as_deref()?)));
+    let places = records.places.iter().filter_map(|place| {
+        let failure = place.failure();
+        Some(told("checkpoints", &place.name, failure.as_deref()?))
+    });
+    lists.chain(material).chain(places).collect()
 }
 
 fn ends(of: &Ends) -> attestation::Ends {

@@ -30,14 +30,15 @@ pub enum OriginError {
     Ca { origin: String, found: String },
     #[error(
         "origin \"{origin}\" wants the identity \"{identity}\", which gateway.toml does not have: add an \
-         [[origin_identity]] with that name, chain and key"
+         [[origin_identity]] with that name, chain and key, and restart: gateway.toml is read at the start alone"
     )]
     IdentityUnknown { origin: String, identity: String },
     #[error("origin \"{origin}\": {cause}")]
     Identity { origin: String, cause: Arc<TlsError> },
     #[error(
         "origin \"{origin}\" wants the credential \"{credential}\", which gateway.toml does not have: add an \
-         [[origin_credential]] with that name, and file, openbao or oauth"
+         [[origin_credential]] with that name, and file, openbao or oauth, and restart: gateway.toml is read at the start \
+         alone"
     )]
     CredentialUnknown { origin: String, credential: String },
     #[error("origin \"{origin}\": {cause}")]

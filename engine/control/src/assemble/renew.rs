@@ -2,6 +2,7 @@
 //! tokens, connections to origins and TLS sessions of clients outlive it as far as they may.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use activation::activation::Origin;
@@ -131,10 +132,14 @@ pub fn origin(planned: &Planned, addresses: &Addresses, present: &[Arc<Origin>])
 
 /// Whether requests would go to the same place in the same way.
 pub fn same_origin(one: &Origin, other: &Origin) -> bool {
-    let sockets = |origin: &Origin| origin.addresses.iter().map(|address| address.socket).collect::<Vec<_>>();
     one.identity == other.identity
         && one.pass_credentials == other.pass_credentials
         && one.injected == other.injected
         && one.assertion == other.assertion
-        && sockets(one) == sockets(other)
+        && addresses(one) == addresses(other)
+}
+
+/// Where its requests go.
+pub fn addresses(origin: &Origin) -> Vec<SocketAddr> {
+    origin.addresses.iter().map(|address| address.socket).collect()
 }

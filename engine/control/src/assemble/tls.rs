@@ -11,7 +11,7 @@ use rustls::InconsistentKeys;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerConfig};
 use rustls::sign::CertifiedKey;
@@ -120,7 +120,11 @@ pub fn load_identity(
         None => files::read_private(&of.key, PEM_BYTES_MAX)?,
     };
     let key = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|error| TlsError::Key { path: of.key.clone(), found: error.to_string() })?;
+        .map_err(|error| match error {
+            pem::Error::NoItemsFound => "none".to_owned(),
+            other => other.to_string(),
+        })
+        .map_err(|found| TlsError::Key { path: of.key.clone(), found })?;
     Ok((chain, Zeroizing::new(key)))
 }
 

@@ -39,10 +39,16 @@ pub struct Start {
 /// The running thread.
 pub struct Obtaining {
     stop: Arc<Notify>,
+    again: Arc<Notify>,
     thread: JoinHandle<()>,
 }
 
 impl Obtaining {
+    /// What could not be obtained is asked for now, but where an order would be spent.
+    pub fn again(&self) {
+        self.again.notify_waiters();
+    }
+
     /// What is under way is given up.
     pub fn stop(self) {
         self.stop.notify_one();
@@ -57,16 +63,16 @@ pub fn spawn(start: Start) -> io::Result<Option<Obtaining>> {
     if start.wanted.is_empty() {
         return Ok(None);
     }
-    let stop = Arc::new(Notify::new());
-    let stopped = Arc::clone(&stop);
+    let (stop, again) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (stopped, ordered) = (Arc::clone(&stop), Arc::clone(&again));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("certificates".to_owned()).spawn(move || {
         crate::affinity::leave(&start.worker_cores);
-        LocalSet::new().block_on(&runtime, run(start, &stopped));
+        LocalSet::new().block_on(&runtime, run(start, &stopped, ordered));
         // A look-up that hangs in the system's resolver must not keep the process.
         runtime.shutdown_background();
     })?;
-    Ok(Some(Obtaining { stop, thread }))
+    Ok(Some(Obtaining { stop, again, thread }))
 }
 
 fn sweep(start: &Start) {
@@ -85,10 +91,10 @@ fn sweep(start: &Start) {
     }
 }
 
-async fn run(start: Start, stopped: &Notify) {
+async fn run(start: Start, stopped: &Notify, again: Arc<Notify>) {
     let Start { wanted, told, state, status, records, watch, .. } = start;
     let orders = Arc::new(Semaphore::new(1));
-    let teller = Rc::new(Teller { status, records });
+    let teller = Rc::new(Teller { status, records, again });
     for told in told {
         let kept = kept::look(&told.wanted.files());
         let next_s = kept.as_ref().map_or_else(clock::unix_s, |kept| due_s(kept.obtained_s, kept.ends_s, 0));
@@ -112,6 +118,8 @@ async fn run(start: Start, stopped: &Notify) {
 struct Teller {
     status: Arc<Status>,
     records: records::Handle,
+    /// Orders to try again now.
+    again: Arc<Notify>,
 }
 
 impl Teller {
@@ -146,15 +154,28 @@ impl One {
         let mut next_ms = first.map_or(0, |kept| due_s(kept.obtained_s, kept.ends_s, chance()) * MS_PER_S);
         self.teller.next(&self.wanted, next_ms / MS_PER_S);
         loop {
-            wait_until(next_ms).await;
-            next_ms = self.attempt().await;
+            let is_ordered = self.wait(next_ms).await;
+            next_ms = self.attempt(is_ordered).await;
+        }
+    }
+
+    /// Until it is due; or until it is ordered, where it failed and asking again costs nothing.
+    async fn wait(&self, next_ms: u64) -> bool {
+        let ordered = self.teller.again.notified();
+        tokio::select! {
+            () = wait_until(next_ms) => false,
+            () = ordered, if self.failures > 0 && self.desk.is_none() => true,
         }
     }
 
     /// When the next one is due, milliseconds since the Unix epoch.
-    async fn attempt(&mut self) -> u64 {
+    async fn attempt(&mut self, is_ordered: bool) -> u64 {
         let before = kept::look(&self.wanted.files());
-        let why = if before.is_some() { Why::Expiry } else { Why::Start };
+        let why = match &before {
+            _ if is_ordered => Why::Order,
+            Some(_) => Why::Expiry,
+            None => Why::Start,
+        };
         let result = self.obtain().await;
         let after = kept::look(&self.wanted.files());
         let now_ms = clock::unix_ns() / NS_PER_MS;

@@ -2,8 +2,8 @@
 //! come at once; after a failure later and later. Pure, but for the chance.
 
 use crate::bounds::{
-    OBTAIN_PAUSE_S_MIN, OBTAIN_RETRY_MS_MAX, OBTAIN_RETRY_MS_MIN, ORDER_RETRY_MS_MAX, ORDER_RETRY_MS_MIN,
-    RETRY_AFTER_S_MAX,
+    OBTAIN_ENDED_RETRY_MS_MAX, OBTAIN_PAUSE_S_MIN, OBTAIN_RETRY_MS_MAX, OBTAIN_RETRY_MS_MIN, ORDER_RETRY_MS_MAX,
+    ORDER_RETRY_MS_MIN, RETRY_AFTER_S_MAX,
 };
 
 /// Any number; the middle where the system gives none.
@@ -23,10 +23,9 @@ pub fn due_s(obtained_s: u64, ends_s: u64, chance: u32) -> u64 {
 /// Pause after so many failures in a row, with so much of the certificate's life left, milliseconds.
 pub fn retry_ms(failures: u32, left_s: u64, chance: u32) -> u64 {
     let doubled = doubled(OBTAIN_RETRY_MS_MIN, OBTAIN_RETRY_MS_MAX, failures);
-    // A few attempts more before the end.
-    let soon_ms = left_s.saturating_mul(1_000) / 5;
-    let bounded = if left_s > 0 { doubled.min(soon_ms.max(OBTAIN_RETRY_MS_MIN)) } else { doubled };
-    spread(bounded, chance)
+    // A few attempts more before the end; and once it has come, nobody is served until there is another one.
+    let soon_ms = if left_s > 0 { left_s.saturating_mul(1_000) / 5 } else { OBTAIN_ENDED_RETRY_MS_MAX };
+    spread(doubled.min(soon_ms.max(OBTAIN_RETRY_MS_MIN)), chance)
 }
 
 /// The same after an ACME server refused: it counts what it refuses, and may say how long it wants to be left alone.
@@ -61,7 +60,7 @@ mod tests {
     fn pauses_grow_and_leave_time_before_the_end() {
         let pauses = |left_s| [1, 2, 3, 30].map(|failures| retry_ms(failures, left_s, 0) / 1_000);
         assert_eq!(pauses(86_400), [2, 4, 8, 300]);
-        assert_eq!(pauses(0), [2, 4, 8, 300], "what has ended is not hurried after");
+        assert_eq!(pauses(0), [2, 4, 8, 10], "nobody is served with what has ended");
         assert_eq!(pauses(60), [2, 4, 8, 12]);
         assert_eq!([1, 2, 30].map(|failures| order_retry_ms(failures, 0, 0) / 1_000), [60, 120, 3_600]);
         assert_eq!(order_retry_ms(1, 600, 0), 600_000);

@@ -11,7 +11,7 @@ use crate::assemble::material::Material;
 use crate::assemble::{ClientProof, IntrospectionClient, tls};
 use crate::bounds::{EXPIRY_API_KEYS_MAX, EXPIRY_DISTANCES_S, EXPIRY_INTERVAL_S, EXPIRY_SHOWN_MAX};
 use crate::clock;
-use crate::expiry::Ends;
+use crate::expiry::{Ends, OBTAINED};
 use crate::status::Moving;
 
 /// What a policy pins, by the policy: it is read once.
@@ -47,11 +47,13 @@ pub fn of(material: &Material, client_cas: &CaSet, moving: &Moving) -> Vec<Ends>
     for ca in client_cas.cas() {
         ends.extend(Ends::of_ca("client-ca", ca.name().to_owned(), ca));
     }
-    ends.extend(moving.certificates.iter().filter(|(_, of)| of.not_after_unix_s > 0).map(|(chain, of)| Ends {
-        of: "certificate",
-        name: chain.clone(),
-        begins_s: of.not_before_unix_s,
-        ends_s: of.not_after_unix_s,
+    ends.extend(moving.certificates.iter().filter(|(_, of)| of.not_after_unix_s > 0).map(|(chain, of)| {
+        // The file of what is obtained is the gateway's own: nobody puts another one there.
+        let (kind, name) = match moving.obtained.get(chain) {
+            Some(obtained) => (OBTAINED, format!("for {} from {}", of.names.join(", "), obtained.source)),
+            None => ("certificate", chain.clone()),
+        };
+        Ends { of: kind, name, begins_s: of.not_before_unix_s, ends_s: of.not_after_unix_s }
     }));
     ends.extend(moving.key_set.iter().filter(|set| set.serial > 0).map(|set| Ends {
         of: "key-set",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::Watcher;
 use super::material::{CREDENTIAL, Look, Moved, Wrong, keep_why};
@@ -132,6 +133,9 @@ impl Watcher {
             // What was never there is missing from now on.
             shown.ends_unix_s = lease.ends_ms().map(|ms| ms / 1_000).or(shown.ends_unix_s).or(Some(now_ms / 1_000));
         }
+        drop(moving);
+        // When it ends is known anew, and shown at the next look.
+        self.ends_at = Instant::now();
         match judged {
             Ok(secret) if is_taken || secret.ends_unix_ns.is_some() => {
                 start.material.secrets.insert(of.name.clone(), Ok(Arc::new(secret)));

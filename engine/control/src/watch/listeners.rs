@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Watcher;
-use super::report::{refuse_certificate, take_certificate};
+use super::report::{confirm_certificate, refuse_certificate, take_certificate};
 use crate::assemble::tls::{self, Loaded};
 use crate::assemble::{ChainFiles, ListenerFiles};
 use crate::clock;
@@ -15,6 +15,8 @@ struct Next {
     taken: Vec<Loaded>,
     /// By path of the chain: why it is not taken.
     refused: Vec<(String, String)>,
+    /// By path of the chain: what is there is what serves.
+    confirmed: Vec<String>,
 }
 
 impl Watcher {
@@ -34,7 +36,8 @@ impl Watcher {
         else {
             return;
         };
-        let Next { certificates, taken, refused } = Next::of(files, serving, clock::unix_s());
+        let Next { certificates, taken, refused, confirmed } = Next::of(files, serving, clock::unix_s());
+        confirmed.iter().for_each(|chain| confirm_certificate(&start.status, &start.records, chain));
         for (chain, why) in refused {
             refuse_certificate(&start.status, &start.records, vec![chain], &why);
         }
@@ -62,7 +65,7 @@ impl Watcher {
 
 impl Next {
     fn of(files: &ListenerFiles, serving: &[Loaded], now_s: u64) -> Self {
-        let mut next = Self { certificates: Vec::new(), taken: Vec::new(), refused: Vec::new() };
+        let mut next = Self { certificates: Vec::new(), taken: Vec::new(), refused: Vec::new(), confirmed: Vec::new() };
         for of in &files.certificates {
             let chain = of.chain.display().to_string();
             let old = serving.iter().find(|old| old.chain == chain);
@@ -72,7 +75,7 @@ impl Next {
                     next.certificates.push(new);
                     continue;
                 }
-                Ok(None) => {}
+                Ok(None) => next.confirmed.extend(old.is_some().then_some(chain)),
                 Err(why) => next.refused.push((chain, why)),
             }
             next.certificates.extend(old.cloned());

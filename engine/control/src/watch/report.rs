@@ -119,6 +119,16 @@ pub(super) fn take_certificate(status: &Status, records: &Handle, chain: String,
     *shown = CertificateStatus { failures: shown.failures, ..next };
 }
 
+/// What is there is what serves: whatever was wrong with it is over.
+pub(super) fn confirm_certificate(status: &Status, records: &Handle, chain: &str) {
+    let mut moving = status.moving();
+    let Some(shown) = moving.certificates.get_mut(chain) else { return };
+    if shown.last_failure.take().is_some() {
+        tell_certificate(records, chain, Outcome::Unchanged, &[], &[]);
+        crate::info!("{chain}: it is good again, and is what serves");
+    }
+}
+
 pub(super) fn refuse_certificate(status: &Status, records: &Handle, chains: Vec<String>, why: &str) {
     crate::error!("{why}: the old certificate stays in use");
     let mut moving = status.moving();

@@ -70,7 +70,7 @@ pub struct AddArgs {
 pub struct RotateArgs {
     #[command(flatten)]
     given: GivenArgs,
-    /// How long the key before holds on: 90m, 12h, 30d or 4w; a day when absent.
+    /// How long the key before holds on: 90s, 30m, 12h, 30d or 4w; a day when absent.
     #[arg(long, value_name = "SPAN", conflicts_with = "at_once")]
     overlap: Option<Span>,
     /// Take the key before out at once.

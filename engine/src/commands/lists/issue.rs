@@ -21,7 +21,7 @@ pub struct IssueArgs {
     /// When it ends, like 2027-01-31T00:00:00Z; after 30 days (a key set: 90, at most 366) when absent.
     #[arg(long, value_name = "TIME", conflicts_with = "span")]
     expires: Option<Timestamp>,
-    /// How long it holds: 90m, 12h, 30d or 4w.
+    /// How long it holds: 90s, 30m, 12h, 30d or 4w.
     #[arg(long = "for", id = "span", value_name = "SPAN")]
     span: Option<Span>,
     /// Its serial; one above that of the present one when absent.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use policy_release::attestation::{Format, Memory, Node, Nonce, Pointer, Refusal, Waiting};
+use policy_release::attestation::{Format, LastFailure, Memory, Node, Nonce, Pointer, Refusal, Waiting};
 use policy_release::digest::Digest;
 use policy_release::key::{PublicKey, SigningKey};
 use policy_release::time::Timestamp;
@@ -57,6 +57,7 @@ fn said(seed: u8) -> Attestation {
         assertions: None,
         certificates: vec![],
         not_renewed: vec![],
+        last_failures: vec![],
         ends: vec![],
         config: "sha256:config".to_owned(),
         binary: "0.1.0".to_owned(),
@@ -188,6 +189,27 @@ fn what_is_not_renewed_is_a_note_that_says_since_when_why_and_when_again() {
         at(NOW_S + 60)
     );
     assert_eq!(judged.notes[0].text, expected);
+}
+
+#[test]
+fn what_is_not_fresh_is_a_note() {
+    let mut said = said(1);
+    let failure =
+        |of: &str, message: &str| LastFailure { of: of.to_owned(), name: "x".to_owned(), message: message.to_owned() };
+    let kinds = ["crl", "origin-credential", "origin-identity", "checkpoints", "newer"];
+    said.last_failures = kinds.map(|of| failure(of, "why")).into();
+    let yardstick = Yardstick { expected: None, pins: &Pins::default(), now_unix_s: NOW_S };
+    let judged = judge(vec![(host(1), Ok(said))], &yardstick).remove(0);
+    assert!(judged.problems.is_empty());
+    let told: Vec<&str> = judged.notes.iter().map(|note| note.text.as_str()).collect();
+    let expected = [
+        "the revocation list of client CA x was refused, the old one stays in force: why",
+        "the secret of origin credential x: why",
+        "the certificate of origin identity x: why",
+        "checkpoints of its records do not reach x: why",
+        "the newer x: why",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]

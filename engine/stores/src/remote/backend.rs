@@ -106,8 +106,10 @@ impl From<HttpFault> for Fault {
     fn from(fault: HttpFault) -> Self {
         match fault {
             HttpFault::Size { .. } => Self::Size,
-            HttpFault::Tls { .. } => Self::new(fault, "name the PEM file of the CA that vouches for the server"),
-            fault => Self::new(fault, "is the address right, and the server up?"),
+            fault => {
+                let help = fault.help();
+                Self::new(fault, help)
+            }
         }
     }
 }

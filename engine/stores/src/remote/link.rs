@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::backend::Fault;
 use crate::Server;
-use crate::http::{Answer, Bounds, Client, ClientIdentity, HttpFault, Place, Session, Step, Trust};
+use crate::http::{Answer, Bounds, Client, ClientIdentity, HttpFault, Place, Session, Step, TRUST_HELP, Trust};
 use crate::openbao::{CA_BYTES_MAX, TOKEN_BYTES_MAX};
 
 /// For each attempt to connect, and for the TLS handshake.
@@ -160,7 +160,7 @@ impl Papers {
             None => None,
         };
         let client = Client::known_as(trust.as_ref(), identity, bounds);
-        client.map_err(|fault| Fault::new(fault, "name the PEM file of the CA that vouches for the server"))
+        client.map_err(|fault| Fault::new(fault, TRUST_HELP))
     }
 }
 

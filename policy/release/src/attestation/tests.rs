@@ -40,6 +40,7 @@ fn said(key: &SigningKey, nonce: &Nonce) -> Attestation {
         assertions: None,
         certificates: vec![],
         not_renewed: vec![],
+        last_failures: vec![],
         ends: vec![],
         config: Digest::of(b"config").to_string(),
         binary: "0.1.0".to_owned(),

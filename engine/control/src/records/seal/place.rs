@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -37,7 +37,15 @@ pub struct PlaceProgress {
     /// 0: never.
     pub success_unix_s: AtomicU64,
     pub failures: AtomicU64,
-    pub failing: AtomicBool,
+    /// Why the last one did not reach it.
+    pub(in crate::records) failure: Mutex<Option<String>>,
+}
+
+impl PlaceProgress {
+    /// Why its checkpoints do not reach it; none where they do.
+    pub fn failure(&self) -> Option<String> {
+        lock(&self.failure).clone()
+    }
 }
 
 /// The way to a place's thread.
@@ -134,8 +142,8 @@ impl Sender {
     }
 }
 
-fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Deliverer {
@@ -188,8 +196,8 @@ impl Deliverer {
 
     /// Told once when it begins to fail, and once when it is over.
     fn tell(&mut self, outcome: Result<(), String>) {
-        let was_failing = self.progress.failing.load(Ordering::Relaxed);
-        self.progress.failing.store(outcome.is_err(), Ordering::Relaxed);
+        let failure = outcome.as_ref().err().cloned();
+        let was_failing = std::mem::replace(&mut *lock(&self.progress.failure), failure).is_some();
         match outcome {
             Ok(()) => {
                 self.pause_ms = 0;

@@ -81,7 +81,7 @@ fn a_place_that_fails_is_tried_again_and_gets_the_newest() {
     rig.seal();
     fs_dir(rig.directory.path(), "outside");
     let (directory, sealing, progress) = rig.end();
-    assert!(!progress.places[0].failing.load(Ordering::Relaxed));
+    assert!(progress.places[0].failure().is_none());
     let outside = std::fs::read_dir(directory.path().join("outside")).unwrap().next().unwrap().unwrap().path();
     let names: Vec<_> = std::fs::read_dir(outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().any(|name| name.to_string_lossy().starts_with("00000000000000000002")), "{names:?}");

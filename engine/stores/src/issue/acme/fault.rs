@@ -5,7 +5,7 @@ use std::io;
 use files::FileFault;
 
 use super::ChallengeKind;
-use crate::http::{HttpFault, TrustFault};
+use crate::http::{HttpFault, TRUST_HELP, TrustFault};
 
 /// Why an order comes to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +63,13 @@ impl AcmeFault {
 
     pub fn help(&self) -> String {
         match self {
-            Self::Trust { .. } | Self::Http { cause: HttpFault::Tls { .. }, .. } => {
-                "name the PEM file of the CA that vouches for the server".into()
-            }
+            Self::Trust { .. } => TRUST_HELP.into(),
             Self::File(fault) => fault.help().unwrap_or_else(|| "check the file".into()),
             Self::ExternalKey(_) => "write the key as the CA gave it, in one line".into(),
-            Self::Http { .. } => "is the address right, and the server up (OpenBao: and unsealed)?".into(),
+            Self::Http { cause: HttpFault::Status { .. }, .. } => {
+                "is the address right, and the server up (OpenBao: and unsealed)?".into()
+            }
+            Self::Http { cause, .. } => cause.help().into(),
             Self::Problem { kind, .. } if kind.ends_with("externalAccountRequired") => {
                 "the server wants external_account = { key_id = \"…\", key = \"FILE\" }".into()
             }
