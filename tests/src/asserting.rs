@@ -119,7 +119,7 @@ impl Verifier {
     /// Fetches the gateway's public keys, and forgets the ones before.
     pub fn fetch(&self) {
         let gateway = self.gateway.get().expect("a gateway");
-        let request = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n";
+        let request = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         let set: JwkSet = serde_json::from_str(&once(*gateway, request).text()).expect("a JWK Set");
         let mut seen = self.seen.lock().unwrap();
         let kid = |jwk: &jsonwebtoken::jwk::Jwk| jwk.common.key_id.clone().expect("a kid");

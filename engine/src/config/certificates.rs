@@ -103,7 +103,7 @@ impl Source<'_> {
                 server,
                 ca: written.ca.as_deref().map(|path| self.resolve(path)),
                 namespace: written.namespace.clone(),
-                token: Token::File(self.secret_file(&written.token)?),
+                token: Token::File(self.word_file("token", &written.token)?),
             },
             mount: written.mount.as_ref().map_or_else(|| Ok("pki".to_owned()), plain)?,
             role: plain(&written.role)?,
@@ -129,7 +129,7 @@ impl Source<'_> {
         let external = written
             .external_account
             .as_ref()
-            .map(|of| Ok(External { key_id: of.key_id.clone(), key: self.secret_file(&of.key)? }));
+            .map(|of| Ok(External { key_id: of.key_id.clone(), key: self.word_file("key", &of.key)? }));
         Ok(Directory {
             place: self.https(&written.directory, "ACME is spoken over TLS (RFC 8555 §6.1)")?,
             ca: written.ca.as_deref().map(|path| self.resolve(path)),

@@ -75,7 +75,8 @@ impl Source<'_> {
                 return self.refuse(span, message, "name both, or neither");
             }
         };
-        let token_file = server.token.as_ref().map(secret).transpose()?;
+        let token = server.token.as_ref().map(|path| self.word_path("token", path, span));
+        let token_file = token.transpose()?;
         if let Some(exposed) = token_file.as_ref().and_then(|path| read_secret(path, TOKEN_BYTES_MAX).ok()?.exposed) {
             control::warning!(
                 "others may read the token of the store ({exposed}): own its file, and run chmod 600 on it"

@@ -12,8 +12,8 @@ use serde_json::json;
 use stores::Channel;
 
 use super::change::shown;
-use crate::commands::signing;
 use crate::commands::trust::words;
+use crate::commands::{lists, signing};
 use crate::failure::Failure;
 use crate::pointing;
 use crate::span::distance;
@@ -57,6 +57,7 @@ pub fn run(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let path = store.path().join(stores::layout::key_set(&args.channel));
     let envelope = Envelope::parse_kind(&bytes, Kind::KeySet).map_err(|fault| Failure::at(&path, fault))?;
     let set = KeySet::read(envelope.payload()).map_err(|fault| Failure::at(&path, fault))?;
+    lists::expect_shown(&set, &store, &args.channel)?;
     let standing = root.as_ref().map(|root| root.standing(Role::Keys, &envelope));
     if args.format == Format::Json {
         let document = json!({

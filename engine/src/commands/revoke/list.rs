@@ -11,8 +11,8 @@ use serde_json::json;
 use stores::Channel;
 
 use super::{Format, next};
-use crate::commands::signing;
 use crate::commands::trust::words;
+use crate::commands::{lists, signing};
 use crate::failure::Failure;
 use crate::pointing;
 use crate::span::distance;
@@ -53,6 +53,7 @@ pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let path = store.path().join(stores::layout::revocations(&args.channel));
     let envelope = Envelope::parse_kind(&bytes, Kind::Revocations).map_err(|fault| Failure::at(&path, fault))?;
     let list = Revocations::read(envelope.payload()).map_err(|fault| Failure::at(&path, fault))?;
+    lists::expect_shown(&list, &store, &args.channel)?;
     let standing = root.as_ref().map(|root| root.standing(Role::Revocation, &envelope));
     if args.format == Format::Json {
         let document = json!({
