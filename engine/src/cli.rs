@@ -93,7 +93,8 @@ enum Command {
         adamant revoke … --subject corp/mallory --key alice.key       # all tokens issued until now\n  \
         adamant revoke … --agent reports-bot --lift --key alice.key --key bob.key\n  \
         adamant revoke list --store /srv/adamant --channel production\n\n\
-        Makes the next list from the one in the store, signs and publishes it. Gateways have it in force within a second of \
+        Makes the next list from the one in the store, or from the newest that was seen here where the store goes behind it, \
+        signs and publishes it. Gateways have it in force within a second of \
         seeing it, for requests and connections that run already too. It can only deny; lifting something before it has \
         lapsed needs release-wider.")]
     Revoke(Box<revoke::RevokeArgs>),

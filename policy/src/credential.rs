@@ -23,6 +23,8 @@ const PREFIXES: [&str; 6] = ["adm_", "eyJ", "hvs.", "hvb.", "hvr.", "AGE-SECRET-
 const PUBLIC_PREFIXES: [&str; 2] = ["sha256:", "ed25519:"];
 /// Parts of the names of settings whose values are secrets.
 const SECRET_NAMES: [&str; 6] = ["password", "passwd", "passphrase", "secret", "private_key", "_token"];
+/// Settings that name the file of a secret which is one word.
+const WORD_NAMES: [&str; 2] = ["token", "secret"];
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 
@@ -173,6 +175,7 @@ fn mark_line(line: &str, start: usize, in_block: bool, secret: &mut Vec<Range<us
     user_info(line, start, secret);
     random(line, start, secret);
     named(line, start, secret);
+    word(line, start, secret);
     unquoted(line, start, secret);
     false
 }
@@ -249,6 +252,25 @@ fn named(line: &str, start: usize, secret: &mut Vec<Range<usize>>) {
     if is_secret && !value.trim().is_empty() {
         let from = sign + 1 + (value.len() - value.trim_start().len());
         secret.push(start + from..start + line.trim_end().len());
+    }
+}
+
+/// What a table on one line has as its token or secret, where that looks like no file: it may be the word itself.
+fn word(line: &str, start: usize, secret: &mut Vec<Range<usize>>) {
+    let is_file = |value: &str| value.starts_with("credential:") || value.contains(['/', '.']) && !value.contains(':');
+    for name in WORD_NAMES {
+        for (at, _) in line.match_indices(name) {
+            let begins =
+                line.get(..at).is_none_or(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+            let after = line.get(at + name.len()..).unwrap_or_default().trim_start();
+            let Some(value) = after.strip_prefix('=').map(str::trim_start).filter(|_| begins) else { continue };
+            let Some(quote) = value.chars().next().filter(|first| matches!(first, '"' | '\'')) else { continue };
+            let from = line.len() - value.len() + 1;
+            let value = line.get(from..).and_then(|rest| rest.split(quote).next()).unwrap_or_default();
+            if !value.is_empty() && !is_file(value) {
+                secret.push(start + from..start + from + value.len());
+            }
+        }
     }
 }
 
@@ -348,6 +370,12 @@ mod tests {
             ("x = { file = sk-live-0123456789 }", "x = { file = ****************** }"),
             ("x = , sk-live-0123456789", "x = , sk-live-0123456789"),
             ("bytes_max = 12345678901234567890", "bytes_max = 12345678901234567890"),
+            (
+                "s = { url = \"u\", token = \"root:Pw!\", ca = \"c\" }",
+                "s = { url = \"u\", token = \"********\", ca = \"c\" }",
+            ),
+            ("x = { id = \"i\", secret='pw' }", "x = { id = \"i\", secret='**' }"),
+            ("x = { token = \"store.token\", y = 1 }", "x = { token = \"store.token\", y = 1 }"),
             ("url = \"https://me:pw@host/x\"", "url = \"https://*****@host/x\""),
         ] {
             assert_eq!(Covered::of(line).text(), shown);

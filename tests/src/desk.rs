@@ -13,12 +13,14 @@ pub const END: &str = "2100-01-01T00:00:00Z";
 /// A directory of its own for each test.
 pub struct Desk {
     directory: tempfile::TempDir,
+    state: tempfile::TempDir,
     environment: Vec<(String, String)>,
 }
 
 impl Desk {
     pub fn new() -> Self {
-        Self { directory: tempfile::tempdir().expect("a temporary directory"), environment: Vec::new() }
+        let made = || tempfile::tempdir().expect("a temporary directory");
+        Self { directory: made(), state: made(), environment: Vec::new() }
     }
 
     /// A variable that every command sees from now on.
@@ -67,6 +69,7 @@ impl Desk {
         for name in ["BAO_TOKEN", "VAULT_TOKEN", "BAO_CACERT", "VAULT_CACERT", "BAO_NAMESPACE", "VAULT_NAMESPACE"] {
             command.env_remove(name);
         }
+        command.env("XDG_STATE_HOME", self.state.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
         command
     }

@@ -71,6 +71,7 @@ pub fn run(arguments: &[&str], directory: &Path) -> (ExitStatus, String, String)
     let output = Command::new(binary())
         .args(arguments)
         .current_dir(directory)
+        .env("XDG_STATE_HOME", directory.join(".state"))
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("cannot run adamant {arguments:?}: {error}"));
@@ -158,7 +159,7 @@ impl Gateway {
 
     /// `GET` of a path of the admin listener.
     pub fn admin(&self, path: &str) -> Response {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         client::once(self.admin_address(), request)
     }
 

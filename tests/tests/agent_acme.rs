@@ -24,7 +24,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tests::agents::{Running, Scene, assert_fits, ok, read_pair, through};
 use tests::desk::{Desk, assert_says};
-use tests::pebble::{self, Character, EXTERNAL, Pebble, free_port};
+use tests::pebble::{self, Character, EXTERNAL, Pebble};
+use tests::process::free_port;
 
 use liar::{Liar, Lie};
 

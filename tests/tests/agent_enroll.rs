@@ -173,6 +173,35 @@ fn a_key_is_written_with_its_certificate_or_not_at_all() {
 }
 
 #[test]
+fn nothing_of_a_ca_is_replaced_by_what_it_issues() {
+    let scene = Scene::new();
+    let ca = || ["ca.key", "ca.pem", "ca.json"].map(|name| fs::read(scene.at().join("ca").join(name)).unwrap());
+    let before = ca();
+    for more in [
+        "--key-out new.key --out ca/ca.key",
+        "--key-out ca/ca.key --out new.pem",
+        "--key-out new.key --out ./ca/../ca/ca.pem",
+        "--key-out new.key --out ca/revoked.jsonl",
+    ] {
+        let said = bad(scene.at(), &format!("ca issue ca --spiffe {ID} {more} --force"));
+        assert!(said.contains("one of the CA's own"), "{more}: {said}");
+        assert!(ca() == before && !scene.at().join("new.key").exists(), "{more}");
+    }
+}
+
+#[test]
+fn the_issuer_of_a_ca_is_a_url() {
+    let scene = Scene::new();
+    for issuer in ["corp", "http://id.corp.example", "https://id.corp.example/\nx", "https://", "https://a.example/?b"]
+    {
+        let line = ["ca", "init", "other", "--trust-domain", "corp.example", "--no-passphrase", "--issuer", issuer];
+        let (status, _, said) = tests::gateway::run(&line, scene.at());
+        assert!(!status.success() && said.contains("--issuer: "), "{issuer}: {said}");
+        assert!(!scene.at().join("other").exists());
+    }
+}
+
+#[test]
 fn a_ca_that_somebody_holds_is_not_waited_for_without_end() {
     let scene = Scene::new();
     scene.enroll("");

@@ -144,7 +144,7 @@ fn without_once_it_stays_up_until_ctrl_c_and_can_be_tried() {
     assert_eq!(processes_of(demo.directory.path()).len(), 2, "the demo and its gateway");
     let admin = lines.iter().find_map(|line| line.trim().strip_prefix("$ curl http://")?.strip_suffix("/metrics"));
     let admin = admin.unwrap_or_else(|| panic!("no address of the admin listener in {story}")).parse().unwrap();
-    let ready = tests::client::once(admin, "GET /readyz HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+    let ready = tests::client::once(admin, "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert_eq!(ready.status, 200, "it serves while it waits");
     thread::sleep(Duration::from_millis(500));
     assert!(demo.child.try_wait().unwrap().is_none(), "it waits for Ctrl-C");

@@ -22,6 +22,8 @@ use tests::gateway::{self, Gateway};
 use tests::process::eventually;
 use tests::store::{END, Key, World, envelope, root_payload, told};
 
+#[path = "key_set/behind.rs"]
+mod behind;
 #[path = "key_set/forged.rs"]
 mod forged;
 #[path = "key_set/kept.rs"]

@@ -217,7 +217,7 @@ fn a_check_asks_nobody_and_finds_what_is_missing() {
     assert!(status.success() && stdout.starts_with("ok: "), "{stdout}{stderr}");
     assert_eq!(issuer.connections(), 0);
     let wrong = [
-        (deployment(&issuer, "secret = \"none.key\""), "none.key: cannot be read"),
+        (deployment(&issuer, "secret = \"none.key\""), "the file that secret names cannot be read"),
         (deployment(&issuer, BY_SECRET).file("id-ca.pem", "no PEM"), "id-ca.pem: the pinned CA"),
         (
             deployment(&issuer, "secret = \"client.key\"\nchain = \"client.key\""),

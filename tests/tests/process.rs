@@ -111,7 +111,7 @@ fn the_admin_listener_answers_and_changes_nothing() {
     assert_eq!(gateway.admin("/nothing").status, 404);
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
         let request =
-            format!("{method} /release HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            format!("{method} /release HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         assert_eq!(tests::client::once(gateway.admin_address(), request).status, 405, "{method}");
     }
 }

@@ -29,6 +29,8 @@ use tests::scene::bearer;
 use tests::store::{Key, World, told};
 use tests::tokens::{ISSUER, TokenKey, claims, jwks, now_s};
 
+#[path = "revoke/behind.rs"]
+mod behind;
 #[path = "revoke/beside.rs"]
 mod beside;
 #[path = "revoke/forged.rs"]

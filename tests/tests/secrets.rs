@@ -309,3 +309,77 @@ fn a_credential_that_was_pasted_into_the_right_file_is_covered() {
         assert_says(&run(&desk, "run address.toml").1, &["address.toml:7:11", "| address = \"****"]);
     }
 }
+
+/// A password in the place of its file's name: the start is refused, and nothing of it told.
+#[test]
+fn a_secret_in_the_place_of_its_file_is_shown_nowhere() {
+    let desk = desk();
+    let word = "root:Sup3rS3cretPw!";
+    let gateway = |source: &str, more: &str| {
+        format!(
+            "[gateway]\npolicy = \"tests\"\n{source}\ntrust_root = \"root.json\"\nstate = \"state\"\n\n[workers]\ncores = \
+             [0]\n\n[[listener]]\naddress = \"127.0.0.1:0\"\n\n{more}\n"
+        )
+    };
+    let of_store = |access: &str| {
+        gateway(&format!("channel = \"c\"\nstore = {{ url = \"etcd+https://127.0.0.1:1/x\", {access} }}"), "")
+    };
+    let of_file = |table: String| gateway("release = \"release.json\"", &table);
+    let origin = |from: String| of_file(format!("[[origin_credential]]\nname = \"k\"\n{from}"));
+    let bao = "address = \"https://127.0.0.1:1\"";
+    for (text, setting) in [
+        (of_store(&format!("token = \"{word}\"")), "token"),
+        (of_file(format!("[[introspection_client]]\nname = \"gw\"\nid = \"id\"\nsecret = \"{word}\"")), "secret"),
+        (
+            origin(format!(
+                "oauth = {{ token_url = \"https://127.0.0.1:1/t\", client_id = \"id\", secret = \"{word}\" }}"
+            )),
+            "secret",
+        ),
+        (
+            origin(format!("openbao = {{ {bao}, token = \"{word}\", mount = \"kv\", path = \"p\", field = \"f\" }}")),
+            "token",
+        ),
+        (
+            of_file(format!(
+                "[[certificate_source]]\nname = \"team\"\nopenbao = {{ {bao}, token = \"{word}\", role = \"r\" }}"
+            )),
+            "token",
+        ),
+    ] {
+        desk.write("gateway.toml", &text);
+        for command in ["run gateway.toml --check", "run gateway.toml"] {
+            let said = desk.bad(command);
+            let refused = format!("the file that {setting} names cannot be read: No such file");
+            assert_says(&said, &[&refused, "gateway.toml:", "not shown here", "****"]);
+            assert!(!said.contains("Sup3r"), "{said}");
+        }
+    }
+    // Nor beside another mistake on its line.
+    desk.write("gateway.toml", of_store(&format!("token = \"{word}\", tokn = \"x\"")));
+    let said = desk.bad("run gateway.toml --check");
+    assert!(!said.contains("Sup3r"), "{said}");
+    let said = desk.bad(&format!("revoke list --store etcd+https://127.0.0.1:1/x --channel c --store-token {word}"));
+    assert!(said.contains("--store-token") && !said.contains("Sup3r"), "{said}");
+}
+
+/// Whole lines of JSON that are no records: a private JWK, the registration of a client.
+#[test]
+fn what_is_no_record_is_not_shown_as_one() {
+    let desk = desk();
+    let jwk = "{\"kty\":\"EC\",\"crv\":\"P-256\",\"d\":\"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE\"}";
+    let client = "{\"client_id\":\"edge\",\"client_secret\":\"Sup3rS3cretPw!\"}";
+    let record = "{\"time\":\"2026-01-01T00:00:00.000Z\",\"adamant.kind\":\"stop\"}";
+    desk.write("wrong.json", format!("{jwk}\n{client}\n"));
+    desk.write("mixed.jsonl", format!("{record}\n{jwk}\n{client}\n{record}\n"));
+    for command in ["audit show", "audit filter", "audit show --format json"] {
+        let said = desk.bad(&format!("{command} wrong.json"));
+        assert!(said.contains("expected records, found none in wrong.json"), "{said}");
+        let (code, stdout, stderr) = desk.run(&format!("{command} mixed.jsonl"));
+        assert!(code == 0 && stdout.lines().count() == 2, "{stdout}{stderr}");
+        assert_says(&stderr, &["lines that are no records, and are not shown: 2, the first is line 2"]);
+        for said in [said, stdout, stderr] {
+            assert!(!said.contains("870MB6") && !said.contains("Sup3r"), "{said}");
+        }
+    }
+}

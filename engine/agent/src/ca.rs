@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use policy::bounds::CLAIM_BYTES_MAX;
 use policy_release::key_file::{self, EncryptionSeed};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, GeneralSubtree, IsCa, Issuer, KeyPair,
@@ -12,6 +13,7 @@ use rcgen::{
 };
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
+use stores::http::Place;
 use zeroize::Zeroizing;
 
 use crate::bounds::{BACKDATED_S, FILE_BYTES_MAX, LIFE_CA_S_MAX, LIFE_S_MIN, SERIAL_BYTES, SERVER_NAMES_MAX};
@@ -83,6 +85,8 @@ pub mod place {
     pub const REVOKED: &str = "revoked.jsonl";
     pub const CRL: &str = "ca.crl";
     pub const LOCK: &str = "lock";
+    /// All that the CA writes itself.
+    pub const OWN: [&str; 9] = [CERTIFICATE, KEY, TOKEN_KEY, JWKS, SETTINGS, ISSUED, REVOKED, CRL, LOCK];
 }
 
 /// Makes a CA in a new directory.
@@ -93,6 +97,7 @@ pub fn init(wish: &Wish<'_>, now_s: u64) -> Result<Shown, Fault> {
         return Err(Fault::at(directory, "there is a CA already").help(help));
     }
     check_life(wish.life_s, LIFE_CA_S_MAX)?;
+    wish.issuer.map_or(Ok(()), check_issuer)?;
     let constraints = constraints(wish.servers)?;
     files::private_directory(directory)?;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
@@ -122,6 +127,15 @@ pub fn init(wish: &Wish<'_>, now_s: u64) -> Result<Shown, Fault> {
     // Last: a directory with it holds a whole CA.
     files::write(&directory.join(place::CERTIFICATE), certificate.pem().as_bytes(), Access::Everyone)?;
     show(directory)
+}
+
+/// As policies write it, and tokens have it in `iss`: a URL (RFC 8414 §2).
+fn check_issuer(url: &str) -> Result<(), Fault> {
+    let place = Place::parse(url).map_err(|fault| Fault::new(format_args!("--issuer: {fault}")))?;
+    if url.len() <= CLAIM_BYTES_MAX && !place.target().contains('?') {
+        return Ok(());
+    }
+    Err(Fault::new(format_args!("--issuer: expected a URL of at most {CLAIM_BYTES_MAX} bytes without a query")))
 }
 
 /// A key as it goes into its file.

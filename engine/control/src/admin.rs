@@ -158,7 +158,7 @@ async fn accept(bound: Bound, attester: Attester) -> io::Result<()> {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => serve_one(stream, seats.take(), &attester),
+                    Ok((stream, _)) => serve_one(stream, seats.take(), &attester, Reach::Browsers),
                     Err(error) => pause_after(&error).await,
                 }
             }
@@ -167,7 +167,7 @@ async fn accept(bound: Bound, attester: Attester) -> io::Result<()> {
             let listener = tokio::net::UnixListener::from_std(listener)?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => serve_one(stream, seats.take(), &attester),
+                    Ok((stream, _)) => serve_one(stream, seats.take(), &attester, Reach::Own),
                     Err(error) => pause_after(&error).await,
                 }
             }
@@ -204,26 +204,38 @@ impl Seats {
     }
 }
 
-fn serve_one<S>(stream: S, given_away: oneshot::Receiver<Infallible>, attester: &Arc<Attester>)
+/// Who can be led to a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// A web page can have a browser of this machine ask at a port, and a name of its own point here (DNS rebinding).
+    Browsers,
+    /// Whoever may open the socket file, or has a certificate.
+    Own,
+}
+
+fn serve_one<S>(stream: S, given_away: oneshot::Receiver<Infallible>, attester: &Arc<Attester>, reach: Reach)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let attester = Arc::clone(attester);
     tokio::spawn(async move {
         tokio::select! {
-            () = serve_connection(stream, attester) => {}
+            () = serve_connection(stream, attester, reach) => {}
             _ = given_away => {}
         }
     });
 }
 
 /// A client that misbehaves ends its own connection and is of no interest to anybody else.
-async fn serve_connection<S>(stream: S, attester: Arc<Attester>)
+async fn serve_connection<S>(stream: S, attester: Arc<Attester>, reach: Reach)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = respond::respond(request.method(), request.uri(), &attester, clock::unix_ns());
+        let response = match reach {
+            Reach::Browsers if !respond::is_local(request.uri(), request.headers()) => respond::foreign(),
+            _ => respond::respond(request.method(), request.uri(), &attester, clock::unix_ns()),
+        };
         async move { Ok::<_, Infallible>(response) }
     });
     let _ = hyper::server::conn::http1::Builder::new()

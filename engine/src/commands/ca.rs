@@ -226,6 +226,12 @@ fn issue(args: &IssueArgs, out: &mut dyn Write) -> Result<(), Failure> {
         let fault = Failure::at(path, "expected another file for the key than for the certificate, found the same");
         return Err(fault.help("give --out and --key-out different names"));
     }
+    for path in args.key_out.iter().chain([&args.out]) {
+        if place::OWN.iter().any(|own| files::is_same(path, &args.open.directory.join(own))) {
+            let message = "expected another file than one of the CA's own, found one that it is made of";
+            return Err(Failure::at(path, message).help("write elsewhere: nothing of the CA is replaced"));
+        }
+    }
     let whom = match &args.spiffe {
         Some(id) => For::Agent(id.clone()),
         None => For::Server(args.server.clone()),

@@ -14,7 +14,7 @@ use policy_release::key_set::KeySet;
 use stores::{Channel, layout};
 
 use self::change::{AddArgs, Next, RemoveArgs, RenewArgs, RotateArgs};
-use super::lists::{self, ListDesk, Published, ShowArgs};
+use super::lists::{self, ListDesk, MemoryArgs, Published, ShowArgs};
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use super::trust::words;
 use crate::failure::Failure;
@@ -59,6 +59,8 @@ pub struct PublishArgs {
     file: PathBuf,
     #[command(flatten)]
     at: Where,
+    #[command(flatten)]
+    memory: MemoryArgs,
 }
 
 impl Published for KeySet {
@@ -75,6 +77,10 @@ impl Published for KeySet {
 
     fn place(channel: &Channel) -> String {
         layout::key_set(channel)
+    }
+
+    fn beside(self, _: &Self) -> Self {
+        self
     }
 
     /// Where the serial of the present one is forgotten, gateways go by the time of issue.
@@ -108,8 +114,9 @@ pub fn run(command: KeySetCommand, out: &mut dyn Write) -> Result<(), Failure> {
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (envelope, set) = lists::read::<KeySet>(&args.file)?;
     // Whoever made the set was asked whether the channel is meant.
-    let desk = KeySetDesk::open(&args.at, true)?;
-    desk.expect_next(&set).map_err(|failure| Failure::at(&args.file, failure))?;
+    let desk = KeySetDesk::open(&args.at, &args.memory, true)?;
+    desk.warn_of_behind();
+    desk.expect_next(&set, envelope.digest()).map_err(|failure| Failure::at(&args.file, failure))?;
     Next::between(&desk, &set).tell(&set, desk.now, out)?;
     writeln!(out, "  signed   {}", words(&desk.root.standing(Role::Keys, &envelope)))?;
     writeln!(out, "wrote {}", desk.publish(&set, &envelope)?.display())?;

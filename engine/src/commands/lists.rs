@@ -2,6 +2,7 @@
 //! standing there.
 
 mod issue;
+mod memory;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -11,8 +12,9 @@ use policy::model::Policy;
 use policy_release::bounds::INTEGER_MAX;
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
-use policy_release::lists::{SignedList, verify_list};
+use policy_release::lists::{Head, SignedList, verify_list};
 use policy_release::manifest::Manifest;
+use policy_release::pointer::Pointer;
 use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
 use stores::Channel;
@@ -22,10 +24,12 @@ use super::signing;
 use super::trust::words;
 use crate::failure::{Failure, warn};
 use crate::pointing::{Desk, Where};
-use crate::span::Span;
+use crate::span::{Span, distance};
 use crate::store::{Store, WriteFault};
 
 pub use self::issue::{Begun, IssueArgs, Issued};
+pub use self::memory::MemoryArgs;
+use self::memory::{Kept, Memory};
 pub use self::show::{ShowArgs, Shown, show};
 
 /// A serial farther above the present one is more likely a slip than meant.
@@ -48,6 +52,9 @@ pub trait Published: SignedList {
     /// Where it stands in a store.
     fn place(channel: &Channel) -> String;
 
+    /// The list that is remembered, where the store has `other` with the same serial.
+    fn beside(self, other: &Self) -> Self;
+
     /// What it needs to be published beside the signatures of its own role.
     fn may_follow(desk: &ListDesk<Self>, list: &Self, envelope: &Envelope) -> Result<(), Failure>;
 }
@@ -63,8 +70,10 @@ pub struct ListDesk<L> {
     pub now: Timestamp,
     /// What the channel runs, as far as the store has it; for the names in it alone.
     pub release: Option<Policy>,
-    /// The list that stands, if it verifies by any root of the chain.
+    /// The newest list that is known, if it verifies by any root of the chain: the one that stands, or one that is remembered.
     pub list: Option<L>,
+    /// What is in the store goes behind `list`, which is remembered alone: somebody put it there.
+    pub behind: Option<Behind>,
     /// The version of the trust root that it holds by, where that is an older one: gateways with the newest forget its
     /// serial, however high.
     pub older: Option<u64>,
@@ -73,11 +82,36 @@ pub struct ListDesk<L> {
     pointer_policy: Option<String>,
     /// The bytes of the list, to notice that somebody else published meanwhile.
     seen: Option<Vec<u8>>,
+    memory: Memory,
+}
+
+/// A store that goes behind what is remembered of it.
+pub struct Behind {
+    /// Both, in words.
+    pub told: String,
+    /// Where the newer list is.
+    pub path: PathBuf,
+    digest: Digest,
+}
+
+/// A list that verifies.
+pub struct Believed<L> {
+    list: L,
+    digest: Digest,
+    /// The version of the trust root that it holds by.
+    by: u64,
+}
+
+impl<L: SignedList> Believed<L> {
+    /// What is newer has the higher one: a newer root forgets the serials of an older one.
+    fn rank(&self) -> (u64, u64) {
+        (self.by, self.list.head().serial)
+    }
 }
 
 impl<L: Published> ListDesk<L> {
     /// `may_be_new`: that the store does not have the channel is told, and not refused.
-    pub fn open(at: &Where, may_be_new: bool) -> Result<Self, Failure> {
+    pub fn open(at: &Where, memory: &MemoryArgs, may_be_new: bool) -> Result<Self, Failure> {
         let desk = Desk::open(at)?;
         let unknown = desk.store.expect_channel(&desk.channel).map_err(Failure::from).err();
         if let Some(failure) = &unknown {
@@ -101,15 +135,31 @@ impl<L: Published> ListDesk<L> {
             ));
         }
         let seen = L::stored(&desk.store, &desk.channel)?;
-        let (list, doubt, by) = match seen.as_deref().map(|bytes| believed::<L>(bytes, &desk.chain, &desk.channel)) {
-            None => (None, None, None),
-            Some(Ok((list, by))) => (Some(list), None, Some(by)),
-            Some(Err(why)) => (None, Some(why), None),
+        let policy = pointer_policy.as_deref();
+        let stored = seen.as_deref().map(|bytes| believed::<L>(bytes, &desk.chain, &desk.channel, policy));
+        let memory = memory.open();
+        let kept = memory.recall::<L>(&desk.chain, &desk.channel, policy);
+        let behind = kept.as_ref().and_then(|kept| behind(kept, stored.as_ref(), desk.now));
+        let (list, doubt, by) = match (stored, kept) {
+            (stored, Some(kept)) if behind.is_some() => match stored {
+                Some(Ok(other)) if other.rank() == kept.of.rank() => {
+                    (Some(kept.of.list.beside(&other.list)), None, Some(kept.of.by))
+                }
+                _ => (Some(kept.of.list), None, Some(kept.of.by)),
+            },
+            (None, _) => (None, None, None),
+            (Some(Ok(stored)), kept) => {
+                if let Some(bytes) = seen.as_ref().filter(|bytes| kept.is_none_or(|kept| kept.bytes != **bytes)) {
+                    memory.keep::<L>(&desk.root, &desk.channel, bytes);
+                }
+                (Some(stored.list), None, Some(stored.by))
+            }
+            (Some(Err(why)), _) => (None, Some(why), None),
         };
         let older = by.filter(|by| *by != desk.root.version());
         if let (Some(older), Some(list)) = (older, &list) {
             warn(format_args!(
-                "the {} in the store (serial {}) holds by trust root version {older} alone, not by {}: was it made by whom \
+                "the {} of the channel (serial {}) holds by trust root version {older} alone, not by {}: was it made by whom \
                  that one was replaced for? {}; gateways forget its serial",
                 L::KIND,
                 list.head().serial,
@@ -118,7 +168,25 @@ impl<L: Published> ListDesk<L> {
             ));
         }
         let Desk { store, channel, root, chain, now, .. } = desk;
-        Ok(Self { store, channel, root, chain, now, release, list, older, doubt, pointer_policy, seen })
+        Ok(Self { store, channel, root, chain, now, release, list, behind, older, doubt, pointer_policy, seen, memory })
+    }
+
+    /// Says so where somebody put something older into the store.
+    pub fn warn_of_behind(&self) {
+        if let Some(Behind { told, path, .. }) = &self.behind {
+            warn(format_args!(
+                "{told} ({}): who put back what is in the store? This goes on from the newest, not from there",
+                path.display()
+            ));
+        }
+    }
+
+    /// Refuses to go on from what the store has, where that is no list that is believed, unless it is to be replaced.
+    pub fn expect_believed(&self, serial: Option<u64>) -> Result<(), Failure> {
+        match &self.doubt {
+            Some(why) if serial.is_none() => Err(self.doubtful(why)),
+            _ => Ok(()),
+        }
     }
 
     pub fn policy_name(&self, wanted: Option<&str>) -> Result<String, Failure> {
@@ -180,13 +248,15 @@ impl<L: Published> ListDesk<L> {
     }
 
     /// Refuses a list that gateways with the present one would refuse for its serial.
-    pub fn expect_next(&self, list: &L) -> Result<(), Failure> {
+    pub fn expect_next(&self, list: &L, digest: Digest) -> Result<(), Failure> {
         let head = list.head();
         if head.channel != self.channel.as_str() {
             let message = format!("it is of channel {:?}, and --channel names {}", head.channel, self.channel);
             return Err(Failure::new(message).help(format_args!("give --channel {}", head.channel.escape_default())));
         }
         match self.list.as_ref().map(SignedList::head) {
+            // What is remembered goes back to where somebody took it away.
+            _ if self.behind.as_ref().is_some_and(|behind| behind.digest == digest) => Ok(()),
             Some(present) if present.serial >= head.serial && self.older.is_none() => {
                 let message = format!("expected a serial above {}, found {}", present.serial, head.serial);
                 Err(Failure::new(message).help("somebody published one since; make this one again"))
@@ -211,7 +281,9 @@ impl<L: Published> ListDesk<L> {
             return Err(Failure::new(format_args!("{message}; nothing was published")).help("run this again"));
         }
         let place = L::place(&self.channel);
-        lock.write(&place, L::KIND, &envelope.to_bytes())?;
+        let bytes = envelope.to_bytes();
+        lock.write(&place, L::KIND, &bytes)?;
+        self.memory.keep::<L>(&self.root, &self.channel, &bytes);
         Ok(self.store.path().join(place))
     }
 }
@@ -223,21 +295,76 @@ pub fn read<L: Published>(path: &Path) -> Result<(Envelope, L), Failure> {
     Ok((envelope, list))
 }
 
-/// What the list in the store is worth, by any root of the chain, the newest first: its signers may have left since. With the
-/// version of the root that it holds by.
-fn believed<L: SignedList>(bytes: &[u8], chain: &[TrustRoot], channel: &Channel) -> Result<(L, u64), String> {
+/// What a list is worth, by any root of the chain, the newest first: its signers may have left since. `policy`: what the
+/// channel is of, where that is known.
+fn believed<L: SignedList>(
+    bytes: &[u8],
+    chain: &[TrustRoot],
+    channel: &Channel,
+    policy: Option<&str>,
+) -> Result<Believed<L>, String> {
     let mut why = String::new();
     for root in chain.iter().rev() {
         match verify_list::<L>(bytes, root) {
-            Ok(verified) if verified.list.head().channel == channel.as_str() => {
-                return Ok((verified.list, root.version()));
+            Ok(verified) => {
+                expect_of(&verified.list.head(), channel, policy)?;
+                return Ok(Believed { list: verified.list, digest: verified.digest, by: root.version() });
             }
-            Ok(verified) => return Err(format!("it is of channel {:?}", verified.list.head().channel)),
             Err(fault) if why.is_empty() => why = fault.to_string(),
             Err(_) => {}
         }
     }
     Err(why)
+}
+
+/// Refuses a list of another channel or policy, as gateways do, whoever signed it.
+fn expect_of(head: &Head<'_>, channel: &Channel, policy: Option<&str>) -> Result<(), String> {
+    if head.channel != channel.as_str() {
+        return Err(format!("it is of channel {:?}", head.channel));
+    }
+    match policy.filter(|policy| *policy != head.policy_name) {
+        Some(policy) => Err(format!("it is of policy {:?}, and the channel is of {policy:?}", head.policy_name)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses to show a list as that of a channel which it is not of. The pointer tells the policy; its signatures are not
+/// looked at.
+pub fn expect_shown<L: Published>(list: &L, store: &Store, channel: &Channel) -> Result<(), Failure> {
+    let pointer = store.pointer(channel)?.and_then(|bytes| {
+        let envelope = Envelope::parse_kind(&bytes, Kind::Pointer).ok()?;
+        Pointer::read(envelope.payload()).ok()
+    });
+    let policy = pointer.as_ref().map(|pointer| pointer.policy_name.as_str());
+    expect_of(&list.head(), channel, policy).map_err(|why| {
+        let message = format!("expected the {} of channel {channel}: {why}", L::KIND);
+        Failure::at(&store.path().join(L::place(channel)), message)
+            .help("gateways of the channel refuse it, and have what they accepted last: who put it there?")
+    })
+}
+
+/// Whether what is in the store goes behind what is remembered of it.
+fn behind<L: SignedList>(
+    kept: &Kept<L>,
+    stored: Option<&Result<Believed<L>, String>>,
+    now: Timestamp,
+) -> Option<Behind> {
+    let kind = L::KIND;
+    let words = |of: &Believed<L>| {
+        let head = of.list.head();
+        format!("serial {}, made {} ({})", head.serial, head.issued, distance(now, head.issued))
+    };
+    let found = match stored {
+        Some(Ok(stored)) if stored.digest == kept.of.digest || stored.rank() > kept.of.rank() => return None,
+        Some(Ok(stored)) if stored.rank() == kept.of.rank() => {
+            format!("the store has another {kind} ({})", words(stored))
+        }
+        Some(Ok(stored)) => format!("the store has an older {kind} ({})", words(stored)),
+        Some(Err(why)) => format!("the {kind} in the store is not believed ({why})"),
+        None => format!("the store has no {kind} any more"),
+    };
+    let told = format!("{found}; the newest that was seen from here has {}", words(&kept.of));
+    Some(Behind { told, path: kept.path.clone(), digest: kept.of.digest })
 }
 
 /// The policy of a release in the store, named by its digest.

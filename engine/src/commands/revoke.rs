@@ -18,7 +18,7 @@ use self::desk::RevokeDesk;
 use self::next::Next;
 use self::targets::TargetArgs;
 use super::Format;
-use super::lists::{self, Begun, IssueArgs, ShowArgs};
+use super::lists::{self, Begun, IssueArgs, MemoryArgs, ShowArgs};
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use super::trust::words;
 use crate::failure::Failure;
@@ -81,6 +81,8 @@ pub struct PublishArgs {
     file: PathBuf,
     #[command(flatten)]
     at: Where,
+    #[command(flatten)]
+    memory: MemoryArgs,
 }
 
 pub fn run(args: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
@@ -95,7 +97,9 @@ pub fn run(args: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let desk = RevokeDesk::open(&args.at, args.issue.names_policy())?;
+    let desk = RevokeDesk::open(&args.at, &args.issue.memory, args.issue.names_policy())?;
+    args.issue.expect_believed(&desk)?;
+    desk.warn_of_behind();
     // What is lifted must be listed, and may have left the release since.
     let named = args.targets.read(desk.release.as_ref(), args.unknown || args.lift)?;
     if named.is_empty() != args.renew {
@@ -126,8 +130,9 @@ fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (envelope, list) = lists::read(&args.file)?;
     // Whoever made the list was asked whether the channel is meant.
-    let desk = RevokeDesk::open(&args.at, true)?;
-    desk.expect_next(&list).map_err(|failure| Failure::at(&args.file, failure))?;
+    let desk = RevokeDesk::open(&args.at, &args.memory, true)?;
+    desk.warn_of_behind();
+    desk.expect_next(&list, envelope.digest()).map_err(|failure| Failure::at(&args.file, failure))?;
     Next::between(&desk, &list).tell(&list, desk.now, out)?;
     writeln!(out, "  signed   {}", words(&desk.root.standing(Role::Revocation, &envelope)))?;
     let path = desk.publish(&list, &envelope)?;

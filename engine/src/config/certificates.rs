@@ -102,7 +102,7 @@ impl Source<'_> {
         let external = written
             .external_account
             .as_ref()
-            .map(|of| Ok(External { key_id: of.key_id.clone(), key: self.secret_file(&of.key)? }));
+            .map(|of| Ok(External { key_id: of.key_id.clone(), key: self.word_file("key", &of.key)? }));
         Ok(Directory {
             place: self.https(&written.directory, "ACME is spoken over TLS (RFC 8555 §6.1)")?,
             ca: written.ca.as_deref().map(|path| self.resolve(path)),

@@ -2,6 +2,7 @@
 //! `LoadCredentialEncrypted=`, systemd.exec(5)).
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +54,26 @@ impl Source<'_> {
         self.secret_path(path.get_ref(), &path.span())
     }
 
+    /// The same, of a secret that is one word, which `setting` names. Whoever wrote the word itself in the place of its file
+    /// finds it in no message and no log: a file that is not there is refused before it is told to anybody by its name.
+    pub(super) fn word_file(&self, setting: &str, path: &Spanned<PathBuf>) -> Checked<PathBuf> {
+        self.word_path(setting, path.get_ref(), &path.span())
+    }
+
     /// The same, of what is written somewhere in `span`.
+    pub(super) fn word_path(&self, setting: &str, path: &Path, span: &Range<usize>) -> Checked<PathBuf> {
+        let file = self.secret_path(path, span)?;
+        match file.metadata() {
+            Err(error) if error.kind() != ErrorKind::PermissionDenied => self.refuse_hidden(
+                self.within_span(path, span),
+                format!("the file that {setting} names cannot be read: {error}"),
+                format!("{setting} takes the name of a file, which is not shown here in case it is the secret"),
+            ),
+            _ => Ok(file),
+        }
+    }
+
+    /// As [`Self::secret_file`], of what is written somewhere in `span`.
     pub(super) fn secret_path(&self, path: &Path, span: &Range<usize>) -> Checked<PathBuf> {
         match credential(path, || std::env::var_os(CREDENTIALS_DIRECTORY)) {
             Ok(None) => Ok(self.resolve(path)),

@@ -39,7 +39,7 @@ impl Source<'_> {
         Ok(KvSecret {
             server: self.openbao_server(&of.address)?,
             ca: of.ca.as_ref().map(|path| self.resolve(path)),
-            token: self.secret_file(&of.token)?,
+            token: self.word_file("token", &of.token)?,
             namespace: self.namespace(of.namespace.as_ref())?,
             mount: self.openbao_path("mount", &of.mount)?,
             path: self.openbao_path("path", &of.path)?,
@@ -52,8 +52,12 @@ impl Source<'_> {
     pub(super) fn oauth_client(&self, of: &Spanned<file::OauthClient>) -> Checked<OauthClient> {
         let written = of.get_ref();
         let proof = match (&written.secret, written.secret_in, &written.chain, &written.key) {
-            (Some(secret), file::SecretIn::Header, None, None) => ClientProof::Secret(self.secret_file(secret)?),
-            (Some(secret), file::SecretIn::Form, None, None) => ClientProof::SecretInForm(self.secret_file(secret)?),
+            (Some(secret), file::SecretIn::Header, None, None) => {
+                ClientProof::Secret(self.word_file("secret", secret)?)
+            }
+            (Some(secret), file::SecretIn::Form, None, None) => {
+                ClientProof::SecretInForm(self.word_file("secret", secret)?)
+            }
             (None, file::SecretIn::Header, Some(chain), Some(key)) => ClientProof::Certificate(self.chain(chain, key)?),
             _ => {
                 let message = "expected `secret`, or `chain` and `key`, of an OAuth client".to_owned();

@@ -26,7 +26,7 @@ impl Source<'_> {
     fn introspection_client(&self, of: &Spanned<file::IntrospectionClient>) -> Checked<IntrospectionClient> {
         let file::IntrospectionClient { name, id, secret, chain, key } = of.get_ref();
         let proof = match (secret, chain, key) {
-            (Some(secret), None, None) => ClientProof::Secret(self.secret_file(secret)?),
+            (Some(secret), None, None) => ClientProof::Secret(self.word_file("secret", secret)?),
             (None, Some(chain), Some(key)) => ClientProof::Certificate(self.chain(chain, key)?),
             _ => {
                 let message =

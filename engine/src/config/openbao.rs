@@ -18,7 +18,7 @@ impl Source<'_> {
                 server: self.openbao_server(&written.address)?,
                 ca: written.ca.as_deref().map(|path| self.resolve(path)),
                 namespace: self.namespace(written.namespace.as_ref())?,
-                token: Token::File(self.secret_file(&written.token)?),
+                token: Token::File(self.word_file("token", &written.token)?),
             },
             mount: match &written.mount {
                 Some(mount) => self.openbao_path("mount", mount)?,

@@ -62,6 +62,12 @@ impl ConfigError {
         Self { path: path.to_owned(), place, message, hint }
     }
 
+    /// As [`Self::at`], with nothing shown of what stands at `hidden`.
+    pub(super) fn hiding(path: &Path, text: &str, hidden: Range<usize>, message: String, hint: String) -> Self {
+        let covered = Covered::of(text).and(hidden.clone()).text().into_owned();
+        Self::at(path, &covered, &hidden, message, hint)
+    }
+
     pub(super) fn at(path: &Path, text: &str, span: &Range<usize>, message: String, hint: String) -> Self {
         let message = Covered::of(text).message(&message).into_owned();
         Self { path: path.to_owned(), place: Some(Place::of(text, span)), message, hint: Some(hint) }

@@ -108,6 +108,21 @@ impl Source<'_> {
         Err(ConfigError::at(self.path, self.text, span, message, hint.to_owned()))
     }
 
+    /// As [`Self::refuse`] at what is written at `hidden`, which is not shown.
+    pub(super) fn refuse_hidden<T>(&self, hidden: Range<usize>, message: String, hint: String) -> Checked<T> {
+        Err(ConfigError::hiding(self.path, self.text, hidden, message, hint))
+    }
+
+    /// Where `written` stands in `span`; the whole of it where it is written in another way.
+    pub(super) fn within_span(&self, written: &Path, span: &Range<usize>) -> Range<usize> {
+        let text = self.text.get(span.clone()).unwrap_or_default();
+        let quoted = ["\"", "'"].map(|quote| format!("{quote}{}{quote}", written.display()));
+        let found = quoted
+            .iter()
+            .find_map(|quoted| text.find(quoted).map(|at| span.start + at..span.start + at + quoted.len()));
+        found.unwrap_or_else(|| span.clone())
+    }
+
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }

@@ -73,7 +73,8 @@ impl Source<'_> {
                 return self.refuse(span, message, "name both, or neither");
             }
         };
-        let token_file = server.token.as_ref().map(secret).transpose()?;
+        let token = server.token.as_ref().map(|path| self.word_path("token", path, span));
+        let token_file = token.transpose()?;
         let ca = server.ca.as_ref().map(|path| self.resolve(path));
         Ok(Access { ca, token_file, token: None, namespace: server.namespace.clone(), certificate })
     }

@@ -227,7 +227,7 @@ fn checkpoints_go_to_directories_and_to_witnesses_that_are_pinned() {
     }
 }
 
-const SOURCES: &str = "[[certificate_source]]\nname = \"team\"\nopenbao = { address = \"https://bao.example:8200\", token = \"t\", role = \
+const SOURCES: &str = "[[certificate_source]]\nname = \"team\"\nopenbao = { address = \"https://bao.example:8200\", token = \"/dev/null\", role = \
                        \"gateway\" }\n[[certificate_source]]\nname = \"public\"\nacme = { directory = \"https://acme.example/dir\", \
                        agree_to_terms = true }\n";
 
@@ -294,10 +294,13 @@ fn what_no_issuer_could_give_is_refused() {
     for (more, expected) in [
         ("[[certificate_source]]\nname = \"x\"".to_owned(), "either openbao or acme"),
         (SOURCES.to_owned(), "\"team\" is defined twice"),
-        (openbao("address = \"http://127.0.0.1:1\", token = \"t\", role = \"r\""), "expected https://HOST:PORT"),
-        (openbao("address = \"https://a\", token = \"t\", role = \"../r\""), "found \"../r\""),
-        (openbao("address = \"https://a\", token = \"t\", role = \"r\", mount = \"a b\""), "found \"a b\""),
-        (openbao("address = \"https://a\", token = \"t\""), "add role = "),
+        (
+            openbao("address = \"http://127.0.0.1:1\", token = \"/dev/null\", role = \"r\""),
+            "expected https://HOST:PORT",
+        ),
+        (openbao("address = \"https://a\", token = \"/dev/null\", role = \"../r\""), "found \"../r\""),
+        (openbao("address = \"https://a\", token = \"/dev/null\", role = \"r\", mount = \"a b\""), "found \"a b\""),
+        (openbao("address = \"https://a\", token = \"/dev/null\""), "add role = "),
         (acme("directory = \"https://a/dir\""), "expected agree_to_terms = true"),
         (acme("directory = \"http://a/dir\", agree_to_terms = true"), "use https"),
         (acme("directory = \"https://a/dir\", agree_to_terms = true, contact = [\"ops\"]"), "mailto:"),

@@ -7,6 +7,7 @@ use stores::{Access, Location, Protocol};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::files;
 
 /// Under what these options are shown; what comes after them is not.
 const ON_SERVER: &str = "A store on a server";
@@ -49,6 +50,9 @@ impl StoreAccess {
             Protocol::Etcd => (&["ETCDCTL_CACERT"], &["ETCDCTL_USER"]),
             Protocol::Consul => (&["CONSUL_CACERT"], &["CONSUL_HTTP_TOKEN"]),
         };
+        if let Some(path) = &self.store_token {
+            files::expect_there("--store-token", path)?;
+        }
         let is_bao = server.protocol == Protocol::OpenBao;
         at(Access {
             ca: self.store_ca.clone().or_else(|| variable(ca).map(PathBuf::from)),

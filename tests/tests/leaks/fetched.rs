@@ -75,7 +75,7 @@ fn deployment(issuer: &HttpsIssuer) -> Deployment {
 /// A real ACME server, where there is one, with a listener whose certificate comes from it.
 fn with_acme(deployment: Deployment) -> (Deployment, Option<Pebble>) {
     let Some(binary) = pebble::binary() else { return (deployment, None) };
-    let (port, mut server) = (pebble::free_port(), Pebble::at(&binary));
+    let (port, mut server) = (tests::process::free_port(), Pebble::at(&binary));
     server.start(Character { looks_at: port, life_s: 3_600, rejects: 0, wants_external_account: true });
     let (url, ca) = (server.directory_url(), server.ca());
     let source = format!(

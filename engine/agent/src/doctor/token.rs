@@ -189,7 +189,13 @@ mod tests {
     #[test]
     fn a_token_that_is_bound_to_nothing_or_to_something_else_is_told() {
         let key = ProofKey::of(&crate::ca::issue::new_key().unwrap()).unwrap();
-        let needed = Token { issuer: String::new(), audience: Vec::new(), subject: None, bound: Some(Binding::Dpop) };
+        let needed = Token {
+            issuer: String::new(),
+            audience: Vec::new(),
+            subject: None,
+            bound: Some(Binding::Dpop),
+            scope_claim: None,
+        };
         assert_eq!(bound("opaque", None, None), Ok(""));
         assert_eq!(bound("opaque", None, Some(&needed)).unwrap_err().code, "dpop-wanted");
         assert!(bound("opaque", Some(&key), Some(&needed)).is_ok_and(|how| how.contains("DPoP")));

@@ -101,7 +101,11 @@ fn not_older<L: SignedList>(verified: &VerifiedList<L>, seen: Seen, words: &Word
             words.serial,
             format!("serial {} or higher, that of the {name} accepted last", seen.serial),
             format!("serial {serial}"),
-            format!("an old {name} was put back: run {} again, which makes the next one", words.command),
+            format!(
+                "an old {name} was put back into the store: look at what it holds, then make one with serial {} ({} --serial {0})",
+                seen.serial.saturating_add(1),
+                words.renew
+            ),
         ));
     }
     if serial == seen.serial && verified.digest != seen.digest {
@@ -109,7 +113,12 @@ fn not_older<L: SignedList>(verified: &VerifiedList<L>, seen: Seen, words: &Word
             words.equivocation,
             format!("one {name} with serial {}: {}", seen.serial, seen.digest),
             format!("another with the same serial: {}", verified.digest),
-            "find out who signed two of them with one serial, then make one with a higher serial",
+            format!(
+                "find out who signed two of them with one serial (was an old {name} put back into the store?), look at what \
+                 it holds, then make one with a higher serial ({} --serial {})",
+                words.renew,
+                seen.serial.saturating_add(1)
+            ),
         ));
     }
     Ok(())

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::attestation::Attester;
-use super::{AdminError, on_thread, pause_after, serve_connection};
+use super::{AdminError, Reach, on_thread, pause_after, serve_connection};
 use crate::assemble::files::{self, FileError};
 use crate::assemble::tls::{self, Tickets, TlsError};
 use crate::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion};
@@ -133,7 +133,7 @@ impl BoundStatus {
 async fn serve_one(stream: TcpStream, acceptor: TlsAcceptor, attester: Arc<Attester>) {
     let handshake = tokio::time::timeout(Duration::from_secs(STATUS_HANDSHAKE_S_MAX), acceptor.accept(stream));
     if let Ok(Ok(stream)) = handshake.await {
-        let connection = serve_connection(stream, attester);
+        let connection = serve_connection(stream, attester, Reach::Own);
         let _ = tokio::time::timeout(Duration::from_secs(STATUS_CONNECTION_S_MAX), connection).await;
     }
 }

@@ -43,7 +43,10 @@ fn ask(stream: impl Read + Write, request: &str) -> (u16, String) {
 }
 
 fn get(address: &str, path: &str) -> (u16, String) {
-    ask(TcpStream::connect(address).unwrap(), &format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+    ask(
+        TcpStream::connect(address).unwrap(),
+        &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+    )
 }
 
 fn serve(status: &Arc<Status>) -> String {
@@ -173,12 +176,47 @@ fn signatures_are_bounded_and_those_without_a_nonce_are_shared() {
 }
 
 #[test]
+fn web_pages_and_names_that_were_pointed_here_get_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (status, _records) = status(directory.path(), pinned());
+    let address = serve(&status);
+    let code = |address: &str, fields: &str| {
+        let request = format!("GET /release HTTP/1.1\r\n{fields}Connection: close\r\n\r\n");
+        ask(TcpStream::connect(address).unwrap(), &request).0
+    };
+    let own = format!("Host: {address}\r\n");
+    let same_page = format!("{own}Origin: http://{address}\r\nSec-Fetch-Site: same-origin\r\n");
+    for good in ["Host: LocalHost:9901\r\n", "Host: [::1]:9901\r\n", "", &own, &same_page] {
+        assert_eq!(code(&address, good), 200, "{good}");
+    }
+    for foreign in [
+        "Host: evil.example\r\n",
+        "Host: 127.0.0.1.evil.example:9901\r\n",
+        "Host: localhost\r\nHost: evil.example\r\n",
+        "Host: a b\r\n",
+        &format!("{own}Sec-Fetch-Site: cross-site\r\n"),
+        &format!("{own}Sec-Fetch-Site: same-site\r\n"),
+        &format!("{own}Origin: https://evil.example\r\n"),
+        &format!("{own}Origin: null\r\n"),
+    ] {
+        assert!((400..=403).contains(&code(&address, foreign)), "{foreign}");
+    }
+    let absolute = "GET http://evil.example/release HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_eq!(ask(TcpStream::connect(&address).unwrap(), absolute).0, 403);
+    // A browser cannot be led to a socket file.
+    let path = directory.path().join("admin.sock");
+    bind(&Place::Unix(path.clone())).unwrap().serve(Arc::clone(&status), vec![]).unwrap();
+    let request = "GET /release HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n";
+    assert_eq!(ask(UnixStream::connect(&path).unwrap(), request).0, 200);
+}
+
+#[test]
 fn everything_else_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let (status, _records) = status(directory.path(), pinned());
     let address = serve(&status);
     assert_eq!(get(&address, "/").0, 404);
-    let post = "POST /release HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let post = "POST /release HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let (code, text) = ask(TcpStream::connect(&address).unwrap(), post);
     assert!(code == 405 && text.to_lowercase().contains("allow: get, head"), "{text}");
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(ADMIN_HEAD_BYTES_MAX));

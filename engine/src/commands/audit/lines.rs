@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::identity::{Opened, Records};
 use crate::failure::Failure;
 
@@ -15,6 +17,12 @@ pub struct Lines {
     name: String,
     reader: BufReader<Opened>,
     line: Vec<u8>,
+}
+
+/// Whether a line is one that a gateway wrote, by its look. What is none is never shown: it may be of a file with secrets that
+/// was named by mistake.
+pub fn is_record(line: &Value) -> bool {
+    ["time", "adamant.kind"].iter().all(|name| line.get(name).is_some_and(Value::is_string))
 }
 
 /// What to do where a file that should hold records has none.

@@ -150,10 +150,12 @@ pub fn filter(args: FilterArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
     let identities = which.identity.load()?;
     let records = Records { files: &which.records, identities: &identities };
-    let (mut unreadable, mut read, mut shown) = (0_u64, 0_u64, 0_u64);
+    let (mut number, mut unreadable, mut first, mut read, mut shown) = (0_u64, 0_u64, None, 0_u64, 0_u64);
     let mut take = |line: &[u8]| -> Result<bool, Failure> {
-        let Ok(record) = serde_json::from_slice::<Value>(line) else {
+        number += 1;
+        let Some(record) = serde_json::from_slice::<Value>(line).ok().filter(lines::is_record) else {
             unreadable += 1;
+            first = first.or(Some(number));
             return Ok(false);
         };
         read += 1;
@@ -191,8 +193,11 @@ fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Re
         let message = format!("expected records, found none in {}", names.join(", "));
         return Err(Failure::new(message).help(RECORD_FILES));
     }
-    if unreadable > 0 {
-        warn(format_args!("lines that are no records: {unreadable} (adamant audit verify says where)"));
+    if let Some(first) = first {
+        warn(format_args!(
+            "lines that are no records, and are not shown: {unreadable}, the first is line {first} of what was read (adamant \
+             audit verify says where the others are)"
+        ));
     }
     Ok(())
 }

@@ -30,7 +30,8 @@ pub struct MakeArgs {
     /// Take ids that the release of the channel does not leave open: gateways ignore them until it does.
     #[arg(long)]
     unknown: bool,
-    /// Go on with a set that holds by keys alone which the trust root no longer has: every key in it was looked at.
+    /// Go on with a set that holds by keys alone which the trust root no longer has, or with the newest that was seen from
+    /// here where an older one was put into the store: every key in it was looked at.
     #[arg(long)]
     carry_on: bool,
     #[command(flatten)]
@@ -209,8 +210,14 @@ impl RemoveArgs {
 
 impl RenewArgs {
     pub fn run(&self, out: &mut dyn Write) -> Result<(), Failure> {
-        self.make.change(out, |desk, _| match &desk.list {
-            Some(_) => Ok(()),
+        self.make.change(out, |desk, next| match &desk.list {
+            Some(set) => {
+                let made = distance(desk.now, set.issued);
+                next.lines.push(format!("from     serial {}, made {} ({made})", set.serial, set.issued));
+                let keys = next.keys.iter().flat_map(|key| key.hashes.iter().map(|hash| shown(&key.id, hash)));
+                next.lines.extend(keys.map(|key| format!("keeps    {key}")).collect::<Vec<_>>());
+                Ok(())
+            }
             None => Err(Failure::new(format_args!("channel {} has no key set", desk.channel))
                 .help("adamant key-set add makes the first one")),
         })
@@ -223,7 +230,9 @@ impl MakeArgs {
         out: &mut dyn Write,
         edit: impl FnOnce(&KeySetDesk, &mut Next) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let desk = KeySetDesk::open(&self.at, self.issue.names_policy())?;
+        let desk = KeySetDesk::open(&self.at, &self.issue.memory, self.issue.names_policy())?;
+        self.issue.expect_believed(&desk)?;
+        self.expect_newest(&desk)?;
         let mut next = Next::of(&desk);
         // Otherwise whoever stole the key of the role would stay in, signed by the new one.
         if let Some(version) = desk.older.filter(|_| !self.carry_on && !next.keys.is_empty()) {
@@ -244,6 +253,19 @@ impl MakeArgs {
         })?;
         next.tell(&issued.list, desk.now, out)?;
         issued.tell(&desk, out)
+    }
+
+    /// Refuses a store that goes behind what was seen from here: a key that was taken out since would be signed again.
+    fn expect_newest(&self, desk: &KeySetDesk) -> Result<(), Failure> {
+        let Some(behind) = desk.behind.as_ref().filter(|_| !self.carry_on) else {
+            desk.warn_of_behind();
+            return Ok(());
+        };
+        Err(Failure::new(&behind.told).help(format_args!(
+            "who put back what is in the store? Publish the newest again (adamant key-set publish {} …), then run this again; \
+             or say --carry-on, which goes on from the newest",
+            behind.path.display()
+        )))
     }
 
     /// Refuses an id that the release does not leave open: nobody would get in by it.

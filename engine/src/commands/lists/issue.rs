@@ -7,7 +7,7 @@ use clap::Args;
 use policy_release::lists::ListFault;
 use policy_release::time::Timestamp;
 
-use super::{ListDesk, Published};
+use super::{ListDesk, MemoryArgs, Published};
 use crate::commands::signing;
 use crate::commands::trust::words;
 use crate::failure::Failure;
@@ -34,6 +34,8 @@ pub struct IssueArgs {
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    pub memory: MemoryArgs,
+    #[command(flatten)]
     keys: KeyArgs,
 }
 
@@ -58,6 +60,11 @@ impl IssueArgs {
     /// Whether the policy is named, so that the channel may be new.
     pub const fn names_policy(&self) -> bool {
         self.policy.is_some()
+    }
+
+    /// Refuses to go on from what the store has, where that is not believed and --serial does not say that it is replaced.
+    pub fn expect_believed<L: Published>(&self, desk: &ListDesk<L>) -> Result<(), Failure> {
+        desk.expect_believed(self.serial)
     }
 
     /// Makes the list, signs it, and publishes or writes it.
@@ -99,7 +106,12 @@ impl<L: Published> Issued<L> {
         writeln!(out, "  signed   {}", self.signed)?;
         writeln!(out, "wrote {path}")?;
         if self.published {
-            writeln!(out, "gateways of channel {} have it in force within a second of seeing that file", desk.channel)?;
+            let (channel, kind) = (&desk.channel, L::KIND);
+            writeln!(
+                out,
+                "gateways of channel {channel} have it in force within a second of seeing that file, unless they have a {kind} \
+                 with a higher serial (adamant status tells)"
+            )?;
             return Ok(());
         }
         let store = desk.store.path().display();

@@ -69,6 +69,7 @@ pub fn show<L: Shown>(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failur
     let path = store.path().join(L::place(&args.channel));
     let envelope = Envelope::parse_kind(&bytes, L::KIND).map_err(|fault| Failure::at(&path, fault))?;
     let list = L::read(envelope.payload()).map_err(|fault| Failure::at(&path, fault))?;
+    super::expect_shown(&list, &store, &args.channel)?;
     let standing = root.as_ref().map(|root| root.standing(L::ROLE, &envelope));
     match args.format {
         Format::Json => writeln!(out, "{:#}", document(&list, now, standing.as_ref())?)?,

@@ -3,7 +3,7 @@
 use control::accept::lists::Words;
 use control::accept::revocations;
 use policy_release::envelope::{Envelope, Role};
-use policy_release::revocations::{Revocations, lifted};
+use policy_release::revocations::{Entry, Revocations, lifted};
 use stores::{Channel, layout};
 
 use crate::commands::lists::{ListDesk, Published};
@@ -29,6 +29,12 @@ impl Published for Revocations {
 
     fn place(channel: &Channel) -> String {
         layout::revocations(channel)
+    }
+
+    /// Both were signed, and a gateway may have either: what one of them revokes stays revoked.
+    fn beside(self, other: &Self) -> Self {
+        let more: Vec<&Entry> = other.entries().iter().collect();
+        self.with(&more).unwrap_or(self)
     }
 
     /// Lifting what is revoked needs release-wider too.

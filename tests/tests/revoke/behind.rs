@@ -1,0 +1,101 @@
+//! Somebody who may write to the store puts an older list back: the next revocation is in force all the same.
+
+use super::*;
+use tests::store::{END, ISSUED, envelope};
+
+fn list(channel: &str, policy: &str, serial: u64, agent: &str) -> Vec<u8> {
+    let payload = json!({
+        "type": "adamant.revocations.v1", "policy_name": policy, "channel": channel, "serial": serial, "issued": ISSUED,
+        "expires": END, "entries": [{ "agent": agent, "since": ISSUED, "why": "test" }],
+    });
+    envelope("revocations", payload.to_string().as_bytes(), &[1])
+}
+
+#[test]
+fn an_older_list_in_the_store_does_not_switch_the_kill_switch_off() {
+    let stage = Stage::new();
+    let (bot, other) = (stage.with_key(&stage.key), stage.with_key(&stage.other_key));
+    stage.revoke(&["--agent", "token-other"]);
+    let first = fs::read(stage.list_path()).unwrap();
+    stage.revoke(&["--agent", "bot"]);
+    stage.wait_for_serial(2);
+
+    stage.world.replace(&stage.list_path(), &first);
+    // What helps is told with its serial, to whoever has nothing but the gateway.
+    stage.gateway().tells("adamant revoke --renew --serial 3");
+    let said = stage.revoke(&["--agent", "other"]);
+    for part in ["warning: the store has an older revocation list (serial 1, made ", "has serial 2, made ", "serial 3"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(said.contains("unless they have a revocation list with a higher serial"), "{said}");
+    stage.wait_for_serial(3);
+    assert_eq!((stage.gateway().once(&bot).status, stage.gateway().once(&other).status), (401, 401));
+
+    // What is no list, and none at all, are no reason to begin anew either.
+    stage.world.replace(&stage.list_path(), b"garbage");
+    let said = stage.revoke(&["--agent", "cert-other"]);
+    assert!(said.contains("the revocation list in the store is not believed") && said.contains("4 entries"), "{said}");
+    stage.wait_for_serial(4);
+    fs::remove_file(stage.list_path()).unwrap();
+    let said = stage.revoke(&["--renew"]);
+    assert!(said.contains("the store has no revocation list any more") && said.contains("4 entries"), "{said}");
+    stage.wait_for_serial(5);
+
+    // Two with one serial: what either revokes is in the next one.
+    stage.world.replace(&stage.list_path(), &list("production", "tests", 5, "cert-bot"));
+    let said = stage.revoke(&["--renew"]);
+    assert!(said.contains("the store has another revocation list (serial 5") && said.contains("5 entries"), "{said}");
+    stage.wait_for_serial(6);
+
+    // Where nothing is remembered, the store alone tells, and no more is claimed.
+    stage.world.replace(&stage.list_path(), &first);
+    let said = stage.revoke(&["--renew", "--memory", "nothing"]);
+    assert!(!said.contains("warning") && said.contains("serial 2"), "{said}");
+    assert!(stage.world.path("nothing/lists").is_dir());
+    let refused = || told(stage.gateway())["revocations"]["refusal"]["check"] == "revocations-serial";
+    assert!(eventually(SOON, refused), "{}", told(stage.gateway()));
+    assert_eq!(stage.serial(), 6);
+}
+
+#[test]
+fn what_is_remembered_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let stage = Stage::new();
+    stage.revoke(&["--agent", "bot"]);
+    let (mut folders, mut files) = (vec![stage.world.path(".state")], Vec::new());
+    while let Some(folder) = folders.pop() {
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700, "{}", folder.display());
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    let [file] = files.as_slice() else { panic!("{files:?}") };
+    assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read(file).unwrap(), fs::read(stage.list_path()).unwrap());
+    // Nothing there is believed for standing there.
+    let unsigned = json!({ "payload": "", "payloadType": "x", "signatures": [] });
+    fs::write(file, unsigned.to_string()).unwrap();
+    let said = stage.revoke(&["--renew"]);
+    assert!(!said.contains("warning") && said.contains("serial 2"), "{said}");
+}
+
+#[test]
+fn a_list_of_another_channel_or_policy_is_not_shown_as_this_ones() {
+    let stage = Stage::new();
+    fs::create_dir_all(stage.list_path().parent().unwrap()).unwrap();
+    for (bytes, why) in [
+        (list("staging", "tests", 3, "bot"), "it is of channel \"staging\""),
+        (list("production", "others", 3, "bot"), "it is of policy \"others\", and the channel is of \"tests\""),
+    ] {
+        stage.world.replace(&stage.list_path(), &bytes);
+        let place = ["revoke", "list", "--store", "store", "--channel", "production"];
+        for more in [&[][..], &["--trust-root", "root.json"], &["--format", "json"]] {
+            let (status, stdout, stderr) = gateway::run(&[&place[..], more].concat(), stage.world.home());
+            assert!(!status.success() && stderr.contains(why), "{stdout}{stderr}");
+        }
+        let (done, said) = stage.try_revoke(&["--agent", "other", "--key", "1.key"]);
+        assert!(!done && said.contains("is not believed") && said.contains(why), "{said}");
+    }
+}
