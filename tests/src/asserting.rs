@@ -20,7 +20,7 @@ use crate::wire::RequestHead;
 
 pub const FIELD: &str = "Adamant-Assertion";
 pub const AUDIENCE: &str = "orders";
-const JWKS: &str = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n";
+const JWKS: &str = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 /// Seconds that the clocks of gateway and origin may be apart.
 const LEEWAY_S: u64 = 5;
 

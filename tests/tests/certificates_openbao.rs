@@ -306,6 +306,16 @@ fn what_a_lying_server_gives_is_never_served() {
 }
 
 #[test]
+fn a_token_that_others_may_read_is_not_shown() {
+    let liar = Liar::start();
+    let deployment = liar.deployment("1h");
+    fs::set_permissions(deployment.directory().join("bao.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let (said, _) = refused(deployment);
+    assert!(said.contains("bao.key: expected a file that its owner alone may read, found mode 0644"), "{said}");
+    assert!(said.contains("chmod 600 ") && !said.contains("s.token"), "{said}");
+}
+
+#[test]
 fn a_rehearsal_asks_nobody_and_says_what_the_start_would_ask_for() {
     let liar = Liar::start();
     liar.lies(Lie::Redirect);
@@ -334,10 +344,7 @@ fn a_rehearsal_asks_nobody_and_says_what_the_start_would_ask_for() {
 #[test]
 fn the_old_certificate_serves_on_while_the_server_lies() {
     let (liar, origin) = (Liar::start(), RecordingOrigin::start());
-    let deployment = liar.deployment("1h");
-    fs::set_permissions(deployment.directory().join("bao.key"), fs::Permissions::from_mode(0o644)).unwrap();
-    let gateway: Gateway = deployment.run(&open_to_all(origin.address()).text());
-    gateway.tells("the token of certificate source \"team\" is open to others (mode 0644)");
+    let gateway: Gateway = liar.deployment("1h").run(&open_to_all(origin.address()).text());
     let config = liar.issuer.client_config(None);
     assert!(serves(gateway.tls_address(), &config));
     let ends = |lie| {

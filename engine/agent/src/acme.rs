@@ -1,7 +1,6 @@
 //! An ACME server (RFC 8555) as an agent's CA: the key is made here, and that the name is this machine's is shown on a port
 //! that is open for the order alone.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -105,7 +104,7 @@ impl Acme {
         let file = profile.join(directory.account_file());
         let account = file.exists().then(|| files::read_secret(&file, ACCOUNT_BYTES_MAX)).transpose()?;
         let request = Request::new(&names, false).map_err(Fault::new)?;
-        let desk = Desk { account, file, answering: Answering::new(self.answer.at()), has_begun: Cell::new(false) };
+        let desk = Desk { account, file, answering: Answering::new(self.answer.at()) };
         let ordered = wait(directory.order(&names, request.csr_der(), &desk)).map_err(Fault::new)?;
         let checked = ordered.and_then(|chain| {
             let (public_key, now_s) = (request.public_key(), clock::now_s());
@@ -113,19 +112,17 @@ impl Acme {
             let checked = check_chain(&chain, &expected);
             checked.map(|_| chain).map_err(|cause| IssueFault::Check { from: directory.shown(), cause })
         });
-        let chain = checked.map_err(|fault| self.told(&fault, desk.has_begun.get()))?;
+        let chain = checked.map_err(|fault| self.told(&fault))?;
         Ok((request.key_pem(), chain.pem()))
     }
 
-    /// `has_begun`: an order stood at the server, which counts it.
-    fn told(&self, fault: &IssueFault, has_begun: bool) -> Fault {
+    fn told(&self, fault: &IssueFault) -> Fault {
         let told = Fault::new(fault).help(self.help(fault));
         let told = match fault {
             IssueFault::Acme(of) => told.again_after_s(of.retry_after_s().min(RETRY_AFTER_S_MAX)),
             _ => told,
         };
-        let is_free = matches!(fault, IssueFault::Acme(of) if of.is_bad_nonce());
-        if is_free || (fault.is_passing() && !has_begun) { told } else { told.counted() }
+        if fault.is_passing() { told } else { told.counted() }
     }
 
     fn help(&self, fault: &IssueFault) -> String {
@@ -160,7 +157,6 @@ struct Desk {
     account: Option<Zeroizing<String>>,
     file: PathBuf,
     answering: Answering,
-    has_begun: Cell<bool>,
 }
 
 impl acme::Desk for Desk {
@@ -172,9 +168,8 @@ impl acme::Desk for Desk {
         files::write(&self.file, account.as_bytes(), Access::OwnerOnly).map_err(io::Error::other)
     }
 
-    fn begun(&self) {
-        self.has_begun.set(true);
-    }
+    /// An order that came to nothing for want of a server is placed again soon: an agent has one name.
+    fn begun(&self) {}
 
     async fn answer(&self, challenges: Vec<acme::Challenge>) -> Result<(), String> {
         self.answering.answer(challenges).await

@@ -270,6 +270,9 @@ pub fn join(directory: &Path, follows: Follows, root: &[u8], now: Timestamp) -> 
     let mut news = look(&*follows.reader()?, &mut memory, None, now)?;
     news.document = Ok(news.document?);
     let release = news.release.take().ok_or_else(|| Fault::new("the channel names no release"))?;
+    if news.place().is_some() {
+        next::may_move(release.version, &memory, &news.pointer)?;
+    }
     memory.accept(release.version);
     Ok(Joined { follows, memory, news, release })
 }

@@ -96,9 +96,11 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
     enrolment.profile.pins_with(enrolment.gateway_ca.as_deref()).map_err(Fault::new)?;
     if let Known::Channel(joined) = &wish.release {
         enrolment.profile.follows = Some(joined.follows.clone());
-        joined.memory.write(directory)?;
     }
     let obtained = source::obtain(directory, &enrolment, None)?;
+    if let Known::Channel(joined) = &wish.release {
+        joined.memory.write(directory)?;
+    }
     let mut warnings = warnings(&enrolment.profile, &obtained);
     let waiting = match obtained {
         Obtained::Ready(ready) => {

@@ -45,6 +45,9 @@ pub struct Origin {
     pub from: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenLife>,
+    /// The release has other terms by now: certificate and token are to be renewed at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_outdated: bool,
 }
 
 /// The life of a token, as its server tells it.

@@ -208,6 +208,7 @@ impl Keeper<'_> {
         Ok(match now_s {
             now if now < in_use.begins_s => Some("not-yet-valid"),
             now if now >= in_use.ends_s => Some("expired"),
+            _ if in_use.is_outdated => Some("release"),
             now if now >= due_s => Some("two-thirds"),
             _ => None,
         })
@@ -225,6 +226,7 @@ impl Keeper<'_> {
                     obtained_s: origin.obtained_s,
                     begins_s: facts.not_before_s,
                     ends_s: facts.not_after_s,
+                    is_outdated: origin.is_outdated,
                 })
             });
         }
@@ -235,7 +237,9 @@ impl Keeper<'_> {
         };
         identity.origin.token.map_or(Found::Nothing, |life| {
             let (thumbprint, from) = (None, of.url);
-            Found::InUse(InUse { thumbprint, from, obtained_s: life.obtained_s, begins_s: 0, ends_s: life.ends_s })
+            let is_outdated = of.dpop && !identity.directory.join(generation::DPOP_KEY).exists();
+            let (obtained_s, ends_s) = (life.obtained_s, life.ends_s);
+            Found::InUse(InUse { thumbprint, from, obtained_s, begins_s: 0, ends_s, is_outdated })
         })
     }
 

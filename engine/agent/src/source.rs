@@ -155,7 +155,8 @@ fn staged(directory: &Path, enrolment: &Enrolment, before: Option<&Identity>, ne
     let dpop_key_pem = dpop_key.as_ref().map(|pem| pem.as_str());
     let (json, gateway_ca) = (profile.json()?, enrolment.gateway_ca.as_deref());
     let new = New { key_pem: &key, chain_pem: &chain, token, dpop_key_pem, profile: &json, gateway_ca };
-    let staged = generation::stage(directory, &new, &Origin { obtained_s: now_s, from, token: life })?;
+    let staged =
+        generation::stage(directory, &new, &Origin { obtained_s: now_s, from, token: life, is_outdated: false })?;
     Ok(Ready { staged, pending: directory.join(PENDING), facts })
 }
 
@@ -168,12 +169,17 @@ fn with_token(
     chain: &[CertificateDer<'static>],
 ) -> Result<Fetched, Fault> {
     let kept = before.filter(|_| !of.binds()).and_then(|identity| Some((&identity.directory, identity.origin.token?)));
-    let whole = kept.filter(|(directory, _)| !of.dpop || directory.join(generation::DPOP_KEY).exists());
-    let Some((directory, life)) = whole else { return of.fetch(key_pem, chain) };
-    let value = files::read_secret_line(&directory.join(generation::TOKEN), SECRET_BYTES_MAX)?;
-    let dpop_key = directory.join(generation::DPOP_KEY);
-    let dpop_key_pem = of.dpop.then(|| files::read_secret(&dpop_key, FILE_BYTES_MAX)).transpose()?;
-    Ok(Fetched { value, life, dpop_key_pem })
+    let read = |(directory, life): (&PathBuf, TokenLife)| {
+        let value = files::read_secret_line(&directory.join(generation::TOKEN), SECRET_BYTES_MAX).ok()?;
+        let dpop_key = directory.join(generation::DPOP_KEY);
+        let dpop_key_pem = match of.dpop {
+            true => Some(files::read_secret(&dpop_key, FILE_BYTES_MAX).ok()?),
+            false => None,
+        };
+        Some(Fetched { value, life, dpop_key_pem })
+    };
+    // One that cannot be read is worth as little as none.
+    kept.and_then(read).map_or_else(|| of.fetch(key_pem, chain), Ok)
 }
 
 /// A token that was renewed.

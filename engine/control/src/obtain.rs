@@ -146,18 +146,6 @@ impl Wanted {
         self.source.place()
     }
 
-    /// Of what is weaker than it should be.
-    fn warn(&self) {
-        if let Kind::OpenBao(role) = &self.source.kind
-            && let Some(exposed) = role.server.token_exposed()
-        {
-            let name = &self.source.name;
-            crate::warning!(
-                "the token of certificate source \"{name}\" is open to others ({exposed}): run chmod 600 on it"
-            );
-        }
-    }
-
     /// Obtains it once: what is good, and nobody keeps yet.
     async fn obtain(&self, desk: Option<&Desk>) -> Result<Obtained, ObtainFault> {
         let is_openbao = matches!(self.source.kind, Kind::OpenBao(_));
@@ -219,7 +207,6 @@ impl FirstFault {
 /// kept has ended, one attempt is made, and the start goes on. All at the same time: a start waits for the slowest, not for
 /// one after the other. What is to be told of it.
 pub fn first(wanted: &[Wanted]) -> Result<Vec<Told>, FirstFault> {
-    wanted.iter().for_each(Wanted::warn);
     let asked = wanted.iter().filter(|of| !of.source.comes_while_serving());
     let asked: Vec<_> = asked.map(|of| (of, kept::look(&of.files()))).collect();
     let asked = asked.into_iter().filter(|(_, kept)| kept.as_ref().is_none_or(|kept| kept.ends_s <= clock::unix_s()));

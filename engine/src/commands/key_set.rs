@@ -83,9 +83,9 @@ impl Published for KeySet {
         self
     }
 
-    /// Where the serial of the present one is forgotten, gateways go by the time of issue.
+    /// Gateways go by the time of issue too: a serial may have begun again from below.
     fn may_follow(desk: &KeySetDesk, set: &Self, _: &Envelope) -> Result<(), Failure> {
-        let present = desk.list.as_ref().filter(|_| desk.older.is_some()).map(|present| present.issued);
+        let present = desk.list.as_ref().map(|present| present.issued);
         match present.filter(|issued| set.issued < *issued && *issued <= desk.now) {
             None => Ok(()),
             Some(issued) => Err(Failure::new(format_args!(

@@ -189,6 +189,11 @@ fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let envelope = signing::read_envelope(&args.file, Kind::ProfileDocument)?;
     let document = ProfileDocument::read(envelope.payload()).map_err(|fault| Failure::at(&args.file, fault))?;
     let desk = ProfileDesk::open(&args.at, &ReleaseChoice::Digest(document.release))?;
+    if document.policy_name != desk.policy_name {
+        let message =
+            format!("expected a profile document of policy {:?}, found {:?}", desk.policy_name, document.policy_name);
+        return Err(Failure::at(&args.file, message).help("agents of the release would refuse it: issue it again"));
+    }
     desk.serial(Some(document.serial)).map_err(|failure| Failure::at(&args.file, failure))?;
     desk.tell(&document, &envelope, out)?;
     desk.publish(&document, &envelope, out)

@@ -238,8 +238,8 @@ impl Follower {
     fn read(&mut self, placed: Option<&Placed>) {
         self.read_at = Instant::now() + READ_INTERVAL;
         let rooted = self.standing.advance_roots(Some(&*self.store), placed);
-        if let Some(root) = self.standing.root().filter(|_| !self.standing.news.is_empty()) {
-            // Before everything that takes long.
+        // Before everything that takes long. Each of them: one in between may have nobody in a role.
+        for root in self.standing.news.iter().filter_map(|new| self.standing.root_of(new.version)) {
             self.ground.rooted(root);
         }
         for new in self.standing.news.drain(..) {

@@ -79,6 +79,7 @@ struct Benches {
 /// Starts everything; returns when the workers accept.
 pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let now_unix_ns = clock::unix_ns();
+    let named = plan.certificates().flat_map(|of| [of.chain.clone(), of.key.clone()]).collect();
     let state = plan.state.as_deref().map(|directory| State::open(directory, plan.node.at_rest.clone(), now_unix_ns));
     let state = state.transpose()?;
     let node = node_key(plan.state.as_deref(), &plan.node.at_rest)?;
@@ -187,6 +188,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let watch = watch.map_err(|error| Failure::new(format_args!("the control thread did not start: {error}")))?;
     let obtaining = obtain::spawn(obtain::Start {
         wanted: plan.obtained,
+        named,
         told,
         state: plan.state.unwrap_or_default(),
         status: Arc::clone(&status),

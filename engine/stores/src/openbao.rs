@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use files::{Exposed, FileFault, read, read_secret};
+use files::{FileFault, read, read_private};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
@@ -214,20 +214,12 @@ impl OpenBao {
         if status == StatusCode::FORBIDDEN { Err(answer.refusal()) } else { Ok(answer) }
     }
 
-    /// To whom the token is open beside this user and root.
-    pub fn token_exposed(&self) -> Option<Exposed> {
-        match &self.token {
-            Token::File(path) => read_secret(path, TOKEN_BYTES_MAX).ok()?.exposed,
-            Token::Given { .. } => None,
-        }
-    }
-
     fn token(&self) -> Result<HeaderValue, OpenBaoFault> {
         let read;
         let (place, text) = match &self.token {
             Token::File(path) => {
-                read = read_secret(path, TOKEN_BYTES_MAX)?;
-                (format!("the first line of {}", path.display()), &read.text)
+                read = read_private(path, TOKEN_BYTES_MAX)?;
+                (format!("the first line of {}", path.display()), &read)
             }
             Token::Given { text, place } => (place.clone(), text),
         };

@@ -36,7 +36,7 @@ fn what_the_channel_does_not_say_for_sure_is_refused() {
     let said = stage.bad(&format!("{} --spiffe spiffe://corp.example/x", enroll));
     assert!(said.contains("the release knows reports-bot as"), "{said}");
     let said = stage.bad(&format!("agent enroll p --agent reports-bot {AT}"));
-    assert!(said.contains("found none of --ca, --requests and --openbao"), "{said}");
+    assert!(said.contains("found none of --ca, --requests, --openbao and --acme"), "{said}");
     assert!(!stage.world.path("p/current").exists());
 
     // The only channel needs no name.
@@ -71,7 +71,7 @@ fn an_enrolment_that_waits_follows_once_it_is_answered() {
 fn a_token_of_the_environment_alone_is_refused_because_nothing_could_renew_with_it() {
     let stage = Stage::directory();
     let mut command = std::process::Command::new(tests::gateway::binary());
-    let line = format!("agent enroll p --agent reports-bot --ca ca {AT} --store consul+http://127.0.0.1:9/adamant");
+    let line = format!("agent enroll p --agent reports-bot --ca ca {AT} --store consul+https://127.0.0.1:9/adamant");
     command.args(line.split(' ')).current_dir(stage.world.home()).env("CONSUL_HTTP_TOKEN", "s.cr3t");
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,5 +1,6 @@
 //! The profile that the news of a channel make of the one in use. Pure.
 
+use policy::model::Binding;
 use policy_release::digest::Digest;
 use policy_release::pointer::VerifiedPointer;
 use policy_release::profile_document::{Pki, Place};
@@ -44,11 +45,17 @@ pub fn next(enrolment: &Enrolment, news: &News, memory: &Memory) -> Result<Next,
     if let Some(found) = &news.release {
         let (agent, id) = (&before.agent, &before.id);
         let granted = release::granted(&found.policy, found.version, &found.digest.to_string(), agent, id)?;
-        if let Some(TokenSource::Ca { claims }) = &mut profile.token {
-            claims.scopes.clone_from(&granted.scopes);
-            if let Some(token) = &granted.token {
-                claims.audience.clone_from(&token.audience);
+        match &mut profile.token {
+            Some(TokenSource::Ca { claims }) => {
+                claims.scopes.clone_from(&granted.scopes);
+                if let Some(token) = &granted.token {
+                    claims.audience.clone_from(&token.audience);
+                }
             }
+            Some(TokenSource::Oauth(of)) => {
+                of.dpop |= granted.token.as_ref().is_some_and(|token| token.bound == Some(Binding::Dpop));
+            }
+            Some(TokenSource::File { .. }) | None => {}
         }
         profile.granted = Some(granted);
     }
@@ -71,7 +78,7 @@ pub fn next(enrolment: &Enrolment, news: &News, memory: &Memory) -> Result<Next,
 
 /// Whether the document of a release may lead agents elsewhere. Its signatures, as those of an older release, were given for
 /// another time: the pointer role alone must not send credentials back to where they went before.
-fn may_move(version: u64, memory: &Memory, pointer: &VerifiedPointer) -> Result<(), Fault> {
+pub(super) fn may_move(version: u64, memory: &Memory, pointer: &VerifiedPointer) -> Result<(), Fault> {
     if !memory.is_behind(version) {
         return Ok(());
     }

@@ -19,7 +19,7 @@ fn put(profile: &Path, new: &New<'_>, origin: &Origin) -> PathBuf {
 fn one_that_is_not_put_in_use_goes_away() {
     let directory = tempfile::tempdir().unwrap();
     let profile = directory.path();
-    let origin = Origin { obtained_s: 7, from: "test".into(), token: None };
+    let origin = Origin { obtained_s: 7, from: "test".into(), token: None, is_outdated: false };
     let (key, chain) = pair();
     let new = new(&key, &chain);
     drop(stage(profile, &new, &origin).unwrap());
@@ -36,7 +36,7 @@ fn one_that_is_not_put_in_use_goes_away() {
 fn what_a_profile_says_is_swapped_with_its_certificate() {
     let directory = tempfile::tempdir().unwrap();
     let profile = directory.path();
-    let origin = Origin { obtained_s: 7, from: "test".into(), token: None };
+    let origin = Origin { obtained_s: 7, from: "test".into(), token: None, is_outdated: false };
     let (key, chain) = pair();
     let said = || fs::read_to_string(profile.join(PROFILE)).unwrap();
     // A file that somebody put there is replaced with the rest, and not before.
@@ -60,7 +60,7 @@ fn generations_follow_each_other_and_the_oldest_go() {
     let directory = tempfile::tempdir().unwrap();
     let profile = directory.path();
     assert!(current(profile).is_err());
-    let origin = Origin { obtained_s: 7, from: "test".into(), token: None };
+    let origin = Origin { obtained_s: 7, from: "test".into(), token: None, is_outdated: false };
     for number in 1..=5 {
         let (key, chain) = pair();
         let made = put(profile, &new(&key, &chain), &origin);
@@ -75,7 +75,7 @@ fn generations_follow_each_other_and_the_oldest_go() {
 fn what_a_killed_process_left_is_removed() {
     let directory = tempfile::tempdir().unwrap();
     let profile = directory.path();
-    let origin = Origin { obtained_s: 7, from: "test".into(), token: None };
+    let origin = Origin { obtained_s: 7, from: "test".into(), token: None, is_outdated: false };
     let (key, chain) = pair();
     for in_use in 0..2 {
         // As when it is killed before the swap.
@@ -94,7 +94,7 @@ fn a_key_that_does_not_fit_is_found() {
     let (key, _) = pair();
     let (_, chain) = pair();
     assert!(checked(&key, chain.as_bytes()).err().unwrap().contains("one for another"));
-    let origin = Origin { obtained_s: 7, from: "test".into(), token: None };
+    let origin = Origin { obtained_s: 7, from: "test".into(), token: None, is_outdated: false };
     put(directory.path(), &new(&key, &chain), &origin);
     assert!(current(directory.path()).err().unwrap().to_string().contains("one for another"));
 }

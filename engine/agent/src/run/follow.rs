@@ -172,7 +172,7 @@ impl Follower {
         let was_failing = self.told.contains_key(FAILED);
         match made.change {
             Some(change) => {
-                put(&self.directory, &made.enrolment)?;
+                put(&self.directory, &made.enrolment, change.renews)?;
                 memory.accept(made.version);
                 memory.write(&self.directory)?;
                 let gone = scopes_gone(&change);
@@ -207,8 +207,8 @@ pub struct Looked {
     pause_ms: u64,
 }
 
-/// Puts a profile into a generation of its own, with keys, certificate and token that are in use.
-fn put(directory: &Path, enrolment: &Enrolment) -> Result<(), Fault> {
+/// Puts a profile into a generation of its own, with keys, certificate and token that are in use. `renews`: not for long.
+fn put(directory: &Path, enrolment: &Enrolment, renews: bool) -> Result<(), Fault> {
     let identity = generation::current(directory)?;
     let (key, chain) = generation::pair(&identity)?;
     let kept = |name: &str| {
@@ -220,7 +220,9 @@ fn put(directory: &Path, enrolment: &Enrolment) -> Result<(), Fault> {
     let token = token.as_ref().map(|token| token.as_str());
     let dpop_key_pem = dpop_key.as_ref().map(|pem| pem.as_str());
     let new = New { key_pem: &key, chain_pem: &chain, token, dpop_key_pem, profile: &json, gateway_ca };
-    generation::stage(directory, &new, &identity.origin)?.put()?;
+    let mut origin = identity.origin;
+    origin.is_outdated |= renews;
+    generation::stage(directory, &new, &origin)?.put()?;
     Ok(())
 }
 

@@ -30,6 +30,8 @@ pub struct InUse {
     pub obtained_s: u64,
     pub begins_s: u64,
     pub ends_s: u64,
+    /// It is of terms that the release has no more.
+    pub is_outdated: bool,
 }
 
 /// One kind, over time.

@@ -137,7 +137,7 @@ fn what_an_attempt_left_behind_is_no_strangers_and_no_key_is_used_twice() {
     let Ok((key, chain)) = asked(at, &shared).unwrap() else { panic!("it was answered") };
     let new =
         New { key_pem: &key, chain_pem: &chain, token: None, dpop_key_pem: None, profile: b"{}", gateway_ca: None };
-    generation::stage(at, &new, &Origin { obtained_s: NOW, from: "requests".into(), token: None })
+    generation::stage(at, &new, &Origin { obtained_s: NOW, from: "requests".into(), token: None, is_outdated: false })
         .unwrap()
         .put()
         .unwrap();

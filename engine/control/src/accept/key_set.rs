@@ -38,7 +38,7 @@ pub fn check(
     let (set, of_serial) = (&verified.list, |refusal: Refusal| refusal.of_serial(verified.list.serial));
     roots::expiry(root, now).map_err(of_serial)?;
     ends_in_time(set, now).map_err(of_serial)?;
-    if let Some(last) = last.filter(|last| last.seen.is_none()) {
+    if let Some(last) = last {
         issued_since(set, last).map_err(of_serial)?;
     }
     Ok(Some(News { list: set.clone(), verified, whole: None }))
@@ -57,19 +57,16 @@ fn ends_in_time(set: &KeySet, now: Timestamp) -> Result<(), Refusal> {
     ))
 }
 
-/// Where the serial of the last set is forgotten with the keys that signed it, others who signed sets before it may still be
-/// in the role: those sets would bring back what it took out. A time of issue after it was accepted holds nobody up.
+/// Where the serial of a set was forgotten with the keys that signed it, and serials began again from below, others who signed
+/// sets before may still be in the role: those sets would bring back what was taken out since. A time of issue after the last
+/// one was accepted holds nobody up.
 fn issued_since(set: &KeySet, last: Last<'_, KeySet>) -> Result<(), Refusal> {
     if set.issued >= last.issued {
         return Ok(());
     }
     Err(Refusal::new(
         Check::KeySetSerial,
-        format!(
-            "a key set issued at {} or later: the one accepted last is from then, and its serial is forgotten with the keys \
-             that signed it",
-            last.issued
-        ),
+        format!("a key set issued at {} or later, when the one accepted last was", last.issued),
         format!("serial {}, issued at {}", set.serial, set.issued),
         "an old key set was put back: look at the set (adamant key-set show), and renew it with the new keys (adamant key-set \
          renew --carry-on)",

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::LocalSet;
 
@@ -27,6 +29,8 @@ const MS_PER_S: u64 = NS_PER_S / NS_PER_MS;
 /// What the thread begins with.
 pub struct Start {
     pub wanted: Vec<Wanted>,
+    /// Files that gateway.toml names: none of them is removed, whoever obtained them.
+    pub named: BTreeSet<PathBuf>,
     /// What was obtained before there was anybody to tell.
     pub told: Vec<Told>,
     pub state: PathBuf,
@@ -83,7 +87,8 @@ fn sweep(start: &Start) {
         Kind::Acme { directory, .. } => Some(Desk::account_of(&start.state, directory)),
         Kind::OpenBao(_) => None,
     });
-    let wanted: BTreeSet<PathBuf> = accounts.chain(start.wanted.iter().map(|wanted| wanted.file.clone())).collect();
+    let files = start.wanted.iter().map(|wanted| wanted.file.clone()).chain(start.named.iter().cloned());
+    let wanted: BTreeSet<PathBuf> = accounts.chain(files).collect();
     let removed = kept::sweep(&start.state, &wanted);
     if !removed.is_empty() {
         let directory = kept::directory(&start.state);
@@ -153,15 +158,19 @@ impl One {
         let first = kept::look(&self.wanted.files());
         let mut next_ms = first.map_or(0, |kept| due_s(kept.obtained_s, kept.ends_s, chance()) * MS_PER_S);
         self.teller.next(&self.wanted, next_ms / MS_PER_S);
+        let again = Arc::clone(&self.teller.again);
+        let mut ordered = std::pin::pin!(again.notified());
         loop {
-            let is_ordered = self.wait(next_ms).await;
+            let is_ordered = self.wait(next_ms, ordered.as_mut()).await;
+            // From here on: what is ordered during the attempt counts after it.
+            ordered.set(again.notified());
+            ordered.as_mut().enable();
             next_ms = self.attempt(is_ordered).await;
         }
     }
 
     /// Until it is due; or until it is ordered, where it failed and asking again costs nothing.
-    async fn wait(&self, next_ms: u64) -> bool {
-        let ordered = self.teller.again.notified();
+    async fn wait(&self, next_ms: u64, ordered: Pin<&mut Notified<'_>>) -> bool {
         tokio::select! {
             () = wait_until(next_ms) => false,
             () = ordered, if self.failures > 0 && self.desk.is_none() => true,

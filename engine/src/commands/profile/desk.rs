@@ -49,22 +49,38 @@ impl ProfileDesk {
         }
     }
 
-    /// The place that the release has already, else what the channel runs.
+    /// The place that the release has already, else what the channel runs. What holds by older keys alone is not copied: whoever
+    /// has the keys that left would name the place.
     pub fn place(&self) -> Result<Place, Failure> {
         if self.present.is_some() {
-            return Ok(self.present()?.0.place.clone());
+            return self.copied(self.present()?);
         }
         let running = self.desk.current.pointer().filter(|pointer| pointer.release != self.release);
         let bytes = running.map(|pointer| self.desk.store.profile(&pointer.release)).transpose()?.flatten();
         match (running, bytes) {
-            (Some(running), Some(bytes)) => believed(&bytes, &self.desk.chain, &running.release)
-                .map(|(document, _)| document.place)
-                .map_err(|why| {
+            (Some(running), Some(bytes)) => {
+                let found = believed(&bytes, &self.desk.chain, &running.release).map_err(|why| {
                     Failure::new(format_args!("that of {} is not believed: {why}", running.release))
                         .help("give --gateway")
-                }),
+                })?;
+                self.copied(&found)
+            }
             _ => self.present().map(|(document, _)| document.place.clone()),
         }
+    }
+
+    fn copied(&self, (document, envelope): &(ProfileDocument, Envelope)) -> Result<Place, Failure> {
+        let gateway = &document.place.gateway;
+        if !self.desk.root.standing(ROLE, envelope).is_met() {
+            let message = format!("the document that names {gateway} holds by older keys of {ROLE} alone");
+            return Err(Failure::new(message).help("is that place meant? Say it: --gateway URL --gateway-ca FILE"));
+        }
+        warn(format_args!(
+            "the place {gateway} is taken from serial {} of {}, issued {}: whoever may write to the store chooses which of \
+             those that were ever signed; name it with --gateway if it is not meant",
+            document.serial, document.release, document.issued
+        ));
+        Ok(document.place.clone())
     }
 
     /// The serial of the next document: `wanted`, or one above the present one.

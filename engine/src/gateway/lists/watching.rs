@@ -250,6 +250,7 @@ impl<L: Tended> Watcher<L> {
 
 /// How soon a list is read again that did not change: the clock alone may let in what was refused.
 pub(super) fn pause(looked: &Result<bool, Refusal>) -> Duration {
-    let is_of_time = |refusal: &Refusal| matches!(refusal.check, Check::RootExpiry | Check::RevocationsLifted);
+    let is_of_time =
+        |refusal: &Refusal| matches!(refusal.check, Check::RootExpiry | Check::RevocationsLifted | Check::KeySetLife);
     if looked.as_ref().is_err_and(is_of_time) { TIME_INTERVAL } else { READ_INTERVAL }
 }

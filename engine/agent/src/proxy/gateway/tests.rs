@@ -51,7 +51,7 @@ impl Scene {
         let profile = self.profile_of(name, gateway);
         let (token, gateway_ca) = (Some(token), Some(ca.as_slice()));
         let new = New { key_pem: &key, chain_pem: &made.pem, token, dpop_key_pem: None, profile: &profile, gateway_ca };
-        let origin = Origin { obtained_s: NOW, from: "test".into(), token: None };
+        let origin = Origin { obtained_s: NOW, from: "test".into(), token: None, is_outdated: false };
         generation::stage(&self.profile(), &new, &origin).unwrap().put().unwrap();
     }
 }
