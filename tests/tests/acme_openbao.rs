@@ -54,7 +54,7 @@ impl Server {
         let own = format!("https://127.0.0.1:{}/v1/pki", bao.port);
         bao.operate(&format!("write pki/config/cluster path={own} aia_path={own}"));
         bao.operate(&format!("write pki/roles/team key_type=ec require_cn=false not_before_duration=30s {role}"));
-        let server = Self { bao, ca, at, names: names };
+        let server = Self { bao, ca, at, names };
         server.configure("allow_role_ext_key_usage=false");
         Some(server)
     }

@@ -181,7 +181,8 @@ fn url(gateway: &Gateway, host: &str) -> String {
 
 fn proxy(stage: &Stage) -> Running {
     let proxy = Running::start(stage.world.home(), "agent proxy p");
-    assert!(eventually(SOON, || stage.world.path("p/proxy.sock").exists()), "{:?}", proxy.lines());
+    let socket = stage.world.path("p/proxy.sock");
+    assert!(eventually(SOON, || UnixStream::connect(&socket).is_ok()), "{:?}", proxy.lines());
     proxy
 }
 

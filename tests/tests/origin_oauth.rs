@@ -230,8 +230,12 @@ fn a_check_asks_nobody_and_finds_what_is_missing() {
         (deployment(&issuer, "secret = \"client.key\"\nscope = \"twice\""), "duplicate key"),
         (deployment(&issuer, "secret = \"client.key\"\naudience = \"\""), "expected audience as 1 to 1024 bytes"),
         (
-            Deployment::new().with(&client("http://id.test/token", BY_SECRET)),
+            Deployment::new().file("client.key", SECRET).with(&client("http://id.test/token", BY_SECRET)),
             "plain http is for an address on loopback alone",
+        ),
+        (
+            Deployment::new().file("client.key", SECRET).with(&client("http://127.0.0.1:1/token", BY_SECRET)),
+            "expected https://, found \"http://127.0.0.1:1/token\"",
         ),
         (Deployment::new().with("[[origin_credential]]\nname = \"orders\""), "expected one of file, openbao and oauth"),
     ];

@@ -30,7 +30,7 @@ pub enum TransitFault {
     #[error("{address}: cannot reach the server: {cause}")]
     Reach { address: String, cause: HttpFault },
     #[error("{cause}")]
-    Server { cause: OpenBaoFault, help: String },
+    Server { cause: Box<OpenBaoFault>, help: String },
     #[error(
         "expected https://, or http:// to a literal address on loopback, found {address}; the token would cross the network \
          in the clear"
@@ -231,7 +231,7 @@ impl Engine {
                 TransitFault::Reach { address: self.address.to_string(), cause }
             }
             OpenBaoFault::Json { found, .. } => self.unexpected(found),
-            cause => TransitFault::Server { cause, help },
+            cause => TransitFault::Server { cause: Box::new(cause), help },
         }
     }
 }

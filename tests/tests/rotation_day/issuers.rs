@@ -22,7 +22,7 @@ const OF: &str = "obtained-certificate";
 /// What issues; it ends with this.
 enum Peer {
     OpenBao { _server: OpenBao },
-    Acme { _server: Pebble },
+    Acme { _server: Box<Pebble> },
 }
 
 pub struct ObtainedCertificate {
@@ -70,7 +70,7 @@ impl ObtainedCertificate {
         let (url, ca) = (server.directory_url(), server.ca());
         let source = format!("acme = {{ directory = \"{url}\", ca = \"{}\", agree_to_terms = true }}", ca.display());
         let config = server.believer();
-        Some(Self::new(plan, "acme", &source, "", (port, config), Peer::Acme { _server: server }))
+        Some(Self::new(plan, "acme", &source, "", (port, config), Peer::Acme { _server: Box::new(server) }))
     }
 
     fn new(

@@ -24,6 +24,7 @@ const LIFE_S: u64 = 18;
 /// Its origin takes tokens that have not ended, and nothing else.
 pub struct OriginTokens {
     _server: OidcProvider,
+    _files: tempfile::TempDir,
     _origin: RecordingOrigin,
     /// Tokens that the origin took.
     seen: Arc<Mutex<BTreeSet<String>>>,
@@ -33,7 +34,8 @@ pub struct OriginTokens {
 impl OriginTokens {
     /// None, and said so, where there is no server to ask.
     pub fn new(plan: &mut Plan) -> Option<Self> {
-        let server = OidcProvider::start(&directory()?);
+        let (directory, files) = (directory()?, tempfile::tempdir().unwrap());
+        let server = OidcProvider::start_tls(&directory, &plan.servers, files.path());
         let seen = Arc::new(Mutex::new(BTreeSet::new()));
         let takes = Arc::clone(&seen);
         let origin = RecordingOrigin::scripted(move |head, _| {
@@ -43,7 +45,7 @@ impl OriginTokens {
             Answer::text("an order")
         });
         plan.toml(&format!(
-            "[[origin_credential]]\nname = \"tokens\"\n[origin_credential.oauth]\ntoken_url = \"{}/token\"\nclient_id = \
+            "[[origin_credential]]\nname = \"tokens\"\n[origin_credential.oauth]\ntoken_url = \"{}/token\"\nca = \"servers.pem\"\nclient_id = \
              \"bot\"\nsecret = \"client.key\"\nscope = \"all\"\nresource = \"https://api.test/jwt/{LIFE_S}\"",
             server.issuer()
         ));
@@ -54,7 +56,7 @@ impl OriginTokens {
         let (field, tls) = (plan.caller(), plan.servers.client_config(None));
         let place = Place { port: None, path: "/tokens/7", is_short: true };
         let caller = Credential::at(place, "the caller of the origin that wants tokens", tls, move || field.clone());
-        Some(Self { _server: server, _origin: origin, seen, caller })
+        Some(Self { _server: server, _files: files, _origin: origin, seen, caller })
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use identity::api_key;
 use policy_release::bounds::SMALL_FILE_BYTES_MAX;
+use policy_release::envelope::Role;
 use policy_release::key_set::{FilledId, KeyHash, KeySet};
 use policy_release::revocations::Sha256;
 use policy_release::time::Timestamp;
@@ -232,6 +233,11 @@ impl MakeArgs {
     ) -> Result<(), Failure> {
         let desk = KeySetDesk::open(&self.at, &self.issue.memory, self.issue.names_policy())?;
         self.issue.expect_believed(&desk)?;
+        if !desk.root.has(Role::Keys) {
+            let message =
+                format!("trust root version {} has nobody in the role keys, who could sign", desk.root.version());
+            return Err(Failure::new(message).help("give it a key: adamant trust add --role keys"));
+        }
         self.expect_newest(&desk)?;
         let mut next = Next::of(&desk);
         // Otherwise whoever stole the key of the role would stay in, signed by the new one.
