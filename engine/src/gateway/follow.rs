@@ -121,7 +121,8 @@ impl Following {
             tellable: Tellable::new(),
             missing_since: None,
             told_expired: false,
-            read_at: Instant::now() + READ_INTERVAL,
+            // Soon: the start may have refused what it had no room to write down.
+            read_at: Instant::now() + ACTIVATE_AGAIN,
             now: choice.now,
             settings: choice.settings,
             standing: choice.standing,
