@@ -244,8 +244,7 @@ fn a_gateway_whose_state_finds_no_room_serves_and_takes_away_all_the_same() {
     assert!(eventually(SOON, || Stage::by_token(&gateway, &second) == 200), "{}", gateway.stderr());
     // With room everything is written down, and what waited comes to serve.
     disk.empty();
-    // Within a minute, when everything is read again.
-    assert!(eventually(3 * SOON, || served(&gateway) == two.digest), "{}", gateway.stderr());
+    assert!(eventually(SOON, || served(&gateway) == two.digest), "{}", gateway.stderr());
     let kept = |name: &str| fs::read_to_string(stage.world.path(&format!("state/{name}"))).unwrap_or_default();
     let crl = fs::read_to_string(stage.world.path("agents.crl")).unwrap();
     assert!(eventually(SOON, || kept("moving/client-ca.agents.crl") == crl), "{}", gateway.stderr());

@@ -121,8 +121,7 @@ impl Following {
             tellable: Tellable::new(),
             missing_since: None,
             told_expired: false,
-            // Soon: the start may have refused what it had no room to write down.
-            read_at: Instant::now() + ACTIVATE_AGAIN,
+            read_at: Instant::now() + READ_INTERVAL,
             now: choice.now,
             settings: choice.settings,
             standing: choice.standing,
@@ -265,7 +264,12 @@ impl Follower {
             self.nothing_waits();
         }
         // A root that does not hold is told after what was found without it.
-        self.report(outcome.and(rooted));
+        let outcome = outcome.and(rooted);
+        // What this gateway has no room to write down; the store has nothing new to say when there is room.
+        if outcome.as_ref().is_err_and(|refusal| refusal.check == Check::State) {
+            self.read_at = self.read_at.min(Instant::now() + ACTIVATE_AGAIN);
+        }
+        self.report(outcome);
     }
 
     fn nothing_waits(&mut self) {
