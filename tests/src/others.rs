@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::process::eventually;
+use crate::process::{eventually, free_port};
 
 /// A running proxy; dropping it kills it.
 pub struct Other {
@@ -79,8 +79,6 @@ impl Drop for Other {
     }
 }
 
-/// Addresses that were free a moment ago.
 fn free_addresses(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
+    (0..count).map(|_| ([127, 0, 0, 1], free_port()).into()).collect()
 }

@@ -1,14 +1,26 @@
 //! What /proc tells about a process, signals to it, and what else a test of processes needs.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A port that was free a moment ago.
+use socket2::{Domain, Socket, Type};
+
+/// A port that the kernel gives to nobody who asks for any, as long as this program runs. Who asks for it by name and may use
+/// an address again (`SO_REUSEADDR`, as servers do) gets it: nothing listens here, and who calls is refused.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static HELD: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    // After the port was given: before, it could be one that somebody else holds in this way.
+    socket.set_reuse_address(true).unwrap();
+    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+    HELD.lock().unwrap().push(socket);
+    port
 }
 
 /// Open descriptors of a process.

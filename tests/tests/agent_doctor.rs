@@ -9,7 +9,6 @@
 )]
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use tests::answer::Answer;
 use tests::certificates::{Authority, Identity};
 use tests::gateway::{self, Gateway};
 use tests::origin::RecordingOrigin;
-use tests::process::eventually;
+use tests::process::{eventually, free_port};
 use tests::tokens::{self, AUDIENCE, ISSUER, TokenKey, jwks};
 
 const ID: &str = "spiffe://corp.example/reports";
@@ -231,9 +230,9 @@ fn the_doctor_finds_what_is_wrong_at_the_gateway() {
     let scene = Scene::new();
     let gateway = |url: &str| url.to_owned();
     scene.with("dns", "", |scene| scene.edit(|profile| profile["gateway"] = "https://nowhere.invalid:1".into()));
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = free_port();
     scene.with("connect", "", |scene| {
-        scene.edit(|profile| profile["gateway"] = format!("https://localhost:{}", closed.port()).into());
+        scene.edit(|profile| profile["gateway"] = format!("https://localhost:{}", closed).into());
     });
     let plain = RecordingOrigin::start();
     scene.with("not-tls", "", |scene| {

@@ -9,7 +9,6 @@
 )]
 
 use std::fs;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use tests::answer::{Answer, Fault};
@@ -19,11 +18,12 @@ use tests::deployment::Deployment;
 use tests::gateway::Gateway;
 use tests::origin::RecordingOrigin;
 use tests::policy::{PolicyText, open_to_all};
+use tests::process::free_port;
 use tests::scene::Scene;
 
 /// An address where nobody listens.
 fn nobody() -> std::net::SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    ([127, 0, 0, 1], free_port()).into()
 }
 
 fn over(addresses: &[std::net::SocketAddr]) -> String {

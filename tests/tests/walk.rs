@@ -11,12 +11,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use socket2::{Domain, Socket, Type};
 use tests::gateway::binary;
+use tests::process::free_port;
 
 /// Headings of the sections that are walked, one after the other in the same directory.
 const HEADINGS: [&str; 2] = ["## From an empty directory", "## From no PKI"];
@@ -67,18 +67,6 @@ fn script(steps: &[Step]) -> String {
     script
 }
 
-/// A port that the kernel gives to nobody who asks for any, while this is held. Who asks for it by name and may use an address
-/// again (`SO_REUSEADDR`, as servers do) gets it: nothing listens here.
-fn held_port() -> (Socket, u16) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    socket.bind(&any.into()).unwrap();
-    // After the port was given: before, it could be one that somebody else holds in this way.
-    socket.set_reuse_address(true).unwrap();
-    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
-    (socket, port)
-}
-
 /// `adamant` on the path is the binary under test.
 fn path_with_adamant(directory: &Path) -> String {
     let bin = directory.join("bin");
@@ -90,22 +78,21 @@ fn path_with_adamant(directory: &Path) -> String {
 /// What held ports promise: a server gets them, and who asks for any port does not.
 #[test]
 fn a_held_port_is_for_whoever_names_it() {
-    let (held, port) = held_port();
+    let port = free_port();
     let others: Vec<_> = (0..200).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     assert!(others.iter().all(|other| other.local_addr().unwrap().port() != port));
     // Of the standard library, which sets SO_REUSEADDR as the gateway and Python do; one after the other.
     for _ in 0..2 {
         drop(TcpListener::bind(("127.0.0.1", port)).unwrap());
     }
-    drop(held);
 }
 
 #[test]
 fn the_walks_in_readme_do_what_they_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let held: Vec<_> = PORTS.iter().map(|_| held_port()).collect();
-    for (written, (_, free)) in PORTS.iter().zip(&held) {
+    let held: Vec<_> = PORTS.iter().map(|_| free_port()).collect();
+    for (written, free) in PORTS.iter().zip(&held) {
         readme = readme.replace(&format!("127.0.0.1:{written}"), &format!("127.0.0.1:{free}"));
         readme = readme.replace(&format!("http.server {written}"), &format!("http.server {free}"));
         readme = readme.replace(&format!("localhost:{written}"), &format!("localhost:{free}"));

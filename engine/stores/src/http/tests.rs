@@ -11,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
@@ -163,10 +163,9 @@ async fn who_is_slow_gone_or_no_server_is_told_from_another() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let told = fault(&client, silent.local_addr().unwrap(), "/").await;
     assert!(matches!(told, HttpFault::Time { step: Step::Handshake, .. }), "{told}");
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = gone.local_addr().unwrap();
-    drop(gone);
-    assert!(matches!(fault(&client, address, "/").await, HttpFault::Connect { .. }));
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    assert!(matches!(fault(&client, deaf.local_addr().unwrap(), "/").await, HttpFault::Connect { .. }));
     let place = Place::parse("https://no-such-host.invalid/").unwrap();
     let told = client.get(&place, None).await.unwrap_err();
     assert!(matches!(told, HttpFault::Name { .. } | HttpFault::Time { step: Step::Name, .. }), "{told}");

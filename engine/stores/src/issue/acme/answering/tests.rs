@@ -49,8 +49,13 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// Held, so that nobody who asks for any port is given it; who names it and may use an address again gets it.
+fn free() -> (tokio::net::TcpSocket, SocketAddr) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    let at = socket.local_addr().unwrap();
+    (socket, at)
 }
 
 async fn shakes(at: SocketAddr, name: &'static str, protocols: &[&[u8]]) -> bool {
@@ -73,7 +78,7 @@ async fn says(at: SocketAddr, request: &str) -> String {
 #[test]
 fn a_certificate_of_a_challenge_is_shown_to_who_asks_for_it_alone() {
     let done = async {
-        let at = free();
+        let (_held, at) = free();
         let answering = Answering::new(at);
         assert!(!shakes(at, "a.example", &[ALPN]).await, "not open before there is a challenge");
         answering.answer(vec![Challenge::certificate("a.example".to_owned(), &[7; 32]).unwrap()]).await.unwrap();
@@ -89,7 +94,7 @@ fn a_certificate_of_a_challenge_is_shown_to_who_asks_for_it_alone() {
 #[test]
 fn a_text_of_a_challenge_is_at_its_place_and_nothing_else_is() {
     let done = async {
-        let at = free();
+        let (_held, at) = free();
         let answering = Answering::new(at);
         let text = Challenge::Text { token: "tok".to_owned(), text: "tok.print".to_owned() };
         answering.answer(vec![text]).await.unwrap();
@@ -111,7 +116,7 @@ fn a_text_of_a_challenge_is_at_its_place_and_nothing_else_is() {
 #[test]
 fn who_says_nothing_holds_up_the_others_for_a_bounded_time() {
     let done = async {
-        let at = free();
+        let (_held, at) = free();
         let answering = Answering::new(at);
         let text = Challenge::Text { token: "tok".to_owned(), text: "tok.print".to_owned() };
         answering.answer(vec![text]).await.unwrap();
