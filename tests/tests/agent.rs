@@ -179,12 +179,14 @@ fn a_renewal_that_fails_backs_off_warns_and_comes_back() {
     let (ca, away) = (scene.at().join("ca"), scene.at().join("away"));
     fs::rename(&ca, &away).unwrap();
     let keeper = Running::start(scene.at(), "agent run p");
-    keeper.says("\"failed\"", 2);
     keeper.says("\"outcome\":\"expired\"", 1);
+    keeper.says("\"failed\"", 4);
     let lines = keeper.json();
     let failed = lines.iter().find(|line| line["outcome"] == "failed").unwrap();
     assert!(failed["error"].as_str().unwrap().contains("ca.json"), "{failed}");
-    assert!(failed["again_in_ms"].as_u64().is_some());
+    assert!(failed["again_in_ms"].as_u64().is_some_and(|again| again <= 1_000), "the end is near: {failed}");
+    let last = lines.iter().rfind(|line| line["outcome"] == "failed").unwrap();
+    assert!(last["again_in_ms"].as_u64().is_some_and(|again| again > 2_000), "and then later and later: {last}");
     assert!(lines.iter().any(|line| line["kind"] == "warning" && line["outcome"] == "expired"), "{lines:#?}");
     fs::rename(&away, &ca).unwrap();
     keeper.says("\"renewed\"", 1);

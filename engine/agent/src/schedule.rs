@@ -13,13 +13,14 @@ pub fn due_s(obtained_s: u64, ends_s: u64, random: u32) -> u64 {
 }
 
 /// Pause after so many failures in a row, with so much of the credential's life left, milliseconds. `is_counted`: the other
-/// side counts them.
+/// side counts them, and is not asked more often because an end is near.
 pub fn retry_ms(failures: u32, left_s: u64, is_counted: bool, random: u32) -> u64 {
     let (first_ms, most_ms) =
         if is_counted { (ORDER_RETRY_MS_MIN, ORDER_RETRY_MS_MAX) } else { (RETRY_MS_MIN, RETRY_MS_MAX) };
     let doubled = first_ms.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(most_ms);
-    // Four more attempts at least before the end, unless that is sooner than the first pause.
-    let bounded = doubled.min((left_s.saturating_mul(1_000) / 5).max(first_ms));
+    // Four more attempts at least before the end, unless that is sooner than the first pause. After it, later and later again.
+    let is_bounded = left_s > 0 && !is_counted;
+    let bounded = if is_bounded { doubled.min((left_s.saturating_mul(1_000) / 5).max(first_ms)) } else { doubled };
     let spread = bounded / 4;
     bounded - spread * u64::from(random) / u64::from(u32::MAX)
 }
@@ -63,7 +64,8 @@ mod tests {
         );
         assert_eq!(retry_ms(30, 20, false, 0), 4_000);
         assert_eq!([1, 2, 30].map(|failures| retry_ms(failures, 86_400, true, 0)), [60_000, 120_000, 3_600_000]);
-        assert_eq!(retry_ms(30, 20, true, 0), 60_000, "who counts is not asked more often");
+        assert_eq!([1, 30].map(|failures| retry_ms(failures, 20, true, 0)), [60_000, 3_600_000], "who counts is not pressed");
+        assert_eq!([1, 5, 30].map(|failures| retry_ms(failures, 0, false, 0)), [1_000, 16_000, 300_000], "after the end");
         assert_eq!(
             [700, 750, 900, 1_000].map(|now_s| nearness(0, 1_000, now_s)),
             [Nearness::Far, Nearness::Quarter, Nearness::Tenth, Nearness::Over]
