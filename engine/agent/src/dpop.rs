@@ -107,8 +107,12 @@ fn sensitive(text: &str) -> Result<HeaderValue, Fault> {
 }
 
 /// What a gateway says is wrong with a token or its proof (RFC 9449 §7.1): the error of its challenge. Empty where DPoP is
-/// asked for and nothing is said to be wrong; none where it is not asked for.
+/// asked for and nothing is said to be wrong; none where it is not asked for. What came by way of the gateway (`Via`) is an
+/// origin's word, which says nothing of the gateway: the request was carried out.
 pub fn challenged(fields: &HeaderMap) -> Option<&str> {
+    if fields.contains_key(header::VIA) {
+        return None;
+    }
     let challenges = fields.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     let of_dpop = |text: &&str| text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("dpop "));
     let challenge = challenges.into_iter().find(of_dpop)?;
@@ -208,5 +212,8 @@ mod tests {
         assert_eq!(of(&[bearer, "DPoP realm=\"adamant\", algs=\"ES256\""]).as_deref(), Some(""));
         let nonce = "dpop realm=\"adamant\", error=\"use_dpop_nonce\", algs=\"ES256\"";
         assert_eq!(of(&[bearer, nonce]).as_deref(), Some("use_dpop_nonce"));
+        let of_an_origin = [(header::WWW_AUTHENTICATE, nonce), (header::VIA, "1.1 adamant")];
+        let of_an_origin = of_an_origin.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        assert_eq!(challenged(&of_an_origin.into_iter().collect()), None);
     }
 }

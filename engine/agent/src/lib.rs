@@ -17,6 +17,7 @@ pub mod generation;
 pub mod hooks;
 pub mod id;
 pub mod jws;
+pub mod log;
 pub mod metrics;
 pub mod oauth;
 pub mod openbao;

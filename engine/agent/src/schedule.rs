@@ -64,8 +64,16 @@ mod tests {
         );
         assert_eq!(retry_ms(30, 20, false, 0), 4_000);
         assert_eq!([1, 2, 30].map(|failures| retry_ms(failures, 86_400, true, 0)), [60_000, 120_000, 3_600_000]);
-        assert_eq!([1, 30].map(|failures| retry_ms(failures, 20, true, 0)), [60_000, 3_600_000], "who counts is not pressed");
-        assert_eq!([1, 5, 30].map(|failures| retry_ms(failures, 0, false, 0)), [1_000, 16_000, 300_000], "after the end");
+        assert_eq!(
+            [1, 30].map(|failures| retry_ms(failures, 20, true, 0)),
+            [60_000, 3_600_000],
+            "who counts is not pressed"
+        );
+        assert_eq!(
+            [1, 5, 30].map(|failures| retry_ms(failures, 0, false, 0)),
+            [1_000, 16_000, 300_000],
+            "after the end"
+        );
         assert_eq!(
             [700, 750, 900, 1_000].map(|now_s| nearness(0, 1_000, now_s)),
             [Nearness::Far, Nearness::Quarter, Nearness::Tenth, Nearness::Over]

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use rustls::pki_types::PrivateKeyDer;
+use tests::answer::Answer;
 use tests::certificates::trusting;
 use tests::client::{Client, Response, get};
 use tests::deployment::Deployment;
@@ -269,6 +270,16 @@ fn what_the_gateway_wants_in_proofs_is_learnt_and_nothing_is_sent_twice() {
     assert!(said.starts_with("HTTP/1.1 503") && said.contains("adamant-agent: dpop-nonce"), "{said}");
     assert!(said.contains("send it again") && stage.origin.count() == count + 1, "{said}");
     assert!(stage.call_in_pieces().starts_with("HTTP/1.1 200"));
+    // What an origin says is no word of the gateway: it is passed on, and nothing is sent twice for it.
+    let wants = "DPoP error=\"use_dpop_nonce\"";
+    stage.origin.answer_with(move |_, _| {
+        Answer::new(401).with_field("WWW-Authenticate", wants).with_field("DPoP-Nonce", "of-an-origin")
+    });
+    let count = stage.origin.count();
+    for said in [stage.call("POST /orders/7", "", "once"), stage.call_in_pieces()] {
+        assert!(said.starts_with("HTTP/1.1 401") && said.contains("of-an-origin"), "{said}");
+    }
+    assert_eq!(stage.origin.count(), count + 2);
     proxy.end();
 }
 

@@ -112,25 +112,29 @@ fn a_text_of_a_challenge_is_at_its_place_and_nothing_else_is() {
     wait(done).unwrap();
 }
 
-/// They wait, and have their turn once those before them have had their time.
+/// The CA's is among the last, and is not kept waiting for those who came to fill the places.
 #[test]
-fn who_says_nothing_holds_up_the_others_for_a_bounded_time() {
+fn who_says_nothing_holds_up_nobody() {
     let done = async {
         let (_held, at) = free();
         let answering = Answering::new(at);
         let text = Challenge::Text { token: "tok".to_owned(), text: "tok.print".to_owned() };
         answering.answer(vec![text]).await.unwrap();
-        let mut silent = Vec::new();
-        for _ in 0..CONNECTIONS_MAX {
-            silent.push(TcpStream::connect(at).await.unwrap());
+        // Who waited would wait as long each time; a machine that stood still for a moment does not.
+        let mut took = Vec::new();
+        for _ in 0..3 {
+            let mut silent = Vec::new();
+            for _ in 0..2 * CONNECTIONS_MAX {
+                silent.push(TcpStream::connect(at).await.unwrap());
+            }
+            let begun = Instant::now();
+            let said = says(at, "GET /.well-known/acme-challenge/tok HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+            assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+            took.push(begun.elapsed());
+            // Their places were taken; those of the last were not.
+            assert_eq!(silent[0].read(&mut [0]).await.unwrap_or(0), 0);
         }
-        let begun = Instant::now();
-        let said = says(at, "GET /.well-known/acme-challenge/tok HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
-        let took = begun.elapsed();
-        assert!(said.starts_with("HTTP/1.1 200"), "{said}");
-        assert!(took >= Duration::from_secs(CONNECTION_S_MAX - 1), "beyond the bound it waits: {took:?}");
-        assert!(took < Duration::from_secs(CONNECTION_S_MAX + 5), "{took:?}");
-        drop(silent);
+        assert!(took.iter().any(|took| *took < Duration::from_secs(CONNECTION_S_MAX - 1)), "{took:?}");
     };
     wait(done).unwrap();
 }
