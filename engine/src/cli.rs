@@ -1,6 +1,6 @@
 //! The command line: what `adamant` understands, and which function does it.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -17,6 +17,25 @@ use crate::failure::Failure;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+}
+
+impl Command {
+    /// Whether it writes and publishes: what it says of that is not what it is for.
+    const fn acts(&self) -> bool {
+        matches!(
+            self,
+            Self::Release(_)
+                | Self::Key(_)
+                | Self::Trust(_)
+                | Self::Point(_)
+                | Self::Rollback(_)
+                | Self::Revoke(_)
+                | Self::KeySet(_)
+                | Self::Profile(_)
+                | Self::Ca(_)
+                | Self::Tune(_)
+        )
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -176,7 +195,16 @@ impl Cli {
 
 /// Runs one command. `out` is standard output, safe for a terminal; warnings go to standard error.
 pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
-    match cli.command {
+    let mut acted = Acted::new(out);
+    if cli.command.acts() {
+        run_command(cli.command, &mut acted)?;
+        return Ok(acted.finish()?);
+    }
+    run_command(cli.command, out)
+}
+
+fn run_command(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
+    match command {
         Command::Demo(args) => demo::run(&args, out),
         Command::Run(args) => run::run(args, out),
         Command::Dev(args) => dev::run(args),
@@ -202,6 +230,51 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Agent(command) => agent::run(command, out),
         Command::Tune(command) => tune::run(command, out),
         Command::Completions(args) => completions::run(&args, out),
+    }
+}
+
+/// Standard output of a command that acts: it goes on to its end where nobody reads what it says (`adamant revoke … | head -1`),
+/// and the first failure is told then.
+struct Acted<'o> {
+    out: &'o mut dyn Write,
+    failed: Option<io::Error>,
+}
+
+impl<'o> Acted<'o> {
+    fn new(out: &'o mut dyn Write) -> Self {
+        Self { out, failed: None }
+    }
+
+    /// Whoever read it may have gone away: all is done.
+    fn finish(self) -> io::Result<()> {
+        match self.failed {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn keep(&mut self, result: io::Result<()>) {
+        if let Err(error) = result {
+            self.failed.get_or_insert(error);
+        }
+    }
+}
+
+impl Write for Acted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.failed.is_none() {
+            let written = self.out.write_all(bytes);
+            self.keep(written);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.failed.is_none() {
+            let flushed = self.out.flush();
+            self.keep(flushed);
+        }
+        Ok(())
     }
 }
 

@@ -116,7 +116,9 @@ impl FromStr for Host {
         let place = place.map(|place| Self { text: text.to_owned(), place });
         // How `adamant diff` names one.
         let of_diff = text.strip_prefix("gateway:").filter(|rest| rest.parse::<Self>().is_ok());
+        let is_relative = text.strip_prefix("unix:").is_some_and(|path| !path.starts_with('/'));
         place.ok_or_else(|| match of_diff {
+            None if is_relative => format!("expected an absolute path after unix:, found {text:?}"),
             Some(rest) => format!("expected {rest}, found {text:?}: gateway: stands only where files could stand too"),
             None => expected(),
         })
@@ -297,20 +299,14 @@ mod tests {
         for right in ["http://127.0.0.1:9901", "http://[::1]:9901/", "https://gw1:9902", "unix:/run/adamant/admin"] {
             assert_eq!(right.parse::<Host>().unwrap().to_string(), right);
         }
-        for wrong in [
-            "",
-            "gw1",
-            "gw1:9902",
-            "http://gw1",
-            "http://:1",
-            "https://gw1:99999",
-            "unix:admin",
-            "http://u@h:1",
-            "ftp://h:1",
-        ] {
+        for wrong in
+            ["", "gw1", "gw1:9902", "http://gw1", "http://:1", "https://gw1:99999", "http://u@h:1", "ftp://h:1"]
+        {
             let refused = wrong.parse::<Host>().unwrap_err();
             assert!(refused.contains("expected a gateway like") && refused.contains(wrong), "{refused}");
         }
+        let refused = "unix:admin.sock".parse::<Host>().unwrap_err();
+        assert_eq!(refused, "expected an absolute path after unix:, found \"unix:admin.sock\"");
         let refused = "gateway:http://127.0.0.1:9901".parse::<Host>().unwrap_err();
         assert!(refused.starts_with("expected http://127.0.0.1:9901, found"), "{refused}");
     }

@@ -394,3 +394,21 @@ fn another_policy_needs_another_channel() {
     assert_says(&desk.good("point show --store store"), &["channel others", "channel production"]);
     assert_says(&desk.good("point show --store store --channel others"), &["policy   others"]);
 }
+
+/// `adamant point … | head -1`: what is to be done is done, whether or not somebody reads what is said of it.
+#[test]
+fn what_nobody_reads_is_published_all_the_same() {
+    let desk = office();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let line = format!("point {AT} --release 1.json --key alice.key");
+    let ended = desk.command(&line).stdout(writer).output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(pointer(&desk, POINTER)["serial"], 1);
+    // A full disk under its output is told, once all is done.
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = desk.command(&line.replace("1.json", "current")).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.code() == Some(1) && said.contains("cannot write to standard output"), "{said}");
+    assert_eq!(pointer(&desk, POINTER)["serial"], 2);
+}

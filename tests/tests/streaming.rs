@@ -8,6 +8,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -164,4 +166,23 @@ fn a_request_whose_chunks_turn_invalid_never_becomes_whole_at_the_origin() {
     }
     thread::sleep(Duration::from_millis(200));
     assert!(scene.origin.requests().iter().all(|request| !request.complete));
+}
+
+/// Much is on its way when an upload is refused. Were the connection closed with that unread, a reset would destroy the answer.
+#[test]
+fn who_is_refused_in_the_middle_of_an_upload_can_read_why() {
+    const BYTES: usize = 8 << 20;
+    let scene = Scene::scripted(|_, _| Answer::echo());
+    let upload = || {
+        let mut client = TcpStream::connect(scene.gateway.address()).unwrap();
+        let head = format!("PUT /%zz HTTP/1.1\r\nHost: a\r\nContent-Length: {BYTES}\r\n\r\n");
+        client.write_all(head.as_bytes())?;
+        client.write_all(&vec![b'x'; BYTES])?;
+        let mut said = String::new();
+        client.read_to_string(&mut said).map(|_| said)
+    };
+    // A client that stands still for seconds is not waited for.
+    let said: Vec<std::io::Result<String>> = (0..3).map(|_| upload()).collect();
+    assert!(said.iter().flatten().any(|said| said.starts_with("HTTP/1.1 400") && said.ends_with('}')), "{said:?}");
+    assert_eq!(scene.origin.count(), 0);
 }

@@ -325,6 +325,9 @@ fn env(directory: &Path, profile: &Profile, has_ca: bool) -> String {
     if has_ca {
         lines.push(format!("ADAMANT_CA={}", path(directory.join(GATEWAY_CA))));
     }
+    if !profile.gateway_spki_sha256.is_empty() {
+        lines.push(format!("ADAMANT_GATEWAY_SPKI_SHA256={}", quoted(profile.gateway_spki_sha256.join(","))));
+    }
     if let Some(token) = profile.token_file(directory) {
         lines.push(format!("ADAMANT_TOKEN_FILE={}", path(token)));
     }

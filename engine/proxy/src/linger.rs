@@ -6,9 +6,11 @@ use crate::transport::{Interest, Transport};
 
 /// How long, milliseconds.
 const LINGER_MS: u32 = 2_000;
-/// How much is taken.
-const LINGER_BYTES_MAX: usize = 1 << 20;
-const LINGER_CHUNK_BYTES: usize = 1 << 10;
+/// How much is taken: an upload that was refused is on its way still, and its client reads the answer after it.
+const LINGER_BYTES_MAX: usize = 16 << 20;
+/// How much is taken before others have their turn.
+const LINGER_TURN_BYTES_MAX: usize = 64 << 10;
+const LINGER_CHUNK_BYTES: usize = 8 << 10;
 
 /// Ends a connection in order.
 pub async fn linger<T: Transport>(transport: &T, deadline: &Deadline) {
@@ -27,7 +29,7 @@ pub async fn linger<T: Transport>(transport: &T, deadline: &Deadline) {
     }
 }
 
-/// Takes what is there; none at the end.
+/// Takes what is there, or a turn's share of it; none at the end.
 fn discard<T: Transport>(transport: &T) -> Option<usize> {
     let mut into = [0; LINGER_CHUNK_BYTES];
     let mut taken = 0;
@@ -38,8 +40,8 @@ fn discard<T: Transport>(transport: &T) -> Option<usize> {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Some(taken),
             Err(_) => return None,
         }
-        if taken >= LINGER_BYTES_MAX {
-            return None;
+        if taken >= LINGER_TURN_BYTES_MAX {
+            return Some(taken);
         }
     }
 }

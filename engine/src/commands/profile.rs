@@ -1,6 +1,7 @@
 //! `adamant profile`: makes, signs and publishes the document that says where agents of a release find their gateway.
 
 mod desk;
+pub mod place;
 
 use std::io::Write;
 use std::path::PathBuf;

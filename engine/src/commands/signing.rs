@@ -18,6 +18,7 @@ use policy_release::root::{RootClaims, TrustRoot};
 use policy_release::time::Timestamp;
 use serde::Deserialize;
 
+use super::profile;
 use super::release::engine_version;
 use super::trust::{owners, whose, words};
 use crate::failure::Failure;
@@ -217,7 +218,8 @@ pub fn describe(envelope: &Envelope) -> String {
             .unwrap_or_default(),
         Kind::ProfileDocument => ProfileDocument::read(envelope.payload())
             .map(|ProfileDocument { release, serial, expires, place, .. }| {
-                format!(": agents of {release} call {}, serial {serial}, until {expires}", place.gateway)
+                let place = profile::place::lines(&place).join("\n");
+                format!(": for agents of {release}, serial {serial}, until {expires}\n{place}")
             })
             .unwrap_or_default(),
         Kind::Attestation | Kind::Provenance => String::new(),

@@ -116,19 +116,10 @@ impl ProfileDesk {
     }
 
     pub fn tell(&self, document: &ProfileDocument, envelope: &Envelope, out: &mut dyn Write) -> Result<(), Failure> {
-        let Place { gateway, gateway_ca, gateway_spki_sha256, openbao } = &document.place;
         writeln!(out, "profile    of release {}", document.release)?;
         writeln!(out, "  policy   {} version {}", document.policy_name, self.version)?;
-        writeln!(out, "  gateway  {gateway}")?;
-        if let Some(pem) = gateway_ca {
-            writeln!(out, "  its CA   {}", Digest::of(pem.as_bytes()))?;
-        }
-        for hash in gateway_spki_sha256 {
-            writeln!(out, "  its key  {hash}")?;
-        }
-        if let Some(pki) = openbao {
-            let role = pki.role.as_deref().unwrap_or("that of the agent's name");
-            writeln!(out, "  openbao  {}, mount {}, role {role}", pki.url, pki.mount)?;
+        for line in super::place::lines(&document.place) {
+            writeln!(out, "{line}")?;
         }
         let (serial, expires) = (document.serial, document.expires);
         writeln!(out, "  serial   {serial}, until {expires} ({})", distance(self.desk.now, expires))?;
