@@ -28,6 +28,7 @@ mod read;
 mod releases;
 mod status;
 mod value;
+mod words;
 
 pub use cores::parse as parse_cores;
 pub use credentials::credential_or_path;

@@ -21,7 +21,7 @@ use serde_json::Value;
 use tests::certificates::Authority;
 use tests::client::{Client, get};
 use tests::deployment::Deployment;
-use tests::gateway;
+use tests::gateway::{self, Gateway};
 use tests::origin::RecordingOrigin;
 use tests::pebble::{self, Character, EXTERNAL, Pebble};
 use tests::policy::{PolicyText, open_to_all};
@@ -148,11 +148,34 @@ fn a_restart_serves_without_the_server_and_the_account_is_kept() {
     for secret in secrets {
         assert!(!written.contains(&secret));
     }
-    fs::remove_file(certificate.unwrap()).unwrap();
+    let certificate = certificate.unwrap();
+    fs::remove_file(&certificate).unwrap();
     assert!(eventually(SOON, || gateway.metric("certificate_failures_total") >= 1.0), "that it is gone is told");
     assert!(serves(gateway.tls_address(), &config), "and it serves on");
     let (_, shown, _) = gateway::run(&["audit", "show", "--rotations", "records.jsonl"], gateway.directory());
     assert!(shown.contains("obtained-certificate"), "{shown}");
+
+    // One that is near its end is told of once, as what it is: also by a start that finds it.
+    let day = Duration::from_secs(86_400);
+    let near = Authority::new("near").server_between(HOST, 20 * day, 2 * day);
+    fs::write(&certificate, near.certificate + &near.key).unwrap();
+    fs::set_permissions(&certificate, fs::Permissions::from_mode(0o600)).unwrap();
+    let told = |gateway: &Gateway| -> Vec<Value> {
+        let records = gateway.record_text();
+        let lines = records.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["adamant.kind"] == "expiry").map(|line| line["adamant.expiry.of"].clone()).collect()
+    };
+    assert!(eventually(SOON, || told(&gateway) == ["obtained-certificate"]), "{:?}", told(&gateway));
+    for _ in 0..3 {
+        gateway.restart("TERM");
+        let is_looked_at = || gateway.admin("/metrics").text().contains("of=\"obtained-certificate\"");
+        assert!(eventually(SOON, is_looked_at), "{}", gateway.admin("/metrics").text());
+        assert_eq!(told(&gateway), ["obtained-certificate"]);
+    }
+    let ended = Authority::new("near").server_between(HOST, 20 * day, Duration::ZERO);
+    fs::write(&certificate, ended.certificate + &ended.key).unwrap();
+    let (_, _, said) = gateway::run(&["run", "gateway.toml", "--check"], gateway.directory());
+    assert!(said.contains(&format!("the certificate for {HOST} from ca ended at ")), "{said}");
 }
 
 /// The server looks elsewhere, where nobody is.

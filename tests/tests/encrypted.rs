@@ -294,8 +294,16 @@ fn secrets_of_the_state_directory_are_taken_over_encrypted_and_read_with_the_ide
 
     // A state that was written plain is taken over.
     set_gateway(&at, "state_identity = \"state.key\"");
+    let (status, said, _) = gateway::run(&["run", "gateway.toml", "--check"], &at);
+    assert!(
+        status.success() && said.contains("\nnote: a start encrypts what is plain") && said.contains("node.key"),
+        "{said}"
+    );
+    assert!(has(&fs::read(at.join("state/node.key")).unwrap(), "PRIVATE KEY"), "a check writes nothing");
     gateway.restart("TERM");
     assert!(has(&fs::read(at.join("state/node.key")).unwrap(), "age-encryption.org/v1\n"));
+    let (_, said, _) = gateway::run(&["run", "gateway.toml", "--check"], &at);
+    assert!(said.starts_with("ok: ") && !said.contains("note: "), "{said}");
     assert_eq!(statuses(&gateway, 2), [200, 200]);
     gateway.restart("TERM");
     assert_eq!(statuses(&gateway, 2), [200, 429], "four were counted before");
@@ -308,12 +316,21 @@ fn secrets_of_the_state_directory_are_taken_over_encrypted_and_read_with_the_ide
 
     let refused = |lines: &str, parts: &[&str]| {
         set_gateway(&at, lines);
-        let (status, _, said) = gateway::run(&["run", "gateway.toml"], &at);
-        assert!(status.code() == Some(1) && parts.iter().all(|part| said.contains(part)), "{said}");
+        for line in [&["run", "gateway.toml"][..], &["run", "gateway.toml", "--check"]] {
+            let (status, _, said) = gateway::run(line, &at);
+            assert!(status.code() == Some(1) && parts.iter().all(|part| said.contains(part)), "{line:?}: {said}");
+        }
     };
     refused("", &["node.key", "state_identity"]);
     let other = identity(&at, "other.key");
     refused("state_identity = \"other.key\"", &["node.key", &other, "other keys"]);
+    fs::rename(at.join("state/node.key"), at.join("node.key")).unwrap();
+    refused("", &["last-use.json", "state_identity"]);
+    fs::rename(at.join("state/last-use.json"), at.join("last-use.json")).unwrap();
+    refused("state_identity = \"other.key\"", &["counters", &other, "other keys"]);
+    for name in ["node.key", "last-use.json"] {
+        fs::rename(at.join(name), at.join("state").join(name)).unwrap();
+    }
     refused("state_identity = \"credential:state.key\"", &["$CREDENTIALS_DIRECTORY", "LoadCredential"]);
     fs::write(at.join("wrong.key"), "hunter2-hunter2-hunter2\n").unwrap();
     Command::new("chmod").args(["600", "wrong.key"]).current_dir(&at).status().unwrap();

@@ -245,7 +245,7 @@ fn a_start_without_the_secret_is_refused_with_what_to_do() {
     assert!(told.contains("[[origin_credential]]") && told.contains("\"orders\""), "{told}");
     let table = "[[origin_credential]]\nname = \"orders\"\nfile = \"orders.secret\"";
     let told = why(Deployment::new().with(table));
-    assert!(told.contains("orders.secret") && told.contains("cannot be read"), "{told}");
+    assert!(told.contains("the file that the origin credential \"orders\" names cannot be read"), "{told}");
     let told = why(Deployment::new().file("orders.secret", FIRST).with(table));
     assert!(told.contains("chmod 600") && !told.contains(FIRST), "{told}");
     let told = why(Deployment::new().file("orders.key", FIRST).with(&format!(

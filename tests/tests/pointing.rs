@@ -13,6 +13,8 @@
 mod hostile;
 #[path = "pointing/people.rs"]
 mod people;
+#[path = "pointing/places.rs"]
+mod places;
 
 use std::fs;
 

@@ -346,6 +346,8 @@ fn a_secret_in_the_place_of_its_file_is_shown_nowhere() {
             )),
             "token",
         ),
+        (origin(format!("file = \"{word}\"")), "the origin credential \"k\""),
+        (gateway(&format!("release = \"release.json\"\nstate_identity = \"{word}\""), ""), "state_identity"),
     ] {
         desk.write("gateway.toml", &text);
         for command in ["run gateway.toml --check", "run gateway.toml"] {
@@ -355,10 +357,32 @@ fn a_secret_in_the_place_of_its_file_is_shown_nowhere() {
             assert!(!said.contains("Sup3r"), "{said}");
         }
     }
-    // Nor beside another mistake on its line.
-    desk.write("gateway.toml", of_store(&format!("token = \"{word}\", tokn = \"x\"")));
-    let said = desk.bad("run gateway.toml --check");
-    assert!(!said.contains("Sup3r"), "{said}");
+    // Nor beside another mistake on its line, whatever it looks like.
+    for word in [word, "root.Sup3r", "Sup3r/x y"] {
+        let of_acme = format!(
+            "acme = {{ directory = \"x\", agree_to_terms = true, external_account = {{ key_id = \"k\", key = \"{word}\" }} }}"
+        );
+        for text in [
+            of_store(&format!("token = \"{word}\", tokn = \"x\"")),
+            of_store(&format!("token = \"{word}\", chain = \"x\"")),
+            origin(format!(
+                "openbao = {{ address = \"http://x\", token = \"{word}\", mount = \"kv\", path = \"p\", field = \"f\" }}"
+            )),
+            origin(format!("openbao = {{ {bao}, token = \"{word}\" }}")),
+            origin(format!("oauth = {{ token_url = \"x\", client_id = \"id\", secret = \"{word}\", chain = \"x\" }}")),
+            origin(format!("oauth = {{ token_url = \"x\", client_id = \"id\", secret = \"{word}\", }} x")),
+            of_file(format!(
+                "[[certificate_source]]\nname = \"c\"\nopenbao = {{ address = \"http://x\", token = \"{word}\", role = \"r\" }}"
+            )),
+            of_file(format!("[[certificate_source]]\nname = \"c\"\n{of_acme}")),
+            of_file(format!("origin_credential = [{{ name = \"k\", file = \"{word}\", oauth = {{}} }}]")),
+            of_file(format!("introspection_client = [{{ name = \"gw\", secret = \"{word}\" }}]")),
+        ] {
+            desk.write("gateway.toml", &text);
+            let said = desk.bad("run gateway.toml --check");
+            assert!(said.contains("gateway.toml:") && !said.contains("Sup3r"), "{text}\n{said}");
+        }
+    }
     let said = desk.bad(&format!("revoke list --store etcd+https://127.0.0.1:1/x --channel c --store-token {word}"));
     assert!(said.contains("--store-token") && !said.contains("Sup3r"), "{said}");
 }

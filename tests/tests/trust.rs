@@ -196,7 +196,7 @@ fn what_was_given_in_place_of_a_file_is_not_shown_and_a_public_half_does_not_sig
     let secret = "correct-horse-battery";
     let said = desk.bad(&format!("key signer --out new.key --passphrase-file {secret}"));
     assert!(said.contains("--passphrase-file") && !said.contains(secret), "{said}");
-    let key = "transit:http://127.0.0.1:1/transit/keys/alice";
+    let key = "transit:https://127.0.0.1:1/transit/keys/alice";
     let said = desk.bad(&format!("trust sign root.json --token-file {secret} --key {key}"));
     assert!(said.contains("--token-file") && !said.contains(secret), "{said}");
     let said = desk.bad("trust sign missing.json --key alice.key");

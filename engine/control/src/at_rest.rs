@@ -2,6 +2,7 @@
 //! The identity itself comes from elsewhere, so that a copy of the directory alone says nothing.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -101,20 +102,31 @@ impl AtRest {
     /// read is told before anything else is put in its place. Not the node's key, which is looked at first, and the counters,
     /// which are written all the time.
     pub fn take_over(&self, state: &Path) -> Result<(), AtRestFault> {
-        let certificates = obtain::directory(state);
-        self.take_over_one(state, assertion::FILE, PEM_BYTES_MAX)?;
-        self.take_over_one(state, last_use::FILE, LAST_USE_BYTES_MAX)?;
-        // Seen before anything is written there.
-        let entries: Vec<_> = fs::read_dir(&certificates).into_iter().flatten().flatten().collect();
-        for name in entries.iter().map(fs::DirEntry::file_name) {
-            match name.to_str() {
+        for (path, most) in kept(state) {
+            match path.file_name().and_then(OsStr::to_str) {
                 // What a crash left of a file that was being written.
-                Some(name) if atomic::is_unfinished(name) => self.remove(certificates.join(name))?,
-                Some(name) => self.take_over_one(&certificates, name, PEM_BYTES_MAX)?,
+                Some(name) if atomic::is_unfinished(name) => self.remove(path)?,
+                Some(name) => {
+                    let Some(bytes) = self.plain(&path, most)? else { continue };
+                    let written = self.replace(&path, name, &bytes);
+                    written.map_err(|cause| AtRestFault::TakeOver { path: path.clone(), cause })?;
+                }
                 None => {}
             }
         }
         Ok(())
+    }
+
+    /// What [`Self::take_over`] would encrypt, or why it would refuse; nothing is written.
+    pub fn would_take_over(&self, state: &Path) -> Result<Vec<PathBuf>, AtRestFault> {
+        let mut plain = Vec::new();
+        for (path, most) in kept(state) {
+            let is_unfinished = path.file_name().and_then(OsStr::to_str).is_none_or(atomic::is_unfinished);
+            if !is_unfinished && self.plain(&path, most)?.is_some() {
+                plain.push(path);
+            }
+        }
+        Ok(plain)
     }
 
     /// It may be plain.
@@ -127,32 +139,37 @@ impl AtRest {
         }
     }
 
-    fn take_over_one(&self, directory: &Path, name: &str, most: usize) -> Result<(), AtRestFault> {
-        let path = directory.join(name);
+    /// What a file holds that is plain and is to be encrypted; refused where it cannot be read without another identity.
+    fn plain(&self, path: &Path, most: usize) -> Result<Option<Zeroizing<Vec<u8>>>, AtRestFault> {
         // What is not there, damaged or open to others is a matter of whoever reads it.
-        let Ok(bytes) = files::read_private(&path, most) else { return Ok(()) };
+        let Ok(bytes) = files::read_private(path, most) else { return Ok(None) };
         if self.is_outdated(&bytes) {
-            let written = self.replace(directory, name, &bytes);
-            return written.map_err(|cause| AtRestFault::TakeOver { path, cause });
+            return Ok(Some(bytes));
         }
-        match self.read(&path, most) {
+        match self.read(path, most) {
             Err(fault) if fault.wants_identity() => Err(fault),
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 
     /// As [`Self::write`], of the same age as before: by that it is known when a certificate was obtained.
-    fn replace(&self, directory: &Path, name: &str, plain: &[u8]) -> io::Result<()> {
-        let path = directory.join(name);
-        let modified = fs::metadata(&path)?.modified()?;
-        self.write(directory, name, plain)?;
-        fs::File::options().append(true).open(&path)?.set_modified(modified)
+    fn replace(&self, path: &Path, name: &str, plain: &[u8]) -> io::Result<()> {
+        let modified = fs::metadata(path)?.modified()?;
+        self.write(path.parent().unwrap_or(Path::new("")), name, plain)?;
+        fs::File::options().append(true).open(path)?.set_modified(modified)
     }
 
     /// Whether a file with these bytes is to be written anew: it is plain, and others are not.
     pub fn is_outdated(&self, bytes: &[u8]) -> bool {
         self.identities.is_some() && !age_format::is_encrypted(bytes)
     }
+}
+
+/// What a state directory keeps that may be encrypted, with the bytes of each at most; seen before anything is written there.
+fn kept(state: &Path) -> Vec<(PathBuf, usize)> {
+    let entries = fs::read_dir(obtain::directory(state)).into_iter().flatten().flatten();
+    let named = [(state.join(assertion::FILE), PEM_BYTES_MAX), (state.join(last_use::FILE), LAST_USE_BYTES_MAX)];
+    named.into_iter().chain(entries.map(|entry| (entry.path(), PEM_BYTES_MAX))).collect()
 }
 
 /// By what they encrypt to: nothing secret is compared.
@@ -234,9 +251,13 @@ mod tests {
         fs::File::options().append(true).open(&files[2]).unwrap().set_modified(long_ago).unwrap();
         std::fs::write(certificates.join(".a.pem.new"), "half a secret").unwrap();
         AtRest::default().take_over(&state).unwrap();
+        assert_eq!(AtRest::default().would_take_over(&state).unwrap(), [PathBuf::new(); 0]);
+        let told = own.would_take_over(&state).unwrap();
+        assert!(told.len() == 4 && files.iter().all(|path| told.contains(path)), "{told:?}");
         assert!(files.iter().all(|path| std::fs::read(path).unwrap() == b"secret"), "nobody asked for it");
         own.take_over(&state).unwrap();
         own.take_over(&state).unwrap();
+        assert_eq!(own.would_take_over(&state).unwrap(), [PathBuf::new(); 0]);
         assert_eq!(std::fs::read_dir(&certificates).unwrap().count(), 2);
         assert_eq!(fs::metadata(&files[2]).unwrap().modified().unwrap(), long_ago);
         for path in &files {
@@ -247,6 +268,7 @@ mod tests {
                 let refused = stranger.take_over(&state).unwrap_err().to_string();
                 let name = path.file_name().unwrap().to_str().unwrap();
                 assert!(refused.contains(name) && refused.contains(told), "{refused}");
+                assert_eq!(stranger.would_take_over(&state).unwrap_err().to_string(), refused);
             }
             assert_eq!(std::fs::read(path).unwrap(), whole);
             std::fs::write(path, &whole[..whole.len() - 1]).unwrap();

@@ -59,18 +59,11 @@ impl NodeKey {
     /// lock.
     pub fn load_or_make(state_dir: &Path, at_rest: &AtRest) -> Result<Self, NodeKeyFault> {
         let path = state_dir.join(KEY_FILE);
-        let damaged = |cause| NodeKeyFault::Damaged { path: path.clone(), cause };
-        let (node, text) = match read(&path)? {
-            Some(bytes) => {
-                let is_outdated = at_rest.is_outdated(&bytes);
-                let encrypted = |fault| NodeKeyFault::Encrypted { path: path.clone(), fault };
-                let text = at_rest.open(bytes).map_err(encrypted)?;
-                let node =
-                    Self::of(key_file::parse(std::str::from_utf8(&text).unwrap_or_default(), None).map_err(damaged)?);
-                (node, is_outdated.then_some(text))
-            }
+        let (node, text) = match Self::load(&path, at_rest)? {
+            Some(loaded) => loaded,
             None => {
                 let node = Self::ephemeral()?;
+                let damaged = |cause| NodeKeyFault::Damaged { path: path.clone(), cause };
                 let plain = key_file::to_plain(&node.key).map_err(damaged)?;
                 (node, Some(Zeroizing::new(retitled(&plain).into_bytes())))
             }
@@ -86,6 +79,25 @@ impl NodeKey {
             write(state_dir, PUBLIC_FILE, public.as_bytes(), 0o644)?;
         }
         Ok(node)
+    }
+
+    /// Whether [`Self::load_or_make`] would encrypt the key that is there, or why it would refuse it; nothing is written. The
+    /// file, where it would.
+    pub fn would_encrypt(state_dir: &Path, at_rest: &AtRest) -> Result<Option<PathBuf>, NodeKeyFault> {
+        let path = state_dir.join(KEY_FILE);
+        let is_plain = Self::load(&path, at_rest)?.is_some_and(|(_, plain)| plain.is_some());
+        Ok(is_plain.then_some(path))
+    }
+
+    /// The key that is there, with its file's text where that is to be encrypted; none where there is none.
+    fn load(path: &Path, at_rest: &AtRest) -> Result<Option<(Self, Option<Zeroizing<Vec<u8>>>)>, NodeKeyFault> {
+        let Some(bytes) = read(path)? else { return Ok(None) };
+        let is_outdated = at_rest.is_outdated(&bytes);
+        let encrypted = |fault| NodeKeyFault::Encrypted { path: path.to_owned(), fault };
+        let text = at_rest.open(bytes).map_err(encrypted)?;
+        let damaged = |cause| NodeKeyFault::Damaged { path: path.to_owned(), cause };
+        let key = key_file::parse(std::str::from_utf8(&text).unwrap_or_default(), None).map_err(damaged)?;
+        Ok(Some((Self::of(key), is_outdated.then_some(text))))
     }
 
     /// A key that goes with the process (`adamant dev`).

@@ -20,6 +20,7 @@ use crate::at_rest::AtRest;
 use crate::bounds::{OBTAIN_START_S_MAX, SIGN_S_MAX};
 use crate::clock;
 use crate::moving::Why;
+use crate::status::{Moving, ObtainedStatus};
 
 mod desk;
 mod keeper;
@@ -61,6 +62,16 @@ pub struct Wanted {
     /// Holds it with its key.
     pub file: PathBuf,
     pub at_rest: AtRest,
+}
+
+/// Makes a place in the status for each, before anything is told of them: counters are there before anything goes wrong, and
+/// whoever looks at the certificates knows whose they are.
+pub fn declare(all: &[Wanted], moving: &mut Moving) {
+    for wanted in all {
+        let (source, names) = (wanted.source.name.clone(), wanted.shown());
+        let status = ObtainedStatus { source, names, ..ObtainedStatus::default() };
+        moving.obtained.insert(wanted.file.display().to_string(), status);
+    }
 }
 
 /// What an issuer gave, with its key.

@@ -11,10 +11,12 @@ use control::accept::key_set;
 use control::accept::lists::Words;
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::key_set::KeySet;
+use policy_release::lists::ListFault;
 use stores::{Channel, layout};
 
 use self::change::{AddArgs, Next, RemoveArgs, RenewArgs, RotateArgs};
-use super::lists::{self, ListDesk, MemoryArgs, Published, ShowArgs};
+use super::lists::{self, ListDesk, Published, ShowArgs};
+use super::memory::MemoryArgs;
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use super::trust::words;
 use crate::failure::Failure;
@@ -79,8 +81,8 @@ impl Published for KeySet {
         layout::key_set(channel)
     }
 
-    fn beside(self, _: &Self) -> Self {
-        self
+    fn beside(&self, _: &Self) -> Result<Self, ListFault> {
+        Ok(self.clone())
     }
 
     /// Gateways go by the time of issue too: a serial may have begun again from below.

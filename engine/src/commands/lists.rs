@@ -2,7 +2,6 @@
 //! standing there.
 
 mod issue;
-mod memory;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -12,24 +11,23 @@ use policy::model::Policy;
 use policy_release::bounds::INTEGER_MAX;
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
-use policy_release::lists::{Head, SignedList, verify_list};
+use policy_release::lists::{Head, ListFault, SignedList, verify_list};
 use policy_release::manifest::Manifest;
 use policy_release::pointer::Pointer;
 use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
 use stores::Channel;
 
+use super::memory::{Behind, Mark, Memory, MemoryArgs, behind};
 use super::release::engine_version;
 use super::signing;
 use super::trust::words;
 use crate::failure::{Failure, warn};
 use crate::pointing::{Desk, Where};
-use crate::span::{Span, distance};
+use crate::span::Span;
 use crate::store::{Store, WriteFault};
 
 pub use self::issue::{Begun, IssueArgs, Issued};
-pub use self::memory::MemoryArgs;
-use self::memory::{Kept, Memory};
 pub use self::show::{ShowArgs, Shown, show};
 
 /// A serial farther above the present one is more likely a slip than meant.
@@ -52,8 +50,9 @@ pub trait Published: SignedList {
     /// Where it stands in a store.
     fn place(channel: &Channel) -> String;
 
-    /// The list that is remembered, where the store has `other` with the same serial.
-    fn beside(self, other: &Self) -> Self;
+    /// The list that is remembered, where the store has `other` with the same serial; an error where one list has no room for
+    /// both.
+    fn beside(&self, other: &Self) -> Result<Self, ListFault>;
 
     /// What it needs to be published beside the signatures of its own role.
     fn may_follow(desk: &ListDesk<Self>, list: &Self, envelope: &Envelope) -> Result<(), Failure>;
@@ -83,52 +82,27 @@ pub struct ListDesk<L> {
     /// The bytes of the list, to notice that somebody else published meanwhile.
     seen: Option<Vec<u8>>,
     memory: Memory,
-}
-
-/// A store that goes behind what is remembered of it.
-pub struct Behind {
-    /// Both, in words.
-    pub told: String,
-    /// Where the newer list is.
-    pub path: PathBuf,
-    digest: Digest,
+    /// The newest that is remembered.
+    kept: Option<Mark>,
 }
 
 /// A list that verifies.
-pub struct Believed<L> {
+struct Believed<L> {
     list: L,
-    digest: Digest,
-    /// The version of the trust root that it holds by.
-    by: u64,
-}
-
-impl<L: SignedList> Believed<L> {
-    /// What is newer has the higher one: a newer root forgets the serials of an older one.
-    fn rank(&self) -> (u64, u64) {
-        (self.by, self.list.head().serial)
-    }
+    mark: Mark,
 }
 
 impl<L: Published> ListDesk<L> {
     /// `may_be_new`: that the store does not have the channel is told, and not refused.
     pub fn open(at: &Where, memory: &MemoryArgs, may_be_new: bool) -> Result<Self, Failure> {
         let desk = Desk::open(at)?;
-        let unknown = desk.store.expect_channel(&desk.channel).map_err(Failure::from).err();
-        if let Some(failure) = &unknown {
-            let help = failure.hint().unwrap_or_default();
-            if !may_be_new {
-                return Err(
-                    Failure::new(failure).help(format_args!("{help}. If it is meant all the same, give --policy NAME"))
-                );
-            }
-            warn(format_args!("{failure}; {help}"));
-        }
+        let is_known = is_known(&desk, may_be_new)?;
         let pointer = desk.current.pointer();
         let (release, pointer_policy) = (
             pointer.and_then(|pointer| policy_of(&desk.store, &pointer.release)),
             pointer.map(|pointer| pointer.policy_name.clone()),
         );
-        if release.is_none() && unknown.is_none() {
+        if release.is_none() && is_known {
             warn(format_args!(
                 "names are not checked: the store does not tell what channel {} runs (adamant point show)",
                 desk.channel
@@ -138,21 +112,21 @@ impl<L: Published> ListDesk<L> {
         let policy = pointer_policy.as_deref();
         let stored = seen.as_deref().map(|bytes| believed::<L>(bytes, &desk.chain, &desk.channel, policy));
         let memory = memory.open();
-        let kept = memory.recall::<L>(&desk.chain, &desk.channel, policy);
-        let behind = kept.as_ref().and_then(|kept| behind(kept, stored.as_ref(), desk.now));
+        let kept = recall::<L>(&memory, &desk.chain, &desk.channel, policy);
+        let mark = kept.as_ref().map(|(kept, _)| kept.mark.clone());
+        let found = stored.as_ref().map(|of| of.as_ref().map(|of| &of.mark));
+        let behind = kept.as_ref().and_then(|(kept, path)| behind(L::KIND, (&kept.mark, path), found, desk.now));
         let (list, doubt, by) = match (stored, kept) {
-            (stored, Some(kept)) if behind.is_some() => match stored {
-                Some(Ok(other)) if other.rank() == kept.of.rank() => {
-                    (Some(kept.of.list.beside(&other.list)), None, Some(kept.of.by))
-                }
-                _ => (Some(kept.of.list), None, Some(kept.of.by)),
-            },
+            (stored, Some((kept, _))) if behind.is_some() => {
+                let other = stored.and_then(Result::ok).filter(|other| other.mark.rank() == kept.mark.rank());
+                (Some(both(kept.list, other.map(|other| other.list))), None, Some(kept.mark.by))
+            }
             (None, _) => (None, None, None),
-            (Some(Ok(stored)), kept) => {
-                if let Some(bytes) = seen.as_ref().filter(|bytes| kept.is_none_or(|kept| kept.bytes != **bytes)) {
-                    memory.keep::<L>(&desk.root, &desk.channel, bytes);
+            (Some(Ok(stored)), _) => {
+                if let Some(bytes) = seen.as_ref().filter(|_| stored.mark.replaces(mark.as_ref())) {
+                    memory.keep(&desk.root, &L::place(&desk.channel), L::KIND, bytes);
                 }
-                (Some(stored.list), None, Some(stored.by))
+                (Some(stored.list), None, Some(stored.mark.by))
             }
             (Some(Err(why)), _) => (None, Some(why), None),
         };
@@ -168,7 +142,22 @@ impl<L: Published> ListDesk<L> {
             ));
         }
         let Desk { store, channel, root, chain, now, .. } = desk;
-        Ok(Self { store, channel, root, chain, now, release, list, behind, older, doubt, pointer_policy, seen, memory })
+        Ok(Self {
+            store,
+            channel,
+            root,
+            chain,
+            now,
+            release,
+            list,
+            behind,
+            older,
+            doubt,
+            pointer_policy,
+            seen,
+            memory,
+            kept: mark,
+        })
     }
 
     /// Says so where somebody put something older into the store.
@@ -283,9 +272,26 @@ impl<L: Published> ListDesk<L> {
         let place = L::place(&self.channel);
         let bytes = envelope.to_bytes();
         lock.write(&place, L::KIND, &bytes)?;
-        self.memory.keep::<L>(&self.root, &self.channel, &bytes);
+        let head = (list.head().serial, list.head().issued);
+        if Mark::of(envelope, &self.root, L::ROLES, head).replaces(self.kept.as_ref()) {
+            self.memory.keep(&self.root, &place, L::KIND, &bytes);
+        }
         Ok(self.store.path().join(place))
     }
+}
+
+/// Whether the store has the channel; refused where it has not, unless the channel may be new.
+fn is_known(desk: &Desk, may_be_new: bool) -> Result<bool, Failure> {
+    let Err(fault) = desk.store.expect_channel(&desk.channel) else { return Ok(true) };
+    let failure = Failure::from(fault);
+    let help = failure.hint().unwrap_or_default();
+    if !may_be_new {
+        return Err(
+            Failure::new(&failure).help(format_args!("{help}. If it is meant all the same, give --policy NAME"))
+        );
+    }
+    warn(format_args!("{failure}; {help}"));
+    Ok(false)
 }
 
 /// A list in a file, with nothing verified.
@@ -297,7 +303,7 @@ pub fn read<L: Published>(path: &Path) -> Result<(Envelope, L), Failure> {
 
 /// What a list is worth, by any root of the chain, the newest first: its signers may have left since. `policy`: what the
 /// channel is of, where that is known.
-fn believed<L: SignedList>(
+fn believed<L: Published>(
     bytes: &[u8],
     chain: &[TrustRoot],
     channel: &Channel,
@@ -307,8 +313,11 @@ fn believed<L: SignedList>(
     for root in chain.iter().rev() {
         match verify_list::<L>(bytes, root) {
             Ok(verified) => {
-                expect_of(&verified.list.head(), channel, policy)?;
-                return Ok(Believed { list: verified.list, digest: verified.digest, by: root.version() });
+                let head = verified.list.head();
+                expect_of(&head, channel, policy)?;
+                let envelope = Envelope::parse_kind(bytes, L::KIND).map_err(|fault| fault.to_string())?;
+                let mark = Mark::of(&envelope, root, L::ROLES, (head.serial, head.issued));
+                return Ok(Believed { list: verified.list, mark });
             }
             Err(fault) if why.is_empty() => why = fault.to_string(),
             Err(_) => {}
@@ -343,28 +352,33 @@ pub fn expect_shown<L: Published>(list: &L, store: &Store, channel: &Channel) ->
     })
 }
 
-/// Whether what is in the store goes behind what is remembered of it.
-fn behind<L: SignedList>(
-    kept: &Kept<L>,
-    stored: Option<&Result<Believed<L>, String>>,
-    now: Timestamp,
-) -> Option<Behind> {
-    let kind = L::KIND;
-    let words = |of: &Believed<L>| {
-        let head = of.list.head();
-        format!("serial {}, made {} ({})", head.serial, head.issued, distance(now, head.issued))
-    };
-    let found = match stored {
-        Some(Ok(stored)) if stored.digest == kept.of.digest || stored.rank() > kept.of.rank() => return None,
-        Some(Ok(stored)) if stored.rank() == kept.of.rank() => {
-            format!("the store has another {kind} ({})", words(stored))
+/// The newest list of the channel that was kept, and where. `policy`: what the channel is of by now.
+fn recall<L: Published>(
+    memory: &Memory,
+    chain: &[TrustRoot],
+    channel: &Channel,
+    policy: Option<&str>,
+) -> Option<(Believed<L>, PathBuf)> {
+    let place = L::place(channel);
+    let kept = memory.all(chain, &place, L::KIND);
+    let all = kept.filter_map(|kept| Some((believed::<L>(&kept.bytes, chain, channel, policy).ok()?, kept.path)));
+    all.max_by_key(|(of, _)| of.mark.rank())
+}
+
+/// The list that is remembered, with what the store's one of the same serial says beside it, where there is room for that.
+fn both<L: Published>(kept: L, other: Option<L>) -> L {
+    match other.map(|other| kept.beside(&other)) {
+        Some(Ok(both)) => both,
+        Some(Err(fault)) => {
+            warn(format_args!(
+                "what the {} in the store says beside the one that is remembered is not carried on: {fault}. Gateways that \
+                 have it from there refuse one that lacks it: take out first what need not be listed any more",
+                L::KIND
+            ));
+            kept
         }
-        Some(Ok(stored)) => format!("the store has an older {kind} ({})", words(stored)),
-        Some(Err(why)) => format!("the {kind} in the store is not believed ({why})"),
-        None => format!("the store has no {kind} any more"),
-    };
-    let told = format!("{found}; the newest that was seen from here has {}", words(&kept.of));
-    Some(Behind { told, path: kept.path.clone(), digest: kept.of.digest })
+        None => kept,
+    }
 }
 
 /// The policy of a release in the store, named by its digest.

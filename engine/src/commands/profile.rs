@@ -14,6 +14,7 @@ use policy_release::profile_document::{Pki, Place, ProfileDocument};
 use policy_release::time::Timestamp;
 
 use self::desk::ProfileDesk;
+use super::memory::MemoryArgs;
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use crate::failure::{Failure, warn};
 use crate::files::{self, Access, Existing};
@@ -56,6 +57,9 @@ pub struct IssueArgs {
     /// The gateway, https://HOST:PORT. Without it, the place stays what the release, or what the channel runs, has already.
     #[arg(long, value_name = "URL")]
     gateway: Option<Gateway>,
+    /// Without --gateway: go on from the newest document that was seen from here, where the store goes behind it.
+    #[arg(long, conflicts_with = "gateway")]
+    carry_on: bool,
     /// PEM file with the CA of the gateway's certificate.
     #[arg(long, value_name = "FILE", requires = "gateway")]
     gateway_ca: Option<PathBuf>,
@@ -84,6 +88,8 @@ pub struct IssueArgs {
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    memory: MemoryArgs,
+    #[command(flatten)]
     keys: KeyArgs,
 }
 
@@ -94,6 +100,8 @@ pub struct ShowArgs {
     /// The release: a file, sha256:… of one in the store, or what the channel runs.
     #[arg(long, value_name = "RELEASE", default_value = "current")]
     release: ReleaseChoice,
+    #[command(flatten)]
+    memory: MemoryArgs,
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +110,8 @@ pub struct PublishArgs {
     file: PathBuf,
     #[command(flatten)]
     at: Where,
+    #[command(flatten)]
+    memory: MemoryArgs,
 }
 
 pub fn run(command: ProfileCommand, out: &mut dyn Write) -> Result<(), Failure> {
@@ -115,7 +125,7 @@ pub fn run(command: ProfileCommand, out: &mut dyn Write) -> Result<(), Failure> 
 }
 
 fn issue(args: &IssueArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let desk = ProfileDesk::open(&args.at, &args.release)?;
+    let desk = ProfileDesk::open(&args.at, &args.release, &args.memory)?;
     if args.out.is_none() {
         desk.desk.store.expect_writable()?;
     }
@@ -126,8 +136,9 @@ fn issue(args: &IssueArgs, out: &mut dyn Write) -> Result<(), Failure> {
     })?;
     let place = match &args.gateway {
         Some(gateway) => place(args, gateway)?,
-        None => desk.place()?,
+        None => desk.place(args.carry_on)?,
     };
+    desk.warn_of_behind();
     let (release, serial) = (desk.release, desk.serial(args.serial)?);
     let document = ProfileDocument::new(&desk.policy_name, release, serial, (now, expires), place);
     let document = document.map_err(Failure::new)?;
@@ -177,7 +188,10 @@ fn place(args: &IssueArgs, gateway: &Gateway) -> Result<Place, Failure> {
 }
 
 fn show(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let desk = ProfileDesk::open(&args.at, &args.release)?;
+    let desk = ProfileDesk::open(&args.at, &args.release, &args.memory)?;
+    if let Some(told) = desk.behind() {
+        warn(format_args!("{told}: who put back what is in the store?"));
+    }
     let (document, envelope) = desk.present()?;
     desk.tell(document, envelope, out)?;
     if document.expires <= desk.desk.now {
@@ -189,13 +203,14 @@ fn show(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let envelope = signing::read_envelope(&args.file, Kind::ProfileDocument)?;
     let document = ProfileDocument::read(envelope.payload()).map_err(|fault| Failure::at(&args.file, fault))?;
-    let desk = ProfileDesk::open(&args.at, &ReleaseChoice::Digest(document.release))?;
+    let desk = ProfileDesk::open(&args.at, &ReleaseChoice::Digest(document.release), &args.memory)?;
     if document.policy_name != desk.policy_name {
         let message =
             format!("expected a profile document of policy {:?}, found {:?}", desk.policy_name, document.policy_name);
         return Err(Failure::at(&args.file, message).help("agents of the release would refuse it: issue it again"));
     }
-    desk.serial(Some(document.serial)).map_err(|failure| Failure::at(&args.file, failure))?;
+    desk.warn_of_behind();
+    desk.expect_next(&document, envelope.digest()).map_err(|failure| Failure::at(&args.file, failure))?;
     desk.tell(&document, &envelope, out)?;
     desk.publish(&document, &envelope, out)
 }

@@ -72,9 +72,10 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     plan.keep(&at_rest);
     if args.check {
-        let Rehearsal { serves, warnings } = gateway::rehearse(plan)?;
+        let Rehearsal { serves, warnings, notes } = gateway::rehearse(plan)?;
         warnings.iter().for_each(warn);
         writeln!(out, "ok: {serves}")?;
+        notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
         return Ok(());
     }
     if plan.checkpoints.is_empty() {

@@ -31,7 +31,9 @@ impl Source<'_> {
             }
             let file::OriginCredential { file, openbao, oauth, .. } = of.get_ref();
             let from = match (file, openbao, oauth) {
-                (Some(file), None, None) => CredentialSource::File(self.secret_file(file)?),
+                (Some(file), None, None) => {
+                    CredentialSource::File(self.word_file(&format!("the origin credential \"{name}\""), file)?)
+                }
                 (None, Some(of), None) => {
                     CredentialSource::Fetched(Box::new(credential::Source::Openbao(self.kv_secret(of.get_ref())?)))
                 }
@@ -63,13 +65,13 @@ impl Source<'_> {
     /// The same, of what is written somewhere in `span`.
     pub(super) fn word_path(&self, setting: &str, path: &Path, span: &Range<usize>) -> Checked<PathBuf> {
         let file = self.secret_path(path, span)?;
-        match file.metadata() {
-            Err(error) if error.kind() != ErrorKind::PermissionDenied => self.refuse_hidden(
+        match lacking(&file) {
+            Some(error) => self.refuse_hidden(
                 self.within_span(path, span),
                 format!("the file that {setting} names cannot be read: {error}"),
                 format!("{setting} takes the name of a file, which is not shown here in case it is the secret"),
             ),
-            _ => Ok(file),
+            None => Ok(file),
         }
     }
 
@@ -80,6 +82,19 @@ impl Source<'_> {
             Ok(Some(path)) => Ok(path),
             Err((message, hint)) => self.refuse(span, message, hint),
         }
+    }
+}
+
+/// Why nothing may be there; of what this user may not look at, something may.
+fn lacking(file: &Path) -> Option<std::io::Error> {
+    file.metadata().err().filter(|error| error.kind() != ErrorKind::PermissionDenied)
+}
+
+/// Whether `written` in the configuration at `config` may be what [`Source::word_file`] takes, and not the word itself.
+pub fn is_file(config: &Path, written: &str) -> bool {
+    match credential(Path::new(written), || std::env::var_os(CREDENTIALS_DIRECTORY)) {
+        Ok(None) => lacking(&config.parent().unwrap_or(Path::new("")).join(written)).is_none(),
+        Ok(Some(_)) | Err(_) => true,
     }
 }
 

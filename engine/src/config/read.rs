@@ -71,11 +71,12 @@ pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
     let (checkpoints, checkpoint_interval) = super::checkpoints::read(&source, &file.records)?;
     let origin_identities = source.origin_identities(&file.origin_identity, &mut issuers)?;
     let status = file.status.as_ref().map(|status| source.status(status, &mut issuers)).transpose()?;
+    let identity = file.gateway.state_identity.as_ref();
     Ok(Config {
         digest,
         policy: file.gateway.policy.get_ref().clone(),
         state,
-        state_identity: file.gateway.state_identity.as_ref().map(|path| source.secret_file(path)).transpose()?,
+        state_identity: identity.map(|path| source.word_file("state_identity", path)).transpose()?,
         core_dumps: file.gateway.core_dumps,
         releases: source.releases(&file.gateway)?,
         activation: source.activation(&file.gateway)?,

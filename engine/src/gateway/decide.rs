@@ -1,8 +1,11 @@
 //! What a start would serve on this node, or why it would not: everything that can be checked without binding a socket or
 //! starting a thread.
 
+use std::path::PathBuf;
+
 use control::assemble::{Assembled, Frozen, assemble, check_listeners};
 use control::clock;
+use control::obtain;
 use control::records::Target;
 use policy::model::{Audit, MinimumTransport, Policy};
 use policy_release::time::Timestamp;
@@ -10,7 +13,7 @@ use policy_release::time::Timestamp;
 use super::accepted::Memory;
 use super::choose::{self, Choice};
 use super::sealed::Copies;
-use super::state::checked_now;
+use super::state::{self, checked_now};
 use super::{Plan, Serve, cores, stand_in, tellers};
 use crate::failure::Failure;
 
@@ -20,14 +23,18 @@ pub struct Rehearsal {
     pub serves: String,
     /// What an operator should know of before that start.
     pub warnings: Vec<String>,
+    /// What that start does beside serving.
+    pub notes: Vec<String>,
 }
 
 /// What a start would serve, and why: everything that can be checked without binding, writing or starting anything. An
 /// error where a start would fail, and only there.
 pub fn rehearse(mut plan: Plan) -> Result<Rehearsal, Failure> {
+    let now_unix_ns = clock::unix_ns();
+    let plain = plan.state.as_deref().map(|state| state::rehearse(state, &plan.node.at_rest, now_unix_ns));
+    let notes = plain.transpose()?.and_then(|plain| encrypting(&plain)).into_iter().collect();
     let stand_ins = stand_in::put(&mut plan)?;
     let plan = &plan;
-    let now_unix_ns = clock::unix_ns();
     let memory = plan.state.as_deref().map(Memory::read_only);
     let now_unix_ns = plan.state.as_deref().map_or(Ok(now_unix_ns), |state| checked_now(state, now_unix_ns))?;
     let (assembled, choice) = decide(plan, memory, now_unix_ns)?;
@@ -40,7 +47,18 @@ pub fn rehearse(mut plan: Plan) -> Result<Rehearsal, Failure> {
     warnings.extend(assembled.ended(now_unix_ns / clock::NS_PER_S));
     let workers: Vec<usize> = plan.cores.iter().copied().flatten().collect();
     cores::tell_drifts(&workers);
-    Ok(Rehearsal { serves: format!("{shown}{why}"), warnings })
+    Ok(Rehearsal { serves: format!("{shown}{why}"), warnings, notes })
+}
+
+/// That a start encrypts these files.
+fn encrypting(plain: &[PathBuf]) -> Option<String> {
+    let names: Vec<_> = plain.iter().map(|path| path.display().to_string()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "a start encrypts what is plain (state_identity): {}; a copy of before can still be read",
+            names.join(", ")
+        )
+    })
 }
 
 /// Chooses what is served, and makes of it what this node can serve.
@@ -56,7 +74,9 @@ pub fn decide(plan: &Plan, memory: Option<Memory>, now_unix_ns: u64) -> Result<(
         refuse_unsupported(plan, &frozen.policy)?;
         let frozen = frozen.place(&Copies::plan(&plan.cores, plan.hot).placement).map_err(Failure::new)?;
         warn_of_useless_listeners(plan, &frozen.policy);
-        assemble(frozen, &plan.node, clock::unix_s()).map_err(Failure::new)
+        let mut assembled = assemble(frozen, &plan.node, clock::unix_s()).map_err(Failure::new)?;
+        obtain::declare(&plan.obtained, &mut assembled.moving);
+        Ok(assembled)
     };
     match (&plan.serve, memory) {
         (Serve::ThrowAway(release), _) => Ok((usable(choose::freeze(release).map_err(Failure::new)?)?, None)),

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use activation::counters::Arena;
 use control::at_rest::AtRest;
+use control::node::NodeKey;
 
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
 
+const COUNTERS: &str = "counters";
 /// Bytes of a counters file.
 const COUNTERS_BYTES_MAX: usize = 1 << 30;
 /// Bytes of the file that holds a time.
@@ -46,17 +48,9 @@ impl State {
                     .help("make it, owned by the gateway's user with mode 0700 (systemd: StateDirectory=adamant)")
             })?;
         }
-        let unusable =
-            |error: std::io::Error| Failure::at(directory, format_args!("cannot be used for state: {error}"));
-        let metadata = std::fs::metadata(directory).map_err(unusable)?;
-        expect_directory(directory)?;
-        if metadata.mode() & 0o022 != 0 {
-            let message =
-                format!("others than its owner can write the state directory (mode {:o})", metadata.mode() & 0o7777);
-            return Err(Failure::at(directory, message).help(format_args!("run chmod 700 {}", directory.display())));
-        }
-        let lock_path = directory.join("lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(unusable)?;
+        expect_own(directory)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(directory.join("lock"));
+        let lock = lock.map_err(|error| unusable(directory, &error))?;
         if lock.try_lock().is_err() {
             return Err(Failure::at(directory, "another gateway uses this state directory")
                 .help("stop it first, or give each gateway a directory of its own"));
@@ -77,24 +71,62 @@ impl State {
     /// The counters of the last run, or new ones. A file that is damaged stops the start: going on would refill
     /// everybody's limits unnoticed.
     pub fn counters(&self, now_unix_ns: u64) -> Result<Arc<Arena>, Failure> {
-        let path = self.directory.join("counters");
-        if !path.exists() {
-            return Ok(Arena::new());
-        }
-        let bytes = files::read(&path, COUNTERS_BYTES_MAX)?;
-        let bytes = self.at_rest.open(bytes).map_err(|fault| Failure::at(&path, fault))?;
-        let help = format!("remove {} to start with fresh limits", path.display());
-        Arena::restore(&bytes, now_unix_ns).map_err(|error| Failure::at(&path, error).help(help))
+        Ok(counters(&self.directory, &self.at_rest, now_unix_ns)?.0)
     }
 
     pub fn save(&self, arena: &Arena, now_unix_ns: u64) -> Result<(), Failure> {
         let counters = arena.snapshot(now_unix_ns);
-        let path = self.directory.join("counters");
+        let path = self.directory.join(COUNTERS);
         let counters = self.at_rest.seal(&counters).map_err(|error| Failure::at(&path, error))?;
         files::write(&path, &counters, Access::OwnerOnly, Existing::Replace)?;
         let time = format!("{now_unix_ns}\n");
         Ok(files::write(&self.directory.join("time"), time.as_bytes(), Access::OwnerOnly, Existing::Replace)?)
     }
+}
+
+/// What a start would do about what `directory` keeps, or why it would not start with it: as [`State::open`] and what follows
+/// it look, without a lock, which a running gateway has, and without writing. The files that it would encrypt.
+pub fn rehearse(directory: &Path, at_rest: &AtRest, now_unix_ns: u64) -> Result<Vec<PathBuf>, Failure> {
+    if !directory.exists() {
+        return Ok(Vec::new());
+    }
+    expect_own(directory)?;
+    let mut plain: Vec<PathBuf> =
+        NodeKey::would_encrypt(directory, at_rest).map_err(Failure::new)?.into_iter().collect();
+    plain.extend(at_rest.would_take_over(directory).map_err(Failure::new)?);
+    let (_, is_plain) = counters(directory, at_rest, now_unix_ns)?;
+    plain.extend(is_plain.then(|| directory.join(COUNTERS)));
+    Ok(plain)
+}
+
+/// Refuses what is no directory, or one that others than its owner can write.
+fn expect_own(directory: &Path) -> Result<(), Failure> {
+    let metadata = std::fs::metadata(directory).map_err(|error| unusable(directory, &error))?;
+    expect_directory(directory)?;
+    if metadata.mode() & 0o022 != 0 {
+        let message =
+            format!("others than its owner can write the state directory (mode {:o})", metadata.mode() & 0o7777);
+        return Err(Failure::at(directory, message).help(format_args!("run chmod 700 {}", directory.display())));
+    }
+    Ok(())
+}
+
+fn unusable(directory: &Path, error: &std::io::Error) -> Failure {
+    Failure::at(directory, format_args!("cannot be used for state: {error}"))
+}
+
+/// The counters that `directory` keeps, or new ones; and whether the file is plain and is to be encrypted.
+fn counters(directory: &Path, at_rest: &AtRest, now_unix_ns: u64) -> Result<(Arc<Arena>, bool), Failure> {
+    let path = directory.join(COUNTERS);
+    if !path.exists() {
+        return Ok((Arena::new(), false));
+    }
+    let bytes = files::read(&path, COUNTERS_BYTES_MAX)?;
+    let is_plain = at_rest.is_outdated(&bytes);
+    let bytes = at_rest.open(bytes).map_err(|fault| Failure::at(&path, fault))?;
+    let help = format!("remove {} to start with fresh limits", path.display());
+    let arena = Arena::restore(&bytes, now_unix_ns).map_err(|error| Failure::at(&path, error).help(help))?;
+    Ok((arena, is_plain))
 }
 
 /// The clock, but never below the latest time that is kept in `directory`. One that went back by more than a step of the

@@ -8,8 +8,6 @@ use hyper::Uri;
 /// Where a transit key is. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransitAddress {
-    /// TLS is used; without it only loopback is spoken to.
-    pub tls: bool,
     /// A name or an IP address; an IPv6 address without brackets.
     pub host: String,
     pub port: u16,
@@ -52,11 +50,12 @@ impl FromStr for TransitAddress {
         };
         let address = text.strip_prefix(Self::PREFIX).filter(|_| text.len() <= ADDRESS_BYTES_MAX);
         let uri: Uri = address.and_then(|rest| rest.parse().ok()).ok_or_else(|| fault("something else"))?;
-        let tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
+        match uri.scheme_str() {
+            Some("https") => {}
+            // Whoever listens on that port of this machine, while the server does not, would be given the token.
+            Some("http") => return Err(fault("http://: the token goes over TLS alone, on loopback too")),
             _ => return Err(fault("no https://")),
-        };
+        }
         let authority = uri.authority().ok_or_else(|| fault("no host"))?;
         if authority.as_str().contains('@') {
             return Err(fault("a user before the host; the token goes into BAO_TOKEN, VAULT_TOKEN or --token-file"));
@@ -82,7 +81,7 @@ impl FromStr for TransitAddress {
             return Err(fault("a mount or name with other characters than letters, digits, '.', '_' and '-'"));
         }
         let port = authority.port_u16().unwrap_or(PORT_DEFAULT);
-        Ok(Self { tls, host, port, mount: mount.into(), key: key.into(), version })
+        Ok(Self { host, port, mount: mount.into(), key: key.into(), version })
     }
 }
 
@@ -93,8 +92,7 @@ fn is_segment(text: &str) -> bool {
 
 impl fmt::Display for TransitAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        write!(f, "{}{scheme}://{}/{}/keys/{}", Self::PREFIX, self.authority(), self.mount, self.key)?;
+        write!(f, "{}https://{}/{}/keys/{}", Self::PREFIX, self.authority(), self.mount, self.key)?;
         self.version.map_or(Ok(()), |version| write!(f, "@{version}"))
     }
 }
@@ -114,7 +112,7 @@ mod tests {
                 "transit:https://bao.example/v1/team/a/keys/al.i-ce@3",
                 "transit:https://bao.example:8200/team/a/keys/al.i-ce@3",
             ),
-            ("transit:http://[::1]:80/transit/keys/a", "transit:http://[::1]:80/transit/keys/a"),
+            ("transit:https://[::1]:80/transit/keys/a", "transit:https://[::1]:80/transit/keys/a"),
         ] {
             let address: TransitAddress = text.parse().unwrap();
             assert_eq!(address.to_string(), again);
@@ -132,6 +130,8 @@ mod tests {
             "transit:",
             "transit:alice",
             "transit:ftp://bao/transit/keys/alice",
+            "transit:http://bao/transit/keys/alice",
+            "transit:http://127.0.0.1:8200/transit/keys/alice",
             "transit:bao:8200/transit/keys/alice",
             "transit:https:///transit/keys/alice",
             "transit:https://root@bao/transit/keys/alice",

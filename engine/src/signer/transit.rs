@@ -11,7 +11,7 @@ use policy_release::bounds::SMALL_FILE_BYTES_MAX;
 use policy_release::key::{KeyFault, PublicKey, SignatureBytes};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stores::http::{HttpFault, Place, PlaceFault};
+use stores::http::{HttpFault, Place};
 use stores::openbao::{OpenBao, OpenBaoFault, Token, printable};
 use zeroize::Zeroizing;
 
@@ -31,11 +31,6 @@ pub enum TransitFault {
     Reach { address: String, cause: HttpFault },
     #[error("{cause}")]
     Server { cause: Box<OpenBaoFault>, help: String },
-    #[error(
-        "expected https://, or http:// to a literal address on loopback, found {address}; the token would cross the network \
-         in the clear"
-    )]
-    Plain { address: String },
     #[error("{address}: expected a place to send requests to, found none: {found}")]
     Place { address: String, found: String },
     #[error("{address}: expected {expected}, found {found}")]
@@ -54,9 +49,7 @@ impl From<TransitFault> for Failure {
         let help = match &fault {
             TransitFault::Reach { .. } => "is the address right, and the server up?".to_owned(),
             TransitFault::Server { help, .. } => help.clone(),
-            TransitFault::Plain { .. } | TransitFault::Place { .. } => {
-                "write https://, or 127.0.0.1 for a server on this machine".to_owned()
-            }
+            TransitFault::Place { .. } => "write https://HOST:PORT".to_owned(),
             TransitFault::Unexpected { .. } => "make a key with: bao write transit/keys/NAME type=ed25519".into(),
             TransitFault::Key { .. } | TransitFault::BadSignature { .. } => {
                 "do not trust this server until you know why".into()
@@ -173,11 +166,8 @@ impl Engine {
         let token = Token::Given { text, place: "BAO_TOKEN, VAULT_TOKEN or --token-file".to_owned() };
         let namespace = args.namespace.clone().or_else(|| variable(["BAO_NAMESPACE", "VAULT_NAMESPACE"]));
         let ca = args.ca.clone().or_else(|| variable(["BAO_CACERT", "VAULT_CACERT"]).map(PathBuf::from));
-        let scheme = if address.tls { "https" } else { "http" };
-        let server = Place::parse(&format!("{scheme}://{}", address.authority())).map_err(|fault| match fault {
-            PlaceFault::NotLoopback(_) => TransitFault::Plain { address: address.to_string() },
-            other => TransitFault::Place { address: address.to_string(), found: other.to_string() },
-        })?;
+        let server = Place::parse_for_secret(&format!("https://{}", address.authority()))
+            .map_err(|fault| TransitFault::Place { address: address.to_string(), found: fault.to_string() })?;
         Ok(Self { address: address.clone(), server: OpenBao { server, ca, namespace, token } })
     }
 

@@ -83,12 +83,12 @@ fn the_status_listener_answers_those_with_a_certificate_and_nobody_else() {
     assert!(!fine && (said.contains("it refuses our certificate") || said.contains("no answer: ")), "{said}");
     let (fine, said) = status(&[&format!("https://{}", mutual.gateway.status_address())]);
     assert!(!fine && said.contains("give --ca, --cert and --key"), "{said}");
-    // Plain HTTP gets nothing at all.
+    // Plain HTTP gets nothing but the word to use TLS.
     let mut plain = TcpStream::connect(mutual.gateway.status_address()).unwrap();
     plain.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    let _ = plain.read_to_end(&mut answer);
-    assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1"));
+    let mut answer = String::new();
+    plain.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("found plain HTTP: use https://"), "{answer}");
 }
 
 #[test]

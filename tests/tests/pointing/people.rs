@@ -224,6 +224,8 @@ fn what_replaced_keys_signed_is_named_with_whose_they_were() {
     desk.good(
         "revoke --agent gone --unknown --store store --channel production --trust-root root.json --key alice.key --key bob.key",
     );
+    let place = format!("--gateway https://api.example:8443 --gateway-spki {}", "0a".repeat(32));
+    desk.good(&format!("profile issue {AT} {place} --key alice.key --key bob.key"));
     desk.good("trust rotate root.json alice=alice-new.pub -o root-2.json");
     desk.good("trust sign root-2.json --after root.json --key alice.key --key bob.key --key alice-new.key");
     let said = desk.good("trust publish root-2.json --trust-root root.json --store store");
@@ -235,6 +237,8 @@ fn what_replaced_keys_signed_is_named_with_whose_they_were() {
             "warning: the revocation list of channel production holds by older keys alone",
             "adamant revoke --renew --store store --channel production --trust-root root.json --key",
             "release-wider signed this release by older keys alone, and has 1 of 2 signatures (bob); 1 more of: alice",
+            "warning: the profile document of sha256:",
+            "adamant profile issue --gateway URL --gateway-ca FILE --store store --channel production --trust-root root.json",
         ],
     );
     let live = desk.good(&format!("point live {AT} --format json"));
@@ -256,6 +260,7 @@ fn what_replaced_keys_signed_is_named_with_whose_they_were() {
     desk.good(&format!("release sign {} --key alice-new.key", file_of(&pointer_digest(&desk, "1.json"))));
     desk.good(&format!("{renew} --key alice-new.key"));
     desk.good(&format!("revoke --renew {AT} --key alice-new.key --key bob.key"));
+    desk.good(&format!("profile issue {AT} {place} --key alice-new.key --key bob.key"));
     let said = desk.good("trust publish root-2.json --trust-root root.json --store store");
     assert!(!said.contains("warning"), "{said}");
     assert_says(&desk.good(&format!("point live {AT} --format json")), &["\"outdated\": false"]);

@@ -1,7 +1,9 @@
 //! Somebody who may write to the store puts an older list back: the next revocation is in force all the same.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
-use tests::store::{END, ISSUED, envelope};
+use tests::store::{END, ISSUED, Key, envelope};
 
 fn list(channel: &str, policy: &str, serial: u64, agent: &str) -> Vec<u8> {
     let payload = json!({
@@ -58,11 +60,8 @@ fn an_older_list_in_the_store_does_not_switch_the_kill_switch_off() {
     assert_eq!(stage.serial(), 6);
 }
 
-#[test]
-fn what_is_remembered_is_for_its_owner_alone() {
-    use std::os::unix::fs::PermissionsExt;
-    let stage = Stage::new();
-    stage.revoke(&["--agent", "bot"]);
+/// The one file of the signers' memory, in folders of its owner alone.
+fn remembered(stage: &Stage) -> PathBuf {
     let (mut folders, mut files) = (vec![stage.world.path(".state")], Vec::new());
     while let Some(folder) = folders.pop() {
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700, "{}", folder.display());
@@ -71,7 +70,15 @@ fn what_is_remembered_is_for_its_owner_alone() {
             if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
-    let [file] = files.as_slice() else { panic!("{files:?}") };
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.remove(0)
+}
+
+#[test]
+fn what_is_remembered_is_for_its_owner_alone() {
+    let stage = Stage::new();
+    stage.revoke(&["--agent", "bot"]);
+    let file = &remembered(&stage);
     assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read(file).unwrap(), fs::read(stage.list_path()).unwrap());
     // Nothing there is believed for standing there.
@@ -79,6 +86,29 @@ fn what_is_remembered_is_for_its_owner_alone() {
     fs::write(file, unsigned.to_string()).unwrap();
     let said = stage.revoke(&["--renew"]);
     assert!(!said.contains("warning") && said.contains("serial 2"), "{said}");
+}
+
+/// Everything in a copy without some of its signatures is valid too.
+#[test]
+fn a_copy_with_fewer_signatures_is_not_remembered_in_the_place_of_a_better_one() {
+    let stage = Stage::new();
+    let of_wider = Key::new(2);
+    fs::write(stage.world.path("2.key"), Key::file(2)).unwrap();
+    fs::set_permissions(stage.world.path("2.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    stage.revoke(&["--agent", "bot", "--key", "2.key"]);
+    let whole = fs::read_to_string(stage.list_path()).unwrap();
+    assert!(whole.contains(&of_wider.id()), "both signed");
+    let remembered = || fs::read_to_string(remembered(&stage)).unwrap();
+    assert_eq!(remembered(), whole);
+    let stripped = envelope("revocations", &tests::store::payload_of(whole.as_bytes()), &[1]);
+    stage.world.replace(&stage.list_path(), &stripped);
+    stage.revoke(&["--renew", "--out", "next.json"]);
+    assert_eq!(remembered(), whole);
+    // The other way round it is.
+    fs::write(self::remembered(&stage), stripped).unwrap();
+    stage.world.replace(&stage.list_path(), whole.as_bytes());
+    stage.revoke(&["--renew", "--out", "after.json"]);
+    assert_eq!(remembered(), whole);
 }
 
 #[test]

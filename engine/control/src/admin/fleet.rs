@@ -12,10 +12,12 @@ use std::time::Duration;
 use identity::certificate::{CaSet, ClientCa, ClientCaError};
 use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::attestation::Attester;
 use super::{AdminError, Reach, on_thread, pause_after, serve_connection};
@@ -23,7 +25,7 @@ use crate::assemble::files::{self, FileError};
 use crate::assemble::tls::{self, Tickets, TlsError};
 use crate::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion};
 use crate::bounds::{
-    PEM_BYTES_MAX, STATUS_CONNECTION_S_MAX, STATUS_CONNECTIONS_MAX, STATUS_HANDSHAKE_S_MAX,
+    ADMIN_HEAD_BYTES_MAX, PEM_BYTES_MAX, STATUS_CONNECTION_S_MAX, STATUS_CONNECTIONS_MAX, STATUS_HANDSHAKE_S_MAX,
     STATUS_HANDSHAKES_PER_S_MAX, WATCH_INTERVAL_MS,
 };
 use crate::expiry::Ends;
@@ -56,6 +58,10 @@ pub struct BoundStatus {
     place: StatusPlace,
     tls: Loaded,
 }
+
+/// To whoever speaks without TLS.
+const PLAIN: &str = "expected TLS, found plain HTTP: use https://, with a client certificate of the CA that client_ca under \
+                     [status] names\n";
 
 /// What its files hold.
 struct Loaded {
@@ -131,11 +137,28 @@ impl BoundStatus {
 
 /// A client that misbehaves ends its own connection and is of no interest to anybody else.
 async fn serve_one(stream: TcpStream, acceptor: TlsAcceptor, attester: Arc<Attester>) {
-    let handshake = tokio::time::timeout(Duration::from_secs(STATUS_HANDSHAKE_S_MAX), acceptor.accept(stream));
-    if let Ok(Ok(stream)) = handshake.await {
+    let handshake = tokio::time::timeout(Duration::from_secs(STATUS_HANDSHAKE_S_MAX), handshake(stream, acceptor));
+    if let Ok(Ok(Some(stream))) = handshake.await {
         let connection = serve_connection(stream, attester, Reach::Own);
         let _ = tokio::time::timeout(Duration::from_secs(STATUS_CONNECTION_S_MAX), connection).await;
     }
+}
+
+/// None: somebody spoke plain HTTP, and was told so.
+async fn handshake(mut stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    // A handshake begins with 0x16 (RFC 8446 §5.1), a method with a letter.
+    if !matches!(first, [b'A'..=b'Z']) {
+        return acceptor.accept(stream).await.map(Some);
+    }
+    let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n";
+    let answer = format!("{head}Content-Length: {}\r\n\r\n{PLAIN}", PLAIN.len());
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await?;
+    // What is not read by then would have the kernel throw the answer away.
+    tokio::io::copy(&mut stream.take(ADMIN_HEAD_BYTES_MAX as u64), &mut tokio::io::sink()).await?;
+    Ok(None)
 }
 
 /// Takes in files that changed; tells once why they are not taken.

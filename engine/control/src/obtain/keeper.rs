@@ -113,7 +113,6 @@ async fn run(start: Start, stopped: &Notify, again: Arc<Notify>) {
             }
             Kind::OpenBao(_) => None,
         };
-        teller.declare(&wanted);
         let one = One { wanted, desk, unkept: None, failures: 0, teller: Rc::clone(&teller) };
         tokio::task::spawn_local(one.keep());
     }
@@ -128,13 +127,6 @@ struct Teller {
 }
 
 impl Teller {
-    /// Makes a place in the status, so that counters are there before anything goes wrong.
-    fn declare(&self, wanted: &Wanted) {
-        let mut moving = self.status.moving();
-        let shown = moving.obtained.entry(wanted.file.display().to_string()).or_default();
-        shown.source.clone_from(&wanted.source.name);
-    }
-
     fn next(&self, wanted: &Wanted, next_s: u64) {
         let mut moving = self.status.moving();
         moving.obtained.entry(wanted.file.display().to_string()).or_default().next_unix_s = next_s;

@@ -63,8 +63,6 @@ impl Told {
     fn show(&self, status: &Status, next_s: u64, fault: Option<String>) {
         let mut moving = status.moving();
         let shown = moving.obtained.entry(self.wanted.file.display().to_string()).or_default();
-        shown.source.clone_from(&self.wanted.source.name);
-        shown.names = self.wanted.shown();
         shown.next_unix_s = next_s;
         match fault {
             None => {

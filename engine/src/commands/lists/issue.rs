@@ -7,7 +7,8 @@ use clap::Args;
 use policy_release::lists::ListFault;
 use policy_release::time::Timestamp;
 
-use super::{ListDesk, MemoryArgs, Published};
+use super::{ListDesk, Published};
+use crate::commands::memory::MemoryArgs;
 use crate::commands::signing;
 use crate::commands::trust::words;
 use crate::failure::Failure;

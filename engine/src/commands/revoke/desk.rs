@@ -3,6 +3,7 @@
 use control::accept::lists::Words;
 use control::accept::revocations;
 use policy_release::envelope::{Envelope, Role};
+use policy_release::lists::ListFault;
 use policy_release::revocations::{Entry, Revocations, lifted};
 use stores::{Channel, layout};
 
@@ -32,9 +33,9 @@ impl Published for Revocations {
     }
 
     /// Both were signed, and a gateway may have either: what one of them revokes stays revoked.
-    fn beside(self, other: &Self) -> Self {
+    fn beside(&self, other: &Self) -> Result<Self, ListFault> {
         let more: Vec<&Entry> = other.entries().iter().collect();
-        self.with(&more).unwrap_or(self)
+        self.with(&more)
     }
 
     /// Lifting what is revoked needs release-wider too.
@@ -49,5 +50,32 @@ impl Published for Revocations {
             words(&wider)
         );
         Err(Failure::new(message).help("give more keys, or write it with --out FILE for others to sign"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policy_release::bounds::REVOCATIONS_MAX;
+    use policy_release::revocations::Target;
+    use policy_release::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn that_there_is_no_room_for_two_lists_in_one_is_told() {
+        let time = |seconds| Timestamp::from_seconds(seconds).unwrap();
+        let entry = |name: usize| Entry {
+            target: Target::Agent(format!("a{name:07}")),
+            since: time(1),
+            until: None,
+            why: "w".into(),
+        };
+        let list = |names: std::ops::Range<usize>| {
+            Revocations::new("p", "c", 1, time(1), time(2), names.map(entry).collect()).unwrap()
+        };
+        let (one, rest) = (list(0..1), list(1..REVOCATIONS_MAX));
+        assert_eq!(one.beside(&rest).unwrap().entries().len(), REVOCATIONS_MAX);
+        let fault = one.beside(&list(1..REVOCATIONS_MAX + 1)).unwrap_err();
+        assert!(matches!(fault, ListFault::Entries { most: REVOCATIONS_MAX, .. }), "{fault}");
     }
 }

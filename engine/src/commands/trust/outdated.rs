@@ -7,6 +7,7 @@ use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::key_set::KeySet;
 use policy_release::lists::{SignedList, verify_list};
 use policy_release::pointer::{Pointer, verify_pointer};
+use policy_release::profile_document::verify_profile_document;
 use policy_release::revocations::Revocations;
 use policy_release::root::TrustRoot;
 use stores::layout;
@@ -26,6 +27,7 @@ pub fn warn_of(store: &Store, chain: &[TrustRoot], new: &TrustRoot, placed: &Pat
             && let Ok(pointer) = Pointer::read(envelope.payload())
         {
             tell_release(store, &pointer.release, chain, new)?;
+            tell_profile(store, &pointer.release, (chain, new), &at)?;
             if lost(chain, new, |root| verify_pointer(&bytes, root).is_ok()) {
                 warn(format_args!(
                     "the pointer of channel {channel} holds by older keys alone: gateways refuse it as soon as they have \
@@ -68,6 +70,26 @@ fn holds<L: SignedList>(bytes: &[u8], root: &TrustRoot) -> bool {
 /// Whether something held by a root before, and does not by the new one.
 fn lost(chain: &[TrustRoot], new: &TrustRoot, holds: impl Fn(&TrustRoot) -> bool) -> bool {
     !holds(new) && chain.iter().any(holds)
+}
+
+/// Agents with the new root refuse what older keys alone signed, and stay with the gateway that they have.
+fn tell_profile(
+    store: &Store,
+    release: &Digest,
+    (chain, new): (&[TrustRoot], &TrustRoot),
+    at: &str,
+) -> Result<(), Failure> {
+    let Some(bytes) = store.profile(release)? else { return Ok(()) };
+    if lost(chain, new, |root| verify_profile_document(&bytes, root, release).is_ok()) {
+        warn(format_args!(
+            "the profile document of {release} holds by older keys alone: agents refuse it as soon as they have trust root {} \
+             (they stay with the gateway that they have), and new ones cannot enroll by it. Now look at the place that it names \
+             (adamant profile show), and issue it again with the new keys: adamant profile issue --gateway URL --gateway-ca \
+             FILE {at} --key NEW.key",
+            new.version()
+        ));
+    }
+    Ok(())
 }
 
 /// No gateway takes it anew, and no pointer is made at it, until it is signed again.

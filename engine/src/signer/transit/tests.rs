@@ -1,9 +1,12 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use policy_release::envelope::{Envelope, Kind};
 use policy_release::key::SigningKey;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
 
@@ -13,16 +16,35 @@ struct Double {
     address: TransitAddress,
     args: TransitArgs,
     served: JoinHandle<Vec<String>>,
-    _token: tempfile::NamedTempFile,
+    _files: [tempfile::NamedTempFile; 2],
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// Serves TLS by a certificate of its own, and the file that believes it.
+fn tls() -> (Arc<ServerConfig>, tempfile::NamedTempFile) {
+    let of = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let key = PrivatePkcs8KeyDer::from(of.signing_key.serialize_der());
+    let config = config.with_single_cert(vec![of.cert.der().clone()], key.into()).unwrap();
+    (Arc::new(config), file(&of.cert.pem()))
 }
 
 fn double(answers: Vec<(u16, String)>) -> Double {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("transit:http://{}/team/transit/keys/alice", listener.local_addr().unwrap());
+    let address = format!("transit:https://{}/team/transit/keys/alice", listener.local_addr().unwrap());
+    let (config, ca) = tls();
     let served = std::thread::spawn(move || {
         let mut requests = Vec::new();
         for (status, body) in answers {
-            let (mut stream, _) = listener.accept().unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = StreamOwned::new(tls, stream);
             let (mut request, mut byte) = (Vec::new(), [0]);
             while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
                 request.extend_from_slice(&byte);
@@ -35,13 +57,15 @@ fn double(answers: Vec<(u16, String)>) -> Double {
             let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nLocation: http://x/\r\n\r\n", body.len());
             // Whoever has read enough goes away.
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
         }
         requests
     });
-    let mut token = tempfile::NamedTempFile::new().unwrap();
-    token.write_all(b"s.secret\n").unwrap();
-    let args = TransitArgs { token_file: Some(token.path().into()), namespace: Some("team".into()), ca: None };
-    Double { address: address.parse().unwrap(), args, served, _token: token }
+    let token = file("s.secret\n");
+    let (token_file, ca_file) = (Some(token.path().into()), Some(ca.path().into()));
+    let args = TransitArgs { token_file, namespace: Some("team".into()), ca: ca_file };
+    Double { address: address.parse().unwrap(), args, served, _files: [token, ca] }
 }
 
 fn key_of(key: &SigningKey) -> (u16, String) {
@@ -149,15 +173,12 @@ fn refusals_say_what_to_do() {
 }
 
 #[test]
-fn answers_are_bounded_and_plain_http_stays_on_this_machine() {
+fn answers_are_bounded_and_a_file_is_called_by_its_option() {
     let double = double(vec![(200, " ".repeat((1 << 20) + 1))]);
     let fault = Transit::open(&double.address, &double.args).unwrap_err().to_string();
     assert!(fault.contains("at most 1048576 bytes"), "{fault}");
-    let far = "transit:http://192.0.2.1:8200/transit/keys/alice".parse().unwrap();
-    let fault = Transit::open(&far, &double.args).unwrap_err().to_string();
-    assert!(fault.contains("in the clear"), "{fault}");
     let nobody = TransitArgs { token_file: Some("/nowhere/token".into()), ..TransitArgs::default() };
     // The option is named, and not what was given: it may be the token itself.
-    let fault = Transit::open(&far, &nobody).unwrap_err().to_string();
+    let fault = Transit::open(&double.address, &nobody).unwrap_err().to_string();
     assert!(fault.contains("--token-file") && !fault.contains("/nowhere"), "{fault}");
 }
