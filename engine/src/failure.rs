@@ -1,7 +1,7 @@
 //! What a command says when it cannot do what was asked: what happened, where, and what to do.
 
-use std::fmt::Display;
-use std::io;
+use std::fmt::{Arguments, Display};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -67,9 +67,9 @@ impl Failure {
 
     pub fn report(&self) -> ExitCode {
         if !self.silent {
-            eprintln!("error: {}", safe(&self.message));
+            said(format_args!("error: {}", safe(&self.message)));
             if let Some(help) = &self.help {
-                eprintln!(" hint: {}", safe(help));
+                said(format_args!(" hint: {}", safe(help)));
             }
         }
         ExitCode::from(self.status)
@@ -84,7 +84,12 @@ impl Display for Failure {
 
 /// Shows a warning without stopping.
 pub fn warn(message: impl Display) {
-    eprintln!("warning: {}", safe(&message.to_string()));
+    said(format_args!("warning: {}", safe(&message.to_string())));
+}
+
+/// On standard error, if anybody reads it: nothing may end for want of a reader (`eprintln!` panics).
+fn said(line: Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// A message as it goes to a terminal or a log: no line of kilobytes, and nothing with the form of a credential, wherever

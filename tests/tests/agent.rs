@@ -13,7 +13,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -128,7 +128,12 @@ fn two_runs_on_one_profile_are_one_too_many() {
     let scene = Scene::new();
     scene.enroll("");
     let keeper = Running::start(scene.at(), "agent run p --metrics 127.0.0.1:0");
-    keeper.says("listening", 1);
+    keeper.says("started", 1);
+    let started = keeper.json().remove(0);
+    assert_eq!((&started["agent"], &started["profile"]), (&"reports-bot".into(), &"p".into()), "{started:#}");
+    let [renews, until] =
+        ["certificate_renews", "certificate_until"].map(|of| started[of].as_str().unwrap().to_owned());
+    assert!(renews < until && started["from"].as_str().unwrap().starts_with("ca:"), "{started:#}");
     for second in ["agent run p", "agent run p --once"] {
         let said = bad(scene.at(), second);
         assert!(said.contains(&format!("in use by process {}", keeper.child.id())), "{said}");
@@ -148,6 +153,43 @@ fn two_runs_on_one_profile_are_one_too_many() {
     // Whoever ended keeps nobody out.
     let said = ok(scene.at(), "agent run p --once");
     assert!(said.contains("\"outcome\":\"renewed\""), "{said}");
+}
+
+/// Whoever read the log went away, or never came.
+#[test]
+fn it_renews_and_calls_with_nobody_to_read_what_it_says() {
+    let scene = Scene::new();
+    scene.enroll("--life 6s");
+    let profile = scene.at().join("p");
+    let unread = |line: &str| {
+        let mut command = Command::new(binary());
+        let [out, err] = [(); 2].map(|()| std::io::pipe().unwrap().1);
+        command.args(line.split(' ')).current_dir(scene.at()).stdin(Stdio::null()).stdout(out).stderr(err);
+        Ended(command.spawn().unwrap())
+    };
+    let mut keeper = unread("agent run p");
+    let mut proxy = unread("agent proxy p");
+    let mut before = read_pair(&profile);
+    for _ in 0..2 {
+        let renewed = process::eventually(Duration::from_secs(20), || read_pair(&profile) != before);
+        assert!(renewed && keeper.0.try_wait().unwrap().is_none(), "{:?}", keeper.0.try_wait());
+        before = read_pair(&profile);
+        let said = through(UnixStream::connect(profile.join("proxy.sock")).unwrap(), "GET /orders/7", "", "");
+        assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    }
+    for running in [&mut keeper, &mut proxy] {
+        process::signal(running.0.id(), "TERM");
+        assert_eq!(running.0.wait().unwrap().code(), Some(0));
+    }
+}
+
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

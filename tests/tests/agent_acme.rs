@@ -10,6 +10,8 @@
 
 #[path = "agent_acme/liar.rs"]
 mod liar;
+#[path = "agent_acme/unused.rs"]
+mod unused;
 
 use std::fs;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -257,7 +259,7 @@ fn a_certificate_that_is_not_this_agents_is_never_put_in_use() {
     }
     // What a CA refused, or gave for nothing, it has counted: it is left alone for a while.
     let keeper = Running::start(&desk.path("."), "agent run p --metrics 127.0.0.1:0");
-    keeper.says("listening", 1);
+    keeper.says("started", 1);
     thread::sleep(Duration::from_millis(300));
     tests::process::signal(keeper.child.id(), "HUP");
     keeper.says("\"failed\"", 1);

@@ -238,6 +238,11 @@ fn the_doctor_finds_what_is_wrong_at_the_gateway() {
     scene.with("not-tls", "", |scene| {
         scene.edit(|profile| profile["gateway"] = format!("https://localhost:{}", plain.address().port()).into());
     });
+    // Plain http for the gateway; tests/agent_store/doctor.rs has TLS for its ports of plain http.
+    let plain_url = scene.url().replace("https", "http");
+    let line = format!("agent enroll q --agent reports-bot --gateway {plain_url} --ca ca --spiffe {ID}");
+    let (_, _, said) = gateway::run(&line.split(' ').collect::<Vec<_>>(), scene.at());
+    assert!(said.contains("agents call by TLS alone") && !scene.at().join("q").exists(), "{said}");
     // The server that answers is another one, or has another key.
     let stranger = Authority::new("stranger");
     scene.with("gateway-not-pinned", "", |scene| {

@@ -226,6 +226,10 @@ fn the_others_name_or_hold_the_files_of_the_profile() {
     if let Some(said) = tool(at, "sh", &["-c", script]) {
         assert_eq!(said, "the order");
     }
+    // As its first line says.
+    let says = env.lines().next().unwrap().strip_prefix("# In a shell: ").unwrap().split(". In a unit").next().unwrap();
+    let line = says.replace("adamant ", &format!("{} ", binary().display())).replace("PROFILE", "p");
+    assert!(tool(at, "sh", &["-c", &format!("{line}; env")]).unwrap().contains("ADAMANT_CERT=/"), "{line}");
     let secret = ok(at, "agent export p kubernetes");
     let member = |name: &str| {
         let line = secret.lines().find_map(|line| line.trim().strip_prefix(&format!("{name}: "))).unwrap();

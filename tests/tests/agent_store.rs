@@ -248,5 +248,8 @@ fn a_directory_is_followed_forwards_and_back() {
     let said = ok(stage.world.home(), "agent run p --once");
     assert!(said.contains("\"why\":\"rollback\"") && said.contains("\"what\":\"certificate\""), "{said}");
     assert_eq!(stage.profile()["granted"]["version"], 1);
-    assert_eq!(fs::metadata(stage.world.path("p/channel.json")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(stage.world.path("p/channel-production.json")).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }

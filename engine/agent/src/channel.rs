@@ -244,6 +244,11 @@ fn document(
     Ok(verified)
 }
 
+/// Whether those signed it who may let a channel go back to what they signed once.
+pub fn may_lead_back(pointer: &VerifiedPointer) -> bool {
+    pointer.missing_for_wider.is_none()
+}
+
 fn unread(fault: StoreFault) -> Fault {
     let told = Fault::new(&fault);
     match (&fault, fault.help()) {
@@ -258,6 +263,8 @@ fn unread(fault: StoreFault) -> Fault {
 /// A channel that a profile is to follow from now on.
 pub struct Joined {
     pub follows: Follows,
+    /// What was kept of the channel before.
+    before: Option<Memory>,
     pub memory: Memory,
     pub news: News,
     pub release: Release,
@@ -266,15 +273,32 @@ pub struct Joined {
 /// Looks at the channel for an enrolment in `directory`; what a profile there has seen of the same channel still counts.
 /// `root` is the trust root, as the operator placed it.
 pub fn join(directory: &Path, follows: Follows, root: &[u8], now: Timestamp) -> Result<Joined, Fault> {
-    let mut memory = Memory::open(directory, &follows.channel, root)?;
+    let channel = follows.channel()?;
+    let before = Memory::kept(directory, &channel)?;
+    let mut memory = Memory::open(directory, &channel, root)?;
     let mut news = look(&*follows.reader()?, &mut memory, None, now)?;
     news.document = Ok(news.document?);
     let release = news.release.take().ok_or_else(|| Fault::new("the channel names no release"))?;
     if news.place().is_some() {
         next::may_move(release.version, &memory, &news.pointer)?;
     }
-    memory.accept(release.version);
-    Ok(Joined { follows, memory, news, release })
+    memory.accept(release.version, release.digest, may_lead_back(&news.pointer));
+    Ok(Joined { follows, before, memory, news, release })
+}
+
+impl Joined {
+    /// Writes down what was seen. The caller holds the profile's lock; what somebody else saw since is not forgotten.
+    pub fn remember(&self, directory: &Path) -> Result<(), Fault> {
+        remember(&self.follows, self.before.as_ref(), &self.memory, directory)
+    }
+}
+
+fn remember(follows: &Follows, before: Option<&Memory>, now: &Memory, directory: &Path) -> Result<(), Fault> {
+    if Memory::kept(directory, &follows.channel()?)?.as_ref() != before {
+        let message = format!("what was seen of channel {} has changed meanwhile", follows.channel);
+        return Err(Fault::at(directory, message).help("run it again"));
+    }
+    now.write(directory)
 }
 
 #[cfg(test)]

@@ -279,7 +279,8 @@ fn compare_clocks(fields: &HeaderMap, proves: bool, report: &mut Report) {
 fn answered(status: StatusCode, fields: &HeaderMap, profile: &Profile, path: Option<&str>, report: &mut Report) {
     if !is_of_gateway(fields) {
         let found = format!("{status}, by a server that is no adamant gateway, or behind one that hides its fields");
-        let todo = "is this the gateway? Check host and port in profile.json, and who else has a certificate of its CA";
+        let todo = "is this the gateway's listener for agents, and not its status listener? Check host and port in \
+                    profile.json, and who else has a certificate of its CA";
         return report.failed("answer", "not-gateway", found, todo);
     }
     // Known, and told that nobody has this path: that is all that was to be learnt.
@@ -311,5 +312,6 @@ fn granted(profile: &Profile) -> String {
     };
     let limits = if granted.limits.is_empty() { "no limit".to_owned() } else { granted.limits.join(", ") };
     let scopes = granted.scopes.join(", ");
-    format!("; by this profile (release version {} at enrolment): scopes {scopes}; {limits}", granted.version)
+    let when = if profile.follows.is_some() { "in use now, of its channel" } else { "at enrolment" };
+    format!("; by this profile (release version {} {when}): scopes {scopes}; {limits}", granted.version)
 }

@@ -97,9 +97,10 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
     if let Known::Channel(joined) = &wish.release {
         enrolment.profile.follows = Some(joined.follows.clone());
     }
-    let obtained = source::obtain(directory, &enrolment, None)?;
+    // What could not be written either is gone with this command.
+    let obtained = source::obtain(directory, &enrolment, None, &mut None)?;
     if let Known::Channel(joined) = &wish.release {
-        joined.memory.write(directory)?;
+        joined.remember(directory)?;
     }
     let mut warnings = warnings(&enrolment.profile, &obtained);
     let waiting = match obtained {
@@ -253,6 +254,10 @@ fn without_scope(directory: &Path, profile: &Profile) -> Option<String> {
 
 fn warnings(profile: &Profile, obtained: &Obtained) -> Vec<String> {
     let needed = profile.granted.as_ref().and_then(|granted| granted.token.as_ref());
+    let wants_key = needed.is_some_and(|token| token.bound == Some(Binding::Dpop));
+    if wants_key && let Some(why) = profile.token.as_ref().and_then(TokenSource::without_key) {
+        return vec![format!("the release wants tokens that are bound to a key (DPoP): {why}; give --token-url")];
+    }
     let told = |token: &release::Token| {
         format!(
             "the release also wants a token of {} from {}: give --token-url, or --token-file",
@@ -261,4 +266,55 @@ fn warnings(profile: &Profile, obtained: &Obtained) -> Vec<String> {
     };
     let missing = needed.filter(|_| profile.token.is_none() && matches!(obtained, Obtained::Ready(_)));
     missing.map(told).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::token::Claims;
+
+    #[test]
+    fn tokens_that_cannot_be_bound_to_a_key_are_told_with_why() {
+        let mut profile = Profile::new(
+            "reports-bot",
+            "spiffe://corp.example/reports".parse().unwrap(),
+            "https://localhost:1".parse().unwrap(),
+            Source::Requests { directory: PathBuf::new() },
+        );
+        let waiting = Waiting { request: PathBuf::new(), key_sha256: String::new() };
+        let warned = |profile: &Profile| warnings(profile, &Obtained::Waiting(waiting.clone()));
+        let token = |bound| release::Token {
+            issuer: "https://id.example".to_owned(),
+            audience: Vec::new(),
+            subject: None,
+            bound,
+            scope_claim: None,
+        };
+        let granted = |bound| Granted {
+            policy: "orders".to_owned(),
+            version: 1,
+            release: String::new(),
+            scopes: Vec::new(),
+            routes: Vec::new(),
+            limits: Vec::new(),
+            token: Some(token(bound)),
+            client_ca: String::new(),
+        };
+        let claims = Claims { audience: Vec::new(), subject: String::new(), scopes: Vec::new() };
+        let sources = [
+            (
+                TokenSource::File { path: PathBuf::from("token") },
+                "one from a file cannot be, because each request needs",
+            ),
+            (TokenSource::Ca { claims }, "those of the built-in CA are bound to the certificate"),
+        ];
+        for (source, why) in sources {
+            profile.token = Some(source);
+            profile.granted = Some(granted(Some(Binding::Dpop)));
+            let told = warned(&profile);
+            assert!(told.len() == 1 && told[0].contains(why) && told[0].ends_with("give --token-url"), "{told:?}");
+            profile.granted = Some(granted(None));
+            assert!(warned(&profile).is_empty());
+        }
+    }
 }

@@ -15,6 +15,10 @@ pub struct Explained {
     pub todo: String,
 }
 
+/// What to do about a port without TLS.
+const PLAIN: &str = "is it the gateway's admin listener, or a listener without tls? Both speak plain http, and agents need one with \
+                     tls ([[listener]] in gateway.toml); or is it another service?";
+
 fn explained(code: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Explained {
     Explained { code, found: found.into(), todo: todo.into() }
 }
@@ -40,18 +44,14 @@ pub fn tls(error: &io::Error) -> Explained {
     match tls_error(error) {
         Some(Error::InvalidCertificate(why)) => certificate(why),
         Some(Error::AlertReceived(alert)) => alerted(*alert),
-        Some(Error::InvalidMessage(_)) => explained(
-            "not-tls",
-            "what answers there does not speak TLS",
-            "is it the plain port of the gateway, or another service?",
-        ),
+        Some(Error::InvalidMessage(_)) => explained("not-tls", "what answers there does not speak TLS", PLAIN),
         Some(other) => {
             explained("tls", format!("TLS failed: {other}"), "run it again; if it stays, tell the gateway's operator")
         }
         None => explained(
             "closed",
             format!("the connection ended during TLS: {error}"),
-            "is the gateway full or draining, or does something in between cut connections?",
+            format!("is the gateway full or draining, or does something in between cut connections? Else: {PLAIN}"),
         ),
     }
 }

@@ -316,6 +316,8 @@ fn env(directory: &Path, profile: &Profile, has_ca: bool) -> String {
     let path = |path: PathBuf| quoted(path.display().to_string());
     let current = directory.join(generation::CURRENT);
     let mut lines = vec![
+        "# In a shell: set -a; eval \"$(adamant agent export PROFILE env)\"; set +a. In a unit of systemd: EnvironmentFile=FILE."
+            .to_owned(),
         format!("ADAMANT_PROFILE={}", path(directory.to_owned())),
         format!("ADAMANT_GATEWAY={}", quoted(profile.gateway.to_string())),
         format!("ADAMANT_{}={}", profile.id.kind().word().to_uppercase(), quoted(profile.id.name().to_owned())),

@@ -23,6 +23,11 @@ impl Fault {
         Self::new(format_args!("{}: {message}", path.display()))
     }
 
+    /// Says more.
+    pub fn and(self, more: impl Display) -> Self {
+        Self { message: format!("{}; {more}", self.message), ..self }
+    }
+
     /// Says what to do.
     pub fn help(mut self, help: impl Display) -> Self {
         self.help = Some(help.to_string());

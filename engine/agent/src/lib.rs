@@ -13,6 +13,7 @@ pub mod explain;
 pub mod export;
 pub mod fault;
 pub mod files;
+pub mod fresh;
 pub mod generation;
 pub mod hooks;
 pub mod id;

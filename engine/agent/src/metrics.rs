@@ -38,6 +38,8 @@ pub struct Counts {
 pub struct Metrics {
     /// By kind: `certificate`, `token`.
     kinds: RwLock<Vec<(&'static str, Arc<Counts>)>>,
+    /// Lines of the log that could not be written.
+    pub lines_lost: AtomicU64,
 }
 
 impl Metrics {
@@ -67,6 +69,9 @@ impl Metrics {
         rows("refresh_failing", "gauge", |counts| &counts.failing);
         rows("obtained_timestamp_seconds", "gauge", |counts| &counts.obtained_s);
         rows("expiry_timestamp_seconds", "gauge", |counts| &counts.ends_s);
+        let lost = self.lines_lost.load(Ordering::Relaxed);
+        let _ =
+            writeln!(text, "# TYPE adamant_agent_log_lines_lost counter\nadamant_agent_log_lines_lost_total {lost}");
         text.push_str("# EOF\n");
         text
     }

@@ -75,6 +75,20 @@ pub enum TokenSource {
     Oauth(TokenEndpoint),
 }
 
+impl TokenSource {
+    /// Why its tokens cannot go with a DPoP proof of this profile; none where they can.
+    pub const fn without_key(&self) -> Option<&'static str> {
+        match self {
+            Self::File { .. } => Some(
+                "one from a file cannot be, because each request needs a proof by the key that the token was asked for with, and \
+                 only whoever asked for it has that key",
+            ),
+            Self::Ca { .. } => Some("those of the built-in CA are bound to the certificate instead"),
+            Self::Oauth(_) => None,
+        }
+    }
+}
+
 impl Profile {
     pub fn new(agent: &str, id: Id, gateway: Target, certificate: Source) -> Self {
         Self {

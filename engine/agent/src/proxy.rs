@@ -27,6 +27,7 @@ use crate::bounds::{
 use crate::fault::Fault;
 use crate::files;
 use crate::profile::Profile;
+use crate::run::Sink;
 
 mod bound;
 mod exchange;
@@ -69,8 +70,8 @@ pub struct Settings {
     pub open_to_network: bool,
 }
 
-/// Serves until SIGTERM. `told` gets the place where it listens.
-pub fn run(settings: &Settings, told: &mut dyn FnMut(&str) -> Result<(), Fault>) -> Result<(), Fault> {
+/// Serves until SIGTERM, whether or not `told` can say where it listens.
+pub fn run(settings: &Settings, told: Sink<'_>) -> Result<(), Fault> {
     Profile::read(&settings.directory)?;
     let secret =
         settings.secret_file.as_ref().map(|path| files::read_secret_line(path, SECRET_BYTES_MAX)).transpose()?;
@@ -92,14 +93,10 @@ fn check_place(settings: &Settings) -> Result<(), Fault> {
     Err(Fault::new(message).help("use 127.0.0.1:PORT or unix:PATH; or --open-to-network together with --secret-file"))
 }
 
-async fn serve(
-    settings: &Settings,
-    secret: Option<Zeroizing<String>>,
-    told: &mut dyn FnMut(&str) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+async fn serve(settings: &Settings, secret: Option<Zeroizing<String>>, told: Sink<'_>) -> Result<(), Fault> {
     let exchanges = Arc::new(Exchanges::new(settings, secret)?);
     let listener = Listener::bind(&settings.listen).await?;
-    told(&format!("listening on {}, for {}", listener.place()?, exchanges.target()))?;
+    let _ = told(&format!("listening on {}, for {}", listener.place()?, exchanges.target()));
     let on = |kind| signal(kind).map_err(|error| Fault::new(format_args!("signals cannot be awaited: {error}")));
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let (stop, stopping) = watch::channel(false);

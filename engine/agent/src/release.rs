@@ -1,6 +1,7 @@
 //! What a verified release lets an agent do: its scopes, routes, limits, and the proofs that it must show.
 
 use policy::model::{Binding, Identity, Policy, Proofs, Subject};
+use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::Manifest;
 use policy_release::root::verify_root;
@@ -26,6 +27,13 @@ pub struct Granted {
     pub token: Option<Token>,
     /// PEM of the CA that its certificate must be under.
     pub client_ca: String,
+}
+
+impl Granted {
+    /// Version and digest of the release; none where a profile names it otherwise.
+    pub fn named(&self) -> Option<(u64, Digest)> {
+        Some((self.version, self.release.parse().ok()?))
+    }
 }
 
 /// A route that some scope of the agent holds.

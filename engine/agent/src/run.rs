@@ -1,7 +1,8 @@
 //! `agent run`: renews what a profile holds before it ends, tells each refresh as one JSON line, runs the hooks.
 
+use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -13,19 +14,19 @@ use crate::bounds::{HOOKS_MAX, LOOK_MS_MAX, STOP_S_MAX};
 use crate::fault::Fault;
 use crate::hooks::{self, Hook};
 use crate::metrics::{self, Metrics};
-use crate::profile::{self, Enrolment, Profile, TokenSource};
+use crate::profile::{self, Profile, TokenSource};
 use crate::schedule::{self, Nearness};
-use crate::source::{self, Obtained, RenewedToken, Waiting};
 use crate::{clock, files, generation};
 
 mod channel;
 mod follow;
 mod line;
+mod renewal;
 mod track;
 
-use channel::next_of;
 use follow::{What, Writer};
-use line::{Line, tell};
+use line::{Line, Started, tell};
+use renewal::Renewal;
 use track::{Found, InUse, Kind, Track};
 
 /// How often a request that waits for its answer is looked at, milliseconds.
@@ -40,11 +41,14 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
 }
 
-/// Where lines go.
-pub type Log<'l> = &'l mut dyn FnMut(&str) -> Result<(), Fault>;
+/// Where lines go. Nothing ends for want of a log: a line that cannot be written is lost.
+pub type Sink<'s> = &'s mut dyn FnMut(&str) -> io::Result<()>;
+
+/// The same, with those that are lost counted.
+type Log<'l> = &'l mut dyn FnMut(&str);
 
 /// Renews until SIGTERM; SIGHUP renews at once. Holds the profile's lock meanwhile.
-pub fn run(settings: &Settings, log: Log<'_>) -> Result<(), Fault> {
+pub fn run(settings: &Settings, sink: Sink<'_>) -> Result<(), Fault> {
     if settings.hooks.len() > HOOKS_MAX {
         return Err(Fault::new(format_args!("expected at most {HOOKS_MAX} hooks, found {}", settings.hooks.len())));
     }
@@ -55,17 +59,25 @@ pub fn run(settings: &Settings, log: Log<'_>) -> Result<(), Fault> {
     let runtime = runtime.map_err(|error| Fault::new(format_args!("cannot start: {error}")))?;
     let ended = runtime.block_on(async {
         let metrics = Arc::new(Metrics::default());
-        if let Some(address) = settings.metrics {
-            let bound = metrics::serve(address, Arc::clone(&metrics)).await?;
-            let line = serde_json::json!({"time": clock::shown(clock::now_s()).to_string(), "kind": "listening",
-                "metrics": format!("http://{bound}/metrics")});
-            log(&line.to_string())?;
-        }
+        let served = match settings.metrics {
+            Some(address) => Some(metrics::serve(address, Arc::clone(&metrics)).await?),
+            None => None,
+        };
+        let of_log = Arc::clone(&metrics);
+        let mut log = |line: &str| {
+            if sink(line).is_err() {
+                of_log.lines_lost.fetch_add(1, Ordering::Relaxed);
+            }
+        };
         let stop = Stop { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? };
         let (certificate, token) = (Track::default(), Track::default());
         let of_keeper = Arc::clone(&writer);
         let mut keeper = Keeper { settings, metrics, writer: of_keeper, certificate, token, waiting: false };
-        keeper.keep(stop, on(SignalKind::hangup())?, log).await
+        let order = on(SignalKind::hangup())?;
+        if !settings.once {
+            keeper.started(served, &mut log)?;
+        }
+        keeper.keep(stop, order, &mut log).await
     });
     // From here on nothing is put in use any more, though the thread that follows a channel may still be at work. One that
     // is held is held by a renewal that hangs, which is as good.
@@ -105,7 +117,7 @@ struct Keeper<'s> {
 
 impl Keeper<'_> {
     async fn keep(&mut self, mut stop: Stop, mut order: Signal, log: Log<'_>) -> Result<(), Fault> {
-        let (mut events, unfollowed) = self.follow(log).await?;
+        let (mut following, unfollowed) = self.follow(log).await?;
         let mut ordered = self.settings.once.then(|| (clock::now_s(), "order"));
         loop {
             for kind in [Kind::Certificate, Kind::Token] {
@@ -135,20 +147,39 @@ impl Keeper<'_> {
             if self.settings.once {
                 return unfollowed.map_or(Ok(()), Err);
             }
-            self.warn(Kind::Certificate, log)?;
-            self.warn(Kind::Token, log)?;
+            self.warn(Kind::Certificate, log);
+            self.warn(Kind::Token, log);
             let pause = self.pause(Kind::Certificate).min(self.pause(Kind::Token));
             ordered = tokio::select! {
                 () = stop.asked() => return Ok(()),
                 _ = order.recv() => Some((clock::now_s(), "order")),
-                Some(event) = next_of(&mut events) => {
-                    let renews = matches!(&event.what, What::Changed(change, ..) if change.renews);
-                    self.followed(event, log).await?;
-                    renews.then(|| (clock::now_s(), "release"))
-                }
+                event = following.next() => match event {
+                    Some(event) => {
+                        let renews = matches!(&event.what, What::Changed(change, ..) if change.renews);
+                        self.followed(event, log).await;
+                        renews.then(|| (clock::now_s(), "release"))
+                    }
+                    None => {
+                        self.follow_again(&mut following, log)?;
+                        None
+                    }
+                },
                 () = tokio::time::sleep(pause) => None,
             };
         }
+    }
+
+    /// Says what is done from now on.
+    fn started(&mut self, metrics: Option<SocketAddr>, log: Log<'_>) -> Result<(), Fault> {
+        let profile = Profile::read(&self.settings.directory)?;
+        let mut line = Started::new(&self.settings.directory, &profile, metrics);
+        for kind in [Kind::Certificate, Kind::Token] {
+            let now_s = self.reason(kind)?.map(|_| clock::now_s());
+            let planned = self.track(kind).planned.as_ref().map(|(in_use, due_s)| (in_use.ends_s, *due_s));
+            line.plan(kind, planned.map(|(ends_s, _)| ends_s), now_s.or(planned.map(|(_, due_s)| due_s)));
+        }
+        tell(&line, log);
+        Ok(())
     }
 
     const fn track(&mut self, kind: Kind) -> &mut Track {
@@ -257,10 +288,10 @@ impl Keeper<'_> {
     async fn refresh(&mut self, kind: Kind, why: &'static str, log: Log<'_>) -> Result<Outcome, Fault> {
         let (directory, writer) = (self.settings.directory.clone(), Arc::clone(&self.writer));
         let renewing = move || {
-            let _held = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = writer.lock().unwrap_or_else(PoisonError::into_inner);
             match kind {
-                Kind::Certificate => renew(&directory),
-                Kind::Token => renew_token(&directory),
+                Kind::Certificate => renewal::certificate(&directory, &mut held),
+                Kind::Token => renewal::token(&directory),
             }
         };
         let (from, renewed) = tokio::task::spawn_blocking(renewing)
@@ -280,7 +311,7 @@ impl Keeper<'_> {
                 line.until = Some(clock::shown(ends_s).to_string());
                 line.hooks_failed =
                     hooks::run(&self.settings.hooks, &self.settings.directory, kind.word(), clock::now_s()).await;
-                tell(&line, log)?;
+                tell(&line, log);
                 Ok(Outcome::Done)
             }
             Ok(Renewal::Waiting(waiting)) => {
@@ -289,7 +320,7 @@ impl Keeper<'_> {
                     let mut line = Line::new(("refresh", kind.word()), why, &from, "waiting");
                     line.todo = Some(format!("sign {}", waiting.request.display()));
                     line.key_sha256 = Some(waiting.key_sha256);
-                    tell(&line, log)?;
+                    tell(&line, log);
                 }
                 Ok(Outcome::Waiting)
             }
@@ -307,38 +338,27 @@ impl Keeper<'_> {
                 line.error = Some(fault.to_string());
                 line.todo = fault.hint().map(str::to_owned);
                 line.again_in_ms = (!self.settings.once).then_some(again_ms);
-                tell(&line, log)?;
+                tell(&line, log);
                 Ok(Outcome::Failed(fault, again_ms))
             }
         }
     }
 
     /// Says once at each distance that the end comes near and no renewal has worked.
-    fn warn(&mut self, kind: Kind, log: Log<'_>) -> Result<(), Fault> {
-        let Found::InUse(in_use) = self.in_use(kind) else { return Ok(()) };
+    fn warn(&mut self, kind: Kind, log: Log<'_>) {
+        let Found::InUse(in_use) = self.in_use(kind) else { return };
         let near = schedule::nearness(in_use.obtained_s, in_use.ends_s, clock::now_s());
         let track = self.track(kind);
         if near <= track.told {
-            return Ok(());
+            return;
         }
         track.told = near;
         let outcome = if near == Nearness::Over { "expired" } else { "expiring" };
         let mut line = Line::new(("warning", kind.word()), "not-renewed", &in_use.from, outcome);
         line.old_sha256 = in_use.thumbprint;
         line.until = Some(clock::shown(in_use.ends_s).to_string());
-        tell(&line, log)
+        tell(&line, log);
     }
-}
-
-/// What became of a renewal.
-enum Renewal {
-    /// With thumbprints of old and new.
-    Done {
-        old: Option<String>,
-        new: String,
-        ends_s: u64,
-    },
-    Waiting(Waiting),
 }
 
 enum Outcome {
@@ -350,42 +370,4 @@ enum Outcome {
 
 fn waiting_is_no_end() -> Fault {
     Fault::new("the request waits for its answer").help("have it signed, then run this again; or run without --once")
-}
-
-/// A new certificate: of an enrolment that waits for one, which was asked for last; else of the profile in use.
-fn renew(directory: &Path) -> (String, Result<Renewal, Fault>) {
-    let waiting = Enrolment::waiting(directory);
-    let is_enrolment = !matches!(waiting, Ok(None));
-    let enrolment = waiting.and_then(|waiting| waiting.map_or_else(|| Enrolment::read(directory), Ok));
-    let enrolment = match enrolment {
-        Ok(enrolment) => enrolment,
-        Err(fault) => return (String::new(), Err(fault)),
-    };
-    let before = generation::current(directory).ok();
-    let of_same = before.as_ref().filter(|_| !is_enrolment);
-    let renewed = source::obtain(directory, &enrolment, of_same).and_then(|obtained| match obtained {
-        Obtained::Ready(ready) => {
-            let new = ready.put()?;
-            profile::end_waiting(directory)?;
-            let old = before.map(|identity| identity.facts.sha256);
-            Ok(Renewal::Done { old, new: new.sha256, ends_s: new.not_after_s })
-        }
-        Obtained::Waiting(waiting) => Ok(Renewal::Waiting(waiting)),
-    });
-    (enrolment.profile.certificate.shown(), renewed)
-}
-
-/// A new token beside the certificate in use.
-fn renew_token(directory: &Path) -> (String, Result<Renewal, Fault>) {
-    let enrolment = match Enrolment::read(directory) {
-        Ok(enrolment) => enrolment,
-        Err(fault) => return (String::new(), Err(fault)),
-    };
-    let Some(TokenSource::Oauth(of)) = &enrolment.profile.token else {
-        return (String::new(), Err(Fault::at(directory, "this profile names no token endpoint any more")));
-    };
-    let renewed = generation::current(directory)
-        .and_then(|identity| source::renew_token(directory, &enrolment, of, &identity))
-        .map(|RenewedToken { old, new, life }| Renewal::Done { old, new, ends_s: life.ends_s });
-    (of.url.clone(), renewed)
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::acme::{Acme, CLIENTS_HELP};
@@ -16,14 +15,20 @@ use crate::ca::token::Issuer;
 use crate::clock;
 use crate::fault::Fault;
 use crate::files::{self, Access};
-use crate::generation::{self, Identity, New, Origin, TokenLife};
+use crate::fresh::{self, Fresh};
+use crate::generation::{self, Identity, New, Origin};
 use crate::id::{Id, Kind};
-use crate::oauth::{Fetched, TokenEndpoint};
+use crate::oauth::Fetched;
 use crate::openbao::OpenBao;
 use crate::profile::{Enrolment, Profile, TokenSource};
 use crate::release;
 use crate::spiffe::SpiffeId;
-use crate::x509::{self, Facts};
+use crate::x509::Facts;
+
+mod token;
+
+use token::with_token;
+pub use token::{RenewedToken, renew_token};
 
 /// The key of a request that has not been answered yet.
 const PENDING: &str = "pending.key";
@@ -46,7 +51,7 @@ pub enum Source {
 #[must_use = "what was obtained is not in use yet"]
 pub struct Ready {
     staged: generation::Staged,
-    pending: PathBuf,
+    directory: PathBuf,
     pub facts: Facts,
 }
 
@@ -69,7 +74,8 @@ impl Ready {
     pub fn put(self) -> Result<Facts, Fault> {
         self.staged.put()?;
         // Only now: a failure before leaves the request to be answered again.
-        let _ = std::fs::remove_file(self.pending);
+        let _ = std::fs::remove_file(self.directory.join(PENDING));
+        fresh::forget(&self.directory);
         Ok(self.facts)
     }
 }
@@ -94,9 +100,14 @@ impl Source {
     }
 }
 
-/// Obtains a new key with a certificate. `before`: what is in use, which a renewal goes on from. The caller holds the
-/// profile's lock.
-pub fn obtain(directory: &Path, enrolment: &Enrolment, before: Option<&Identity>) -> Result<Obtained, Fault> {
+/// Obtains a new key with a certificate. `before`: what is in use, which a renewal goes on from. `held`: what an order gave
+/// that could not be put in use. The caller holds the profile's lock.
+pub fn obtain(
+    directory: &Path,
+    enrolment: &Enrolment,
+    before: Option<&Identity>,
+    held: &mut Option<Fresh>,
+) -> Result<Obtained, Fault> {
     let profile = &enrolment.profile;
     let new = match (&profile.certificate, &profile.id) {
         (Source::Ca { directory: ca, passphrase_file, life_s }, Id::Spiffe(id)) => {
@@ -105,28 +116,61 @@ pub fn obtain(directory: &Path, enrolment: &Enrolment, before: Option<&Identity>
         (Source::Openbao(of), Id::Spiffe(id)) => {
             let key = issue::new_key()?;
             let chain = of.sign(&issue::request(&key, Some(id))?, id)?;
-            Issued { key, chain, token: None }
+            Issued::new(key, chain)
         }
         (Source::Requests { directory: shared }, Id::Spiffe(id)) => {
             match answered(directory, &profile.agent, id, shared)? {
-                Ok((key, chain)) => Issued { key, chain, token: None },
+                Ok((key, chain)) => Issued::new(key, chain),
                 Err(waiting) => return Ok(Obtained::Waiting(waiting)),
             }
         }
         (Source::Acme(of), Id::Dns(name)) => {
-            let (key, chain) = of.order(directory, name)?;
-            Issued { key, chain, token: None }
+            let ready = ordered(directory, enrolment, before, held, || of.order(directory, name))?;
+            return Ok(Obtained::Ready(Box::new(ready)));
         }
         (source, id) => {
             let message = format!("{}: expected a {} to ask for, found {id}", source.shown(), source.gives().noun());
             return Err(Fault::new(message).help("enroll again, with --force"));
         }
     };
-    let ready = staged(directory, enrolment, before, new);
-    // Who counts orders has counted this one.
-    let ready =
-        ready.map_err(|fault| if matches!(profile.certificate, Source::Acme(_)) { fault.counted() } else { fault });
-    Ok(Obtained::Ready(Box::new(ready?)))
+    let checked = checked(&enrolment.profile, before, &new)?;
+    Ok(Obtained::Ready(Box::new(staged(directory, enrolment, before, &new, checked)?)))
+}
+
+/// Of those who count orders: what came of one that could not be put in use, where that is still good; else a new one.
+fn ordered(
+    directory: &Path,
+    enrolment: &Enrolment,
+    before: Option<&Identity>,
+    held: &mut Option<Fresh>,
+    order: impl FnOnce() -> Result<(Zeroizing<String>, String), Fault>,
+) -> Result<Ready, Fault> {
+    let (profile, from) = (&enrolment.profile, enrolment.profile.certificate.shown());
+    let waiting = Fresh::take(directory, held).and_then(|fresh| {
+        // One that is in use already was only not removed: each renewal has a key of its own.
+        if generation::is_of(directory, &fresh.key) {
+            return None;
+        }
+        let Fresh { key, chain, obtained_s, .. } = &fresh;
+        let new = Issued { obtained_s: *obtained_s, ..Issued::new(key.clone(), chain.clone()) };
+        let checked = checked(profile, before, &new).ok()?;
+        fresh.is_good(&from, checked.1.not_after_s, clock::now_s()).then_some((new, checked))
+    });
+    let (new, checked) = match waiting {
+        Some(waiting) => waiting,
+        None => {
+            let (key, chain) = order()?;
+            let new = Issued::new(key, chain);
+            // It has been counted, and another one would be refused here as well.
+            let checked = checked(profile, before, &new).map_err(Fault::counted)?;
+            (new, checked)
+        }
+    };
+    staged(directory, enrolment, before, &new, checked).map_err(|fault| {
+        let Issued { key, chain, obtained_s, .. } = new;
+        let place = Fresh { from, obtained_s, key, chain }.keep(directory, held);
+        fault.and(format_args!("the new certificate waits in {place}, and no other is ordered"))
+    })
 }
 
 /// A new key with its certificate, and the token that is bound to it.
@@ -134,87 +178,49 @@ struct Issued {
     key: Zeroizing<String>,
     chain: String,
     token: Option<Zeroizing<String>>,
+    obtained_s: u64,
 }
 
-/// Checks what came, and has it whole on disk.
-fn staged(directory: &Path, enrolment: &Enrolment, before: Option<&Identity>, new: Issued) -> Result<Ready, Fault> {
-    let (profile, Issued { key, chain, token }) = (&enrolment.profile, new);
-    let from = profile.certificate.shown();
-    let (certificates, _, facts) =
-        generation::checked(&key, chain.as_bytes()).map_err(|why| Fault::new(format_args!("{from}: {why}")))?;
-    let now_s = clock::now_s();
-    acceptable(profile, before.map(|identity| &identity.facts), &certificates, &facts, now_s)?;
+impl Issued {
+    fn new(key: Zeroizing<String>, chain: String) -> Self {
+        Self { key, chain, token: None, obtained_s: clock::now_s() }
+    }
+}
+
+/// What came, once it may be used.
+type Checked = (Vec<CertificateDer<'static>>, Facts);
+
+fn checked(profile: &Profile, before: Option<&Identity>, new: &Issued) -> Result<Checked, Fault> {
+    let (certificates, _, facts) = generation::checked(&new.key, new.chain.as_bytes())
+        .map_err(|why| Fault::new(format_args!("{}: {why}", profile.certificate.shown())))?;
+    acceptable(profile, before.map(|identity| &identity.facts), &certificates, &facts, clock::now_s())?;
+    Ok((certificates, facts))
+}
+
+/// Has it whole on disk, with the token that goes with it.
+fn staged(
+    directory: &Path,
+    enrolment: &Enrolment,
+    before: Option<&Identity>,
+    new: &Issued,
+    (certificates, facts): Checked,
+) -> Result<Ready, Fault> {
+    let (profile, Issued { key, chain, token, obtained_s }) = (&enrolment.profile, new);
     let (token, life, dpop_key) = match &profile.token {
         Some(TokenSource::Oauth(of)) => {
-            let Fetched { value, life, dpop_key_pem } = with_token(of, before, &key, &certificates)?;
+            let Fetched { value, life, dpop_key_pem } = with_token(of, before, key, &certificates)?;
             (Some(value), Some(life), dpop_key_pem)
         }
-        _ => (token, None, None),
+        _ => (token.clone(), None, None),
     };
     let token = token.as_ref().map(|token| token.as_str());
     let dpop_key_pem = dpop_key.as_ref().map(|pem| pem.as_str());
     let (json, gateway_ca) = (profile.json()?, enrolment.gateway_ca.as_deref());
-    let new = New { key_pem: &key, chain_pem: &chain, token, dpop_key_pem, profile: &json, gateway_ca };
-    let staged =
-        generation::stage(directory, &new, &Origin { obtained_s: now_s, from, token: life, is_outdated: false })?;
-    Ok(Ready { staged, pending: directory.join(PENDING), facts })
-}
-
-/// The token that goes with a new certificate: a fresh one where it is bound to it or there was none, else the one in use,
-/// which has a life of its own, with the key that it is bound to.
-fn with_token(
-    of: &TokenEndpoint,
-    before: Option<&Identity>,
-    key_pem: &str,
-    chain: &[CertificateDer<'static>],
-) -> Result<Fetched, Fault> {
-    let kept = before.filter(|_| !of.binds()).and_then(|identity| Some((&identity.directory, identity.origin.token?)));
-    let read = |(directory, life): (&PathBuf, TokenLife)| {
-        let value = files::read_secret_line(&directory.join(generation::TOKEN), SECRET_BYTES_MAX).ok()?;
-        let dpop_key = directory.join(generation::DPOP_KEY);
-        let dpop_key_pem = match of.dpop {
-            true => Some(files::read_secret(&dpop_key, FILE_BYTES_MAX).ok()?),
-            false => None,
-        };
-        Some(Fetched { value, life, dpop_key_pem })
-    };
-    // One that cannot be read is worth as little as none.
-    kept.and_then(read).map_or_else(|| of.fetch(key_pem, chain), Ok)
-}
-
-/// A token that was renewed.
-pub struct RenewedToken {
-    /// Thumbprints.
-    pub old: Option<String>,
-    pub new: String,
-    pub life: TokenLife,
-}
-
-/// Puts a fresh token beside key and certificate that are in use, in a generation of its own. The caller holds the profile's
-/// lock.
-pub fn renew_token(
-    directory: &Path,
-    enrolment: &Enrolment,
-    of: &TokenEndpoint,
-    identity: &Identity,
-) -> Result<RenewedToken, Fault> {
-    let (key, chain) = generation::pair(identity)?;
-    let before = files::read_secret_line(&identity.directory.join(generation::TOKEN), SECRET_BYTES_MAX).ok();
-    let Fetched { value, life, dpop_key_pem } = of.fetch(&key, &identity.chain)?;
-    let (json, gateway_ca) = (enrolment.profile.json()?, enrolment.gateway_ca.as_deref());
-    let dpop_key_pem = dpop_key_pem.as_ref().map(|pem| pem.as_str());
-    let token = Some(value.as_str());
-    let new = New { key_pem: &key, chain_pem: &chain, token, dpop_key_pem, profile: &json, gateway_ca };
-    generation::stage(directory, &new, &Origin { token: Some(life), ..identity.origin.clone() })?.put()?;
-    let old = before.as_ref().map(|token| token_thumbprint(token));
-    Ok(RenewedToken { old, new: token_thumbprint(&value), life })
-}
-
-/// Tells tokens apart, and says nothing of one: the first 64 bits of its SHA-256.
-fn token_thumbprint(token: &str) -> String {
-    let mut hash = x509::hex(&Sha256::digest(token));
-    hash.truncate(16);
-    hash
+    let new = New { key_pem: key, chain_pem: chain, token, dpop_key_pem, profile: &json, gateway_ca };
+    let (obtained_s, from) = (*obtained_s, profile.certificate.shown());
+    let origin = Origin { obtained_s, from, token: life, is_outdated: false };
+    let staged = generation::stage(directory, &new, &origin)?;
+    Ok(Ready { staged, directory: directory.to_owned(), facts })
 }
 
 /// From the CA in a directory.
@@ -244,7 +250,7 @@ fn issued(
         }
         _ => None,
     };
-    Ok(Issued { key, chain: made.pem, token })
+    Ok(Issued { token, ..Issued::new(key, made.pem) })
 }
 
 /// Whether what came may take the place of what is in use (`before`). Who could hand out certificates in the name of the CA

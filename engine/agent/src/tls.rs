@@ -37,7 +37,10 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             let found: String = text.chars().take(80).collect();
-            format!("expected a gateway like https://api.corp.example:8443, found {found:?}")
+            let plain =
+                "; agents call by TLS alone: plain http is spoken by the admin listener, and by listeners without tls";
+            let why = if text.starts_with("http://") { plain } else { "" };
+            format!("expected a gateway like https://api.corp.example:8443, found {found:?}{why}")
         };
         let authority = text.strip_prefix("https://").ok_or_else(wrong)?.trim_end_matches('/');
         if authority.contains(['/', '@', '?', '#', ' ']) {
@@ -291,7 +294,8 @@ mod tests {
             assert_eq!(target.to_string().parse::<Target>().unwrap(), target);
         }
         for wrong in ["", "http://a:1", "https://", "https://a:x", "https://a/b", "https://u@a:1", "https://a:99999"] {
-            assert!(wrong.parse::<Target>().is_err(), "{wrong}");
+            let told = wrong.parse::<Target>().unwrap_err();
+            assert_eq!(told.contains("by TLS alone"), wrong.starts_with("http:"), "{told}");
         }
     }
 

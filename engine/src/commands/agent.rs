@@ -1,6 +1,6 @@
 //! `adamant agent`: what an agent needs to call a gateway, and what keeps it in order.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use agent::export::{self, Form};
 use agent::hooks::Hook;
 use agent::profile::{Profile, SOCKET, TokenSource};
 use agent::proxy::{self, Listen};
-use agent::{Fault, clock, generation, run as keep};
+use agent::{clock, generation, run as keep};
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 
 mod acme;
 mod enroll;
@@ -59,6 +59,7 @@ pub enum AgentCommand {
     /// Print the profile in the words of other tools.
     #[command(after_help = "Examples:\n  \
         curl -K <(adamant agent export reports curl) https://api.corp.example:8443/orders/7\n  \
+        set -a; eval \"$(adamant agent export reports env)\"; set +a\n  \
         adamant agent export reports requests > gateway.py\n  \
         adamant agent export reports kubernetes | kubectl apply -f -\n\n\
         curl and kubernetes print secrets; the others name files.")]
@@ -204,11 +205,18 @@ fn keep_running(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A line at a time, at once: whoever reads a pipe wants it now.
-fn lines(out: &mut dyn Write) -> impl FnMut(&str) -> Result<(), Fault> + '_ {
-    |line| {
-        let written = writeln!(out, "{line}").and_then(|()| out.flush());
-        written.map_err(|error| Fault::new(format_args!("cannot write to standard output: {error}")))
+/// A line at a time, in one piece and at once: whoever reads a pipe wants it now. That it cannot be written is said once.
+fn lines(out: &mut dyn Write) -> impl FnMut(&str) -> io::Result<()> + '_ {
+    let mut is_lost = false;
+    move |line| {
+        let written = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
+        if let Err(error) = &written
+            && !is_lost
+        {
+            warn(format_args!("cannot write to standard output, and goes on: {error}"));
+        }
+        is_lost = written.is_err();
+        written
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub struct Liar {
     address: SocketAddr,
     pub tls: Authority,
     lie: Arc<Mutex<Lie>>,
+    orders: Arc<AtomicUsize>,
 }
 
 /// What one connection knows.
@@ -39,6 +41,7 @@ struct Served {
     name: &'static str,
     issuer: Arc<Authority>,
     lie: Lie,
+    orders: Arc<AtomicUsize>,
     /// What the last order came to.
     given: Arc<Mutex<Option<String>>>,
 }
@@ -52,12 +55,13 @@ impl Liar {
         let address = listener.local_addr().unwrap();
         let (issuer, given) = (Arc::new(Authority::new("issuer")), Arc::new(Mutex::new(None)));
         let lie = Arc::new(Mutex::new(Lie::None));
-        let lies = Arc::clone(&lie);
+        let (lies, orders) = (Arc::clone(&lie), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&orders);
         thread::spawn(move || {
             for socket in listener.incoming() {
                 let (config, issuer, given) = (Arc::clone(&config), Arc::clone(&issuer), Arc::clone(&given));
-                let served =
-                    Served { base: format!("https://{address}"), name, issuer, lie: *lies.lock().unwrap(), given };
+                let (base, lie, orders) = (format!("https://{address}"), *lies.lock().unwrap(), Arc::clone(&counted));
+                let served = Served { base, name, issuer, lie, orders, given };
                 thread::spawn(move || {
                     let mut stream = Stream::accept(socket.unwrap(), Some(&config)).ok()?;
                     let (path, content) = request(&mut stream)?;
@@ -65,11 +69,16 @@ impl Liar {
                 });
             }
         });
-        Self { address, tls, lie }
+        Self { address, tls, lie, orders }
     }
 
     pub fn directory(&self) -> String {
         format!("https://{}/dir", self.address)
+    }
+
+    /// Orders that were placed.
+    pub fn orders(&self) -> usize {
+        self.orders.load(Ordering::Relaxed)
     }
 
     pub fn lies(&self, lie: Lie) {
@@ -114,6 +123,7 @@ impl Served {
             "/nonce" => ("200 OK", String::new()),
             "/account" => ("201 Created\r\nLocation: https://127.0.0.1/me", json!({"status": "valid"}).to_string()),
             "/new" => {
+                self.orders.fetch_add(1, Ordering::Relaxed);
                 *self.given.lock().unwrap() = None;
                 // In the form of a field: where the order is.
                 let head = Box::leak(format!("201 Created\r\nLocation: {}", url("/order")).into_boxed_str());

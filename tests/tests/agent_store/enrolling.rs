@@ -52,6 +52,29 @@ fn what_the_channel_does_not_say_for_sure_is_refused() {
 }
 
 #[test]
+fn an_enrolment_for_another_channel_makes_nothing_forgotten_of_this_one() {
+    let stage = Stage::directory();
+    let _gateway = stage.opened();
+    stage.enroll();
+    let first = fs::read(stage.world.pointer_path()).unwrap();
+    stage.run(&format!("point {AT} --key 4.key --release current"));
+    let enroll = format!("agent enroll p --force --agent reports-bot --ca ca {AT}");
+    stage.run(&enroll);
+    // One for another channel that waits for its certificate, and one that does not.
+    fs::create_dir_all(stage.world.path("store/channels/staging")).unwrap();
+    fs::create_dir(stage.world.path("shared")).unwrap();
+    let elsewhere = |line: &str| line.replace("production", "staging");
+    stage.run(&elsewhere(&format!("point {AT} --key 4.key --release 1.json")));
+    for source in ["--requests shared", "--ca ca"] {
+        stage.run(&elsewhere(&enroll.replace("--ca ca", source)));
+        stage.world.replace(&stage.world.pointer_path(), &first);
+        let said = stage.bad(&enroll);
+        assert!(said.contains("expected serial 2 or higher, found serial 1"), "{source}: {said}");
+    }
+    assert_eq!(stage.profile()["follows"]["channel"], "staging");
+}
+
+#[test]
 fn an_enrolment_that_waits_follows_once_it_is_answered() {
     let stage = Stage::directory();
     let _gateway = stage.opened();

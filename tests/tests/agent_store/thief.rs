@@ -24,7 +24,7 @@ fn followed(stage: &Stage) -> (Gateway, Running, String, Value) {
     let gateway = stage.opened();
     stage.enroll();
     let keeper = stage.follow();
-    keeper.says("listening", 1);
+    keeper.says("started", 1);
     let profile = stage.profile();
     let release = profile["granted"]["release"].as_str().unwrap().to_owned();
     (gateway, keeper, release, profile)
@@ -139,6 +139,36 @@ fn a_way_back_to_another_gateway_needs_more_than_the_pointers_key() {
 }
 
 #[test]
+fn another_release_of_a_version_that_was_taken_leads_no_agent_elsewhere() {
+    let stage = Stage::directory();
+    let (_gateway, keeper, _, _) = followed(&stage);
+    stage.point(2);
+    stage.is_soon_at(2, &keeper);
+    let before = stage.profile();
+    // Signed for what allows nothing new, with a document of its own: which release of version 2 is it?
+    let twin = stage.world.build(2, &stage.policy(&["orders:read"]));
+    stage.world.put_release(&twin, &[1]);
+    let place = document(&twin.digest, 1, END, "https://evil.example");
+    stage.world.replace(&document_path(&stage, &twin.digest), &envelope("profile-document", &place, &[1, 2]));
+    let pointer = |serial, by: &[u8]| {
+        let payload = pointer_payload("tests", "production", &twin.digest, serial, END);
+        stage.world.replace(&stage.world.pointer_path(), &envelope("pointer", &payload, by));
+    };
+    pointer(9, &[4]);
+    keeper.says("names another gateway or pins than the release that was taken", 1);
+    assert_eq!(stage.profile()["gateway"], before["gateway"]);
+    // Nor at the next look, nor after a restart.
+    keeper.end();
+    let keeper = stage.follow();
+    keeper.says("names another gateway or pins than the release that was taken", 1);
+    assert_eq!(stage.profile()["gateway"], before["gateway"]);
+    pointer(10, &[1, 2, 4]);
+    let reached = eventually(SOON, || stage.profile()["gateway"] == "https://evil.example");
+    assert!(reached, "those who may lead back may do so: {:#?}", keeper.lines());
+    keeper.end();
+}
+
+#[test]
 fn an_agent_that_left_the_release_keeps_its_profile_and_is_told() {
     let stage = Stage::directory();
     let (_gateway, keeper, _, before) = followed(&stage);
@@ -147,6 +177,18 @@ fn an_agent_that_left_the_release_keeps_its_profile_and_is_told() {
     keeper.says("unknown-agent", 1);
     keeper.says("the profile stays as it was", 1);
     assert_eq!(stage.profile(), before);
+    // A store that goes away meanwhile is told each time, and what it says is as it was.
+    let away = |is_away: bool| {
+        let (from, to) = if is_away { ("store", "moved") } else { ("moved", "store") };
+        fs::rename(stage.world.path(from), stage.world.path(to)).unwrap();
+    };
+    for time in 1..=2 {
+        away(true);
+        keeper.says("cannot be opened", time);
+        away(false);
+        keeper.says("\"outcome\":\"unchanged\"", time);
+    }
+    assert_eq!(told(&keeper, "warning").len(), 1, "{:#?}", keeper.lines());
     // Back again, with more: followed.
     stage.build(3, &["orders:read", "reports:read"]);
     stage.point(3);
@@ -154,10 +196,10 @@ fn an_agent_that_left_the_release_keeps_its_profile_and_is_told() {
 
     // A store that goes away, and one that is no store any more.
     let before = stage.profile();
-    fs::rename(stage.world.path("store"), stage.world.path("moved")).unwrap();
-    keeper.says("cannot be opened", 1);
+    away(true);
+    keeper.says("cannot be opened", 3);
     assert_eq!(stage.profile(), before);
-    fs::rename(stage.world.path("moved"), stage.world.path("store")).unwrap();
-    keeper.says("\"outcome\":\"unchanged\"", 1);
+    away(false);
+    keeper.says("\"outcome\":\"unchanged\"", 3);
     keeper.end();
 }

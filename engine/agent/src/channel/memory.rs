@@ -1,4 +1,5 @@
-//! What a profile remembers of its channel, so that whoever holds the store can lead nothing back: one file, replaced whole.
+//! What a profile remembers of its channels, so that whoever holds the store can lead nothing back: one file for each, which
+//! is replaced whole. An enrolment for one makes nothing forgotten of another.
 
 use std::path::Path;
 
@@ -9,15 +10,24 @@ use policy_release::profile_document::{ROLE, VerifiedProfileDocument};
 use policy_release::root::{TrustRoot, verify_root};
 use policy_release::step::Step;
 use serde::{Deserialize, Serialize};
+use stores::Channel;
 
 use crate::bounds::{CHANNEL_BYTES_MAX, CHANNEL_DOCUMENTS_MAX};
 use crate::fault::Fault;
 use crate::files::{self, Access};
 
 const FORMAT: &str = "adamant.channel.v1";
-const FILE: &str = "channel.json";
+/// What to do about a file that cannot be used.
+const MEND: &str = "it keeps old files from being put back: restore it; or remove it, which forgets what was seen, and enroll \
+                    again, with --force and --trust-root";
+/// Its name before there was one for each channel.
+const FILE_OF_ANY: &str = "channel.json";
 
-/// The file `channel.json` of a profile.
+fn file_of(channel: &str) -> String {
+    format!("channel-{channel}.json")
+}
+
+/// The file `channel-NAME.json` of a profile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
@@ -31,6 +41,9 @@ pub struct Memory {
     pointer: Option<Seen>,
     /// The highest version of any release that was taken.
     version_highest: u64,
+    /// The release of that version; none where it was taken before this was remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    release_highest: Option<Digest>,
     /// The newest document of each release, in the order in which they were seen first.
     documents: Vec<SeenDocument>,
 }
@@ -60,16 +73,15 @@ impl Memory {
             root: String::from_utf8_lossy(root).into_owned(),
             pointer: None,
             version_highest: 0,
+            release_highest: None,
             documents: Vec::new(),
         }
     }
 
     /// For an enrolment: what was seen of this channel before, and the newer of the two roots.
-    pub fn open(directory: &Path, channel: &str, placed: &[u8]) -> Result<Self, Fault> {
+    pub fn open(directory: &Path, channel: &Channel, placed: &[u8]) -> Result<Self, Fault> {
         let given = verify_root(placed).map_err(|fault| Fault::new(format_args!("the trust root: {fault}")))?;
-        let is_there = directory.join(FILE).exists();
-        let kept = is_there.then(|| Self::read(directory)).transpose()?.filter(|kept| kept.channel == channel);
-        let Some(mut kept) = kept else { return Ok(Self::new(channel, placed)) };
+        let Some(mut kept) = Self::kept(directory, channel)? else { return Ok(Self::new(channel.as_str(), placed)) };
         let ours = kept.root()?;
         if given.version() == ours.version() && given.digest() != ours.digest() {
             let message = format!(
@@ -79,7 +91,7 @@ impl Memory {
                 given.digest()
             );
             let help = "give a root of the same line; for a new line of roots, make a new profile";
-            return Err(Fault::at(&directory.join(FILE), message).help(help));
+            return Err(Fault::at(&directory.join(file_of(channel.as_str())), message).help(help));
         }
         if given.version() > ours.version() {
             kept.advance(&ours, &given, placed);
@@ -87,23 +99,49 @@ impl Memory {
         Ok(kept)
     }
 
-    pub fn read(directory: &Path) -> Result<Self, Fault> {
-        let path = directory.join(FILE);
-        let help = "it keeps old files from being put back: enroll again, with --force and --trust-root";
-        let bytes = files::read(&path, CHANNEL_BYTES_MAX).map_err(|fault| Fault::from(fault).help(help))?;
+    pub fn read(directory: &Path, channel: &Channel) -> Result<Self, Fault> {
+        Self::kept(directory, channel)?.ok_or_else(|| {
+            let message =
+                format!("expected what was seen of channel {channel}, found no {}", file_of(channel.as_str()));
+            Fault::at(directory, message)
+                .help("it keeps old files from being put back: enroll again, with --force and --trust-root")
+        })
+    }
+
+    /// What was seen of this channel; none where nothing was.
+    pub fn kept(directory: &Path, channel: &Channel) -> Result<Option<Self>, Fault> {
+        for (name, is_own) in [(file_of(channel.as_str()), true), (FILE_OF_ANY.to_owned(), false)] {
+            let path = directory.join(name);
+            if !path.exists() {
+                continue;
+            }
+            let memory = Self::parse(&path)?;
+            if memory.channel == channel.as_str() {
+                return Ok(Some(memory));
+            }
+            if is_own {
+                let message = format!("expected what was seen of channel {channel}, found {}", memory.channel);
+                return Err(Fault::at(&path, message).help(MEND));
+            }
+        }
+        Ok(None)
+    }
+
+    fn parse(path: &Path) -> Result<Self, Fault> {
+        let bytes = files::read(path, CHANNEL_BYTES_MAX).map_err(|fault| Fault::from(fault).help(MEND))?;
         let memory: Self = serde_json::from_slice(&bytes).map_err(|error| {
-            Fault::at(&path, format_args!("expected what was seen of a channel, found {error}")).help(help)
+            Fault::at(path, format_args!("expected what was seen of a channel, found {error}")).help(MEND)
         })?;
         if memory.format == FORMAT {
             return Ok(memory);
         }
         let message = format!("expected format {FORMAT:?}, found {:?}", memory.format);
-        Err(Fault::at(&path, message).help("it was made by another version of adamant: enroll again, with --force"))
+        Err(Fault::at(path, message).help("it was made by another version of adamant: enroll into a new profile"))
     }
 
     pub fn write(&self, directory: &Path) -> Result<(), Fault> {
         let json = serde_json::to_string(self).map_err(Fault::new)?;
-        files::write(&directory.join(FILE), format!("{json}\n").as_bytes(), Access::OwnerOnly)
+        files::write(&directory.join(file_of(&self.channel)), format!("{json}\n").as_bytes(), Access::OwnerOnly)
     }
 
     pub fn channel(&self) -> &str {
@@ -112,7 +150,7 @@ impl Memory {
 
     pub fn root(&self) -> Result<TrustRoot, Fault> {
         verify_root(self.root.as_bytes())
-            .map_err(|fault| Fault::new(format_args!("{FILE}: {fault}")).help("enroll again, with --force"))
+            .map_err(|fault| Fault::new(format_args!("{}: {fault}", file_of(&self.channel))).help(MEND))
     }
 
     /// Takes the successor of `old`. Serials that keys signed which may have been taken out for it are forgotten: the
@@ -146,7 +184,7 @@ impl Memory {
             return refused(
                 expected,
                 found,
-                "each policy has channels of its own: enroll again, with --force, where it is meant",
+                "each policy has channels of its own: where it is meant, enroll into a new profile",
             );
         }
         if let Some(seen) = &self.pointer {
@@ -204,13 +242,21 @@ impl Memory {
         Step::of(version, self.version_highest)
     }
 
-    /// Whether a later release was taken before.
-    pub const fn is_behind(&self, version: u64) -> bool {
-        version < self.version_highest
+    /// Whether it leads behind what was taken, as gateways see it: to no higher version, and not to the very release that
+    /// was taken.
+    pub fn is_behind(&self, version: u64, release: Digest) -> bool {
+        match self.release_highest {
+            Some(taken) => self.step(version) == Step::Back && release != taken,
+            None => version < self.version_highest,
+        }
     }
 
-    /// A release was taken.
-    pub fn accept(&mut self, version: u64) {
-        self.version_highest = self.version_highest.max(version);
+    /// A release was taken. `may_lead_back`: its pointer is signed for that too, so it may take the place of another of its
+    /// version.
+    pub fn accept(&mut self, version: u64, release: Digest, may_lead_back: bool) {
+        let is_same = version == self.version_highest;
+        if version > self.version_highest || (is_same && (may_lead_back || self.release_highest.is_none())) {
+            (self.version_highest, self.release_highest) = (version, Some(release));
+        }
     }
 }

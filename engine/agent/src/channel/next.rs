@@ -79,12 +79,14 @@ pub fn next(enrolment: &Enrolment, news: &News, memory: &Memory) -> Result<Next,
 /// Whether the document of a release may lead agents elsewhere. Its signatures, as those of an older release, were given for
 /// another time: the pointer role alone must not send credentials back to where they went before.
 pub(super) fn may_move(version: u64, memory: &Memory, pointer: &VerifiedPointer) -> Result<(), Fault> {
-    if !memory.is_behind(version) {
+    let release = pointer.pointer.release;
+    if !memory.is_behind(version, release) {
         return Ok(());
     }
     let Some(below) = &pointer.missing_for_wider else { return Ok(()) };
     let message = format!(
-        "the pointer leads back to version {version}, whose profile document names another gateway or pins: {below}"
+        "the pointer leads back to version {version} ({release}), whose profile document names another gateway or pins than \
+         the release that was taken: {below}"
     );
     Err(Fault::new(message)
         .help("let the owners of release-wider sign the pointer too: adamant rollback … --key … --key …"))

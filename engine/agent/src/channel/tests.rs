@@ -37,8 +37,17 @@ fn root(version: u64, wider: &SigningKey) -> Vec<u8> {
 fn memory() -> (tempfile::TempDir, Memory) {
     let directory = tempfile::tempdir().unwrap();
     let own = SigningKey::generate([1; 32]).unwrap();
-    let memory = Memory::open(directory.path(), "production", &root(1, &own)).unwrap();
+    let memory = Memory::open(directory.path(), &channel("production"), &root(1, &own)).unwrap();
     (directory, memory)
+}
+
+fn channel(name: &str) -> Channel {
+    name.parse().unwrap()
+}
+
+/// The release that has this number.
+fn release(number: u64) -> Digest {
+    Digest::of(&number.to_le_bytes())
 }
 
 fn document(release: u64, serial: u64) -> VerifiedProfileDocument {
@@ -49,7 +58,7 @@ fn document(release: u64, serial: u64) -> VerifiedProfileDocument {
         openbao: None,
     };
     let times = (time("2026-01-01T00:00:00Z"), time("2027-01-01T00:00:00Z"));
-    let digest = Digest::of(&release.to_le_bytes());
+    let digest = self::release(release);
     let document = ProfileDocument::new("orders", digest, serial, times, place).unwrap();
     let digest = document.to_envelope().unwrap().digest();
     VerifiedProfileDocument { document, digest, signers: Vec::new() }
@@ -73,24 +82,76 @@ fn documents_never_go_back_within_a_release_and_a_bounded_number_is_remembered()
 fn what_was_seen_is_kept_whole_and_goes_with_the_keys_that_said_it() {
     let (directory, mut memory) = memory();
     memory.see_document(&document(0, 7)).unwrap();
-    memory.accept(5);
+    memory.accept(5, release(5), false);
     memory.write(directory.path()).unwrap();
-    assert_eq!(Memory::read(directory.path()).unwrap(), memory);
-    assert!(memory.is_behind(4) && !memory.is_behind(5));
+    let (production, staging) = (channel("production"), channel("staging"));
+    assert_eq!(Memory::read(directory.path(), &production).unwrap(), memory);
     // Another channel begins anew, the same one goes on, and another root of the same version is refused.
     let own = SigningKey::generate([1; 32]).unwrap();
-    assert!(!Memory::open(directory.path(), "staging", &root(1, &own)).unwrap().is_behind(4));
-    assert!(Memory::open(directory.path(), "production", &root(1, &own)).unwrap().is_behind(4));
+    let other_memory = Memory::open(directory.path(), &staging, &root(1, &own)).unwrap();
+    assert!(!other_memory.is_behind(4, release(4)));
+    other_memory.write(directory.path()).unwrap();
+    assert!(Memory::open(directory.path(), &production, &root(1, &own)).unwrap().is_behind(4, release(4)));
     let other = SigningKey::generate([2; 32]).unwrap();
-    let refused = Memory::open(directory.path(), "production", &root(1, &other)).unwrap_err();
+    let refused = Memory::open(directory.path(), &production, &root(1, &other)).unwrap_err();
     assert!(refused.to_string().contains("found another of the same version"), "{refused}");
     // Keys that sign documents were replaced: what they signed counts no more.
     let next = root(2, &other);
     memory.advance(&memory.root().unwrap(), &verify_root(&next).unwrap(), &next);
     memory.see_document(&document(0, 1)).unwrap();
     assert_eq!(memory.root().unwrap().version(), 2);
-    std::fs::write(directory.path().join("channel.json"), vec![b' '; crate::bounds::CHANNEL_BYTES_MAX + 1]).unwrap();
-    assert!(Memory::read(directory.path()).unwrap_err().hint().unwrap().contains("--force"));
+    let path = directory.path().join("channel-production.json");
+    std::fs::write(&path, vec![b' '; crate::bounds::CHANNEL_BYTES_MAX + 1]).unwrap();
+    let hint = Memory::read(directory.path(), &production).unwrap_err().hint().unwrap().to_owned();
+    assert!(hint.contains("--force") && hint.contains("remove it"), "{hint}");
+    std::fs::remove_file(&path).unwrap();
+    assert!(Memory::read(directory.path(), &production).unwrap_err().hint().unwrap().contains("--trust-root"));
+    // As it was called before there was one for each channel.
+    memory.write(directory.path()).unwrap();
+    std::fs::rename(&path, directory.path().join("channel.json")).unwrap();
+    assert_eq!(Memory::read(directory.path(), &production).unwrap(), memory);
+}
+
+#[test]
+fn another_release_of_a_version_that_was_taken_leads_back_as_gateways_see_it() {
+    let (_, mut memory) = memory();
+    memory.accept(4, release(4), false);
+    memory.accept(5, release(5), false);
+    assert!(!memory.is_behind(5, release(5)) && !memory.is_behind(6, release(6)));
+    assert!(memory.is_behind(5, release(50)) && memory.is_behind(4, release(4)));
+    // Its scopes may be taken, its place is not; only whoever may lead back puts it in the place of the other one.
+    memory.accept(5, release(50), false);
+    assert!(memory.is_behind(5, release(50)) && !memory.is_behind(5, release(5)));
+    memory.accept(5, release(50), true);
+    assert!(memory.is_behind(5, release(5)) && !memory.is_behind(5, release(50)));
+    // What was written before the release was remembered learns it from the profile.
+    let text = serde_json::to_string(&memory).unwrap();
+    let release_highest = format!("\"release_highest\":\"{}\",", release(50));
+    let mut old: Memory = serde_json::from_str(&text.replace(&release_highest, "")).unwrap();
+    assert!(old != memory && old.is_behind(4, release(4)) && !old.is_behind(5, release(7)));
+    old.accept(5, release(50), false);
+    assert_eq!(old, memory);
+}
+
+#[test]
+fn what_was_seen_meanwhile_is_not_forgotten_by_an_enrolment() {
+    let (directory, mut memory) = memory();
+    let follows = Follows {
+        store: "store".into(),
+        channel: "production".to_owned(),
+        ca: None,
+        token_file: None,
+        namespace: None,
+        certificate: None,
+    };
+    let kept = || Memory::kept(directory.path(), &channel("production")).unwrap();
+    assert!(remember(&follows, None, &memory, directory.path()).is_ok() && kept().as_ref() == Some(&memory));
+    let before = kept();
+    memory.accept(5, release(5), false);
+    memory.write(directory.path()).unwrap();
+    let told = remember(&follows, before.as_ref(), &memory, directory.path()).unwrap_err();
+    assert!(told.to_string().contains("has changed meanwhile"), "{told}");
+    assert!(kept() == Some(memory));
 }
 
 /// A store of trust roots without end.

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use policy_release::digest::Digest;
-
 use super::{Outcome, Report};
 use crate::channel::next::{Next, next};
 use crate::channel::{Follows, Memory, News, look as look_at};
@@ -11,6 +9,7 @@ use crate::clock;
 use crate::explain::Explained;
 use crate::fault::Fault;
 use crate::profile::{Enrolment, Profile};
+use crate::release::Granted;
 
 const STEP: &str = "channel";
 
@@ -50,10 +49,12 @@ pub fn look(directory: &Path, profile: &Profile, report: &mut Report) {
 }
 
 fn in_force(directory: &Path, profile: &Profile, follows: &Follows) -> Result<(News, Memory, Enrolment), Fault> {
-    let mut memory = Memory::read(directory)?;
-    let granted = profile.granted.as_ref();
-    memory.accept(granted.map_or(0, |granted| granted.version));
-    let known = granted.and_then(|granted| granted.release.parse::<Digest>().ok());
+    let mut memory = Memory::read(directory, &follows.channel()?)?;
+    let known = profile.granted.as_ref().and_then(Granted::named);
+    if let Some((version, digest)) = known {
+        memory.accept(version, digest, false);
+    }
+    let known = known.map(|(_, digest)| digest);
     let news = look_at(&*follows.reader()?, &mut memory, known, clock::shown(clock::now_s()))?;
     Ok((news, memory, Enrolment::read(directory)?))
 }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::{Outcome, Report};
 use crate::dpop::ProofKey;
 use crate::explain::Explained;
-use crate::profile::Profile;
+use crate::profile::{Profile, TokenSource};
 use crate::release::{Granted, Token};
 use crate::{clock, jws};
 
@@ -49,7 +49,8 @@ pub fn look(generation: &Path, profile: &Profile, report: &mut Report) -> Option
         }
     };
     let judged = jws::claims(&token).map(|claims| judged(&claims, granted, clock::now_s())).transpose();
-    match judged.and_then(|said| bound(&token, key.as_ref(), needed).map(|how| (said, how))) {
+    let why = profile.token.as_ref().and_then(TokenSource::without_key);
+    match judged.and_then(|said| bound(&token, key.as_ref(), needed, why).map(|how| (said, how))) {
         Ok((said, how)) => {
             report.ok(STEP, format!("{}{how}", said.unwrap_or_else(|| "there, and opaque to this agent".to_owned())))
         }
@@ -58,15 +59,21 @@ pub fn look(generation: &Path, profile: &Profile, report: &mut Report) -> Option
     Some(Shown { token, key })
 }
 
-/// What the token is bound to.
-fn bound(token: &str, key: Option<&ProofKey>, needed: Option<&Token>) -> Result<&'static str, Explained> {
+/// What the token is bound to. `why`: it cannot be bound to a key.
+fn bound(
+    token: &str,
+    key: Option<&ProofKey>,
+    needed: Option<&Token>,
+    why: Option<&str>,
+) -> Result<&'static str, Explained> {
     let wrong = |code, found: &str, todo: &str| Err(Explained { code, found: found.to_owned(), todo: todo.to_owned() });
     let Some(key) = key else {
         if needed.is_none_or(|needed| needed.bound != Some(Binding::Dpop)) {
             return Ok("");
         }
-        let found = "the release wants a token that is bound to a key (DPoP); this profile has a bearer token";
-        return wrong("dpop-wanted", found, "enroll again with --force, a token endpoint and --token-dpop");
+        let found = "the release wants a token that is bound to a key (DPoP); this profile has none of a key";
+        let found = why.map_or_else(|| found.to_owned(), |why| format!("{found}: {why}"));
+        return wrong("dpop-wanted", &found, "enroll again with --force and a token endpoint (--token-url)");
     };
     match key.unlike(token) {
         None => Ok(", bound to this profile's key (DPoP)"),
@@ -196,9 +203,11 @@ mod tests {
             bound: Some(Binding::Dpop),
             scope_claim: None,
         };
-        assert_eq!(bound("opaque", None, None), Ok(""));
-        assert_eq!(bound("opaque", None, Some(&needed)).unwrap_err().code, "dpop-wanted");
-        assert!(bound("opaque", Some(&key), Some(&needed)).is_ok_and(|how| how.contains("DPoP")));
-        assert_eq!(bound("e30.e30.x", Some(&key), None).unwrap_err().code, "dpop-key");
+        assert_eq!(bound("opaque", None, None, None), Ok(""));
+        let why = TokenSource::File { path: "token".into() }.without_key();
+        let told = bound("opaque", None, Some(&needed), why).unwrap_err();
+        assert!(told.code == "dpop-wanted" && told.found.contains("one from a file cannot be, because"), "{told:?}");
+        assert!(bound("opaque", Some(&key), Some(&needed), None).is_ok_and(|how| how.contains("DPoP")));
+        assert_eq!(bound("e30.e30.x", Some(&key), None, None).unwrap_err().code, "dpop-key");
     }
 }

@@ -2,44 +2,82 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 
-use super::follow::{Event, Follower, SCOPE_GONE, What};
+use super::follow::{Event, Follower, LEFT_S, SCOPE_GONE, What};
 use super::line::{Line, tell};
 use super::{Keeper, Log};
 use crate::fault::Fault;
 use crate::profile::{Enrolment, Profile};
-use crate::{clock, hooks};
+use crate::{clock, files, hooks, schedule};
 
-/// None: nothing is followed.
-pub type Events = Option<Receiver<Event>>;
+const WHAT: &str = "profile";
+
+/// What follows the channel.
+#[derive(Default)]
+pub struct Following {
+    /// None: nothing is followed.
+    events: Option<Receiver<Event>>,
+    /// How often it has ended unasked.
+    ends: u32,
+}
+
+impl Following {
+    /// The next event; none where what followed has ended. Never, where nothing is followed.
+    pub async fn next(&mut self) -> Option<Event> {
+        match &mut self.events {
+            Some(events) => events.recv().await,
+            None => std::future::pending().await,
+        }
+    }
+}
 
 impl Keeper<'_> {
     /// Begins to follow the channel of the profile, or of the one that waits for its certificate; with `once`, looks at it
     /// alone. With the fault of that, which ends the run once all else is done.
-    pub(super) async fn follow(&mut self, log: Log<'_>) -> Result<(Events, Option<Fault>), Fault> {
+    pub(super) async fn follow(&mut self, log: Log<'_>) -> Result<(Following, Option<Fault>), Fault> {
         let directory = &self.settings.directory;
         let waiting = Enrolment::waiting(directory)?.and_then(|enrolment| enrolment.profile.follows);
         if waiting.or(Profile::read(directory)?.follows).is_none() {
-            return Ok((None, None));
+            return Ok((Following::default(), None));
         }
         let mut follower = Follower::new(directory.clone(), Arc::clone(&self.writer));
         if !self.settings.once {
-            return Ok((Some(follower.start()?), None));
+            return Ok((Following { events: Some(follower.start(Duration::ZERO)?), ends: 0 }, None));
         }
         let looked = tokio::task::spawn_blocking(move || follower.look()).await;
         let looked = looked.map_err(|error| Fault::new(format_args!("the look at the channel broke: {error}")))?;
         let mut fault = None;
         for event in looked.events {
-            fault = self.followed(event, log).await?.or(fault);
+            fault = self.followed(event, log).await.or(fault);
         }
-        Ok((None, fault))
+        Ok((Following::default(), fault))
+    }
+
+    /// What followed has ended, and nobody asked it to. It begins again after a pause that grows.
+    pub(super) fn follow_again(&mut self, following: &mut Following, log: Log<'_>) -> Result<(), Fault> {
+        following.ends = following.ends.saturating_add(1);
+        let random = u32::from_le_bytes(files::random()?);
+        let pause_ms = schedule::retry_ms(following.ends, LEFT_S, false, random);
+        let counts = self.metrics.of(WHAT);
+        counts.failed.fetch_add(1, Ordering::Relaxed);
+        counts.failing.store(1, Ordering::Relaxed);
+        let follows = Profile::read(&self.settings.directory).ok().and_then(|profile| profile.follows);
+        let from = follows.map_or_else(String::new, |follows| follows.to_string());
+        let mut line = Line::new(("refresh", WHAT), "channel", &from, "failed");
+        line.error = Some("the thread that follows the channel has ended by itself".to_owned());
+        line.todo = Some("a defect of adamant: report it, with what stands on standard error".to_owned());
+        line.again_in_ms = Some(pause_ms);
+        tell(&line, log);
+        let follower = Follower::new(self.settings.directory.clone(), Arc::clone(&self.writer));
+        following.events = Some(follower.start(Duration::from_millis(pause_ms))?);
+        Ok(())
     }
 
     /// Tells what came of the channel; the fault, where it could not be read.
-    pub(super) async fn followed(&mut self, Event { from, what }: Event, log: Log<'_>) -> Result<Option<Fault>, Fault> {
-        const WHAT: &str = "profile";
+    pub(super) async fn followed(&mut self, Event { from, what }: Event, log: Log<'_>) -> Option<Fault> {
         let counts = self.metrics.of(WHAT);
         let good = |until_s: u64| {
             counts.failing.store(0, Ordering::Relaxed);
@@ -62,34 +100,61 @@ impl Keeper<'_> {
                 line.until = Some(clock::shown(until_s).to_string());
                 line.hooks_failed =
                     hooks::run(&self.settings.hooks, &self.settings.directory, WHAT, clock::now_s()).await;
-                tell(&line, log)?;
+                tell(&line, log);
             }
             What::Same(until_s, false) => good(until_s),
             What::Same(until_s, true) => {
                 good(until_s);
-                tell(&Line::new(("refresh", WHAT), "channel", &from, "unchanged"), log)?;
+                tell(&Line::new(("refresh", WHAT), "channel", &from, "unchanged"), log);
             }
             What::Warning(why, fault) => {
                 let outcome = if why == SCOPE_GONE { "renewed" } else { "kept" };
-                tell(&of_warning("warning", why, outcome, &fault), log)?;
+                tell(&of_warning("warning", why, outcome, &fault), log);
             }
             What::Failed(fault, again_ms) => {
                 counts.failed.fetch_add(1, Ordering::Relaxed);
                 counts.failing.store(1, Ordering::Relaxed);
                 let mut line = of_warning("refresh", "channel", "failed", &fault);
                 line.again_in_ms = (!self.settings.once).then_some(again_ms);
-                tell(&line, log)?;
-                return Ok(Some(fault));
+                tell(&line, log);
+                return Some(fault);
             }
         }
-        Ok(None)
+        None
     }
 }
 
-/// The next event; never, where nothing is followed.
-pub async fn next_of(events: &mut Events) -> Option<Event> {
-    match events {
-        Some(events) => events.recv().await,
-        None => std::future::pending().await,
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn what_follows_and_ends_unasked_is_told_and_begins_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().to_owned();
+        let settings = Settings { directory, once: false, hooks: Vec::new(), metrics: None };
+        let metrics = Arc::new(Metrics::default());
+        let mut keeper = Keeper {
+            settings: &settings,
+            metrics: Arc::clone(&metrics),
+            writer: Arc::default(),
+            certificate: Default::default(),
+            token: Default::default(),
+            waiting: false,
+        };
+        let mut following = Following { events: Some(tokio::sync::mpsc::channel(1).1), ends: 0 };
+        assert!(following.next().await.is_none(), "nobody sends any more");
+        let mut lines = Vec::new();
+        keeper.follow_again(&mut following, &mut |line| lines.push(line.to_owned())).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!((&line["outcome"], &line["what"]), (&"failed".into(), &"profile".into()), "{line:#}");
+        assert!(line["error"].as_str().unwrap().contains("has ended by itself"), "{line:#}");
+        assert!(line["again_in_ms"].as_u64().unwrap() <= 1_000, "{line:#}");
+        assert_eq!(metrics.of(WHAT).failing.load(Ordering::Relaxed), 1);
+        // It is at work again: there is no profile, and it says so.
+        let event = following.next().await.unwrap();
+        assert!(matches!(event.what, What::Failed(fault, _) if fault.to_string().contains("no profile.json")));
     }
 }

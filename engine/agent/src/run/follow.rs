@@ -6,20 +6,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use policy_release::digest::Digest;
 use stores::{Followed, Store};
 use tokio::sync::mpsc;
 
 use crate::bounds::{CHANNEL_EVENTS_MAX, CHANNEL_LOOK_MS, CHANNEL_READ_MS_MAX, SECRET_BYTES_MAX};
 use crate::channel::next::{Change, next};
-use crate::channel::{Follows, Memory, News, look};
+use crate::channel::{Follows, Memory, News, look, may_lead_back};
 use crate::fault::Fault;
+use crate::fresh::Fresh;
 use crate::generation::{self, New};
 use crate::profile::{self, Enrolment};
+use crate::release::Granted;
 use crate::{clock, files, schedule};
 
 /// Nothing of this ends by a day: failures are tried again as late as [`schedule`] allows.
-const LEFT_S: u64 = 86_400;
+pub const LEFT_S: u64 = 86_400;
 
 /// Under what it is remembered that something was told.
 const FAILED: &str = "failed";
@@ -28,8 +29,9 @@ const DOCUMENT: &str = "document";
 /// Of a warning: the profile follows all the same.
 pub const SCOPE_GONE: &str = "scope-gone";
 
-/// Held by whoever writes a generation: what is in use then is what the next one goes on from.
-pub type Writer = Arc<Mutex<()>>;
+/// Held by whoever writes a generation: what is in use then is what the next one goes on from. With what came before, and
+/// found no room on disk.
+pub type Writer = Arc<Mutex<Option<Fresh>>>;
 
 /// What was found, for the log.
 pub struct Event {
@@ -63,10 +65,11 @@ impl Follower {
         Self { directory, writer, reader: None, failures: 0, told: BTreeMap::new() }
     }
 
-    /// Follows until nobody listens any more.
-    pub fn start(mut self) -> Result<mpsc::Receiver<Event>, Fault> {
+    /// Follows after a pause, until nobody listens any more.
+    pub fn start(mut self, after: Duration) -> Result<mpsc::Receiver<Event>, Fault> {
         let (tell, events) = mpsc::channel(CHANNEL_EVENTS_MAX);
         let following = move || {
+            std::thread::sleep(after);
             let (mut read_at, mut is_due) = (Instant::now(), true);
             while !tell.is_closed() {
                 let mut pause_ms = CHANNEL_LOOK_MS;
@@ -136,16 +139,13 @@ impl Follower {
             self.reader = Some((follows.clone(), store));
         }
         let Some((_, store)) = &self.reader else { return Ok(true) };
-        let mut memory = Memory::read(&self.directory)?;
-        if memory.channel() != follows.channel {
-            let message = format!("expected what was seen of channel {}, found {}", follows.channel, memory.channel());
-            return Err(Fault::at(&self.directory, message).help("enroll again, with --force and --trust-root"));
-        }
-        if let Some(granted) = &profile.granted {
-            memory.accept(granted.version);
-        }
-        let known = profile.granted.and_then(|granted| granted.release.parse::<Digest>().ok());
+        let mut memory = Memory::read(&self.directory, &follows.channel()?)?;
         let before = memory.clone();
+        let known = profile.granted.as_ref().and_then(Granted::named);
+        if let Some((version, release)) = known {
+            memory.accept(version, release, false);
+        }
+        let known = known.map(|(_, release)| release);
         let looked = look(&**store, &mut memory, known, clock::shown(clock::now_s()));
         if memory != before {
             memory.write(&self.directory)?;
@@ -159,27 +159,30 @@ impl Follower {
         let writer = Arc::clone(&self.writer);
         let _held = writer.lock().unwrap_or_else(PoisonError::into_inner);
         let enrolment = Enrolment::read(&self.directory)?;
+        let pointer = &news.pointer.pointer;
+        let same = What::Same(pointer.expires.seconds(), self.told.contains_key(FAILED));
         let made = match next(&enrolment, &news, &memory) {
             Ok(made) => made,
             Err(fault) => {
+                // The channel was read all the same: the next failure is another one.
+                said.push(same);
+                self.is_news(FAILED, None);
                 if self.is_news(UNKNOWN, Some(&fault)) {
                     said.push(What::Warning(UNKNOWN, gone(&fault)));
                 }
                 return Ok(());
             }
         };
-        let pointer = &news.pointer.pointer;
-        let was_failing = self.told.contains_key(FAILED);
         match made.change {
             Some(change) => {
                 put(&self.directory, &made.enrolment, change.renews)?;
-                memory.accept(made.version);
+                memory.accept(made.version, pointer.release, may_lead_back(&news.pointer));
                 memory.write(&self.directory)?;
                 let gone = scopes_gone(&change);
                 said.push(What::Changed(change, pointer.release.to_string(), pointer.expires.seconds()));
                 said.extend(gone.map(|fault| What::Warning(SCOPE_GONE, fault)));
             }
-            None => said.push(What::Same(pointer.expires.seconds(), was_failing)),
+            None => said.push(same),
         }
         self.is_news(FAILED, None);
         self.is_news(UNKNOWN, None);

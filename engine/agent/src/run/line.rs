@@ -1,10 +1,14 @@
 //! The log of `agent run`: one JSON object a line.
 
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
 
 use super::Log;
+use super::track::Kind;
 use crate::clock;
-use crate::fault::Fault;
+use crate::profile::Profile;
 
 /// One refresh, or a word about one that is missing: a line of the log.
 #[derive(Serialize)]
@@ -66,6 +70,58 @@ impl<'a> Line<'a> {
     }
 }
 
-pub fn tell(line: &Line<'_>, log: Log<'_>) -> Result<(), Fault> {
-    log(&serde_json::to_string(line).map_err(Fault::new)?)
+/// What is done from now on: the first line.
+#[derive(Serialize)]
+pub struct Started {
+    time: String,
+    kind: &'static str,
+    profile: PathBuf,
+    agent: String,
+    from: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_renews: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_renews: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    follows: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
+}
+
+impl Started {
+    pub fn new(directory: &Path, profile: &Profile, metrics: Option<SocketAddr>) -> Self {
+        Self {
+            time: clock::shown(clock::now_s()).to_string(),
+            kind: "started",
+            profile: directory.to_owned(),
+            agent: profile.agent.clone(),
+            from: profile.certificate.shown(),
+            certificate_until: None,
+            certificate_renews: None,
+            token_until: None,
+            token_renews: None,
+            follows: profile.follows.as_ref().map(ToString::to_string),
+            metrics: metrics.map(|bound| format!("http://{bound}/metrics")),
+        }
+    }
+
+    /// When what is in use ends, and when it is renewed.
+    pub fn plan(&mut self, kind: Kind, ends_s: Option<u64>, renews_s: Option<u64>) {
+        let shown = |time_s: Option<u64>| time_s.map(|time_s| clock::shown(time_s).to_string());
+        let (until, renews) = match kind {
+            Kind::Certificate => (&mut self.certificate_until, &mut self.certificate_renews),
+            Kind::Token => (&mut self.token_until, &mut self.token_renews),
+        };
+        (*until, *renews) = (shown(ends_s), shown(renews_s));
+    }
+}
+
+pub fn tell(line: &impl Serialize, log: Log<'_>) {
+    if let Ok(text) = serde_json::to_string(line) {
+        log(&text);
+    }
 }

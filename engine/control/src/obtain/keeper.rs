@@ -16,7 +16,7 @@ use tokio::task::LocalSet;
 use super::desk::Desk;
 use super::schedule::{chance, due_s, order_retry_ms, retry_ms};
 use super::{IssueFault, Kind, ObtainFault, Obtained, Told, Wanted, kept};
-use crate::bounds::OBTAIN_LOOK_S_MAX;
+use crate::bounds::{OBTAIN_LOOK_S_MAX, RETRY_AFTER_S_MAX};
 use crate::clock::{self, NS_PER_S};
 use crate::moving::Why;
 use crate::records;
@@ -190,8 +190,8 @@ impl One {
                 self.failures = self.failures.saturating_add(1);
                 let left_s = ends_s.unwrap_or(0).saturating_sub(now_ms / MS_PER_S);
                 // What was kept and cannot be read back would be obtained again and again.
-                let spent = spent(result.as_ref().err(), self.desk.as_ref().map(Desk::has_begun));
-                now_ms + pause_ms(self.failures, left_s, spent)
+                let asked = Asked::of(result.as_ref().err(), self.desk.as_ref().map(Desk::has_begun));
+                now_ms + asked.pause_ms(self.failures, left_s)
             }
         };
         let told = Told::new(&self.wanted, why, before.map(|kept| kept.sha256), result);
@@ -212,24 +212,36 @@ impl One {
     }
 }
 
-/// How long the server wants to be left alone, seconds, where an order was spent; none where asking again costs nothing.
-/// `has_begun`: whether one was placed, where it is an ACME server that is asked. No fault: what came is gone.
-fn spent(fault: Option<&ObtainFault>, has_begun: Option<bool>) -> Option<u64> {
-    let has_begun = has_begun?;
-    match fault {
-        // It is there, and is written once more.
-        Some(ObtainFault::Keep { .. }) => None,
-        Some(fault) if fault.is_passing() && !has_begun => None,
-        Some(ObtainFault::Issue(IssueFault::Acme(acme))) if acme.is_bad_nonce() => None,
-        Some(ObtainFault::Issue(IssueFault::Acme(acme))) => Some(acme.retry_after_s()),
-        _ => Some(0),
-    }
+/// What an attempt that came to nothing says of the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    /// An order was spent: asking again costs something.
+    is_spent: bool,
+    /// How long the server wants to be left alone, whether or not an order stands there, seconds.
+    retry_after_s: u64,
 }
 
-fn pause_ms(failures: u32, left_s: u64, spent: Option<u64>) -> u64 {
-    match spent {
-        Some(retry_after_s) => order_retry_ms(failures, retry_after_s, chance()),
-        None => retry_ms(failures, left_s, chance()),
+impl Asked {
+    /// `has_begun`: whether an order was placed, where it is an ACME server that is asked. No fault: what came is gone.
+    fn of(fault: Option<&ObtainFault>, has_begun: Option<bool>) -> Self {
+        let retry_after_s = match fault {
+            Some(ObtainFault::Issue(IssueFault::Acme(acme))) => acme.retry_after_s(),
+            _ => 0,
+        };
+        let is_spent = has_begun.is_some_and(|has_begun| match fault {
+            // It is there, and is written once more.
+            Some(ObtainFault::Keep { .. }) => false,
+            Some(fault) if fault.is_passing() && !has_begun => false,
+            Some(ObtainFault::Issue(IssueFault::Acme(acme))) => !acme.is_bad_nonce(),
+            _ => true,
+        });
+        Self { is_spent, retry_after_s }
+    }
+
+    fn pause_ms(self, failures: u32, left_s: u64) -> u64 {
+        let Self { is_spent, retry_after_s } = self;
+        let own_ms = if is_spent { order_retry_ms(failures, chance()) } else { retry_ms(failures, left_s, chance()) };
+        own_ms.max(retry_after_s.min(RETRY_AFTER_S_MAX) * MS_PER_S)
     }
 }
 
@@ -246,6 +258,7 @@ async fn wait_until(ms: u64) {
 
 #[cfg(test)]
 mod tests {
+    use stores::http::HttpFault;
     use stores::issue::acme::{AcmeFault, ChallengeKind};
 
     use super::*;
@@ -262,17 +275,46 @@ mod tests {
             acme(AcmeFault::Unproven { directory, names, said, retry_after_s, kind: ChallengeKind::TlsAlpn })
         };
         let account = acme(AcmeFault::Account(io::ErrorKind::StorageFull.into()));
-        let first_ms = |spent| pause_ms(1, 0, spent);
-        let is_order = |spent| first_ms(spent) >= ORDER_RETRY_MS_MIN * 3 / 4;
+        let first_ms = |asked: Asked| asked.pause_ms(1, 0);
+        let is_order = |asked| first_ms(asked) >= ORDER_RETRY_MS_MIN * 3 / 4;
         for (fault, has_begun) in [(&slow, true), (&desk(), true), (&unproven(0), true), (&account, false)] {
-            assert!(is_order(spent(Some(fault), Some(has_begun))), "{fault:?}");
+            assert!(is_order(Asked::of(Some(fault), Some(has_begun))), "{fault:?}");
         }
-        assert!(is_order(spent(None, Some(true))), "it came, was kept and is gone");
-        assert_eq!(spent(Some(&unproven(600)), Some(true)), Some(600));
+        assert!(is_order(Asked::of(None, Some(true))), "it came, was kept and is gone");
+        assert_eq!(first_ms(Asked::of(Some(&unproven(600)), Some(true))), 600_000);
+        assert_eq!(first_ms(Asked::of(Some(&unproven(u64::MAX)), Some(true))), RETRY_AFTER_S_MAX * MS_PER_S);
         // What is there is written again; who was not reached, or counts nothing, is asked again.
         for (fault, has_begun) in [(&keep, Some(true)), (&slow, Some(false)), (&slow, None), (&keep, None)] {
-            assert!(first_ms(spent(Some(fault), has_begun)) <= OBTAIN_RETRY_MS_MIN, "{fault:?}");
+            assert!(first_ms(Asked::of(Some(fault), has_begun)) <= OBTAIN_RETRY_MS_MIN, "{fault:?}");
         }
-        assert!(first_ms(spent(None, None)) >= OBTAIN_RETRY_MS_MIN * 3 / 4, "nobody is asked without a pause");
+        assert!(first_ms(Asked::of(None, None)) >= OBTAIN_RETRY_MS_MIN * 3 / 4, "nobody is asked without a pause");
+    }
+
+    #[test]
+    fn a_server_that_wants_to_be_left_alone_is_left_alone_before_any_order_too() {
+        let acme = |fault| ObtainFault::Issue(IssueFault::Acme(fault));
+        let problem = |kind: &str, retry_after_s| {
+            let [directory, said] = std::array::from_fn(|_| String::new());
+            acme(AcmeFault::Problem {
+                directory,
+                said,
+                kind: format!("urn:ietf:params:acme:error:{kind}"),
+                retry_after_s,
+            })
+        };
+        let busy = |retry_after_s| {
+            let cause = HttpFault::Status { authority: "ca.example".to_owned(), status: 503 };
+            acme(AcmeFault::Http { directory: String::new(), cause, retry_after_s })
+        };
+        for fault in [busy(120), problem("serverInternal", 120), problem("badNonce", 120)] {
+            assert_eq!(
+                Asked::of(Some(&fault), Some(false)),
+                Asked { is_spent: false, retry_after_s: 120 },
+                "{fault:?}"
+            );
+            assert_eq!(Asked::of(Some(&fault), Some(false)).pause_ms(1, 86_400), 120_000, "{fault:?}");
+        }
+        assert_eq!(Asked::of(Some(&busy(u64::MAX)), Some(false)).pause_ms(1, 0), RETRY_AFTER_S_MAX * MS_PER_S);
+        assert!(Asked::of(Some(&busy(0)), Some(false)).pause_ms(1, 86_400) <= OBTAIN_RETRY_MS_MIN);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::bounds::{
     OBTAIN_ENDED_RETRY_MS_MAX, OBTAIN_PAUSE_S_MIN, OBTAIN_RETRY_MS_MAX, OBTAIN_RETRY_MS_MIN, ORDER_RETRY_MS_MAX,
-    ORDER_RETRY_MS_MIN, RETRY_AFTER_S_MAX,
+    ORDER_RETRY_MS_MIN,
 };
 
 /// Any number; the middle where the system gives none.
@@ -28,10 +28,9 @@ pub fn retry_ms(failures: u32, left_s: u64, chance: u32) -> u64 {
     spread(doubled.min(soon_ms.max(OBTAIN_RETRY_MS_MIN)), chance)
 }
 
-/// The same after an ACME server refused: it counts what it refuses, and may say how long it wants to be left alone.
-pub fn order_retry_ms(failures: u32, retry_after_s: u64, chance: u32) -> u64 {
-    let asked_ms = retry_after_s.min(RETRY_AFTER_S_MAX) * 1_000;
-    spread(doubled(ORDER_RETRY_MS_MIN, ORDER_RETRY_MS_MAX, failures), chance).max(asked_ms)
+/// The same after an ACME server refused: it counts what it refuses.
+pub fn order_retry_ms(failures: u32, chance: u32) -> u64 {
+    spread(doubled(ORDER_RETRY_MS_MIN, ORDER_RETRY_MS_MAX, failures), chance)
 }
 
 fn doubled(first_ms: u64, most_ms: u64, failures: u32) -> u64 {
@@ -62,9 +61,7 @@ mod tests {
         assert_eq!(pauses(86_400), [2, 4, 8, 300]);
         assert_eq!(pauses(0), [2, 4, 8, 10], "nobody is served with what has ended");
         assert_eq!(pauses(60), [2, 4, 8, 12]);
-        assert_eq!([1, 2, 30].map(|failures| order_retry_ms(failures, 0, 0) / 1_000), [60, 120, 3_600]);
-        assert_eq!(order_retry_ms(1, 600, 0), 600_000);
-        assert_eq!(order_retry_ms(1, u64::MAX, 0), RETRY_AFTER_S_MAX * 1_000);
+        assert_eq!([1, 2, 30].map(|failures| order_retry_ms(failures, 0) / 1_000), [60, 120, 3_600]);
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use policy::bounds::API_KEY_ID_BYTES_MAX;
 use policy::model::{CertificateName, ClientCa, MinimumTransport, Policy};
-use policy_evaluate::{Certificate, Evaluation, Evaluator, Memory, Presented, Request, presented_by};
+use policy_evaluate::{Certificate, Evaluation, Evaluator, Memory, Presented, PresentedError, Request, presented_by};
 
 use super::token::{self, Read};
 use super::{CallerArgs, ExplainArgs, named, write_head, write_steps};
@@ -14,6 +14,8 @@ use crate::lookup::{Form, Found};
 use crate::replay::line::parse_time;
 use crate::replay::policies::{self, Shelf};
 
+/// Names of agents that a hint lists.
+const AGENTS_SHOWN_MAX: usize = 20;
 /// What an API key begins with.
 const API_KEY_PREFIX: &str = "adm_";
 
@@ -101,7 +103,8 @@ fn presented(args: &CallerArgs, evaluator: &Evaluator<'_>, tls: bool, now_s: u64
     let policy = evaluator.policy();
     let mut said = Vec::new();
     let mut presented = match &args.agent {
-        Some(agent) => presented_by(policy, agent, args.alternative, args.subject.as_deref()).map_err(Failure::new)?,
+        Some(agent) => presented_by(policy, agent, args.alternative, args.subject.as_deref())
+            .map_err(|fault| of_caller(&fault, policy))?,
         None => Presented::nothing(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1))),
     };
     presented.tls = tls;
@@ -139,6 +142,20 @@ fn presented(args: &CallerArgs, evaluator: &Evaluator<'_>, tls: bool, now_s: u64
         said.push("A client certificate is there, because the policy's transport asks for one.".to_owned());
     }
     Ok(Caller::Presents(presented, said))
+}
+
+/// With the names that there are, where the one that was given is none.
+fn of_caller(fault: &PresentedError, policy: &Policy) -> Failure {
+    let told = Failure::new(fault);
+    if !matches!(fault, PresentedError::AgentUnknown { .. }) || policy.agents.is_empty() {
+        return told;
+    }
+    let names: Vec<&str> = policy.agents.iter().map(|agent| agent.name.as_str()).take(AGENTS_SHOWN_MAX).collect();
+    let more = match policy.agents.len().saturating_sub(AGENTS_SHOWN_MAX) {
+        0 => String::new(),
+        more => format!(", and {more} more: the [[agent]] sections of the policy name them"),
+    };
+    told.help(format_args!("its agents are: {}{more}", names.join(", ")))
 }
 
 /// The id of a key. Whatever may be a secret is not repeated.
@@ -206,6 +223,26 @@ fn names_of(cas: &[ClientCa]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unknown_agent_is_told_with_a_bounded_number_of_those_there_are() {
+        let hint = |count: usize| {
+            let agent =
+                |number| format!(r#"{{"name":"bot-{number}","identity":["anonymous"],"scopes":[],"limits":[]}}"#);
+            let agents = (0..count).map(agent).collect::<Vec<_>>().join(",");
+            let text = format!(
+                r#"{{"name":"p","audit":"queued","transport":"plain","client_cas":[],"origins":[],"routes":[],"scopes":[],
+                "api_keys":[],"issuers":[],"agents":[{agents}]}}"#
+            );
+            let policy: Policy = serde_json::from_str(&text).unwrap();
+            let fault = presented_by(&policy, "robot", 1, None).unwrap_err();
+            of_caller(&fault, &policy).hint().map(str::to_owned)
+        };
+        assert_eq!(hint(0), None);
+        assert_eq!(hint(2).unwrap(), "its agents are: bot-0, bot-1");
+        assert!(hint(AGENTS_SHOWN_MAX).unwrap().ends_with("bot-19"));
+        assert!(hint(AGENTS_SHOWN_MAX + 2).unwrap().contains("bot-19, and 2 more: "));
+    }
 
     #[test]
     fn requests_are_taken_apart() {

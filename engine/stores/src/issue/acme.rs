@@ -248,7 +248,7 @@ impl<D: Desk> Placing<'_, D> {
             }
             instant_acme::Error::Timeout(_) => AcmeFault::Slow { directory, within_s: LOOK_S_MAX },
             instant_acme::Error::Other(cause) => match cause.downcast::<HttpFault>() {
-                Ok(cause) => AcmeFault::Http { directory, cause: *cause },
+                Ok(cause) => AcmeFault::Http { directory, cause: *cause, retry_after_s: self.waits_s() },
                 Err(other) => self.protocol(&other),
             },
             other => self.protocol(&other),

@@ -17,7 +17,7 @@ pub enum AcmeFault {
     #[error("{0}: expected the external account key in base64url, found something else")]
     ExternalKey(String),
     #[error("{directory}: {cause}")]
-    Http { directory: String, cause: HttpFault },
+    Http { directory: String, cause: HttpFault, retry_after_s: u64 },
     #[error("{directory}: {said}")]
     Problem { directory: String, said: String, kind: String, retry_after_s: u64 },
     #[error("{directory}: expected an answer of an ACME server (RFC 8555), found {found}")]
@@ -56,7 +56,9 @@ impl AcmeFault {
     /// How long the server says that it is not to be asked again, seconds.
     pub const fn retry_after_s(&self) -> u64 {
         match self {
-            Self::Problem { retry_after_s, .. } | Self::Unproven { retry_after_s, .. } => *retry_after_s,
+            Self::Problem { retry_after_s, .. }
+            | Self::Unproven { retry_after_s, .. }
+            | Self::Http { retry_after_s, .. } => *retry_after_s,
             _ => 0,
         }
     }

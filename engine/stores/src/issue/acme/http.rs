@@ -52,7 +52,12 @@ impl HttpClient for Http {
             head.uri = place.target().parse()?;
             let Ok(content) = body.collect().await;
             let request = Request::from_parts(head, Full::new(content.to_bytes()));
+            // What is not answered says nothing of it.
+            retry_after_s.store(0, Ordering::Relaxed);
             let answer = client.exchange(&place, request).await.map_err(|fault| Error::Other(Box::new(fault)))?;
+            let asked =
+                answer.fields.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            retry_after_s.store(asked.unwrap_or(0), Ordering::Relaxed);
             if answer.status.is_redirection() {
                 let fault = HttpFault::Redirect { authority: place.authority(), status: answer.status.as_u16() };
                 return Err(Error::Other(Box::new(fault)));
@@ -64,9 +69,6 @@ impl HttpClient for Http {
                 let fault = HttpFault::Status { authority: place.authority(), status: answer.status.as_u16() };
                 return Err(Error::Other(Box::new(fault)));
             }
-            let asked =
-                answer.fields.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-            retry_after_s.store(asked.unwrap_or(0), Ordering::Relaxed);
             let mut response = Response::new(Full::new(answer.content));
             *response.status_mut() = answer.status;
             *response.headers_mut() = answer.fields;
