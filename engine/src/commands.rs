@@ -12,7 +12,7 @@ pub mod explain;
 pub mod key;
 pub mod key_set;
 mod lists;
-mod memory;
+pub mod memory;
 pub mod point;
 pub mod profile;
 pub mod release;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::pointer::{Pointer, verify_pointer};
-use policy_release::root::{TrustRoot, verify_successor};
+use policy_release::root::{TrustRoot, verify_root, verify_successor};
 use policy_release::time::Timestamp;
 use stores::{Channel, Location};
 
@@ -27,9 +27,11 @@ pub use self::publish::publish;
 pub use self::replaced::replaced;
 pub use self::target::{RELEASE_ROLES, ReleaseChoice, Target, previous};
 pub use self::versions::next as next_version;
+use crate::commands::memory::{Memory, MemoryArgs};
 use crate::commands::signing;
 use crate::commands::trust::{read_root, words};
 use crate::failure::{Failure, warn};
+use crate::files;
 use crate::signer::KeyArgs;
 use crate::span::{Span, distance};
 use crate::store::{Store, StoreAccess};
@@ -55,6 +57,8 @@ pub struct Where {
     pub trust_root: PathBuf,
     #[command(flatten)]
     pub access: StoreAccess,
+    #[command(flatten)]
+    pub memory: MemoryArgs,
 }
 
 /// How the pointer is made.
@@ -141,9 +145,11 @@ pub struct Desk {
     pub channel: Channel,
     /// The newest that the store's chain leads to.
     pub root: TrustRoot,
-    /// From the root that was placed to `root`.
+    /// From the root that was placed to `root`, with those before it that were seen from here.
     pub chain: Vec<TrustRoot>,
     pub current: Current,
+    /// What was seen from here before.
+    pub memory: Memory,
     /// The pointer's bytes, to notice that somebody else published meanwhile.
     seen: Option<Vec<u8>>,
     pub now: Timestamp,
@@ -152,13 +158,18 @@ pub struct Desk {
 impl Desk {
     pub fn open(at: &Where) -> Result<Self, Failure> {
         let store = Store::open(&at.access.at(&at.store)?)?;
-        let chain = follow(&store, read_root(&at.trust_root)?)?;
+        let memory = at.memory.open();
+        let first = files::read(&at.trust_root, Kind::TrustRoot.envelope_bytes_max())?;
+        let placed = verify_root(&first).map_err(|fault| Failure::at(&at.trust_root, fault))?;
+        memory.keep_root(&placed, &first);
+        let chain = follow_seen(&store, placed, |root, bytes| memory.keep_root(root, bytes))?;
+        let chain = memory.complete(chain, &first)?;
         let now = signing::now()?;
         let seen = store.pointer(&at.channel)?;
         let current = seen.as_deref().map_or(Current::None, |bytes| current(bytes, &chain, &at.channel));
         let root = chain.last().cloned().ok_or_else(|| Failure::new("expected a trust root, found none"))?;
         root.check_expiry(now).map_err(|fault| Failure::new(fault).help("adamant trust renew makes the successor"))?;
-        Ok(Self { store, channel: at.channel.clone(), root, chain, current, seen, now })
+        Ok(Self { store, channel: at.channel.clone(), root, chain, current, memory, seen, now })
     }
 
     /// Refuses a channel that the store does not have where its name is near that of one that it has, unless it is meant.
@@ -356,11 +367,23 @@ pub fn newest_root(path: &Path, store: Option<&Location>) -> Result<TrustRoot, F
 
 /// The chain from the root that gateways hold to the newest in the store. One that does not verify ends it.
 pub fn follow(store: &Store, first: TrustRoot) -> Result<Vec<TrustRoot>, Failure> {
+    follow_seen(store, first, |_, _| ())
+}
+
+/// The same; `see` is given each that comes of the store.
+fn follow_seen(
+    store: &Store,
+    first: TrustRoot,
+    mut see: impl FnMut(&TrustRoot, &[u8]),
+) -> Result<Vec<TrustRoot>, Failure> {
     let mut chain = vec![first];
     while let Some(last) = chain.last() {
         let Some(bytes) = store.root(last.version() + 1)? else { break };
         match verify_successor(last, &bytes) {
-            Ok(next) => chain.push(next),
+            Ok(next) => {
+                see(&next, &bytes);
+                chain.push(next);
+            }
             Err(fault) => {
                 warn(format_args!(
                     "{}: roots/{}.json is passed over: {fault}",

@@ -114,6 +114,7 @@ fn certificates_of_ten_seconds_renew_under_load_and_every_reader_finds_a_key_tha
         assert_ne!(pair[0]["new_sha256"], pair[0]["old_sha256"]);
     }
     assert!(renewed.iter().all(|line| line["what"] == "certificate" && line["why"] == "two-thirds"), "{renewed:#?}");
+    assert!(renewed.iter().all(|line| line["overlap_s"].as_u64().is_some_and(|left| left > 0)), "{renewed:#?}");
     assert!(lines.iter().all(|line| line.get("hooks_failed").is_none()), "{lines:#?}");
     assert!(fs::read_to_string(scene.at().join("touched")).unwrap().starts_with("certificate "));
     assert!(fs::read_to_string(scene.at().join("hooked")).unwrap().contains("ADAMANT_WHAT=certificate"));
@@ -232,7 +233,19 @@ fn a_renewal_that_fails_backs_off_warns_and_comes_back() {
     assert!(lines.iter().any(|line| line["kind"] == "warning" && line["outcome"] == "expired"), "{lines:#?}");
     fs::rename(&away, &ca).unwrap();
     keeper.says("\"renewed\"", 1);
-    keeper.end();
+    // The log is one chain, over restarts too.
+    let mut log = keeper.end();
+    log.extend(run(scene.at(), "agent run p --once").1.lines().map(str::to_owned));
+    let look = |lines: &[String]| fs::write(scene.at().join("log"), lines.join("\n")).unwrap();
+    look(&log);
+    let whole = format!("unbroken: lines 1 to {}, the newest that the profile knows of\n", log.len());
+    assert_eq!(ok(scene.at(), "agent log p log"), whole);
+    let gone = log.remove(2);
+    look(&log);
+    assert!(bad(scene.at(), "agent log p log").contains("log: line 3: expected number 3, found 4"));
+    log.insert(2, gone.replace("p", "q"));
+    look(&log);
+    assert!(bad(scene.at(), "agent log p log").contains("log: line "));
 }
 
 #[test]

@@ -15,6 +15,8 @@ mod hostile;
 mod people;
 #[path = "pointing/places.rs"]
 mod places;
+#[path = "pointing/withheld.rs"]
+mod withheld;
 
 use std::fs;
 

@@ -33,7 +33,7 @@ impl Head {
         let text = ::files::read_text(&path, RUN_HEAD_BYTES_MAX)?;
         serde_json::from_str(&text).map(Some).map_err(|error| {
             let fault = Fault::at(&path, format_args!("expected number and SHA-256 of the newest line, found {error}"));
-            fault.help("remove it: the log begins again at 1")
+            fault.help("the log begins again at 1; who wrote there?")
         })
     }
 
@@ -49,9 +49,13 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Goes on where the log of this profile ended.
-    pub fn open(directory: &Path) -> Result<Self, Fault> {
-        Ok(Self { path: directory.join(HEAD), head: Head::read(directory)?.unwrap_or_default() })
+    /// Goes on where the log of this profile ended; where that cannot be read, which is told, it begins again.
+    pub fn open(directory: &Path) -> (Self, Option<Fault>) {
+        let (head, fault) = match Head::read(directory) {
+            Ok(head) => (head.unwrap_or_default(), None),
+            Err(fault) => (Head::default(), Some(fault)),
+        };
+        (Self { path: directory.join(HEAD), head }, fault)
     }
 
     /// The line, a JSON object, with its place in the chain. The head is kept before the line is told: one that gets lost on
@@ -150,7 +154,8 @@ mod tests {
     use super::*;
 
     fn written(directory: &Path, lines: usize) -> Vec<String> {
-        let mut chain = Chain::open(directory).unwrap();
+        let (mut chain, fault) = Chain::open(directory);
+        assert!(fault.is_none());
         (0..lines).map(|line| chain.link(&format!("{{\"kind\":\"refresh\",\"line\":{line}}}"))).collect()
     }
 
@@ -185,10 +190,12 @@ mod tests {
     #[test]
     fn what_cannot_be_kept_keeps_no_line_from_being_told() {
         let directory = tempfile::tempdir().unwrap();
-        let mut chain = Chain::open(&directory.path().join("gone")).unwrap();
+        let (mut chain, _) = Chain::open(&directory.path().join("gone"));
         assert!(chain.link("{\"a\":1}").ends_with(",\"number\":1}"));
         assert!(chain.link("{\"a\":1}").contains("\"number\":2,\"previous_sha256\":\""));
         std::fs::write(directory.path().join(HEAD), "{}").unwrap();
-        assert!(Chain::open(directory.path()).is_err_and(|fault| fault.to_string().contains("newest line")));
+        let (mut chain, fault) = Chain::open(directory.path());
+        assert!(fault.is_some_and(|fault| fault.to_string().contains("newest line")));
+        assert!(chain.link("{\"a\":1}").ends_with(",\"number\":1}"));
     }
 }

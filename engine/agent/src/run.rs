@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::bounds::{HOOKS_MAX, LOOK_MS_MAX, STOP_S_MAX};
 use crate::fault::Fault;
 use crate::hooks::{self, Hook};
+use crate::log::Chain;
 use crate::metrics::{self, Metrics};
 use crate::profile::{self, Profile, TokenSource};
 use crate::schedule::{self, Nearness};
@@ -64,8 +65,9 @@ pub fn run(settings: &Settings, sink: Sink<'_>) -> Result<(), Fault> {
             None => None,
         };
         let of_log = Arc::clone(&metrics);
+        let (mut chain, broken) = Chain::open(&settings.directory);
         let mut log = |line: &str| {
-            if sink(line).is_err() {
+            if sink(&chain.link(line)).is_err() {
                 of_log.lines_lost.fetch_add(1, Ordering::Relaxed);
             }
         };
@@ -74,6 +76,11 @@ pub fn run(settings: &Settings, sink: Sink<'_>) -> Result<(), Fault> {
         let of_keeper = Arc::clone(&writer);
         let mut keeper = Keeper { settings, metrics, writer: of_keeper, certificate, token, waiting: false };
         let order = on(SignalKind::hangup())?;
+        if let Some(fault) = broken {
+            let mut line = Line::new(("warning", "log"), "unreadable", "", "begun-again");
+            (line.error, line.todo) = (Some(fault.to_string()), fault.hint().map(str::to_owned));
+            tell(&line, &mut log);
+        }
         if !settings.once {
             keeper.started(served, &mut log)?;
         }
@@ -287,6 +294,7 @@ impl Keeper<'_> {
 
     async fn refresh(&mut self, kind: Kind, why: &'static str, log: Log<'_>) -> Result<Outcome, Fault> {
         let (directory, writer) = (self.settings.directory.clone(), Arc::clone(&self.writer));
+        let old_ends_s = self.in_use(kind).ends_s();
         let renewing = move || {
             let mut held = writer.lock().unwrap_or_else(PoisonError::into_inner);
             match kind {
@@ -309,6 +317,7 @@ impl Keeper<'_> {
                 let mut line = Line::new(("refresh", kind.word()), why, &from, "renewed");
                 (line.old_sha256, line.new_sha256) = (old, Some(new));
                 line.until = Some(clock::shown(ends_s).to_string());
+                line.overlap_s = old_ends_s.map(|ends_s| ends_s.saturating_sub(clock::now_s()));
                 line.hooks_failed =
                     hooks::run(&self.settings.hooks, &self.settings.directory, kind.word(), clock::now_s()).await;
                 tell(&line, log);

@@ -16,6 +16,7 @@ use crate::failure::{Failure, warn};
 
 mod acme;
 mod enroll;
+mod log;
 mod token;
 
 #[derive(Debug, Subcommand)]
@@ -42,6 +43,13 @@ pub enum AgentCommand {
         adamant agent run reports --once\n\n\
         SIGHUP renews at once. One process a profile.")]
     Run(RunArgs),
+    /// Say whether the log of `agent run` is whole: no line missing, added, moved or changed.
+    #[command(after_help = "Examples:\n  \
+        adamant agent log reports refreshes.jsonl\n  \
+        journalctl -o cat -u reports | adamant agent log reports\n\n\
+        Each line has its number and the SHA-256 of the line before; the profile keeps those of the newest. Lines may begin\n\
+        anywhere. Ends with 1 where they do not follow each other.")]
+    Log(log::LogArgs),
     /// A local place for programs that cannot do mutual TLS or tokens.
     #[command(after_help = "Examples:\n  \
         adamant agent proxy reports                       # on reports/proxy.sock, for this user alone\n  \
@@ -152,6 +160,7 @@ pub fn run(command: AgentCommand, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
         AgentCommand::Enroll(args) => enroll::run(&args, out),
         AgentCommand::Run(args) => keep_running(args, out),
+        AgentCommand::Log(args) => log::run(&args, out),
         AgentCommand::Proxy(args) => serve(args, out),
         AgentCommand::Doctor(args) => examine(&args, out),
         AgentCommand::Export(args) => export(&args, out),

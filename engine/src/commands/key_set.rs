@@ -16,7 +16,6 @@ use stores::{Channel, layout};
 
 use self::change::{AddArgs, Next, RemoveArgs, RenewArgs, RotateArgs};
 use super::lists::{self, ListDesk, Published, ShowArgs};
-use super::memory::MemoryArgs;
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use super::trust::words;
 use crate::failure::Failure;
@@ -61,8 +60,6 @@ pub struct PublishArgs {
     file: PathBuf,
     #[command(flatten)]
     at: Where,
-    #[command(flatten)]
-    memory: MemoryArgs,
 }
 
 impl Published for KeySet {
@@ -116,7 +113,7 @@ pub fn run(command: KeySetCommand, out: &mut dyn Write) -> Result<(), Failure> {
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (envelope, set) = lists::read::<KeySet>(&args.file)?;
     // Whoever made the set was asked whether the channel is meant.
-    let desk = KeySetDesk::open(&args.at, &args.memory, true)?;
+    let desk = KeySetDesk::open(&args.at, true)?;
     desk.warn_of_behind();
     desk.expect_next(&set, envelope.digest()).map_err(|failure| Failure::at(&args.file, failure))?;
     Next::between(&desk, &set).tell(&set, desk.now, out)?;

@@ -18,7 +18,7 @@ use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
 use stores::Channel;
 
-use super::memory::{Behind, Mark, Memory, MemoryArgs, behind};
+use super::memory::{Behind, Mark, Memory, behind};
 use super::release::engine_version;
 use super::signing;
 use super::trust::words;
@@ -94,7 +94,7 @@ struct Believed<L> {
 
 impl<L: Published> ListDesk<L> {
     /// `may_be_new`: that the store does not have the channel is told, and not refused.
-    pub fn open(at: &Where, memory: &MemoryArgs, may_be_new: bool) -> Result<Self, Failure> {
+    pub fn open(at: &Where, may_be_new: bool) -> Result<Self, Failure> {
         let desk = Desk::open(at)?;
         let is_known = is_known(&desk, may_be_new)?;
         let pointer = desk.current.pointer();
@@ -111,8 +111,7 @@ impl<L: Published> ListDesk<L> {
         let seen = L::stored(&desk.store, &desk.channel)?;
         let policy = pointer_policy.as_deref();
         let stored = seen.as_deref().map(|bytes| believed::<L>(bytes, &desk.chain, &desk.channel, policy));
-        let memory = memory.open();
-        let kept = recall::<L>(&memory, &desk.chain, &desk.channel, policy);
+        let kept = recall::<L>(&desk.memory, &desk.chain, &desk.channel, policy);
         let mark = kept.as_ref().map(|(kept, _)| kept.mark.clone());
         let found = stored.as_ref().map(|of| of.as_ref().map(|of| &of.mark));
         let behind = kept.as_ref().and_then(|(kept, path)| behind(L::KIND, (&kept.mark, path), found, desk.now));
@@ -124,7 +123,7 @@ impl<L: Published> ListDesk<L> {
             (None, _) => (None, None, None),
             (Some(Ok(stored)), _) => {
                 if let Some(bytes) = seen.as_ref().filter(|_| stored.mark.replaces(mark.as_ref())) {
-                    memory.keep(&desk.root, &L::place(&desk.channel), L::KIND, bytes);
+                    desk.memory.keep(&desk.root, &L::place(&desk.channel), L::KIND, bytes);
                 }
                 (Some(stored.list), None, Some(stored.mark.by))
             }
@@ -141,7 +140,7 @@ impl<L: Published> ListDesk<L> {
                 L::CARRIED
             ));
         }
-        let Desk { store, channel, root, chain, now, .. } = desk;
+        let Desk { store, channel, root, chain, memory, now, .. } = desk;
         Ok(Self {
             store,
             channel,

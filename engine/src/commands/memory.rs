@@ -5,6 +5,7 @@
 //! Nothing here is believed for standing there either: it is verified like what is in the store. Where nothing is remembered,
 //! the store alone tells.
 
+use std::fmt::Display;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -19,13 +20,15 @@ use crate::failure::{Failure, warn};
 use crate::files::{self, Access, Existing};
 use crate::span::distance;
 
+mod roots;
+
 /// Below the directory of the state, one directory for each trust root.
 const LISTS: &str = "lists";
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct MemoryArgs {
-    /// Directory that remembers the newest lists and profile documents seen from here, so that an older one that was put
-    /// back into the store is noticed; $XDG_STATE_HOME/adamant when absent, or ~/.local/state/adamant.
+    /// Directory that remembers the newest trust roots, lists and profile documents seen from here, so that an older one that
+    /// was put back into the store is noticed; $XDG_STATE_HOME/adamant when absent, or ~/.local/state/adamant.
     #[arg(long, value_name = "DIR")]
     memory: Option<PathBuf>,
 }
@@ -92,7 +95,20 @@ impl Memory {
     pub fn all(&self, chain: &[TrustRoot], place: &str, kind: Kind) -> impl Iterator<Item = Kept> {
         chain.iter().filter_map(move |root| {
             let path = self.path(root, place)?;
-            Some(Kept { bytes: files::read(&path, kind.envelope_bytes_max()).ok()?, path })
+            match files::read(&path, kind.envelope_bytes_max()) {
+                Ok(bytes) => match Envelope::parse_kind(&bytes, kind) {
+                    Ok(_) => Some(Kept { bytes, path }),
+                    Err(fault) => {
+                        unread(kind, &path, &fault);
+                        None
+                    }
+                },
+                Err(_) if !path.exists() => None,
+                Err(fault) => {
+                    unread(kind, &path, &fault);
+                    None
+                }
+            }
         })
     }
 
@@ -149,6 +165,15 @@ pub fn behind(
     };
     let told = format!("{found}; the newest that was seen from here has {}", kept.words(now));
     Some(Behind { told, path: path.to_owned(), digest: kept.digest })
+}
+
+/// Says that what is remembered cannot be made use of.
+fn unread(kind: Kind, path: &Path, fault: &dyn Display) {
+    warn(format_args!(
+        "{}: what is remembered of the {kind} is damaged: {fault}; that an older one was put back into the store may go \
+         unnoticed",
+        path.display()
+    ));
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {

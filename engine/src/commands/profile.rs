@@ -14,7 +14,6 @@ use policy_release::profile_document::{Pki, Place, ProfileDocument};
 use policy_release::time::Timestamp;
 
 use self::desk::ProfileDesk;
-use super::memory::MemoryArgs;
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use crate::failure::{Failure, warn};
 use crate::files::{self, Access, Existing};
@@ -88,8 +87,6 @@ pub struct IssueArgs {
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    memory: MemoryArgs,
-    #[command(flatten)]
     keys: KeyArgs,
 }
 
@@ -100,8 +97,6 @@ pub struct ShowArgs {
     /// The release: a file, sha256:… of one in the store, or what the channel runs.
     #[arg(long, value_name = "RELEASE", default_value = "current")]
     release: ReleaseChoice,
-    #[command(flatten)]
-    memory: MemoryArgs,
 }
 
 #[derive(Debug, Args)]
@@ -110,8 +105,6 @@ pub struct PublishArgs {
     file: PathBuf,
     #[command(flatten)]
     at: Where,
-    #[command(flatten)]
-    memory: MemoryArgs,
 }
 
 pub fn run(command: ProfileCommand, out: &mut dyn Write) -> Result<(), Failure> {
@@ -125,7 +118,7 @@ pub fn run(command: ProfileCommand, out: &mut dyn Write) -> Result<(), Failure> 
 }
 
 fn issue(args: &IssueArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let desk = ProfileDesk::open(&args.at, &args.release, &args.memory)?;
+    let desk = ProfileDesk::open(&args.at, &args.release)?;
     if args.out.is_none() {
         desk.desk.store.expect_writable()?;
     }
@@ -188,7 +181,7 @@ fn place(args: &IssueArgs, gateway: &Gateway) -> Result<Place, Failure> {
 }
 
 fn show(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let desk = ProfileDesk::open(&args.at, &args.release, &args.memory)?;
+    let desk = ProfileDesk::open(&args.at, &args.release)?;
     if let Some(told) = desk.behind() {
         warn(format_args!("{told}: who put back what is in the store?"));
     }
@@ -203,7 +196,7 @@ fn show(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let envelope = signing::read_envelope(&args.file, Kind::ProfileDocument)?;
     let document = ProfileDocument::read(envelope.payload()).map_err(|fault| Failure::at(&args.file, fault))?;
-    let desk = ProfileDesk::open(&args.at, &ReleaseChoice::Digest(document.release), &args.memory)?;
+    let desk = ProfileDesk::open(&args.at, &ReleaseChoice::Digest(document.release))?;
     if document.policy_name != desk.policy_name {
         let message =
             format!("expected a profile document of policy {:?}, found {:?}", desk.policy_name, document.policy_name);

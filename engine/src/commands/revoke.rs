@@ -19,7 +19,6 @@ use self::next::Next;
 use self::targets::TargetArgs;
 use super::Format;
 use super::lists::{self, Begun, IssueArgs, ShowArgs};
-use super::memory::MemoryArgs;
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use super::trust::words;
 use crate::failure::Failure;
@@ -82,8 +81,6 @@ pub struct PublishArgs {
     file: PathBuf,
     #[command(flatten)]
     at: Where,
-    #[command(flatten)]
-    memory: MemoryArgs,
 }
 
 pub fn run(args: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
@@ -98,7 +95,7 @@ pub fn run(args: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let desk = RevokeDesk::open(&args.at, &args.issue.memory, args.issue.names_policy())?;
+    let desk = RevokeDesk::open(&args.at, args.issue.names_policy())?;
     args.issue.expect_believed(&desk)?;
     desk.warn_of_behind();
     // What is lifted must be listed, and may have left the release since.
@@ -131,7 +128,7 @@ fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (envelope, list) = lists::read(&args.file)?;
     // Whoever made the list was asked whether the channel is meant.
-    let desk = RevokeDesk::open(&args.at, &args.memory, true)?;
+    let desk = RevokeDesk::open(&args.at, true)?;
     desk.warn_of_behind();
     desk.expect_next(&list, envelope.digest()).map_err(|failure| Failure::at(&args.file, failure))?;
     Next::between(&desk, &list).tell(&list, desk.now, out)?;

@@ -8,6 +8,7 @@ use policy_release::pointer::Pointer;
 use serde::Serialize;
 use stores::Channel;
 
+use crate::commands::memory::MemoryArgs;
 use crate::failure::Failure;
 use crate::files;
 use crate::pointing::{Current, Desk, Where};
@@ -43,7 +44,8 @@ impl Expectation {
         trust_root: &Path,
     ) -> Result<Self, Failure> {
         let (store, trust_root, access) = (named.to_owned(), trust_root.to_owned(), access.clone());
-        let desk = Desk::open(&Where { store, channel: channel.clone(), trust_root, access })?;
+        let desk =
+            Desk::open(&Where { store, channel: channel.clone(), trust_root, access, memory: MemoryArgs::default() })?;
         desk.store.expect_channel(channel)?;
         let pointer = match desk.current {
             Current::Verified(pointer) => pointer,

@@ -32,6 +32,9 @@ pub struct Line<'a> {
     pub changes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// How long the old one holds beside the new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlap_s: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +65,7 @@ impl<'a> Line<'a> {
             release: None,
             changes: Vec::new(),
             until: None,
+            overlap_s: None,
             error: None,
             todo: None,
             again_in_ms: None,

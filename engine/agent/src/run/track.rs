@@ -54,3 +54,13 @@ pub enum Found {
     /// The profile has none of it to renew.
     NotWanted,
 }
+
+impl Found {
+    /// When what is in use ends, seconds since the Unix epoch.
+    pub const fn ends_s(&self) -> Option<u64> {
+        match self {
+            Self::InUse(in_use) => Some(in_use.ends_s),
+            Self::Nothing | Self::NotWanted => None,
+        }
+    }
+}

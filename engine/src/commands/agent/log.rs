@@ -26,7 +26,8 @@ pub fn run(args: &LogArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let lines: Box<dyn BufRead> = if args.log == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
-        let file = File::open(&args.log).map_err(|error| Failure::at(&args.log, format_args!("cannot be read: {error}")))?;
+        let file =
+            File::open(&args.log).map_err(|error| Failure::at(&args.log, format_args!("cannot be read: {error}")))?;
         Box::new(BufReader::new(file))
     };
     let unbroken = log::verify(lines, &newest).map_err(|fault| Failure::at(&args.log, fault))?;

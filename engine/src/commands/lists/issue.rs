@@ -8,7 +8,6 @@ use policy_release::lists::ListFault;
 use policy_release::time::Timestamp;
 
 use super::{ListDesk, Published};
-use crate::commands::memory::MemoryArgs;
 use crate::commands::signing;
 use crate::commands::trust::words;
 use crate::failure::Failure;
@@ -34,8 +33,6 @@ pub struct IssueArgs {
     /// Write it there and publish nothing, so that others can sign it first.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
-    #[command(flatten)]
-    pub memory: MemoryArgs,
     #[command(flatten)]
     keys: KeyArgs,
 }

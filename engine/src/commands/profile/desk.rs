@@ -10,7 +10,7 @@ use policy_release::profile_document::{Place, ProfileDocument, ROLE, verify_prof
 use policy_release::root::TrustRoot;
 use stores::{Channel, layout};
 
-use crate::commands::memory::{Behind, Kept, Mark, Memory, MemoryArgs, behind};
+use crate::commands::memory::{Behind, Kept, Mark, behind};
 use crate::commands::signing;
 use crate::commands::trust::words;
 use crate::failure::{Failure, warn};
@@ -24,7 +24,6 @@ pub struct ProfileDesk {
     version: u64,
     /// The document of the release.
     own: Look,
-    memory: Memory,
     /// The newest that is remembered of the channel, of whatever release.
     newest: Option<Believed>,
 }
@@ -49,14 +48,13 @@ struct Believed {
 }
 
 impl ProfileDesk {
-    pub fn open(at: &Where, choice: &ReleaseChoice, memory: &MemoryArgs) -> Result<Self, Failure> {
+    pub fn open(at: &Where, choice: &ReleaseChoice) -> Result<Self, Failure> {
         let desk = Desk::open(at)?;
         let target = Target::load(&desk, choice)?;
         let (release, policy_name) = (target.digest(), target.policy_name().to_owned());
-        let memory = memory.open();
-        let newest = newest(&memory, &desk, &policy_name);
-        let own = look(&memory, &desk, &release, newest.as_ref())?;
-        Ok(Self { version: target.version(), desk, release, policy_name, own, memory, newest })
+        let newest = newest(&desk, &policy_name);
+        let own = look(&desk, &release, newest.as_ref())?;
+        Ok(Self { version: target.version(), desk, release, policy_name, own, newest })
     }
 
     /// The document that is there.
@@ -94,7 +92,7 @@ impl ProfileDesk {
         let has_none = self.own.present.is_none() && self.own.behind.is_none();
         match self.desk.current.pointer().filter(|pointer| has_none && pointer.release != self.release) {
             Some(running) => {
-                let look = look(&self.memory, &self.desk, &running.release, self.newest.as_ref())?;
+                let look = look(&self.desk, &running.release, self.newest.as_ref())?;
                 self.copied(&running.release, &look, carry_on)
             }
             None => self.copied(&self.release, &self.own, carry_on),
@@ -234,7 +232,7 @@ impl ProfileDesk {
         let place = layout::profile(&document.release);
         lock.write(&place, Kind::ProfileDocument, &bytes)?;
         if let Ok(published) = believed(&bytes, &self.desk.chain, &document.release) {
-            remember(&self.memory, &self.desk, (&published, &bytes), (self.own.kept.as_ref(), self.newest.as_ref()));
+            remember(&self.desk, (&published, &bytes), (self.own.kept.as_ref(), self.newest.as_ref()));
         }
         writeln!(out, "wrote {}", self.desk.store.path().join(place).display())?;
         Ok(())
@@ -254,23 +252,23 @@ fn of_channel(channel: &Channel) -> String {
 }
 
 /// The newest that is remembered of the channel.
-fn newest(memory: &Memory, desk: &Desk, policy_name: &str) -> Option<Believed> {
+fn newest(desk: &Desk, policy_name: &str) -> Option<Believed> {
     let of = |kept: Kept| {
         let envelope = Envelope::parse_kind(&kept.bytes, Kind::ProfileDocument).ok()?;
         let release = ProfileDocument::read(envelope.payload()).ok()?.release;
         believed(&kept.bytes, &desk.chain, &release).ok().filter(|of| of.document.policy_name == policy_name)
     };
     let place = of_channel(&desk.channel);
-    let all = memory.all(&desk.chain, &place, Kind::ProfileDocument);
+    let all = desk.memory.all(&desk.chain, &place, Kind::ProfileDocument);
     all.filter_map(of).max_by_key(|of| (of.mark.by, of.document.issued))
 }
 
 /// Looks at the document of `release`, and remembers it where it is newer than what is.
-fn look(memory: &Memory, desk: &Desk, release: &Digest, newest: Option<&Believed>) -> Result<Look, Failure> {
+fn look(desk: &Desk, release: &Digest, newest: Option<&Believed>) -> Result<Look, Failure> {
     let place = layout::profile(release);
     let seen = desk.store.profile(release)?;
     let present = seen.as_deref().map(|bytes| believed(bytes, &desk.chain, release));
-    let kept = memory.all(&desk.chain, &place, Kind::ProfileDocument);
+    let kept = desk.memory.all(&desk.chain, &place, Kind::ProfileDocument);
     let kept = kept.filter_map(|kept| Some((believed(&kept.bytes, &desk.chain, release).ok()?, kept.path)));
     let kept = kept.max_by_key(|(of, _)| of.mark.rank());
     let found = present.as_ref().map(|of| of.as_ref().map(|of| &of.mark));
@@ -278,26 +276,21 @@ fn look(memory: &Memory, desk: &Desk, release: &Digest, newest: Option<&Believed
         kept.as_ref().and_then(|(kept, path)| behind(Kind::ProfileDocument, (&kept.mark, path), found, desk.now));
     let mark = kept.as_ref().map(|(kept, _)| kept.mark.clone());
     if let (Some(Ok(present)), Some(bytes), None) = (&present, &seen, &behind) {
-        remember(memory, desk, (present, bytes), (mark.as_ref(), newest));
+        remember(desk, (present, bytes), (mark.as_ref(), newest));
     }
     let behind = behind.zip(kept.map(|(kept, _)| kept));
     Ok(Look { seen, present, behind, kept: mark })
 }
 
 /// Remembers what is newer than `kept`, of its release, and than the `newest` of the channel.
-fn remember(
-    memory: &Memory,
-    desk: &Desk,
-    (of, bytes): (&Believed, &[u8]),
-    (kept, newest): (Option<&Mark>, Option<&Believed>),
-) {
+fn remember(desk: &Desk, (of, bytes): (&Believed, &[u8]), (kept, newest): (Option<&Mark>, Option<&Believed>)) {
     if of.mark.replaces(kept) {
-        memory.keep(&desk.root, &layout::profile(&of.document.release), Kind::ProfileDocument, bytes);
+        desk.memory.keep(&desk.root, &layout::profile(&of.document.release), Kind::ProfileDocument, bytes);
     }
     let is_newer =
         |newest: &Believed| of.document.issued >= newest.document.issued && of.mark.replaces(Some(&newest.mark));
     if newest.is_none_or(is_newer) {
-        memory.keep(&desk.root, &of_channel(&desk.channel), Kind::ProfileDocument, bytes);
+        desk.memory.keep(&desk.root, &of_channel(&desk.channel), Kind::ProfileDocument, bytes);
     }
 }
 
