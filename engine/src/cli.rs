@@ -19,21 +19,21 @@ pub struct Cli {
     command: Command,
 }
 
-impl Command {
-    /// Whether it writes and publishes: what it says of that is not what it is for.
-    const fn acts(&self) -> bool {
+impl Cli {
+    /// Whether the command writes and publishes: what it says of that is not what it is for.
+    pub const fn acts(&self) -> bool {
         matches!(
-            self,
-            Self::Release(_)
-                | Self::Key(_)
-                | Self::Trust(_)
-                | Self::Point(_)
-                | Self::Rollback(_)
-                | Self::Revoke(_)
-                | Self::KeySet(_)
-                | Self::Profile(_)
-                | Self::Ca(_)
-                | Self::Tune(_)
+            self.command,
+            Command::Release(_)
+                | Command::Key(_)
+                | Command::Trust(_)
+                | Command::Point(_)
+                | Command::Rollback(_)
+                | Command::Revoke(_)
+                | Command::KeySet(_)
+                | Command::Profile(_)
+                | Command::Ca(_)
+                | Command::Tune(_)
         )
     }
 }
@@ -195,8 +195,8 @@ impl Cli {
 
 /// Runs one command. `out` is standard output, safe for a terminal; warnings go to standard error.
 pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
-    let mut acted = Acted::new(out);
-    if cli.command.acts() {
+    if cli.acts() {
+        let mut acted = Acted::new(out);
         run_command(cli.command, &mut acted)?;
         return Ok(acted.finish()?);
     }

@@ -35,9 +35,14 @@ fn main() -> ExitCode {
     }
     let cli = cli::Cli::read();
     let mut out = terminal::Safe::new(io::stdout().lock());
+    let acts = cli.acts();
     let result = cli::run(cli, &mut out);
     // An outcome other than success has been said there too.
-    let finished = out.finish();
+    let finished = out.finish().or_else(|error| match error.kind() {
+        // What was to be done is done.
+        io::ErrorKind::BrokenPipe if acts => Ok(()),
+        _ => Err(error),
+    });
     let result = result.and_then(|()| Ok(finished?));
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,7 +19,7 @@ fn replaced() -> Desk {
 fn a_trust_root_that_was_seen_and_is_gone_is_asked_for() {
     let desk = replaced();
     let renew = format!("point {AT} --release current --key alice.key");
-    let revoke = format!("revoke {AT} --agent bot --unknown --reason stolen --key alice.key");
+    let revoke = format!("revoke {AT} --agent bot --unknown --key alice.key");
     desk.good(&renew);
     fs::rename(desk.path("store/roots/2.json"), desk.path("gone.json")).unwrap();
     let pointer = desk.read(super::POINTER);
@@ -41,7 +41,7 @@ fn a_trust_root_that_was_seen_and_is_gone_is_asked_for() {
 #[test]
 fn what_held_by_a_root_before_is_remembered_by_who_names_the_newest() {
     let desk = replaced();
-    let list = |at: &str, agent: &str| format!("revoke {at} --agent {agent} --unknown --reason stolen --key alice.key");
+    let list = |at: &str, agent: &str| format!("revoke {at} --agent {agent} --unknown --key alice.key");
     desk.good(&list(AT, "one"));
     let first = desk.read("store/channels/production/revocations.json");
     desk.good(&list(AT, "two"));

@@ -30,7 +30,9 @@ pub fn run(args: &LogArgs, out: &mut dyn Write) -> Result<(), Failure> {
             File::open(&args.log).map_err(|error| Failure::at(&args.log, format_args!("cannot be read: {error}")))?;
         Box::new(BufReader::new(file))
     };
-    let unbroken = log::verify(lines, &newest).map_err(|fault| Failure::at(&args.log, fault))?;
+    let unbroken = log::verify(lines, &newest).map_err(|fault| {
+        Failure::at(&args.log, fault).help("what cut it off, or who wrote there? The lines before it follow each other")
+    })?;
     write!(out, "unbroken: lines {} to {}", unbroken.first, unbroken.last)?;
     if unbroken.newer == 0 {
         writeln!(out, ", the newest that the profile knows of")?;
