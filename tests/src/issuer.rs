@@ -46,6 +46,7 @@ struct Shared {
     asked: Mutex<BTreeMap<String, usize>>,
     is_down: AtomicBool,
     connections: AtomicUsize,
+    unchanged: AtomicUsize,
     delay: Mutex<Duration>,
 }
 
@@ -68,6 +69,7 @@ impl HttpsIssuer {
             asked: Mutex::default(),
             is_down: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
+            unchanged: AtomicUsize::new(0),
             delay: Mutex::default(),
         });
         let of_thread = Arc::clone(&shared);
@@ -123,6 +125,11 @@ impl HttpsIssuer {
         self.shared.asked.lock().unwrap().get(path).copied().unwrap_or(0)
     }
 
+    /// How often it was asked by an entity tag that is still right.
+    pub fn unchanged(&self) -> usize {
+        self.shared.unchanged.load(Ordering::SeqCst)
+    }
+
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
@@ -159,6 +166,7 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, shared: &Shared) -> std:
             // An entity tag that is known is answered as a good server does.
             let tag = fields.lines().find_map(|line| line.strip_prefix("ETag: "));
             let known = tag.is_some_and(|tag| text.to_ascii_lowercase().contains(&format!("if-none-match: {tag}")));
+            shared.unchanged.fetch_add(usize::from(known), Ordering::SeqCst);
             let (status, content) = if known { (304, Vec::new()) } else { (status, content) };
             write!(stream, "HTTP/1.1 {status} X\r\n{fields}Content-Length: {}\r\n\r\n", content.len())?;
             stream.write_all(&content)?;

@@ -142,6 +142,49 @@ fn an_active_token_passes_and_its_issuer_is_asked_once() {
 }
 
 #[test]
+fn another_secret_of_the_gateway_is_taken_and_on_record() {
+    let scene = Scene::new("10m", "");
+    scene.issuer.say(PATH, says(&active()));
+    let file = scene.gateway.directory().join("client.key");
+    let rotations = || {
+        let text = scene.gateway.record_text();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["adamant.refresh.of"] == "introspection-client").collect::<Vec<_>>()
+    };
+    assert_eq!(scene.status("one"), 200);
+    // None of them makes a second line.
+    for (content, status, expected) in [
+        ("the-next-secret\n", 200, "taken"),
+        ("the-next-secret", 200, "taken"),
+        ("two words", 401, "refused"),
+        ("two words", 401, "refused"),
+        ("the-next-secret", 200, "unchanged"),
+        ("the-last-secret", 200, "taken"),
+    ] {
+        std::fs::write(&file, content).unwrap();
+        let (asked, lines) = (scene.issuer.asked(PATH), rotations().len());
+        assert_eq!(scene.status(&format!("token-{asked}-{lines}-{status}")), status, "{content}");
+        let told =
+            eventually(SOON, || rotations().last().is_some_and(|line| line["adamant.refresh.outcome"] == expected));
+        assert!(told, "{content}: {:#?}", rotations());
+    }
+    let told = rotations();
+    let outcomes: Vec<_> = told.iter().map(|line| line["adamant.refresh.outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["taken", "refused", "unchanged", "taken"]);
+    assert_eq!(told[0]["adamant.refresh.new"], told[3]["adamant.refresh.old"]);
+    assert!(told.iter().all(|line| line["adamant.refresh.source"].as_str().unwrap().ends_with("client.key")));
+    assert_eq!(
+        (&told[0]["adamant.refresh.name"], &told[0]["adamant.refresh.overlap_s"]),
+        (&json!("gateway"), &json!(0))
+    );
+    let (head, _) = scene.issuer.heard().pop().unwrap();
+    // `the%20gateway:the-last-secret`.
+    assert!(head.contains("Basic dGhlJTIwZ2F0ZXdheTp0aGUtbGFzdC1zZWNyZXQ=\r\n"), "{head}");
+    let written = [scene.gateway.record_text(), scene.gateway.stderr()];
+    assert!(written.iter().all(|text| !text.contains("next-secret") && !text.contains("last-secret")));
+}
+
+#[test]
 fn two_hundred_requests_at_once_are_one_question() {
     let scene = Scene::new("10m", "");
     scene.issuer.delay(Duration::from_millis(300));

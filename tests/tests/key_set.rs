@@ -209,6 +209,17 @@ fn an_id_that_the_release_leaves_open_is_filled_without_another_release() {
     assert!(done.success(), "{said}");
     assert!(eventually(SOON, || stage.status(&key) == 401));
     assert_eq!(stage.reason(&key), "credential-revoked");
+    // Whatever moved is in the rotation log, in its order; and nothing else is.
+    let (_, shown, _) = gateway::run(&["audit", "show", "--rotations", "records.jsonl"], stage.world.home());
+    let release = after["release"].as_str().unwrap();
+    let [first, set, list] = [
+        format!(" release {release} accepted "),
+        " key-set production taken (changed) ".to_owned(),
+        " revocations serial-1 accepted ".to_owned(),
+    ];
+    let found: Vec<_> = [&first, &set, &list].iter().map(|text| shown.find(text.as_str())).collect();
+    assert!(found[0].is_some() && found.is_sorted_by(|one, other| one < other), "{found:?}: {shown}");
+    assert!(!shown.contains(" activation ") && !shown.contains(" start ") && !shown.contains(" permit "), "{shown}");
     stage.restart();
     assert_eq!(stage.reason(&key), "credential-revoked");
 }
@@ -243,7 +254,7 @@ fn a_key_is_rotated_under_load_and_no_valid_request_fails() {
         let (done, said) = stage.try_key_set("rotate", &["--id", "ci-1", "--sha256", &third.sha256, "--key", "3.key"]);
         assert!(!done && said.contains("two keys already"), "{said}");
         *current.lock().unwrap() = new.clone();
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(1_200));
         stage.key_set("remove", &["--id", "ci-1", "--sha256", &old.sha256[..12]]);
         stage.wait_for_serial(3);
         assert_eq!((stage.status(&old), stage.status(&new)), (401, 200));
@@ -259,6 +270,7 @@ fn a_key_is_rotated_under_load_and_no_valid_request_fails() {
     assert_eq!(last["adamant.refresh.old"], format!("serial-2 ci-1:{} ci-1:{}", both[0], both[1]));
     assert_eq!(last["adamant.refresh.new"], format!("serial-3 ci-1:{new_print}"));
     assert_eq!(last["adamant.refresh.overlap"], format!("ci-1:{new_print}"));
+    assert!((1..120).contains(&last["adamant.refresh.overlap_s"].as_u64().unwrap()), "they stood side by side: {last}");
     // Digits that begin two keys name neither.
     let alike = format!("{}{}", &new.sha256[..16], &old.sha256[16..]);
     stage.key_set("rotate", &["--id", "ci-1", "--sha256", &alike, "--overlap", "12h"]);

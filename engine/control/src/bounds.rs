@@ -102,7 +102,8 @@ pub const RESOLVE_RETRY_S: u64 = 5;
 pub const RESOLVE_S_MAX: u64 = 5;
 /// Addresses taken from one name.
 pub const RESOLVED_ADDRESSES_MAX: usize = 16;
-/// Bytes of a key set, whether from a file or by HTTPS.
+/// Bytes that are read where a key set is expected, from a file or by HTTPS: enough to say how far one is beyond
+/// `KEYSET_BYTES_MAX` of identity (64 KiB), which is refused.
 pub const JWKS_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a secret that an origin knows the gateway by.
 pub const ORIGIN_SECRET_BYTES_MAX: usize = 4 << 10;
@@ -131,6 +132,12 @@ pub const PEM_BYTES_MAX: usize = 1 << 20;
 /// for each connection and handshake.
 pub const FETCH_MS_MAX: u64 = 10_000;
 pub const FETCH_STEP_MS_MAX: u64 = 5_000;
+/// Keys that an issuer took away whose `kid`s are remembered: four full key sets.
+pub const GONE_KIDS_MAX: usize = 256;
+/// Thumbprints of which the rotation log remembers since when they are there. Past it, it begins anew.
+pub const STANDING_MAX: usize = 4_096;
+/// Thumbprints in one list of a line of the rotation log: two of 64 API keys, and the serial.
+pub const REFRESH_THUMBPRINTS_MAX: usize = 129;
 /// Fetches that ended and were not looked at yet.
 pub const ISSUERS_IN_FLIGHT_MAX: usize = 64;
 /// How often control looks whether workers ask for newer keys, milliseconds.

@@ -20,8 +20,11 @@ use tokio::sync::{Notify, mpsc};
 use crate::assemble::IntrospectionClient;
 use crate::bounds::{INTROSPECTION_TOLD_S, INTROSPECTIONS_IN_FLIGHT_MAX};
 use crate::clock;
+use crate::records::Handle;
+use clients::Clients;
 
 mod ask;
+mod clients;
 
 pub use ask::{AskFault, check};
 
@@ -56,9 +59,14 @@ impl Default for Desk {
 }
 
 /// Starts to answer what is asked at `desk`.
-pub fn spawn(desk: Desk, clients: &[IntrospectionClient], worker_cores: Vec<usize>) -> io::Result<Introspection> {
+pub fn spawn(
+    desk: Desk,
+    clients: &[IntrospectionClient],
+    records: Handle,
+    worker_cores: Vec<usize>,
+) -> io::Result<Introspection> {
     let stopping = Arc::new(AtomicBool::new(false));
-    let clients: BTreeMap<_, _> = clients.iter().map(|client| (client.name.clone(), client.clone())).collect();
+    let clients = Clients::new(clients, records);
     let (clients, wake, stopped) = (Arc::new(clients), Arc::clone(&desk.wake), Arc::clone(&stopping));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("introspection".to_owned()).spawn(move || {
@@ -70,9 +78,7 @@ pub fn spawn(desk: Desk, clients: &[IntrospectionClient], worker_cores: Vec<usiz
     Ok(Introspection { wake, stopping, thread })
 }
 
-type Clients = Arc<BTreeMap<String, IntrospectionClient>>;
-
-async fn run(desk: Desk, clients: Clients, stopped: &AtomicBool) {
+async fn run(desk: Desk, clients: Arc<Clients>, stopped: &AtomicBool) {
     let (done, mut ended) = mpsc::channel(INTROSPECTIONS_IN_FLIGHT_MAX);
     let (mut in_flight, mut telling) = (InFlight::default(), Telling::default());
     while !stopped.load(Ordering::Acquire) {

@@ -2,9 +2,11 @@
 
 pub mod credential;
 pub mod fetch;
+pub mod gone;
 pub mod kept;
 pub mod lease;
 pub mod rotation;
 pub mod schedule;
+pub mod standing;
 
 pub use rotation::{Outcome, Rotation, Why};

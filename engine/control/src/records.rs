@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use chain::note::Verifier;
 
 use crate::bounds::RECORDS_MESSAGES_MAX;
 use crate::clock;
+use crate::moving::standing::Standing;
 use crate::status::CheckpointStatus;
 
 pub mod encrypted;
@@ -98,6 +99,7 @@ pub struct Handle {
     messages: SyncSender<Message>,
     progress: Arc<Progress>,
     beginning: Arc<Beginning>,
+    standing: Arc<Mutex<Standing>>,
     workers: usize,
 }
 
@@ -127,8 +129,13 @@ pub fn spawn(
         key: sealing.key.public().to_string(),
         previous: previous.as_ref().map(|(_, checkpoint)| log::previous_text(checkpoint)),
     });
-    let handle =
-        Handle { messages, progress: Arc::clone(&progress), beginning: Arc::clone(&beginning), workers: workers.len() };
+    let handle = Handle {
+        messages,
+        progress: Arc::clone(&progress),
+        beginning: Arc::clone(&beginning),
+        standing: Arc::new(Mutex::new(Standing::new(clock::unix_ns() / 1_000_000))),
+        workers: workers.len(),
+    };
     let log = Log::new(beginning.origin.clone(), workers.len());
     let sealer = seal::Sealer::spawn(sealing, verifier, &target, previous, &progress, &worker_cores);
     let (requests, sealer) = sealer.map_err(RecordsError::Thread)?;
@@ -211,6 +218,11 @@ impl Handle {
 
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
+    }
+
+    /// What the rotation log remembers, whoever writes it.
+    pub(crate) fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The workers whose records are written.

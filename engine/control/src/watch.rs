@@ -176,6 +176,8 @@ struct Watcher {
     /// When it is looked at next what ends.
     ends_at: Instant,
     resolve_at: Instant,
+    /// When it is looked next at what does not wait, while something else takes long.
+    meanwhile_at: Instant,
     changed: bool,
 }
 
@@ -205,6 +207,7 @@ impl Watcher {
             pinned: None,
             ends_at: Instant::now(),
             resolve_at: Instant::now() + resolve_pause(&start.planned, &start.addresses),
+            meanwhile_at: Instant::now(),
             changed: false,
             start,
         }
@@ -220,13 +223,7 @@ impl Watcher {
             tokio::select! {
                 _ = ticks.tick() => {}
                 done = self.keysets.event() => {
-                    done.into_iter().for_each(|done| self.take_fetched(done));
-                    let waits = self.changed;
-                    self.move_keysets();
-                    // What could not be published is tried again at the tick.
-                    if self.changed && !waits {
-                        self.publish();
-                    }
+                    self.take_keysets(done);
                     continue;
                 }
                 done = self.fetches.event() => {
@@ -265,16 +262,17 @@ impl Watcher {
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
-            let pause = tokio::time::sleep(Duration::from_millis(WATCH_INTERVAL_MS));
             tokio::select! {
                 done = &mut work => return done,
-                () = pause => self.look_meanwhile(),
+                done = self.keysets.event() => self.take_keysets(done),
+                () = tokio::time::sleep_until(self.meanwhile_at) => self.look_meanwhile(),
             }
         }
     }
 
     /// What lists revoke is revoked, and what origins ask for is shown, whatever else takes long.
     fn look_meanwhile(&mut self) {
+        self.meanwhile_at = Instant::now() + Duration::from_millis(WATCH_INTERVAL_MS);
         self.look_at_crls();
         self.look_at_origin_material();
         self.move_credentials(None);

@@ -189,8 +189,8 @@ fn check_time(expires_s: u64, not_before_s: Option<u64>, now_s: u64, leeway_s: u
 
 /// Verifies a compact token at `now_s` (seconds since the Unix epoch).
 ///
-/// The issuer is the first section whose `issuer` equals `iss` and one of whose audiences stands in `aud`: two sections
-/// may share an issuer as long as their audiences differ.
+/// The issuer is the first section whose `issuer` equals `iss` and one of whose audiences stands in `aud`. In a policy no two
+/// sections share an issuer (`check` refuses that); were there two, each would have the tokens of its audiences.
 pub fn verify(token: &[u8], issuers: &[Arc<Issuer>], now_s: u64) -> Result<VerifiedToken, TokenFault> {
     let compact = Compact::split(token)?;
     let mut room = [0; TOKEN_HEADER_BYTES_MAX];

@@ -15,6 +15,7 @@ mod identity;
 mod lines;
 mod print;
 mod prove;
+mod rotations;
 mod show;
 mod verify;
 

@@ -20,8 +20,6 @@ use crate::commands::signing::plural;
 
 /// Ids that a line names, of those that it is about.
 const NAMED_MAX: usize = 8;
-/// Ids whose keys an entry of the rotation log names.
-const ROTATED_MAX: usize = 64;
 
 impl Tended for KeySet {
     const SHELF: Shelf = Shelf::KeySets;
@@ -213,13 +211,9 @@ fn thumbprints(before: Option<&KeySet>, set: &KeySet) -> (Vec<String>, Vec<Strin
     let (mut old, mut new) = (before.map(serial).into_iter().collect::<Vec<_>>(), vec![serial(set)]);
     let gone = before.into_iter().flat_map(KeySet::keys).filter(|key| set.of(&key.id).is_none());
     let changed = set.keys().iter().filter(|key| before.and_then(|before| before.of(&key.id)) != Some(*key));
-    let ids: Vec<&str> = gone.chain(changed).map(|key| key.id.as_str()).collect();
-    for id in ids.iter().take(ROTATED_MAX) {
+    for id in gone.chain(changed).map(|key| key.id.as_str()) {
         old.extend(before.and_then(|before| before.of(id)).map(shown).unwrap_or_default());
         new.extend(set.of(id).map(shown).unwrap_or_default());
-    }
-    if ids.len() > ROTATED_MAX {
-        new.push(format!("and-{}-ids-more", ids.len() - ROTATED_MAX));
     }
     (old, new)
 }
@@ -247,12 +241,5 @@ mod tests {
         let (old, new) = thumbprints(Some(&before), &after);
         assert_eq!(old.join(" "), "serial-1 c:cccccccccccc b:bbbbbbbbbbbb");
         assert_eq!(new.join(" "), "serial-2 b:b0b0b0b0b0b0 b:bbbbbbbbbbbb d:dddddddddddd");
-        let ids: Vec<String> = (0..100).map(|number| format!("k{number:02}")).collect();
-        let many: Vec<(&str, &[u8])> = ids.iter().map(|id| (id.as_str(), [1].as_slice())).collect();
-        let (old, new) = thumbprints(None, &set(1, &many));
-        assert_eq!(
-            (old.len(), new.len(), new.last().map(String::as_str)),
-            (0, ROTATED_MAX + 2, Some("and-36-ids-more"))
-        );
     }
 }

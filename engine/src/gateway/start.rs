@@ -148,11 +148,11 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         worker_cores: worker_cores.clone(),
     });
     let keeper = keeper.map_err(|error| Failure::new(format_args!("the keeper of uses did not start: {error}")))?;
-    let told_at = tellers.serve(&status, &worker_cores)?;
+    let told_at = tellers.serve(&status, &handle, &worker_cores)?;
 
     let desk = introspection::Desk::default();
     let inquiries = Arc::clone(&desk.inquiries);
-    let introspection = introspect(desk, &plan.node, &status, &worker_cores)?;
+    let introspection = introspect(desk, &plan.node, &status, &handle, &worker_cores)?;
 
     let drain = Drain::new();
     let settings = Arc::new(plan.settings);
@@ -362,13 +362,14 @@ fn introspect(
     desk: introspection::Desk,
     node: &Node,
     status: &Status,
+    records: &records::Handle,
     worker_cores: &[usize],
 ) -> Result<Option<Introspection>, Failure> {
     if node.introspection_clients.is_empty() {
         return Ok(None);
     }
     let _ = status.inquiries.set(Arc::clone(&desk.inquiries));
-    let spawned = introspection::spawn(desk, &node.introspection_clients, worker_cores.to_vec());
+    let spawned = introspection::spawn(desk, &node.introspection_clients, records.clone(), worker_cores.to_vec());
     let failed = |error| Failure::new(format_args!("the introspection thread did not start: {error}"));
     spawned.map(Some).map_err(failed)
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use control::admin::{self, Bound, BoundStatus};
+use control::records::Handle;
 use control::status::Status;
 
 use super::Plan;
@@ -35,7 +36,7 @@ impl Tellers {
     }
 
     /// Each on a thread of its own, until the process ends.
-    pub fn serve(self, status: &Arc<Status>, worker_cores: &[usize]) -> Result<ToldAt, Failure> {
+    pub fn serve(self, status: &Arc<Status>, records: &Handle, worker_cores: &[usize]) -> Result<ToldAt, Failure> {
         if self.admin.is_some() || self.status.is_some() {
             admin::measure(Arc::clone(status), worker_cores.to_vec());
         }
@@ -47,7 +48,7 @@ impl Tellers {
             admin.serve(Arc::clone(status), worker_cores.to_vec()).map_err(Failure::new)?;
         }
         if let Some(listener) = self.status {
-            listener.serve(Arc::clone(status), worker_cores.to_vec()).map_err(Failure::new)?;
+            listener.serve(Arc::clone(status), records.clone(), worker_cores.to_vec()).map_err(Failure::new)?;
         }
         Ok(told)
     }

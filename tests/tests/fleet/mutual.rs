@@ -49,6 +49,20 @@ impl Mutual {
         status(&[host.as_str()].into_iter().chain(access.iter().map(String::as_str)).collect::<Vec<_>>())
     }
 
+    /// Such a line of the rotation log, once there are `number`; the latest.
+    fn rotation(&self, of: &str, outcome: &str, number: usize) -> Value {
+        let mut found = Vec::new();
+        let is_it = |line: &Value| line["adamant.refresh.of"] == of && line["adamant.refresh.outcome"] == outcome;
+        let told = eventually(Duration::from_secs(5), || {
+            let text = self.gateway.record_text();
+            let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            found = lines.filter(is_it).collect::<Vec<_>>();
+            found.len() >= number
+        });
+        assert!(told && found.len() == number, "{number} of {of} are {outcome}: {}", self.gateway.record_text());
+        found.pop().unwrap()
+    }
+
     fn get(&self, config: &std::sync::Arc<ClientConfig>, path: &str) -> Result<u16, String> {
         let address = self.gateway.status_address();
         let mut client = Client::connect_tls(address, "127.0.0.1", config).map_err(|error| error.to_string())?;
@@ -164,9 +178,43 @@ fn the_status_listener_takes_new_files_and_keeps_its_old_ones_over_bad_ones() {
     thread::sleep(Duration::from_millis(1_100));
     assert_eq!(mutual.get(&known, "/healthz"), Ok(200));
     mutual.gateway.tells("keeps its old certificate");
+    let refused = mutual.rotation("status-client-ca", "refused", 1);
+    assert!(refused["error.message"].as_str().unwrap().contains("askers.pem"), "{refused}");
+    // Both CAs for a while, then the new one alone.
     let others = Authority::new("others");
-    fs::write(directory.join("askers.pem"), &others.pem).unwrap();
     let other = mutual.gateways.client_config(Some(&others.spiffe("spiffe://fleet/operator")));
+    fs::write(directory.join("askers.pem"), format!("{}{}", mutual.askers.pem, others.pem)).unwrap();
     assert!(eventually(Duration::from_secs(5), || mutual.get(&other, "/healthz") == Ok(200)));
-    assert!(mutual.get(&known, "/healthz").is_err(), "the old CA is no longer trusted");
+    assert_eq!(mutual.get(&known, "/healthz"), Ok(200));
+    let both = mutual.rotation("status-client-ca", "taken", 1);
+    let (old, new) = (both["adamant.refresh.old"].as_str().unwrap(), both["adamant.refresh.new"].as_str().unwrap());
+    assert!(old.len() == 64 && new.len() == 129 && new.starts_with(old), "{both}");
+    assert!(both.get("adamant.refresh.overlap_s").is_none(), "nothing left: {both}");
+    thread::sleep(Duration::from_millis(1_100));
+    fs::write(directory.join("askers.pem"), &others.pem).unwrap();
+    assert!(eventually(Duration::from_secs(5), || mutual.get(&known, "/healthz").is_err()), "it is no longer trusted");
+    assert_eq!(mutual.get(&other, "/healthz"), Ok(200));
+    let alone = mutual.rotation("status-client-ca", "taken", 2);
+    assert_eq!(alone["adamant.refresh.old"], both["adamant.refresh.new"], "{alone}");
+    assert!((1..120).contains(&alone["adamant.refresh.overlap_s"].as_u64().unwrap()), "{alone}");
+
+    let server = mutual.gateways.server(&["127.0.0.1"]);
+    let key = fs::read(directory.join("status.key")).unwrap();
+    fs::write(directory.join("status.key"), &server.key).unwrap();
+    thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(mutual.get(&other, "/healthz"), Ok(200), "with what it has");
+    let refused = mutual.rotation("status-certificate", "refused", 1);
+    assert!(refused["error.message"].as_str().unwrap().contains("do not belong together"), "{refused}");
+    fs::write(directory.join("status.key"), key).unwrap();
+    thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(mutual.get(&other, "/healthz"), Ok(200));
+    assert_eq!(mutual.rotation("status-certificate", "unchanged", 1)["adamant.refresh.why"], "changed");
+    fs::write(directory.join("status.key"), &server.key).unwrap();
+    fs::write(directory.join("status.pem"), &server.certificate).unwrap();
+    thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(mutual.get(&other, "/healthz"), Ok(200));
+    let taken = mutual.rotation("status-certificate", "taken", 1);
+    let source = taken["adamant.refresh.source"].as_str().unwrap();
+    assert!(source.ends_with("status.pem") && taken["adamant.refresh.overlap_s"] == 0, "{taken}");
+    assert_ne!(taken["adamant.refresh.old"], taken["adamant.refresh.new"]);
 }

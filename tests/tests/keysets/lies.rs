@@ -60,6 +60,33 @@ fn every_kind_of_lie_leaves_the_old_keys_in_place() {
 }
 
 #[test]
+fn a_kid_that_is_gone_stands_for_no_other_key() {
+    let (first, second, other) = (key("k1"), key("k2"), key("k1"));
+    let mut scene = Scene::new(&[&first], "1s", "1h");
+    assert!(scene.passes_soon(&first));
+    scene.issuer.say("/keys", Reply::json(&jwks(&[&second])));
+    assert!(scene.passes_soon(&second));
+    for (lie, restarts) in [(vec![&other], false), (vec![&second, &other], true)] {
+        if restarts {
+            scene.gateway.restart("TERM");
+        }
+        let (outcome, message) = refused(&scene, &second, "/keys", Reply::json(&jwks(&lie)));
+        assert!(
+            outcome == "refused" && message.contains("`kid` \"k1\" stands for another key than before"),
+            "{message}"
+        );
+        assert_eq!(scene.status(&other), 401);
+        scene.issuer.say("/keys", Reply::json(&jwks(&[&second])));
+        let before = scene.gateway.metric("keyset_refreshes_total");
+        assert!(tests::process::eventually(super::SOON, || {
+            scene.gateway.metric("keyset_refreshes_total") > before
+        }));
+    }
+    scene.issuer.say("/keys", Reply::json(&jwks(&[&first])));
+    assert!(scene.passes_soon(&first), "the key that it stood for comes back");
+}
+
+#[test]
 fn somebody_else_in_its_place_is_refused() {
     let good = key("k1");
     let (issuer, stranger) = (HttpsIssuer::start(), HttpsIssuer::start());

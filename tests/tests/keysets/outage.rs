@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
-use tests::issuer::Reply;
+use tests::issuer::{HttpsIssuer, Reply};
 use tests::process::eventually;
 use tests::tokens::jwks;
 
@@ -59,5 +60,27 @@ fn a_gateway_that_starts_while_the_issuer_is_down_serves_with_the_last_good() {
     assert!(scene.is_refused_for("keyset-unavailable"));
     assert!(scene.gateway.stderr().contains("the kept keyset is not used"));
     scene.issuer.come_up();
+    assert!(scene.passes_soon(&good));
+}
+
+#[test]
+fn that_nothing_changed_is_no_news_of_keys_that_were_given_up() {
+    let good = key("k1");
+    let issuer = HttpsIssuer::start();
+    issuer.say("/keys", Reply::Whole(200, "ETag: \"one\"\r\n".to_owned(), jwks(&[&good]).into_bytes()));
+    let source = format!("url = \"{}\"", issuer.url("/keys"));
+    let scene = Scene::of(issuer, &source, "1s", "4s");
+    assert!(eventually(SOON, || scene.issuer.unchanged() >= 2), "it is asked by its tag");
+    // The answer comes when it is too late.
+    scene.issuer.delay(Duration::from_secs(6));
+    let stale = |lines: &[serde_json::Value]| lines.iter().position(|line| line["adamant.refresh.outcome"] == "stale");
+    assert!(eventually(SOON, || stale(&scene.rotations()).is_some()));
+    scene.issuer.delay(Duration::ZERO);
+    let next = || {
+        let lines = scene.rotations();
+        lines.get(stale(&lines)? + 1).cloned()
+    };
+    assert!(eventually(SOON, || next().is_some()));
+    assert_eq!(next().unwrap()["adamant.refresh.outcome"], "taken", "asked for whole, at once: {}", next().unwrap());
     assert!(scene.passes_soon(&good));
 }

@@ -124,10 +124,80 @@ fn keys_rotate_under_load_and_no_request_fails() {
 fn what_is_unchanged_is_not_sent_again_and_lives_as_long_as_it_says() {
     let only = key("k1");
     let scene = Scene::new(&[&only], "1s", "1h");
+    assert!(scene.passes_soon(&only));
     let fields = "ETag: \"one\"\r\nCache-Control: max-age=600\r\n".to_owned();
     scene.issuer.say("/keys", Reply::Whole(200, fields, jwks(&[&only]).into_bytes()));
     assert!(eventually(SOON, || scene.gateway.metric("keyset_refreshes_total") >= 4.0));
+    assert!(eventually(SOON, || scene.issuer.unchanged() >= 1), "its tag is known, though the keys came without first");
     assert_eq!(scene.status(&only), 200);
     assert!(scene.gateway.metric("keyset_failures_total") == 0.0);
     assert_eq!(scene.rotation("unchanged")["adamant.refresh.why"], "interval");
+}
+
+/// Seconds between the times of two lines of the rotation log.
+fn apart_s(one: &serde_json::Value, other: &serde_json::Value) -> f64 {
+    let at = |line: &serde_json::Value| {
+        let time = line["time"].as_str().unwrap();
+        let seconds = std::process::Command::new("date").args(["-u", "-d", time, "+%s.%N"]).output().unwrap().stdout;
+        String::from_utf8(seconds).unwrap().trim().parse::<f64>().unwrap()
+    };
+    at(other) - at(one)
+}
+
+#[test]
+fn how_long_old_and_new_stood_side_by_side_is_on_record() {
+    let (old, new, next) = (key("k1"), key("k2"), key("k3"));
+    let scene = Scene::new(&[&old], "1s", "1h");
+    assert!(scene.passes_soon(&old));
+    scene.issuer.say("/keys", Reply::json(&jwks(&[&old, &new])));
+    assert!(scene.passes_soon(&new));
+    thread::sleep(Duration::from_millis(2_500));
+    scene.issuer.say("/keys", Reply::json(&jwks(&[&new])));
+    assert!(eventually(SOON, || scene.status(&old) == 401));
+    scene.issuer.say("/keys", Reply::json(&jwks(&[&next])));
+    assert!(scene.passes_soon(&next));
+
+    let taken = || {
+        let rotations = scene.rotations().into_iter();
+        rotations.filter(|line| line["adamant.refresh.outcome"] == "taken").collect::<Vec<_>>()
+    };
+    assert!(eventually(SOON, || taken().len() >= 4), "{:#?}", taken());
+    let taken = taken();
+    for stays in &taken[..2] {
+        assert!(stays.get("adamant.refresh.overlap_s").is_none(), "nothing left: {stays}");
+    }
+    let overlap_s = taken[2]["adamant.refresh.overlap_s"].as_u64().unwrap();
+    let by_the_log_s = apart_s(&taken[1], &taken[2]);
+    assert!((2..120).contains(&overlap_s), "{overlap_s}");
+    assert!((overlap_s as f64 - by_the_log_s).abs() < 1.5, "{overlap_s} s, by the log {by_the_log_s} s");
+    assert_eq!(taken[3]["adamant.refresh.overlap_s"], 0, "a plain swap: {}", taken[3]);
+    let (_, shown, _) = run(&["audit", "show", "records.jsonl", "--rotations"], scene.gateway.directory());
+    assert!(shown.contains(&format!(" overlap_s={overlap_s}\n")), "{shown}");
+}
+
+#[test]
+fn keys_are_fetched_again_before_the_end_that_their_source_names() {
+    const LIVES_S: f64 = 8.0;
+    let only = key("k1");
+    let scene = Scene::new(&[&only], "1h", "24h");
+    assert!(scene.passes_soon(&only));
+    let fields = format!("Cache-Control: max-age={LIVES_S}\r\n");
+    scene.issuer.say("/keys", Reply::Whole(200, fields, jwks(&[&only]).into_bytes()));
+    scene.gateway.signal("HUP");
+    let (at, next) = ("keyset_success_timestamp_seconds", "keyset_next_refresh_timestamp_seconds");
+    let in_s = || scene.gateway.metric(next) - scene.gateway.metric(at);
+    assert!(eventually(SOON, || in_s() <= LIVES_S), "not after an hour: {}", in_s());
+    // Whole seconds, and by up to a fifth sooner by chance.
+    assert!((LIVES_S * 0.8 - 2.0..=LIVES_S).contains(&in_s()), "{}", in_s());
+    let by_expiry = || {
+        let rotations = scene.rotations();
+        let at = rotations.iter().position(|line| line["adamant.refresh.why"] == "expiry")?;
+        Some((rotations[at - 1].clone(), rotations[at].clone()))
+    };
+    assert!(eventually(SOON, || by_expiry().is_some()), "{:#?}", scene.rotations());
+    let (before, line) = by_expiry().unwrap();
+    assert_eq!(line["adamant.refresh.outcome"], "unchanged", "{line}");
+    let apart_s = apart_s(&before, &line);
+    assert!(apart_s > LIVES_S * 0.8 - 0.5, "not much sooner, and not without pause: {apart_s}");
+    assert_eq!(scene.status(&only), 200);
 }

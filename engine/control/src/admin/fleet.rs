@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use identity::certificate::{CaSet, ClientCa, ClientCaError};
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -23,13 +25,19 @@ use super::attestation::Attester;
 use super::{AdminError, Reach, on_thread, pause_after, serve_connection};
 use crate::assemble::files::{self, FileError};
 use crate::assemble::tls::{self, Tickets, TlsError};
-use crate::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion};
+use crate::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion, hex};
 use crate::bounds::{
     ADMIN_HEAD_BYTES_MAX, PEM_BYTES_MAX, STATUS_CONNECTION_S_MAX, STATUS_CONNECTIONS_MAX, STATUS_HANDSHAKE_S_MAX,
     STATUS_HANDSHAKES_PER_S_MAX, WATCH_INTERVAL_MS,
 };
 use crate::expiry::Ends;
+use crate::moving::{Outcome, Rotation, Why};
+use crate::records::Handle;
 use crate::status::{CertificateStatus, Status};
+
+/// Kinds of the lines of the rotation log.
+const CERTIFICATE: &str = "status-certificate";
+const CLIENT_CA: &str = "status-client-ca";
 
 /// Where the status listener stands and whom it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +60,16 @@ pub enum StatusTlsError {
     ClientCa { path: PathBuf, cause: ClientCaError },
 }
 
+impl StatusTlsError {
+    /// Which of the two parts is not good.
+    const fn of(&self) -> &'static str {
+        match self {
+            Self::File(_) | Self::ClientCa { .. } => CLIENT_CA,
+            Self::Tls(_) => CERTIFICATE,
+        }
+    }
+}
+
 /// A bound status listener that nobody serves yet.
 pub struct BoundStatus {
     listener: TcpListener,
@@ -66,12 +84,23 @@ const PLAIN: &str = "expected TLS, found plain HTTP: use https://, with a client
 /// What its files hold.
 struct Loaded {
     config: Arc<ServerConfig>,
-    /// Over the bytes of all files.
-    content: [u8; 32],
+    /// The certificate, and the client CA.
+    parts: [Part; 2],
     /// Of the certificate that is shown, by the path of its chain.
     shown: (String, CertificateStatus),
     /// The ends of the client CA's certificates.
     cas: Vec<Ends>,
+}
+
+/// What a rotation takes the place of.
+struct Part {
+    of: &'static str,
+    /// The file.
+    source: String,
+    /// Over all that was read.
+    content: [u8; 32],
+    /// SHA-256 over the certificate that is shown, or over each that is trusted.
+    thumbprints: Vec<String>,
 }
 
 /// Reads the files without binding anything.
@@ -97,20 +126,21 @@ impl BoundStatus {
     }
 
     /// Serves on a new thread off `worker_cores`, until the process ends.
-    pub fn serve(self, status: Arc<Status>, worker_cores: Vec<usize>) -> Result<(), AdminError> {
+    pub fn serve(self, status: Arc<Status>, records: Handle, worker_cores: Vec<usize>) -> Result<(), AdminError> {
         let attester = Attester::new(status, self.place.last_use);
-        on_thread("status", worker_cores, move || self.accept(attester))
+        on_thread("status", worker_cores, move || self.accept(attester, records))
     }
 
-    async fn accept(self, attester: Attester) -> io::Result<()> {
-        let Self { listener, place, mut tls } = self;
-        tls.show(attester.status());
+    async fn accept(self, attester: Attester, records: Handle) -> io::Result<()> {
+        let Self { listener, place, tls } = self;
+        let status = Arc::clone(attester.status());
+        tls.show(&status);
+        let mut following = Following { place, tls, wrong: None, status, records };
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let attester = Arc::new(attester);
         let seats = Arc::new(Semaphore::new(STATUS_CONNECTIONS_MAX));
         let mut pace = Pace::new();
         let mut looked = Instant::now();
-        let mut complained = String::new();
         loop {
             pace.wait().await;
             let stream = match listener.accept().await {
@@ -122,11 +152,11 @@ impl BoundStatus {
             };
             if looked.elapsed() >= Duration::from_millis(WATCH_INTERVAL_MS) {
                 looked = Instant::now();
-                follow(&place, &mut tls, &mut complained, attester.status());
+                following.look();
             }
             // Too many at once: this one is closed.
             let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else { continue };
-            let (acceptor, attester) = (TlsAcceptor::from(Arc::clone(&tls.config)), Arc::clone(&attester));
+            let (acceptor, attester) = (TlsAcceptor::from(Arc::clone(&following.tls.config)), Arc::clone(&attester));
             tokio::spawn(async move {
                 let _seat = seat;
                 serve_one(stream, acceptor, attester).await;
@@ -161,28 +191,63 @@ async fn handshake(mut stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<O
     Ok(None)
 }
 
-/// Takes in files that changed; tells once why they are not taken.
-fn follow(place: &StatusPlace, tls: &mut Loaded, complained: &mut String, status: &Status) {
-    match load(place) {
-        Ok(next) => {
-            if next.content != tls.content {
-                crate::info!("the status listener's certificate or client CA changed and was taken");
-                *tls = next;
-                tls.show(status);
-            }
-            complained.clear();
+/// The files as they change.
+struct Following {
+    place: StatusPlace,
+    tls: Loaded,
+    /// What is not good now, and why.
+    wrong: Option<(&'static str, String)>,
+    status: Arc<Status>,
+    records: Handle,
+}
+
+impl Following {
+    /// Takes in what changed; tells once why it is not taken.
+    fn look(&mut self) {
+        match load(&self.place) {
+            Ok(next) => self.take(next),
+            Err(error) => self.refuse(error.of(), error.to_string()),
         }
-        Err(error) => {
-            let why = error.to_string();
-            if why != *complained {
-                crate::error!("the status listener keeps its old certificate: {why}");
-                let mut moving = status.moving();
-                let shown = moving.certificates.entry(tls.shown.0.clone()).or_default();
-                shown.failures += 1;
-                shown.last_failure = Some(why.clone());
-                *complained = why;
+    }
+
+    fn take(&mut self, next: Loaded) {
+        let wrong = self.wrong.take().map(|(of, _)| of);
+        let mut is_new = false;
+        for (before, after) in self.tls.parts.iter().zip(&next.parts) {
+            let changed = before.content != after.content;
+            is_new |= changed;
+            if before.thumbprints != after.thumbprints {
+                self.tell(after.of, Outcome::Taken, &before.thumbprints, &after.thumbprints);
+            } else if changed || wrong == Some(after.of) {
+                self.tell(after.of, Outcome::Unchanged, &[], &[]);
             }
         }
+        if is_new {
+            crate::info!("the status listener's certificate or client CA changed and was taken");
+            self.tls = next;
+        }
+        if is_new || wrong.is_some() {
+            self.tls.show(&self.status);
+        }
+    }
+
+    fn refuse(&mut self, of: &'static str, why: String) {
+        if self.wrong.as_ref().is_some_and(|(_, before)| *before == why) {
+            return;
+        }
+        crate::error!("the status listener keeps its old certificate: {why}");
+        self.tell(of, Outcome::Refused(&why), &[], &[]);
+        let mut moving = self.status.moving();
+        let shown = moving.certificates.entry(self.tls.shown.0.clone()).or_default();
+        shown.failures += 1;
+        shown.last_failure = Some(why.clone());
+        drop(moving);
+        self.wrong = Some((of, why));
+    }
+
+    fn tell(&self, of: &'static str, outcome: Outcome<'_>, old: &[String], new: &[String]) {
+        let source = self.tls.parts.iter().find(|part| part.of == of).map_or("", |part| &part.source);
+        Rotation { of, name: source, source, why: Why::Changed, outcome, old, new }.tell(&self.records);
     }
 }
 
@@ -196,15 +261,26 @@ fn load(place: &StatusPlace) -> Result<Loaded, StatusTlsError> {
     let loaded = tls::load(&place.tls)?;
     let shown = (loaded.chain.clone(), loaded.status.clone());
     let pem = files::read(&place.client_ca, PEM_BYTES_MAX)?;
-    let content: [u8; 32] = Sha256::new().chain_update(loaded.content).chain_update(&pem).finalize().into();
+    let certificate = Part {
+        of: CERTIFICATE,
+        source: loaded.chain.clone(),
+        content: loaded.content,
+        thumbprints: vec![loaded.status.sha256.clone()],
+    };
+    let trusted = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
+    let client_ca = Part {
+        of: CLIENT_CA,
+        source: place.client_ca.display().to_string(),
+        content: Sha256::digest(&pem).into(),
+        thumbprints: trusted.map(|certificate| hex(&Sha256::digest(certificate))).collect(),
+    };
     let cas = client_cas(&place.client_ca, &pem)?;
     let made = tls::listener_tls(0, &wanted, &[loaded], &cas, &Tickets::new()?)?;
     let mut config = ServerConfig::clone(&made.config);
     // No session comes back without its certificate being looked at.
     config.send_tls13_tickets = 0;
-    let cas =
-        cas.cas().iter().flat_map(|ca| Ends::of_ca("status-client-ca", place.client_ca.display().to_string(), ca));
-    Ok(Loaded { config: Arc::new(config), content, shown, cas: cas.collect() })
+    let cas = cas.cas().iter().flat_map(|ca| Ends::of_ca(CLIENT_CA, client_ca.source.clone(), ca)).collect();
+    Ok(Loaded { config: Arc::new(config), parts: [certificate, client_ca], shown, cas })
 }
 
 impl Loaded {
@@ -212,7 +288,8 @@ impl Loaded {
     fn show(&self, status: &Status) {
         let (chain, shown) = self.shown.clone();
         let mut moving = status.moving();
-        moving.certificates.insert(chain, shown);
+        let place = moving.certificates.entry(chain).or_default();
+        *place = CertificateStatus { failures: place.failures, ..shown };
         moving.fleet_cas.clone_from(&self.cas);
     }
 }

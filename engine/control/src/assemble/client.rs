@@ -1,6 +1,6 @@
 //! What authorization servers know the gateway by.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use stores::http::ClientIdentity;
 use stores::oauth::Proof;
@@ -29,6 +29,14 @@ pub enum ProofError {
 }
 
 impl ClientProof {
+    /// The file of the secret, or of the certificate's chain.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Secret(file) | Self::SecretInForm(file) => file,
+            Self::Certificate(files) => &files.chain,
+        }
+    }
+
     /// The proof as its files are now, and the certificate to be shown in the handshake where that is it.
     pub fn read(&self) -> Result<(Proof, Option<ClientIdentity>), ProofError> {
         Ok(match self {

@@ -75,15 +75,31 @@ pub struct Material {
     pub secrets: BTreeMap<String, Had<Secret, SecretError>>,
     /// Signs assertions; none where no origin ever asked for one.
     pub assertion_key: Option<Arc<SigningKey>>,
-    /// Drawn anew by each process: nobody who reads a log can test guesses against a thumbprint.
-    salt: Option<[u8; 32]>,
+    salt: Salt,
+}
+
+/// What thumbprints of secrets are made with. Drawn anew by each process: nobody who reads a log can test guesses against one.
+#[derive(Clone, Default)]
+pub struct Salt(Option<[u8; 32]>);
+
+impl Salt {
+    pub fn draw() -> Self {
+        let mut salt = [0; 32];
+        Self(getrandom::fill(&mut salt).is_ok().then_some(salt))
+    }
+
+    /// Tells `secret` from another one, as long as the process lives.
+    pub fn thumbprint(&self, secret: &[u8]) -> String {
+        let Some(salt) = &self.0 else { return "unknown".to_owned() };
+        let hash = Sha256::new().chain_update(salt).chain_update(secret).finalize();
+        hex(hash.get(..SECRET_THUMBPRINT_BYTES).unwrap_or_default())
+    }
 }
 
 impl Material {
     /// Reads all that `node` names. What cannot be read is told to whoever needs it.
     pub fn read(node: &Node) -> Self {
-        let mut salt = [0; 32];
-        let mut material = Self { salt: getrandom::fill(&mut salt).is_ok().then_some(salt), ..Self::default() };
+        let mut material = Self { salt: Salt::draw(), ..Self::default() };
         for of in &node.origin_identities {
             let read = read_identity(&of.files).map(Arc::new).map_err(Arc::new);
             material.identities.insert(of.name.clone(), read);
@@ -109,10 +125,7 @@ impl Material {
 
     /// One that was fetched, good until `ends_unix_ms` where it ends by itself.
     pub fn secret(&self, bytes: Zeroizing<Vec<u8>>, ends_unix_ms: Option<u64>) -> Secret {
-        let thumbprint = match &self.salt {
-            Some(salt) => thumbprint(salt, &bytes),
-            None => "unknown".to_owned(),
-        };
+        let thumbprint = self.salt.thumbprint(&bytes);
         Secret { bytes, thumbprint, ends_unix_ns: ends_unix_ms.map(|ms| ms.saturating_mul(1_000_000)) }
     }
 }
@@ -140,11 +153,6 @@ pub fn unlike_a_line(bytes: &[u8]) -> Option<&'static str> {
         return Some("more than 4 KiB");
     }
     (!bytes.iter().all(u8::is_ascii_graphic)).then_some("a space or another byte")
-}
-
-fn thumbprint(salt: &[u8; 32], secret: &[u8]) -> String {
-    let hash = Sha256::new().chain_update(salt).chain_update(secret).finalize();
-    hex(hash.get(..SECRET_THUMBPRINT_BYTES).unwrap_or_default())
 }
 
 /// Reads a chain with its key, and checks that they belong together.

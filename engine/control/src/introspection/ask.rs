@@ -1,6 +1,5 @@
 //! One question: as whom, how, and what may come back.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -9,8 +8,9 @@ use identity::token::Issuer;
 use identity::token::opaque::AnswerFault;
 use policy::model::{self, ServerCa};
 use stores::http::{Bounds, Client, ClientIdentity, Place, PlaceFault, Trust, TrustFault};
-use stores::oauth::{self, Proof};
+use stores::oauth;
 
+use super::clients::Clients;
 use crate::assemble::IntrospectionClient;
 use crate::assemble::client::ProofError;
 use crate::bounds::{INTROSPECTION_BYTES_MAX, INTROSPECTION_MS_MAX, INTROSPECTION_STEP_MS_MAX};
@@ -64,38 +64,29 @@ pub fn check(rules: &model::Issuer, clients: Option<&[IntrospectionClient]>) -> 
         return if asked.ca == Some(ServerCa::System) { Ok(()) } else { connector(&place, asked, None).map(drop) };
     };
     let client = clients.iter().find(|client| client.name == asked.client);
-    let (_, identity) = proof(client.ok_or_else(|| AskFault::ClientUnknown(asked.client.clone()))?)?;
+    let client = client.ok_or_else(|| AskFault::ClientUnknown(asked.client.clone()))?;
+    let unproven = |cause| AskFault::Proof { client: client.name.clone(), cause };
+    let (_, identity) = client.proof.read().map_err(unproven)?;
     connector(&place, asked, identity).map(drop)
 }
 
 /// Asks `issuer` about `token`.
-pub async fn ask(
-    issuer: &Issuer,
-    clients: &BTreeMap<String, IntrospectionClient>,
-    token: &[u8],
-) -> Result<Said, AskFault> {
-    let unknown = |name: &str| AskFault::ClientUnknown(name.to_owned());
-    let asked = issuer.rules().introspection.as_ref().ok_or_else(|| unknown(""))?;
-    let client = clients.get(&asked.client).ok_or_else(|| unknown(&asked.client))?;
+pub async fn ask(issuer: &Issuer, clients: &Clients, token: &[u8]) -> Result<Said, AskFault> {
+    let asked = issuer.rules().introspection.as_ref();
+    let asked = asked.ok_or_else(|| AskFault::ClientUnknown(String::new()))?;
+    let (id, proof, identity) = clients.proof(&asked.client)?;
     let place = Place::parse(&asked.url)?;
-    // Read for each question, so that who rotates them has to tell nobody.
-    let (proof, identity) = proof(client)?;
     let connector = connector(&place, asked, identity)?;
     // RFC 7662 §2.1.
     let fields: [(&str, &[u8]); 2] = [("token", token), ("token_type_hint", b"access_token")];
     let unasked = |fault| AskFault::Ask(Box::new(fault));
-    let request = oauth::post(&place, &client.id, &proof, &fields).map_err(|fault| unasked(fault.into()))?;
+    let request = oauth::post(&place, id, &proof, &fields).map_err(|fault| unasked(fault.into()))?;
     let answer = oauth::ask(&connector, &place, request).await.map_err(unasked)?;
     let place = place.to_string();
     match answer.status {
         StatusCode::OK => Ok(Said { place, content: answer.content }),
         other => Err(AskFault::Status { place, status: other.as_u16() }),
     }
-}
-
-/// What the issuer knows `client` by.
-fn proof(client: &IntrospectionClient) -> Result<(Proof, Option<ClientIdentity>), AskFault> {
-    client.proof.read().map_err(|cause| AskFault::Proof { client: client.name.clone(), cause })
 }
 
 fn connector(

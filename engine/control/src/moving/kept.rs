@@ -6,23 +6,26 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use identity::token::Keyset;
+use identity::token::{Keyset, Thumbprint};
 use policy::model::{Issuer, Keys};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::gone::{Gone, Key};
 use crate::assemble::{files, hex};
 use crate::atomic;
-use crate::bounds::{JWKS_BYTES_MAX, KEPT_CLOCK_STEP_S_MAX};
+use crate::bounds::{GONE_KIDS_MAX, JWKS_BYTES_MAX, KEPT_CLOCK_STEP_S_MAX};
 
 const FORMAT: &str = "adamant.keyset.v1";
-/// The key set as a JSON string may be twice as long, and there is more in the file.
-const KEPT_BYTES_MAX: usize = 2 * JWKS_BYTES_MAX + (64 << 10);
+/// The key set as a JSON string may be twice as long, a `kid` (256 bytes) six times, and there is more in the file.
+const KEPT_BYTES_MAX: usize = 2 * JWKS_BYTES_MAX + GONE_KIDS_MAX * (2 << 10) + (64 << 10);
 
 /// A keyset that was fetched before this process began.
 pub struct Kept {
     pub keyset: Keyset,
     pub fetched_unix_s: u64,
+    /// What the issuer had taken away by then.
+    pub gone: Gone,
 }
 
 fn directory(state: &Path) -> PathBuf {
@@ -44,13 +47,13 @@ fn trusted(rules: &Issuer) -> String {
     hex(&Sha256::digest(json!([kind, of.url, of.ca, rules.algorithms]).to_string()))
 }
 
-/// Keeps `jwks`, which came from `source` at `fetched_unix_s`.
+/// Keeps `jwks`, which came from `source` at `fetched_unix_s`, and what went before.
 pub fn save(
     state: &Path,
     rules: &Issuer,
     source: &str,
-    jwks: &str,
-    digest: &[u8; 32],
+    (jwks, digest): (&str, &[u8; 32]),
+    gone: &Gone,
     fetched_unix_s: u64,
 ) -> io::Result<()> {
     let directory = directory(state);
@@ -58,6 +61,7 @@ pub fn save(
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
+    let gone = gone.keys().iter().map(|key| json!([key.kid, hex(&key.thumbprint.0), key.seen_ms]));
     let document = json!({
         "format": FORMAT,
         "issuer": rules.issuer,
@@ -66,6 +70,7 @@ pub fn save(
         "fetched_unix_s": fetched_unix_s,
         "thumbprint": hex(digest),
         "jwks": jwks,
+        "gone": gone.collect::<Vec<_>>(),
     });
     atomic::write(&directory, &name(rules), document.to_string().as_bytes(), 0o600)
 }
@@ -83,6 +88,12 @@ pub fn load(state: &Path, rules: &Issuer, source: &str, now_s: u64) -> Option<Ke
             None
         }
     }
+}
+
+/// What is kept of the keys that the issuer took away; what is wrong with it is for [`load`] to tell.
+pub fn gone(state: &Path, rules: &Issuer, source: &str, now_s: u64) -> Gone {
+    let kept = read(&directory(state).join(name(rules)), rules, source, now_s);
+    kept.ok().flatten().map_or_else(Gone::default, |kept| kept.gone)
 }
 
 fn read(path: &Path, rules: &Issuer, source: &str, now_s: u64) -> Result<Option<Kept>, String> {
@@ -108,7 +119,20 @@ fn read(path: &Path, rules: &Issuer, source: &str, now_s: u64) -> Result<Option<
     if text("thumbprint") != Some(hex(&keyset.digest()).as_str()) {
         return Err("its keys are not those of its thumbprint".to_owned());
     }
-    Ok(Some(Kept { keyset, fetched_unix_s }))
+    let gone = document.get("gone").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let gone = Gone::of(gone.iter().filter_map(gone_key));
+    Ok(Some(Kept { keyset, fetched_unix_s, gone }))
+}
+
+/// `[kid, thumbprint, time]`.
+fn gone_key(of: &Value) -> Option<Key> {
+    let digits = of.get(1)?.as_str()?;
+    let byte = |at: usize| u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok();
+    let mut thumbprint = [0; 32];
+    for (at, place) in thumbprint.iter_mut().enumerate() {
+        *place = byte(at)?;
+    }
+    Some(Key { kid: of.get(0)?.as_str()?.into(), thumbprint: Thumbprint(thumbprint), seen_ms: of.get(2)?.as_u64()? })
 }
 
 #[cfg(test)]
@@ -133,12 +157,17 @@ mod tests {
         let rules = rules();
         assert!(load(state.path(), &rules, SOURCE, 2_000).is_none());
         let digest = Keyset::from_jwks(JWKS, &rules.algorithms).unwrap().digest();
-        save(state.path(), &rules, SOURCE, JWKS, &digest, 1_000).unwrap();
-        save(state.path(), &rules, SOURCE, JWKS, &digest, 1_001).unwrap();
+        let key = |kid: &str| Key { kid: kid.into(), thumbprint: Thumbprint([7; 32]), seen_ms: 999_123 };
+        let gone = Gone::of([key("k1"), key("k\"2\u{1}")].into_iter());
+        save(state.path(), &rules, SOURCE, (JWKS, &digest), &Gone::default(), 1_000).unwrap();
+        save(state.path(), &rules, SOURCE, (JWKS, &digest), &gone, 1_001).unwrap();
         let path = state.path().join("keysets").join(name(&rules));
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let kept = load(state.path(), &rules, SOURCE, 2_000).unwrap();
         assert_eq!((kept.keyset.digest(), kept.fetched_unix_s), (digest, 1_001));
+        assert_eq!(kept.gone.keys(), gone.keys());
+        assert_eq!(super::gone(state.path(), &rules, SOURCE, 2_000).keys(), gone.keys());
+        assert!(super::gone(state.path(), &rules, "https://id.example/other", 2_000).keys().is_empty());
         assert!(load(state.path(), &rules, "https://id.example/other", 2_000).is_none());
         let trusting = |url: &str, ca: Option<ServerCa>| {
             let fetched = Fetched { url: url.to_owned(), refresh_s: 30, max_stale_s: 60, ca };

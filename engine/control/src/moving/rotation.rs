@@ -1,5 +1,9 @@
 //! The rotation log: every refresh of something that moves, whatever came of it, is one chained line of kind `refresh`.
 
+use std::collections::BTreeSet;
+
+use crate::bounds::REFRESH_THUMBPRINTS_MAX;
+use crate::clock;
 use crate::records::{Handle, Object};
 
 /// Why it was looked for.
@@ -80,25 +84,37 @@ pub struct Rotation<'a> {
 impl Rotation<'_> {
     /// Puts it on record.
     pub fn tell(&self, records: &Handle) {
-        records.event("refresh", |line| self.put(line));
+        let overlap_ms = records.standing().turn(self, clock::unix_ns() / 1_000_000);
+        records.event("refresh", |line| self.put(line, overlap_ms));
     }
 
-    fn put(&self, line: &mut Object<'_>) {
+    /// `overlap_ms`: how long what left stood beside what took its place, where something left.
+    fn put(&self, line: &mut Object<'_>, overlap_ms: Option<u64>) {
         line.text("adamant.refresh.of", self.of.as_bytes());
         line.text("adamant.refresh.name", self.name.as_bytes());
         line.text("adamant.refresh.source", self.source.as_bytes());
         line.text("adamant.refresh.why", self.why.word().as_bytes());
         line.text("adamant.refresh.outcome", self.outcome.word().as_bytes());
         if !(self.old.is_empty() && self.new.is_empty()) {
-            let overlap: Vec<String> = self.old.iter().filter(|old| self.new.contains(old)).cloned().collect();
-            line.text("adamant.refresh.old", self.old.join(" ").as_bytes());
-            line.text("adamant.refresh.new", self.new.join(" ").as_bytes());
-            line.text("adamant.refresh.overlap", overlap.join(" ").as_bytes());
+            let new: BTreeSet<&String> = self.new.iter().collect();
+            line.text("adamant.refresh.old", shown(self.old.iter()).as_bytes());
+            line.text("adamant.refresh.new", shown(self.new.iter()).as_bytes());
+            line.text("adamant.refresh.overlap", shown(self.old.iter().filter(|old| new.contains(old))).as_bytes());
+        }
+        if let Some(overlap_ms) = overlap_ms {
+            line.number("adamant.refresh.overlap_s", overlap_ms / 1_000);
         }
         if let Outcome::Refused(error) | Outcome::Failed(error) = self.outcome {
             line.text("error.message", error.as_bytes());
         }
     }
+}
+
+/// The first of them, and how many more there are.
+fn shown<'t>(mut thumbprints: impl Iterator<Item = &'t String>) -> String {
+    let first: Vec<&str> = thumbprints.by_ref().take(REFRESH_THUMBPRINTS_MAX).map(String::as_str).collect();
+    let more = thumbprints.count();
+    if more > 0 { format!("{} and-{more}-more", first.join(" ")) } else { first.join(" ") }
 }
 
 #[cfg(test)]
@@ -108,7 +124,7 @@ mod tests {
     fn text(rotation: &Rotation<'_>) -> String {
         let mut out = Vec::new();
         let mut line = Object::begin(&mut out);
-        rotation.put(&mut line);
+        rotation.put(&mut line, rotation.old.first().map(|_| 7_999));
         line.end();
         String::from_utf8(out).unwrap()
     }
@@ -128,8 +144,11 @@ mod tests {
         };
         assert_eq!(
             text(&rotation),
-            r#"{"adamant.refresh.of":"keyset","adamant.refresh.name":"corp","adamant.refresh.source":"https://id.example/keys","adamant.refresh.why":"interval","adamant.refresh.outcome":"taken","adamant.refresh.old":"a b","adamant.refresh.new":"b c","adamant.refresh.overlap":"b"}"#
+            r#"{"adamant.refresh.of":"keyset","adamant.refresh.name":"corp","adamant.refresh.source":"https://id.example/keys","adamant.refresh.why":"interval","adamant.refresh.outcome":"taken","adamant.refresh.old":"a b","adamant.refresh.new":"b c","adamant.refresh.overlap":"b","adamant.refresh.overlap_s":7}"#
         );
+        let many: Vec<String> = (0..REFRESH_THUMBPRINTS_MAX + 36).map(|number| format!("k{number}")).collect();
+        let told = text(&Rotation { old: &many, new: &many[..1], ..rotation });
+        assert!(told.contains(" k128 and-36-more\",\"adamant.refresh.new\":\"k0\","), "{told}");
         let failed = Rotation { outcome: Outcome::Failed("no \"answer\""), old: &[], new: &[], ..rotation };
         let told = text(&failed);
         assert!(told.ends_with(r#""adamant.refresh.outcome":"failed","error.message":"no \"answer\""}"#), "{told}");

@@ -49,6 +49,13 @@ impl Schedule {
         (self.next_ms, self.next_why) = (0, why);
     }
 
+    /// The fetch ended with nothing that helps now: due at once, for what it was made for.
+    pub fn again(&mut self) {
+        if let Some(why) = self.in_flight.take() {
+            self.hasten(why);
+        }
+    }
+
     /// Whether to fetch now, and why; `wanted`: why somebody asks for it. There is one fetch at a time.
     pub fn begin(&mut self, now_ms: u64, wanted: Option<Why>) -> Option<Why> {
         if self.in_flight.is_some() {
@@ -189,6 +196,18 @@ mod tests {
         assert!(!of.is_stale(T + 3_599_999) && of.is_stale(T + 3_600_000));
         assert_eq!(of.stale_ms(), Some(T + 3_600_000));
         assert!(of.is_stale(T - 3_600_001));
+    }
+
+    #[test]
+    fn what_is_made_again_is_made_at_once_and_for_the_same() {
+        let mut of = schedule();
+        of.again();
+        assert_eq!(of.begin(T, None), Some(Why::Start));
+        of.succeeded(T, None, 0);
+        assert_eq!(of.begin(T + ASK_PAUSE_MS, Some(Why::UnknownKid)), Some(Why::UnknownKid));
+        of.again();
+        assert_eq!(of.begin(T + ASK_PAUSE_MS, None), Some(Why::UnknownKid));
+        assert_eq!((of.success_ms(), of.succeeded(T + 9_000, None, 0)), (Some(T), Why::UnknownKid));
     }
 
     proptest! {

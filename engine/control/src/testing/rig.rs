@@ -34,6 +34,13 @@ pub fn rig(directory: &Path) -> Rig {
 
 /// With what a test has written into `orders.secret` as a credential for origins.
 pub fn rig_with(directory: &Path, policy: Policy, placement: Placement) -> Rig {
+    let (start, records) = prepare(directory, policy, placement);
+    let (status, tables) = (Arc::clone(&start.status), start.activator.tables().clone());
+    Rig { watch: watch::spawn(start).unwrap(), status, records, tables }
+}
+
+/// What a watcher begins with.
+pub fn prepare(directory: &Path, policy: Policy, placement: Placement) -> (watch::Start, Records) {
     std::fs::write(directory.join("corp.jwks.json"), testing::JWKS).unwrap();
     let frozen = Frozen::new(policy, testing::facts(), [7; 32]).unwrap().place(&placement).unwrap();
     let mut node = testing::node(directory, vec![testing::write_chain(directory, "a", &["a.example"])]);
@@ -51,11 +58,10 @@ pub fn rig_with(directory: &Path, policy: Policy, placement: Placement) -> Rig {
     let handle = records.handle();
     let parts = assembled.parts;
     let activator = Activator::start(assembled.frozen, Arena::new(), handle.clone(), parts.clone(), 5).unwrap();
-    let tables = activator.tables().clone();
     let facts = Facts { version: "1.2.3", config_digest: String::new(), started_unix_s: 5, node: testing::node_key() };
     let progress = Arc::clone(handle.progress());
     let status = Arc::new(Status::new(facts, vec![], progress, Arc::clone(activator.swap()), assembled.moving));
-    let watch = watch::spawn(watch::Start {
+    let start = watch::Start {
         activator,
         parts,
         node,
@@ -68,11 +74,11 @@ pub fn rig_with(directory: &Path, policy: Policy, placement: Placement) -> Rig {
         assertion_keys: assembled.assertion_keys,
         placement,
         durable_records: false,
-        status: Arc::clone(&status),
+        status,
         records: handle,
         worker_cores: vec![],
-    });
-    Rig { watch: watch.unwrap(), status, records, tables }
+    };
+    (start, records)
 }
 
 impl Rig {

@@ -1,6 +1,7 @@
 //! Keysets that move: files that are looked at, and key sets that are fetched while everything serves on.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::assemble::{Frozen, Node};
 use crate::bounds::{ASKS_LOOK_MS, ISSUERS_IN_FLIGHT_MAX};
 use crate::clock;
 use crate::moving::fetch::{FetchFault, Found, Known, Source, bounds_of};
+use crate::moving::gone::Gone;
 use crate::moving::schedule::Schedule;
 use crate::moving::{Outcome, Why, kept};
 
@@ -42,6 +44,7 @@ struct Fetching {
     known: Option<Known>,
     /// The text of the present key set, for what is kept; empty where it was fetched by an earlier process.
     jwks: String,
+    gone: Gone,
     rules: model::Issuer,
 }
 
@@ -80,7 +83,7 @@ impl Keysets {
             let next = kept.or_else(|| {
                 self.latest += 1;
                 let success_s = issuer.keyset().map(|_| loaded_unix_s.get(&rules.name).copied().unwrap_or(0));
-                Fetching::new(self.latest, rules, success_s, why)
+                Fetching::new(self.latest, rules, success_s, why, node)
             });
             self.fetched.push(next.map(|of| of.under(rules)));
         }
@@ -108,12 +111,15 @@ impl Keysets {
 }
 
 impl Fetching {
-    fn new(number: u64, rules: &model::Issuer, success_s: Option<u64>, why: Why) -> Option<Self> {
+    fn new(number: u64, rules: &model::Issuer, success_s: Option<u64>, why: Why, node: &Node) -> Option<Self> {
         let bounds = bounds_of(&rules.keys)?;
         // That it is one was found out when the release was assembled.
         let source = Source::of(rules).ok().flatten()?;
         let schedule = Schedule::new(bounds, success_s.map(|s| s * 1_000), why);
-        Some(Self { number, source, schedule, known: None, jwks: String::new(), rules: rules.clone() })
+        let gone = |state: &Path| kept::gone(state, rules, &source.shown(), clock::unix_s());
+        let gone = node.state.as_deref().map_or_else(Gone::default, gone);
+        let (known, jwks) = (None, String::new());
+        Some(Self { number, source, schedule, known, jwks, gone, rules: rules.clone() })
     }
 
     fn under(mut self, rules: &model::Issuer) -> Self {
@@ -181,7 +187,7 @@ impl Watcher {
     }
 
     /// Starts what is due or asked for, and gives up what is too old.
-    pub(super) fn move_keysets(&mut self) {
+    fn move_keysets(&mut self) {
         let now_ms = now_ms();
         for (of, slot) in self.keysets.fetched.iter_mut().zip(&mut self.start.parts.issuers) {
             let Some(of) = of else { continue };
@@ -203,15 +209,31 @@ impl Watcher {
         }
     }
 
+    /// Takes what has ended, gives up what is over, begins what is due, and puts before the workers what is new.
+    pub(super) fn take_keysets(&mut self, done: Option<Done>) {
+        // What could not be published is tried again at the tick.
+        let waits = self.changed;
+        done.into_iter().for_each(|done| self.take_fetched(done));
+        self.move_keysets();
+        if self.changed && !waits {
+            self.publish();
+        }
+    }
+
     /// Takes what a fetch found, or leaves the old in place.
-    pub(super) fn take_fetched(&mut self, done: Done) {
+    fn take_fetched(&mut self, done: Done) {
         let start = &mut self.start;
         let all = self.keysets.fetched.iter_mut().zip(&mut start.parts.issuers);
         let mut all = all.filter_map(|(of, slot)| Some((of.as_mut()?, slot)));
         let Some((of, slot)) = all.find(|(of, _)| of.number == done.number) else { return };
-        let (now_ms, now_s) = (now_ms(), clock::unix_s());
+        if slot.keyset().is_none() && matches!(done.found, Ok(Found::Unchanged { .. })) {
+            // The one that it is was given up meanwhile: this time it is asked for whole.
+            of.known = None;
+            return of.schedule.again();
+        }
+        let (now_ms, now_s, seen_ms) = (now_ms(), clock::unix_s(), of.schedule.success_ms());
         let source = of.source.shown();
-        let judged = judge(done.found, &of.rules, slot, &source, now_s);
+        let judged = judge(done.found, of, slot, &source, now_ms);
         let why = match &judged {
             Judged::Unchanged { max_age_s, .. } | Judged::New { max_age_s, .. } => {
                 of.schedule.succeeded(now_ms, *max_age_s, chance())
@@ -221,18 +243,20 @@ impl Watcher {
         let (status, records) = (&start.status, &start.records);
         let moved = KeysetMove { issuer: &of.rules.name, source: &source, why, status, records };
         let times = (Some(of.schedule.next_ms() / 1_000), of.schedule.stale_ms().map(|ms| ms / 1_000));
-        let keep = |jwks: &str, digest: &[u8; 32]| {
+        let keep = |jwks: &str, digest: &[u8; 32], gone: &Gone| {
             let Some(state) = &start.node.state else { return };
-            if let Err(error) = kept::save(state, &of.rules, &source, jwks, digest, now_s) {
+            if let Err(error) = kept::save(state, &of.rules, &source, (jwks, digest), gone, now_s) {
                 crate::error!("issuer \"{}\": the keyset is not kept for a restart: {error}", of.rules.name);
             }
         };
         match judged {
-            Judged::Unchanged { jwks, .. } => {
-                if let Some(keyset) = slot.keyset() {
-                    keep(jwks.as_deref().unwrap_or(&of.jwks), &keyset.digest());
+            Judged::Unchanged { again, .. } => {
+                if let Some((jwks, known)) = again {
+                    (of.jwks, of.known) = (jwks, known);
                 }
-                of.jwks = jwks.unwrap_or_else(|| std::mem::take(&mut of.jwks));
+                if let Some(keyset) = slot.keyset() {
+                    keep(&of.jwks, &keyset.digest(), &of.gone);
+                }
                 confirm_keyset(&moved, now_s, times);
                 slot.ask().answer();
             }
@@ -242,7 +266,9 @@ impl Watcher {
                 keysets::tell_notes(&read);
                 take_keyset(&moved, slot, &read.issuer, status);
                 if let Some(keyset) = read.issuer.keyset() {
-                    keep(&jwks, &keyset.digest());
+                    let before = slot.keyset().zip(seen_ms);
+                    before.into_iter().for_each(|(before, seen_ms)| of.gone.note(before, keyset, seen_ms));
+                    keep(&jwks, &keyset.digest(), &of.gone);
                 }
                 (of.jwks, of.known) = (jwks, known);
                 *slot = read.issuer;
@@ -259,38 +285,46 @@ impl Watcher {
 
 /// What a fetch comes to.
 enum Judged {
-    Unchanged { jwks: Option<String>, max_age_s: Option<u64> },
-    New { read: Box<Read>, jwks: String, known: Option<Known>, max_age_s: Option<u64> },
-    Bad { why: String, refused: bool },
+    /// With its text where it was sent again.
+    Unchanged {
+        again: Option<(String, Option<Known>)>,
+        max_age_s: Option<u64>,
+    },
+    New {
+        read: Box<Read>,
+        jwks: String,
+        known: Option<Known>,
+        max_age_s: Option<u64>,
+    },
+    Bad {
+        why: String,
+        refused: bool,
+    },
 }
 
-fn judge(
-    found: Result<Found, FetchFault>,
-    rules: &model::Issuer,
-    present: &Issuer,
-    source: &str,
-    now_s: u64,
-) -> Judged {
+fn judge(found: Result<Found, FetchFault>, of: &Fetching, present: &Issuer, source: &str, now_ms: u64) -> Judged {
+    let rules = &of.rules;
     let (bytes, known, max_age_s) = match found {
-        Ok(Found::Unchanged { max_age_s }) => return Judged::Unchanged { jwks: None, max_age_s },
+        Ok(Found::Unchanged { max_age_s }) => return Judged::Unchanged { again: None, max_age_s },
         Ok(Found::Keys { bytes, known, max_age_s }) => (bytes, known, max_age_s),
         Err(fault) => {
             let why = format!("issuer \"{}\": {fault}", rules.name);
             return Judged::Bad { why, refused: fault.is_refusal() };
         }
     };
-    let read = match keysets::from_bytes(rules, &bytes, source, now_s) {
+    let read = match keysets::from_bytes(rules, &bytes, source, now_ms / 1_000) {
         Ok(read) => read,
         Err(error) => return Judged::Bad { why: error.to_string(), refused: true },
     };
     let jwks = String::from_utf8_lossy(&bytes).into_owned();
     if read.issuer.digest() == present.digest() {
-        return Judged::Unchanged { jwks: Some(jwks), max_age_s };
+        return Judged::Unchanged { again: Some((jwks, known)), max_age_s };
     }
-    let reused = match (read.issuer.keyset(), present.keyset()) {
-        (Some(next), Some(before)) => next.reuses_kid_of(before),
-        _ => None,
-    };
+    let within_ms = bounds_of(&rules.keys).map_or(0, |bounds| u64::from(bounds.max_stale_s) * 1_000);
+    let reused = read.issuer.keyset().and_then(|next| {
+        let of_present = present.keyset().and_then(|before| next.reuses_kid_of(before));
+        of_present.or_else(|| of.gone.reused(next, now_ms, within_ms))
+    });
     match reused {
         Some(kid) => Judged::Bad {
             why: format!(

@@ -20,7 +20,7 @@ use crate::assemble::origins::Planned;
 use crate::assemble::renew::{Present, Renewed, plan, renew};
 use crate::assemble::revocation::Read;
 use crate::assemble::{AssembleError, Frozen};
-use crate::bounds::{ACTIVATION_LOOK_MS, ACTIVATION_WAIT_MS_MAX, WATCH_INTERVAL_MS};
+use crate::bounds::{ACTIVATION_LOOK_MS, ACTIVATION_WAIT_MS_MAX};
 use crate::moving::Why;
 use crate::names::{self, Addresses, Round};
 use crate::status::{CrlStatus, KeysetStatus, Status};
@@ -119,13 +119,8 @@ impl Watcher {
     /// it runs no longer.
     async fn wait_for_room(&mut self) {
         let until = Instant::now() + Duration::from_millis(ACTIVATION_WAIT_MS_MAX);
-        let mut lists_at = Instant::now() + Duration::from_millis(WATCH_INTERVAL_MS);
         while !self.start.activator.has_room(true, clock::unix_ns()) && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(ACTIVATION_LOOK_MS)).await;
-            if Instant::now() >= lists_at {
-                lists_at = Instant::now() + Duration::from_millis(WATCH_INTERVAL_MS);
-                self.look_meanwhile();
-            }
+            self.meanwhile(tokio::time::sleep(Duration::from_millis(ACTIVATION_LOOK_MS))).await;
         }
     }
 

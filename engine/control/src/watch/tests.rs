@@ -55,6 +55,49 @@ fn a_good_certificate_is_taken_and_a_bad_one_leaves_the_old() {
     rig.watch.stop();
 }
 
+/// Answers every connection with a key set, and says when it was asked.
+fn issuer() -> (std::net::SocketAddr, Arc<std::sync::atomic::AtomicUsize>) {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, asked) = (listener.local_addr().unwrap(), Arc::<std::sync::atomic::AtomicUsize>::default());
+    let counted = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4_096]);
+            let jwks = testing::JWKS;
+            let _ =
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{jwks}", jwks.len());
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn keysets_move_while_names_resolve_and_while_there_is_no_room() {
+    let (address, asked) = issuer();
+    let url = format!("http://{address}/keys");
+    let keys = policy::model::Keys::Url(policy::model::Fetched { url, refresh_s: 1, max_stale_s: 60, ca: None });
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let policy = testing::policy(keys, None);
+        let (start, _records) = crate::testing::rig::prepare(directory.path(), policy, Default::default());
+        let status = Arc::clone(&start.status);
+        let mut watcher = Watcher::new(start);
+        // It never gets as far as to anything else.
+        let asked_again = async {
+            while asked.load(std::sync::atomic::Ordering::SeqCst) < 3 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let work = tokio::time::timeout(Duration::from_secs(20), asked_again);
+        assert!(watcher.meanwhile(work).await.is_ok(), "it is fetched, and again when it is due");
+        assert!(status.activation.load().issuers[0].keyset().is_some(), "workers have it");
+        assert!(status.moving().keysets["corp"].refreshes >= 1);
+    });
+}
+
 #[test]
 fn names_are_looked_up_again_and_soon_while_one_is_missing() {
     let tls = || {

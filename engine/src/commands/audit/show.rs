@@ -7,7 +7,7 @@ use clap::Args;
 use policy::reason::Reason;
 use serde_json::Value;
 
-use super::{Format, IdentityArgs, RECORD_FILES, Records, follow, lines};
+use super::{Format, IdentityArgs, RECORD_FILES, Records, follow, lines, rotations};
 use crate::commands::signing::plural;
 use crate::failure::{Failure, warn};
 use crate::terminal;
@@ -72,7 +72,8 @@ struct Which {
     /// exchange, intent, start, and the others of docs/records.md.
     #[arg(long, value_name = "KIND", value_parser = kind)]
     kind: Option<String>,
-    /// The rotation log alone: every refresh of keysets, certificates and what else moves.
+    /// The rotation log alone: every refresh of keysets, certificates and what else moves, and the revocation lists, trust roots,
+    /// pointers and releases that were taken or refused.
     #[arg(long, conflicts_with = "kind")]
     rotations: bool,
 }
@@ -165,7 +166,10 @@ fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Re
         shown += 1;
         match format {
             Format::Json => writeln!(out, "{}", terminal::line(&String::from_utf8_lossy(line)))?,
-            Format::Text => writeln!(out, "{}", terminal::line(&text_of(&record)))?,
+            Format::Text => {
+                let text = if which.rotations { rotations::text_of(&record) } else { text_of(&record) };
+                writeln!(out, "{}", terminal::line(&text))?;
+            }
         }
         if follow {
             out.flush()?;
@@ -202,7 +206,7 @@ fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Re
     Ok(())
 }
 
-fn text<'r>(record: &'r Value, name: &str) -> Option<&'r str> {
+pub fn text<'r>(record: &'r Value, name: &str) -> Option<&'r str> {
     record.get(name).and_then(Value::as_str)
 }
 
@@ -230,7 +234,7 @@ impl Which {
             && is(&self.reason, "adamant.reason")
             && is(&self.request_id, "adamant.request_id")
             && is(&self.kind, "adamant.kind")
-            && (!self.rotations || text(record, "adamant.kind") == Some("refresh"))
+            && (!self.rotations || rotations::is_rotation(record))
             && begins(&self.client, "client.address")
             && begins(&self.path, "url.path")
             && self.status.as_ref().is_none_or(has_status)
@@ -242,13 +246,17 @@ impl Which {
 /// One line for people.
 pub fn text_of(record: &Value) -> String {
     let kind = text(record, "adamant.kind").unwrap_or("?");
-    let time = text(record, "time").unwrap_or("?");
-    let milliseconds = time.get(..23).map_or_else(|| time.to_owned(), |time| format!("{time}Z"));
     match kind {
-        "exchange" | "intent" => format!("{milliseconds} {}", text_of_request(record, kind)),
-        "refresh" => format!("{milliseconds} {}", text_of_rotation(record)),
-        _ => format!("{milliseconds} {kind}{}", text_of_others(record)),
+        "exchange" | "intent" => format!("{} {}", time_of(record), text_of_request(record, kind)),
+        "refresh" => rotations::text_of(record),
+        _ => format!("{} {kind}{}", time_of(record), members_of(record, &[])),
     }
+}
+
+/// To the millisecond.
+pub fn time_of(record: &Value) -> String {
+    let time = text(record, "time").unwrap_or("?");
+    time.get(..23).map_or_else(|| time.to_owned(), |time| format!("{time}Z"))
 }
 
 fn text_of_request(record: &Value, kind: &str) -> String {
@@ -284,27 +292,13 @@ fn text_of_request(record: &Value, kind: &str) -> String {
     shown
 }
 
-fn text_of_rotation(record: &Value) -> String {
-    let of = |name: &str| text(record, &format!("adamant.refresh.{name}")).unwrap_or("?");
-    let mut shown = format!("{} {} {} ({}) {}", of("of"), of("name"), of("outcome"), of("why"), of("source"));
-    for name in ["old", "new", "overlap"] {
-        if let Some(thumbprints) = text(record, &format!("adamant.refresh.{name}")) {
-            shown.push_str(&format!(" {name}={}", if thumbprints.is_empty() { "none" } else { thumbprints }));
-        }
-    }
-    if let Some(error) = text(record, "error.message") {
-        shown.push_str(&format!(": {error}"));
-    }
-    shown
-}
-
-/// The members of a line of the gateway itself, but for those that every line has.
-fn text_of_others(record: &Value) -> String {
+/// The members of a line of the gateway itself, but for those that every line has and those of `told`.
+pub fn members_of(record: &Value, told: &[&str]) -> String {
     let Some(members) = record.as_object() else { return String::new() };
     let mut shown = String::new();
     for (name, value) in members {
         let known = ["time", "adamant.kind", "adamant.chain", "adamant.log.chains", "adamant.log.frontier"];
-        if known.contains(&name.as_str()) {
+        if known.contains(&name.as_str()) || told.contains(&name.as_str()) {
             continue;
         }
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
