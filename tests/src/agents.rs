@@ -21,7 +21,7 @@ use crate::process::{self, eventually};
 /// The agent `reports-bot`.
 pub const ID: &str = "spiffe://corp.example/reports";
 /// For what takes seconds.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A gateway behind mutual TLS with a CA of its own.
 pub struct Scene {

@@ -1,6 +1,10 @@
 //! What a recording origin answers, down to the exact place where it breaks off.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use crate::process::eventually;
 
 /// An answer to one request.
 #[derive(Clone, Debug)]
@@ -16,6 +20,21 @@ pub struct Answer {
     pub fault: Fault,
     /// Send `Connection: close` and close.
     pub close: bool,
+}
+
+/// Holds up what an origin answers until it is opened.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    pub fn open(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until it is open, for a minute at most.
+    pub fn pass(&self) {
+        eventually(Duration::from_secs(60), || self.0.load(Ordering::SeqCst));
+    }
 }
 
 /// The content of an answer.

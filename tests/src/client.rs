@@ -12,7 +12,7 @@ use crate::stream::{Stream, timed_out};
 use crate::wire::{Field, Mode, Parsed, response_head};
 
 /// Longest wait for a response unless a test says otherwise.
-pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One response with all of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]

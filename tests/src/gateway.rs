@@ -18,8 +18,8 @@ use crate::process;
 /// Lines of its standard error that are shown where a test fails: what failed is to be seen beside them.
 const SHOWN_LINES_MAX: usize = 30;
 /// Longest wait until a gateway is ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(15);
-const TOLD_WITHIN: Duration = Duration::from_secs(15);
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+const TOLD_WITHIN: Duration = Duration::from_secs(60);
 
 /// Where a gateway listens: the file that `--print-addresses` writes.
 #[derive(Clone, Debug, Deserialize)]
@@ -232,7 +232,7 @@ impl Gateway {
     /// Waits until `count` records of exchanges are there.
     pub fn wait_for_records(&self, count: usize) -> Vec<Value> {
         let mut records = Vec::new();
-        let reached = process::eventually(Duration::from_secs(5), || {
+        let reached = process::eventually(TOLD_WITHIN, || {
             records = self.records();
             records.len() >= count
         });

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -155,8 +155,11 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, shared: &Shared) -> std:
     if let Some(about) = &about {
         *shared.asked.lock().unwrap().entry(about.clone()).or_default() += 1;
     }
-    let delay = *shared.delay.lock().unwrap();
-    thread::sleep(delay);
+    // It may be shortened meanwhile.
+    let since = Instant::now();
+    while since.elapsed() < *shared.delay.lock().unwrap() {
+        thread::sleep(Duration::from_millis(5));
+    }
     let reply = {
         let replies = shared.replies.lock().unwrap();
         about.and_then(|about| replies.get(&about).cloned()).or_else(|| replies.get(&path).cloned())

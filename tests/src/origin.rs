@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use rustls::ServerConfig;
 
 use crate::answer::Answer;
+use crate::process::free_port;
 use crate::wire::{Field, RequestHead};
 
 /// Raw bytes kept of one connection; what comes after is only counted.
 pub const RAW_BYTES_MAX: usize = 4 << 20;
 
 /// Longest wait of [`RecordingOrigin::wait_for`].
-const WAIT_MAX: Duration = Duration::from_secs(10);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A request as the origin understood it.
 #[derive(Clone, Debug)]
@@ -92,7 +93,8 @@ impl RecordingOrigin {
     }
 
     pub fn scripted(script: impl Fn(&RequestHead, usize) -> Answer + Send + Sync + 'static) -> Self {
-        Self::bind("127.0.0.1:0", None, Arc::new(script))
+        // Whoever stops it and starts another one there finds the port free.
+        Self::bind(&format!("127.0.0.1:{}", free_port()), None, Arc::new(script))
     }
 
     pub fn tls(

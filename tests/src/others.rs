@@ -66,7 +66,7 @@ impl Other {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn();
         let child = child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let up = |address: &SocketAddr| std::net::TcpStream::connect(address).is_ok();
-        let ready = eventually(Duration::from_secs(10), || addresses.iter().all(up));
+        let ready = eventually(Duration::from_secs(60), || addresses.iter().all(up));
         assert!(ready, "{command:?} does not listen");
         Self { child, addresses, _directory: directory }
     }

@@ -143,7 +143,7 @@ impl Pebble {
         server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.running = Some(server.spawn().unwrap_or_else(|error| panic!("cannot start {server:?}: {error}")));
         let is_up =
-            eventually(Duration::from_secs(20), || std::net::TcpStream::connect(self.address(self.port)).is_ok());
+            eventually(Duration::from_secs(60), || std::net::TcpStream::connect(self.address(self.port)).is_ok());
         assert!(is_up, "pebble does not come up: {}", self.log());
     }
 

@@ -16,7 +16,7 @@ use crate::process::eventually;
 /// The name that the certificates are for.
 pub const HOST: &str = "api.test";
 /// What `under_load` waits for comes within.
-const LOADED_MAX: Duration = Duration::from_secs(90);
+const LOADED_MAX: Duration = Duration::from_secs(180);
 
 /// The rotation log's entries of certificates that came from an issuer, or should have.
 pub fn refreshes(gateway: &Gateway, outcome: &str) -> Vec<Value> {
@@ -29,7 +29,7 @@ pub fn refreshes(gateway: &Gateway, outcome: &str) -> Vec<Value> {
 /// The same, once there are `count` of them.
 pub fn wait_for_refreshes(gateway: &Gateway, outcome: &str, count: usize) -> Vec<Value> {
     let mut found = Vec::new();
-    let reached = eventually(Duration::from_secs(5), || {
+    let reached = eventually(Duration::from_secs(60), || {
         found = refreshes(gateway, outcome);
         found.len() >= count
     });
@@ -46,20 +46,20 @@ pub fn serves(address: SocketAddr, config: &Arc<ClientConfig>) -> bool {
     })
 }
 
-/// Sends requests, on one connection and on a new one for each, until something `happens`. None fails.
+/// Sends requests, on one connection and on a new one for each, until there were many and something `happens`. None fails.
 pub fn under_load(address: SocketAddr, config: &Arc<ClientConfig>, happens: impl FnMut() -> bool) {
     let (stop, kept, new) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let mut happens = happens;
     thread::scope(|scope| {
         let loading = scope.spawn(|| load(address, config, &stop, [&kept, &new]));
-        let happened = eventually(LOADED_MAX, || loading.is_finished() || happens());
+        let many = || kept.load(Ordering::Relaxed) > 100 && new.load(Ordering::Relaxed) > 50;
+        let happened = eventually(LOADED_MAX, || loading.is_finished() || (many() && happens()));
         stop.store(true, Ordering::Relaxed);
         loading.join().expect("no request fails and no connection is lost");
         assert!(happened, "what was waited for under load does not happen");
     });
     let (kept, new) = (kept.into_inner(), new.into_inner());
     println!("{kept} requests on a kept connection, {new} new connections");
-    assert!(kept > 100 && new > 50, "{kept}, {new}");
 }
 
 fn load(address: SocketAddr, config: &Arc<ClientConfig>, stop: &AtomicBool, passed: [&AtomicUsize; 2]) {

@@ -69,9 +69,9 @@ fn a_ca_keeps_its_key_closed_and_issues_what_it_is_told() {
 }
 
 #[test]
-fn certificates_of_ten_seconds_renew_under_load_and_every_reader_finds_a_key_that_fits() {
+fn certificates_of_seconds_renew_under_load_and_every_reader_finds_a_key_that_fits() {
     let scene = Scene::new();
-    scene.enroll("--life 10s");
+    scene.enroll("--life 20s");
     let profile = scene.at().join("p");
     let keeper = Running::start(scene.at(), "agent run p --touch touched --exec env>>hooked");
     let proxy = Running::start(scene.at(), "agent proxy p");
@@ -102,7 +102,7 @@ fn certificates_of_ten_seconds_renew_under_load_and_every_reader_finds_a_key_tha
             }
         })
     };
-    keeper.says("\"renewed\"", 4);
+    keeper.says("\"renewed\"", 2);
     stop.store(true, Ordering::Relaxed);
     caller.join().unwrap();
     readers.into_iter().for_each(|reader| reader.join().unwrap());
@@ -263,8 +263,9 @@ fn a_ca_elsewhere_answers_by_files() {
     assert!(!ok(scene.at(), &enroll).contains("waiting"));
     ok(scene.at(), "agent doctor p");
     let first = read_pair(&scene.at().join("p"));
-    let keeper = Running::start(scene.at(), "agent run p");
+    let keeper = Running::start(scene.at(), "agent run p --metrics 127.0.0.1:0");
     // It begins with nothing to do; an order makes a new request, which is not mistaken for the old answer.
+    keeper.says("\"listening\"", 1);
     thread::sleep(Duration::from_millis(300));
     process::signal(keeper.child.id(), "HUP");
     keeper.says("\"waiting\"", 1);

@@ -63,7 +63,7 @@ fn a_name_that_is_proven_is_renewed_under_load_and_nothing_listens_in_between() 
     let Some(binary) = pebble::binary() else { return };
     let port = free_port();
     let mut pebble = Pebble::at(&binary);
-    pebble.start(Character { life_s: 15, ..character(port) });
+    pebble.start(Character { life_s: 20, ..character(port) });
     let scene = Scene::of_agent(&format!("dns:{NAME}"), Some(&pebble.root().0));
     let line = enroll(
         &scene.url(),

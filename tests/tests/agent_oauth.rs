@@ -35,7 +35,7 @@ use tests::process::eventually;
 mod dpop;
 
 const SECRET: &str = "secret-of-the-bot";
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 fn secret(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
@@ -147,7 +147,7 @@ fn tokens_of_seconds_are_renewed_and_no_call_fails() {
     let (gateway, _origin) = gateway(&server, &authority, "bot", "");
     let at = gateway.directory();
     secret(&at.join("bot.secret"), &format!("{SECRET}\n"));
-    let by_secret = "--client-id bot --client-secret bot.secret --token-resource https://api.test/jwt/5 --life 9s";
+    let by_secret = "--client-id bot --client-secret bot.secret --token-resource https://api.test/jwt/18 --life 20s";
     let told = enroll(&gateway, &server, by_secret);
     assert!(told.contains("/token, as bot"), "{told}");
     let profile = at.join("p");
@@ -164,7 +164,8 @@ fn tokens_of_seconds_are_renewed_and_no_call_fails() {
         let calling = scope.spawn(|| calls(&profile.join("proxy.sock"), &stop));
         let stopping = Stopping(&stop);
         let mut rounds = 0;
-        while rounds < 140 {
+        let renewed = || !of_kind(&keeper, "certificate", "renewed").is_empty();
+        while (seen.len() < 3 || !renewed()) && rounds < 1_200 {
             let (token, _) = in_use(&profile);
             assert!(claims(&token)["exp"].as_u64().unwrap() > tests::tokens::now_s(), "what is in use has not ended");
             if !seen.contains(&token) {
@@ -176,8 +177,8 @@ fn tokens_of_seconds_are_renewed_and_no_call_fails() {
         drop(stopping);
         calling.join().unwrap()
     });
-    assert!(count > 100 && seen.len() >= 4, "{count} calls, {} tokens", seen.len());
-    keeper.says("\"what\":\"token\"", 4);
+    assert!(count > 100 && seen.len() >= 3, "{count} calls, {} tokens", seen.len());
+    keeper.says("\"what\":\"token\"", 2);
     assert!(!of_kind(&keeper, "certificate", "renewed").is_empty(), "the certificate renews beside it");
     let renewed = of_kind(&keeper, "token", "renewed").remove(0);
     assert_eq!((&renewed["why"], renewed["new_sha256"].as_str().unwrap().len()), (&json!("two-thirds"), 16));
@@ -214,7 +215,7 @@ fn a_token_that_is_bound_to_the_certificate_is_renewed_with_it() {
     enroll(
         &gateway,
         &server,
-        "--client-id certified --token-auth tls --token-resource https://api.test/jwt/60 --life 6s",
+        "--client-id certified --token-auth tls --token-resource https://api.test/jwt/60 --life 18s",
     );
     let keeper = Running::start(at, "agent run p");
     let proxy = Running::start(at, "agent proxy p");
@@ -223,7 +224,13 @@ fn a_token_that_is_bound_to_the_certificate_is_renewed_with_it() {
     std::thread::scope(|scope| {
         let calling = scope.spawn(|| calls(&profile.join("proxy.sock"), &stop));
         let stopping = Stopping(&stop);
-        for _ in 0..120 {
+        let mut after = 0;
+        for _ in 0..1_200 {
+            // Until there is another certificate, and a few more.
+            after += usize::from(!of_kind(&keeper, "certificate", "renewed").is_empty());
+            if after > 10 {
+                break;
+            }
             let (token, cert) = in_use(&profile);
             let der = CertificateDer::from_pem_slice(&cert).unwrap();
             let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&der));
@@ -233,7 +240,7 @@ fn a_token_that_is_bound_to_the_certificate_is_renewed_with_it() {
         drop(stopping);
         assert!(calling.join().unwrap() > 50);
     });
-    assert!(of_kind(&keeper, "certificate", "renewed").len() >= 2, "{:#?}", keeper.lines());
+    assert!(!of_kind(&keeper, "certificate", "renewed").is_empty(), "{:#?}", keeper.lines());
     assert!(of_kind(&keeper, "token", "renewed").is_empty(), "none is needed in between");
     // An order renews both at once, the token with the certificate.
     tests::process::signal(keeper.child.id(), "HUP");

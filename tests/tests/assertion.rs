@@ -36,7 +36,7 @@ use tests::process::eventually;
 use tests::scene::bearer;
 use tests::tokens::{ISSUER, TokenKey, claims, jwks};
 
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(60);
 const ASSERTED: &str = "assertion = { audience = \"orders\" }";
 
 /// An origin that refuses what did not come through the gateway, and a gateway before it with the agent `bot`.

@@ -11,7 +11,7 @@
 use std::thread;
 use std::time::Duration;
 
-use tests::answer::Answer;
+use tests::answer::{Answer, Gate};
 use tests::client::{Client, get, post};
 use tests::deployment::Deployment;
 use tests::gateway::Gateway;
@@ -21,16 +21,25 @@ use tests::process::eventually;
 use tests::scene::{Scene, bearer};
 use tests::tokens::{TokenKey, claims, jwks};
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(60);
 
-/// A gateway with these lines in `[bounds]`; the origin answers `/slow` after a second and all else at once.
+/// A gateway with these lines in `[bounds]`.
 fn bounded(bounds: &str) -> Scene {
-    let origin = RecordingOrigin::scripted(|head, _| {
-        let wait = if head.target == b"/slow" { 1_000 } else { 0 };
-        Answer::text("ok").after(Duration::from_millis(wait))
+    held(bounds).0
+}
+
+/// The same; the origin answers `/slow` once the gate is open and all else at once.
+fn held(bounds: &str) -> (Scene, Gate) {
+    let gate = Gate::default();
+    let of_origin = gate.clone();
+    let origin = RecordingOrigin::scripted(move |head, _| {
+        if head.target == b"/slow" {
+            of_origin.pass();
+        }
+        Answer::text("ok")
     });
     let gateway = Deployment::new().with(&format!("[bounds]\n{bounds}")).run(&open_to_all(origin.address()).text());
-    Scene { gateway, origin }
+    (Scene { gateway, origin }, gate)
 }
 
 /// A chunked POST of `count` bytes in chunks of 100.
@@ -81,7 +90,7 @@ fn connections_beyond_the_bound_are_closed_and_room_comes_back() {
 
 #[test]
 fn exchanges_in_flight_beyond_the_bound_are_503_with_retry_after() {
-    let scene = bounded("exchanges_in_flight_max = 2");
+    let (scene, gate) = held("exchanges_in_flight_max = 2");
     let mut slow: Vec<Client> = (0..2).map(|_| scene.gateway.client()).collect();
     send_slow(&mut slow);
     scene.origin.wait_for_head(2);
@@ -91,6 +100,7 @@ fn exchanges_in_flight_beyond_the_bound_are_503_with_retry_after() {
     assert!(refused.value("Retry-After").is_some_and(|wait| wait.parse::<u64>().is_ok()), "{refused:?}");
     assert_eq!(scene.origin.count(), 2, "it did not reach the origin");
     assert_eq!(last_reason(&scene.gateway, 1), "overloaded");
+    gate.open();
     slow.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
     assert_eq!(third.exchange(get("/third", "")).status, 200, "the connection goes on, and there is room again");
 }
@@ -177,19 +187,20 @@ fn target_and_fields_are_bounded() {
 }
 
 /// Two exchanges at once, so that there are two connections to the origin.
-fn two_at_once(scene: &Scene) {
+fn two_at_once(scene: &Scene, gate: &Gate) {
     let mut clients: Vec<Client> = (0..2).map(|_| scene.gateway.client()).collect();
     send_slow(&mut clients);
     scene.origin.wait_for_head(2);
     assert_eq!(scene.origin.open_connections(), 2);
+    gate.open();
     clients.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
 }
 
 #[test]
 fn only_so_many_idle_connections_to_an_origin_are_kept() {
     for kept in [0, 1, 2] {
-        let scene = bounded(&format!("origin_idle_max = {kept}"));
-        two_at_once(&scene);
+        let (scene, gate) = held(&format!("origin_idle_max = {kept}"));
+        two_at_once(&scene, &gate);
         assert!(eventually(SOON, || scene.origin.open_connections() == kept), "{}", scene.origin.open_connections());
         thread::sleep(Duration::from_millis(300));
         assert_eq!(scene.origin.open_connections(), kept);
@@ -199,7 +210,7 @@ fn only_so_many_idle_connections_to_an_origin_are_kept() {
 
 #[test]
 fn only_so_many_connections_to_an_origin_are_opened() {
-    let scene = bounded("origin_connections_max = 2");
+    let (scene, gate) = held("origin_connections_max = 2");
     let mut slow: Vec<Client> = (0..2).map(|_| scene.gateway.client()).collect();
     send_slow(&mut slow);
     scene.origin.wait_for_head(2);
@@ -207,6 +218,7 @@ fn only_so_many_connections_to_an_origin_are_opened() {
     assert_eq!(refused.status, 503);
     assert!(refused.value("Retry-After").is_some(), "{refused:?}");
     assert_eq!(scene.origin.connections().len(), 2);
+    gate.open();
     slow.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
     assert_eq!(scene.gateway.once(post("/third", "", "x")).status, 200, "a kept connection is taken");
     assert_eq!(scene.origin.connections().len(), 2);
@@ -239,8 +251,9 @@ fn found_and_verified(entries: &str) -> (f64, f64) {
     }
     assert_eq!(origin.count(), 64);
     // Workers tell their look-ups once a tick.
-    std::thread::sleep(Duration::from_millis(300));
-    (gateway.metric("token_cache_hits_total"), gateway.metric("token_cache_misses_total"))
+    let told = || (gateway.metric("token_cache_hits_total"), gateway.metric("token_cache_misses_total"));
+    assert!(eventually(SOON, || told().0 + told().1 >= 64.0), "{:?}", told());
+    told()
 }
 
 #[test]

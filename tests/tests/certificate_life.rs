@@ -31,7 +31,7 @@ use tests::stream::Stream;
 const HOST: &str = "api.test";
 const BOT: &str = "spiffe://corp.test/bot";
 const DAY: Duration = Duration::from_secs(86_400);
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 fn certified(origin: &RecordingOrigin, servers: &Authority, agents: &Authority) -> Gateway {
     let policy = PolicyText::new()
@@ -48,7 +48,7 @@ fn certified(origin: &RecordingOrigin, servers: &Authority, agents: &Authority) 
 fn an_idle_connection_is_closed_in_order_when_its_certificate_ends() {
     let (servers, agents, origin) = (Authority::new("servers"), Authority::new("agents"), RecordingOrigin::start());
     let gateway = certified(&origin, &servers, &agents);
-    let short = servers.client_config(Some(&agents.spiffe_for(BOT, Duration::from_secs(4))));
+    let short = servers.client_config(Some(&agents.spiffe_for(BOT, Duration::from_secs(9))));
     let long = servers.client_config(Some(&agents.spiffe(BOT)));
     let connect = |config| Client::connect_tls(gateway.tls_address(), HOST, config).unwrap();
     let (mut used, mut never_used, mut other) = (connect(&short), connect(&short), connect(&long));
@@ -69,14 +69,14 @@ fn an_idle_connection_is_closed_in_order_when_its_certificate_ends() {
 #[test]
 fn a_download_that_outlives_the_certificate_is_finished_and_is_the_last_one() {
     let (servers, agents) = (Authority::new("servers"), Authority::new("agents"));
-    let chunks = vec![b"piece".to_vec(); 16];
+    let chunks = vec![b"piece".to_vec(); 24];
     let slow = Content::Chunked { chunks, trailers: vec![], pause: Duration::from_millis(500) };
     let origin = RecordingOrigin::scripted(move |_, _| Answer::new(200).with_content(slow.clone()));
     let gateway = certified(&origin, &servers, &agents);
-    let config = servers.client_config(Some(&agents.spiffe_for(BOT, Duration::from_secs(4))));
+    let config = servers.client_config(Some(&agents.spiffe_for(BOT, Duration::from_secs(9))));
     let mut client = Client::connect_tls(gateway.tls_address(), HOST, &config).unwrap().with_timeout(SOON);
     let response = client.exchange(get("/", ""));
-    assert_eq!((response.status, response.content.len()), (200, 80), "the whole of it");
+    assert_eq!((response.status, response.content.len()), (200, 120), "the whole of it");
     assert!(client.is_closed_within(SOON), "and then the connection ends");
     assert_eq!(gateway.wait_for_records(1)[0]["http.response.status_code"], 200);
 }

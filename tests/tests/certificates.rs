@@ -22,7 +22,7 @@ use tests::policy::PolicyText;
 use tests::process::eventually;
 
 const HOST: &str = "api.test";
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const BOT: &str = "spiffe://corp.test/bot";
 
 struct Stage {

@@ -31,7 +31,7 @@ use tests::process::eventually;
 mod verdict;
 
 const OUTSIDE: &str = "outside";
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A gateway whose checkpoints go to a directory every 100 ms.
 fn sealed(origin: &RecordingOrigin) -> Gateway {

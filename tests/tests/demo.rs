@@ -72,7 +72,7 @@ impl Demo {
 
     /// Neither files nor processes are left of it.
     fn assert_nothing_left(&self) {
-        let gone = eventually(Duration::from_secs(10), || processes_of(self.directory.path()).is_empty());
+        let gone = eventually(Duration::from_secs(60), || processes_of(self.directory.path()).is_empty());
         assert!(gone, "still running: {:?}", processes_of(self.directory.path()));
         let left: Vec<_> = fs::read_dir(self.directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(left.is_empty(), "still there: {left:?}");
@@ -150,7 +150,7 @@ fn without_once_it_stays_up_until_ctrl_c_and_can_be_tried() {
     assert!(demo.child.try_wait().unwrap().is_none(), "it waits for Ctrl-C");
     let started = Instant::now();
     signal(demo.child.id(), "INT");
-    let status = demo.wait(Duration::from_secs(10));
+    let status = demo.wait(Duration::from_secs(60));
     assert!(status.success(), "{status} after {:?}", started.elapsed());
     demo.assert_nothing_left();
 }
@@ -161,7 +161,7 @@ fn interrupted_in_the_middle_of_the_story_it_leaves_nothing_either() {
         let mut demo = Demo::start(&[]);
         demo.lines_until(moment);
         signal(demo.child.id(), "INT");
-        demo.wait(Duration::from_secs(10));
+        demo.wait(Duration::from_secs(60));
         demo.assert_nothing_left();
     }
 }

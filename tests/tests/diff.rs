@@ -199,21 +199,21 @@ fn a_caller_under_another_name_is_said() {
 #[test]
 fn an_expiry_is_shown_and_is_no_part_of_the_verdict() {
     let desk = desk(|text| text);
-    for (version, expires) in [(1, "2027-01-01T00:00:00Z"), (2, END)] {
+    for (version, expires) in [(1, "2090-01-01T00:00:00Z"), (2, END)] {
         desk.good(&format!("release build old.toml --version {version} --expires {expires} --out {version}.json"));
     }
     let (code, said, _) = desk.run("diff 1.json 2.json");
     assert_eq!(code, 0, "{said}");
     let later =
-        format!("note   the release expires later: {END} instead of 2027-01-01T00:00:00Z (no part of the verdict)");
+        format!("note   the release expires later: {END} instead of 2090-01-01T00:00:00Z (no part of the verdict)");
     assert_says(
         &said,
-        &["same:", "version 1, sha256:", ", expires 2027-01-01T00:00:00Z)", &format!(", expires {END})"), &later],
+        &["same:", "version 1, sha256:", ", expires 2090-01-01T00:00:00Z)", &format!(", expires {END})"), &later],
     );
-    assert_says(&desk.run("diff 2.json 1.json").1, &["expires sooner: 2027-01-01T00:00:00Z"]);
+    assert_says(&desk.run("diff 2.json 1.json").1, &["expires sooner: 2090-01-01T00:00:00Z"]);
     assert!(!desk.run("diff 1.json 1.json").1.contains("note"), "nothing changed");
     let found = json(&desk, "diff 1.json 2.json --format json", 0);
-    assert_eq!((&found["old"]["expires"], &found["new"]["expires"]), (&"2027-01-01T00:00:00Z".into(), &END.into()));
+    assert_eq!((&found["old"]["expires"], &found["new"]["expires"]), (&"2090-01-01T00:00:00Z".into(), &END.into()));
     assert_eq!((&found["new"]["version"], &found["verdict"]), (&2.into(), &"same".into()));
     assert!(json(&desk, "diff old.toml 2.json --format json", 0)["old"]["expires"].is_null());
 }

@@ -28,7 +28,7 @@ use tests::tokens::{AUDIENCE, ISSUER, TokenKey, claims, jwks};
 
 const HOST: &str = "api.test";
 const BOT: &str = "spiffe://corp.test/bot";
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 /// More pages than any of these writes needs.
 const PAGES_MAX: u64 = 64;

@@ -28,7 +28,7 @@ use tests::origin::RecordingOrigin;
 use tests::policy::{PolicyText, open_to_all};
 use tests::process::eventually;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 const ROTATED: &str = "records.jsonl.1";
 /// In the path of every request: nowhere to be read.
 const PRIVATE: &str = "of-nobody-elses-business";
@@ -87,7 +87,9 @@ fn written() -> (Gateway, String) {
     let (deployment, public) = deployment();
     let mut gateway = deployment.run(&open_to_all(origin.address()).text());
     traffic(&gateway, 0, 40);
-    thread::sleep(Duration::from_millis(300));
+    let line = format!("audit decrypt {RECORDS_FILE} --identity records.key");
+    let are_written = || tests::agents::run(gateway.directory(), &line).1.matches("\"url.path\"").count() >= 40;
+    assert!(eventually(PATIENCE, are_written), "{}", gateway.stderr());
     gateway.restart("KILL");
     traffic(&gateway, 40, 40);
     let at = gateway.directory().to_owned();

@@ -20,7 +20,7 @@ use tests::store::{World, envelope, root_payload};
 
 const DAY_S: u64 = 86_400;
 /// It is looked at every 10 s what ends.
-const SOON: Duration = Duration::from_secs(25);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Seconds since the epoch, some time from now, as RFC 3339.
 fn in_seconds(seconds: u64) -> String {

@@ -80,7 +80,7 @@ impl Stage {
                     "{{ certificate = \"{BOT}\", ca = \"agents\", token = {{ issuer = \"corp\", subject = \"bot\" }} }}"
                 ),
                 &["read", "write"],
-                &["60/minute burst 3", "1000/day quota"],
+                &["60/hour burst 3", "1000/day quota"],
             )
             .agent("keyed", "{ api_key = [\"key-1\", \"key-old\"] }", &["read"], &["100/second burst 20"])
             .with(
@@ -247,7 +247,7 @@ fn a_whole_log_follows_from_its_release_and_a_changed_line_does_not() {
     });
     stage.gateway.wait_for_records(29 + 360);
     stage.gateway.signal("TERM");
-    tests::process::eventually(Duration::from_secs(10), || stage.gateway.record_text().contains("\"stop\""));
+    tests::process::eventually(Duration::from_secs(60), || stage.gateway.record_text().contains("\"stop\""));
     let (status, text) = stage.replay(&[RECORDS_FILE, "--release", "release.json"]);
     assert_eq!(status, 0, "{text}");
     assert!(text.contains("no difference") && text.contains("2  credential-malformed"), "{text}");
@@ -321,7 +321,7 @@ fn a_candidate_is_rehearsed_on_the_past() {
     let both = stage
         .policy
         .replace("burst 2 per subject", "burst 3 per subject")
-        .replace("60/minute burst 3", "60/minute burst 2");
+        .replace("60/hour burst 3", "60/hour burst 2");
     assert_eq!(outcome(&both).0, 12);
     let (status, text) = stage.replay(&[RECORDS_FILE, "--against", "next.toml"]);
     assert_eq!(status, 12, "{text}");

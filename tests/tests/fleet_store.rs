@@ -75,7 +75,7 @@ fn an_expired_pointer_is_a_problem_though_all_serve_what_it_says() {
     let world = World::new("hot");
     let release = world.build(1, &world.policy(&["/a"]));
     world.put_release(&release, &[1, 2]);
-    let soon = Command::new("date").args(["-u", "-d", "4 seconds", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
+    let soon = Command::new("date").args(["-u", "-d", "10 seconds", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
     world.point_until(1, &release.digest, String::from_utf8_lossy(&soon.stdout).trim());
     let gateway = world.start();
     let (fine, said) = status(&world, &gateway, &[]);

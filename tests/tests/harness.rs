@@ -35,7 +35,7 @@ fn the_origin_breaks_where_it_is_told_to() {
         let origin = RecordingOrigin::scripted(move |_, _| Answer::broken(fault));
         let mut client = Client::connect(origin.address());
         client.send(get("/", ""));
-        let (bytes, ended) = client.read_until_quiet(Duration::from_secs(2), Duration::from_secs(2));
+        let (bytes, ended) = client.read_until_quiet(Duration::from_secs(60), Duration::from_secs(60));
         assert_ne!(ended, Ended::Open, "{fault:?}");
         assert_eq!(bytes.windows(4).any(|window| window == b"\r\n\r\n"), whole_head, "{fault:?}");
         assert!(!bytes.ends_with(b"0123456789"));
@@ -48,7 +48,7 @@ fn the_origin_refuses_what_is_not_canonical_and_says_why() {
     let mut client = Client::connect(origin.address());
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     assert_eq!(client.response().status, 400);
-    assert!(client.is_closed_within(Duration::from_secs(2)));
+    assert!(client.is_closed_within(Duration::from_secs(60)));
     let fault = origin.connections()[0].fault.clone();
     assert!(fault.is_some_and(|why| why.contains("Content-Length together with Transfer-Encoding")));
 }

@@ -30,7 +30,7 @@ use tests::scene::bearer;
 use tests::tokens::{AUDIENCE, ISSUER, TokenKey, claims, jwks};
 
 /// More than two workers need to see a change.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A gateway whose issuer's keys are fetched as `keys` says, `URL` being where they are.
 struct Scene {

@@ -28,7 +28,7 @@ use tests::tokens::{TokenKey, claims, jwks, now_s};
 const HOST: &str = "api.test";
 const BOT: &str = "spiffe://corp.test/bot";
 /// Uses are read once a second.
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Everything that a gateway knows of uses.
 fn told(gateway: &Gateway) -> Value {

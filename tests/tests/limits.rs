@@ -44,9 +44,12 @@ fn well_within_a_minute() {
 #[test]
 fn over_a_rate_is_429_with_all_that_a_client_needs() {
     let key = TokenKey::generate("ES256", "k1");
-    let scene = limited(&key, &["60/minute burst 5"]);
+    let scene = limited(&key, &["30/minute burst 5"]);
+    let started = Instant::now();
     let responses = statuses(&scene, &bearer(&key.sign(&claims("bot"))), 12);
-    assert!((5..=6).contains(&admitted(&responses)), "{}", admitted(&responses));
+    // One more each two seconds.
+    let most = 6 + usize::try_from(started.elapsed().as_secs() / 2).unwrap();
+    assert!((5..=most).contains(&admitted(&responses)), "{}", admitted(&responses));
     let refused = responses.iter().find(|response| response.status == 429).unwrap();
     let wait: u64 = refused.value("Retry-After").unwrap().parse().unwrap();
     assert!((1..=60).contains(&wait), "Retry-After {wait}");
@@ -73,9 +76,8 @@ fn several_limits_are_charged_all_or_nothing() {
     let key = TokenKey::generate("ES256", "k1");
     let scene = limited(&key, &["10/second burst 3", "8/minute quota"]);
     let fields = bearer(&key.sign(&claims("bot")));
-    let started = Instant::now();
     let mut total = 0;
-    while started.elapsed() < Duration::from_secs(3) {
+    for _ in 0..30 {
         total += admitted(&statuses(&scene, &fields, 10));
         thread::sleep(Duration::from_millis(100));
     }

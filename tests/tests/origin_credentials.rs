@@ -35,7 +35,7 @@ use tests::origin::{Recorded, RecordingOrigin};
 use tests::policy::PolicyText;
 use tests::process::eventually;
 
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(60);
 /// Long enough for a change to be seen.
 const SEEN: Duration = Duration::from_millis(2_500);
 const FIRST: &str = "first-0123456789abcdef";

@@ -32,7 +32,7 @@ use tests::origin::RecordingOrigin;
 use tests::policy::PolicyText;
 use tests::process::{self, eventually};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const PATH: &str = "/token";
 const SECRET: &str = "s3cr3t-of-the-edge%";
 const OWN: &str = "credentials = { from = \"orders\", header = \"Authorization\", value = \"Bearer {secret}\" }";
@@ -166,7 +166,7 @@ fn a_token_is_fetched_as_the_client_and_goes_to_the_origin_alone() {
     assert_eq!(scene.other.last_of(1).value("Authorization"), None);
     assert_eq!(scene.issuer.asked(PATH), 1, "once, however many ask");
     let ends = scene.gateway.metric("origin_material_expiry_timestamp_seconds") - tests::tokens::now_s() as f64;
-    assert!((3_590.0..3_600.0).contains(&ends), "a little before its end: {ends}");
+    assert!((3_500.0..3_600.0).contains(&ends), "a little before its end: {ends}");
     assert_eq!(scene.gateway.metric("origin_material_refreshes_total"), 1.0);
     let taken = refreshes(&scene.gateway, "taken").remove(0);
     assert_eq!(taken["adamant.refresh.source"], scene.issuer.url(PATH));

@@ -19,7 +19,7 @@ use tests::origin::RecordingOrigin;
 use tests::policy::PolicyText;
 use tests::process::eventually;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const POLICY: &str = r#"path "kv/data/orders/edge" { capabilities = ["read"] }"#;
 
 fn start(server: &OpenBao, origin: &RecordingOrigin, more: &str) -> Gateway {
@@ -104,7 +104,7 @@ fn a_sealed_server_costs_nothing_until_what_it_said_is_too_old() {
     let Some(binary) = openbao::binary() else { return };
     let (server, origin) = (engine(&binary), RecordingOrigin::start());
     server.operate_with("kv put kv/orders/edge key=-", "kept-for-a-while");
-    let gateway = start(&server, &origin, "max_stale = \"6s\"");
+    let gateway = start(&server, &origin, "max_stale = \"12s\"");
     let status = || gateway.once(get("/", "Connection: close\r\n")).status;
     assert!(eventually(SOON, || status() == 200), "{}", gateway.stderr());
     server.operate("operator seal");
@@ -113,6 +113,6 @@ fn a_sealed_server_costs_nothing_until_what_it_said_is_too_old() {
     let failing = gateway.admin("/release").text();
     assert!(failing.contains("\"last_failures\"") && failing.contains("the server is sealed"), "{failing}");
     assert!(eventually(SOON, || status() == 503), "{}", gateway.stderr());
-    assert!(gateway.stderr().contains("has ended, and nothing newer came"));
+    gateway.tells("has ended, and nothing newer came");
     assert!(!gateway.stderr().contains("kept-for-a-while"));
 }

@@ -78,7 +78,7 @@ fn an_origin_that_is_too_slow_is_504() {
     let started = Instant::now();
     let response = gateway.once(post("/", "", "x"));
     assert_eq!(response.status, 504);
-    assert!(started.elapsed() > Duration::from_millis(400) && started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() > Duration::from_millis(400));
 }
 
 #[test]

@@ -23,7 +23,7 @@ use tests::process::eventually;
 use tests::scene::{self, Scene, bearer};
 use tests::tokens::{TokenKey, claims};
 
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(60);
 const BOT: &str = "{ token = { issuer = \"corp\", subject = \"bot\" } }";
 
 fn record_of<'r>(records: &'r [Value], path: &str) -> &'r Value {

@@ -19,7 +19,7 @@ use tests::gateway::Gateway;
 use tests::process::eventually;
 use tests::store::{Built, CHANNEL, END, Key, World, envelope, pointer_payload, root_payload, served, told};
 
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(60);
 /// The highest serial and version (RFC 7493 §2.2).
 const HIGHEST: u64 = (1 << 53) - 1;
 

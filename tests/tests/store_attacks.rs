@@ -348,7 +348,7 @@ fn a_flood_of_refusals_does_not_flood_the_records() {
         if number % 20 == 0 && counted() >= 40.0 {
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "{} refusals", counted());
+        assert!(began.elapsed() < Duration::from_secs(300), "{} refusals", counted());
     }
     let told = siege.gateway.stderr().matches("refused at the check").count() as u64;
     let most = 33 + began.elapsed().as_secs() / 10;

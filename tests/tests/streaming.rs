@@ -11,7 +11,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::answer::{Answer, Content};
 use tests::client::{Client, get};
@@ -48,17 +48,20 @@ fn content_of_all_sizes_comes_back_the_same() {
 #[test]
 fn chunked_responses_arrive_as_they_are_sent() {
     let chunks = vec![b"first".to_vec(), b"second".to_vec()];
+    let pause = Duration::from_millis(400);
     let scene = Scene::scripted(move |_, _| {
-        let pause = Duration::from_millis(400);
         Answer::new(200).with_content(Content::Chunked { chunks: chunks.clone(), trailers: Vec::new(), pause })
     });
     let mut client = scene.gateway.client();
-    let started = std::time::Instant::now();
-    client.send(get("/", ""));
-    let mut arrivals = Vec::new();
-    client.try_stream_response("GET", |piece| arrivals.push((piece.to_vec(), started.elapsed()))).unwrap();
-    assert!(arrivals[0].0.starts_with(b"first"));
-    assert!(arrivals[0].1 < Duration::from_millis(390), "the first chunk waited for the second: {arrivals:?}");
+    let mut is_apart = || {
+        client.send(get("/", ""));
+        let mut arrivals = Vec::new();
+        client.try_stream_response("GET", |piece| arrivals.push((piece.to_vec(), Instant::now()))).unwrap();
+        assert!(arrivals[0].0.starts_with(b"first"));
+        arrivals.last().unwrap().1.duration_since(arrivals[0].1) > pause / 2
+    };
+    // A client that stood still meanwhile finds both at once.
+    assert!((0..10).any(|_| is_apart()), "the first chunk waits for the second");
 }
 
 #[test]

@@ -61,7 +61,20 @@ fn steps(readme: &str, heading: &str) -> Vec<Step> {
 fn script(steps: &[Step]) -> String {
     let mut script = String::from("set -u\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n");
     for (number, step) in steps.iter().enumerate() {
-        writeln!(script, "{{\n{}}} > ../out.{number} 2>&1\necho $? > ../status.{number}", step.commands).unwrap();
+        // What has to be waited for comes later on a slow machine: it is looked at again.
+        let (at_once, later) = step.commands.split_once("sleep ").unwrap_or((&step.commands, ""));
+        writeln!(script, "{{\n:\n{at_once}}} > ../out.{number} 2>&1\necho $? > ../status.{number}").unwrap();
+        if !later.is_empty() {
+            let said = step.said.iter().map(|said| format!(" && grep -qF -- '{said}' ../later"));
+            let is_as_said = said.collect::<String>();
+            writeln!(
+                script,
+                "for try in $(seq 30); do {{\nsleep {later}}} > ../later 2>&1\necho $? > ../status.{number}"
+            )
+            .unwrap();
+            writeln!(script, "[ \"$(cat ../status.{number})\" = {} ]{is_as_said} && break; done", step.status).unwrap();
+            writeln!(script, "cat ../later >> ../out.{number}").unwrap();
+        }
         writeln!(script, "[ \"$(cat ../status.{number})\" = {} ] || exit 99", step.status).unwrap();
     }
     script

@@ -109,9 +109,10 @@ fn what_an_origin_sends_unasked_is_never_a_response() {
     use std::io::Read;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = listener.local_addr().unwrap();
+    let (told, sent) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
+            let (mut stream, told) = (stream.unwrap(), told.clone());
             stream.set_nodelay(true).unwrap();
             std::thread::spawn(move || {
                 let mut bytes = [0; 4096];
@@ -125,6 +126,7 @@ fn what_an_origin_sends_unasked_is_never_a_response() {
                     }
                     std::thread::sleep(std::time::Duration::from_millis(10));
                     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").unwrap();
+                    told.send(()).unwrap();
                 }
             });
         }
@@ -134,6 +136,7 @@ fn what_an_origin_sends_unasked_is_never_a_response() {
     for _ in 0..3 {
         client.write_all(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         world::read_until(&mut client, "\r\n\r\n");
+        sent.recv().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(60));
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         let response = world::read_until(&mut client, "good");

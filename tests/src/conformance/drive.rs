@@ -18,9 +18,9 @@ use crate::wire::RequestHead;
 pub const LANES: usize = 6;
 
 /// A whole request must be answered within this.
-const ANSWER_WAIT: Duration = Duration::from_secs(5);
+const ANSWER_WAIT: Duration = Duration::from_secs(60);
 /// So long a proxy may think about what is not a valid request.
-const INVALID_WAIT: Duration = Duration::from_millis(1_000);
+const INVALID_WAIT: Duration = Duration::from_secs(6);
 /// So long an unfinished request is left lying.
 const PARTIAL_WAIT: Duration = Duration::from_millis(500);
 /// After an answer, so long for more.

@@ -18,8 +18,8 @@ use super::*;
 
 /// Content that the proxy keeps.
 const KEPT_BYTES_MAX: usize = 64 << 10;
-/// For two renewals.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// For a renewal.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server of tokens, and a gateway behind mutual TLS whose policy wants them bound to a key. Its origin sees what agents show.
 struct Stage {
@@ -145,7 +145,7 @@ fn tokens_of_a_key_are_renewed_and_each_call_is_proved() {
     for nonces in ["", "[dpop]\nnonce = true"] {
         let Some(stage) = Stage::start("bot", nonces) else { return };
         let (at, profile) = (stage.at(), stage.profile());
-        let told = ok(at, &format!("{} --token-dpop --life 12s", stage.enrolment(9)));
+        let told = ok(at, &format!("{} --token-dpop --life 20s", stage.enrolment(18)));
         assert!(told.contains("as bot, each bound to a key (DPoP)"), "{told}");
         let keeper = Running::start(at, "agent run p");
         let proxy = stage.proxy();
@@ -155,7 +155,8 @@ fn tokens_of_a_key_are_renewed_and_each_call_is_proved() {
             let calling = scope.spawn(|| calls(&profile.join("proxy.sock"), &stop));
             let stopping = Stopping(&stop);
             let begun = Instant::now();
-            while seen.len() < 3 && begun.elapsed() < PATIENCE {
+            let renewed = || !of_kind(&keeper, "certificate", "renewed").is_empty();
+            while (seen.len() < 2 || !renewed()) && begun.elapsed() < PATIENCE {
                 let pair = bound(&profile);
                 assert_eq!(claims(&pair.1)["cnf"]["jkt"], json!(thumbprint(&pair.0)), "each token is its key's");
                 if !seen.contains(&pair) {
@@ -166,7 +167,7 @@ fn tokens_of_a_key_are_renewed_and_each_call_is_proved() {
             drop(stopping);
             calling.join().unwrap()
         });
-        assert!(count > 50 && seen.len() >= 3, "{count} calls, {} tokens", seen.len());
+        assert!(count > 50 && seen.len() >= 2, "{count} calls, {} tokens", seen.len());
         assert!(seen.windows(2).all(|pairs| pairs[0].0 != pairs[1].0), "a key a token");
         assert!(!of_kind(&keeper, "certificate", "renewed").is_empty(), "the certificate renews beside it");
         let key = read_pair(&profile).0.join("dpop-key.pem");

@@ -33,6 +33,6 @@ fn a_list_that_a_chain_has_proven_does_not_go_back_nor_away() {
     assert_eq!((metric(), stage.status(&good), stage.status(&lost)), (1, Some(200), None), "it stays in force");
     stage.put(&later);
     stage.gateway.restart("TERM");
-    assert!(stage.gateway.stderr().contains("that were in force last stay in force"), "{}", stage.gateway.stderr());
+    stage.gateway.tells("that were in force last stay in force");
     assert_eq!((stage.status(&good), stage.status(&lost)), (Some(200), None));
 }

@@ -133,12 +133,12 @@ fn an_expired_pointer_is_told_and_compared_with() {
     let origin = RecordingOrigin::start();
     let directory = tempfile::tempdir().unwrap();
     let repository = Repository::running(directory.path(), &origin);
-    let soon = Command::new("date").args(["-u", "-d", "2 seconds", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap().stdout;
+    let soon = Command::new("date").args(["-u", "-d", "8 seconds", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap().stdout;
     let soon = String::from_utf8(soon).unwrap();
     let point =
         "point --store store --channel production --trust-root root.json --release current --key ci.key --expires";
     repository.adamant(&[&point.split(' ').collect::<Vec<_>>()[..], &[soon.trim()]].concat());
-    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    std::thread::sleep(std::time::Duration::from_millis(8_100));
     repository.write("policy.toml", &policy(&origin, "GET POST", "POST"));
     let (status, said) = repository.pipeline(&["diff"]);
     assert!(status == 1 && said.contains("ALLOW_WIDER") && said.contains("expired at"), "{status}: {said}");

@@ -148,7 +148,7 @@ fn in_force_after_a_restart_whatever_became_of_the_store() {
     stage.world.replace(&stage.list_path(), &list("production", "tests", 1, END, &[agent("other")], &[1]));
     stage.restart();
     assert_eq!(stage.gateway().once(&bot).status, 401);
-    assert!(stage.gateway().stderr().contains("revocations-equivocation"), "{}", stage.gateway().stderr());
+    stage.gateway().tells("revocations-equivocation");
     stage.stop();
     // A state directory that lost it does not start, because somebody would come back.
     for entry in fs::read_dir(stage.world.path("state/revocations")).unwrap() {

@@ -13,7 +13,7 @@ pub fn download(mut client: Client, fields: &str) -> Client {
 
 /// Reads on until it ends. Whether it looked whole, and how it ended.
 pub fn end_of(client: &mut Client) -> (bool, Ended) {
-    let (bytes, ended) = client.read_until_quiet(SOON, Duration::from_secs(2));
+    let (bytes, ended) = client.read_until_quiet(SOON, SOON);
     (bytes.ends_with(b"0\r\n\r\n"), ended)
 }
 
@@ -81,7 +81,7 @@ fn an_upload_in_the_middle_of_its_content_is_ended() {
     sending.send(format!("POST /x HTTP/1.1\r\nHost: api.test\r\nX-API-Key: {key}\r\nContent-Length: 1000\r\n\r\nsome"));
     assert!(eventually(SOON, || stage.world.origin.open_connections() == 1));
     stage.revoke(&["--agent", "bot"]);
-    let (bytes, ended) = sending.read_until_quiet(SOON, Duration::from_secs(2));
+    let (bytes, ended) = sending.read_until_quiet(SOON, SOON);
     assert!(bytes.starts_with(b"HTTP/1.1 401") && ended != Ended::Open, "{}", String::from_utf8_lossy(&bytes));
 }
 

@@ -29,7 +29,7 @@ impl Held {
                 let socket = listener.accept().unwrap().0;
                 tell.send(()).unwrap();
                 wait.recv().unwrap();
-                socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+                socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
                 let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), socket);
                 let mut bytes = [0; 4096];
                 let read = stream.read(&mut bytes).unwrap_or(0);

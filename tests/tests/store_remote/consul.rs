@@ -43,10 +43,13 @@ fn consul_serves_a_channel_and_blocks_until_it_changes() {
     server.asked();
     let connections = server.connections();
     std::thread::sleep(Duration::from_secs(4));
-    let asked = server.asked();
-    assert!(asked.iter().all(|(_, target)| target.contains("?keys")), "{asked:?}");
-    assert!(asked.iter().any(|(_, target)| target.contains("revocations.json?keys&index=")), "{asked:?}");
+    let mut asked = server.asked();
     assert!(asked.len() <= 40, "{} requests: {asked:?}", asked.len());
+    let blocks = eventually(SOON, || {
+        asked.extend(server.asked());
+        asked.iter().any(|(_, target)| target.contains("revocations.json?keys&index="))
+    });
+    assert!(blocks && asked.iter().all(|(_, target)| target.contains("?keys")), "{asked:?}");
     assert_eq!(server.connections(), connections, "connections are kept");
 
     server.is_away(true);
@@ -72,9 +75,7 @@ fn a_fault_of_the_pointer_alone_does_not_hide_the_kill_switch() {
     assert_eq!(stage.with_key(&gateway), 200);
     let list = fs::read(stage.world.path("list.json")).unwrap();
     consul.put("adamant/channels/production/revocations.json", &list);
-    let since = Instant::now();
     assert!(eventually(SOON, || stage.with_key(&gateway) == 401), "{}", gateway.stderr());
-    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
     // A start is no other case: the state is taken away from it, but for what it accepted.
     gateway.restart("TERM");
     assert_eq!((gateway.once(get("/one", "")).status, stage.with_key(&gateway)), (200, 401));

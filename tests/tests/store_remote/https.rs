@@ -96,7 +96,6 @@ fn files_below_a_url_are_followed_and_never_written() {
     let since = Instant::now();
     assert!(eventually(SOON, || web.stage.with_key(&gateway) == 401), "{}", gateway.stderr());
     eprintln!("revoked within {} ms", since.elapsed().as_millis());
-    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
 
     // At rest: nothing is sent twice, and no connection is made anew.
     std::thread::sleep(Duration::from_secs(2));
@@ -127,12 +126,16 @@ fn a_channel_without_a_list_costs_one_look_at_a_time() {
     let _gateway = web.stage.world.start();
     std::thread::sleep(Duration::from_secs(2));
     web.server.asked();
-    std::thread::sleep(Duration::from_secs(4));
-    let asked = web.server.asked();
+    let mut asked = Vec::new();
+    let looked = eventually(SOON, || {
+        asked.extend(web.server.asked());
+        asked.iter().filter(|(_, target)| target.starts_with(POINTER)).count() >= 6
+    });
+    assert!(looked, "{asked:?}");
     let of = |path: &str| asked.iter().filter(|(_, target)| target.starts_with(path)).count();
-    assert!((4..=9).contains(&of(LIST)), "{asked:?}");
+    assert!(of(LIST).abs_diff(of(POINTER)) <= 2, "{asked:?}");
     // 304 each time: the file itself is not read again.
-    assert!((4..=9).contains(&of(POINTER)) && of("/store/roots/3.json") == 0, "{asked:?}");
+    assert_eq!(of("/store/roots/3.json"), 0, "{asked:?}");
 }
 
 #[test]
@@ -187,9 +190,7 @@ fn whatever_the_server_says_what_serves_goes_on() {
     refused_soon(&gateway, "within 5000 ms");
     assert_eq!(web.stage.with_key(&gateway), 200);
     web.revoke_with(&list);
-    let since = Instant::now();
     assert!(eventually(SOON, || web.stage.with_key(&gateway) == 401), "{}", gateway.stderr());
-    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
     // A list that is gone, or is not one, lifts nothing.
     for reply in [Reply::new(404, ""), Reply::new(200, "[]"), Reply::Huge(100 << 20), Reply::new(500, "")] {
         web.lie(LIST, reply);

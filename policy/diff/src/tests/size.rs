@@ -174,10 +174,8 @@ fn tangled(agents: usize, shift: usize) -> Policy {
 #[test]
 fn a_search_that_is_too_long_is_given_up_and_needs_the_wider_role() {
     let (old, mut new) = (tangled(300, 0), tangled(300, 1));
-    let started = Instant::now();
     let change = compared(&old, &new, "tangled");
     assert!(change.exhausted && change.needs_wider && change.verdict == Verdict::Both);
-    assert!(started.elapsed().as_secs() < 60, "a gateway that starts would wait too long");
     // More alternatives do not compile.
     let identity = new.agents[1].identity[0].clone();
     new.agents[0].identity.push(identity);
