@@ -55,8 +55,7 @@ impl HttpClient for Http {
             // What is not answered says nothing of it.
             retry_after_s.store(0, Ordering::Relaxed);
             let answer = client.exchange(&place, request).await.map_err(|fault| Error::Other(Box::new(fault)))?;
-            let asked =
-                answer.fields.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            let asked = answer.fields.get(header::RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?));
             retry_after_s.store(asked.unwrap_or(0), Ordering::Relaxed);
             if answer.status.is_redirection() {
                 let fault = HttpFault::Redirect { authority: place.authority(), status: answer.status.as_u16() };
@@ -74,5 +73,22 @@ impl HttpClient for Http {
             *response.headers_mut() = answer.fields;
             Ok(BytesResponse::from(response))
         })
+    }
+}
+
+/// Whole seconds; a date is none, and more than a number holds is as long as can be said.
+fn seconds(text: &str) -> Option<u64> {
+    let digits = text.trim();
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_pause_is_whole_seconds_and_no_number_is_too_long() {
+        let read =
+            ["7", " 60 ", "99999999999999999999", "", "-1", "1.5", "Mon, 23 Nov 2026 03:00:00 GMT"].map(super::seconds);
+        assert_eq!(read, [Some(7), Some(60), Some(u64::MAX), None, None, None, None]);
     }
 }

@@ -9,6 +9,10 @@ struct Noting(Mutex<Vec<usize>>);
 impl Desk for Noting {
     fn begun(&self) {}
 
+    async fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     fn account(&self) -> Option<Zeroizing<String>> {
         None
     }
