@@ -1,7 +1,8 @@
 // A real authorization server for tests: access tokens by client credentials, resource indicators (RFC 8707), DPoP,
-// introspection and revocation. `node oidc-provider.mjs DIRECTORY-OF-THE-PACKAGE [FILES]`; prints its port.
+// introspection and revocation. `node oidc-provider.mjs DIRECTORY-OF-THE-PACKAGE PORT [FILES]`; says when it listens.
 // FILES: a directory with server.pem, server.key and clients-ca.pem for https, where clients may prove who they are by a
-// certificate (RFC 8705), and client.jwks.json for one that signs (`private_key_jwt`).
+// certificate (RFC 8705), client.jwks.json for one that signs (`private_key_jwt`), and keys.json with the private keys that it
+// publishes (JWK Set), of which it signs with the first.
 // Proofs of the client `signer` must hold a nonce.
 // A token for https://api.test/jwt/SECONDS is a JWT that lives for so long; one for another resource is opaque.
 import { createServer } from 'node:http';
@@ -10,7 +11,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
-const [, , directory, files] = process.argv;
+const [, , directory, port, files] = process.argv;
 const { Provider } = await import(pathToFileURL(`${directory}/node_modules/oidc-provider/lib/index.js`));
 const machine = { grant_types: ['client_credentials'], redirect_uris: [], response_types: [] };
 const client = (client_id, client_secret, more) => ({ client_id, client_secret, ...machine, ...more });
@@ -37,17 +38,20 @@ const tls = () => ({
   key: read('server.key'), cert: read('server.pem'), ca: read('clients-ca.pem'), requestCert: true, rejectUnauthorized: false,
 });
 const server = files ? createTlsServer(tls()) : createServer();
-const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
+const generated = () => {
+  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
+  return { keys: [{ ...key, kid: 'one', use: 'sig', alg: 'ES256' }] };
+};
+const jwks = files && existsSync(`${files}/keys.json`) ? JSON.parse(read('keys.json')) : generated();
 const forResource = (resource) => {
   const [, seconds] = /\/jwt\/(\d+)$/.exec(resource) ?? [];
   const [accessTokenFormat, accessTokenTTL] = seconds ? ['jwt', Number(seconds)] : ['opaque', 600];
   return { audience: 'orders-api', scope: 'all', accessTokenTTL, accessTokenFormat, jwt: { sign: { alg: 'ES256' } } };
 };
-server.listen(0, '127.0.0.1', () => {
-  const { port } = server.address();
+server.listen(Number(port), '127.0.0.1', () => {
   const provider = new Provider(`${files ? 'https' : 'http'}://127.0.0.1:${port}`, {
     clients,
-    jwks: { keys: [{ ...key, kid: 'one', use: 'sig', alg: 'ES256' }] },
+    jwks,
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', ...(files ? ['tls_client_auth'] : [])],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     scopes: ['all'],
@@ -70,5 +74,5 @@ server.listen(0, '127.0.0.1', () => {
     },
   });
   server.on('request', provider.callback());
-  console.log(port);
+  console.log('listening');
 });

@@ -32,23 +32,35 @@ pub struct Identity {
     pub key: String,
 }
 
+fn of_ca(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
 impl Authority {
     pub fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self::of(of_ca(name))
+    }
+
+    fn of(params: CertificateParams) -> Self {
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
+    /// One whose own certificate began so long ago and ends so long from now.
+    pub fn between(name: &str, ago: Duration, from_now: Duration) -> Self {
+        let (mut params, epoch) = (of_ca(name), rcgen::date_time_ymd(1970, 1, 1));
+        (params.not_before, params.not_after) = (epoch + (now() - ago), epoch + now() + from_now);
+        Self::of(params)
+    }
+
     /// A CA below this one. What it issues is sent with `pem` behind it.
     pub fn intermediate(&self, name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let params = of_ca(name);
         let key = KeyPair::generate().unwrap();
         let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
         Self { issuer: Issuer::new(params, key), pem }
@@ -108,16 +120,21 @@ impl Authority {
 
     /// Its revocation list with that number, issued an hour ago, next due so long from now; PEM.
     pub fn crl(&self, number: u64, revoked: &[&Identity], next: Duration) -> String {
+        self.crl_since(number, revoked, HOUR, next)
+    }
+
+    /// The same, issued so long ago.
+    pub fn crl_since(&self, number: u64, revoked: &[&Identity], ago: Duration, next: Duration) -> String {
         let epoch = rcgen::date_time_ymd(1970, 1, 1);
-        let hour_ago = epoch + (now() - HOUR);
+        let issued = epoch + (now() - ago);
         let entry = |identity: &&Identity| RevokedCertParams {
             serial_number: SerialNumber::from(identity.serial()),
-            revocation_time: hour_ago,
+            revocation_time: issued,
             reason_code: None,
             invalidity_date: None,
         };
         let params = CertificateRevocationListParams {
-            this_update: hour_ago,
+            this_update: issued,
             next_update: epoch + now() + next,
             crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,

@@ -44,6 +44,8 @@ struct Shared {
     /// Heads and contents of all POSTs.
     heard: Mutex<Vec<(String, String)>>,
     asked: Mutex<BTreeMap<String, usize>>,
+    /// The latest head of each path.
+    heads: Mutex<BTreeMap<String, String>>,
     is_down: AtomicBool,
     connections: AtomicUsize,
     unchanged: AtomicUsize,
@@ -67,6 +69,7 @@ impl HttpsIssuer {
             replies: Mutex::default(),
             heard: Mutex::default(),
             asked: Mutex::default(),
+            heads: Mutex::default(),
             is_down: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             unchanged: AtomicUsize::new(0),
@@ -104,6 +107,11 @@ impl HttpsIssuer {
     /// Heads and contents of all that was posted.
     pub fn heard(&self) -> Vec<(String, String)> {
         self.shared.heard.lock().unwrap().clone()
+    }
+
+    /// The head of the latest request for `path`.
+    pub fn last_head(&self, path: &str) -> String {
+        self.shared.heads.lock().unwrap().get(path).cloned().unwrap_or_default()
     }
 
     /// Every connection is cut.
@@ -151,6 +159,7 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, shared: &Shared) -> std:
     let text = String::from_utf8_lossy(&head).into_owned();
     let path = text.split_whitespace().nth(1).unwrap_or("").to_owned();
     *shared.asked.lock().unwrap().entry(path.clone()).or_default() += 1;
+    shared.heads.lock().unwrap().insert(path.clone(), text.clone());
     let about = posted(&mut stream, &text, shared)?.map(|token| format!("{path} {token}"));
     if let Some(about) = &about {
         *shared.asked.lock().unwrap().entry(about.clone()).or_default() += 1;

@@ -9,10 +9,14 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "agent/renewing.rs"]
+mod renewing;
+
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,6 +28,9 @@ use serde_json::Value;
 use tests::agents::{ID, Running, Scene, assert_fits, bad, ok, read_pair, run, through};
 use tests::gateway::binary;
 use tests::process;
+
+/// For what takes seconds.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 #[test]
 fn a_ca_keeps_its_key_closed_and_issues_what_it_is_told() {

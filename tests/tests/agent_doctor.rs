@@ -8,6 +8,9 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "agent_doctor/alerts.rs"]
+mod alerts;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

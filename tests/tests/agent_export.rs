@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use tests::agents::{ID, Scene, bad, ok};
 use tests::answer::Answer;
 use tests::desk::END;
 use tests::gateway::{Gateway, binary};
+use tests::installed::installed;
 use tests::origin::RecordingOrigin;
 use tests::policy::PolicyText;
 use tests::process::eventually;
@@ -77,26 +78,40 @@ fn bound() -> Scene {
     scene
 }
 
-/// Runs a tool; none, and said so, where it is not here.
-fn tool(at: &Path, program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).current_dir(at).stdin(Stdio::null()).output();
-    let Ok(output) = output else {
-        eprintln!("SKIPPED: no {program} to test with");
-        return None;
-    };
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{program}: {}{}", text(&output.stdout), text(&output.stderr));
-    Some(text(&output.stdout))
+/// What `tests/exports` installed; none, and said so, where it did not.
+fn exports() -> Option<PathBuf> {
+    installed("ADAMANT_EXPORTS", "httpx/__init__.py", "tests/exports")
 }
 
-/// Whether Python has the library; said so where it does not.
-fn has(python: &str, library: &str) -> bool {
-    let here = Command::new(python).args(["-c", &format!("import {library}")]).stderr(Stdio::null()).status();
-    let has = here.is_ok_and(|status| status.success());
-    if !has {
-        eprintln!("SKIPPED: no {python} with {library}; name one in ADAMANT_PYTHON");
+/// Runs a tool of this machine; none, and said so, where it is not here.
+fn tool(at: &Path, program: &str, arguments: &[&str]) -> Option<String> {
+    if Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+        eprintln!("SKIPPED: no {program} to test with");
+        return None;
     }
-    has
+    Some(run(at, Command::new(program).args(arguments)))
+}
+
+/// What it says; nothing else may come of it than success.
+fn run(at: &Path, command: &mut Command) -> String {
+    let output = command.current_dir(at).stdin(Stdio::null()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs a Python program that has the libraries.
+fn python(at: &Path, exports: &Path, program: &str) -> String {
+    run(at, Command::new("python3").args(["-B", "-c", program]).env("PYTHONPATH", exports))
+}
+
+/// `go`, which asks nobody for anything. What it has built of its own library stays for the next run.
+fn go(exports: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(exports.join("go/bin/go"));
+    command.args(arguments).env("GOCACHE", exports.join("go-cache")).env("HOME", exports);
+    command.envs([("GOTOOLCHAIN", "local"), ("GOPROXY", "off"), ("GOFLAGS", "-mod=mod"), ("CGO_ENABLED", "0")]);
+    command.env_remove("GOROOT");
+    command
 }
 
 #[test]
@@ -110,21 +125,15 @@ fn curl_calls_with_its_configuration() {
 
 #[test]
 fn python_calls_with_its_module() {
+    let Some(exports) = exports() else { return };
     let scene = scene();
     let at = scene.at();
-    // Another interpreter, with the libraries of this test.
-    let python = std::env::var("ADAMANT_PYTHON").unwrap_or_else(|_| "python3".into());
-    let mut expected = 0;
-    for (library, maker) in [("requests", "session"), ("httpx", "client")] {
-        if !has(&python, library) {
-            continue;
-        }
+    for (count, (library, maker)) in [("requests", "session"), ("httpx", "client")].into_iter().enumerate() {
         fs::write(at.join("gateway.py"), ok(at, &format!("agent export p {library}"))).unwrap();
         let program = format!("import gateway; print(gateway.{maker}().get(gateway.GATEWAY + '/orders/7').text)");
-        assert_eq!(tool(at, &python, &["-B", "-c", &program]).unwrap().trim(), "the order");
-        expected += 1;
+        assert_eq!(python(at, &exports, &program).trim(), "the order", "{library}");
+        assert_eq!(scene.origin.count(), count + 1, "{library}");
     }
-    assert_eq!(scene.origin.count(), expected);
 }
 
 #[test]
@@ -169,16 +178,15 @@ func main() {
 	}
 }
 "#;
+    let Some(exports) = exports() else { return };
     let scene = bound();
     let at = scene.at();
     fs::create_dir(at.join("adamant")).unwrap();
     fs::write(at.join("adamant/adamant.go"), ok(at, "agent export p go")).unwrap();
     fs::write(at.join("go.mod"), "module example\n\ngo 1.19\n").unwrap();
     fs::write(at.join("main.go"), MAIN.replace("ADAMANT", &binary().display().to_string())).unwrap();
-    if tool(at, "go", &["build", "-o", "call", "."]).is_none() {
-        return;
-    }
-    assert_eq!(tool(at, "./call", &[]).unwrap(), "200 200 200 200 200 200 ");
+    run(at, &mut go(&exports, &["build", "-o", "call", "."]));
+    assert_eq!(run(at, &mut Command::new(at.join("call"))), "200 200 200 200 200 200 ");
     let certificates = || -> BTreeSet<String> {
         let records = scene.gateway.records();
         records.iter().filter_map(|record| Some(record["tls.client.hash.sha256"].as_str()?.to_owned())).collect()
@@ -190,7 +198,7 @@ func main() {
 fn a_token_is_read_from_the_generation_of_its_certificate() {
     let scene = bound();
     let at = scene.at();
-    let python = std::env::var("ADAMANT_PYTHON").unwrap_or_else(|_| "python3".into());
+    let exports = exports();
     for (form, name) in [("requests", "gateway.py"), ("httpx", "gateway.py"), ("node", "gateway.js"), ("go", "a.go")] {
         fs::write(at.join(name), ok(at, &format!("agent export p {form}"))).unwrap();
         let text = fs::read_to_string(at.join(name)).unwrap();
@@ -204,12 +212,10 @@ fn a_token_is_read_from_the_generation_of_its_certificate() {
             }
             _ => continue,
         };
-        let said = if form == "node" {
-            tool(at, "node", &["-e", call])
-        } else if has(&python, form) {
-            tool(at, &python, &["-B", "-c", call])
-        } else {
-            None
+        let said = match &exports {
+            _ if form == "node" => tool(at, "node", &["-e", call]),
+            Some(exports) => Some(python(at, exports, call)),
+            None => None,
         };
         assert!(said.is_none_or(|said| said.trim() == "the order"), "{form}");
     }
@@ -243,9 +249,9 @@ fn the_others_name_or_hold_the_files_of_the_profile() {
     assert!(secret.starts_with("apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\n"), "{secret}");
     let go = ok(at, "agent export p go");
     assert!(go.contains("CloseIdleConnections") && go.contains(&url), "{go}");
-    if Command::new("gofmt").arg("-h").stderr(Stdio::null()).status().is_ok() {
+    if let Some(exports) = exports() {
         fs::write(at.join("adamant.go"), &go).unwrap();
-        assert_eq!(tool(at, "gofmt", &["-l", "adamant.go"]).unwrap(), "");
+        assert_eq!(run(at, Command::new(exports.join("go/bin/gofmt")).args(["-l", "adamant.go"])), "");
     }
 }
 

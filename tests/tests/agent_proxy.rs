@@ -13,10 +13,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use serde_json::Value;
-use tests::agents::{Running, Scene, bad, through};
+use tests::agents::{ID, Running, Scene, bad, ok, through};
 use tests::answer::Answer;
+use tests::certificates::{Authority, Identity};
 use tests::origin::RecordingOrigin;
 
 #[test]
@@ -128,7 +130,7 @@ fn a_profile_that_changes_is_used_from_the_next_request_on() {
 fn the_proxy_sends_nothing_to_another_server() {
     let scene = Scene::new();
     scene.enroll("");
-    let stranger = tests::certificates::Authority::new("stranger");
+    let stranger = Authority::new("stranger");
     let other = RecordingOrigin::tls(stranger.server(&["localhost"]).server_config(), |_, _| Answer::text("mine now"));
     let path = scene.at().join("p/profile.json");
     let mut profile: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -141,4 +143,51 @@ fn the_proxy_sends_nothing_to_another_server() {
     assert!(said.contains("not under the pinned CA"), "{said}");
     assert_eq!(other.count(), 0);
     proxy.end();
+}
+
+/// Another name, a certificate that ended, a key that is not pinned: each is refused at once, told apart, and nothing is sent.
+#[test]
+fn the_proxy_refuses_each_mismatch_of_the_gateways_certificate() {
+    let scene = Scene::new();
+    scene.enroll("");
+    let (at, day) = (scene.at(), Duration::from_secs(86_400));
+    let gateways = Authority::new("gateways");
+    fs::write(at.join("gateways.pem"), &gateways.pem).unwrap();
+    let serving = |identity: &Identity| RecordingOrigin::tls(identity.server_config(), |_, _| Answer::text("mine now"));
+    let good = gateways.server_between("localhost", 20 * day, 20 * day);
+    let (pinned, other) = (good.spki_sha256(), gateways.server(&["localhost"]).spki_sha256());
+    let expired = gateways.server_between("localhost", 20 * day, Duration::ZERO);
+    let by_ca = "--gateway-ca gateways.pem";
+    for (identity, pins, code) in [
+        (&good, by_ca.to_owned(), "200"),
+        (&good, format!("--gateway-spki {other} --gateway-spki {pinned}"), "200"),
+        (&good, format!("{by_ca} --gateway-spki {pinned}"), "200"),
+        (&good, format!("--gateway-spki {other}"), "gateway-not-pinned"),
+        (&good, format!("{by_ca} --gateway-spki {other}"), "gateway-not-pinned"),
+        (&good, "--gateway-ca ca/ca.pem".to_owned(), "gateway-not-pinned"),
+        (&gateways.server(&["elsewhere.example"]), by_ca.to_owned(), "gateway-name"),
+        (&gateways.server(&["elsewhere.example"]), String::new(), "gateway-name"),
+        (&expired, by_ca.to_owned(), "gateway-expired"),
+        (&expired, format!("--gateway-spki {}", expired.spki_sha256()), "gateway-expired"),
+        (&gateways.spiffe("spiffe://corp.example/no-server"), by_ca.to_owned(), "gateway-purpose"),
+    ] {
+        // A name is looked at where the key alone is pinned as well.
+        let pins = if pins.is_empty() { format!("--gateway-spki {}", identity.spki_sha256()) } else { pins };
+        let server = serving(identity);
+        let url = format!("https://localhost:{}", server.address().port());
+        let enroll = format!("agent enroll q --force --agent reports-bot --gateway {url} --ca ca --spiffe {ID} {pins}");
+        ok(at, &enroll);
+        let proxy = Running::start(at, "agent proxy q");
+        proxy.says("listening", 1);
+        let said = through(UnixStream::connect(at.join("q/proxy.sock")).unwrap(), "GET /orders/7", "", "");
+        proxy.end();
+        if code == "200" {
+            assert!(said.starts_with("HTTP/1.1 200") && said.ends_with("mine now"), "{pins}: {said}");
+            assert_eq!(server.count(), 1);
+        } else {
+            let told = format!("adamant-agent: {code}\r\n");
+            assert!(said.starts_with("HTTP/1.1 502") && said.contains(&told), "{code} for {pins}: {said}");
+            assert_eq!(server.count(), 0, "{code}: nothing was sent");
+        }
+    }
 }

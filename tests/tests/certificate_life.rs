@@ -20,13 +20,15 @@ use std::time::Duration;
 
 use tests::answer::{Answer, Content};
 use tests::certificates::{Authority, Identity};
-use tests::client::{Client, get};
+use tests::client::{Client, Ended, get};
 use tests::deployment::Deployment;
 use tests::gateway::{self, Gateway, binary};
 use tests::origin::RecordingOrigin;
 use tests::policy::{PolicyText, open_to_all};
 use tests::process::eventually;
+use tests::scene::bearer;
 use tests::stream::Stream;
+use tests::tokens::{TokenKey, claims, jwks, now_s};
 
 const HOST: &str = "api.test";
 const BOT: &str = "spiffe://corp.test/bot";
@@ -79,6 +81,60 @@ fn a_download_that_outlives_the_certificate_is_finished_and_is_the_last_one() {
     assert_eq!((response.status, response.content.len()), (200, 120), "the whole of it");
     assert!(client.is_closed_within(SOON), "and then the connection ends");
     assert_eq!(gateway.wait_for_records(1)[0]["http.response.status_code"], 200);
+}
+
+/// What runs has half a minute more than its certificate, and is cut then; it is on record why.
+#[test]
+fn a_download_without_end_is_cut_half_a_minute_after_the_certificate() {
+    let (servers, agents) = (Authority::new("servers"), Authority::new("agents"));
+    let chunks = vec![b"piece".to_vec(); 6_000];
+    let endless = Content::Chunked { chunks, trailers: vec![], pause: Duration::from_millis(50) };
+    let origin = RecordingOrigin::scripted(move |_, _| Answer::new(200).with_content(endless.clone()));
+    let gateway = certified(&origin, &servers, &agents);
+    let config = servers.client_config(Some(&agents.spiffe_for(BOT, Duration::from_secs(3))));
+    let ends_s = now_s() + 3;
+    let mut client = Client::connect_tls(gateway.tls_address(), HOST, &config).unwrap();
+    client.send(get("/", ""));
+    assert_eq!(client.head().0, 200);
+    let (received, ended) = client.read_until_quiet(SOON, Duration::from_secs(20));
+    let more_s = now_s().saturating_sub(ends_s);
+    assert!(ended != Ended::Open && !received.ends_with(b"0\r\n\r\n"), "{ended:?} after {} bytes", received.len());
+    // Of two clocks that tick in seconds; the origin would have gone on for minutes.
+    assert!((28..150).contains(&more_s), "{more_s} s after its certificate");
+    let record = &gateway.wait_for_records(1)[0];
+    assert_eq!(
+        (record["adamant.decision"].as_str(), record["adamant.reason"].as_str()),
+        (Some("permit"), Some("certificate-expired")),
+        "{record}"
+    );
+}
+
+#[test]
+fn a_token_that_ended_ends_its_connection_in_order_at_the_next_request() {
+    let (servers, origin, key) =
+        (Authority::new("servers"), RecordingOrigin::start(), TokenKey::generate("ES256", "k1"));
+    let policy = PolicyText::new()
+        .origin("origin", &[origin.address()])
+        .route("all", "*", "/{rest...}", "origin")
+        .scope("all", &["all"])
+        .issuer(&["ES256"], "")
+        .agent("bot", "{ token = { issuer = \"corp\", subject = \"bot\" } }", &["all"], &[]);
+    let deployment = Deployment::new().file("corp.jwks.json", &jwks(&[&key]));
+    let gateway = deployment.tls_listener(&servers.server(&[HOST]), "off").run(&policy.text());
+    let mut short = claims("bot");
+    short["exp"] = (now_s() + 3).into();
+    let request = get("/", &bearer(&key.sign(&short)));
+    let connect = || Client::connect_tls(gateway.tls_address(), HOST, &servers.client_config(None)).unwrap();
+    let (mut ended, mut other) = (connect(), connect());
+    assert_eq!(ended.exchange(&request).status, 200);
+    let lasting = get("/", &bearer(&key.sign(&claims("bot"))));
+    assert_eq!(other.exchange(&lasting).status, 200);
+    assert!(eventually(SOON, || now_s() > short["exp"].as_u64().unwrap()));
+    let refused = ended.exchange(&request);
+    assert_eq!((refused.status, refused.value("Connection")), (401, Some("close")));
+    // The harness tells a missing close_notify as an error of its own.
+    assert_eq!(ended.with_timeout(SOON).try_response_to("GET").map_err(|why| why.contains("closed after")), Err(true));
+    assert_eq!(other.exchange(&lasting).status, 200, "the other one goes on");
 }
 
 /// Replaces key and chain as two renames, so that for a moment they do not fit.

@@ -11,13 +11,14 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use tests::agents::{ID, Running, assert_fits, ok, read_pair, through};
 use tests::certificates::Authority;
+use tests::faketime;
 use tests::gateway::{Gateway, binary};
 use tests::origin::RecordingOrigin;
 use tests::policy::PolicyText;
@@ -26,20 +27,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 const AHEAD: &str = "+10m";
 const BEHIND: &str = "-10m";
 
-/// The library that gives a program another clock; none, and said so, where there is none.
-fn faketime() -> Option<PathBuf> {
-    let places = fs::read_dir("/usr/lib").ok()?.flatten().map(|place| place.path().join("faketime/libfaketime.so.1"));
-    let library = places.chain([PathBuf::from("/usr/lib/faketime/libfaketime.so.1")]).find(|path| path.is_file());
-    if library.is_none() {
-        eprintln!("SKIPPED: no libfaketime to run an agent with another clock (package faketime)");
-    }
-    library
-}
-
 /// `adamant LINE` by a clock that is so far off.
 fn with_clock(at: &Path, off: &str, line: &str) -> Command {
     let mut command = Command::new(binary());
-    command.env("LD_PRELOAD", faketime().unwrap()).env("FAKETIME", off);
+    command.env("LD_PRELOAD", faketime::library().unwrap()).env("FAKETIME", off);
     command.args(line.split_whitespace()).current_dir(at).stdin(Stdio::null());
     command
 }
@@ -88,7 +79,7 @@ fn enroll(gateway: &Gateway, more: &str) -> String {
 
 #[test]
 fn calls_go_on_and_the_doctor_names_the_clock() {
-    if faketime().is_none() {
+    if faketime::library().is_none() {
         return;
     }
     let (gateway, _origin) = scene();
@@ -127,7 +118,7 @@ fn calls_go_on_and_the_doctor_names_the_clock() {
 
 #[test]
 fn a_renewal_by_a_wrong_clock_is_taken_or_waits_for_the_right_one() {
-    if faketime().is_none() {
+    if faketime::library().is_none() {
         return;
     }
     let (gateway, _origin) = scene();

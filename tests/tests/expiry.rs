@@ -8,15 +8,21 @@
     reason = "a test stops at the first surprise"
 )]
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use tests::apikey::ApiKey;
 use tests::certificates::Authority;
 use tests::client::get;
+use tests::deployment::Deployment;
+use tests::faketime;
 use tests::gateway::{self, Gateway};
+use tests::issuer::{HttpsIssuer, Reply};
+use tests::origin::RecordingOrigin;
 use tests::process::eventually;
 use tests::store::{World, envelope, root_payload};
+use tests::tokens::{AUDIENCE, ISSUER, TokenKey, jwks};
 
 const DAY_S: u64 = 86_400;
 /// It is looked at every 10 s what ends.
@@ -24,7 +30,7 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// Seconds since the epoch, some time from now, as RFC 3339.
 fn in_seconds(seconds: u64) -> String {
-    let out = std::process::Command::new("date")
+    let out = Command::new("date")
         .args(["-u", "-d", &format!("+{seconds} seconds"), "+%Y-%m-%dT%H:%M:%SZ"])
         .output()
         .unwrap();
@@ -122,6 +128,93 @@ fn everything_that_a_gateway_goes_by_is_told_before_its_end_and_once() {
     let further = eventually(SOON, || !status(&gateway).1.contains("pointer of channel"));
     assert!(further, "{}", status(&gateway).1);
     assert_eq!(told(&gateway), expected);
+}
+
+/// A metric's row of what ends.
+fn has_row(gateway: &Gateway, of: &str, name: &str) -> bool {
+    let text = gateway.admin("/metrics").text();
+    text.lines().any(|line| line.starts_with(&format!("adamant_expiry_timestamp_seconds{{of=\"{of}\",name=\"{name}")))
+}
+
+#[test]
+fn a_client_ca_and_its_revocation_list_are_told_before_their_ends() {
+    let (world, day) = (World::new("hot"), Duration::from_secs(DAY_S));
+    let agents = Authority::between("agents CA", 20 * day, 5 * day);
+    // Of another CA, whose own certificate lives on.
+    let others = Authority::new("others CA");
+    for (name, text) in [
+        ("agents.pem", &agents.pem),
+        ("others.pem", &others.pem),
+        ("others.crl", &others.crl_since(1, &[], 20 * day, 5 * day)),
+    ] {
+        world.write(name, text.as_bytes());
+    }
+    let known = |name: &str| format!("{{ certificate = \"spiffe://{name}/b\", ca = \"{name}\" }}");
+    let policy = world
+        .policy(&["/x"])
+        .client_ca("agents", "agents.pem")
+        .with("[[client_ca]]\nname = \"others\"\ncertificates = { file = \"others.pem\" }\ncrl = { watch = \"others.crl\" }")
+        .agent("bot", &known("agents"), &["all"], &[])
+        .agent("other", &known("others"), &["all"], &[]);
+    world.publish(1, &world.build(1, &policy));
+    let mut gateway = world.start();
+    let expected = [("client-ca", 7 * DAY_S), ("crl", 7 * DAY_S)].map(|(of, distance_s)| (of.to_owned(), distance_s));
+    assert!(eventually(SOON, || told(&gateway) == expected), "{:?}", told(&gateway));
+    gateway.tells("warning: the certificate of client CA agents (");
+    gateway.tells("warning: the revocation list of client CA others (");
+    assert_eq!(gateway.stderr().matches("ends in less than 7 days").count(), 2, "{}", gateway.stderr());
+    let shown = eventually(SOON, || has_row(&gateway, "client-ca", "agents (") && has_row(&gateway, "crl", "others ("));
+    assert!(shown, "{}", gateway.admin("/metrics").text());
+    let (fine, shown) = status(&gateway);
+    assert!(fine, "{shown}");
+    for note in ["note: the certificate of client CA agents (", "note: the revocation list of client CA others ("] {
+        let line = shown.lines().find(|line| line.contains(note)).unwrap_or_else(|| panic!("{note} in {shown}"));
+        assert!(line.ends_with("in 5 days") || line.ends_with("in 4 days"), "{line}");
+    }
+    gateway.restart("TERM");
+    assert!(eventually(SOON, || has_row(&gateway, "crl", "others (")));
+    // A new list ends later: nothing is told of it, and nothing again of the other.
+    world.write("others.crl", others.crl_since(2, &[], day, 40 * day).as_bytes());
+    assert!(
+        eventually(SOON, || !status(&gateway).1.contains("revocation list of client CA")),
+        "{}",
+        status(&gateway).1
+    );
+    assert_eq!(told(&gateway), expected);
+}
+
+/// Keys that were fetched count for two days; the issuer is gone, and the clock moves on.
+#[test]
+fn a_keyset_is_told_before_it_is_too_old() {
+    let Some(library) = faketime::library() else { return };
+    let (issuer, origin, key) = (HttpsIssuer::start(), RecordingOrigin::start(), TokenKey::generate("ES256", "k1"));
+    issuer.say("/keys", Reply::json(&jwks(&[&key])));
+    let policy = tests::policy::open_to_all(origin.address())
+        .with(&format!(
+            "[[issuer]]\nname = \"corp\"\nissuer = \"{ISSUER}\"\naudience = [\"{AUDIENCE}\"]\nalgorithms = [\"ES256\"]\nkeys = \
+             {{ url = \"{}\", refresh = \"1d\", max_stale = \"2d\", ca = {{ file = \"id-ca.pem\" }} }}",
+            issuer.url("/keys")
+        ))
+        .agent("bot", "{ token = { issuer = \"corp\", subject = \"bot\" } }", &["all"], &[]);
+    let deployment = Deployment::new().file("id-ca.pem", &issuer.ca).file("off", "+0").prepare(&policy.text());
+    let off = deployment.directory().join("off");
+    let mut command = Command::new(gateway::binary());
+    command.args(["run", "gateway.toml", "--print-addresses", "addresses.json"]).stdin(Stdio::null());
+    faketime::goes_by(&mut command, &library, &off);
+    let gateway = deployment.start(command).unwrap();
+    assert!(eventually(SOON, || has_row(&gateway, "keyset", "corp")), "{}", gateway.admin("/metrics").text());
+    assert_eq!(told(&gateway), []);
+    issuer.go_down();
+    std::fs::write(&off, "+44h").unwrap();
+    let expected = [("keyset".to_owned(), 6 * 3_600)];
+    assert!(eventually(2 * SOON, || told(&gateway) == expected), "{:?} {}", told(&gateway), gateway.stderr());
+    gateway.tells("warning: the keyset of issuer corp ends in less than 6 hours, at ");
+    let mut command = Command::new(gateway::binary());
+    command.args(["status", &format!("http://{}", gateway.admin_address())]);
+    faketime::goes_by(&mut command, &library, &off);
+    let shown = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let noted = shown.lines().find(|line| line.contains("note: the keyset of issuer corp ends at "));
+    assert!(noted.is_some_and(|line| line.ends_with("in 3 hours") || line.ends_with("in 4 hours")), "{shown}");
 }
 
 #[test]

@@ -13,6 +13,8 @@
 mod lies;
 #[path = "keysets/outage.rs"]
 mod outage;
+#[path = "keysets/provider.rs"]
+mod provider;
 #[path = "keysets/rotation.rs"]
 mod rotation;
 

@@ -39,13 +39,15 @@ mod forged;
 mod full;
 #[path = "revoke/kinds.rs"]
 mod kinds;
+#[path = "revoke/promptly.rs"]
+mod promptly;
 #[path = "revoke/running.rs"]
 mod running;
 #[path = "revoke/waiting.rs"]
 mod waiting;
 
 const HOST: &str = "api.test";
-/// Longer than any of it takes on a busy machine; that it takes no longer than a second is measured by hand.
+/// Longer than any of it takes on a busy machine; that it takes no longer than a second is for `promptly`.
 const SOON: Duration = Duration::from_secs(60);
 
 /// A gateway with agents of every kind: `bot` has an API key, `other` another one, `token-bot` and `token-other` tokens,

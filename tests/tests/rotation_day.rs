@@ -1,5 +1,5 @@
 //! A day of rotation in minutes: whatever moves does so every few seconds, under load. No valid request fails, no invalid one
-//! passes, every change is in the rotation log, nothing leaks.
+//! passes, every change is in the rotation log, nothing leaks: neither what the gateway holds, nor a secret.
 //!
 //! Something more that moves is one more [`Rotator`], named in [`rotators`]: its constructor says in the [`Plan`] what it needs
 //! of gateway, policy and files; `turn` makes the next one, waits until it is in force, and tells callers by the phase of a
@@ -50,6 +50,8 @@ mod opaque;
 mod plan;
 #[path = "rotation_day/releases.rs"]
 mod releases;
+#[path = "rotation_day/secrets.rs"]
+mod secrets;
 #[path = "rotation_day/tokens.rs"]
 mod tokens;
 

@@ -1,5 +1,5 @@
-//! README's walks, from an empty directory and on to a renewing agent, executed as they stand there: each `#=>` line says what the commands since the
-//! one before print, or how they end. Only the ports are others.
+//! README's walks, from an empty directory and on to a renewing agent, executed as they stand there: each `#=>` line says what
+//! the commands since the one before print, or how they end. Only the ports are others.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -86,6 +86,28 @@ fn path_with_adamant(directory: &Path) -> String {
     fs::create_dir(&bin).unwrap();
     std::os::unix::fs::symlink(binary(), bin.join("adamant")).unwrap();
     format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
+/// What README says of the second walk's length, between policy and configuration before and what a thief gets behind.
+#[test]
+fn the_second_walk_takes_the_commands_that_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let section = readme.split_once(HEADINGS[1]).expect("README has the section").1.split("\n## ").next().unwrap();
+    let (said, rest) = section.split_once(" commands: ").expect("it says how many there are");
+    assert_eq!(said.lines().next_back(), Some("Nine"));
+    let block = rest.split_once("```sh\n").unwrap().1.split("```").next().unwrap();
+    let joined = block.replace("\\\n", "");
+    let commands: Vec<_> = joined.lines().filter(|line| !line.starts_with("#=>")).collect();
+    assert_eq!(commands.len(), 9, "{commands:#?}");
+    // From the CA to a call; a wait is none, and nothing else hides behind another one.
+    for (line, word) in
+        commands.iter().zip(["ca init", "ca issue", "build", "sign", "run", "enroll", "agent run", "doctor", "curl"])
+    {
+        let command = line.trim_start_matches("sleep 1; ");
+        assert!(command.contains(word) && !command.contains([';']) && !command.contains("&&"), "{command}");
+    }
+    assert!(section.contains("It stands on the walk above"), "what it needs is said");
 }
 
 /// What held ports promise: a server gets them, and who asks for any port does not.

@@ -250,7 +250,7 @@ impl Found {
 fn cases() -> Option<Vec<Case>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/http1.json");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        println!("skipped: ../shared/conformance/http1.json is not there");
+        eprintln!("SKIPPED: ../shared/conformance/http1.json is not there");
         return None;
     };
     Some(serde_json::from_str(&text).unwrap())

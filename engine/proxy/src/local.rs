@@ -125,12 +125,12 @@ pub fn stays_open<T>(worker: &Worker, connection: &Connection<T>, head: Option<&
 /// After the others it is not certain where the next request begins, the connection is the wrong one, or whoever is at its
 /// other end shall have none.
 fn closes_not(reason: Reason) -> bool {
-    reason as u8 >= Reason::MisdirectedHost as u8 && !reason.is_revocation() && !is_of_certificate(reason)
+    reason as u8 >= Reason::MisdirectedHost as u8 && !reason.is_revocation() && !outlives_credential(reason)
 }
 
-/// The certificate is the connection's: with another one it is another connection.
-fn is_of_certificate(reason: Reason) -> bool {
-    matches!(reason, Reason::CertificateInvalid | Reason::CertificateExpired)
+/// No connection goes on after what it was used with: with another certificate or token it is another connection.
+fn outlives_credential(reason: Reason) -> bool {
+    matches!(reason, Reason::CertificateInvalid | Reason::CertificateExpired | Reason::TokenExpired)
 }
 
 /// Reads and drops content; false when that cannot be done within bounds.

@@ -73,7 +73,7 @@ pub fn path() -> PathBuf {
 pub fn load() -> Option<Vec<Case>> {
     let path = path();
     let Ok(text) = fs::read_to_string(&path) else {
-        eprintln!("skipped: the conformance corpus is not at {}", path.display());
+        eprintln!("SKIPPED: the conformance corpus is not at {}", path.display());
         return None;
     };
     let entries: Vec<Entry> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

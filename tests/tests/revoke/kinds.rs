@@ -157,7 +157,7 @@ fn certificates_by_hash_by_number_and_of_a_ca() {
 }
 
 /// As hex, from the DER of the certificate.
-fn serial_number(identity: &Identity) -> String {
+pub fn serial_number(identity: &Identity) -> String {
     let der = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
     // Certificate, TBSCertificate, [0] version, then the number: SEQUENCE headers of 4 bytes, version of 5.
     let at = 4 + 4 + 5;

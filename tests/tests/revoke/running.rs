@@ -28,20 +28,34 @@ fn a_long_download_of_each_kind_ends_and_the_others_go_on() {
     let stage = Stage::new();
     let key = |key: &ApiKey| format!("X-API-Key: {}\r\n", key.text);
     let token = |key: &TokenKey, subject: &str| bearer(&key.sign(&claims(subject)));
+    let named = |jti: &str| {
+        let mut claims = claims("token-other");
+        claims["jti"] = json!(jti);
+        bearer(&stage.other_tokens.sign(&claims))
+    };
     let mut lives = download(stage.gateway().client(), &key(&stage.other_key));
     let mut of_other_certificate = download(stage.connect(&stage.tls(&stage.cert_other)), "");
+    let mut of_other_token = download(stage.gateway().client(), &named("stays"));
+    let numbered = stage.clients.spiffe("spiffe://corp.test/bot");
+    let number = format!("clients.pem/{}", kinds::serial_number(&numbered));
+    let until = "2099-01-01T00:00:00Z";
     let mut revoked = vec![
         (download(stage.gateway().client(), &key(&stage.key)), vec!["--agent", "bot"]),
         (download(stage.gateway().client(), &token(&stage.tokens, "token-bot")), vec!["--kid", "corp/k1"]),
         (download(stage.gateway().client(), &token(&stage.other_tokens, "staff-1")), vec!["--subject", "corp/staff-1"]),
         (download(stage.connect(&stage.tls(&stage.cert_bot)), ""), vec!["--certificate", "cert-bot.pem"]),
+        (download(stage.connect(&stage.tls(&numbered)), ""), vec!["--certificate-serial", &number]),
+        (download(stage.gateway().client(), &named("gone")), vec!["--jti", "corp/gone", "--until", until]),
     ];
+    let count = revoked.len();
     for (client, arguments) in &mut revoked {
         assert!(goes_on(client), "{arguments:?}");
         stage.revoke(arguments);
         let (whole, ended) = end_of(client);
         assert!(!whole && ended != Ended::Open, "{arguments:?}: {ended:?}");
-        assert!(goes_on(&mut lives) && goes_on(&mut of_other_certificate), "{arguments:?}");
+        for other in [&mut lives, &mut of_other_certificate, &mut of_other_token] {
+            assert!(goes_on(other), "{arguments:?}");
+        }
     }
     let cut = || {
         let records = stage.gateway().records().into_iter();
@@ -49,7 +63,7 @@ fn a_long_download_of_each_kind_ends_and_the_others_go_on() {
             records.filter(|record| record["adamant.reason"].as_str().is_some_and(|why| why.ends_with("-revoked")));
         cut.collect::<Vec<_>>()
     };
-    assert!(eventually(SOON, || cut().len() == 4), "{:?}", cut());
+    assert!(eventually(SOON, || cut().len() == count), "{:?}", cut());
     for record in cut() {
         assert_eq!(
             (record["adamant.decision"].as_str(), record["http.response.status_code"].as_u64()),

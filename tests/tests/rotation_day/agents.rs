@@ -2,6 +2,7 @@
 //! taken back.
 
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use tests::agents::{ID, Running, ok, read_pair, run, through};
 use tests::certificates::{Authority, Identity};
+use tests::gateway::binary;
 
 use crate::Rotator;
 use crate::credential::{Credential, Phase};
@@ -37,9 +39,12 @@ fn enroll(day: &Day, profile: &str, agent: &str, id: &str, more: &str) -> String
 impl Keeper {
     pub fn start(day: &Day) -> Self {
         let home = day.world.home();
-        ok(home, &enroll(day, "kept", "kept", ID, LIFE));
-        let run = Running::start(home, "agent run kept");
-        let proxy = Running::start(home, "agent proxy kept");
+        day.hears(ok(home, &enroll(day, "kept", "kept", ID, LIFE)));
+        let [run, proxy] = ["run", "proxy"].map(|what| {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("exec \"$0\" agent {what} kept 2> {what}.told")]).arg(binary());
+            Running::of(home, command)
+        });
         proxy.says("listening", 1);
         Self { run, proxy }
     }
@@ -61,10 +66,10 @@ impl Keeper {
     }
 
     /// Ends both; how often it renewed. Each renewal is told, none failed.
-    pub fn ends(self) -> usize {
-        self.proxy.end();
+    pub fn ends(self, day: &Day) -> usize {
+        day.hears(self.proxy.end().join("\n"));
         let lines = self.run.json();
-        self.run.end();
+        day.hears(self.run.end().join("\n"));
         let refreshes: Vec<_> = lines.iter().filter(|line| line["kind"] == "refresh").collect();
         let other = refreshes.iter().find(|line| line["outcome"] != "renewed");
         assert!(other.is_none(), "agent run: {other:?}");
@@ -105,8 +110,9 @@ impl Enrolments {
     fn enrolls(&mut self, day: &Day) -> Result<(), String> {
         self.enrolled += 1;
         let (home, profile) = (day.world.home(), format!("new-{}", self.enrolled));
-        ok(home, &enroll(day, &profile, "new", NEW, "--life 1h"));
-        let (status, said, _) = run(home, &format!("agent doctor {profile}"));
+        day.hears(ok(home, &enroll(day, &profile, "new", NEW, "--life 1h")));
+        let (status, said, told) = run(home, &format!("agent doctor {profile}"));
+        day.hears(format!("{said}{told}"));
         if status != 0 {
             return Err(said);
         }

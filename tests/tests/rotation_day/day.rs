@@ -1,6 +1,7 @@
 //! The day: callers and rotators at work beside each other, and what came of it.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use crate::credential::{Credential, Phase};
 use crate::log::Log;
 use crate::office::Office;
 use crate::plan::HOST;
+use crate::secrets;
 
 /// Longest wait for anything to be in force; on a machine with time to spare it takes about a second.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,6 +63,10 @@ pub struct Day {
     is_over: AtomicBool,
     failures: Mutex<Vec<String>>,
     keeper: Option<Keeper>,
+    /// What commands and agents said.
+    heard: Mutex<Vec<String>>,
+    /// Secret parts of credentials that were shown.
+    shown: Mutex<BTreeSet<String>>,
 }
 
 impl Day {
@@ -78,7 +84,14 @@ impl Day {
             is_over: AtomicBool::new(false),
             failures: Mutex::default(),
             keeper: None,
+            heard: Mutex::default(),
+            shown: Mutex::default(),
         }
+    }
+
+    /// What a command or an agent said, for the search in the evening.
+    pub fn hears(&self, said: String) {
+        self.heard.lock().unwrap().push(said);
     }
 
     /// Lets everybody work for so long, and then come to rest.
@@ -170,6 +183,7 @@ impl Day {
     }
 
     fn keep(&self, credential: &Arc<Credential>) {
+        self.shown.lock().unwrap().extend(secrets::shown(&credential.request()));
         let mut all = self.credentials.write().unwrap();
         if !all.iter().any(|known| Arc::ptr_eq(known, credential)) {
             all.push(Arc::clone(credential));
@@ -216,11 +230,14 @@ impl Day {
 
     /// Everything is on record, whole, and was what the callers saw.
     pub fn ends(mut self, rotators: &[Box<dyn Rotator>]) {
-        let renewed = self.keeper.take().expect("the day has begun").ends();
+        let renewed = self.keeper.take().expect("the day has begun").ends(&self);
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let (passed, by_proxy) = (count(&self.counts.passed), count(&self.counts.by_proxy));
         let (refused, either) = (count(&self.counts.refused), count(&self.counts.either));
         let resumed = self.gateway.metric("handshakes_resumed_total");
+        for page in ["/metrics", "/release", "/last-use", "/readyz"] {
+            self.hears(self.gateway.admin(page).text());
+        }
         self.gateway.signal("TERM");
         assert!(self.gateway.wait(PATIENCE).is_some(), "it ends");
         for rotator in rotators {
@@ -238,5 +255,18 @@ impl Day {
         let verify = ["audit", "verify", "records.jsonl", "--node-key", "state/node.pub", "--checkpoints", "outside"];
         let (status, stdout, stderr) = gateway::run(&verify, self.world.home());
         assert!(status.success(), "{stdout}{stderr}");
+        self.hears(shown + &stdout + &stderr + &self.gateway.stderr());
+        self.nothing_is_told();
+    }
+
+    /// No secret of the day stands in what was said, or in a file that is not its owner's alone.
+    fn nothing_is_told(&self) {
+        let shown = self.shown.lock().unwrap();
+        assert!(shown.len() > 10, "{} credentials were shown", shown.len());
+        let known = secrets::known(self.world.home(), shown.iter().cloned());
+        for said in self.heard.lock().unwrap().iter() {
+            assert_eq!(known.found_in(said.as_bytes()), [""; 0], "{said}");
+        }
+        secrets::assert_kept(self.world.home(), &known);
     }
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tests::apikey::ApiKey;
 use tests::certificates::Authority;
@@ -18,6 +18,9 @@ use crate::office::Office;
 
 /// The name under which the gateway is called.
 pub const HOST: &str = "api.test";
+
+/// What was put as a secret, for the search in the evening. There is one day a process.
+pub static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 type Preparation = Box<dyn FnOnce(&World)>;
 
@@ -126,6 +129,7 @@ fn start(world: &World) -> Gateway {
 
 /// Replaces a file for its owner alone.
 pub fn put_secret(world: &World, name: &str, text: &str) {
+    SECRETS.lock().unwrap().push(text.to_owned());
     let new = world.path(&format!("{name}.new"));
     fs::write(&new, text).unwrap();
     fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();

@@ -59,7 +59,7 @@ fn cases() -> Option<Vec<Case>> {
     #[allow(clippy::disallowed_methods, reason = "the crate itself reads no files; its vectors are files")]
     let text = std::fs::read_to_string(path);
     let Ok(text) = text else {
-        println!("skipped: ../shared/conformance/x509/limbo.json is not there");
+        eprintln!("SKIPPED: no corpus of x509-limbo to test with, ../shared/conformance/x509/limbo.json is not there");
         return None;
     };
     Some(serde_json::from_str::<Limbo>(&text).unwrap().testcases)

@@ -12,7 +12,7 @@ pub fn read(name: &str) -> Option<Value> {
     match text {
         Ok(text) => Some(serde_json::from_str(&text).expect("vectors are JSON")),
         Err(_) => {
-            println!("skipped: ../shared/conformance/{name} is not there");
+            eprintln!("SKIPPED: ../shared/conformance/{name} is not there");
             None
         }
     }

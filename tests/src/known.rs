@@ -1,6 +1,7 @@
 //! Known secrets, in all forms in which one could be written: as it is, in hex, in base64 at any place of another text.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -22,18 +23,30 @@ impl Known {
     pub fn key(&mut self, name: &str, pem: &str) {
         let body: String =
             pem.lines().filter(|line| !line.starts_with(['-', '#']) && !line.starts_with("adamant-")).collect();
-        self.der(name, &STANDARD.decode(body).unwrap());
+        let der = STANDARD.decode(body).unwrap();
+        self.der(name, &der);
+        // As it stands in the file, line breaks and all: what is encoded once more, as in a Secret of Kubernetes.
+        let private = Self::private(&der).map(|at| at.start * 4 / 3 + 1..at.end * 4 / 3).unwrap();
+        let begins = pem.find("-----BEGIN").map(|at| at + pem[at..].find('\n').unwrap()).unwrap();
+        let is_line = |character: &(usize, char)| !character.1.is_whitespace();
+        let characters: Vec<usize> = pem[begins..].char_indices().filter(is_line).map(|(at, _)| begins + at).collect();
+        self.bytes(name, pem[characters[private.start]..characters[private.end]].as_bytes());
     }
 
     /// The same, in DER.
     pub fn der(&mut self, name: &str, der: &[u8]) {
+        let private = Self::private(der).unwrap_or_else(|| panic!("{name} is no such key"));
+        self.bytes(name, &der[private]);
+    }
+
+    /// Where the private part is.
+    fn private(der: &[u8]) -> Option<Range<usize>> {
         // An octet string of 32 bytes, behind the version of an EC key or within another octet string.
         let marks: [&[u8]; 2] = [&[2, 1, 1, 4, 32], &[4, 34, 4, 32]];
-        let private = marks.iter().find_map(|mark| {
-            let at = der.windows(mark.len()).position(|found| found == *mark)?;
-            der.get(at + mark.len()..at + mark.len() + 32)
-        });
-        self.bytes(name, private.unwrap_or_else(|| panic!("{name} is no such key")));
+        marks.iter().find_map(|mark| {
+            let at = der.windows(mark.len()).position(|found| found == *mark)? + mark.len();
+            (at + 32 <= der.len()).then_some(at..at + 32)
+        })
     }
 
     /// The private part of a key of P-256 that its public half follows, in base64url.
@@ -68,14 +81,30 @@ impl Known {
     }
 }
 
-#[test]
-fn any_form_is_found() {
-    let mut known = Known::default();
-    known.text("it", "0123456789-abcdefghijkl");
-    let plain = "x0123456789-abcdefghijkly";
-    let hex: String = plain.bytes().map(|byte| format!("{byte:02X}")).collect();
-    for form in [plain.to_owned(), hex, STANDARD.encode(plain), URL_SAFE.encode(format!("zz{plain}"))] {
-        assert_eq!(known.found_in(form.as_bytes()), ["it"], "{form}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_form_is_found() {
+        let mut known = Known::default();
+        known.text("it", "0123456789-abcdefghijkl");
+        let plain = "x0123456789-abcdefghijkly";
+        let hex: String = plain.bytes().map(|byte| format!("{byte:02X}")).collect();
+        for form in [plain.to_owned(), hex, STANDARD.encode(plain), URL_SAFE.encode(format!("zz{plain}"))] {
+            assert_eq!(known.found_in(form.as_bytes()), ["it"], "{form}");
+        }
+        assert_eq!(known.found_in(b"another text, 0123456789"), [""; 0]);
+
+        let key = rcgen::KeyPair::generate().unwrap();
+        known = Known::default();
+        known.key("key", &key.serialize_pem());
+        let der = key.serialize_der();
+        let private = Known::private(&der).unwrap();
+        for form in [der.clone(), key.serialize_pem().into_bytes(), STANDARD.encode(key.serialize_pem()).into_bytes()] {
+            assert_eq!(known.found_in(&form), ["key"], "{}", String::from_utf8_lossy(&form));
+        }
+        assert_eq!(known.found_in(&der[..private.start]), [""; 0]);
+        assert_eq!(known.found_in(key.public_key_pem().as_bytes()), [""; 0]);
     }
-    assert_eq!(known.found_in(b"another text, 0123456789"), [""; 0]);
 }

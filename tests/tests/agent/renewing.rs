@@ -1,0 +1,121 @@
+//! When a renewal comes, whom it tells, and what `agent run` takes of the machine beside an agent.
+
+use super::*;
+
+/// Less than this, and it is small enough to run beside an agent.
+const RESIDENT_KIB_MAX: u64 = 64 << 10;
+
+/// Seconds since the Unix epoch.
+fn seconds(time: &Value) -> u64 {
+    let out = Command::new("date").args(["-u", "-d", time.as_str().unwrap(), "+%s"]).output().unwrap();
+    String::from_utf8(out.stdout).unwrap().trim().parse().unwrap()
+}
+
+/// When key and certificate in use were obtained.
+fn obtained_s(profile: &Path) -> u64 {
+    let facts: Value = serde_json::from_slice(&fs::read(profile.join("current/generation.json")).unwrap()).unwrap();
+    facts["obtained_s"].as_u64().unwrap()
+}
+
+fn enroll(scene: &Scene, profile: &str, more: &str) {
+    let url = scene.url();
+    let line = format!("agent enroll {profile} --agent reports-bot --gateway {url} --ca ca --spiffe {ID} {more}");
+    ok(scene.at(), &line);
+}
+
+/// Two thirds of a minute, less up to 5 % of it by chance. Never earlier; how much later is up to the machine.
+#[test]
+fn renewals_come_at_two_thirds_of_a_life_and_not_all_at_once() {
+    const LIFE_S: u64 = 60;
+    let scene = Scene::new();
+    let started: Vec<_> = (0..12)
+        .map(|number| {
+            let name = format!("p{number}");
+            enroll(&scene, &name, &format!("--life {LIFE_S}s"));
+            let obtained_s = obtained_s(&scene.at().join(&name));
+            (obtained_s, Running::start(scene.at(), &format!("agent run {name}")))
+        })
+        .collect();
+    let mut after_s = Vec::new();
+    for (obtained_s, keeper) in started {
+        assert!(process::eventually(2 * PATIENCE, || !keeper.lines().is_empty()), "none came");
+        let resident_kib = process::resident_peak_kib(keeper.child.id());
+        assert!((1..RESIDENT_KIB_MAX).contains(&resident_kib), "{resident_kib} KiB");
+        let line = keeper.json().remove(0);
+        assert_eq!((line["why"].as_str(), line["outcome"].as_str()), (Some("two-thirds"), Some("renewed")), "{line}");
+        after_s.push(seconds(&line["time"]) - obtained_s);
+        let life_s = seconds(&line["until"]) - seconds(&line["time"]);
+        assert!((LIFE_S - 20..=LIFE_S).contains(&life_s), "{life_s} s: {line}");
+        keeper.end();
+    }
+    after_s.sort_unstable();
+    // Twelve of three seconds: all of them in the same one is chance once in 170,000 runs.
+    println!("after {after_s:?} s of {LIFE_S}");
+    assert!(after_s[0] >= LIFE_S * 2 / 3 - LIFE_S / 20, "{after_s:?}");
+    assert!(after_s[after_s.len() / 2] < LIFE_S * 9 / 10, "{after_s:?}");
+    assert_ne!(after_s.first(), after_s.last(), "they came together");
+}
+
+#[test]
+fn a_certificate_lives_for_a_day_unless_something_else_is_said() {
+    const DAY_S: u64 = 86_400;
+    let scene = Scene::new();
+    enroll(&scene, "p", "");
+    let line: Value = serde_json::from_str(&ok(scene.at(), "agent run p --once")).unwrap();
+    let life_s = seconds(&line["until"]) - seconds(&line["time"]);
+    assert!((DAY_S - 120..=DAY_S).contains(&life_s), "{life_s} s");
+    let said = ok(scene.at(), "ca issue ca --spiffe spiffe://corp.example/x --key-out x.key --out x.pem");
+    let until = said.split_whitespace().find(|word| word.starts_with("20") && word.contains('T')).unwrap_or(&said);
+    let left_s = seconds(&until.trim_end_matches(['.', ',']).into()) - tests::tokens::now_s();
+    assert!((DAY_S - 120..=DAY_S).contains(&left_s), "{left_s} s: {said}");
+}
+
+#[test]
+fn each_refresh_signals_whoever_reads_the_files() {
+    let scene = Scene::new();
+    enroll(&scene, "p", "");
+    let mut reader = Command::new("sh");
+    let script = "trap 'echo read' HUP; echo $$ > reader.pid; echo ready; while sleep 0.1; do :; done";
+    reader.args(["-c", script]);
+    let reader = Running::of(scene.at(), reader);
+    reader.says("ready", 1);
+    for count in 1..=2 {
+        let line = ok(scene.at(), "agent run p --once --signal reader.pid");
+        assert!(!line.contains("hooks_failed"), "{line}");
+        reader.says("read", count + 1);
+    }
+    // By its number as well; and whoever is not there is told of, and holds up nothing.
+    ok(scene.at(), &format!("agent run p --once --signal {}", reader.child.id()));
+    reader.says("read", 4);
+    drop(reader);
+    let before = read_pair(&scene.at().join("p"));
+    let line: Value = serde_json::from_str(&ok(scene.at(), "agent run p --once --signal reader.pid")).unwrap();
+    assert!(line["hooks_failed"][0].as_str().unwrap().starts_with("signal reader.pid: "), "{line}");
+    assert_eq!(line["outcome"], "renewed");
+    assert_ne!(read_pair(&scene.at().join("p")), before);
+}
+
+/// A quarter of the life is left, then a tenth, and then nothing: each is told once, while nothing renews it.
+#[test]
+fn it_warns_before_the_end_and_at_the_end() {
+    let scene = Scene::new();
+    enroll(&scene, "p", "--life 36s");
+    fs::rename(scene.at().join("ca"), scene.at().join("away")).unwrap();
+    let keeper = Running::start(scene.at(), "agent run p");
+    assert!(process::eventually(2 * PATIENCE, || keeper.lines().iter().any(|line| line.contains("\"expired\""))));
+    let lines = keeper.json();
+    keeper.end();
+    let warnings: Vec<_> = lines.iter().filter(|line| line["kind"] == "warning").collect();
+    let outcomes: Vec<_> = warnings.iter().map(|line| line["outcome"].as_str().unwrap()).collect();
+    // A machine that stands still for seconds may sleep through one of the two.
+    assert!(
+        [&["expiring", "expiring", "expired"][..], &["expiring", "expired"]].contains(&&outcomes[..]),
+        "{lines:#?}"
+    );
+    for warning in warnings {
+        assert_eq!((warning["what"].as_str(), warning["why"].as_str()), (Some("certificate"), Some("not-renewed")));
+        let left_s = seconds(&warning["until"]).saturating_sub(seconds(&warning["time"]));
+        assert_eq!(left_s == 0, warning["outcome"] == "expired", "{warning}");
+        assert!(left_s <= 9, "a quarter of its life: {warning}");
+    }
+}
