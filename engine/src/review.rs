@@ -10,6 +10,7 @@ pub mod findings;
 pub mod intents;
 pub mod json;
 pub mod keep;
+pub mod last_use;
 pub mod metrics;
 pub mod names;
 pub mod odds;

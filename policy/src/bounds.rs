@@ -44,6 +44,8 @@ pub const LEEWAY_S_MAX: u32 = 300;
 pub const METHOD_BYTES_MAX: usize = 32;
 /// Bytes of a path pattern.
 pub const PATH_BYTES_MAX: usize = 4_096;
+/// Certificates of one client CA.
+pub const CLIENT_CA_ANCHORS_MAX: usize = 32;
 /// Bytes of any one name, host, segment, subject or method in a table.
 pub const STRING_BYTES_MAX: usize = 4_096;
 /// Steps of one route look-up in the worst case, backtracking included.

@@ -16,20 +16,27 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::apikey::ApiKey;
-use tests::client::get;
+use tests::client::{get, post};
 use tests::deployment::{Deployment, RECORDS_FILE};
 use tests::gateway::{self, Gateway};
 use tests::origin::RecordingOrigin;
 use tests::policy::PolicyText;
 use tests::process::eventually;
+use tests::scene::bearer;
+use tests::tokens::{TokenKey, claims, jwks};
+
+#[path = "review/unlike.rs"]
+mod unlike;
 
 struct Stage {
     gateway: Gateway,
-    _origin: RecordingOrigin,
+    origin: RecordingOrigin,
+    /// Of the policy here; none where another one serves.
+    keys: Vec<ApiKey>,
 }
 
-fn policy(origin: &RecordingOrigin, keys: &[ApiKey; 4]) -> String {
-    let [reports, spare, deploy, year_end] = keys;
+fn policy(origin: &RecordingOrigin, keys: &[ApiKey]) -> String {
+    let [reports, spare, deploy, year_end] = keys else { panic!("{} keys", keys.len()) };
     PolicyText::new()
         .origin("origin", &[origin.address()])
         .route("list", "GET", "/orders", "origin")
@@ -74,10 +81,15 @@ impl Stage {
         }
         assert_eq!(gateway.once(get("/status", "")).status, 200);
         assert_eq!(gateway.once(get("/nothing", &as_reports)).status, 403);
-        gateway.wait_for_records(14);
+        Self::after(gateway, origin, keys.into(), 14)
+    }
+
+    /// When so many exchanges are on record, and the gateway has stopped.
+    fn after(gateway: Gateway, origin: RecordingOrigin, keys: Vec<ApiKey>, exchanges: usize) -> Self {
+        gateway.wait_for_records(exchanges);
         gateway.signal("TERM");
         eventually(Duration::from_secs(10), || gateway.record_text().contains("\"stop\""));
-        Self { gateway, _origin: origin }
+        Self { gateway, origin, keys }
     }
 
     fn directory(&self) -> &Path {
@@ -223,34 +235,87 @@ fn bad_evidence_gives_no_patch() {
     assert_eq!(wrong(&[RECORDS_FILE]).0, 2, "a policy is needed");
 }
 
+/// Of two gateways with one policy the records of one are reviewed; the other one says what its agents used.
 #[test]
-fn what_is_unlike_the_baseline_is_told() {
+fn a_use_that_only_the_gateway_remembers_is_kept() {
     let stage = Stage::new();
-    // The same traffic is like itself.
-    let same = ["review", RECORDS_FILE, "--anomalies", "--baseline", RECORDS_FILE, "--metrics", "a.prom"];
-    let (status, stdout, stderr) = stage.run(&same);
-    assert!(status == 0 && stdout.contains("nothing unusual"), "{stdout}{stderr}");
-    let metrics = fs::read_to_string(stage.directory().join("a.prom")).unwrap();
-    assert!(metrics.contains("adamant_review_anomalies{kind=\"new-pair\",severity=\"medium\"} 0\n"), "{metrics}");
+    let other = Deployment::new().run(&policy(&stage.origin, &stage.keys));
+    let by = |key: &ApiKey| format!("X-API-Key: {}\r\n", key.text);
+    assert_eq!(other.once(post("/orders", &by(&stage.keys[2]), "{}")).status, 200);
+    assert_eq!(other.once(get("/orders", &by(&stage.keys[1]))).status, 200);
+    let told = || other.admin("/last-use").text();
+    let is_told = || {
+        let told: Value = serde_json::from_str(&told()).unwrap();
+        let rows = told["credentials"].as_array().unwrap().clone();
+        let is_used = |name: &str| rows.iter().any(|row| row["name"] == name && row["used"].is_string());
+        is_used("deploy-1") && is_used("reports-2") && is_used("deploy")
+    };
+    assert!(eventually(Duration::from_secs(10), is_told), "{}", told());
+    fs::write(stage.directory().join("other.json"), told()).unwrap();
+    fs::write(stage.directory().join("wrong.json"), "{\"type\": \"adm_secret\"}").unwrap();
 
-    let text = stage.gateway.record_text();
-    let now = text
-        .replace("\"client.address\":\"127.0.0.1\"", "\"client.address\":\"203.0.113.9\"")
-        .replace("\"adamant.route\":\"read\"", "\"adamant.route\":\"list\"");
-    fs::write(stage.directory().join("now.jsonl"), now).unwrap();
-    let (status, stdout, _) =
-        stage.run(&["review", "now.jsonl", "--anomalies", "--baseline", RECORDS_FILE, "--format", "json"]);
-    let document: Value = serde_json::from_str(&stdout).unwrap();
-    let found: Vec<(&str, &str)> = document["anomalies"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|found| (found["kind"].as_str().unwrap(), found["who"].as_str().unwrap()))
-        .collect();
-    assert_eq!(
-        (status, found),
-        (10, vec![("new-prefix", "API key reports-1"), ("new-pair", "agent reports, route list")])
-    );
-    let (status, _, stderr) = stage.run(&["review", RECORDS_FILE, "--anomalies", "--since", "2000-01-01"]);
-    assert!(status == 1 && stderr.contains("in the baseline"), "{stderr}");
+    let notes = |document: &Value| document["notes"].to_string();
+    let records_alone = stage.document(&[]);
+    assert!(topics(&records_alone).contains(&("agent-unused", "deploy")), "{records_alone:#}");
+    assert!(notes(&records_alone).contains("only records were asked"), "{records_alone:#}");
+    let address = format!("http://{}", other.admin_address());
+    for teller in [address.as_str(), &format!("gateway:{address}"), "other.json"] {
+        let document = stage.document(&["--last-use", teller]);
+        let kept = [
+            ("agent-unused", "closing"),
+            ("scope-unused", "reports"),
+            ("route-unused", "orders:read"),
+            ("limit-loose", "reports/minute"),
+        ];
+        assert_eq!(topics(&document), kept, "{teller}: {document:#}");
+        let (name, notes) = (teller.trim_start_matches("gateway:"), notes(&document));
+        assert!(notes.contains(&format!("last uses are those of {name}, noted since 20")), "{notes}");
+        assert!(notes.contains("1 agent called, and no record shows it") && notes.contains(": deploy"), "{notes}");
+    }
+    let (status, stdout, stderr) = stage.review(&[RECORDS_FILE], &["--last-use", &address, "--patch", "least.patch"]);
+    assert_eq!(status, 10, "{stdout}{stderr}");
+    let patch = fs::read_to_string(stage.directory().join("least.patch")).unwrap();
+    assert!(patch.contains("migration of 2024"), "{patch}");
+    assert!(!patch.lines().any(|line| line.starts_with('-') && line.contains("[\"orders:write\"]")), "{patch}");
+
+    // Whoever names one wants to go by it.
+    for (teller, why) in [
+        ("http://127.0.0.1:1", "no last uses of http://127.0.0.1:1: cannot be reached"),
+        ("wrong.json", "wrong.json: expected the answer of /last-use, found"),
+        ("no.json", "no.json"),
+    ] {
+        let (status, stdout, stderr) = stage.review(&[RECORDS_FILE], &["--last-use", teller]);
+        assert!(status == 1 && stderr.contains(why) && !stderr.contains("adm_secret"), "{stdout}{stderr}");
+        assert!(!stdout.contains("Agents that nobody used"), "{stdout}");
+    }
+    assert_eq!(stage.run(&["review", RECORDS_FILE, "--anomalies", "--last-use", "other.json"]).0, 2);
+}
+
+#[test]
+fn tokens_that_carry_more_than_their_agent_needs_are_told() {
+    let (origin, key) = (RecordingOrigin::start(), TokenKey::generate("ES256", "k1"));
+    let policy = PolicyText::new()
+        .origin("origin", &[origin.address()])
+        .route("read", "GET", "/orders/{id}", "origin")
+        .route("create", "POST", "/orders", "origin")
+        .scope("orders:read", &["read"])
+        .scope("orders:write", &["create"])
+        .issuer(&["ES256"], "scope_claim = \"scope\"\n")
+        .agent("bot", "{ token = { issuer = \"corp\", subject = \"bot\" } }", &["orders:read", "orders:write"], &[]);
+    let gateway = Deployment::new().file("corp.jwks.json", &jwks(&[&key])).run(&policy.text());
+    let token = |scopes: &str| {
+        let mut claims = claims("bot");
+        claims["scope"] = json!(scopes);
+        bearer(&key.sign(&claims))
+    };
+    for id in 0..3 {
+        let asked = get(&format!("/orders/{id}"), &token("orders:read orders:write admin"));
+        assert_eq!(gateway.once(asked).status, 200);
+    }
+    let stage = Stage::after(gateway, origin, Vec::new(), 3);
+    let document = stage.document(&[]);
+    assert_eq!(topics(&document), [("scope-unused", "bot"), ("token-broad", "bot")], "{document:#}");
+    let broad = &document["findings"][1];
+    assert_eq!(broad["found"], "carried and never needed: admin, orders:write");
+    assert_eq!(broad["advice"], "let the issuer give tokens without");
 }

@@ -68,7 +68,7 @@ pub const CLIENT_CAS_MAX: usize = 64;
 /// Longest PEM text of one client CA.
 pub const CLIENT_CA_BYTES_MAX: usize = 256 * 1024;
 /// Most trust anchors of one client CA.
-pub const CLIENT_CA_ANCHORS_MAX: usize = 32;
+pub use policy::bounds::CLIENT_CA_ANCHORS_MAX;
 /// Longest file of revocation lists of one client CA: rustls-webpki hashes a list whenever it verifies a chain.
 pub const REVOCATION_LISTS_BYTES_MAX: usize = 4 << 20;
 /// Most revocation lists of one client CA.

@@ -289,7 +289,7 @@ impl ClientCa {
                 return Err(CertificateFault::StatusUnknown);
             }
             Revocation::Lists(lists) => lists.try_each(
-                |anchors, options| Ok(verify(anchors, Some(options))?),
+                |anchors, options| Ok(verify(anchors, options)?),
                 // What an anchor of another key says of a chain that is not its own says nothing.
                 |before, why| if matches!(before, CertificateFault::Untrusted(_)) { why } else { before },
             )?,

@@ -22,7 +22,7 @@ use crate::signer::KeyArgs;
 use crate::span::Span;
 
 /// How long a document holds when nothing is said.
-const SPAN: Span = Span { seconds: 365 * 86_400 };
+const SPAN: Span = Span { seconds: 90 * 86_400 };
 /// Bytes of a file with a CA.
 const CA_BYTES_MAX: usize = 128 << 10;
 
@@ -74,7 +74,7 @@ pub struct IssueArgs {
     /// The role that signs; that of each agent's name when absent.
     #[arg(long, value_name = "NAME", requires = "openbao")]
     role: Option<String>,
-    /// When it ends, like 2027-01-31T00:00:00Z; after a year when absent.
+    /// When it ends, like 2027-01-31T00:00:00Z; 90 days from now when absent.
     #[arg(long, value_name = "TIME", conflicts_with = "span")]
     expires: Option<Timestamp>,
     /// How long it holds: 90m, 12h, 30d or 4w.

@@ -16,6 +16,7 @@ use super::status::AccessArgs;
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
 use crate::replay::line::parse_time;
+use crate::review::last_use::Teller;
 use crate::review::metrics::Metrics;
 use crate::review::scan::{Window, name_of};
 use crate::store::StoreAccess;
@@ -49,6 +50,10 @@ pub struct ReviewArgs {
     /// So many days before --until.  [default: 30, where the records are to cover a window]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3_650))]
     days: Option<u64>,
+    /// Ask for last uses too, so that what no record shows used is not called unused: a file of what /last-use answered, or
+    /// a gateway like http://127.0.0.1:9901, unix:/run/adamant/admin, https://gw1:9902. May be given several times.
+    #[arg(long, value_name = "FILE|ADDRESS", conflicts_with = "anomalies")]
+    last_use: Vec<Teller>,
     /// Leave alone: agent:NAME, route:NAME, scope:NAME, api-key:ID or limit:AGENT/LIMIT; besides those of review.toml
     /// beside the source.
     #[arg(long, value_name = "KIND:NAME", conflicts_with = "anomalies")]

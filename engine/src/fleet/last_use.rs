@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::span::distance;
 
 /// Bytes of one answer.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 const HEADINGS: [&str; 6] = ["KIND", "NAME", "OF", "LAST USED", "", "AT"];
 
 /// What a gateway told, by its name.

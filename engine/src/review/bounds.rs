@@ -21,6 +21,8 @@ pub const CLOCK_BACK_S_MAX: u64 = 3_600;
 /// Records may begin so much later than the window, in parts of it and at least in seconds.
 pub const COVERAGE_SLACK_PARTS: u64 = 100;
 pub const COVERAGE_SLACK_S: u64 = 3_600;
+/// A last use and the time of its record may differ by so much.
+pub const LAST_USE_OFF_S: u64 = 5;
 
 /// Bytes of a name out of a record that is kept; of a longer one, its beginning and a digest.
 pub const NAME_BYTES_MAX: usize = 512;

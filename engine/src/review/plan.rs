@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use policy::model::{Agent, Identity, Keys, Limit, LimitKind, Policy};
+use control::last_use::Kind;
+use policy::model::{Agent, Identity, Keys, Limit, LimitKind, Policy, Proofs};
 use policy::rate::Gcra;
 
 use super::bounds::{
@@ -11,7 +12,7 @@ use super::bounds::{
 use super::edit::Edit;
 use super::findings::{Finding, Topic};
 use super::keep::Keep;
-use super::usage::Usage;
+use super::usage::{Calls, Seen, Usage};
 use crate::commands::signing::plural;
 
 /// Rates that are tried above the wanted one, for one whose interval is not rounded up too far.
@@ -23,6 +24,8 @@ pub struct Plan {
     /// In the order in which they are told.
     pub findings: Vec<Finding>,
     pub edits: Vec<Edit>,
+    /// Agents with calls that no record shows: nothing is said of them.
+    pub missed: Vec<String>,
 }
 
 impl Plan {
@@ -31,6 +34,10 @@ impl Plan {
         let mut plan = Self::default();
         let policy = usage.policy();
         for agent in policy.agents.iter().filter(|agent| !keep.agents.contains(&agent.name)) {
+            if is_missed(usage, agent) {
+                plan.missed.push(agent.name.clone());
+                continue;
+            }
             if is_unused(usage, agent) {
                 plan.agent(agent);
                 continue;
@@ -76,8 +83,7 @@ impl Plan {
         if remove.is_empty() {
             return;
         }
-        let calls =
-            usage.agents.get(agent.name.as_str()).map_or(0, |calls| calls.identified.count.max(calls.granted.count));
+        let calls = calls_of(usage, agent).map_or(0, |calls| calls.count);
         let found = format!("{} of {}: {}", remove.len(), plural(agent.scopes.len(), "scope"), listed(remove.iter()));
         let found = format!("{found} (of {})", number(calls, "call"));
         let edit = Edit::AgentScopes { agent: agent.name.clone(), remove };
@@ -102,7 +108,8 @@ impl Plan {
             let Identity::Proofs(proofs) = identity else { continue };
             // Its keys are told one by one.
             let keys_alone = proofs.certificate.is_none() && proofs.token.is_none();
-            if keys_alone || usage.alternatives.contains_key(&(agent.name.as_str(), index)) {
+            let is_used = usage.alternatives.contains_key(&(agent.name.as_str(), index));
+            if keys_alone || is_used || shows_missed(usage, agent, proofs) {
                 continue;
             }
             let mut parts = Vec::new();
@@ -164,7 +171,7 @@ impl Plan {
         let kept_by_agent: HashSet<&str> = policy
             .agents
             .iter()
-            .filter(|agent| keep.agents.contains(&agent.name))
+            .filter(|agent| keep.agents.contains(&agent.name) || is_missed(usage, agent))
             .flat_map(|agent| agent.scopes.iter().map(String::as_str))
             .collect();
         for scope in policy.scopes.iter().filter(|scope| !keep.scopes.contains(&scope.name)) {
@@ -193,12 +200,15 @@ impl Plan {
         let holders = holders(policy);
         for key in policy.api_keys.iter().filter(|key| !keep.api_keys.contains(&key.id)) {
             let is_over = key.expires_s.is_some_and(|expires_s| expires_s <= until_s);
-            if is_over || usage.api_keys.contains_key(key.id.as_str()) {
+            let is_seen = usage.api_keys.contains_key(key.id.as_str());
+            if is_over || is_seen || usage.remembered.missed(Kind::ApiKey, "", &key.id, None) {
                 continue;
             }
             let agents = holders.get(key.id.as_str()).map_or(&[][..], Vec::as_slice);
             // What is said of the agent says it of its keys.
-            let said = |agent: &&Agent| is_unused(usage, agent) || keep.agents.contains(&agent.name);
+            let said = |agent: &&Agent| {
+                is_unused(usage, agent) && !is_missed(usage, agent) || keep.agents.contains(&agent.name)
+            };
             if !agents.is_empty() && agents.iter().all(said) {
                 continue;
             }
@@ -215,6 +225,9 @@ impl Plan {
         let policy = usage.policy();
         for issuer in &policy.issuers {
             if !usage.issuers.contains_key(issuer.name.as_str()) {
+                if usage.remembered.missed(Kind::Issuer, "", &issuer.name, None) {
+                    continue;
+                }
                 let advice = "remove it with the agents that need it".to_owned();
                 let found = "no token of this issuer came".to_owned();
                 self.tell(Topic::CredentialUnused, &issuer.name, found, Some(advice), None);
@@ -222,8 +235,11 @@ impl Plan {
             }
             let Keys::Pinned { jwks } = &issuer.keys else { continue };
             let seen = usage.kids.get(issuer.name.as_str());
-            let unused: Vec<String> =
-                kids(jwks).into_iter().filter(|kid| seen.is_none_or(|seen| !seen.contains_key(kid))).collect();
+            let is_used = |kid: &String| {
+                seen.is_some_and(|seen| seen.contains_key(kid))
+                    || usage.remembered.missed(Kind::Key, &issuer.name, kid, None)
+            };
+            let unused: Vec<String> = kids(jwks).into_iter().filter(|kid| !is_used(kid)).collect();
             // Tokens without a `kid` may have been signed by any of them.
             if !unused.is_empty() && seen.is_some() {
                 let found = format!("no token was signed with {}", listed(unused.iter()));
@@ -231,16 +247,46 @@ impl Plan {
                 self.tell(Topic::CredentialUnused, &issuer.name, found, Some(advice), None);
             }
         }
-        for ca in policy.client_cas.iter().filter(|ca| !usage.client_cas.contains_key(ca.name.as_str())) {
+        let is_used = |ca: &str| usage.client_cas.contains_key(ca) || had_certificate_of(usage, ca);
+        for ca in policy.client_cas.iter().filter(|ca| !is_used(&ca.name)) {
             let found = "no client certificate of this CA came".to_owned();
             self.tell(Topic::CredentialUnused, &ca.name, found, None, None);
         }
     }
 }
 
+fn calls_of(usage: &Usage<'_>, agent: &Agent) -> Option<Seen> {
+    usage.agents.get(agent.name.as_str()).and_then(Calls::any)
+}
+
 fn is_unused(usage: &Usage<'_>, agent: &Agent) -> bool {
-    let calls = usage.agents.get(agent.name.as_str());
-    calls.is_none_or(|calls| calls.identified.count == 0 && calls.granted.count == 0)
+    calls_of(usage, agent).is_none()
+}
+
+/// Whether it called, and records do not show it: what it needed is not known.
+fn is_missed(usage: &Usage<'_>, agent: &Agent) -> bool {
+    usage.remembered.missed(Kind::Agent, "", &agent.name, calls_of(usage, agent))
+}
+
+/// Whether any of these proofs led to the agent by a call that no record shows.
+fn shows_missed(usage: &Usage<'_>, agent: &Agent, proofs: &Proofs) -> bool {
+    let missed = |kind, name: &str, seen: Option<&Seen>| usage.remembered.missed(kind, "", name, seen.copied());
+    let by_token = proofs
+        .token
+        .as_ref()
+        .is_some_and(|token| missed(Kind::Issuer, &token.issuer, usage.issuers.get(token.issuer.as_str())));
+    let by_key = proofs.api_keys.iter().any(|id| missed(Kind::ApiKey, id, usage.api_keys.get(id.as_str())));
+    by_token || by_key || proofs.certificate.is_some() && usage.remembered.had_certificate(&agent.name)
+}
+
+/// Whether a certificate led to an agent that may have one of this CA.
+fn had_certificate_of(usage: &Usage<'_>, ca: &str) -> bool {
+    let is_of = |identity: &Identity| match identity {
+        Identity::Proofs(proofs) => proofs.certificate.as_ref().is_some_and(|proof| proof.ca == ca),
+        Identity::Anonymous => false,
+    };
+    let mut may = usage.policy().agents.iter().filter(|agent| agent.identity.iter().any(is_of));
+    may.any(|agent| usage.remembered.had_certificate(&agent.name))
 }
 
 /// The agents that each API key stands in.

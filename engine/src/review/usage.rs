@@ -1,4 +1,4 @@
-//! What of a policy was used, by the exchanges of a window.
+//! What of a policy was used, by the exchanges of a window and by what gateways remember.
 //!
 //! Each exchange is decided again with the policy under review, and what it takes for that is used; what its own record
 //! names is used too, where the policy has it. So releases may have changed in the window.
@@ -10,6 +10,7 @@ use policy::reason::Reason;
 use policy_evaluate::{Evaluation, Evaluator, Presented, Recorded};
 
 use super::bounds::{KIDS_MAX, SUBJECTS_FEW, TOKEN_SCOPES_MAX};
+use super::last_use::Remembered;
 use super::names::kept;
 use super::peaks::Peaks;
 use super::scan::Take;
@@ -40,6 +41,15 @@ pub struct Calls {
     pub granted: Seen,
 }
 
+impl Calls {
+    /// As both.
+    pub fn any(&self) -> Option<Seen> {
+        let (count, last_ns) =
+            (self.identified.count.max(self.granted.count), self.identified.last_ns.max(self.granted.last_ns));
+        (count > 0).then_some(Seen { count, last_ns })
+    }
+}
+
 /// Counts what is used. Everything is kept under names of the policy, or under one of the bounds.
 pub struct Usage<'p> {
     policy: &'p Policy,
@@ -59,6 +69,8 @@ pub struct Usage<'p> {
     /// Subjects of a population: at most one more than are few.
     pub subjects: HashMap<&'p str, BTreeMap<String, u64>>,
     pub peaks: Peaks,
+    /// What gateways saw used, where they were asked.
+    pub remembered: Remembered,
     /// Permitted then, and refused by this policy.
     pub refused_now: u64,
     /// Exchanges that the policy had no part in.
@@ -85,6 +97,7 @@ impl<'p> Usage<'p> {
             token_scopes: HashMap::new(),
             subjects: HashMap::new(),
             peaks: Peaks::new(limits),
+            remembered: Remembered::default(),
             refused_now: 0,
             not_decided: 0,
         })

@@ -3,24 +3,28 @@
 
 use control::assemble::origins::check_credential;
 use policy::model::Policy;
-use policy_source::{Diagnostic, Severity};
+use policy_source::{DIAGNOSTICS_MAX, Diagnostic, Severity};
 
-use super::place::{line_and_column, place};
+use super::place::{Place, Tables};
 
-/// What is wrong with a policy that was read from `text`.
+/// What is wrong with a policy that was read from `text`; the first of it, where that is much.
 pub fn errors(policy: &Policy, text: &str) -> Vec<Diagnostic> {
-    let of_origin = |origin: &policy::model::Origin| {
+    let refused = policy.origins.iter().filter_map(|origin| {
         let credential = origin.credential.as_ref().filter(|_| check_credential(origin).is_err())?;
+        Some((origin.name.as_str(), credential.header.as_str()))
+    });
+    let mut refused = refused.take(DIAGNOSTICS_MAX).peekable();
+    if refused.peek().is_none() {
+        return Vec::new();
+    }
+    let tables = Tables::of(text);
+    let error = |(origin, header): (&str, &str)| {
         // The header is known in lower case, and stands there as somebody wrote it.
-        let written = text.to_ascii_lowercase();
-        let name = origin.name.to_ascii_lowercase();
-        let span = place(&written, "[[origin]]", &name, &credential.header);
-        let span = span.or_else(|| place(&written, "[[origin]]", &name, &name)).unwrap_or_default();
-        let (line, column) = line_and_column(text, span);
-        Some(Diagnostic {
+        let Place { span, line, column } = tables.place("origin", origin, header);
+        Diagnostic {
             severity: Severity::Error,
             code: "bad-credentials",
-            message: format!("origin `{}` cannot get its secret in the field `{}`", origin.name, credential.header),
+            message: format!("origin `{origin}` cannot get its secret in the field `{header}`"),
             span,
             line,
             column,
@@ -29,7 +33,7 @@ pub fn errors(policy: &Policy, text: &str) -> Vec<Diagnostic> {
                 "name the field that the origin reads its key from, such as `X-Api-Key` or `X-Origin-Key`".to_owned(),
             ),
             related: Vec::new(),
-        })
+        }
     };
-    policy.origins.iter().filter_map(of_origin).collect()
+    refused.map(error).collect()
 }

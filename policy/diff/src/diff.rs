@@ -9,6 +9,7 @@ use policy::reason::Reason;
 use policy::table::RouteId;
 
 use crate::access::{Change, Condition, Scene};
+use crate::asserted;
 use crate::callers::Callers;
 use crate::cells::{self, Cell};
 use crate::classes::{self, RawClass};
@@ -59,7 +60,9 @@ fn report(scene: &Scene<'_, '_>, callers: &Callers<'_>, raw: &[RawClass<'_>], ex
     let world = scene.world;
     let pairs = limits::counted(world, callers, classes::crossed(scene, callers));
     let mut limits = limits::changes(world, &pairs);
-    let settings = settings::changes(world, &scene.cells);
+    let mut settings = settings::changes(world, &scene.cells);
+    settings.extend(asserted::changes(scene, callers));
+    settings.sort();
     let of = |change: Change| raw.iter().filter(move |class| class.changed.change == change);
     let mut told = Told::new();
     let mut listed = |change: Change| {

@@ -1,6 +1,7 @@
 //! What a change of policy newly allows and newly refuses, exactly.
 
 mod access;
+mod asserted;
 mod bases;
 mod callers;
 mod cells;

@@ -90,7 +90,6 @@ pub fn changes(world: &World<'_>, cells: &[Cell]) -> Vec<SettingChange> {
     origins(old, new, &mut changes);
     routes(world, cells, &mut changes);
     api_keys(old, new, &mut changes);
-    changes.0.sort();
     changes.0
 }
 
@@ -129,6 +128,8 @@ fn policy(old: &Policy, new: &Policy, changes: &mut Changes) {
 fn issuer(old: &Issuer, new: &Issuer, changes: &mut Changes) {
     let name = new.name.as_str();
     let joined = |list: &Vec<String>| list.join(", ");
+    // Revocations name the section.
+    changes.compare(("issuer", name, "name"), (&old.name, &new.name), String::clone, |_, _| Direction::Changed);
     changes.compare(("issuer", name, "issuer"), (&old.issuer, &new.issuer), String::clone, |_, _| Direction::Changed);
     changes.compare(("issuer", name, "audience"), (&old.audience, &new.audience), joined, |old, new| {
         subset(&old.iter().collect(), &new.iter().collect())

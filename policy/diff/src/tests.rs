@@ -6,4 +6,5 @@ mod fields;
 mod means;
 mod regions;
 mod size;
+mod told;
 pub mod universe;

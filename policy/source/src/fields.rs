@@ -304,6 +304,7 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// Whether a terminal only prints the character: no control, no change of direction, nothing invisible.
 pub(crate) fn is_harmless(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    let is_invisible =
+        matches!(c, '\u{200b}'..='\u{200d}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !policy::text::is_harmful(c) && !is_invisible
 }

@@ -22,6 +22,7 @@ mod suggest;
 mod summary;
 mod syntax;
 
+pub use bounds::DIAGNOSTICS_MAX;
 pub use codes::{CODES, Code};
 pub use diagnostic::{Diagnostic, Related, Severity, Span};
 pub use json::to_json;

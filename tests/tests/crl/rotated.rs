@@ -107,3 +107,27 @@ fn a_ca_is_replaced_with_overlap_and_without() {
     assert!(eventually(SOON, || tests::store::served(&gateway) == last), "{}", gateway.stderr());
     assert_eq!((status(&by_old), status(&by_new), status(&by_third)), (None, None, Some(200)));
 }
+
+#[test]
+fn while_a_new_key_of_a_ca_has_no_list_other_cas_are_not_touched() {
+    let (servers, origin) = (Authority::new("servers"), RecordingOrigin::start());
+    // The same name: the new one differs by its key alone.
+    let (old, new, partner) = (Authority::new("agents"), Authority::new("agents"), Authority::new("partner"));
+    let by_partner = "spiffe://partner.test/bot";
+    let agents = policy(&origin, "");
+    let (_, body) = agents.split_once("name = \"tests\"\n").unwrap();
+    let text = PolicyText::new()
+        .with(body)
+        .client_ca("partner", "partner.pem")
+        .agent("partner", &format!("{{ certificate = \"{by_partner}\", ca = \"partner\" }}"), &["all"], &[])
+        .text();
+    let gateway = Deployment::new()
+        .file("agents.pem", &format!("{}{}", old.pem, new.pem))
+        .file("agents.crl", &old.crl(1, &[], DAY))
+        .file("partner.pem", &partner.pem)
+        .tls_listener(&servers.server(&[HOST]), "required")
+        .run(&text);
+    let seen = [old.spiffe(BOT), new.spiffe(BOT), partner.spiffe(by_partner)];
+    let seen = seen.map(|identity| status(&gateway, &servers, &identity));
+    assert_eq!(seen, [Some(200), None, Some(200)], "{}", gateway.stderr());
+}

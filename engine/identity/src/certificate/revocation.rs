@@ -211,10 +211,11 @@ impl RevocationLists {
         enforced.map(|list| list.next_update_s.saturating_sub(1))
     }
 
-    /// Calls `verify` with each group of anchors and what is to be asked of their lists, until one is content.
+    /// Calls `verify` with each group of anchors and what is to be asked of their lists, until one is content. Anchors without
+    /// any list vouch for nobody; but of a chain that is not theirs they say nothing, so they are asked first whether it is.
     pub(super) fn try_each<E: From<webpki::Error>>(
         &self,
-        mut verify: impl FnMut(&[TrustAnchor<'static>], RevocationOptions<'_>) -> Result<(), E>,
+        mut verify: impl FnMut(&[TrustAnchor<'static>], Option<RevocationOptions<'_>>) -> Result<(), E>,
         graver: impl Fn(E, E) -> E,
     ) -> Result<(), E> {
         let mut fault = E::from(webpki::Error::UnknownIssuer);
@@ -226,9 +227,11 @@ impl RevocationLists {
                 Ok(builder) => {
                     let builder = builder.with_depth(RevocationCheckDepth::Chain);
                     let builder = builder.with_status_policy(UnknownStatusPolicy::Deny);
-                    verify(&group.anchors, builder.with_expiration_policy(expiration).build())
+                    verify(&group.anchors, Some(builder.with_expiration_policy(expiration).build()))
                 }
-                Err(_) => Err(E::from(webpki::Error::UnknownRevocationStatus)),
+                Err(_) => {
+                    verify(&group.anchors, None).and_then(|()| Err(E::from(webpki::Error::UnknownRevocationStatus)))
+                }
             };
             match done {
                 Ok(()) => return Ok(()),

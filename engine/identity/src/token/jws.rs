@@ -99,12 +99,13 @@ impl<'h> Header<'h> {
     }
 }
 
-/// The algorithm with this name (RFC 7518 §3.1, RFC 8037 §3.1); names are case-sensitive.
+/// The algorithm with this name (RFC 7518 §3.1, RFC 8037 §3.1); names are case-sensitive. `Ed25519` (RFC 9864 §2.2) is what
+/// `EdDSA` means here: there is no key of another curve.
 pub(super) fn algorithm(name: &str) -> Option<Algorithm> {
     Some(match name {
         "ES256" => Algorithm::ES256,
         "ES384" => Algorithm::ES384,
-        "EdDSA" => Algorithm::EdDSA,
+        "EdDSA" | "Ed25519" => Algorithm::EdDSA,
         "RS256" => Algorithm::RS256,
         "PS256" => Algorithm::PS256,
         "HS256" => Algorithm::HS256,

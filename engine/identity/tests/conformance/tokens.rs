@@ -242,6 +242,29 @@ fn without_a_kid_few_fitting_keys_are_tried() {
     assert_eq!(with_keys(0..tried + 1), Err(TokenFault::KeyUnknown));
 }
 
+/// RFC 9864 §2.2: `Ed25519` is `EdDSA` with that curve, of which every key is here.
+#[test]
+fn both_names_of_ed25519_are_one_algorithm() {
+    let signer = Signer::ed25519(0);
+    for alg in [None, Some("EdDSA"), Some("Ed25519")] {
+        let mut jwk = signer.jwk("k0");
+        jwk["alg"] = json!(alg);
+        jwk.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        for name in ["EdDSA", "Ed25519"] {
+            let token = signer.sign_texts(&json!({ "alg": name, "kid": "k0" }).to_string(), &claims().to_string());
+            let with = |algorithms: &[Algorithm]| {
+                let issuers = [issuer(rules("corp", "orders", algorithms), std::slice::from_ref(&jwk))];
+                verify(token.as_bytes(), &issuers, NOW_S).map(|verified| verified.kid)
+            };
+            assert_eq!(with(&[Algorithm::EdDSA]), Ok(Some("k0".into())), "{alg:?} {name}");
+        }
+    }
+    let token = signer.sign_texts(r#"{"alg":"Ed25519","kid":"k0"}"#, &claims().to_string());
+    let keys = [signer.jwk("k0"), Signer::es256(0).jwk("k1")];
+    let issuers = [issuer(rules("corp", "orders", &[Algorithm::ES256]), &keys)];
+    assert_eq!(verify(token.as_bytes(), &issuers, NOW_S).err(), Some(TokenFault::AlgorithmRefused));
+}
+
 /// Whoever is to be refused by one name of a key is not to get in by another.
 #[test]
 fn every_name_of_the_key_that_verified_is_told() {

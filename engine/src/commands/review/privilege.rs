@@ -12,6 +12,7 @@ use crate::lookup::{Form, Found, Lookup};
 use crate::review::edit::Edit;
 use crate::review::evidence::Evidence;
 use crate::review::keep::Keep;
+use crate::review::last_use::Remembered;
 use crate::review::metrics::Metrics;
 use crate::review::plan::Plan;
 use crate::review::proof::{self, Proven};
@@ -36,10 +37,12 @@ pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let logs = Records { files: &args.logs, identities: &identities };
     scan(logs, &mut evidence, &mut usage)?;
     let covered = evidence.covered();
-    let standing = evidence.standing(found.digest().as_ref());
+    let mut standing = evidence.standing(found.digest().as_ref());
+    usage.remembered = Remembered::ask(&args.last_use, &args.access.read()?, window, covered)?;
     let judged = standing.holes.is_empty() || args.accept_holes;
     let until_s = window.until_ns / NS_PER_S;
     let mut plan = Plan::of(&usage, &keep, until_s);
+    standing.notes.extend(usage.remembered.notes(&plan.missed));
     if !judged {
         plan.findings.retain(|finding| !finding.topic.needs_whole_records());
         plan.edits.clear();

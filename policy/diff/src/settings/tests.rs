@@ -67,6 +67,8 @@ fn what_is_trusted_needs_the_wider_role_whichever_way_it_changes() {
     assert_eq!(audience, ("audience", [Wider, Narrower], always));
     let algorithms = edit(|it| it.issuers[0].algorithms.push(Algorithm::RS256));
     assert_eq!(algorithms, ("algorithms", [Wider, Narrower], always));
+    let name = edit(|it| it.issuers[0].name.push('x'));
+    assert_eq!(name, ("name", [Changed, Changed], always));
     let url = edit(|it| it.issuers[0].issuer.push('x'));
     assert_eq!(url, ("issuer", [Changed, Changed], always));
     assert_eq!(edit(|it| it.issuers[0].leeway_s = 30), ("leeway", [Wider, Narrower], always));

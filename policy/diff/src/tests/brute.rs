@@ -92,7 +92,7 @@ fn sets<'p>(world: &World<'p>) -> Vec<Shown<'p>> {
 }
 
 /// Every pair of routes that a short request has.
-fn routes(world: &World<'_>) -> BTreeSet<Routes> {
+pub fn routes(world: &World<'_>) -> BTreeSet<Routes> {
     let mut found = BTreeSet::new();
     for request in universe::requests() {
         found.insert(routed(world, &request));
@@ -207,6 +207,7 @@ fn check(scene: &Scene<'_, '_>, callers: &Callers<'_>, raw: &[RawClass<'_>]) {
         });
     }
     identities(scene, callers, &pairs, raw, &changes);
+    super::told::check(scene, callers, &pairs, raw);
     let means = Means::new(world, &pairs);
     means.of_callers(&index.held);
     let strays = Strays::new(scene, raw);

@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 use crate::{Side, Verdict, diff};
 
 /// Names alone: things are compared by what they are, and whoever refers to them must follow.
-const NAMES: [&str; 6] =
-    ["issuers[].name", "client_cas[].name", "origins[].name", "routes[].name", "scopes[].name", "api_keys[].id"];
+const NAMES: [&str; 5] = ["client_cas[].name", "origins[].name", "routes[].name", "scopes[].name", "api_keys[].id"];
 
 /// Lists of things that others refer to, so that none can go alone. What each of them holds is changed on its own.
 const REFERRED: [&str; 5] = ["client_cas", "origins", "routes", "scopes", "api_keys"];

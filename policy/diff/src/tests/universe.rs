@@ -127,6 +127,9 @@ pub fn policy(dice: &mut Dice<'_>) -> Policy {
     if dice.one_in(5) {
         policy.transport = MinimumTransport::Mtls;
     }
+    if dice.one_in(2) {
+        policy.origins[0].assertion = Some(OriginAssertion { audience: "orders".into() });
+    }
     for name in ["ca1", "ca2", "ca3"].into_iter().take(2 + dice.below(2)) {
         if !dice.one_in(3) {
             policy.client_cas.push(ca(name));

@@ -25,10 +25,10 @@ pub(crate) fn check<'d>(agent: &AgentDraft<'d>, reading: &mut Reading<'d, '_>) {
     }
 }
 
-/// Whether `limit` admits everything that `other` admits, on any schedule.
+/// Whether `limit` admits everything that `other` admits, on any schedule. Nothing is said of limits per subject: their
+/// tables have room for so many, and what is beyond shares a counter or is refused.
 fn never_binds(limit: &Limit, other: &Limit) -> bool {
-    let each_subject = matches!(limit.per, Per::Subject { .. });
-    if matches!(other.per, Per::Subject { .. }) && !each_subject {
+    if (limit.per, other.per) != (Per::Agent, Per::Agent) {
         return false;
     }
     let (count, seconds) = (u128::from(limit.count), u128::from(limit.unit.seconds()));

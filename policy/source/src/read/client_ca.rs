@@ -7,6 +7,7 @@ use crate::bounds::{LOCATION_BYTES_MAX, PEM_BYTES_MAX};
 use crate::diagnostic::Span;
 use crate::embed::pem;
 use crate::fields::{Fields, Value};
+use crate::forms::Flaw;
 use crate::reading::{Kind, Reading};
 
 pub(super) const KEYS: &[&str] = &["name", "certificates", "crl"];
@@ -17,7 +18,7 @@ pub(super) fn read<'d>(table: &'d DeTable<'d>, span: Span, reading: &mut Reading
     let fields = Fields::new(table, span, "[[client_ca]]", KEYS, reading);
     let name = super::named(&fields, "name", Kind::ClientCa, super::plain_name, reading);
     let certificates = fields.required("certificates", "certificates = { file = \"ca.pem\" }", reading);
-    let certificates = certificates.and_then(|value| pem_file(value, "certificates", reading));
+    let certificates = certificates.and_then(|value| pem_file(value, ("certificates", pem::client_ca), reading));
     let crl = fields.get("crl").map(|value| read_crl(value, reading));
     Some(ClientCa { name: name?.value.to_owned(), certificates: certificates?, crl: super::if_given(crl)? })
 }
@@ -32,8 +33,16 @@ fn read_crl<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<C
     Some(Crl { path: path?.value.to_owned(), enforce_expiration: enforced? })
 }
 
-/// `{ file = "…" }`: a PEM file of trust anchors, embedded.
-pub(super) fn pem_file<'d>(value: &'d Value<'d>, what: &'static str, reading: &mut Reading<'d, '_>) -> Option<String> {
+/// `{ file = "…" }`: a PEM file of trust anchors of a server, embedded.
+pub(super) fn server_pem_file<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<String> {
+    pem_file(value, ("ca", pem::certificates), reading)
+}
+
+fn pem_file<'d>(
+    value: &'d Value<'d>,
+    (what, check): (&'static str, fn(&str) -> Result<(), Flaw>),
+    reading: &mut Reading<'d, '_>,
+) -> Option<String> {
     let example = match value.get_ref() {
         DeValue::String(path) if !path.contains('\n') => format!("{{ file = \"{}\" }}", crate::fields::shown(path)),
         _ => "{ file = \"ca.pem\" }".to_owned(),
@@ -42,7 +51,7 @@ pub(super) fn pem_file<'d>(value: &'d Value<'d>, what: &'static str, reading: &m
     let path = fields.required("file", "file = \"ca.pem\"", reading)?;
     let path = reading.filled_string(path, LOCATION_BYTES_MAX)?;
     let text = reading.embedded_file(path, PEM_BYTES_MAX)?;
-    let checked = super::issuer::in_file(path, pem::certificates(&text));
+    let checked = super::issuer::in_file(path, check(&text));
     reading.form(path, checked)?;
     Some(text)
 }

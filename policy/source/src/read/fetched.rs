@@ -81,7 +81,7 @@ fn server_ca<'d>(fields: &Fields<'d>, reading: &mut Reading<'d, '_>) -> Option<S
     if matches!(value.get_ref(), DeValue::String(word) if word == "system") {
         return Some(ServerCa::System);
     }
-    super::client_ca::pem_file(value, "ca", reading).map(|certificates| ServerCa::Pinned { certificates })
+    super::client_ca::server_pem_file(value, reading).map(|certificates| ServerCa::Pinned { certificates })
 }
 
 /// Plain HTTP stays on the machine; it is told all the same. The outer none: something is wrong.

@@ -78,7 +78,7 @@ fn read_assertion<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Op
 fn read_tls<'d>(value: &'d Value<'d>, reading: &mut Reading<'d, '_>) -> Option<OriginTls> {
     let fields = Fields::of_value(value, "tls", TLS_KEYS, "tls = { ca = { file = \"origin-ca.pem\" } }", reading)?;
     let ca = fields.required("ca", "ca = { file = \"origin-ca.pem\" }", reading);
-    let ca = ca.and_then(|value| super::client_ca::pem_file(value, "ca", reading));
+    let ca = ca.and_then(|value| super::client_ca::server_pem_file(value, reading));
     let server_name = fields.get("server_name").map(|value| {
         let text = reading.string(value, CLAIM_BYTES_MAX)?;
         reading.form(text, address::server_name(text.value))

@@ -127,6 +127,9 @@ const MISTAKES: &[Mistake] = &[
     ("too-many", "\"corp.jwks.json\"", "«\"many.json\"»"),
     ("bad-pem", "\"agents-ca.pem\"", "«\"text.pem\"»"),
     ("bad-pem", "\"agents-ca.pem\"", "«\"cut.pem\"»"),
+    ("bad-pem", "\"agents-ca.pem\"", "«\"with-list.pem\"»"),
+    ("bad-pem", "\"agents-ca.pem\"", "«\"with-key.pem\"»"),
+    ("too-many", "\"agents-ca.pem\"", "«\"many.pem\"»"),
     // origin
     ("bad-address", "\"10.0.0.5:80\"", "\"«http://»10.0.0.5:80\""),
     ("bad-address", "\"10.0.0.5:80\"", "«\"10.0.0.5\"»"),

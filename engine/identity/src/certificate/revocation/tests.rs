@@ -379,3 +379,22 @@ fn what_one_ca_refuses_no_other_vouches_for() {
     assert_eq!(awaited.verify(&good, NOW_S), Err(CertificateFault::StatusUnknown));
     assert_eq!(awaited.verify(&of_partner, NOW_S), Ok(0b10));
 }
+
+/// While a CA gets a new key under its name, that key may have no list yet.
+#[test]
+fn an_anchor_without_a_list_refuses_what_is_its_own_alone() {
+    let (old, new, partner) = (Authority::new("same"), Authority::new("same"), Authority::new("partner"));
+    let both = ClientCa::from_pem("ca", &(old.0.pem() + &new.0.pem())).unwrap();
+    let half = with(&both, &old.list(1, &[2]));
+    let of_partner = [partner.leaf(3)];
+    assert!(matches!(half.verify(&of_partner, NOW_S), Err(CertificateFault::Untrusted(_))));
+    for order in [0, 1] {
+        let mut cas = vec![half.clone(), partner.ca()];
+        cas.rotate_left(order);
+        let set = CaSet::new(cas).unwrap();
+        assert_eq!(set.verify(&of_partner, NOW_S), Ok(if order == 0 { 0b10 } else { 0b01 }));
+        assert_eq!(set.verify(&[old.leaf(1)], NOW_S), Ok(if order == 0 { 0b01 } else { 0b10 }));
+        assert_eq!(set.verify(&[old.leaf(2)], NOW_S), Err(CertificateFault::Revoked));
+        assert_eq!(set.verify(&[new.leaf(1)], NOW_S), Err(CertificateFault::StatusUnknown));
+    }
+}

@@ -68,7 +68,9 @@ fn limits_that_do_bind_are_left_alone() {
     assert!(!never_binds(&rate(100, 5, Unit::Minute), &rate(10, 10, Unit::Minute)), "a smaller bucket");
     assert!(!never_binds(&quota(100, Unit::Minute), &quota(1_000, Unit::Hour)), "a tighter short window");
     assert!(!never_binds(&quota(5, Unit::Day), &subject), "many subjects together");
-    assert!(never_binds(&subject, &quota(1, Unit::Day)), "one subject alone");
+    assert!(!never_binds(&subject, &quota(1, Unit::Day)), "a second subject finds no room");
+    let roomy = Limit { per: Per::Subject { subjects_max: 9, on_full: OnFull::Overflow }, count: 9, ..subject.clone() };
+    assert!(!never_binds(&subject, &roomy) && !never_binds(&roomy, &subject), "those beyond the room share a counter");
     assert!(never_binds(&quota(60_050, Unit::Hour), &rate(1_000, 50, Unit::Minute)));
     assert!(never_binds(&quota(60, Unit::Hour), &quota(1, Unit::Minute)));
 }
