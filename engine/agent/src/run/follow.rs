@@ -19,6 +19,8 @@ use crate::profile::{self, Enrolment};
 use crate::release::Granted;
 use crate::{clock, files, schedule};
 
+/// Failures in a row that count where the last was another one than before: a pause of some seconds.
+const FAILURES_OF_OTHERS_MAX: u32 = 4;
 /// Nothing of this ends by a day: failures are tried again as late as [`schedule`] allows.
 pub const LEFT_S: u64 = 86_400;
 
@@ -105,9 +107,10 @@ impl Follower {
                 (is_due, CHANNEL_LOOK_MS)
             }
             Err(fault) => {
-                // Another fault is another state of the store, which may be mended as soon.
+                // Another fault is another state of the store, which may be mended soon; one after the other is somebody's doing.
                 let is_same = self.told.get(FAILED) == Some(&fault.to_string());
-                self.failures = if is_same { self.failures.saturating_add(1) } else { 1 };
+                let failures = self.failures.saturating_add(1);
+                self.failures = if is_same { failures } else { failures.min(FAILURES_OF_OTHERS_MAX) };
                 let random = files::random().map_or(0, u32::from_le_bytes);
                 let pause_ms = schedule::retry_ms(self.failures, LEFT_S, false, random).max(CHANNEL_LOOK_MS);
                 if self.is_news(FAILED, Some(&fault)) {
