@@ -161,8 +161,11 @@ impl Desk {
         let memory = at.memory.open();
         let first = files::read(&at.trust_root, Kind::TrustRoot.envelope_bytes_max())?;
         let placed = verify_root(&first).map_err(|fault| Failure::at(&at.trust_root, fault))?;
-        memory.keep_root(&placed, &first);
-        let chain = follow_seen(&store, placed, |root, bytes| memory.keep_root(root, bytes))?;
+        let mut before = first.clone();
+        let chain = follow_seen(&store, placed, &mut |last, next, bytes| {
+            memory.link((last, &before), (next, bytes));
+            before = bytes.to_vec();
+        })?;
         let chain = memory.complete(chain, &first)?;
         let now = signing::now()?;
         let seen = store.pointer(&at.channel)?;
@@ -367,21 +370,19 @@ pub fn newest_root(path: &Path, store: Option<&Location>) -> Result<TrustRoot, F
 
 /// The chain from the root that gateways hold to the newest in the store. One that does not verify ends it.
 pub fn follow(store: &Store, first: TrustRoot) -> Result<Vec<TrustRoot>, Failure> {
-    follow_seen(store, first, |_, _| ())
+    follow_seen(store, first, &mut |_, _, _| ())
 }
 
-/// The same; `see` is given each that comes of the store.
-fn follow_seen(
-    store: &Store,
-    first: TrustRoot,
-    mut see: impl FnMut(&TrustRoot, &[u8]),
-) -> Result<Vec<TrustRoot>, Failure> {
+type See<'s> = &'s mut dyn FnMut(&TrustRoot, &TrustRoot, &[u8]);
+
+/// The same; `see` is given each that comes of the store, with the one before it.
+fn follow_seen(store: &Store, first: TrustRoot, see: See<'_>) -> Result<Vec<TrustRoot>, Failure> {
     let mut chain = vec![first];
     while let Some(last) = chain.last() {
         let Some(bytes) = store.root(last.version() + 1)? else { break };
         match verify_successor(last, &bytes) {
             Ok(next) => {
-                see(&next, &bytes);
+                see(last, &next, &bytes);
                 chain.push(next);
             }
             Err(fault) => {

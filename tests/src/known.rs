@@ -30,7 +30,7 @@ impl Known {
         let begins = pem.find("-----BEGIN").map(|at| at + pem[at..].find('\n').unwrap()).unwrap();
         let is_line = |character: &(usize, char)| !character.1.is_whitespace();
         let characters: Vec<usize> = pem[begins..].char_indices().filter(is_line).map(|(at, _)| begins + at).collect();
-        self.bytes(name, pem[characters[private.start]..characters[private.end]].as_bytes());
+        self.bytes(name, &pem.as_bytes()[characters[private.start]..characters[private.end]]);
     }
 
     /// The same, in DER.

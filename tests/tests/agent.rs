@@ -272,7 +272,7 @@ fn a_ca_elsewhere_answers_by_files() {
     let first = read_pair(&scene.at().join("p"));
     let keeper = Running::start(scene.at(), "agent run p --metrics 127.0.0.1:0");
     // It begins with nothing to do; an order makes a new request, which is not mistaken for the old answer.
-    keeper.says("\"listening\"", 1);
+    keeper.says("\"started\"", 1);
     thread::sleep(Duration::from_millis(300));
     process::signal(keeper.child.id(), "HUP");
     keeper.says("\"waiting\"", 1);

@@ -69,10 +69,14 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::with_path("/{rest...}")
+    }
+
+    fn with_path(path: &str) -> Self {
         let (servers, agents, origin) = (Authority::new("servers"), Authority::new("agents"), RecordingOrigin::start());
         let policy = PolicyText::new()
             .origin("origin", &[origin.address()])
-            .route("all", "*", "/{rest...}", "origin")
+            .route("all", "*", path, "origin")
             .scope("all", &["all"])
             .client_ca("agents", "agents.pem")
             .agent("bot", &format!("{{ certificate = \"{BOT}\", ca = \"agents\" }}"), &["all"], &[]);
@@ -266,4 +270,30 @@ fn clients_that_fall_silent_in_a_handshake_are_closed_in_time() {
     assert!(eventually(SOON, || stage.gateway.metric("connections_open") == 0.0));
     assert_eq!(stage.gateway.metric("connections_refused_total"), 0.0);
     assert_eq!(stage.status(&config), 200);
+}
+
+/// A record that does not decrypt, behind an answer that was given before the content came: the broken session is no reason to
+/// look for more without end, at the cost of everybody else's turn.
+#[test]
+fn a_broken_record_after_an_answer_stops_nobody() {
+    let stage = Stage::with_path("/orders");
+    let config = stage.config(&TLS13, false);
+    let others = stage.config(&TLS13, true);
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        let mut tls = rustls::ClientConnection::new(Arc::clone(&config), HOST.try_into().unwrap()).unwrap();
+        let mut socket = TcpStream::connect(stage.gateway.tls_address()).unwrap();
+        let mut stream = rustls::Stream::new(&mut tls, &mut socket);
+        stream.write_all(b"POST /nothing HTTP/1.1\r\nHost: api.test\r\nContent-Length: 10\r\n\r\n").unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 403");
+        let broken = [&[0x17, 3, 3, 0, 32][..], &[7; 32]].concat();
+        socket.write_all(&broken).unwrap();
+        silent.push((tls, socket));
+        // Said at once, and not when the silent one goes.
+        assert_eq!(stage.status(&others), 403);
+    }
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(stage.status(&others), 403);
 }

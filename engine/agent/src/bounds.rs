@@ -118,6 +118,6 @@ pub const PROXY_NONCE_S_MAX: u64 = 100;
 /// Time that SIGTERM leaves what runs in the proxy, seconds.
 pub const PROXY_DRAIN_S_MAX: u64 = 10;
 /// Bytes of a line of the log of `agent run`, when it is looked at.
-pub const RUN_LINE_BYTES_MAX: usize = 64 << 10;
+pub const RUN_LINE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of what a profile keeps of its log.
 pub const RUN_HEAD_BYTES_MAX: usize = 4_096;

@@ -316,8 +316,6 @@ fn env(directory: &Path, profile: &Profile, has_ca: bool) -> String {
     let path = |path: PathBuf| quoted(path.display().to_string());
     let current = directory.join(generation::CURRENT);
     let mut lines = vec![
-        "# In a shell: set -a; eval \"$(adamant agent export PROFILE env)\"; set +a. In a unit of systemd: EnvironmentFile=FILE."
-            .to_owned(),
         format!("ADAMANT_PROFILE={}", path(directory.to_owned())),
         format!("ADAMANT_GATEWAY={}", quoted(profile.gateway.to_string())),
         format!("ADAMANT_{}={}", profile.id.kind().word().to_uppercase(), quoted(profile.id.name().to_owned())),
@@ -340,6 +338,11 @@ fn env(directory: &Path, profile: &Profile, has_ca: bool) -> String {
         );
         lines.push(format!("ADAMANT_DPOP_KEY={}", path(current.join(generation::DPOP_KEY))));
     }
+    // Last: in an eval without quotes all of it is one line.
+    lines.push(
+        "# In a shell: set -a; eval \"$(adamant agent export PROFILE env)\"; set +a. In a unit of systemd: EnvironmentFile=FILE."
+            .to_owned(),
+    );
     lines.join("\n") + "\n"
 }
 

@@ -61,6 +61,8 @@ impl Chain {
     /// The line, a JSON object, with its place in the chain. The head is kept before the line is told: one that gets lost on
     /// its way shows. Where it cannot be kept, the chain goes on in memory.
     pub fn link(&mut self, object: &str) -> String {
+        // As a terminal is given it: the hash is over what is written.
+        let object = &*policy::text::escaped(object, &[]);
         let Some(members) = object.strip_suffix('}') else { return object.to_owned() };
         let number = self.head.number.saturating_add(1);
         let line = if self.head.sha256.is_empty() {
@@ -127,7 +129,7 @@ pub fn verify(mut lines: impl BufRead, newest: &Head) -> Result<Unbroken, Fault>
             } else {
                 format!(
                     "expected number {}, found {}: lines are missing, or not in their order",
-                    before + 1,
+                    before.saturating_add(1),
                     place.number
                 )
             };

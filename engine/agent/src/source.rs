@@ -166,11 +166,11 @@ fn ordered(
             (new, checked)
         }
     };
-    staged(directory, enrolment, before, &new, checked).map_err(|fault| {
-        let Issued { key, chain, obtained_s, .. } = new;
-        let place = Fresh { from, obtained_s, key, chain }.keep(directory, held);
-        fault.and(format_args!("the new certificate waits in {place}, and no other is ordered"))
-    })
+    // Before anything else can fail: whatever does, this one need not be ordered again. Putting it in use takes it away.
+    let fresh = Fresh { from, obtained_s: new.obtained_s, key: new.key.clone(), chain: new.chain.clone() };
+    let place = fresh.keep(directory, held);
+    staged(directory, enrolment, before, &new, checked)
+        .map_err(|fault| fault.and(format_args!("the new certificate waits in {place}, and no other is ordered")))
 }
 
 /// A new key with its certificate, and the token that is bound to it.

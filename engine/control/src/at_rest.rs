@@ -251,13 +251,13 @@ mod tests {
         fs::File::options().append(true).open(&files[2]).unwrap().set_modified(long_ago).unwrap();
         std::fs::write(certificates.join(".a.pem.new"), "half a secret").unwrap();
         AtRest::default().take_over(&state).unwrap();
-        assert_eq!(AtRest::default().would_take_over(&state).unwrap(), [PathBuf::new(); 0]);
+        assert_eq!(AtRest::default().would_take_over(&state).unwrap(), Vec::<PathBuf>::new());
         let told = own.would_take_over(&state).unwrap();
         assert!(told.len() == 4 && files.iter().all(|path| told.contains(path)), "{told:?}");
         assert!(files.iter().all(|path| std::fs::read(path).unwrap() == b"secret"), "nobody asked for it");
         own.take_over(&state).unwrap();
         own.take_over(&state).unwrap();
-        assert_eq!(own.would_take_over(&state).unwrap(), [PathBuf::new(); 0]);
+        assert_eq!(own.would_take_over(&state).unwrap(), Vec::<PathBuf>::new());
         assert_eq!(std::fs::read_dir(&certificates).unwrap().count(), 2);
         assert_eq!(fs::metadata(&files[2]).unwrap().modified().unwrap(), long_ago);
         for path in &files {

@@ -54,6 +54,9 @@ pub enum NodeKeyFault {
     Key(#[from] KeyFault),
 }
 
+/// The text of a file that is to be encrypted.
+type Plain = Zeroizing<Vec<u8>>;
+
 impl NodeKey {
     /// The key of the node whose state directory this is; made at its first start. The caller holds the directory's
     /// lock.
@@ -90,7 +93,7 @@ impl NodeKey {
     }
 
     /// The key that is there, with its file's text where that is to be encrypted; none where there is none.
-    fn load(path: &Path, at_rest: &AtRest) -> Result<Option<(Self, Option<Zeroizing<Vec<u8>>>)>, NodeKeyFault> {
+    fn load(path: &Path, at_rest: &AtRest) -> Result<Option<(Self, Option<Plain>)>, NodeKeyFault> {
         let Some(bytes) = read(path)? else { return Ok(None) };
         let is_outdated = at_rest.is_outdated(&bytes);
         let encrypted = |fault| NodeKeyFault::Encrypted { path: path.to_owned(), fault };

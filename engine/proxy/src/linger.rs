@@ -23,7 +23,13 @@ pub async fn linger<T: Transport>(transport: &T, deadline: &Deadline) {
             return;
         }
         match discard(transport) {
-            Some(bytes) => taken += bytes,
+            Some(bytes) => {
+                taken += bytes;
+                // Plain text that is left over would be ready without a wait; this waits for the ring.
+                if bytes >= LINGER_TURN_BYTES_MAX && transport.ready(Interest::Write).await.is_err() {
+                    return;
+                }
+            }
             None => return,
         }
     }

@@ -46,7 +46,7 @@ pub enum AgentCommand {
     /// Say whether the log of `agent run` is whole: no line missing, added, moved or changed.
     #[command(after_help = "Examples:\n  \
         adamant agent log reports refreshes.jsonl\n  \
-        journalctl -o cat -u reports | adamant agent log reports\n\n\
+        journalctl -o cat -u reports | grep '^{' | adamant agent log reports\n\n\
         Each line has its number and the SHA-256 of the line before; the profile keeps those of the newest. Lines may begin\n\
         anywhere. Ends with 1 where they do not follow each other.")]
     Log(log::LogArgs),

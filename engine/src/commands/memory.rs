@@ -31,6 +31,9 @@ pub struct MemoryArgs {
     /// was put back into the store is noticed; $XDG_STATE_HOME/adamant when absent, or ~/.local/state/adamant.
     #[arg(long, value_name = "DIR")]
     memory: Option<PathBuf>,
+    /// Of who only looks: nothing is remembered, nor recalled.
+    #[arg(skip)]
+    is_none: bool,
 }
 
 pub struct Memory {
@@ -67,7 +70,15 @@ pub struct Behind {
 }
 
 impl MemoryArgs {
+    /// For who only looks, and signs nothing.
+    pub fn none() -> Self {
+        Self { memory: None, is_none: true }
+    }
+
     pub fn open(&self) -> Memory {
+        if self.is_none {
+            return Memory { directory: None };
+        }
         let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let of_user = || {
             let state = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")));
@@ -115,6 +126,9 @@ impl Memory {
     /// Remembers `bytes`, which verify. That this cannot be done stops nobody who has something to revoke.
     pub fn keep(&self, root: &TrustRoot, place: &str, kind: Kind, bytes: &[u8]) {
         let Some(path) = self.path(root, place) else { return };
+        if files::read(&path, kind.envelope_bytes_max()).is_ok_and(|kept| kept == bytes) {
+            return;
+        }
         if let Err(failure) = write(&path, bytes) {
             warn(format_args!(
                 "the {kind} is not remembered: {failure}; that an older one was put back into the store goes unnoticed"

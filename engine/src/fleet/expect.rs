@@ -45,7 +45,7 @@ impl Expectation {
     ) -> Result<Self, Failure> {
         let (store, trust_root, access) = (named.to_owned(), trust_root.to_owned(), access.clone());
         let desk =
-            Desk::open(&Where { store, channel: channel.clone(), trust_root, access, memory: MemoryArgs::default() })?;
+            Desk::open(&Where { store, channel: channel.clone(), trust_root, access, memory: MemoryArgs::none() })?;
         desk.store.expect_channel(channel)?;
         let pointer = match desk.current {
             Current::Verified(pointer) => pointer,

@@ -49,12 +49,12 @@ pub fn changes(scene: &Scene<'_, '_>, callers: &Callers<'_>) -> Vec<SettingChang
 }
 
 /// Groups with requests that come to an origin with an assertion: their routes.
-fn asserted<'p>(scene: &Scene<'_, 'p>) -> HashMap<usize, Vec<Names<'p>>> {
+fn asserted<'p>(scene: &Scene<'_, 'p>) -> BTreeMap<usize, Vec<Names<'p>>> {
     let (old, new) = (&scene.world.old, &scene.world.new);
     let asserts = |origin: &&'p Origin| origin.assertion.is_some();
     let origins: HashMap<&str, &Origin> =
         new.policy.origins.iter().filter(asserts).map(|origin| (origin.name.as_str(), origin)).collect();
-    let mut found: HashMap<usize, Vec<Names<'p>>> = HashMap::new();
+    let mut found: BTreeMap<usize, Vec<Names<'p>>> = BTreeMap::new();
     for (group, index) in scene.groups.iter().zip(0..).filter(|_| !origins.is_empty()) {
         for cell in group.cells.iter().filter_map(|cell| scene.cells.get(*cell)) {
             let (Some(before), Some(after)) = cell.routes else { continue };
@@ -71,7 +71,7 @@ fn asserted<'p>(scene: &Scene<'_, 'p>) -> HashMap<usize, Vec<Names<'p>>> {
 fn other_scopes<'p>(
     scene: &Scene<'_, 'p>,
     callers: &Callers<'p>,
-    asserted: &HashMap<usize, Vec<Names<'p>>>,
+    asserted: &BTreeMap<usize, Vec<Names<'p>>>,
 ) -> BTreeMap<usize, Names<'p>> {
     let mut found = BTreeMap::new();
     let anyones = |group: &Group| Both::of(scene.world, None, group);

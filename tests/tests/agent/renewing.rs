@@ -38,10 +38,11 @@ fn renewals_come_at_two_thirds_of_a_life_and_not_all_at_once() {
         .collect();
     let mut after_s = Vec::new();
     for (obtained_s, keeper) in started {
-        assert!(process::eventually(2 * PATIENCE, || !keeper.lines().is_empty()), "none came");
+        let refreshed = || keeper.json().into_iter().find(|line| line["kind"] == "refresh");
+        assert!(process::eventually(2 * PATIENCE, || refreshed().is_some()), "none came");
         let resident_kib = process::resident_peak_kib(keeper.child.id());
         assert!((1..RESIDENT_KIB_MAX).contains(&resident_kib), "{resident_kib} KiB");
-        let line = keeper.json().remove(0);
+        let line = refreshed().unwrap();
         assert_eq!((line["why"].as_str(), line["outcome"].as_str()), (Some("two-thirds"), Some("renewed")), "{line}");
         after_s.push(seconds(&line["time"]) - obtained_s);
         let life_s = seconds(&line["until"]) - seconds(&line["time"]);
@@ -102,7 +103,9 @@ fn it_warns_before_the_end_and_at_the_end() {
     enroll(&scene, "p", "--life 36s");
     fs::rename(scene.at().join("ca"), scene.at().join("away")).unwrap();
     let keeper = Running::start(scene.at(), "agent run p");
-    assert!(process::eventually(2 * PATIENCE, || keeper.lines().iter().any(|line| line.contains("\"expired\""))));
+    assert!(process::eventually(2 * PATIENCE, || {
+        keeper.lines().iter().any(|line| line.contains("\"outcome\":\"expired\""))
+    }));
     let lines = keeper.json();
     keeper.end();
     let warnings: Vec<_> = lines.iter().filter(|line| line["kind"] == "warning").collect();

@@ -103,10 +103,11 @@ impl Tls {
         }
     }
 
-    /// Whether there is something to read without the socket; an error to be read counts.
-    fn holds_plain_text(&self) -> bool {
-        let state = self.session.borrow_mut().process_new_packets();
-        state.map_or(true, |state| state.plaintext_bytes_to_read() > 0)
+    /// Whether there is something to read without the socket. Fails where the session is broken: no read would tell that, and
+    /// who took it for something to read would look for it without end.
+    fn holds_plain_text(&self) -> io::Result<bool> {
+        let state = self.session.borrow_mut().process_new_packets().map_err(tls_error)?;
+        Ok(state.plaintext_bytes_to_read() > 0)
     }
 
     /// Looks into the session; nothing may wait meanwhile.
@@ -215,7 +216,7 @@ impl Transport for Tls {
     async fn ready(&self, interest: Interest) -> io::Result<()> {
         match interest {
             // The socket is silent about plain text that came with the handshake's end or behind what was read last.
-            Interest::Read if self.holds_plain_text() => Ok(()),
+            Interest::Read if self.holds_plain_text()? => Ok(()),
             Interest::Read => self.stream.readable(false).await,
             Interest::Write => self.stream.writable(false).await,
         }

@@ -8,6 +8,7 @@ use policy_release::envelope::{Envelope, Kind};
 use policy_release::key::PublicKey;
 use policy_release::profile_document::{Place, ProfileDocument, ROLE, verify_profile_document};
 use policy_release::root::TrustRoot;
+use policy_release::time::Timestamp;
 use stores::{Channel, layout};
 
 use crate::commands::memory::{Behind, Kept, Mark, behind};
@@ -137,7 +138,8 @@ impl ProfileDesk {
                     newest.release,
                     newest.issued
                 );
-                return Err(refused(&told, &"See what the channel runs: adamant point show"));
+                let stay = format!("where {} is right, say --gateway {0} --gateway-ca FILE", other.place.gateway);
+                return Err(refused(&told, &stay));
             }
             None => found,
         };
@@ -232,7 +234,9 @@ impl ProfileDesk {
         let place = layout::profile(&document.release);
         lock.write(&place, Kind::ProfileDocument, &bytes)?;
         if let Ok(published) = believed(&bytes, &self.desk.chain, &document.release) {
-            remember(&self.desk, (&published, &bytes), (self.own.kept.as_ref(), self.newest.as_ref()));
+            // Of two of one second, what is published now is the newer.
+            let newest = self.newest.as_ref().filter(|newest| age(newest) > age(&published));
+            remember(&self.desk, (&published, &bytes), (self.own.kept.as_ref(), newest));
         }
         writeln!(out, "wrote {}", self.desk.store.path().join(place).display())?;
         Ok(())
@@ -282,13 +286,21 @@ fn look(desk: &Desk, release: &Digest, newest: Option<&Believed>) -> Result<Look
     Ok(Look { seen, present, behind, kept: mark })
 }
 
+/// What is later has the greater one.
+const fn age(of: &Believed) -> (u64, Timestamp) {
+    (of.mark.by, of.document.issued)
+}
+
 /// Remembers what is newer than `kept`, of its release, and than the `newest` of the channel.
 fn remember(desk: &Desk, (of, bytes): (&Believed, &[u8]), (kept, newest): (Option<&Mark>, Option<&Believed>)) {
     if of.mark.replaces(kept) {
         desk.memory.keep(&desk.root, &layout::profile(&of.document.release), Kind::ProfileDocument, bytes);
     }
-    let is_newer =
-        |newest: &Believed| of.document.issued >= newest.document.issued && of.mark.replaces(Some(&newest.mark));
+    // Two of one second, of two releases: the one that was remembered stays.
+    let is_newer = |newest: &Believed| {
+        let is_of_same = of.document.release == newest.document.release && of.mark.rank() >= newest.mark.rank();
+        age(of) > age(newest) || (age(of) == age(newest) && is_of_same && of.mark.replaces(Some(&newest.mark)))
+    };
     if newest.is_none_or(is_newer) {
         desk.memory.keep(&desk.root, &of_channel(&desk.channel), Kind::ProfileDocument, bytes);
     }

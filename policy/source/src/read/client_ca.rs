@@ -38,9 +38,12 @@ pub(super) fn server_pem_file<'d>(value: &'d Value<'d>, reading: &mut Reading<'d
     pem_file(value, ("ca", pem::certificates), reading)
 }
 
+/// Whether a text is what is expected.
+type Check = fn(&str) -> Result<(), Flaw>;
+
 fn pem_file<'d>(
     value: &'d Value<'d>,
-    (what, check): (&'static str, fn(&str) -> Result<(), Flaw>),
+    (what, check): (&'static str, Check),
     reading: &mut Reading<'d, '_>,
 ) -> Option<String> {
     let example = match value.get_ref() {
