@@ -232,8 +232,8 @@ fn the_others_name_or_hold_the_files_of_the_profile() {
     if let Some(said) = tool(at, "sh", &["-c", script]) {
         assert_eq!(said, "the order");
     }
-    // As its first line says.
-    let says = env.lines().next().unwrap().strip_prefix("# In a shell: ").unwrap().split(". In a unit").next().unwrap();
+    // As its last line says.
+    let says = env.lines().last().unwrap().strip_prefix("# In a shell: ").unwrap().split(". In a unit").next().unwrap();
     let line = says.replace("adamant ", &format!("{} ", binary().display())).replace("PROFILE", "p");
     assert!(tool(at, "sh", &["-c", &format!("{line}; env")]).unwrap().contains("ADAMANT_CERT=/"), "{line}");
     let secret = ok(at, "agent export p kubernetes");

@@ -81,11 +81,11 @@ fn what_is_remembered_is_for_its_owner_alone() {
     let file = &remembered(&stage);
     assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read(file).unwrap(), fs::read(stage.list_path()).unwrap());
-    // Nothing there is believed for standing there.
+    // Nothing there is believed for standing there, and that it is damaged is told.
     let unsigned = json!({ "payload": "", "payloadType": "x", "signatures": [] });
     fs::write(file, unsigned.to_string()).unwrap();
     let said = stage.revoke(&["--renew"]);
-    assert!(!said.contains("warning") && said.contains("serial 2"), "{said}");
+    assert!(said.contains(" is damaged: ") && said.contains("serial 2"), "{said}");
 }
 
 /// Everything in a copy without some of its signatures is valid too.
