@@ -78,8 +78,11 @@ fn an_issuer_under_another_name_is_a_change() {
     assert_eq!((renamed.old.as_deref(), renamed.new.as_deref()), (Some("corp"), Some("company")));
 }
 
+/// Name, what of it, old, new.
+type Told = (String, &'static str, String, String);
+
 /// What an origin is told in assertions, from one policy to the other.
-fn told(old: &Policy, new: &Policy) -> (Verdict, bool, Vec<(String, &'static str, String, String)>) {
+fn told(old: &Policy, new: &Policy) -> (Verdict, bool, Vec<Told>) {
     let change = compare(old, new);
     let asserted = change.settings.iter().filter(|it| it.what.starts_with("asserted-"));
     let told = asserted.map(|it| (it.name.clone(), it.what, it.old.clone().unwrap(), it.new.clone().unwrap()));
