@@ -171,10 +171,6 @@ impl acme::Desk for Desk {
     /// An order that came to nothing for want of a server is placed again soon: an agent has one name.
     fn begun(&self) {}
 
-    async fn ready(&self) -> Result<(), String> {
-        self.answering.could().await
-    }
-
     async fn answer(&self, challenges: Vec<acme::Challenge>) -> Result<(), String> {
         self.answering.answer(challenges).await
     }

@@ -84,13 +84,6 @@ impl acme::Desk for Desk {
         self.has_begun.store(true, Ordering::Relaxed);
     }
 
-    async fn ready(&self) -> Result<(), String> {
-        match &self.answers {
-            Answers::Own(listener) => listener.could().await,
-            Answers::Workers(_) => Ok(()),
-        }
-    }
-
     async fn answer(&self, challenges: Vec<Challenge>) -> Result<(), String> {
         match &self.answers {
             Answers::Own(listener) => listener.answer(challenges).await,

@@ -71,8 +71,6 @@ pub trait Desk {
     fn account(&self) -> Option<Zeroizing<String>>;
     /// Keeps the account, owner-only: it holds its key.
     fn keep_account(&self, account: &str) -> io::Result<()>;
-    /// Whether challenges could be answered now: asked before an order, which counts at the server.
-    fn ready(&self) -> impl Future<Output = Result<(), String>>;
     /// An order stands at the server: whatever comes of it, it counts there.
     fn begun(&self);
     /// Answers these challenges from now on, and no others.
@@ -132,7 +130,6 @@ impl<D: Desk> Placing<'_, D> {
         let identifiers: Vec<_> =
             names.iter().filter_map(Name::dns).map(|name| Identifier::Dns(name.to_owned())).collect();
         let wanted = NewOrder::new(&identifiers);
-        self.desk.ready().await.map_err(AcmeFault::Desk)?;
         let order = match self.kept_account().await? {
             Some(account) => match account.new_order(&wanted).await {
                 // A server that was set up anew has forgotten us.

@@ -58,21 +58,10 @@ impl Answering {
             return Ok(());
         }
         let answers = Arc::new(Answers::new(challenges)?);
-        *open = Some(Open(tokio::spawn(serve(self.bind().await?, answers))));
+        let bound = TcpListener::bind(self.at).await;
+        let listener = bound.map_err(|error| format!("{} cannot be listened on: {error}", self.at))?;
+        *open = Some(Open(tokio::spawn(serve(listener, answers))));
         Ok(())
-    }
-
-    /// Whether it could open now.
-    pub async fn could(&self) -> Result<(), String> {
-        let open = self.open.lock().await;
-        if open.is_none() {
-            self.bind().await?;
-        }
-        Ok(())
-    }
-
-    async fn bind(&self) -> Result<TcpListener, String> {
-        TcpListener::bind(self.at).await.map_err(|error| format!("{} cannot be listened on: {error}", self.at))
     }
 }
 

@@ -37,13 +37,13 @@ pub enum AcmeFault {
 }
 
 impl AcmeFault {
-    /// Whether the server was not reached, or is not well. What it refused costs something each time that it is asked.
+    /// Whether the server was not reached, or is not well. What it refused costs something each time that it is asked;
+    /// so does an order whose challenge could not be answered here ([`Self::Desk`]): it stood there already.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Http { cause: HttpFault::Status { .. }, .. } => true,
             Self::Http { cause, .. } => crate::issue::is_of_the_network(cause),
             Self::Problem { kind, .. } => self.is_bad_nonce() || kind.ends_with(":serverInternal"),
-            Self::Desk(_) => true,
             _ => false,
         }
     }

@@ -9,10 +9,6 @@ struct Noting(Mutex<Vec<usize>>);
 impl Desk for Noting {
     fn begun(&self) {}
 
-    async fn ready(&self) -> Result<(), String> {
-        Ok(())
-    }
-
     fn account(&self) -> Option<Zeroizing<String>> {
         None
     }
@@ -52,4 +48,10 @@ fn each_account_has_a_file_of_its_own() {
     assert!(files.iter().all(|file| file.len() == "acme-0123456789abcdef.json".len()), "{files:?}");
     assert!(files[0] != files[1] && files[1] != files[2]);
     assert_eq!(files[0], directory(None).account_file());
+}
+
+/// It stands at the server before a challenge is answered: asking again at once would place one after the other.
+#[test]
+fn an_order_whose_challenge_has_no_place_is_not_placed_again_at_once() {
+    assert!(!AcmeFault::Desk("127.0.0.1:443 cannot be listened on".to_owned()).is_passing());
 }
