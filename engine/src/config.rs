@@ -1,10 +1,12 @@
 //! `gateway.toml`: what belongs to this node and not to the policy. Read once at start; nothing in it can widen what a
 //! policy allows. Every mistake is told with file, line, column and what to do.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use age_format::Recipient;
 use control::admin;
+use control::assemble::access::Access;
 use control::assemble::{IntrospectionClient, ListenerFiles, OriginCredential, OriginIdentityFiles};
 use control::obtain::Wanted;
 use control::records;
@@ -106,6 +108,18 @@ impl Config {
     /// Checks `text` as the content of `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         read::read(path, text, digest(text))
+    }
+
+    /// What servers that the gateway asks want to see, and whom it is shown.
+    pub fn access(&self) -> Vec<Access> {
+        let of_store = match &self.releases {
+            Releases::Store { at: Location::Server(server), channel } => Access::of_store(channel.as_str(), server),
+            Releases::Store { .. } | Releases::File(_) => Vec::new(),
+        };
+        let sources: BTreeMap<_, _> = self.obtained.iter().map(|of| (&of.source.name, &of.source)).collect();
+        let of_sources = sources.values().flat_map(|source| Access::of_source(source));
+        let of_credentials = self.origin_credentials.iter().flat_map(Access::of_credential);
+        of_store.into_iter().chain(of_sources).chain(of_credentials).collect()
     }
 }
 

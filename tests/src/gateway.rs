@@ -229,6 +229,13 @@ impl Gateway {
         lines.filter(|line| line["adamant.kind"] == "exchange").collect()
     }
 
+    /// Lines of the rotation log about such a thing.
+    pub fn refreshes(&self, of: &str) -> Vec<Value> {
+        let text = self.record_text();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["adamant.refresh.of"] == of).collect()
+    }
+
     /// Waits until `count` records of exchanges are there.
     pub fn wait_for_records(&self, count: usize) -> Vec<Value> {
         let mut records = Vec::new();

@@ -20,10 +20,8 @@ const LOADED_MAX: Duration = Duration::from_secs(180);
 
 /// The rotation log's entries of certificates that came from an issuer, or should have.
 pub fn refreshes(gateway: &Gateway, outcome: &str) -> Vec<Value> {
-    let text = gateway.record_text();
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let of_issuers = lines.filter(|line| line["adamant.refresh.of"] == "obtained-certificate");
-    of_issuers.filter(|line| line["adamant.refresh.outcome"] == outcome).collect()
+    let is_it = |line: &Value| line["adamant.refresh.outcome"] == outcome;
+    gateway.refreshes("obtained-certificate").into_iter().filter(is_it).collect()
 }
 
 /// The same, once there are `count` of them.

@@ -146,11 +146,7 @@ fn another_secret_of_the_gateway_is_taken_and_on_record() {
     let scene = Scene::new("10m", "");
     scene.issuer.say(PATH, says(&active()));
     let file = scene.gateway.directory().join("client.key");
-    let rotations = || {
-        let text = scene.gateway.record_text();
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["adamant.refresh.of"] == "introspection-client").collect::<Vec<_>>()
-    };
+    let rotations = || scene.gateway.refreshes("introspection-client");
     assert_eq!(scene.status("one"), 200);
     // None of them makes a second line.
     for (content, status, expected) in [

@@ -13,6 +13,8 @@
 mod lies;
 #[path = "origin_oauth/outage.rs"]
 mod outage;
+#[path = "origin_oauth/own.rs"]
+mod own;
 #[path = "origin_oauth/provider.rs"]
 mod provider;
 
@@ -147,11 +149,8 @@ fn shows_none(gateway: &Gateway, secrets: &[&str]) {
 }
 
 fn refreshes(gateway: &Gateway, outcome: &str) -> Vec<Value> {
-    let lines = gateway.record_text();
-    let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let is_it =
-        |line: &Value| line["adamant.refresh.of"] == "origin-credential" && line["adamant.refresh.outcome"] == outcome;
-    lines.filter(is_it).collect()
+    let is_it = |line: &Value| line["adamant.refresh.outcome"] == outcome;
+    gateway.refreshes("origin-credential").into_iter().filter(is_it).collect()
 }
 
 #[test]

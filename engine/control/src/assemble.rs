@@ -15,10 +15,12 @@ use crate::assertion::{Keyring, KeyringFault};
 use crate::at_rest::AtRest;
 use crate::moving::credential;
 use crate::status::Moving;
+use access::Access;
 use material::Material;
 use origins::Planned;
 use tls::Tickets;
 
+pub mod access;
 pub mod client;
 pub mod files;
 mod frozen;
@@ -117,6 +119,8 @@ pub struct Node {
     pub origin_identities: Vec<OriginIdentityFiles>,
     pub origin_credentials: Vec<OriginCredential>,
     pub introspection_clients: Vec<IntrospectionClient>,
+    /// What servers that are asked want to see, and whom it is shown.
+    pub access: Vec<Access>,
     /// Where relative paths of what a policy watches begin.
     pub base: PathBuf,
     /// How long a key signs assertions, seconds; 0: for ever.

@@ -31,6 +31,7 @@ use keeping::Keeping;
 use keysets::Keysets;
 use revocation::watched_crls;
 
+mod access;
 mod assertion;
 pub(crate) mod ends;
 mod fetches;
@@ -169,6 +170,7 @@ struct Watcher {
     /// By listener.
     listeners: Vec<Option<Watched>>,
     origin_files: material::Files,
+    access: access::Files,
     assertion_pace: assertion::Pace,
     fetches: Fetches,
     expiry: Expiry,
@@ -192,7 +194,7 @@ impl Watcher {
             paths.map(Watched::new)
         });
         let origin_files = material::Files::new(&start.node);
-        let fetches = Fetches::new(&start.node);
+        let (access, fetches) = (access::Files::new(&start.node), Fetches::new(&start.node));
         show_memory(&start.status, start.activator.frozen());
         let crls = watched_crls(start.activator.frozen(), &start.node);
         Self {
@@ -201,6 +203,7 @@ impl Watcher {
             keeping: Keeping::new(start.node.state.clone()),
             listeners: listeners.collect(),
             origin_files,
+            access,
             assertion_pace: assertion::Pace::default(),
             fetches,
             expiry: Expiry::open(start.node.state.as_deref()),
@@ -247,6 +250,7 @@ impl Watcher {
             self.look_at_listeners();
             self.look_at_origin_material();
             self.look_at_assertion_keys();
+            self.look_at_access();
             self.move_credentials(None);
             // Before whatever may take long.
             self.publish();
@@ -283,6 +287,7 @@ impl Watcher {
         self.keysets.forget();
         self.crls.iter_mut().chain(&mut self.listeners).flatten().for_each(Watched::forget);
         self.origin_files.forget();
+        self.access.forget();
         self.fetches.forget();
     }
 

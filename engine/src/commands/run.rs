@@ -36,6 +36,7 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let at_rest = config.state_identity.as_deref().map_or_else(|| Ok(AtRest::default()), AtRest::by);
     let at_rest = at_rest.map_err(Failure::new)?;
     let base = config.path.parent().map(PathBuf::from).unwrap_or_default();
+    let access = config.access();
     let trust = Trust {
         policy: config.policy,
         trust_root: config.trust_root,
@@ -50,6 +51,7 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
             origin_identities: config.origin_identities,
             origin_credentials: config.origin_credentials,
             introspection_clients: config.introspection_clients,
+            access,
             assertion_rotation_s: config.assertion_rotation_s,
             base,
             state: Some(config.state.clone()),

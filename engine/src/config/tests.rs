@@ -261,6 +261,39 @@ fn certificates_come_from_issuers_into_the_state_directory() {
 }
 
 #[test]
+fn what_servers_want_to_see_is_known_by_file() {
+    let place = |more: &str| format!("store = {{ url = \"https://store.example/p\", {more} }}\nchannel = \"prod\"");
+    let access = |text: &str| {
+        let all = parse(text).unwrap().access();
+        let shown = all.iter().map(|of| format!("{} {} {}", of.of, of.name, of.paper.path().display()));
+        shown.collect::<Vec<_>>()
+    };
+    let certificate = "{ from = \"team\", names = [\"a.example\"] }, { from = \"public\", names = [\"a.example\"] }, { from = \"team\", \
+                       names = [\"b.example\"] }";
+    let account =
+        "agree_to_terms = true, ca = \"acme.pem\", external_account = { key_id = \"1\", key = \"/dev/null\" }";
+    let of_store = place("token = \"/dev/null\", ca = \"store.pem\", chain = \"own.pem\", key = \"own.key\"");
+    let credential = "[[origin_credential]]\nname = \"orders\"\noauth = { token_url = \"https://id.example/t\", client_id = \"a\", \
+                      chain = \"edge.pem\", key = \"edge.key\", ca = \"id.pem\" }";
+    let text = of_issuers(certificate, credential).replace("agree_to_terms = true", account);
+    let text = text.replace("release = \"r\"", &of_store);
+    assert_eq!(
+        access(&text),
+        [
+            "store-access prod /dev/null",
+            "store-access prod /etc/adamant/own.pem",
+            "store-access prod /etc/adamant/store.pem",
+            "certificate-source-access public /dev/null",
+            "certificate-source-access public /etc/adamant/acme.pem",
+            "certificate-source-access team /dev/null",
+            "origin-credential-access orders /etc/adamant/edge.pem",
+            "origin-credential-access orders /etc/adamant/id.pem",
+        ]
+    );
+    assert!(access(&format!("{BASE}{LISTENER}")).is_empty());
+}
+
+#[test]
 fn what_no_issuer_could_give_is_refused() {
     let many = |count: usize| (0..count).map(|at| format!("\"n{at}.example\"")).collect::<Vec<_>>().join(", ");
     let each = |count: usize| {

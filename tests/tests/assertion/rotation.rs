@@ -19,9 +19,7 @@ fn published(gateway: &Gateway) -> Vec<String> {
 }
 
 fn rotations(gateway: &Gateway) -> Vec<Value> {
-    let lines = gateway.record_text();
-    let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter(|line| line["adamant.refresh.of"] == "assertion-key").collect()
+    gateway.refreshes("assertion-key")
 }
 
 #[test]

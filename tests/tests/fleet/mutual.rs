@@ -52,11 +52,9 @@ impl Mutual {
     /// Such a line of the rotation log, once there are `number`; the latest.
     fn rotation(&self, of: &str, outcome: &str, number: usize) -> Value {
         let mut found = Vec::new();
-        let is_it = |line: &Value| line["adamant.refresh.of"] == of && line["adamant.refresh.outcome"] == outcome;
+        let is_it = |line: &Value| line["adamant.refresh.outcome"] == outcome;
         let told = eventually(Duration::from_secs(60), || {
-            let text = self.gateway.record_text();
-            let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            found = lines.filter(is_it).collect::<Vec<_>>();
+            found = self.gateway.refreshes(of).into_iter().filter(is_it).collect::<Vec<_>>();
             found.len() >= number
         });
         assert!(told && found.len() == number, "{number} of {of} are {outcome}: {}", self.gateway.record_text());

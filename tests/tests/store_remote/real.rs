@@ -92,6 +92,14 @@ fn openbao_serves_a_channel_and_a_gateway_outlives_its_seal() {
     let token = bao.operate("token create -policy=store -field=token");
     secret(&stage.world, "store.token", &token);
     content_soon(&gateway);
+    let outcomes = || {
+        let lines = gateway.refreshes("store-access").into_iter();
+        let of_token = lines.filter(|line| line["adamant.refresh.source"].as_str().unwrap().ends_with("store.token"));
+        of_token.map(|line| line["adamant.refresh.outcome"].clone()).collect::<Vec<_>>()
+    };
+    // Looked for every second, whenever it is used.
+    let told = eventually(SOON, || outcomes() == ["unchanged", "taken"]);
+    assert!(told, "{:#?}", gateway.refreshes("store-access"));
     for secret in [&bao.token, &token] {
         assert!(!gateway.stderr().contains(secret.as_str()) && !gateway.record_text().contains(secret.as_str()));
     }
