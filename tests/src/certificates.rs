@@ -302,7 +302,7 @@ fn demanding(ca: &str) -> rustls::ConfigBuilder<ServerConfig, rustls::server::Wa
 }
 
 /// What follows the first DER element, and its content.
-fn element(der: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn element(der: &[u8]) -> (&[u8], &[u8]) {
     let (begin, length) = match der[1] {
         short @ 0..0x80 => (2, usize::from(short)),
         long => {

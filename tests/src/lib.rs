@@ -11,6 +11,7 @@
 )]
 
 pub mod agents;
+pub mod anew;
 pub mod answer;
 pub mod answering;
 pub mod apikey;

@@ -297,3 +297,21 @@ fn a_broken_record_after_an_answer_stops_nobody() {
     thread::sleep(Duration::from_millis(100));
     assert_eq!(stage.status(&others), 403);
 }
+
+#[test]
+fn a_broken_record_while_a_connection_ends_stops_nobody() {
+    let stage = Stage::with_path("/orders");
+    let (config, others) = (stage.config(&TLS13, false), stage.config(&TLS13, true));
+    for _ in 0..4 {
+        let mut tls = rustls::ClientConnection::new(Arc::clone(&config), HOST.try_into().unwrap()).unwrap();
+        let mut socket = TcpStream::connect(stage.gateway.tls_address()).unwrap();
+        let mut stream = rustls::Stream::new(&mut tls, &mut socket);
+        stream.write_all(b"GET /nothing HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 403"), "{}", String::from_utf8_lossy(&answer));
+        // All is said; the gateway waits for the end.
+        socket.write_all(&[&[0x17, 3, 3, 0, 32][..], &[7; 32]].concat()).unwrap();
+        assert_eq!(stage.status(&others), 403);
+    }
+}

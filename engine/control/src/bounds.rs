@@ -113,6 +113,8 @@ pub const KV_BYTES_MAX: usize = 256 << 10;
 /// first is also the least time between two fetches.
 pub const CREDENTIAL_RETRY_MS_MIN: u64 = 1_000;
 pub const CREDENTIAL_RETRY_MS_MAX: u64 = 60_000;
+/// The longest such pause while there is none, milliseconds: requests that need it are refused.
+pub const CREDENTIAL_MISSING_RETRY_MS_MAX: u64 = 10_000;
 /// How long before its end an access token is used no more, milliseconds, or a tenth of its life where that is less.
 pub const TOKEN_MARGIN_MS_MAX: u64 = 5_000;
 /// Bytes of a secret's thumbprint.

@@ -8,10 +8,12 @@ mod facts;
 mod listed;
 mod revocation;
 mod server_names;
+mod twin;
 mod verifier;
 
 use std::sync::Arc;
 
+use listed::Marks;
 use policy::reason::Reason;
 use revocation::Revocation;
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -131,6 +133,8 @@ struct Anchor {
     until_s: i64,
     /// Its SubjectPublicKeyInfo, DER.
     spki: Vec<u8>,
+    /// What lists of certificates may name it by: nobody has to show it.
+    marks: Marks,
     /// Whether its key usage admits signing revocation lists.
     signs_lists: bool,
     /// Its subject, for people.
@@ -163,6 +167,7 @@ impl Anchor {
             from_s: validity.not_before.timestamp(),
             until_s: validity.not_after.timestamp(),
             spki: parsed.public_key().raw.to_vec(),
+            marks: Marks::of(certificate, &parsed),
             // Where none is stated, every usage is meant (RFC 5280 §6.3.3 (f)).
             signs_lists: usage.is_none_or(|usage| usage.value.crl_sign()),
             shown: parsed.subject().to_string(),

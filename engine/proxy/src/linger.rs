@@ -18,18 +18,13 @@ pub async fn linger<T: Transport>(transport: &T, deadline: &Deadline) {
     deadline.set(Direction::Read, Stage::Linger, LINGER_MS);
     let mut taken = 0;
     while taken < LINGER_BYTES_MAX {
-        // Looked at without a block: a closing connection waits as cheaply as an idle one.
+        // Looked at without a block: a closing connection waits as cheaply as an idle one. It waits for the ring each time, so
+        // that others have their turn.
         if transport.ready(Interest::Read).await.is_err() {
             return;
         }
         match discard(transport) {
-            Some(bytes) => {
-                taken += bytes;
-                // Plain text that is left over would be ready without a wait; this waits for the ring.
-                if bytes >= LINGER_TURN_BYTES_MAX && transport.ready(Interest::Write).await.is_err() {
-                    return;
-                }
-            }
+            Some(bytes) => taken += bytes,
             None => return,
         }
     }
@@ -40,7 +35,7 @@ fn discard<T: Transport>(transport: &T) -> Option<usize> {
     let mut into = [0; LINGER_CHUNK_BYTES];
     let mut taken = 0;
     loop {
-        match transport.try_read(&mut into) {
+        match transport.try_discard(&mut into) {
             Ok(0) => return None,
             Ok(read) => taken += read,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Some(taken),

@@ -343,6 +343,13 @@ impl Transport for OriginConnection {
         }
     }
 
+    fn try_discard(&self, into: &mut [u8]) -> io::Result<usize> {
+        match &self.link.transport {
+            OriginTransport::Tcp(tcp) => tcp.try_discard(into),
+            OriginTransport::Tls(tls) => tls.try_discard(into),
+        }
+    }
+
     fn reset(&self) {
         match &self.link.transport {
             OriginTransport::Tcp(tcp) => tcp.reset(),

@@ -28,8 +28,10 @@ pub trait Transport {
     fn try_flush(&self) -> io::Result<()>;
     /// Waits until the interest may make progress.
     async fn ready(&self, interest: Interest) -> io::Result<()>;
-    /// Tells the peer that nothing more comes.
+    /// Tells the peer that nothing more comes. Nothing is read after it.
     fn finish(&self);
+    /// Takes what the peer still sends after [`Self::finish`], for nobody to look at; as [`Self::try_read`].
+    fn try_discard(&self, into: &mut [u8]) -> io::Result<usize>;
     /// Makes the end of the connection an abnormal one, for the peer to see.
     fn reset(&self);
     /// The certificate chain that the peer showed, its own first. Not to be held while anything waits.

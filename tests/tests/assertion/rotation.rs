@@ -125,7 +125,8 @@ fn what_cannot_be_kept_is_not_signed_with() {
     guarded.gateway.tells("the present key goes on signing");
     assert_eq!(published(&guarded.gateway), before);
     assert_eq!(guarded.gateway.once(get("/", &guarded.bot())).status, 200, "{:?}", guarded.verifier.refusals());
-    assert!(rotations(&guarded.gateway).iter().any(|line| line["adamant.refresh.outcome"] == "failed"));
+    let on_record = || rotations(&guarded.gateway).iter().any(|line| line["adamant.refresh.outcome"] == "failed");
+    assert!(eventually(SOON, on_record), "{}", guarded.gateway.record_text());
     assert!(guarded.gateway.metric("assertion_key_failures_total") >= 1.0);
     let gateway = format!("http://{}", guarded.gateway.admin_address());
     let (_, told, _) = tests::gateway::run(&["status", &gateway], guarded.gateway.directory());

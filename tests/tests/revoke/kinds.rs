@@ -156,6 +156,42 @@ fn certificates_by_hash_by_number_and_of_a_ca() {
     assert_eq!(ask(&mut stage.connect(&stage.tls(&third))), 401);
 }
 
+#[test]
+fn a_certificate_that_its_thief_wrote_anew_is_the_same_certificate() {
+    let stage = Stage::new();
+    let ask = |identity: &Identity| stage.connect(&stage.tls(identity)).exchange(get("/x", "")).status;
+    let anew = stage.cert_bot.written_anew();
+    assert!(sha256(&anew) != sha256(&stage.cert_bot));
+    let mut idle = stage.connect(&stage.tls(&anew));
+    assert_eq!((idle.exchange(get("/x", "")).status, ask(&stage.cert_bot), ask(&stage.cert_other)), (200, 200, 200));
+    stage.revoke(&["--certificate", "cert-bot.pem"]);
+    stage.wait_for_serial(1);
+    assert!(idle.is_closed_within(SOON));
+    assert_eq!((ask(&anew), ask(&stage.cert_bot), ask(&stage.cert_other)), (401, 401, 200));
+
+    // As a record shows what the thief used.
+    stage.revoke(&["--certificate", &sha256(&stage.cert_other.written_anew())]);
+    stage.wait_for_serial(2);
+    assert_eq!(ask(&stage.cert_other), 401);
+}
+
+#[test]
+fn a_ca_of_the_policy_is_revoked_though_nobody_shows_it() {
+    let stage = Stage::new();
+    let ask = |identity: &Identity| stage.connect(&stage.tls(identity)).exchange(get("/x", "")).status;
+    let mut idle = stage.connect(&stage.tls(&stage.cert_bot));
+    assert_eq!((idle.exchange(get("/x", "")).status, ask(&stage.cert_other)), (200, 200));
+    stage.revoke(&["--certificate", "clients.pem"]);
+    stage.wait_for_serial(1);
+    assert!(idle.is_closed_within(SOON));
+    let shown = Identity {
+        certificate: format!("{}{}", stage.cert_bot.certificate, stage.clients.pem),
+        ..stage.cert_bot.clone()
+    };
+    assert_eq!([&stage.cert_bot, &stage.cert_other, &shown].map(ask), [401; 3]);
+    assert_eq!(stage.gateway().once(stage.with_key(&stage.key)).status, 200);
+}
+
 /// As hex, from the DER of the certificate.
 pub fn serial_number(identity: &Identity) -> String {
     let der = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();

@@ -3,7 +3,9 @@
 
 use super::rotation::Why;
 use super::schedule::spread;
-use crate::bounds::{CREDENTIAL_RETRY_MS_MAX, CREDENTIAL_RETRY_MS_MIN, TOKEN_MARGIN_MS_MAX};
+use crate::bounds::{
+    CREDENTIAL_MISSING_RETRY_MS_MAX, CREDENTIAL_RETRY_MS_MAX, CREDENTIAL_RETRY_MS_MIN, TOKEN_MARGIN_MS_MAX,
+};
 
 const MS_PER_S: u64 = 1_000;
 
@@ -90,10 +92,13 @@ impl Lease {
     pub fn failed(&mut self, now_ms: u64, retry_after_s: Option<u64>, chance: u32) -> Why {
         let doubled_ms = CREDENTIAL_RETRY_MS_MIN.saturating_mul(1 << self.failures_in_a_row.min(16));
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        // Some more attempts at least before the end.
-        let left_ms = self.ends_ms.map_or(u64::MAX, |ends_ms| ends_ms.saturating_sub(now_ms));
-        let left_ms = if left_ms == 0 { u64::MAX } else { left_ms };
-        let pause_ms = doubled_ms.min(CREDENTIAL_RETRY_MS_MAX).min((left_ms / 5).max(CREDENTIAL_RETRY_MS_MIN));
+        let left_ms = self.ends_ms.map_or(0, |ends_ms| ends_ms.saturating_sub(now_ms));
+        let longest_ms = match left_ms {
+            0 => CREDENTIAL_MISSING_RETRY_MS_MAX,
+            // Some more attempts at least before the end.
+            _ => CREDENTIAL_RETRY_MS_MAX.min((left_ms / 5).max(CREDENTIAL_RETRY_MS_MIN)),
+        };
+        let pause_ms = doubled_ms.min(longest_ms);
         let asked_for_ms = retry_after_s.map_or(0, |s| s.saturating_mul(MS_PER_S));
         self.end(now_ms, now_ms.saturating_add(spread(pause_ms, 25, chance).max(asked_for_ms)))
     }
@@ -183,7 +188,7 @@ mod tests {
             pauses.push((of.next_ms().unwrap() - now) / 1_000);
             now = of.next_ms().unwrap();
         }
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(pauses, [1, 2, 4, 8, 10, 10, 10, 10, 10], "while there is none");
         of.begin(now);
         of.failed(now, Some(300), 0);
         assert_eq!(of.next_ms(), Some(now + 300_000));
@@ -196,6 +201,17 @@ mod tests {
             of.failed(now, None, 0);
             assert_eq!(of.next_ms(), Some(now + pause_ms), "{failure}: near the end it is tried more often");
         }
+        of.hasten(Why::Order);
+        of.begin(now);
+        of.renewed(now, now, Life::Ends { life_s: 3_600 }, 0);
+        let mut last_ms = 0;
+        for _ in 0..9 {
+            of.hasten(Why::Order);
+            of.begin(now);
+            of.failed(now, None, 0);
+            last_ms = of.next_ms().unwrap() - now;
+        }
+        assert_eq!(last_ms, CREDENTIAL_RETRY_MS_MAX, "long before the end");
     }
 
     proptest! {

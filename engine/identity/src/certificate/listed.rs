@@ -1,10 +1,12 @@
 //! Whether a chain holds a certificate that a list names: by its hash, or by its number and the key that signed it.
 
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use sha2::{Digest, Sha256};
+use webpki::{EndEntityCert, Error, KeyUsage};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{CaSet, ClientCa};
+use super::twin::{hashes, without_zeros};
+use super::{Anchor, CaSet, ClientCa, supported_algorithms};
 
 /// A list of certificates.
 pub trait Listed {
@@ -16,30 +18,78 @@ pub trait Listed {
     fn has_numbers(&self) -> bool;
 }
 
+/// What a list may name a certificate by.
+pub(super) struct Marks {
+    /// SHA-256 over its DER, and over that of each form that is the same certificate.
+    hashes: Vec<[u8; 32]>,
+    /// DER of the issuer's name.
+    issuer: Vec<u8>,
+    /// Without leading zeros.
+    serial: Vec<u8>,
+}
+
+impl Marks {
+    pub(super) fn of(der: &CertificateDer<'_>, parsed: &X509Certificate<'_>) -> Self {
+        let (issuer, serial) = (parsed.issuer().as_raw().to_vec(), without_zeros(parsed.raw_serial()).to_vec());
+        Self { hashes: hashes(der), issuer, serial }
+    }
+}
+
 impl CaSet {
-    /// Whether `list` names any certificate of `chain`, which verified under this set. Issuers are looked for by name in
-    /// the chain and in the set, because a client chooses the order and what else it sends; RFC 5280 §4.1.2.2 makes name
-    /// and number unique. A certificate that cannot be read has no number that could be looked up: it counts as named.
+    /// Whether `list` names any certificate of `chain`, which verified under this set, or one of the set that vouches for it.
+    /// Issuers are looked for by name in the chain and in the set, because a client chooses the order and what else it sends;
+    /// RFC 5280 §4.1.2.2 makes name and number unique. A certificate that cannot be read has no number that could be looked
+    /// up: it counts as named.
     pub fn is_listed(&self, chain: &[CertificateDer<'_>], list: &impl Listed) -> bool {
-        if chain.iter().any(|certificate| list.has(&Sha256::digest(certificate).into())) {
+        let is_hashed = |hashes: &[[u8; 32]]| hashes.iter().any(|sha256| list.has(sha256));
+        if chain.iter().any(|certificate| is_hashed(&hashes(certificate))) {
             return true;
-        }
-        if !list.has_numbers() {
-            return false;
         }
         let parsed = chain.iter().map(|der| X509Certificate::from_der(der).map(|(_, parsed)| parsed));
-        let Ok(parsed) = parsed.collect::<Result<Vec<X509Certificate<'_>>, _>>() else {
-            return true;
+        let parsed = match parsed.collect::<Result<Vec<X509Certificate<'_>>, _>>() {
+            Ok(parsed) => parsed,
+            Err(_) if list.has_numbers() => return true,
+            Err(_) => Vec::new(),
         };
-        parsed.iter().any(|certificate| {
-            let name = certificate.issuer().as_raw();
-            let number = without_zeros(certificate.raw_serial());
-            let listed = |spki: &[u8]| list.has_numbered(&Sha256::digest(spki).into(), number);
-            let in_chain = parsed.iter().filter(|issuer| issuer.subject().as_raw() == name);
-            let in_set = self.cas().iter().flat_map(ClientCa::keys).filter(|(subject, _)| is_name(name, subject));
-            in_chain.map(|issuer| issuer.public_key().raw).any(listed) || in_set.map(|(_, spki)| spki).any(listed)
+        let is_numbered = |issuer: &[u8], serial: &[u8]| {
+            let listed = |spki: &[u8]| list.has_numbered(&Sha256::digest(spki).into(), serial);
+            let in_chain = parsed.iter().filter(|other| other.subject().as_raw() == issuer);
+            let in_set = self.cas().iter().flat_map(ClientCa::keys).filter(|(subject, _)| is_name(issuer, subject));
+            list.has_numbers()
+                && (in_chain.map(|other| other.public_key().raw).any(listed)
+                    || in_set.map(|(_, spki)| spki).any(listed))
+        };
+        if parsed.iter().any(|of| is_numbered(of.issuer().as_raw(), without_zeros(of.raw_serial()))) {
+            return true;
+        }
+        let is_named = |anchor: &&Anchor| {
+            is_hashed(&anchor.marks.hashes) || is_numbered(&anchor.marks.issuer, &anchor.marks.serial)
+        };
+        self.cas().iter().any(|ca| {
+            let named: Vec<_> = ca.anchors.iter().filter(is_named).map(|anchor| anchor.trust.clone()).collect();
+            !named.is_empty() && vouch(&named, chain)
         })
     }
+}
+
+/// Whether any of `anchors`, all of one CA, vouches for a chain that verified under some anchor, at whatever moment: those of its certificates
+/// that count are all good when the last of them begins, and which count is not known.
+fn vouch(anchors: &[TrustAnchor<'_>], chain: &[CertificateDer<'_>]) -> bool {
+    let Some((leaf, intermediates)) = chain.split_first() else { return false };
+    let Ok(leaf) = EndEntityCert::try_from(leaf) else { return true };
+    let begins = |der: &CertificateDer<'_>| {
+        let (_, parsed) = X509Certificate::from_der(der).ok()?;
+        u64::try_from(parsed.validity().not_before.timestamp()).ok()
+    };
+    chain.iter().any(|certificate| {
+        // What cannot be read is no part of what counts, and what begins before 1970 begins before the rest.
+        let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(begins(certificate).unwrap_or_default()));
+        let (algorithms, usage) = (supported_algorithms().all, KeyUsage::client_auth());
+        match leaf.verify_for_usage(algorithms, anchors, intermediates, at, usage, None, None) {
+            Ok(_) | Err(Error::MaximumSignatureChecksExceeded | Error::MaximumPathBuildCallsExceeded) => true,
+            Err(_) => false,
+        }
+    })
 }
 
 /// Whether `der` is a SEQUENCE with this content.
@@ -54,43 +104,5 @@ fn is_name(der: &[u8], content: &[u8]) -> bool {
     der.len() == content.len() + header && der.ends_with(content)
 }
 
-fn without_zeros(number: &[u8]) -> &[u8] {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    number.get(zeros..).unwrap_or_default()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A list that names no certificate that there is.
-    struct Others {
-        by_number: bool,
-    }
-
-    impl Listed for Others {
-        fn has(&self, _sha256: &[u8; 32]) -> bool {
-            false
-        }
-
-        fn has_numbered(&self, _issuer_spki_sha256: &[u8; 32], _serial: &[u8]) -> bool {
-            false
-        }
-
-        fn has_numbers(&self) -> bool {
-            self.by_number
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_looked_up_by_its_number_is_listed() {
-        let set = CaSet::new(Vec::new()).unwrap();
-        let issued = rcgen::generate_simple_self_signed(["bot.test".to_owned()]).unwrap();
-        let readable = issued.cert.der().clone();
-        let unreadable = CertificateDer::from(vec![0x30, 0x03, 0x02, 0x01, 0x01]);
-        let is_listed = |chain: &[CertificateDer<'_>], by_number| set.is_listed(chain, &Others { by_number });
-        assert!(!is_listed(std::slice::from_ref(&readable), true));
-        assert!(is_listed(&[readable.clone(), unreadable.clone()], true));
-        assert!(!is_listed(&[readable, unreadable], false), "hashes need no parser");
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 //! No borrow of the rustls state is held across an await. Plain text waits in rustls only up to its buffer limit, which
 //! gives back-pressure.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::io::{self, IoSlice, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub const TLS_BUFFER_BYTES_MAX: usize = 64 << 10;
 pub struct Tls {
     stream: Rc<TcpStream>,
     session: RefCell<Connection>,
+    /// The session is over: it takes nothing in any more.
+    finished: Cell<bool>,
 }
 
 /// What rustls reads from and writes to: the socket itself, without waiting.
@@ -62,7 +64,7 @@ impl Read for Resting {
 impl Tls {
     pub fn new(stream: Rc<TcpStream>, mut session: Connection) -> Self {
         session.set_buffer_limit(Some(TLS_BUFFER_BYTES_MAX));
-        Self { stream, session: RefCell::new(session) }
+        Self { stream, session: RefCell::new(session), finished: Cell::new(false) }
     }
 
     /// Runs the handshake to its end. An alert that rustls wants to send is sent.
@@ -106,6 +108,9 @@ impl Tls {
     /// Whether there is something to read without the socket. Fails where the session is broken: no read would tell that, and
     /// who took it for something to read would look for it without end.
     fn holds_plain_text(&self) -> io::Result<bool> {
+        if self.finished.get() {
+            return Ok(false);
+        }
         let state = self.session.borrow_mut().process_new_packets().map_err(tls_error)?;
         Ok(state.plaintext_bytes_to_read() > 0)
     }
@@ -171,6 +176,9 @@ fn tls_error(error: rustls::Error) -> io::Error {
 
 impl Transport for Tls {
     fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        if self.finished.get() {
+            return Ok(0);
+        }
         let mut session = self.session.borrow_mut();
         loop {
             match session.reader().read(into) {
@@ -227,6 +235,12 @@ impl Transport for Tls {
         session.send_close_notify();
         let _ = session.write_tls(&mut Wire(&self.stream));
         sys::socket::shut_down_write(&*self.stream);
+        self.finished.set(true);
+    }
+
+    /// As it is on the wire: what is not looked at needs no decryption, and cannot break a session that is over.
+    fn try_discard(&self, into: &mut [u8]) -> io::Result<usize> {
+        Wire(&self.stream).read(into)
     }
 
     fn rest(&self) {

@@ -29,7 +29,8 @@ pub struct TargetArgs {
     /// An API key, by its id.
     #[arg(long, value_name = "ID")]
     api_key: Vec<String>,
-    /// A certificate: a PEM or DER file, or SHA-256 over the DER. One of a CA goes for all that it vouches for.
+    /// A certificate: a PEM or DER file, or SHA-256 over the DER. One of a CA, of the policy or in the chain, goes for all that it
+    /// vouches for.
     #[arg(long, value_name = "FILE|SHA256")]
     certificate: Vec<String>,
     /// A certificate by its serial number in hex. ISSUER is here the issuer's certificate, or SHA-256 over its public key
