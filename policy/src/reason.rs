@@ -64,8 +64,9 @@ pub enum Reason {
     OriginBroke = 115,
     OriginMalformed = 116,
     OriginTimeout = 117,
-    // the gateway's own credential towards the origin (503)
+    // the gateway's own credential or certificate towards the origin (503)
     OriginCredentialMissing = 118,
+    OriginIdentityMissing = 119,
     // client
     ClientAborted = 128,
     ClientTimeout = 129,
@@ -158,6 +159,7 @@ impl Reason {
         Self::OriginMalformed,
         Self::OriginTimeout,
         Self::OriginCredentialMissing,
+        Self::OriginIdentityMissing,
         Self::ClientAborted,
         Self::ClientTimeout,
         Self::ExchangeTimeout,
@@ -233,7 +235,8 @@ impl Reason {
             | Self::Overloaded
             | Self::Draining
             | Self::ActivationEnded
-            | Self::OriginCredentialMissing => 503,
+            | Self::OriginCredentialMissing
+            | Self::OriginIdentityMissing => 503,
             Self::OriginUnreachable | Self::OriginTlsFailed | Self::OriginBroke | Self::OriginMalformed => 502,
             Self::OriginConnectTimeout | Self::OriginTimeout | Self::ExchangeTimeout => 504,
             Self::ClientAborted | Self::ClientTimeout => 408,
@@ -316,6 +319,7 @@ impl Reason {
             Self::OriginMalformed => "origin-malformed",
             Self::OriginTimeout => "origin-timeout",
             Self::OriginCredentialMissing => "origin-credential-missing",
+            Self::OriginIdentityMissing => "origin-identity-missing",
             Self::ClientAborted => "client-aborted",
             Self::ClientTimeout => "client-timeout",
             Self::ExchangeTimeout => "exchange-timeout",

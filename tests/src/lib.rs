@@ -31,6 +31,7 @@ pub mod installed;
 pub mod issuer;
 pub mod kept;
 pub mod known;
+pub mod liar;
 pub mod oidc;
 pub mod openbao;
 pub mod origin;

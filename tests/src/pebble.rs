@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 
 use crate::certificates::Authority;
 use crate::client::Client;
-use crate::process::{eventually, free_port};
+use crate::process::{eventually, free_port, signal};
 
 /// A place for a server; dropping it ends the one that runs there.
 pub struct Pebble {
@@ -152,6 +152,12 @@ impl Pebble {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// From now on it takes connections and says nothing, or goes on.
+    pub fn pause(&self, pause: bool) {
+        let pid = self.running.as_ref().expect("a server that runs").id();
+        signal(pid, if pause { "STOP" } else { "CONT" });
     }
 
     /// What it said.

@@ -1,4 +1,4 @@
-//! OpenBao's own ACME server as the CA of a gateway and of an agent. It looks at the ports that are meant for it, 443 and 80,
+//! OpenBao's own ACME server as the CA of a gateway, on both of its sides, and of an agent. It looks at the ports that are meant for it, 443 and 80,
 //! so each test has an address of its own on the loopback network.
 #![allow(
     clippy::unwrap_used,
@@ -16,14 +16,16 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use tests::agents::{Running, Scene, bad, ok, read_pair, through};
-use tests::certificates::trusting;
+use tests::answer::Answer;
+use tests::certificates::{Authority, trusting};
+use tests::client::get;
 use tests::deployment::Deployment;
 use tests::desk::assert_says;
 use tests::gateway::Gateway;
 use tests::openbao::{self, OpenBao};
 use tests::origin::RecordingOrigin;
 use tests::pebble::{self, Names};
-use tests::policy::open_to_all;
+use tests::policy::{PolicyText, open_to_all};
 use tests::process::eventually;
 use tests::renewal::{HOST, serves, under_load, wait_for_refreshes};
 
@@ -74,18 +76,20 @@ impl Server {
     fn directory(&self) -> String {
         format!("https://127.0.0.1:{}/v1/pki/acme/directory", self.bao.port)
     }
+
+    /// As the source of a gateway.
+    fn source(&self, name: &str, more: &str) -> String {
+        format!(
+            "[[certificate_source]]\nname = \"{name}\"\nacme = {{ directory = \"{}\", ca = \"{}\", agree_to_terms = true{more} }}",
+            self.directory(),
+            self.bao.ca().display()
+        )
+    }
 }
 
 #[test]
 fn a_gateway_is_renewed_by_either_challenge_and_while_the_server_is_sealed() {
     let Some(server) = Server::start(1, "allowed_domains=test allow_subdomains=true ttl=21s") else { return };
-    let source = |name: &str, more: &str| {
-        format!(
-            "[[certificate_source]]\nname = \"{name}\"\nacme = {{ directory = \"{}\", ca = \"{}\", agree_to_terms = true{more} }}",
-            server.directory(),
-            server.bao.ca().display()
-        )
-    };
     let listener = |port: u16, from: &str| {
         format!(
             "address = \"{}:{port}\"\ntls = {{ certificates = [{{ from = \"{from}\", names = [\"{HOST}\"] }}] }}",
@@ -96,7 +100,7 @@ fn a_gateway_is_renewed_by_either_challenge_and_while_the_server_is_sealed() {
     let config = trusting(&server.ca, None, rustls::DEFAULT_VERSIONS);
     let gateways =
         [(443, String::new()), (0, format!(", http_challenge = \"{}:80\"", server.at))].map(|(port, more)| {
-            let deployment = Deployment::new().listener(&listener(port, "team")).with(&source("team", &more));
+            let deployment = Deployment::new().listener(&listener(port, "team")).with(&server.source("team", &more));
             deployment.run(&open_to_all(origin.address()).text())
         });
     let each = |act: fn(&Gateway, &Arc<ClientConfig>)| {
@@ -121,6 +125,55 @@ fn a_gateway_is_renewed_by_either_challenge_and_while_the_server_is_sealed() {
         assert!(comes, "by itself: {}", gateway.stderr());
         wait_for_refreshes(gateway, "failed", 1);
     });
+}
+
+/// The listener, which answers the challenges, has a certificate of its own.
+#[test]
+fn an_origin_sees_a_certificate_of_the_team_once_it_is_for_clients() {
+    let Some(server) = Server::start(3, "allowed_domains=test allow_subdomains=true ttl=21s client_flag=true") else {
+        return;
+    };
+    let (origins, own) = (Authority::new("origins"), Authority::new("listener"));
+    let wants = origins.server(&["origin.test"]).server_config_for_clients_of(&server.ca);
+    let origin = RecordingOrigin::tls(wants, |_, _| Answer::text("ok"));
+    let shown = own.server(&[HOST]);
+    let mut gateway = Deployment::new()
+        .file("origins.pem", &origins.pem)
+        .file("server.pem", &shown.certificate)
+        .file("server.key", &shown.key)
+        .listener(&format!(
+            "address = \"{}:443\"\ntls = {{ certificates = [{{ chain = \"server.pem\", key = \"server.key\" }}] }}",
+            server.at
+        ))
+        .with(&server.source("team", ""))
+        .with("[[origin_identity]]\nname = \"me\"\nfrom = \"team\"\nnames = [\"gw.test\", \"edge.test\"]")
+        .run(
+            &PolicyText::new()
+                .origin_with(
+                    "origin",
+                    &[origin.address()],
+                    "tls = { ca = { file = \"origins.pem\" }, server_name = \"origin.test\", identity = \"me\" }",
+                )
+                .route("all", "*", "/{rest...}", "origin")
+                .scope("all", &["all"])
+                .anonymous(&["all"], &[])
+                .text(),
+        );
+    // As OpenBao is set up unless told otherwise.
+    let refused = wait_for_refreshes(&gateway, "refused", 1);
+    let said = refused[0]["error.message"].as_str().unwrap();
+    assert_says(said, &["expected a certificate for clients", "allow_role_ext_key_usage=true"]);
+    assert_eq!(gateway.once(get("/", "")).status, 503);
+    assert!(origin.connections().is_empty());
+
+    server.configure("allow_role_ext_key_usage=true");
+    gateway.restart("TERM");
+    assert!(eventually(SOON, || gateway.once(get("/", "")).status == 200), "{}", gateway.stderr());
+    under_load(gateway.tls_address(), &own.client_config(None), || {
+        gateway.metric("certificates_obtained_total") >= 3.0
+    });
+    assert_eq!(gateway.metric("certificates_obtained_failures_total"), 0.0, "{}", gateway.stderr());
+    assert!(origin.connections().len() >= 3);
 }
 
 #[test]

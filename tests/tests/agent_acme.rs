@@ -8,8 +8,6 @@
     reason = "a test stops at the first surprise"
 )]
 
-#[path = "agent_acme/liar.rs"]
-mod liar;
 #[path = "agent_acme/unused.rs"]
 mod unused;
 
@@ -26,10 +24,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tests::agents::{Running, Scene, assert_fits, ok, read_pair, through};
 use tests::desk::{Desk, assert_says};
+use tests::liar::{Liar, Lie};
 use tests::pebble::{self, Character, EXTERNAL, Pebble};
 use tests::process::free_port;
-
-use liar::{Liar, Lie};
 
 const NAME: &str = "reports.corp.example";
 

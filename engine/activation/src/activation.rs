@@ -107,7 +107,8 @@ pub struct Origin {
     pub addresses: Vec<OriginAddress>,
     pub tls: Option<Arc<rustls::ClientConfig>>,
     pub pass_credentials: bool,
-    /// What it gets in place of the agents' credentials.
+    /// What it gets in place of the agents' credentials. One that is awaited lets nothing through to it, also where it is the
+    /// gateway's certificate that is awaited.
     pub injected: Option<Arc<Injection>>,
     /// What it gets to tell what came through the gateway; none where the policy asks for nothing.
     pub assertion: Option<Arc<Assertion>>,

@@ -8,18 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use stores::http::{HttpFault, Place, wait};
 use stores::issue::acme::{self, ACCOUNT_BYTES_MAX, AcmeFault, Answering, ChallengeKind, Directory, External};
-use stores::issue::{CheckFault, Expected, IssueFault, Name, Purpose, Request, check_chain};
+use stores::issue::{Expected, IssueFault, Name, Purpose, Request, check_chain};
 use zeroize::Zeroizing;
 
 use crate::bounds::RETRY_AFTER_S_MAX;
 use crate::clock;
 use crate::fault::Fault;
 use crate::files::{self, Access};
-
-/// What to do about certificates that are not for clients.
-pub const CLIENTS_HELP: &str = "the gateway would refuse it. Have the CA issue for clients (clientAuth): OpenBao's role needs \
-                                client_flag=true, and its ACME server allow_role_ext_key_usage=true in config/acme; public \
-                                CAs issue for servers alone since 2026";
 
 /// An account of an ACME server, and how challenges are answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,7 +123,6 @@ impl Acme {
     fn help(&self, fault: &IssueFault) -> String {
         let (kind, at) = (self.answer.kind(), self.answer.at());
         match fault {
-            IssueFault::Check { cause: CheckFault::Usage(_), .. } => CLIENTS_HELP.to_owned(),
             IssueFault::Acme(AcmeFault::Unproven { .. } | AcmeFault::Slow { .. }) => {
                 format!("the name must lead to this machine, and its port {} to {at} ({kind})", kind.port())
             }

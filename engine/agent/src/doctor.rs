@@ -7,8 +7,8 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap};
 use serde::Serialize;
+use stores::issue::CLIENTS_HELP;
 
-use crate::acme::CLIENTS_HELP;
 use crate::bounds::{CLOCK_AHEAD_S_MAX, CLOCK_SKEW_S_MAX, CONNECT_S_MAX};
 use crate::dpop;
 use crate::explain::{self, Explained};

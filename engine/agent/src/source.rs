@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
+use stores::issue::CLIENTS_HELP;
 use zeroize::Zeroizing;
 
-use crate::acme::{Acme, CLIENTS_HELP};
+use crate::acme::Acme;
 use crate::bounds::{BACKDATED_S, FILE_BYTES_MAX, LIFE_CLIENT_S_MAX, SECRET_BYTES_MAX};
 use crate::ca::Authority;
 use crate::ca::issue::{self, For};

@@ -86,6 +86,8 @@ pub enum MinimumVersion {
 pub struct OriginIdentityFiles {
     pub name: String,
     pub files: ChainFiles,
+    /// It is obtained by ACME: until the first time it is not there.
+    pub awaited: bool,
 }
 
 /// A secret that an origin knows the gateway by, by the name that policies use.
@@ -202,7 +204,7 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
     let assertion_keys = asks.then(|| Keyring::open(node.state.as_deref(), &node.at_rest, now_s)).transpose()?;
     material.assertion_key = assertion_keys.as_ref().map(|ring| Arc::clone(ring.current()));
     moving.assertion_keys = assertion_keys.as_ref().map(|ring| ring.status(node.assertion_rotation_s));
-    crate::watch::declare_material(&mut moving, node);
+    crate::watch::declare_material(&mut moving, node, &material);
     let planned = renew::plan(&frozen, &material)?;
     let origins = planned.iter().map(|planned| Arc::new(planned.resolved(|_| Vec::new()))).collect();
     let looked = revocation::look(&frozen.client_cas, &frozen.policy.client_cas, node, None, now_s)?;

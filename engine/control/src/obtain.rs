@@ -153,6 +153,20 @@ impl Wanted {
         self.names.iter().map(Name::to_string).collect::<Vec<_>>().join(", ")
     }
 
+    /// That it is not there, and what comes of that.
+    pub fn missing(&self) -> String {
+        let (names, place) = (self.shown(), self.place());
+        let then = match (self.source.comes_while_serving(), self.purpose) {
+            (false, _) => format!("the start obtains it from {place}"),
+            (true, Purpose::Server) => format!("it is obtained from {place} while the gateway serves"),
+            (true, Purpose::Client) => format!(
+                "it is obtained from {place} while the gateway serves, and requests to origins that want it are refused until \
+                 then (origin-identity-missing)"
+            ),
+        };
+        format!("the certificate for {names} is not there yet: {then}")
+    }
+
     fn place(&self) -> String {
         self.source.place()
     }
@@ -229,6 +243,12 @@ pub fn first(wanted: &[Wanted]) -> Result<Vec<Told>, FirstFault> {
         }
     }
     Ok(told)
+}
+
+/// Tells at a start of what it does not wait for.
+pub fn tell_awaited(wanted: &[Wanted]) {
+    let awaited = wanted.iter().filter(|of| of.source.comes_while_serving() && kept::look(&of.files()).is_none());
+    awaited.for_each(|of| crate::warning!("{}", of.missing()));
 }
 
 type Asked<'w> = (&'w Wanted, Option<kept::Kept>);

@@ -16,6 +16,7 @@ use crate::expiry::Ends;
 use crate::last_use;
 use crate::node::NodeKey;
 use crate::records::Progress;
+use crate::watch::{CREDENTIAL, IDENTITY};
 
 mod moving;
 
@@ -146,6 +147,12 @@ impl Moving {
             Some(accepting) => (Some(accepting.accepted_unix_s), accepting.pointer.as_ref()),
             None => (self.accepted_unix_s, self.pointer.as_ref()),
         }
+    }
+
+    /// Origin identities whose first certificate has not come yet.
+    pub fn awaiting_identities(&self) -> impl Iterator<Item = &str> {
+        let awaited = self.origin_material.iter().filter(|((of, _), shown)| *of == IDENTITY && shown.awaited);
+        awaited.map(|((_, name), _)| name.as_str())
     }
 }
 
@@ -335,7 +342,8 @@ impl Status {
             }
         }
         let moving = self.moving();
-        let awaited = moving.origin_material.iter().filter(|(_, of)| of.awaited);
+        // Of certificates alone no word: what looks at the gateway before it gives one may come by way of whoever asks.
+        let awaited = moving.origin_material.iter().filter(|((of, _), shown)| *of == CREDENTIAL && shown.awaited);
         reasons.extend(awaited.map(|((of, name), _)| format!("{of} \"{name}\" is being fetched for the first time")));
         drop(moving);
         let audit = self.activation.load().audit;

@@ -44,7 +44,7 @@ mod renewal;
 mod report;
 mod revocation;
 
-pub(crate) use material::{CREDENTIAL, declare as declare_material};
+pub(crate) use material::{CREDENTIAL, IDENTITY, declare as declare_material};
 use renewal::{Renewal, show_memory};
 pub use report::report_origins;
 

@@ -46,18 +46,17 @@ impl<T> Copy for Asking<'_, T> {}
 
 impl<T> Asking<'_, T> {
     /// Takes what the origin gets of the gateway's own, a credential or an assertion's key, as it is now. Without a good
-    /// credential nothing is sent: the origin would take it for somebody else's.
+    /// credential nothing is sent: the origin would take it for somebody else's. Without the certificate that it is to see no
+    /// connection is made.
     fn take_own(&self, permit: &mut Permit) -> Result<(), Reason> {
         if !permit.gives_own() {
             return Ok(());
         }
         permit.renew_own(self.activation, &self.worker.activation());
-        // The clock of this moment: the request may have waited for long.
-        let is_good = |own: &Injection| own.is_good(|| self.worker.now_unix_ns());
-        if permit.origin().injected.as_deref().is_none_or(is_good) {
-            Ok(())
-        } else {
-            Err(Reason::OriginCredentialMissing)
+        match permit.origin().injected.as_deref() {
+            // The clock of this moment: the request may have waited for long.
+            Some(own) if !own.is_good(|| self.worker.now_unix_ns()) => Err(own.missing()),
+            _ => Ok(()),
         }
     }
 }

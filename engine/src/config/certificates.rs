@@ -159,12 +159,21 @@ impl Source<'_> {
         written: &Spanned<file::Certificate>,
         issuers: &mut Issuers,
     ) -> Checked<ChainFiles> {
-        self.at_start(&Written::of(written), Purpose::Server, issuers)
+        let (files, source) = self.certificate(&Written::of(written), Purpose::Server, issuers)?;
+        if source.is_some_and(|source| source.comes_while_serving()) {
+            let span = written.get_ref().from.as_ref().map_or(written.span(), Spanned::span);
+            let message =
+                "ACME gives certificates to a [[listener]] or an [[origin_identity]], found it here".to_owned();
+            return self.refuse(&span, message, "name a source with openbao, or files: chain and key");
+        }
+        Ok(files)
     }
 
+    /// `listeners`: what makes those that speak TLS.
     pub fn origin_identities(
         &self,
         all: &[Spanned<file::OriginIdentity>],
+        listeners: &[Option<ListenerFiles>],
         issuers: &mut Issuers,
     ) -> Checked<Vec<OriginIdentityFiles>> {
         let mut identities: Vec<OriginIdentityFiles> = Vec::new();
@@ -174,20 +183,19 @@ impl Source<'_> {
                 let message = format!("the origin identity \"{name}\" is defined twice");
                 return self.refuse(&identity.span(), message, "give each one a name of its own");
             }
-            let files = self.at_start(&Written::of_identity(identity), Purpose::Client, issuers)?;
-            identities.push(OriginIdentityFiles { name: name.clone(), files });
+            let (files, source) = self.certificate(&Written::of_identity(identity), Purpose::Client, issuers)?;
+            let by_listener =
+                source.as_ref().is_some_and(|source| matches!(source.kind, Kind::Acme { http: None, .. }));
+            if by_listener && !listeners.iter().any(Option::is_some) {
+                let span = identity.get_ref().from.as_ref().map_or(identity.span(), Spanned::span);
+                let message = "expected a [[listener]] with tls, which answers ACME servers (tls-alpn-01), found none";
+                let hint = "add http_challenge = \"0.0.0.0:80\" to the source (http-01), or a listener with tls";
+                return self.refuse(&span, message.to_owned(), hint);
+            }
+            let awaited = source.is_some_and(|source| source.comes_while_serving());
+            identities.push(OriginIdentityFiles { name: name.clone(), files, awaited });
         }
         Ok(identities)
-    }
-
-    fn at_start(&self, written: &Written<'_>, purpose: Purpose, issuers: &mut Issuers) -> Checked<ChainFiles> {
-        let (files, source) = self.certificate(written, purpose, issuers)?;
-        if source.is_some_and(|source| source.comes_while_serving()) {
-            let span = written.from.map_or(written.span.clone(), Spanned::span);
-            let message = "ACME gives certificates to listeners alone, found it here".to_owned();
-            return self.refuse(&span, message, "name a source with openbao, or files: chain and key");
-        }
-        Ok(files)
     }
 
     /// Where it is found, and who gives it.

@@ -69,7 +69,7 @@ pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
     };
     let (record_ring_bytes, denial_ring_bytes) = source.rings(&file.records)?;
     let (checkpoints, checkpoint_interval) = super::checkpoints::read(&source, &file.records)?;
-    let origin_identities = source.origin_identities(&file.origin_identity, &mut issuers)?;
+    let origin_identities = source.origin_identities(&file.origin_identity, &tls, &mut issuers)?;
     let status = file.status.as_ref().map(|status| source.status(status, &mut issuers)).transpose()?;
     let identity = file.gateway.state_identity.as_ref();
     Ok(Config {

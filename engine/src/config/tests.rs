@@ -260,6 +260,31 @@ fn certificates_come_from_issuers_into_the_state_directory() {
     assert_ne!(parse(role).unwrap().obtained[0].file, config.obtained[0].file, "who issues it counts");
 }
 
+fn identity(from: &str, name: &str) -> String {
+    format!("[[origin_identity]]\nname = \"me\"\nfrom = \"{from}\"\nnames = [\"{name}\"]")
+}
+
+#[test]
+fn an_origin_identity_by_acme_is_awaited_and_shares_no_file_with_a_listener() {
+    let same = identity("public", "a.example").replace("\"me\"", "\"too\"");
+    let of = identity("public", "a.example") + "\n" + &same;
+    let config = parse(&of_issuers("{ from = \"public\", names = [\"a.example\"] }", &of)).unwrap();
+    let (identities, listener) = (&config.origin_identities, config.tls[0].as_ref().unwrap());
+    assert!(identities[0].awaited && identities[1].awaited && identities[0].files == identities[1].files);
+    assert_ne!(identities[0].files.chain, listener.certificates[0].chain);
+    assert_eq!(config.obtained.len(), 2, "one towards clients, one towards origins");
+    let files = parse(&of_issuers("{ chain = \"c\", key = \"k\" }", &identity("team", "a.example"))).unwrap();
+    assert!(!files.origin_identities[0].awaited);
+
+    // Somebody has to answer the server.
+    let plain =
+        format!("{BASE}[[listener]]\naddress = \"127.0.0.1:80\"\n{SOURCES}{}\n", identity("public", "a.example"));
+    let shown = refused(&plain);
+    assert!(shown.contains("expected a [[listener]] with tls") && shown.contains("add http_challenge"), "{shown}");
+    let by_text = plain.replace("agree_to_terms = true", "agree_to_terms = true, http_challenge = \"[::]:8080\"");
+    assert!(parse(&by_text).unwrap().origin_identities[0].awaited);
+}
+
 #[test]
 fn what_servers_want_to_see_is_known_by_file() {
     let place = |more: &str| format!("store = {{ url = \"https://store.example/p\", {more} }}\nchannel = \"prod\"");
@@ -338,9 +363,13 @@ fn what_no_issuer_could_give_is_refused() {
         (acme("directory = \"http://a/dir\", agree_to_terms = true"), "use https"),
         (acme("directory = \"https://a/dir\", agree_to_terms = true, contact = [\"ops\"]"), "mailto:"),
         (acme("directory = \"https://a/dir\", agree_to_terms = true, http_challenge = \"80\""), "127.0.0.1:8080"),
+        (identity("public", "spiffe://a/b"), "write each name out"),
+        (identity("public", "*.example"), "write each name out"),
+        (identity("public", "a.example") + "\nlife = \"1h\"", "says itself how long"),
         (
-            "[[origin_identity]]\nname = \"me\"\nfrom = \"public\"\nnames = [\"a.example\"]".to_owned(),
-            "listeners alone",
+            "[status]\naddress = \"127.0.0.1:9\"\nclient_ca = \"ca\"\ntls = { from = \"public\", names = [\"a.example\"] }"
+                .to_owned(),
+            "to a [[listener]] or an [[origin_identity]]",
         ),
     ] {
         let shown = refused(&of_issuers("{ chain = \"c\", key = \"k\" }", &more));

@@ -245,6 +245,11 @@ impl Judged {
             let text = format!("its listener {listener} has no certificate yet: connections to it fail");
             self.problem("certificate-awaited", text);
         }
+        for name in &said.awaiting_identities {
+            let text =
+                format!("its origin identity {name:?} has no certificate yet: requests that need it are refused");
+            self.problem("certificate-awaited", text);
+        }
         if said.memory.mismatches > 0 {
             let times = plural(said.memory.mismatches, "time");
             self.problem("memory", format!("its table in memory was found changed, {times} so far"));

@@ -1,5 +1,5 @@
 //! What issuers give is not there before the first start: a rehearsal, which asks nobody, goes on with certificates of the
-//! same names that nobody believes.
+//! same names that nobody believes, where the start would not go on without.
 
 use std::path::Path;
 
@@ -25,12 +25,14 @@ pub fn put(plan: &mut Plan) -> Result<StandIns, Failure> {
     let mut warnings = Vec::new();
     let missing: Vec<Wanted> = plan.obtained.iter().filter(|wanted| !wanted.file.exists()).cloned().collect();
     for (number, wanted) in missing.iter().enumerate() {
+        warnings.push(wanted.missing());
+        if wanted.source.comes_while_serving() {
+            continue;
+        }
         let file = directory.path().join(format!("{number}.pem"));
         make(wanted, &file)?;
         let (before, after) = (wanted.files(), ChainFiles::given(file.clone(), file));
         plan.certificates().filter(|files| **files == before).for_each(|files| *files = after.clone());
-        let (names, place) = (wanted.shown(), wanted.source.place());
-        warnings.push(format!("the certificate for {names} is not there yet: the start obtains it from {place}"));
     }
     Ok(StandIns { _directory: directory, warnings })
 }

@@ -89,6 +89,7 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
     let acceptance_now_ns = state.as_ref().map_or(now_unix_ns, |state| state.now_unix_ns);
     let told = obtain::first(&plan.obtained).map_err(|fault| Failure::new(&fault).help(fault.help()))?;
     let (mut assembled, mut choice) = decide(&plan, memory, acceptance_now_ns)?;
+    obtain::tell_awaited(&plan.obtained);
     prepare_process(&mut plan.settings, plan.cores.len());
     let round = resolve_names(&mut assembled)?;
     let arena = state.as_ref().map_or_else(|| Ok(Arena::new()), |state| state.counters(now_unix_ns))?;

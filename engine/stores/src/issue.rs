@@ -32,6 +32,11 @@ const COMMON_NAME_BYTES_MAX: usize = 64;
 /// Characters of a line (RFC 7468 §2).
 const PEM_COLUMNS: usize = 64;
 
+/// What to do about certificates that are not for clients.
+pub const CLIENTS_HELP: &str = "have the CA issue for clients (clientAuth): OpenBao's role needs client_flag=true, and its ACME \
+                                server allow_role_ext_key_usage=true in config/acme; public CAs issue for servers alone since \
+                                2026";
+
 /// What a certificate is shown for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -39,6 +44,15 @@ pub enum Purpose {
     Server,
     /// To origins.
     Client,
+}
+
+impl Purpose {
+    const fn whom(self) -> &'static str {
+        match self {
+            Self::Server => "servers",
+            Self::Client => "clients",
+        }
+    }
 }
 
 /// Why there is no certificate to use. What was there before is not touched by it.
@@ -85,6 +99,7 @@ impl IssueFault {
             }
             Self::OpenBao(fault) => fault.help(),
             Self::Acme(fault) => fault.help(),
+            Self::Check { cause: CheckFault::Usage(Purpose::Client), .. } => CLIENTS_HELP.into(),
             Self::Answer { .. } | Self::Check { .. } => "is it the right issuer? Look into what it issues".into(),
         }
     }

@@ -72,6 +72,9 @@ pub struct Attestation {
     /// Numbers of listeners that have no certificate yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaiting: Vec<u64>,
+    /// Names of origin identities whose first certificate has not come yet: origins that want one get nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awaiting_identities: Vec<String>,
     /// When the process started.
     pub started: Timestamp,
     /// `sha256:…` over the payload of the release.

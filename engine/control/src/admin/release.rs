@@ -31,6 +31,7 @@ pub fn document(status: &Status, nonce: Option<Nonce>, now_unix_ns: u64) -> Atte
         phase: status.phase().word().to_owned(),
         unready,
         awaiting: status.awaiting().into_iter().map(|index| index as u64).collect(),
+        awaiting_identities: moving.awaiting_identities().map(str::to_owned).collect(),
         started: time(facts.started_unix_s),
         release: release.digest.clone(),
         version: release.version,

@@ -101,8 +101,9 @@ impl Material {
     pub fn read(node: &Node) -> Self {
         let mut material = Self { salt: Salt::draw(), ..Self::default() };
         for of in &node.origin_identities {
-            let read = read_identity(&of.files).map(Arc::new).map_err(Arc::new);
-            material.identities.insert(of.name.clone(), read);
+            // A damaged one that is obtained comes again like one that never came.
+            let read = read_identity(&of.files).map_err(|error| if of.awaited { TlsError::Awaited } else { error });
+            material.identities.insert(of.name.clone(), read.map(Arc::new).map_err(Arc::new));
         }
         for of in &node.origin_credentials {
             let read = match &of.from {
@@ -184,7 +185,7 @@ mod tests {
         std::fs::write(&file, "s3cr3t\n").unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
         Node {
-            origin_identities: vec![OriginIdentityFiles { name: "me".to_owned(), files }],
+            origin_identities: vec![OriginIdentityFiles { name: "me".to_owned(), files, awaited: false }],
             origin_credentials: vec![OriginCredential { name: "key".to_owned(), from: CredentialSource::File(file) }],
             ..Node::default()
         }
@@ -222,6 +223,24 @@ mod tests {
         assert_eq!(of(&one), of(&one));
         assert_ne!(of(&one), of(&other), "each process has its own");
         assert_ne!(of(&one), hex(&Sha256::digest("s3cr3t")[..SECRET_THUMBPRINT_BYTES]));
+    }
+
+    #[test]
+    fn what_is_obtained_and_cannot_be_used_is_awaited() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut node = node(directory.path());
+        let is_awaited = |node: &Node| {
+            let had = Material::read(node).identities.remove("me").unwrap();
+            had.err().map(|why| matches!(*why, TlsError::Awaited))
+        };
+        node.origin_identities[0].awaited = true;
+        assert_eq!(is_awaited(&node), None, "it is there");
+        std::fs::write(&node.origin_identities[0].files.chain, "damaged").unwrap();
+        assert_eq!(is_awaited(&node), Some(true));
+        std::fs::remove_file(&node.origin_identities[0].files.chain).unwrap();
+        assert_eq!(is_awaited(&node), Some(true));
+        node.origin_identities[0].awaited = false;
+        assert_eq!(is_awaited(&node), Some(false), "somebody else has to put it there");
     }
 
     #[test]

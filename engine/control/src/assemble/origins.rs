@@ -7,13 +7,14 @@ use activation::activation::{Origin, OriginAddress};
 use activation::assertion::Assertion;
 use activation::injection::Injection;
 use policy::model;
+use policy::reason::Reason;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256};
 
-use super::material::{Material, SecretError};
+use super::material::{Identity, Material, SecretError};
 use super::tls::{self, TlsError};
 
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +31,8 @@ pub enum OriginError {
     Ca { origin: String, found: String },
     #[error(
         "origin \"{origin}\" wants the identity \"{identity}\", which gateway.toml does not have: add an \
-         [[origin_identity]] with that name, chain and key, and restart: gateway.toml is read at the start alone"
+         [[origin_identity]] with that name, and chain and key, or from and names, and restart: gateway.toml is read at the start \
+         alone"
     )]
     IdentityUnknown { origin: String, identity: String },
     #[error("origin \"{origin}\": {cause}")]
@@ -92,10 +94,17 @@ impl Planned {
             hash.update(part);
             hash.update([0]);
         }
-        let tls = match &origin.tls {
-            None => None,
-            Some(tls) => Some(client_config(origin, tls, material, &mut hash)?),
+        let (tls, awaits_identity) = match &origin.tls {
+            None => (None, false),
+            Some(tls) => {
+                let shows = shows(origin, tls, material)?;
+                (Some(client_config(origin, tls, &shows, &mut hash)?), matches!(shows, Shows::Awaited))
+            }
         };
+        let injected = origin.credential.as_ref().map(|of| injection(origin, of, material)).transpose()?;
+        // Whatever else it gets.
+        let awaited = || Injection::awaited(Reason::OriginIdentityMissing);
+        let injected = if awaits_identity { Some(awaited()) } else { injected };
         let digest: [u8; 32] = hash.finalize().into();
         let (first, _) = digest.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
         Ok(Self {
@@ -106,7 +115,7 @@ impl Planned {
             tls,
             // Never both, whatever a release says.
             pass_credentials: origin.pass_credentials && origin.credential.is_none(),
-            injected: origin.credential.as_ref().map(|of| injection(origin, of, material)).transpose()?.map(Arc::new),
+            injected: injected.map(Arc::new),
             assertion: origin.assertion.as_ref().map(|of| assertion(origin, of, material)).transpose()?.map(Arc::new),
         })
     }
@@ -179,10 +188,29 @@ fn planned_host(origin: &model::Origin, address: &str) -> Result<PlannedHost, Or
     Ok(PlannedHost { host, port, server_name: Some(server_name) })
 }
 
+/// What of the gateway's an origin is shown.
+enum Shows<'m> {
+    Nothing,
+    Identity(&'m Identity),
+    /// A certificate that has not come yet.
+    Awaited,
+}
+
+fn shows<'m>(origin: &model::Origin, tls: &model::OriginTls, material: &'m Material) -> Result<Shows<'m>, OriginError> {
+    let Some(identity) = &tls.identity else { return Ok(Shows::Nothing) };
+    let name = || origin.name.clone();
+    let unknown = || OriginError::IdentityUnknown { origin: name(), identity: identity.clone() };
+    match material.identities.get(identity).ok_or_else(unknown)? {
+        Ok(own) => Ok(Shows::Identity(own)),
+        Err(cause) if matches!(**cause, TlsError::Awaited) => Ok(Shows::Awaited),
+        Err(cause) => Err(OriginError::Identity { origin: name(), cause: Arc::clone(cause) }),
+    }
+}
+
 fn client_config(
     origin: &model::Origin,
     tls: &model::OriginTls,
-    material: &Material,
+    shows: &Shows<'_>,
     hash: &mut Sha256,
 ) -> Result<Arc<ClientConfig>, OriginError> {
     let name = || origin.name.clone();
@@ -201,16 +229,18 @@ fn client_config(
     }
     let setup = |cause| OriginError::Setup { origin: name(), cause };
     let builder = ClientConfig::builder_with_provider(tls::provider());
-    let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(setup)?.with_root_certificates(roots);
-    let mut config = match &tls.identity {
-        None => builder.with_no_client_auth(),
-        Some(identity) => {
-            let unknown = || OriginError::IdentityUnknown { origin: name(), identity: identity.clone() };
-            let read = material.identities.get(identity).ok_or_else(unknown)?.as_ref();
-            let own = read.map_err(|cause| OriginError::Identity { origin: name(), cause: Arc::clone(cause) })?;
+    let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(setup)?;
+    let mut config = match shows {
+        Shows::Nothing => builder.with_root_certificates(roots).with_no_client_auth(),
+        Shows::Identity(own) => {
             own.chain.iter().for_each(|certificate| hash.update(certificate));
             let (chain, key) = (own.chain.clone(), own.key.clone_key());
-            builder.with_client_auth_cert(chain, key).map_err(setup)?
+            builder.with_root_certificates(roots).with_client_auth_cert(chain, key).map_err(setup)?
+        }
+        // Nobody connects. Whoever did would believe no server, and share no connection with those who show nothing.
+        Shows::Awaited => {
+            hash.update("awaited");
+            builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
         }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -250,7 +280,9 @@ fn injection(
     let secret = match read {
         Ok(secret) => secret,
         // Requests are refused until it is there.
-        Err(cause) if matches!(**cause, SecretError::Awaited) => return Ok(Injection::awaited()),
+        Err(cause) if matches!(**cause, SecretError::Awaited) => {
+            return Ok(Injection::awaited(Reason::OriginCredentialMissing));
+        }
         Err(cause) => return Err(OriginError::Credential { origin: name(), cause: Arc::clone(cause) }),
     };
     let field = || OriginError::Field { origin: name(), header: of.header.clone() };
@@ -260,86 +292,4 @@ fn injection(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn origin(addresses: &[&str], tls: Option<model::OriginTls>) -> model::Origin {
-        let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
-        model::Origin {
-            name: "orders".to_owned(),
-            addresses,
-            tls,
-            pass_credentials: false,
-            credential: None,
-            assertion: None,
-        }
-    }
-
-    fn ca() -> String {
-        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
-    }
-
-    fn error(origin: &model::Origin) -> String {
-        Planned::new(origin, &Material::default()).err().unwrap().to_string()
-    }
-
-    #[test]
-    fn addresses_stand_as_written_and_names_as_resolved() {
-        let plain = Planned::new(&origin(&["10.0.0.5:8080", "[::1]:81"], None), &Material::default()).unwrap();
-        let sockets: Vec<_> = plain.resolved(|_| vec![]).addresses.iter().map(|of| of.socket.to_string()).collect();
-        assert_eq!(sockets, ["10.0.0.5:8080", "[::1]:81"]);
-
-        let tls = model::OriginTls { ca: ca(), server_name: None, identity: None };
-        let named = Planned::new(&origin(&["a.example:443"], Some(tls)), &Material::default()).unwrap();
-        assert_eq!(named.names().collect::<Vec<_>>(), [("a.example", 443)]);
-        assert!(named.resolved(|_| vec![]).addresses.is_empty());
-        let address: IpAddr = "192.0.2.1".parse().unwrap();
-        let resolved = named.resolved(|_| vec![address, address]);
-        assert_eq!(resolved.addresses.len(), 1);
-        assert_eq!(resolved.addresses[0].server_name, Some(ServerName::try_from("a.example").unwrap()));
-        assert!(resolved.tls.is_some());
-    }
-
-    #[test]
-    fn identity_changes_with_trust_and_with_nothing_else() {
-        let (one, other) = (ca(), ca());
-        let identity = |ca: &str, server_name: Option<&str>| {
-            let tls =
-                model::OriginTls { ca: ca.to_owned(), server_name: server_name.map(str::to_owned), identity: None };
-            Planned::new(&origin(&["a.example:443"], Some(tls)), &Material::default())
-                .unwrap()
-                .resolved(|_| vec![])
-                .identity
-        };
-        assert_eq!(identity(&one, None), identity(&one, None));
-        assert_ne!(identity(&one, None), identity(&other, None));
-        assert_ne!(identity(&one, None), identity(&one, Some("b.example")));
-    }
-
-    #[test]
-    fn mistakes_name_the_origin_and_what_to_do() {
-        assert!(error(&origin(&["10.0.0.5"], None)).contains("\"orders\""));
-        assert!(error(&origin(&["10.0.0.5:0"], None)).contains("expected an address"));
-        assert!(error(&origin(&["a.example:80"], None)).contains("needs tls"));
-        let tls = |ca: String, identity: Option<&str>| model::OriginTls {
-            ca,
-            server_name: None,
-            identity: identity.map(str::to_owned),
-        };
-        assert!(error(&origin(&["a.example:80"], Some(tls("no PEM".to_owned(), None)))).contains("found none"));
-        assert!(error(&origin(&["a.example:80"], Some(tls(ca(), Some("client"))))).contains("[[origin_identity]]"));
-        let injects = |header: &str, value: &str| {
-            let (from, header, value) = ("key".to_owned(), header.to_owned(), value.to_owned());
-            let credential = Some(model::OriginCredential { from, header, value });
-            error(&model::Origin { credential, ..origin(&["10.0.0.5:80"], None) })
-        };
-        assert!(injects("x-key", "{secret}").contains("[[origin_credential]]"));
-        for (header, value) in
-            [("host", "{secret}"), ("x-key", "none"), ("x-key", "{secret}{secret}"), ("a b", "{secret}")]
-        {
-            assert!(injects(header, value).contains("expected the name of a field"), "{header}: {value}");
-        }
-    }
-}
+mod tests;

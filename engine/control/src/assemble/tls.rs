@@ -52,6 +52,8 @@ pub enum TlsError {
     NoClientCa { listener: usize },
     #[error("TLS could not be set up: {0}")]
     Setup(rustls::Error),
+    #[error("its first certificate has not come yet")]
+    Awaited,
 }
 
 /// A chain with its key, read and checked against each other.

@@ -64,7 +64,8 @@ pub struct OriginMaterialStatus {
     pub loaded_unix_s: u64,
     pub failures: u64,
     pub last_failure: Option<String>,
-    /// It is fetched, and nothing is known yet of the first attempt.
+    /// It has not come yet: a certificate that is obtained while the gateway serves; or a secret that is fetched, of whose
+    /// first attempt nothing is known.
     pub awaited: bool,
     /// Times that it was fetched with success.
     pub refreshes: u64,

@@ -7,6 +7,7 @@ use super::Watcher;
 use super::fingerprint::Watched;
 use crate::assemble::material::{self, Identity, Material};
 use crate::assemble::origins::Planned;
+use crate::assemble::tls::TlsError;
 use crate::assemble::{CredentialSource, Node};
 use crate::clock;
 use crate::expiry::Ends;
@@ -14,7 +15,7 @@ use crate::moving::{Outcome, Rotation, Why};
 use crate::records::Handle;
 use crate::status::{Moving, Status};
 
-const IDENTITY: &str = "origin-identity";
+pub const IDENTITY: &str = "origin-identity";
 pub const CREDENTIAL: &str = "origin-credential";
 
 /// The files, in the order of the node.
@@ -55,9 +56,11 @@ pub fn ends(material: &Material, moving: &Moving) -> Vec<Ends> {
 }
 
 /// Makes a place for each in the status, so that counters are there before anything goes wrong.
-pub fn declare(moving: &mut Moving, node: &Node) {
+pub fn declare(moving: &mut Moving, node: &Node, material: &Material) {
     for of in &node.origin_identities {
-        moving.origin_material.entry((IDENTITY, of.name.clone())).or_default();
+        let had = material.identities.get(&of.name).and_then(|had| had.as_ref().err());
+        let shown = moving.origin_material.entry((IDENTITY, of.name.clone())).or_default();
+        shown.awaited = had.is_some_and(|why| matches!(**why, TlsError::Awaited));
     }
     for of in &node.origin_credentials {
         let shown = moving.origin_material.entry((CREDENTIAL, of.name.clone())).or_default();
@@ -76,7 +79,7 @@ impl Moved<'_> {
         let mut moving = self.status.moving();
         let shown = moving.origin_material.entry((self.of, self.name.to_owned())).or_default();
         match read {
-            Ok(()) => (shown.loaded_unix_s, shown.last_failure) = (clock::unix_s(), None),
+            Ok(()) => (shown.loaded_unix_s, shown.last_failure, shown.awaited) = (clock::unix_s(), None, false),
             Err(why) => (shown.failures, shown.last_failure) = (shown.failures + 1, Some(why)),
         }
     }
@@ -163,8 +166,13 @@ impl Watcher {
             let source = of.files.chain.display().to_string();
             let old = start.material.identities.get(&of.name).and_then(|had| had.as_ref().ok());
             let old = old.map(|of| of.sha256.clone());
+            // What is awaited is not missed before it came.
+            if of.awaited && old.is_none() && !of.files.chain.exists() {
+                continue;
+            }
             let read = material::read_identity(&of.files);
-            let slot = start.material.identities.get_mut(&of.name);
+            // A damaged one is awaited on.
+            let slot = start.material.identities.get_mut(&of.name).filter(|_| !of.awaited);
             let moved = Moved { of: IDENTITY, name: &of.name, status: &start.status };
             let judged = match read {
                 Ok(read) => unended(read, old.as_deref(), &source),

@@ -95,7 +95,7 @@ fn credential(text: &str) -> Result<OriginCredential, String> {
 
 fn identity(text: &str) -> Result<OriginIdentityFiles, String> {
     let (name, chain, key) = named_pair(text, "NAME=CHAIN,KEY, for example orders=client.pem,client.key")?;
-    Ok(OriginIdentityFiles { name, files: ChainFiles::given(chain.into(), key) })
+    Ok(OriginIdentityFiles { name, files: ChainFiles::given(chain.into(), key), awaited: false })
 }
 
 fn client(text: &str) -> Result<IntrospectionClient, String> {

@@ -30,6 +30,7 @@ fn said(seed: u8) -> Attestation {
         phase: "serving".to_owned(),
         unready: vec![],
         awaiting: vec![],
+        awaiting_identities: vec![],
         started: at(NOW_S - 10),
         release: Digest::of(b"release").to_string(),
         version: 7,
@@ -121,6 +122,7 @@ fn every_difference_is_a_problem_of_its_own() {
     assert_eq!(problems(|said| said.pointer.as_mut().unwrap().expired = true), ["pointer-expired"]);
     assert_eq!(problems(|said| said.unready = vec!["draining".to_owned()]), ["not-ready"]);
     assert_eq!(problems(|said| said.awaiting = vec![1]), ["certificate-awaited"]);
+    assert_eq!(problems(|said| said.awaiting_identities = vec!["me".to_owned()]), ["certificate-awaited"]);
     assert_eq!(problems(|said| said.memory.mismatches = 1), ["memory"]);
     let (check, message) = ("threshold".to_owned(), "expected 2, found 1".to_owned());
     let refusal = Refusal { since: at(NOW_S), check, message, release: None };

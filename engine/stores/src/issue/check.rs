@@ -42,8 +42,8 @@ pub enum CheckFault {
     Early(u64),
     #[error("expected a certificate of no CA, found one of a CA")]
     Ca,
-    #[error("expected a certificate for {0}, found one for other uses (extendedKeyUsage)")]
-    Usage(&'static str),
+    #[error("expected a certificate for {}, found one for other uses (extendedKeyUsage)", .0.whom())]
+    Usage(Purpose),
     #[error("expected a certificate that the CA of its issuer vouches for: {0}")]
     Chain(webpki::Error),
 }
@@ -73,10 +73,7 @@ pub fn check_leaf(leaf: &CertificateDer<'_>, expected: &Expected<'_>) -> Result<
         Purpose::Client => usage.value.client_auth || usage.value.any,
     });
     if !fits {
-        return Err(CheckFault::Usage(match expected.purpose {
-            Purpose::Server => "servers",
-            Purpose::Client => "clients",
-        }));
+        return Err(CheckFault::Usage(expected.purpose));
     }
     let unix_s = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
     let life =

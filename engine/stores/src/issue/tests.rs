@@ -82,7 +82,7 @@ fn only_what_was_asked_for_is_taken() {
     told(ca.sign(&key, &wanted, of_clients), &ca, "other uses");
     told(good.clone(), &Ca::new("another"), "vouches for");
     told(CertificateDer::from(vec![1, 2, 3]), &ca, "X.509");
-    assert_eq!(check_leaf(&good, &expected(Purpose::Client)), Err(CheckFault::Usage("clients")));
+    assert_eq!(check_leaf(&good, &expected(Purpose::Client)), Err(CheckFault::Usage(Purpose::Client)));
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn said(key: &SigningKey, nonce: &Nonce) -> Attestation {
         phase: "serving".to_owned(),
         unready: vec![],
         awaiting: vec![],
+        awaiting_identities: vec![],
         started: now,
         release: Digest::of(b"release").to_string(),
         version: 7,

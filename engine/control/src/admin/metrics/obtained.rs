@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Families;
 use crate::status::Status;
+use crate::watch::IDENTITY;
 
 pub fn put(status: &Status, families: &mut Families<'_>) -> fmt::Result {
     let awaiting = status.awaiting();
@@ -12,6 +13,10 @@ pub fn put(status: &Status, families: &mut Families<'_>) -> fmt::Result {
     let awaits = awaits.map(|(labels, awaits)| (labels, f64::from(u8::from(awaits))));
     families.gauges("listener_awaits_certificate", "1 while it has no certificate yet", awaits)?;
     let moving = status.moving();
+    let identities = moving.origin_material.iter().filter(|((of, _), _)| *of == IDENTITY);
+    let awaits = identities.map(|((_, name), of)| (vec![("identity", name.clone())], f64::from(u8::from(of.awaited))));
+    let help = "1 while its first certificate has not come: origins that want it get nothing";
+    families.gauges("origin_identity_awaits_certificate", help, awaits)?;
     let all = || {
         let labels = |path: &String, from: &str| vec![("chain", path.clone()), ("from", from.to_owned())];
         moving.obtained.iter().map(move |(path, of)| (labels(path, &of.source), of))

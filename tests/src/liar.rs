@@ -11,8 +11,9 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType};
 use serde_json::{Value, json};
-use tests::certificates::Authority;
-use tests::stream::Stream;
+
+use crate::certificates::Authority;
+use crate::stream::Stream;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
@@ -31,6 +32,7 @@ pub enum Lie {
 pub struct Liar {
     address: SocketAddr,
     pub tls: Authority,
+    pub issuer: Arc<Authority>,
     lie: Arc<Mutex<Lie>>,
     orders: Arc<AtomicUsize>,
 }
@@ -55,11 +57,11 @@ impl Liar {
         let address = listener.local_addr().unwrap();
         let (issuer, given) = (Arc::new(Authority::new("issuer")), Arc::new(Mutex::new(None)));
         let lie = Arc::new(Mutex::new(Lie::None));
-        let (lies, orders) = (Arc::clone(&lie), Arc::new(AtomicUsize::new(0)));
+        let (issues, lies, orders) = (Arc::clone(&issuer), Arc::clone(&lie), Arc::new(AtomicUsize::new(0)));
         let counted = Arc::clone(&orders);
         thread::spawn(move || {
             for socket in listener.incoming() {
-                let (config, issuer, given) = (Arc::clone(&config), Arc::clone(&issuer), Arc::clone(&given));
+                let (config, issuer, given) = (Arc::clone(&config), Arc::clone(&issues), Arc::clone(&given));
                 let (base, lie, orders) = (format!("https://{address}"), *lies.lock().unwrap(), Arc::clone(&counted));
                 let served = Served { base, name, issuer, lie, orders, given };
                 thread::spawn(move || {
@@ -69,7 +71,7 @@ impl Liar {
                 });
             }
         });
-        Self { address, tls, lie, orders }
+        Self { address, tls, issuer, lie, orders }
     }
 
     pub fn directory(&self) -> String {
@@ -151,7 +153,7 @@ impl Served {
         let by = if self.lie == Lie::OtherCa { &other } else { &self.issuer };
         let certificate = by.sign(if self.lie == Lie::OtherKey { &own } else { &csr }, |request| {
             let (params, lie) = (&mut request.params, self.lie);
-            let now = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(tests::tokens::now_s());
+            let now = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(crate::tokens::now_s());
             (params.not_before, params.not_after) = (now - Duration::from_secs(60), now + Duration::from_secs(3_600));
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
             let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
