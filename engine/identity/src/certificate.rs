@@ -131,6 +131,8 @@ struct Anchor {
     until_s: i64,
     /// Its SubjectPublicKeyInfo, DER.
     spki: Vec<u8>,
+    /// Over its DER.
+    sha256: [u8; 32],
     /// Whether its key usage admits signing revocation lists.
     signs_lists: bool,
     /// Its subject, for people.
@@ -163,6 +165,7 @@ impl Anchor {
             from_s: validity.not_before.timestamp(),
             until_s: validity.not_after.timestamp(),
             spki: parsed.public_key().raw.to_vec(),
+            sha256: Sha256::digest(certificate).into(),
             // Where none is stated, every usage is meant (RFC 5280 §6.3.3 (f)).
             signs_lists: usage.is_none_or(|usage| usage.value.crl_sign()),
             shown: parsed.subject().to_string(),
@@ -205,8 +208,9 @@ impl ClientCa {
         let mut hash = Sha256::new();
         for (position, certificate) in certificates.iter().enumerate() {
             let why = |why| ClientCaError::Certificate { name: name.clone(), position, why };
-            anchors.push(Anchor::read(certificate).map_err(why)?);
-            hash.update(Sha256::digest(certificate));
+            let anchor = Anchor::read(certificate).map_err(why)?;
+            hash.update(anchor.sha256);
+            anchors.push(anchor);
         }
         let trust = anchors.iter().map(|anchor| anchor.trust.clone()).collect();
         let (anchors, digest) = (anchors.into(), hash.finalize().into());

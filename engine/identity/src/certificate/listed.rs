@@ -1,10 +1,13 @@
-//! Whether a chain holds a certificate that a list names: by its hash, or by its number and the key that signed it.
+//! Whether a chain holds, or comes from, a certificate that a list names: by its hash, or by its number and the key that signed it.
 
-use rustls_pki_types::CertificateDer;
+use std::time::Duration;
+
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use sha2::{Digest, Sha256};
+use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{CaSet, ClientCa};
+use super::{CaSet, ClientCa, supported_algorithms};
 
 /// A list of certificates.
 pub trait Listed {
@@ -17,11 +20,16 @@ pub trait Listed {
 }
 
 impl CaSet {
-    /// Whether `list` names any certificate of `chain`, which verified under this set. Issuers are looked for by name in
+    /// Whether `list` names any certificate of `chain`, which verified under this set, or the CA of this set that it comes from,
+    /// which it need not show. Issuers are looked for by name in
     /// the chain and in the set, because a client chooses the order and what else it sends; RFC 5280 §4.1.2.2 makes name
     /// and number unique. A certificate that cannot be read has no number that could be looked up: it counts as named.
     pub fn is_listed(&self, chain: &[CertificateDer<'_>], list: &impl Listed) -> bool {
         if chain.iter().any(|certificate| list.has(&Sha256::digest(certificate).into())) {
+            return true;
+        }
+        let mut anchors = self.cas().iter().flat_map(|ca| ca.anchors.iter()).filter(|anchor| list.has(&anchor.sha256));
+        if anchors.any(|anchor| vouches(&anchor.trust, chain).unwrap_or(true)) {
             return true;
         }
         if !list.has_numbers() {
@@ -39,6 +47,27 @@ impl CaSet {
             let in_set = self.cas().iter().flat_map(ClientCa::keys).filter(|(subject, _)| is_name(name, subject));
             in_chain.map(|issuer| issuer.public_key().raw).any(listed) || in_set.map(|(_, spki)| spki).any(listed)
         })
+    }
+}
+
+/// Whether `chain` verifies under this anchor; none where that cannot be told. Names alone do not say it: a CA and the one that
+/// takes its place may have the same.
+fn vouches(anchor: &TrustAnchor<'static>, chain: &[CertificateDer<'_>]) -> Option<bool> {
+    let (leaf, intermediates) = chain.split_first()?;
+    // Whether it is valid now was seen when it verified: here, any time when all of it is.
+    let mut begin_s = 0;
+    for certificate in chain {
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        begin_s = parsed.validity().not_before.timestamp().max(begin_s);
+    }
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(begin_s).ok()?));
+    let leaf = EndEntityCert::try_from(leaf).ok()?;
+    let (algorithms, usage) = (supported_algorithms().all, KeyUsage::client_auth());
+    let anchors = std::slice::from_ref(anchor);
+    match leaf.verify_for_usage(algorithms, anchors, intermediates, at, usage, None, None) {
+        Ok(_) => Some(true),
+        Err(webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey) => Some(false),
+        Err(_) => None,
     }
 }
 
@@ -80,6 +109,55 @@ mod tests {
         fn has_numbers(&self) -> bool {
             self.by_number
         }
+    }
+
+    /// One that names these.
+    struct Hashes(Vec<[u8; 32]>);
+
+    impl Listed for Hashes {
+        fn has(&self, sha256: &[u8; 32]) -> bool {
+            self.0.contains(sha256)
+        }
+
+        fn has_numbered(&self, _issuer_spki_sha256: &[u8; 32], _serial: &[u8]) -> bool {
+            false
+        }
+
+        fn has_numbers(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_ca_that_nobody_shows_is_listed_for_all_that_it_vouches_for_and_for_nothing_of_its_namesake() {
+        use rcgen::{
+            BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+        };
+        let params = |name: &str, is_ca| {
+            let mut params = CertificateParams::default();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.is_ca = if is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::NoCa };
+            params.extended_key_usages = if is_ca { vec![] } else { vec![ExtendedKeyUsagePurpose::ClientAuth] };
+            params
+        };
+        let ca = || CertifiedIssuer::self_signed(params("agents CA", true), KeyPair::generate().unwrap()).unwrap();
+        let (old, new) = (ca(), ca());
+        let between = CertifiedIssuer::signed_by(params("between", true), KeyPair::generate().unwrap(), &old).unwrap();
+        let bot = |by: &CertifiedIssuer<'_, KeyPair>| {
+            params("bot", false).signed_by(&KeyPair::generate().unwrap(), by).unwrap().der().clone()
+        };
+        let chains = [vec![bot(&old)], vec![bot(&between), between.der().clone()], vec![bot(&new)]];
+        let both = format!("{}{}", old.pem(), new.pem());
+        let set = CaSet::new(vec![ClientCa::from_pem("agents", &both).unwrap()]).unwrap();
+        let listed = |of: &CertificateDer<'_>| {
+            let list = Hashes(vec![Sha256::digest(of).into()]);
+            chains.each_ref().map(|chain| set.is_listed(chain, &list))
+        };
+        assert_eq!(listed(old.der()), [true, true, false]);
+        assert_eq!(listed(new.der()), [false, false, true]);
+        assert_eq!(listed(between.der()), [false, true, false]);
+        assert!(set.is_listed(&[CertificateDer::from(vec![0x30])], &Hashes(vec![Sha256::digest(old.der()).into()])));
     }
 
     #[test]
