@@ -25,7 +25,7 @@ use world::World;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     adamant demo          tell the story, then stay up to be tried until Ctrl-C\n  \
-    adamant demo --once   tell the story and end; status 1 if any step came out differently")]
+    adamant demo --once   tell it and end: with 1 if a step came out differently")]
 pub struct DemoArgs {
     /// End after the story.
     #[arg(long)]

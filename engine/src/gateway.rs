@@ -16,6 +16,7 @@ use proxy::settings::Settings;
 
 mod accepted;
 mod addresses;
+mod again;
 mod choose;
 mod cores;
 mod decide;
@@ -32,6 +33,7 @@ mod stand_in;
 mod standing;
 mod start;
 mod state;
+mod tellable;
 mod tellers;
 pub mod trust;
 

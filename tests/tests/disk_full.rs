@@ -12,7 +12,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use tests::agents::{ID, Running, Scene, assert_fits, ok, read_pair, run};
 use tests::certificates::{Authority, Identity};
@@ -248,4 +249,61 @@ fn a_gateway_whose_state_finds_no_room_serves_and_takes_away_all_the_same() {
     assert!(eventually(SOON, || kept("moving/client-ca.agents.crl") == crl), "{}", gateway.stderr());
     assert!(eventually(SOON, || kept("keysets/corp.json").contains("k2")), "{}", kept("keysets/corp.json"));
     assert_eq!(gateway.once(get("/", "")).status, 200);
+}
+
+#[test]
+fn a_release_that_finds_no_room_is_tried_ever_less_often_and_nothing_else_waits_for_that() {
+    let world = World::new("hot");
+    let Some(disk) = SmallDisk::mount(&world.path("state"), 2_048) else { return };
+    world.write("1.key", Key::file(1).as_bytes());
+    fs::set_permissions(world.path("1.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let revoke = |agent: &str| {
+        let line =
+            format!("revoke --store store --channel production --trust-root root.json --key 1.key --agent {agent}");
+        let (status, stdout, stderr) = gateway::run(&line.split(' ').collect::<Vec<_>>(), world.home());
+        assert!(status.success(), "{stdout}{stderr}");
+    };
+    let release = |version: u64, routes: usize| {
+        let paths: Vec<String> = (0..routes).map(|number| format!("/{version}/{number}")).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let policy = world.policy(&paths).agent("bot", "{ api_key = [\"bot-1\"] }", &["all"], &[]);
+        world.build(version, &policy.with(&format!("[[api_key]]\nid = \"bot-1\"\nsha256 = \"{}\"", "b".repeat(64))))
+    };
+    let one = release(1, 1);
+    world.publish(1, &one);
+    let gateway = world.start();
+    revoke("bot");
+    assert!(eventually(SOON, || told(&gateway)["revocations"]["serial"] == 1), "{}", gateway.stderr());
+
+    // Room for everything but a release. Each attempt to write one down leaves its time on the folder.
+    disk.fill_but(PAGES_MAX / 4);
+    let attempted = || fs::metadata(world.path("state/releases")).unwrap().modified().unwrap();
+    let mut last = attempted();
+    let mut attempt = |within: Duration, what: &str| {
+        assert!(eventually(within, || attempted() != last), "{what}: {}", gateway.stderr());
+        // Its file is taken away again.
+        sleep(Duration::from_millis(300));
+        last = attempted();
+        Instant::now()
+    };
+    const AT_ONCE: Duration = Duration::from_secs(3);
+    let [two, three] = [release(2, 2_000), release(3, 2_000)];
+    world.publish(2, &two);
+    attempt(AT_ONCE, "a release");
+    assert!(eventually(SOON, || gateway.metric("acceptance_refused") == 1.0), "{}", gateway.stderr());
+    world.publish(3, &three);
+    attempt(AT_ONCE, "another release");
+    gateway.signal("HUP");
+    let ordered = attempt(AT_ONCE, "SIGHUP");
+    // What is revoked meanwhile is in force at once, and is no reason to try again.
+    revoke("anyone");
+    assert!(eventually(AT_ONCE, || told(&gateway)["revocations"]["serial"] == 2), "{}", gateway.stderr());
+    let first = attempt(SOON, "the first pause");
+    let second = attempt(SOON, "the second pause");
+    let pauses = [first - ordered, second - first];
+    assert!(pauses[0] > Duration::from_secs(4) && pauses[1] > Duration::from_secs(9), "{pauses:?}");
+    assert_eq!(served(&gateway), one.digest);
+    // There is room: nobody waits for the third pause, of 20 s.
+    disk.empty();
+    assert!(eventually(Duration::from_secs(12), || served(&gateway) == three.digest), "{}", gateway.stderr());
 }

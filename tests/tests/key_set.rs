@@ -210,7 +210,10 @@ fn an_id_that_the_release_leaves_open_is_filled_without_another_release() {
     assert!(eventually(SOON, || stage.status(&key) == 401));
     assert_eq!(stage.reason(&key), "credential-revoked");
     // Whatever moved is in the rotation log, in its order; and nothing else is.
-    let (_, shown, _) = gateway::run(&["audit", "show", "--rotations", "records.jsonl"], stage.world.home());
+    let rotations = || gateway::run(&["audit", "show", "--rotations", "records.jsonl"], stage.world.home()).1;
+    // A list is in force before it is told.
+    assert!(eventually(SOON, || rotations().contains(" revocations ")), "{}", rotations());
+    let shown = rotations();
     let release = after["release"].as_str().unwrap();
     let [first, set, list] = [
         format!(" release {release} accepted "),

@@ -247,18 +247,11 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
+    use crate::testing;
 
     fn inquiry(issuer: &str, client: u8) -> Inquiry {
-        let rules = model::Issuer {
-            name: issuer.to_owned(),
-            issuer: "https://id.example".to_owned(),
-            audience: vec!["api".to_owned()],
-            algorithms: vec![],
-            keys: Keys::None,
-            introspection: None,
-            scope_claim: None,
-            leeway_s: 0,
-        };
+        let rules = testing::policy(Keys::None, None).issuers.remove(0);
+        let rules = model::Issuer { name: issuer.to_owned(), ..rules };
         let client = Client::from(IpAddr::from([192, 0, 2, client]));
         let token = Zeroizing::new(Box::from(&b"x"[..]));
         Inquiry { key: [0; 33], client, issuer: Arc::new(Issuer::new(rules, None)), token, since_ms: 0 }

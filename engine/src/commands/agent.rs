@@ -29,7 +29,7 @@ pub enum AgentCommand {
         --requests /shared/csr --gateway-ca gateway-ca.pem --spiffe spiffe://corp.example/reports\n  \
         adamant agent enroll reports --agent reports-bot --gateway https://api.corp.example:8443 \\\n    \
         --acme https://ca.corp.example/acme/directory --acme-agree-to-terms --dns reports.corp.example \\\n    \
-        --gateway-ca gateway-ca.pem\n\n\
+        --gateway-ca gateway-ca.pem\n  \
         adamant agent enroll reports --agent reports-bot --ca /srv/ca --store etcd+https://etcd:2379/adamant \\\n    \
         --store-token etcd.token --channel production --trust-root root.json\n\n\
         With --store, gateway, pins, id, scopes and limits are those of the channel, and agent run follows it.\n\

@@ -44,10 +44,10 @@ pub struct ReviewArgs {
     /// From this time on, UTC: 2026-11-21, or 2026-11-21T10:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "days")]
     since: Option<u64>,
-    /// Before this time; now.
+    /// Before this time; now when absent.
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<u64>,
-    /// So many days before --until.  [default: 30, where the records are to cover a window]
+    /// So many days before --until; 30 when absent, where the records are to cover a window.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3_650))]
     days: Option<u64>,
     /// Ask for last uses too, so that what no record shows used is not called unused: a file of what /last-use answered, or

@@ -45,7 +45,7 @@ pub struct StatusArgs {
     #[command(flatten)]
     store_access: StoreAccess,
     /// The channel in that store.
-    #[arg(long, value_name = "CHANNEL", requires = "store")]
+    #[arg(long, value_name = "NAME", requires = "store")]
     channel: Option<Channel>,
     /// Believe the store's pointer only with signatures that count under this trust root or its successors.
     #[arg(long, value_name = "ROOT", requires = "store")]
@@ -144,7 +144,7 @@ fn last_uses(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let now = Timestamp::from_seconds(control::clock::unix_s()).unwrap_or(Timestamp::MAX);
     let rows = last_use::merge(&answers, args.unused.map(|unused| unused.seconds), now);
     match args.format {
-        Format::Text => last_use::text(&answers, &rows, now, out)?,
+        Format::Text => last_use::text(&answers, &rows, args.unused.is_some(), now, out)?,
         Format::Json => last_use::json(&answers, &rows, out)?,
     }
     let silent = answers.iter().filter(|(_, answer)| answer.is_err()).count();

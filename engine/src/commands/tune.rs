@@ -46,6 +46,7 @@ pub enum TuneCommand {
 
 #[derive(Debug, Args)]
 pub struct ProbeArgs {
+    /// For people, or one JSON document.
     #[arg(long, value_enum, default_value = "text")]
     format: ProbeFormat,
     /// Measure on loopback, for under three seconds, which way of waiting for bytes costs this machine less: readiness, as
@@ -80,6 +81,7 @@ pub struct Wishes {
 pub struct PlanArgs {
     #[command(flatten)]
     wishes: Wishes,
+    /// For people, one JSON document, the [workers] section of gateway.toml, or a script.
     #[arg(long, value_enum, default_value = "text")]
     format: PlanFormat,
 }
@@ -102,7 +104,7 @@ pub struct ApplyArgs {
     #[command(flatten)]
     wishes: Wishes,
     /// For the workers of this gateway.toml, instead of a new plan.
-    #[arg(long, value_name = "CONFIG", conflicts_with_all = ["workers", "every_node"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["workers", "every_node"])]
     config: Option<PathBuf>,
     /// Show what would be written, and write nothing. So it is without --yes, too.
     #[arg(long, conflicts_with = "yes")]

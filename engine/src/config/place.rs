@@ -13,14 +13,16 @@ const TABLES: [&str; 2] = ["[gateway", "[[listener"];
 /// The same as keys.
 const KEYS: [&str; 2] = ["gateway", "listener"];
 const RIGHT_FILE: &str = "is it the right file? packaging/gateway.toml is a commented example";
-/// Characters of a line that are shown at most.
+/// Characters of a line that are shown at most; of a longer one, the part in which the mistake is.
 const SHOWN_CHARS_MAX: usize = 120;
+/// Characters before the mistake that are shown then.
+const BEFORE_CHARS: usize = 40;
 
 /// What is wrong, where, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     path: PathBuf,
-    /// Line and column from 1, and the line's text with the length of what is meant.
+    /// Line and column from 1, and the line's text with what leads to what is meant in it, and the length of that.
     place: Option<Place>,
     message: String,
     hint: Option<String>,
@@ -31,6 +33,7 @@ struct Place {
     line: usize,
     column: usize,
     text: String,
+    indent: String,
     marked: usize,
 }
 
@@ -91,13 +94,23 @@ impl Place {
         let line_text = rest.lines().next().unwrap_or_default();
         let column = before.get(line_start..).map_or(0, |start| start.chars().count());
         let in_line = text.get(span.start..span.end).and_then(|meant| meant.lines().next()).unwrap_or_default();
-        let shown: String = line_text.chars().take(SHOWN_CHARS_MAX).collect();
-        let cut = if shown.len() < line_text.len() { "…" } else { "" };
+        let (length, marked) = (line_text.chars().count(), in_line.chars().count().max(1));
+        let left_out = if length <= SHOWN_CHARS_MAX || column + marked <= SHOWN_CHARS_MAX {
+            0
+        } else {
+            column.saturating_sub(BEFORE_CHARS).min(length - SHOWN_CHARS_MAX)
+        };
+        let [begins, ends] = [left_out > 0, left_out + SHOWN_CHARS_MAX < length].map(|cut| if cut { "…" } else { "" });
+        let shown: String = line_text.chars().skip(left_out).take(SHOWN_CHARS_MAX).collect();
+        let text = format!("{begins}{shown}{ends}");
+        let leading = column - left_out + begins.chars().count();
+        let blank = |c| if c == '\t' { '\t' } else { ' ' };
         Self {
             line: before.matches('\n').count() + 1,
             column: column + 1,
-            text: shown + cut,
-            marked: in_line.chars().count().min(SHOWN_CHARS_MAX.saturating_sub(column)).max(1),
+            indent: text.chars().take(leading).map(blank).collect(),
+            marked: marked.min((text.chars().count() - leading.min(text.chars().count())).max(1)),
+            text,
         }
     }
 }
@@ -112,13 +125,13 @@ impl fmt::Display for ConfigError {
         if let Some(place) = &self.place {
             let number = place.line.to_string();
             let gutter = " ".repeat(number.len());
-            let indent: String = place
-                .text
-                .chars()
-                .take((place.column - 1).min(SHOWN_CHARS_MAX))
-                .map(|c| if c == '\t' { '\t' } else { ' ' })
-                .collect();
-            write!(f, "\n{gutter} |\n{number} | {}\n{gutter} | {indent}{}", place.text, "^".repeat(place.marked))?;
+            write!(
+                f,
+                "\n{gutter} |\n{number} | {}\n{gutter} | {}{}",
+                place.text,
+                place.indent,
+                "^".repeat(place.marked)
+            )?;
         }
         if let Some(hint) = &self.hint {
             write!(f, "\n hint: {hint}")?;
@@ -128,3 +141,35 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The line that is shown, and what of it is marked.
+    fn shown(text: &str, span: Range<usize>) -> (String, String) {
+        let error = ConfigError::at(Path::new("g"), text, &span, "m".to_owned(), "h".to_owned()).to_string();
+        let mut lines = error.lines().skip(2).map(|line| line.split_once("| ").unwrap().1);
+        let (line, carets) = (lines.next().unwrap(), lines.next().unwrap());
+        let leading = carets.chars().take_while(|c| *c != '^').count();
+        let marked = line.chars().skip(leading).take(carets.chars().count() - leading).collect();
+        (line.to_owned(), marked)
+    }
+
+    #[test]
+    fn what_is_meant_is_marked_in_lines_of_any_length() {
+        for (before, after) in [(0, 0), (5, 10), (100, 400), (119, 1), (130, 3), (130, 300), (1_000, 0), (1_000, 1_000)]
+        {
+            let text = format!("a = 1\n{}\"é wrong\"{}\nb = 2\n", "é".repeat(before), "x".repeat(after));
+            let at = text.find('"').unwrap();
+            let (line, marked) = shown(&text, at..at + "\"é wrong\"".len());
+            assert_eq!(marked, "\"é wrong\"", "{before}, {after}: {line}");
+            assert!(line.chars().count() <= SHOWN_CHARS_MAX + 2, "{line}");
+            assert_eq!(line.starts_with('…'), before > 110, "{before}, {after}: {line}");
+        }
+        let (line, marked) = shown(&format!("{}{}", "x".repeat(200), "w".repeat(500)), 200..700);
+        assert_eq!((line.chars().count(), marked), (122, format!("{}…", "w".repeat(80))), "{line}");
+        let end = shown(&"x".repeat(300), 300..300);
+        assert!(end.0.starts_with("…x") && end.0.ends_with('x') && end.1.is_empty(), "{end:?}");
+    }
+}

@@ -60,6 +60,7 @@ pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
         listeners.push(checked);
         tls.push(files);
     }
+    source.refuse_taken_challenges(&file, &listeners)?;
     let settings = Settings {
         bounds: source.bounds(&file.bounds)?,
         timeouts: source.timeouts(&file.timeouts)?,

@@ -195,13 +195,17 @@ impl Judged {
             let (since, check, message) = (refusal.since, &refusal.check, &refusal.message);
             self.problem("refuses-revocations", format!("refuses revocations since {since} ({check}): {message}"));
         }
-        let (serial, expires) = (list.serial, list.expires);
-        if serial > 0 && list.expired {
-            let text = format!("its revocation list (serial {serial}) expired at {expires} and stays in force");
-            self.problem("revocations-expired", text);
-        } else if serial > 0 {
-            let entries = plural(list.entries, "entry");
-            self.note("revocations", format!("revocation list serial {serial}, {entries}, until {expires}"));
+        let serial = list.serial;
+        match list.expires.filter(|_| serial > 0) {
+            Some(expires) if list.expired => {
+                let text = format!("its revocation list (serial {serial}) expired at {expires} and stays in force");
+                self.problem("revocations-expired", text);
+            }
+            Some(expires) => {
+                let entries = plural(list.entries, "entry");
+                self.note("revocations", format!("revocation list serial {serial}, {entries}, until {expires}"));
+            }
+            None => {}
         }
         if list.unknown > 0 {
             let (unknown, name) = (plural(list.unknown, "entry"), if list.unknown == 1 { "names" } else { "name" });
@@ -216,14 +220,15 @@ impl Judged {
             let (since, check, message) = (refusal.since, &refusal.check, &refusal.message);
             self.problem("refuses-key-set", format!("refuses the key set since {since} ({check}): {message}"));
         }
-        let (serial, expires, filled) = (set.serial, set.expires, set.filled);
-        if serial > 0 && set.expired {
-            let (filled, are) = (plural(filled, "API key"), if filled == 1 { "is" } else { "are" });
-            let text = format!("its key set (serial {serial}) expired at {expires}: {filled} {are} refused");
-            self.problem("key-set-expired", text);
-        } else if serial > 0 {
-            let filled = plural(filled, "API key");
-            self.note("key-set", format!("key set serial {serial}, {filled}, until {expires}"));
+        let (serial, filled) = (set.serial, plural(set.filled, "API key"));
+        match set.expires.filter(|_| serial > 0) {
+            Some(expires) if set.expired => {
+                let are = if set.filled == 1 { "is" } else { "are" };
+                let text = format!("its key set (serial {serial}) expired at {expires}: {filled} {are} refused");
+                self.problem("key-set-expired", text);
+            }
+            Some(expires) => self.note("key-set", format!("key set serial {serial}, {filled}, until {expires}")),
+            None => {}
         }
         if set.unfilled > 0 {
             let have = if set.unfilled == 1 { "has" } else { "have" };

@@ -124,8 +124,22 @@ impl Row {
     }
 }
 
-/// A table; then what it is of.
-pub fn text(answers: &Answers, rows: &[Row], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+/// A table, unless nothing is in it; then what it is of. `unused`: only what was not used for some time was asked for.
+pub fn text(answers: &Answers, rows: &[Row], unused: bool, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    if !rows.is_empty() {
+        table(rows, now, out)?;
+    }
+    tellers(answers, out)?;
+    let never = rows.iter().filter(|row| row.used.is_none()).count();
+    match rows.len() {
+        0 if told(answers).next().is_none() => Ok(()),
+        0 if unused => writeln!(out, "nothing that a release names is known to be unused for so long"),
+        0 => writeln!(out, "nothing was used yet, and no release names anything that could be"),
+        count => writeln!(out, "{} shown, {never} of them never used", plural(count, "row")),
+    }
+}
+
+fn table(rows: &[Row], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
     let cells = std::iter::once(HEADINGS.map(str::to_owned)).chain(rows.iter().map(|row| row.cells(now)));
     let cells: Vec<_> = cells.map(|row| row.map(|cell| printable(&cell))).collect();
     let width = |column: usize| cells.iter().map(|row| row.get(column).map_or(0, |cell| cell.chars().count())).max();
@@ -134,7 +148,11 @@ pub fn text(answers: &Answers, rows: &[Row], now: Timestamp, out: &mut dyn Write
         let padded: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         writeln!(out, "{}", padded.join("  ").trim_end())?;
     }
-    writeln!(out)?;
+    writeln!(out)
+}
+
+/// By gateway: how far back it can tell, or why it does not.
+fn tellers(answers: &Answers, out: &mut dyn Write) -> io::Result<()> {
     for (host, answer) in answers {
         let host = printable(host);
         match answer {
@@ -149,8 +167,7 @@ pub fn text(answers: &Answers, rows: &[Row], now: Timestamp, out: &mut dyn Write
             Err(fault) => writeln!(out, "{host}: {}", printable(&fault.to_string()))?,
         }
     }
-    let never = rows.iter().filter(|row| row.used.is_none()).count();
-    writeln!(out, "{} shown, {never} of them never used", plural(rows.len(), "row"))
+    Ok(())
 }
 
 /// One document: every gateway's answer, and all together.
@@ -228,9 +245,12 @@ mod tests {
         let silent = ("gw2".to_owned(), Err(FleetFault::Timeout));
         let answers = [said("gw1", vec![agent, gone, certificate], 0), silent];
         let rows = merge(&answers, None, at(0));
-        let mut out = Vec::new();
-        text(&answers, &rows, at(0), &mut out).unwrap();
-        let shown = String::from_utf8(out).unwrap();
+        let said = |rows: &[Row], unused| {
+            let mut out = Vec::new();
+            text(&answers, rows, unused, at(0), &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let shown = said(&rows, false);
         let lines: Vec<_> = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(lines[0], "KIND NAME OF LAST USED AT");
         assert_eq!(lines[1], format!("agent idle - never noted since {} -", at(9)));
@@ -238,5 +258,9 @@ mod tests {
         assert_eq!(lines[3], format!("certificate ab bot {} 1 day ago gw1", at(1)));
         assert!(shown.contains("gw2: no answer within 5 s"), "{shown}");
         assert!(shown.ends_with("3 rows shown, 1 of them never used\n"), "{shown}");
+        for (unused, expected) in [(true, "is known to be unused for so long\n"), (false, "nothing was used yet, ")] {
+            let shown = said(&[], unused);
+            assert!(shown.starts_with("gw1: noted since ") && shown.contains(expected), "{shown}");
+        }
     }
 }

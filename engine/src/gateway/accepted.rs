@@ -286,6 +286,12 @@ impl Memory {
         Reserve::new(self.directory.join(shelf.reserve()).join(channel), shelf.kind(), self.read_only)
     }
 
+    /// Room on the medium that it is kept on; none where that cannot be told.
+    pub fn free_bytes(&self) -> Option<u64> {
+        let room = rustix::fs::statvfs(&self.directory).ok()?;
+        Some(room.f_bavail.saturating_mul(room.f_frsize))
+    }
+
     /// To be called before [`Memory::keep`] names it.
     pub fn keep_release(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
         self.write(layout::RELEASES, &layout::release(digest), bytes)

@@ -18,10 +18,12 @@ use policy_release::digest::Digest;
 use policy_release::time::Timestamp;
 use stores::{Channel, Followed, Store};
 
+use super::again::Again;
 use super::choose::{Choice, Trust, examine};
 use super::lists::{self, Ground, Tended, Watching};
 use super::showing;
 use super::standing::{Candidate, Look, Named, Standing};
+use super::tellable::Tellable;
 use super::trust::Placed;
 use crate::config::{ActivationMode, Releases};
 
@@ -29,14 +31,8 @@ use crate::config::{ActivationMode, Releases};
 pub(super) const INTERVAL: Duration = Duration::from_millis(250);
 /// How often it is read although nothing seems to have changed.
 pub(super) const READ_INTERVAL: Duration = Duration::from_secs(60);
-/// How soon an activation that failed is tried again.
-const ACTIVATE_AGAIN: Duration = Duration::from_secs(5);
 /// How long a file may be missing or changing before that is told: a writer may be at work.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// Different refusals told in a row, and how soon one more may be: whoever can write into the store must not be able to
-/// fill the records.
-const TOLD_MAX: u32 = 32;
-const TOLD_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the end of the process waits for the thread.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -58,32 +54,6 @@ impl Hands {
             records: self.records.clone(),
             worker_cores: self.worker_cores.clone(),
         }
-    }
-}
-
-/// How many more refusals may be told, and since when that holds.
-pub(super) struct Tellable {
-    left: u32,
-    since: Instant,
-}
-
-impl Tellable {
-    pub(super) fn new() -> Self {
-        Self { left: TOLD_MAX, since: Instant::now() }
-    }
-
-    /// Takes one from what may be told; beyond that a refusal is shown and counted alone.
-    pub(super) fn take(&mut self) -> bool {
-        while self.left < TOLD_MAX && self.since.elapsed() >= TOLD_INTERVAL {
-            self.left += 1;
-            self.since += TOLD_INTERVAL;
-        }
-        if self.left == TOLD_MAX {
-            self.since = Instant::now();
-        }
-        let may = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        may
     }
 }
 
@@ -117,6 +87,7 @@ impl Following {
             ground: lists.ground.clone(),
             last: Last { policy: Arc::clone(&frozen.policy), digest },
             settled: None,
+            again: Again::none(),
             told: choice.refusals.last().cloned(),
             tellable: Tellable::new(),
             missing_since: None,
@@ -188,6 +159,8 @@ struct Follower {
     last: Last,
     /// What the candidate looked at last came to, when that can only change with its bytes.
     settled: Option<(Basis, Result<(), Refusal>)>,
+    /// What may come to another thing with the same bytes: it failed here.
+    again: Again<Basis>,
     /// Told, and not gone since.
     told: Option<Refusal>,
     tellable: Tellable,
@@ -205,7 +178,8 @@ impl Follower {
         loop {
             self.now = Timestamp::from_seconds(clock::unix_s()).unwrap_or(self.now).max(self.now);
             self.watch_expiry();
-            let due = Instant::now() >= self.read_at;
+            let now = Instant::now();
+            let due = now >= self.read_at || self.again.finds_room(|| self.standing.memory.free_bytes(), now);
             if self.store.changed(&self.channel, Followed::Releases) || due {
                 self.read(None);
             }
@@ -213,6 +187,7 @@ impl Follower {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Order::Look) => {
                     self.settled = None;
+                    self.again.forget();
                     self.read_all();
                 }
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -265,11 +240,21 @@ impl Follower {
         }
         // A root that does not hold is told after what was found without it.
         let outcome = outcome.and(rooted);
-        // What this gateway has no room to write down; the store has nothing new to say when there is room.
-        if outcome.as_ref().is_err_and(|refusal| refusal.check == Check::State) {
-            self.read_at = self.read_at.min(Instant::now() + ACTIVATE_AGAIN);
+        match &outcome {
+            Err(refusal) if refusal.check == Check::State => self.fails_here(None, refusal.clone(), 0),
+            Err(refusal) if refusal.check == Check::Activation || refusal.is_passing() => {}
+            _ => self.again.forget(),
         }
+        // Not what is due and could not be tried, because the store is away: it is when the store is back.
+        let again_at = self.again.at().filter(|at| *at > Instant::now());
+        self.read_at = again_at.map_or(self.read_at, |at| self.read_at.min(at));
         self.report(outcome);
+    }
+
+    /// What was found in the store (none: not even that) could not be accepted for this gateway's own sake.
+    fn fails_here(&mut self, of: Option<Basis>, refusal: Refusal, bytes: usize) {
+        let free = self.standing.memory.free_bytes();
+        self.again.failed(of, refusal, (bytes, free), Instant::now());
     }
 
     fn nothing_waits(&mut self) {
@@ -290,7 +275,10 @@ impl Follower {
         {
             return outcome.clone();
         }
-        let serial = named.pointer.pointer.serial;
+        if let Some(refusal) = self.again.refusal(&basis, Instant::now()) {
+            return Err(refusal.clone());
+        }
+        let (serial, bytes) = (named.pointer.pointer.serial, named.bytes.len());
         let verified = self.standing.verify(named, self.now);
         let outcome = verified.and_then(|candidate| {
             let last = Some((&*self.last.policy, self.last.digest));
@@ -305,7 +293,13 @@ impl Follower {
                 Ok(())
             }
             // What it comes to may be another thing a moment later.
-            Ok((candidate, frozen, change)) => return self.activate(candidate, frozen, change.as_ref()),
+            Ok((candidate, frozen, change)) => {
+                let outcome = self.activate(candidate, frozen, change.as_ref());
+                if let Err(refusal) = &outcome {
+                    self.fails_here(Some(basis), refusal.clone(), bytes);
+                }
+                return outcome;
+            }
         };
         self.settled = Some((basis, outcome.clone()));
         outcome
@@ -336,13 +330,11 @@ impl Follower {
         let last = Last { policy: Arc::clone(&frozen.policy), digest };
         let memory = self.standing.memory.clone();
         let failed = |why: String| {
-            let remedy = "it is tried again every few seconds";
-            Refusal::new(Check::Activation, "a release that can be activated", why, remedy).of_release(digest)
+            let remedy = "it is tried again after 5 s to 60 s, and at once on SIGHUP or for another pointer";
+            let found = format!("one that cannot: {why}");
+            Refusal::new(Check::Activation, "a release that can be activated", found, remedy).of_release(digest)
         };
-        if let Err(failure) = memory.keep_release(&digest, &candidate.bytes) {
-            self.read_at = Instant::now() + ACTIVATE_AGAIN;
-            return Err(failed(failure.to_string()));
-        }
+        memory.keep_release(&digest, &candidate.bytes).map_err(|failure| failed(failure.to_string()))?;
         let pointer = candidate.pointer.map(|(verified, _)| verified);
         let commit = {
             let (accepted, pointer, now) = (accepted.clone(), pointer.clone(), self.now);
@@ -353,10 +345,7 @@ impl Follower {
                 Ok(())
             })
         };
-        if let Err(why) = self.hands.watch.activate(frozen, commit) {
-            self.read_at = Instant::now() + ACTIVATE_AGAIN;
-            return Err(failed(why));
-        }
+        self.hands.watch.activate(frozen, commit).map_err(failed)?;
         showing::tell_accepted(&self.hands.records, &candidate.signed.release, pointer.as_ref(), change, self.now);
         self.standing.take(accepted, pointer);
         self.ground.serves(&last.policy);

@@ -387,13 +387,21 @@ pub fn unread(fault: &StoreFault, remedy: &str) -> Refusal {
         _ => "a regular file in the store",
     };
     let remedy = if let StoreFault::Server { help, .. } = fault { help } else { remedy };
-    let refusal = Refusal::new(Check::Read, expected, fault.to_string(), remedy);
+    // A thing, or "that" something is so.
+    let found = match fault {
+        StoreFault::Size { what, expected_bytes_max } => format!("more than {expected_bytes_max} bytes in {what}"),
+        StoreFault::NotFile { what, found } => format!("{found} at {what}"),
+        StoreFault::Link { what } => format!("a symbolic link in the path of {what}"),
+        _ => format!("that {fault}"),
+    };
+    let refusal = Refusal::new(Check::Read, expected, found, remedy);
     if fault.is_passing() { refusal.passing() } else { refusal }
 }
 
 pub fn unkept(failure: &Failure) -> Refusal {
     let remedy = "make room on the medium of the state directory, and see its owner and mode";
-    Refusal::new(Check::State, "a state directory that can be written", failure.to_string(), remedy)
+    let found = format!("one that cannot: {failure}");
+    Refusal::new(Check::State, "a state directory that can be written", found, remedy)
 }
 
 fn damaged(why: &str, release: Digest) -> Refusal {

@@ -165,8 +165,11 @@ pub struct RevocationList {
     pub entries: u64,
     /// Entries that name an agent, API key or issuer that the release does not have.
     pub unknown: u64,
-    pub issued: Timestamp,
-    pub expires: Timestamp,
+    /// None while none is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
     /// A newer one should have arrived. It stays in force.
     pub expired: bool,
     /// Why the list in the store is not the one in force.
@@ -183,8 +186,11 @@ pub struct KeySet {
     pub unfilled: u64,
     /// Ids of the set that the release pins, or does not declare.
     pub ignored: u64,
-    pub issued: Timestamp,
-    pub expires: Timestamp,
+    /// None while none is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
     /// Its keys are refused.
     pub expired: bool,
     /// Why the set in the store is not the one in force.

@@ -84,25 +84,27 @@ fn waiting(of: &WaitingStatus) -> Waiting {
 }
 
 fn revocations(of: &RevocationsStatus) -> RevocationList {
+    let dated = |unix_s| (of.serial > 0).then(|| time(unix_s));
     RevocationList {
         serial: of.serial,
         entries: of.entries as u64,
         unknown: of.unknown as u64,
-        issued: time(of.issued_unix_s),
-        expires: time(of.expires_unix_s),
+        issued: dated(of.issued_unix_s),
+        expires: dated(of.expires_unix_s),
         expired: of.expired,
         refusal: of.refusal.as_ref().map(refusal),
     }
 }
 
 fn key_set(of: &KeySetStatus) -> KeySet {
+    let dated = |unix_s| (of.serial > 0).then(|| time(unix_s));
     KeySet {
         serial: of.serial,
         filled: of.filled as u64,
         unfilled: of.unfilled as u64,
         ignored: of.ignored as u64,
-        issued: time(of.issued_unix_s),
-        expires: time(of.expires_unix_s),
+        issued: dated(of.issued_unix_s),
+        expires: dated(of.expires_unix_s),
         expired: of.expired,
         refusal: of.refusal.as_ref().map(refusal),
     }

@@ -125,6 +125,30 @@ fn the_release_is_told_and_no_rule_of_it() {
     assert!(!text.contains("rest...") && !text.contains("\"bot\""));
 }
 
+#[test]
+fn what_is_not_in_force_has_no_dates() {
+    use crate::status::{KeySetStatus, RevocationsStatus};
+    let directory = tempfile::tempdir().unwrap();
+    let (status, _records) = status(directory.path(), pinned());
+    let address = serve(&status);
+    for serial in [0, 3] {
+        let dated_unix_s = if serial == 0 { 0 } else { 1_800_000_000 };
+        let [issued_unix_s, expires_unix_s] = [dated_unix_s; 2];
+        let set = KeySetStatus { serial, unfilled: 1, issued_unix_s, expires_unix_s, ..KeySetStatus::default() };
+        let list = RevocationsStatus { serial, issued_unix_s, expires_unix_s, ..RevocationsStatus::default() };
+        (status.moving().key_set, status.moving().revocations) = (Some(set), Some(list));
+        let document: serde_json::Value = serde_json::from_str(content(&get(&address, "/release").1)).unwrap();
+        let metrics = get(&address, "/metrics").1;
+        for of in ["key_set", "revocations"] {
+            assert_eq!(document[of]["serial"], serial);
+            for date in ["issued", "expires"] {
+                assert_eq!(document[of].get(date).is_some(), serial > 0, "{of} {date}: {document}");
+            }
+            assert_eq!(metrics.contains(&format!("adamant_{of}_expiry_timestamp_seconds")), serial > 0, "{of}");
+        }
+    }
+}
+
 fn content(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").unwrap().1
 }

@@ -30,6 +30,11 @@ impl Gone {
         &self.keys
     }
 
+    /// The clock was put back by so much: everything stays as long ago as it was.
+    pub fn put_back(&mut self, by_ms: u64) {
+        self.keys.iter_mut().for_each(|key| key.seen_ms = key.seen_ms.saturating_sub(by_ms));
+    }
+
     /// A `kid` of `next` that stood for another key, which was last seen less than `within_ms` ago.
     pub fn reused<'k>(&self, next: &'k Keyset, now_ms: u64, within_ms: u64) -> Option<&'k str> {
         let remembered = |gone: &&Key| now_ms.abs_diff(gone.seen_ms) < within_ms;
@@ -86,6 +91,10 @@ mod tests {
         assert_eq!(reused("k1/other", T + 60_000), None, "long enough ago");
         assert_eq!(reused("k1/other", T - 60_000), None, "a clock that was put back by more than that");
         assert_eq!(reused("k2/other", T + 1), None, "what is there is no business of this");
+        gone.put_back(100_000);
+        let reused = |names: &str, now_ms| gone.reused(&of(names), now_ms, 60_000).map(str::to_owned);
+        assert_eq!(reused("k1/other", T - 100_000 + 59_999), Some("k1".to_owned()), "but all that knows of it");
+        assert_eq!(reused("k1/other", T - 100_000 + 60_000), None);
         gone.note(&of("k2 k3"), &of("k1"), T + 5);
         assert!(gone.reused(&of("k1/other"), T + 6, 60_000).is_none() && gone.keys.len() == 2, "it is there again");
     }

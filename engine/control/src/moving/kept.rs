@@ -81,7 +81,13 @@ pub fn load(state: &Path, rules: &Issuer, source: &str, now_s: u64) -> Option<Ke
     if !path.exists() {
         return None;
     }
-    match read(&path, rules, source, now_s) {
+    let of_now = |kept: Option<Kept>| match kept {
+        Some(kept) if kept.fetched_unix_s > now_s.saturating_add(KEPT_CLOCK_STEP_S_MAX) => {
+            Err("it was fetched after the present time: the clock is wrong, or was".to_owned())
+        }
+        kept => Ok(kept),
+    };
+    match read(&path, rules, source).and_then(of_now) {
         Ok(kept) => kept,
         Err(why) => {
             crate::warning!("{}: the kept keyset is not used: {why}", path.display());
@@ -90,13 +96,13 @@ pub fn load(state: &Path, rules: &Issuer, source: &str, now_s: u64) -> Option<Ke
     }
 }
 
-/// What is kept of the keys that the issuer took away; what is wrong with it is for [`load`] to tell.
-pub fn gone(state: &Path, rules: &Issuer, source: &str, now_s: u64) -> Gone {
-    let kept = read(&directory(state).join(name(rules)), rules, source, now_s);
+/// What is kept of the keys that the issuer took away, whatever the clock says; what is wrong with it is for [`load`] to tell.
+pub fn gone(state: &Path, rules: &Issuer, source: &str) -> Gone {
+    let kept = read(&directory(state).join(name(rules)), rules, source);
     kept.ok().flatten().map_or_else(Gone::default, |kept| kept.gone)
 }
 
-fn read(path: &Path, rules: &Issuer, source: &str, now_s: u64) -> Result<Option<Kept>, String> {
+fn read(path: &Path, rules: &Issuer, source: &str) -> Result<Option<Kept>, String> {
     let bytes = files::read(path, KEPT_BYTES_MAX).map_err(|error| error.to_string())?;
     let document: Value =
         serde_json::from_slice(&bytes).map_err(|_| "expected JSON, found something else".to_owned())?;
@@ -111,9 +117,6 @@ fn read(path: &Path, rules: &Issuer, source: &str, now_s: u64) -> Result<Option<
     }
     let fetched_unix_s = document.get("fetched_unix_s").and_then(Value::as_u64);
     let fetched_unix_s = fetched_unix_s.ok_or("expected `fetched_unix_s`, found none")?;
-    if fetched_unix_s > now_s.saturating_add(KEPT_CLOCK_STEP_S_MAX) {
-        return Err("it was fetched after the present time: the clock is wrong, or was".to_owned());
-    }
     let jwks = text("jwks").ok_or("expected `jwks`, found none")?;
     let keyset = Keyset::from_jwks(jwks, &rules.algorithms).map_err(|fault| fault.to_string())?;
     if text("thumbprint") != Some(hex(&keyset.digest()).as_str()) {
@@ -166,8 +169,8 @@ mod tests {
         let kept = load(state.path(), &rules, SOURCE, 2_000).unwrap();
         assert_eq!((kept.keyset.digest(), kept.fetched_unix_s), (digest, 1_001));
         assert_eq!(kept.gone.keys(), gone.keys());
-        assert_eq!(super::gone(state.path(), &rules, SOURCE, 2_000).keys(), gone.keys());
-        assert!(super::gone(state.path(), &rules, "https://id.example/other", 2_000).keys().is_empty());
+        assert_eq!(super::gone(state.path(), &rules, SOURCE).keys(), gone.keys());
+        assert!(super::gone(state.path(), &rules, "https://id.example/other").keys().is_empty());
         assert!(load(state.path(), &rules, "https://id.example/other", 2_000).is_none());
         let trusting = |url: &str, ca: Option<ServerCa>| {
             let fetched = Fetched { url: url.to_owned(), refresh_s: 30, max_stale_s: 60, ca };

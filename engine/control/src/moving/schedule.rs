@@ -19,6 +19,8 @@ pub struct Schedule {
     failures_in_a_row: u32,
     in_flight: Option<Why>,
     asks_from_ms: u64,
+    /// When it was looked at last.
+    looked_ms: u64,
 }
 
 impl Schedule {
@@ -33,6 +35,7 @@ impl Schedule {
             failures_in_a_row: 0,
             in_flight: None,
             asks_from_ms: 0,
+            looked_ms: 0,
         };
         schedule.bound(bounds);
         schedule
@@ -42,6 +45,16 @@ impl Schedule {
     pub fn bound(&mut self, bounds: &Fetched) {
         self.refresh_ms = u64::from(bounds.refresh_s) * MS_PER_S;
         self.max_stale_ms = u64::from(bounds.max_stale_s) * MS_PER_S;
+    }
+
+    /// To be told the time now and then: when the clock is put back, everything stays as long ago as it was. By how many
+    /// milliseconds it was, since the last time.
+    pub fn follow(&mut self, now_ms: u64) -> u64 {
+        let back_ms = std::mem::replace(&mut self.looked_ms, now_ms).saturating_sub(now_ms);
+        for at_ms in [&mut self.next_ms, &mut self.asks_from_ms].into_iter().chain(&mut self.success_ms) {
+            *at_ms = at_ms.saturating_sub(back_ms);
+        }
+        back_ms
     }
 
     /// Due at once.
@@ -196,6 +209,22 @@ mod tests {
         assert!(!of.is_stale(T + 3_599_999) && of.is_stale(T + 3_600_000));
         assert_eq!(of.stale_ms(), Some(T + 3_600_000));
         assert!(of.is_stale(T - 3_600_001));
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_makes_nothing_older_or_newer() {
+        const YEAR_MS: u64 = 365 * 86_400_000;
+        let mut of = schedule();
+        assert_eq!(of.follow(T), 0, "nothing was put back before the first look");
+        of.begin(T, None);
+        of.succeeded(T, None, 0);
+        assert_eq!((of.follow(T + 60_000), of.follow(T + 60_000 - YEAR_MS)), (0, YEAR_MS));
+        let then = T - YEAR_MS;
+        assert!(!of.is_stale(then + 3_599_999) && of.is_stale(then + 3_600_000), "it is believed, and not longer");
+        assert_eq!((of.begin(then + 599_999, None), of.takes_asks(then + ASK_PAUSE_MS)), (None, true));
+        assert_eq!(of.begin(then + 600_000, None), Some(Why::Interval));
+        of.succeeded(then + 600_000, None, 0);
+        assert_eq!((of.follow(then + 600_001), of.success_ms()), (0, Some(then + 600_000)));
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Fetching {
         // That it is one was found out when the release was assembled.
         let source = Source::of(rules).ok().flatten()?;
         let schedule = Schedule::new(bounds, success_s.map(|s| s * 1_000), why);
-        let gone = |state: &Path| kept::gone(state, rules, &source.shown(), clock::unix_s());
+        let gone = |state: &Path| kept::gone(state, rules, &source.shown());
         let gone = node.state.as_deref().map_or_else(Gone::default, gone);
         let (known, jwks) = (None, String::new());
         Some(Self { number, source, schedule, known, jwks, gone, rules: rules.clone() })
@@ -213,6 +213,10 @@ impl Watcher {
     pub(super) fn take_keysets(&mut self, done: Option<Done>) {
         // What could not be published is tried again at the tick.
         let waits = self.changed;
+        for of in self.keysets.fetched.iter_mut().flatten() {
+            let back_ms = of.schedule.follow(now_ms());
+            of.gone.put_back(back_ms);
+        }
         done.into_iter().for_each(|done| self.take_fetched(done));
         self.move_keysets();
         if self.changed && !waits {

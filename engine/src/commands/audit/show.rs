@@ -1,6 +1,6 @@
 //! `adamant audit show` and `filter`: records that match, for people or as they are.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,13 +12,17 @@ use crate::commands::signing::plural;
 use crate::failure::{Failure, warn};
 use crate::terminal;
 
+/// Bytes of lines that are written at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     #[command(flatten)]
     which: Which,
-    /// Goes on as records come (one file).
+    /// Go on as records come (one file).
     #[arg(short, long)]
     follow: bool,
+    /// For people, or the JSON lines as they are.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
@@ -27,9 +31,10 @@ pub struct ShowArgs {
 pub struct FilterArgs {
     #[command(flatten)]
     which: Which,
-    /// Goes on as records come (one file).
+    /// Go on as records come (one file).
     #[arg(short, long)]
     follow: bool,
+    /// For people, or the JSON lines as they are.
     #[arg(long, value_enum, default_value = "json")]
     format: Format,
 }
@@ -42,11 +47,13 @@ struct Which {
     records: Vec<PathBuf>,
     #[command(flatten)]
     identity: IdentityArgs,
+    /// The agent, by its name in the policy.
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
+    /// The route, by its name in the policy.
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
-    /// permit or deny.
+    /// What was decided.
     #[arg(long, value_parser = ["permit", "deny"])]
     decision: Option<String>,
     /// A reason of docs/decisions.md, such as scope-missing.
@@ -61,6 +68,7 @@ struct Which {
     /// Before this time.
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<String>,
+    /// The id of the request, as the response told it.
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
     /// Address of the client, or how it begins.
@@ -69,7 +77,7 @@ struct Which {
     /// How the path begins.
     #[arg(long, value_name = "PREFIX")]
     path: Option<String>,
-    /// exchange, intent, start, and the others of docs/records.md.
+    /// Kind of the record: exchange, intent, start, and the others of docs/records.md.
     #[arg(long, value_name = "KIND", value_parser = kind)]
     kind: Option<String>,
     /// The rotation log alone: every refresh of keysets, certificates and what else moves, and the revocation lists, trust roots,
@@ -151,6 +159,9 @@ pub fn filter(args: FilterArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
     let identities = which.identity.load()?;
     let records = Records { files: &which.records, identities: &identities };
+    // What is still being written, or comes through a pipe, is shown line by line: each is one write.
+    let is_live = follow || which.records.iter().any(|path| path == Path::new("-"));
+    let mut out = BufWriter::with_capacity(if is_live { 0 } else { BUFFER_BYTES }, out);
     let (mut number, mut unreadable, mut first, mut read, mut shown) = (0_u64, 0_u64, None, 0_u64, 0_u64);
     let mut take = |line: &[u8]| -> Result<bool, Failure> {
         number += 1;
@@ -164,14 +175,15 @@ fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Re
             return Ok(false);
         }
         shown += 1;
-        match format {
-            Format::Json => writeln!(out, "{}", terminal::line(&String::from_utf8_lossy(line)))?,
-            Format::Text => {
-                let text = if which.rotations { rotations::text_of(&record) } else { text_of(&record) };
-                writeln!(out, "{}", terminal::line(&text))?;
-            }
-        }
-        if follow {
+        let text = match format {
+            Format::Json => String::from_utf8_lossy(line).into_owned(),
+            Format::Text if which.rotations => rotations::text_of(&record),
+            Format::Text => text_of(&record),
+        };
+        let mut text = terminal::line(&text).into_owned();
+        text.push('\n');
+        out.write_all(text.as_bytes())?;
+        if is_live {
             out.flush()?;
         }
         Ok(true)
@@ -188,11 +200,11 @@ fn print(which: &Which, follow: bool, format: Format, out: &mut dyn Write) -> Re
             follow::follow(file, &identities, |line| take(line).map(drop))?;
         }
     }
+    out.flush()?;
     if shown == 0 && read > 0 {
         warn(format_args!("none of {} matches", plural(usize::try_from(read).unwrap_or(usize::MAX), "record")));
     }
     if unreadable > 0 && read == 0 {
-        out.flush()?;
         let names: Vec<_> = which.records.iter().map(|path| lines::name_of(path)).collect();
         let message = format!("expected records, found none in {}", names.join(", "));
         return Err(Failure::new(message).help(RECORD_FILES));
@@ -320,6 +332,43 @@ mod tests {
             assert!(time(wrong).is_err(), "{wrong}");
         }
         assert!(status("403").is_ok() && status("4xx").is_ok() && status("40").is_err() && status("abc").is_err());
+    }
+
+    /// Somebody who notes what each write brings.
+    struct Writes(Vec<String>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.push(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_of_a_file_are_gathered_into_few_writes() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: ShowArgs,
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("records.jsonl");
+        let record = |number: u32| {
+            format!(
+                "{{\"time\":\"2026-11-21T10:00:00Z\",\"adamant.kind\":\"stop\",\"adamant.n\":{number},\"m\":\"{}\"}}\n",
+                "x".repeat(2_000)
+            )
+        };
+        let all: String = (0..3).map(record).collect();
+        std::fs::write(&file, &all).unwrap();
+        let Line { args } = clap::Parser::parse_from(["show", "--format", "json", file.to_str().unwrap()]);
+        let mut out = Writes(Vec::new());
+        show(args, &mut out).unwrap();
+        assert_eq!(out.0, [all]);
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub struct VerifyArgs {
     /// Accept runs that no checkpoint vouches for: that their lines are chained proves nothing about who wrote them.
     #[arg(long)]
     unproved: bool,
+    /// For people, or one JSON document.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }

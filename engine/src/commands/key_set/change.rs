@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use identity::api_key;
 use policy_release::bounds::SMALL_FILE_BYTES_MAX;
 use policy_release::envelope::Role;
@@ -41,7 +41,8 @@ pub struct MakeArgs {
 
 /// Which key of which id.
 #[derive(Debug, Args)]
-#[group(id = "key-given", required = true, args = ["sha256", "key_file"])]
+#[group(skip)]
+#[command(group = ArgGroup::new("key-given").required(true).args(["sha256", "key_file"]))]
 pub struct GivenArgs {
     /// The id; with --key-file that of the key.
     #[arg(long, value_name = "ID", required_unless_present = "key_file")]

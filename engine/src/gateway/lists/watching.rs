@@ -16,7 +16,8 @@ use policy::model::Policy;
 use policy_release::time::Timestamp;
 use stores::Store;
 
-use super::super::follow::{INTERVAL, PATIENCE, READ_INTERVAL, Tellable};
+use super::super::follow::{INTERVAL, PATIENCE, READ_INTERVAL};
+use super::super::tellable::Tellable;
 use super::keeping::Writer;
 use super::tended::{Showing, Tended, refused};
 use super::{InForce, Lists};

@@ -46,8 +46,10 @@ fn revocations(list: &RevocationsStatus, families: &mut Families<'_>) -> fmt::Re
     families.gauge("revocations_serial", "Serial of the revocation list in force", list.serial as f64)?;
     families.gauge("revocations_entries", "Its entries in force", list.entries as f64)?;
     families.gauge("revocations_lapsed", "Its entries that have lapsed with what they revoke", list.lapsed as f64)?;
-    let expires_s = list.expires_unix_s as f64;
-    families.gauge("revocations_expiry_timestamp_seconds", "When it expires; it stays in force", expires_s)?;
+    if list.serial > 0 {
+        let expires_s = list.expires_unix_s as f64;
+        families.gauge("revocations_expiry_timestamp_seconds", "When it expires; it stays in force", expires_s)?;
+    }
     families.gauge("revocations_expired", "1 once it has", f64::from(u8::from(list.expired)))?;
     let refused = f64::from(u8::from(list.refusal.is_some()));
     families.gauge("revocations_refused", "1 while the revocation list in the store is refused", refused)
@@ -58,8 +60,10 @@ fn key_set(set: &KeySetStatus, families: &mut Families<'_>) -> fmt::Result {
     families.gauge("key_set_filled", "API keys of the release that it fills", set.filled as f64)?;
     families.gauge("key_set_unfilled", "API keys of the release that nothing fills", set.unfilled as f64)?;
     families.gauge("key_set_ignored", "Its ids that the release does not leave open", set.ignored as f64)?;
-    let expires_s = set.expires_unix_s as f64;
-    families.gauge("key_set_expiry_timestamp_seconds", "When it expires, and its keys are refused", expires_s)?;
+    if set.serial > 0 {
+        let expires_s = set.expires_unix_s as f64;
+        families.gauge("key_set_expiry_timestamp_seconds", "When it expires, and its keys are refused", expires_s)?;
+    }
     families.gauge("key_set_expired", "1 once it has", f64::from(u8::from(set.expired)))?;
     let refused = f64::from(u8::from(set.refusal.is_some()));
     families.gauge("key_set_refused", "1 while the key set in the store is refused", refused)
