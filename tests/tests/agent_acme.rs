@@ -10,6 +10,8 @@
 
 #[path = "agent_acme/liar.rs"]
 mod liar;
+#[path = "agent_acme/slow.rs"]
+mod slow;
 #[path = "agent_acme/unused.rs"]
 mod unused;
 
