@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -35,6 +35,7 @@ pub struct Liar {
     pub issuer: Arc<Authority>,
     lie: Arc<Mutex<Lie>>,
     orders: Arc<AtomicUsize>,
+    takes: Arc<Mutex<Duration>>,
 }
 
 /// What one connection knows.
@@ -44,8 +45,10 @@ struct Served {
     issuer: Arc<Authority>,
     lie: Lie,
     orders: Arc<AtomicUsize>,
-    /// What the last order came to.
-    given: Arc<Mutex<Option<String>>>,
+    /// What the last order came to, and when.
+    given: Arc<Mutex<Option<(String, Instant)>>>,
+    /// How long it says that it is still at work on an order.
+    takes: Duration,
 }
 
 impl Liar {
@@ -58,12 +61,14 @@ impl Liar {
         let (issuer, given) = (Arc::new(Authority::new("issuer")), Arc::new(Mutex::new(None)));
         let lie = Arc::new(Mutex::new(Lie::None));
         let (issues, lies, orders) = (Arc::clone(&issuer), Arc::clone(&lie), Arc::new(AtomicUsize::new(0)));
-        let counted = Arc::clone(&orders);
+        let takes = Arc::new(Mutex::new(Duration::ZERO));
+        let (counted, slow) = (Arc::clone(&orders), Arc::clone(&takes));
         thread::spawn(move || {
             for socket in listener.incoming() {
                 let (config, issuer, given) = (Arc::clone(&config), Arc::clone(&issues), Arc::clone(&given));
                 let (base, lie, orders) = (format!("https://{address}"), *lies.lock().unwrap(), Arc::clone(&counted));
-                let served = Served { base, name, issuer, lie, orders, given };
+                let takes = *slow.lock().unwrap();
+                let served = Served { base, name, issuer, lie, orders, given, takes };
                 thread::spawn(move || {
                     let mut stream = Stream::accept(socket.unwrap(), Some(&config)).ok()?;
                     let (path, content) = request(&mut stream)?;
@@ -71,7 +76,7 @@ impl Liar {
                 });
             }
         });
-        Self { address, tls, issuer, lie, orders }
+        Self { address, tls, issuer, lie, orders, takes }
     }
 
     pub fn directory(&self) -> String {
@@ -85,6 +90,11 @@ impl Liar {
 
     pub fn lies(&self, lie: Lie) {
         *self.lie.lock().unwrap() = lie;
+    }
+
+    /// Each order takes so long from now on.
+    pub fn takes(&self, time: Duration) {
+        *self.takes.lock().unwrap() = time;
     }
 }
 
@@ -132,12 +142,21 @@ impl Served {
                 (head, order("ready").to_string())
             }
             "/finalize" => {
-                *self.given.lock().unwrap() = Some(self.certificate(content));
-                ("200 OK", order("valid").to_string())
+                *self.given.lock().unwrap() = Some((self.certificate(content), Instant::now()));
+                ("200 OK", order(self.status()).to_string())
             }
-            "/certificate" => ("200 OK", self.given.lock().unwrap().clone().unwrap_or_default()),
-            _ if self.given.lock().unwrap().is_some() => ("200 OK", order("valid").to_string()),
-            _ => ("200 OK", order("ready").to_string()),
+            "/certificate" => {
+                ("200 OK", self.given.lock().unwrap().clone().map(|(chain, _)| chain).unwrap_or_default())
+            }
+            _ => ("200 OK", order(self.status()).to_string()),
+        }
+    }
+
+    fn status(&self) -> &'static str {
+        match &*self.given.lock().unwrap() {
+            None => "ready",
+            Some((_, since)) if since.elapsed() < self.takes => "processing",
+            Some(_) => "valid",
         }
     }
 

@@ -13,6 +13,7 @@
 mod renewing;
 
 use std::fs;
+use std::io::{PipeReader, PipeWriter, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -166,29 +167,54 @@ fn two_runs_on_one_profile_are_one_too_many() {
 /// Whoever read the log went away, or never came.
 #[test]
 fn it_renews_and_calls_with_nobody_to_read_what_it_says() {
+    goes_on_unread(|| (None, std::io::pipe().unwrap().1));
+}
+
+/// Whoever was to read it is there, and does not.
+#[test]
+fn it_renews_and_calls_while_a_full_pipe_takes_no_line() {
+    goes_on_unread(|| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut filling = writer.try_clone().unwrap();
+        // Until the reader goes.
+        thread::spawn(move || while filling.write_all(b"\n").is_ok() {});
+        thread::sleep(Duration::from_millis(300));
+        (Some(reader), writer)
+    });
+}
+
+fn goes_on_unread(pipe: impl Fn() -> (Option<PipeReader>, PipeWriter)) {
     let scene = Scene::new();
     scene.enroll("--life 6s");
     let profile = scene.at().join("p");
     let unread = |line: &str| {
         let mut command = Command::new(binary());
-        let [out, err] = [(); 2].map(|()| std::io::pipe().unwrap().1);
+        let [(kept_out, out), (kept_err, err)] = [(); 2].map(|()| pipe());
         command.args(line.split(' ')).current_dir(scene.at()).stdin(Stdio::null()).stdout(out).stderr(err);
-        Ended(command.spawn().unwrap())
+        (Ended(command.spawn().unwrap()), kept_out, kept_err)
     };
     let mut keeper = unread("agent run p");
     let mut proxy = unread("agent proxy p");
+    let is_there = || UnixStream::connect(profile.join("proxy.sock")).is_ok();
+    assert!(process::eventually(Duration::from_secs(20), is_there));
     let mut before = read_pair(&profile);
     for _ in 0..2 {
         let renewed = process::eventually(Duration::from_secs(20), || read_pair(&profile) != before);
-        assert!(renewed && keeper.0.try_wait().unwrap().is_none(), "{:?}", keeper.0.try_wait());
+        assert!(renewed && keeper.0.0.try_wait().unwrap().is_none(), "{:?}", keeper.0.0.try_wait());
         before = read_pair(&profile);
         let said = through(UnixStream::connect(profile.join("proxy.sock")).unwrap(), "GET /orders/7", "", "");
         assert!(said.starts_with("HTTP/1.1 200"), "{said}");
     }
-    for running in [&mut keeper, &mut proxy] {
+    for (running, ..) in [&mut keeper, &mut proxy] {
         process::signal(running.0.id(), "TERM");
         assert_eq!(running.0.wait().unwrap().code(), Some(0));
     }
+    // What was told to nobody is missing, and that shows.
+    let newest = ok(scene.at(), "agent run p --once");
+    fs::write(scene.at().join("log"), &newest).unwrap();
+    let said = ok(scene.at(), "agent log p log");
+    let first: u64 = said.split(' ').nth(2).unwrap().parse().unwrap();
+    assert!(first > 3, "{said}");
 }
 
 struct Ended(Child);

@@ -8,6 +8,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "agent_acme/slow.rs"]
+mod slow;
 #[path = "agent_acme/unused.rs"]
 mod unused;
 

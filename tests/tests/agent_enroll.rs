@@ -14,6 +14,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 use tests::agents::{ID, Scene, bad, ok, read_pair, run};
+use tests::gateway::Gateway;
+use tests::origin::RecordingOrigin;
+use tests::policy::PolicyText;
 
 fn requests(scene: &Scene) -> String {
     let url = scene.url();
@@ -230,4 +233,51 @@ fn a_token_for_openbao_goes_to_no_server_that_proves_nothing() {
     );
     assert!(said.contains("expected https://HOST:PORT"), "{said}");
     assert!(server.accept().is_err(), "nobody was connected to");
+}
+
+/// Its certificate opens the connection, and names nobody; what it may do, the release says of its token.
+#[test]
+fn an_agent_that_is_known_by_a_token_alone_enrolls_by_the_release() {
+    const END: &str = "2100-01-01T00:00:00Z";
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let issuer = "https://ca.corp.example";
+    ok(at, &format!("ca init ca --trust-domain corp.example --server localhost --issuer {issuer} --no-passphrase"));
+    ok(at, "ca issue ca --server localhost --key-out server.key --out server.pem");
+    let origin = RecordingOrigin::start();
+    let token = "{ token = { issuer = \"ca\", subject = \"reports-bot\", bound = \"certificate\" } }";
+    let policy = PolicyText::new()
+        .setting("transport = \"mtls\"")
+        .origin("origin", &[origin.address()])
+        .route("orders", "GET", "/orders/{id}", "origin")
+        .scope("orders", &["orders"])
+        .client_ca("agents", "ca/ca.pem")
+        .with(&format!(
+            "[[issuer]]\nname = \"ca\"\nissuer = \"{issuer}\"\naudience = [\"orders\"]\nalgorithms = [\"ES256\"]\nkeys = {{ \
+             file = \"ca/jwks.json\" }}"
+        ))
+        .agent("reports-bot", token, &["orders"], &["60/minute"])
+        .agent("other-bot", &format!("{{ certificate = \"{ID}\", ca = \"agents\" }}"), &["orders"], &[]);
+    let more = ["--tls-chain", "server.pem", "--tls-key", "server.key", "--client-certificates", "required"];
+    let scene = Scene { gateway: Gateway::dev_in(directory, &policy.text(), &more), origin };
+    let at = scene.at();
+    ok(at, "key signer --out alice.key --no-passphrase");
+    ok(at, &format!("trust init --key alice=alice.key --threshold 1 --expires {END} --out root.json"));
+    ok(at, "trust sign root.json --key alice.key");
+    ok(at, &format!("release build policy.toml --version 1 --expires {END} --out release.json"));
+    ok(at, "release sign release.json --key alice.key");
+    let trusted = "--ca ca --release release.json --trust-root root.json";
+    let enroll = format!("agent enroll p --agent reports-bot --gateway {} {trusted}", scene.url());
+    let said = bad(at, &enroll);
+    assert!(said.contains("by a token alone") && said.contains("--spiffe"), "{said}");
+    let said = bad(at, &format!("{enroll} --spiffe {ID}"));
+    assert!(said.contains("which is of other-bot"), "{said}");
+    let said = ok(at, &format!("{enroll} --spiffe spiffe://corp.example/connection"));
+    assert!(said.contains("scopes   orders") && said.contains("limits   60/minute"), "{said}");
+    for _ in 0..2 {
+        let said = ok(at, "agent doctor p --path /orders/7");
+        assert!(said.contains("nothing is wrong"), "{said}");
+        ok(at, "agent run p --once");
+    }
+    assert_eq!(scene.origin.count(), 2);
 }

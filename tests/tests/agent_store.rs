@@ -30,6 +30,8 @@ mod enrolling;
 mod stores;
 #[path = "agent_store/thief.rs"]
 mod thief;
+#[path = "agent_store/to_and_fro.rs"]
+mod to_and_fro;
 
 /// Longer than any of it takes on a busy machine.
 const SOON: Duration = Duration::from_secs(40);

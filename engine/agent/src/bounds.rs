@@ -58,11 +58,21 @@ pub const ORDER_RETRY_MS_MAX: u64 = 3_600_000;
 pub const RETRY_AFTER_S_MAX: u64 = 86_400;
 /// Longest sleep before the clock is looked at again: a machine may have slept meanwhile, milliseconds.
 pub const LOOK_MS_MAX: u64 = 30_000;
+/// The same while a renewal runs; one that has just begun is given as long before anybody is warned of an end, milliseconds.
+pub const RUNNING_LOOK_MS: u64 = 2_000;
+/// Times that one renewal asks, where the profile is another one whenever it was answered.
+pub const RENEWAL_ROUNDS_MAX: u32 = 3;
+/// Pause after a renewal for which a release was the only reason, up to a quarter shorter by chance, milliseconds: whoever
+/// moves a pointer to and fro has no certificate ordered each time.
+pub const RELEASE_PAUSE_MS: u64 = 60_000;
 /// Time that a hook may take, seconds.
 pub const HOOK_S_MAX: u64 = 60;
 /// Hooks of one run.
 pub const HOOKS_MAX: usize = 16;
-/// Time that SIGTERM leaves a renewal that is running, seconds.
+/// Lines of the log of `agent run` that wait for hooks of those before them; while there are as many, nothing that ended is
+/// looked at.
+pub const HOOKS_LINES_MAX: usize = 64;
+/// Time that SIGTERM leaves renewals that are running, seconds.
 pub const STOP_S_MAX: u64 = 15;
 
 /// Between two looks at the store of a channel, milliseconds. A profile grants nothing: there is no haste.
@@ -117,6 +127,14 @@ pub const PROXY_KEPT_BYTES_MAX: u64 = 64 << 10;
 pub const PROXY_NONCE_S_MAX: u64 = 100;
 /// Time that SIGTERM leaves what runs in the proxy, seconds.
 pub const PROXY_DRAIN_S_MAX: u64 = 10;
+/// Bytes of each text in a line of the log of `agent run`; what is longer is cut.
+pub const RUN_TEXT_BYTES_MAX: usize = 2_048;
+/// Texts of a list in a line of it.
+pub const RUN_LIST_MAX: usize = 16;
+/// Lines that whoever reads them may be behind; further ones are lost.
+pub const RUN_LINES_MAX: usize = 256;
+/// Time that the last lines are given at the end, milliseconds.
+pub const RUN_LINES_END_MS: u64 = 2_000;
 /// Bytes of a line of the log of `agent run`, when it is looked at.
 pub const RUN_LINE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of what a profile keeps of its log.

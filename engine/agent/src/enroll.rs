@@ -13,6 +13,7 @@ use crate::channel::{Joined, next};
 use crate::doctor;
 use crate::fault::Fault;
 use crate::files;
+use crate::fresh::Writer;
 use crate::generation;
 use crate::id::Id;
 use crate::oauth::{ClientProof, TokenEndpoint};
@@ -98,19 +99,23 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
         enrolment.profile.follows = Some(joined.follows.clone());
     }
     // What could not be written either is gone with this command.
-    let obtained = source::obtain(directory, &enrolment, None, &mut None)?;
+    let obtained = source::obtain(directory, &enrolment, None, &Writer::default())?;
+    let mut warnings = warnings(&enrolment.profile, &obtained);
+    let staged = match obtained {
+        Obtained::Ready(ready) => Ok(ready.stage(directory, &enrolment, None)?),
+        Obtained::Waiting(waiting) => Err(waiting),
+    };
     if let Known::Channel(joined) = &wish.release {
         joined.remember(directory)?;
     }
-    let mut warnings = warnings(&enrolment.profile, &obtained);
-    let waiting = match obtained {
-        Obtained::Ready(ready) => {
-            ready.put()?;
+    let waiting = match staged {
+        Ok(staged) => {
+            staged.put()?;
             profile::end_waiting(directory)?;
             warnings.extend(without_scope(directory, &enrolment.profile));
             None
         }
-        Obtained::Waiting(waiting) => {
+        Err(waiting) => {
             enrolment.wait(directory)?;
             Some(waiting)
         }

@@ -2,6 +2,7 @@
 //! and no other is ordered while it is good.
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
 
@@ -12,6 +13,17 @@ use crate::schedule;
 /// Its key is in it: owner-only.
 const FILE: &str = "pending.pem";
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
+/// Held by whoever writes into a profile, and never while somebody is asked for something: what is in use then is what the
+/// next generation goes on from. With what an order gave, and found no room on disk.
+#[derive(Default)]
+pub struct Writer(Mutex<Option<Fresh>>);
+
+impl Writer {
+    pub fn lock(&self) -> MutexGuard<'_, Option<Fresh>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A key with its chain, in PEM.
 pub struct Fresh {

@@ -18,6 +18,7 @@ pub mod generation;
 pub mod hooks;
 pub mod id;
 pub mod jws;
+pub mod lines;
 pub mod log;
 pub mod metrics;
 pub mod oauth;

@@ -34,15 +34,18 @@ pub struct Counts {
 }
 
 /// All that is told.
-#[derive(Default)]
 pub struct Metrics {
     /// By kind: `certificate`, `token`.
     kinds: RwLock<Vec<(&'static str, Arc<Counts>)>>,
     /// Lines of the log that could not be written.
-    pub lines_lost: AtomicU64,
+    lines_lost: Arc<AtomicU64>,
 }
 
 impl Metrics {
+    pub fn new(lines_lost: Arc<AtomicU64>) -> Self {
+        Self { kinds: RwLock::default(), lines_lost }
+    }
+
     /// The counts of a kind, made at its first mention.
     pub fn of(&self, what: &'static str) -> Arc<Counts> {
         let mut kinds = self.kinds.write().unwrap_or_else(PoisonError::into_inner);

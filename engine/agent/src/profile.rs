@@ -121,6 +121,11 @@ impl Profile {
         Err(Fault::at(&path, message).help("it was made by another version of adamant: enroll again, with --force"))
     }
 
+    /// What its certificates and tokens are for: the CA that the release believes, and what tokens shall say.
+    pub fn terms(&self) -> (Option<&str>, Option<&TokenSource>) {
+        (self.granted.as_ref().map(|granted| &*granted.client_ca), self.token.as_ref())
+    }
+
     /// The file, as it is written.
     pub fn json(&self) -> Result<Vec<u8>, Fault> {
         let json = serde_json::to_string_pretty(self).map_err(Fault::new)?;

@@ -26,8 +26,8 @@ use crate::bounds::{
 };
 use crate::fault::Fault;
 use crate::files;
+use crate::lines::Lines;
 use crate::profile::Profile;
-use crate::run::Sink;
 
 mod bound;
 mod exchange;
@@ -70,15 +70,15 @@ pub struct Settings {
     pub open_to_network: bool,
 }
 
-/// Serves until SIGTERM, whether or not `told` can say where it listens.
-pub fn run(settings: &Settings, told: Sink<'_>) -> Result<(), Fault> {
+/// Serves until SIGTERM, whether or not anybody reads where it listens.
+pub fn run(settings: &Settings, lines: &Lines) -> Result<(), Fault> {
     Profile::read(&settings.directory)?;
     let secret =
         settings.secret_file.as_ref().map(|path| files::read_secret_line(path, SECRET_BYTES_MAX)).transpose()?;
     check_place(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Fault::new(format_args!("cannot start: {error}")))?;
-    let served = runtime.block_on(serve(settings, secret, told));
+    let served = runtime.block_on(serve(settings, secret, lines));
     // Not waited for: a look-up of a name may hang longer than the time to drain.
     runtime.shutdown_background();
     served
@@ -93,10 +93,10 @@ fn check_place(settings: &Settings) -> Result<(), Fault> {
     Err(Fault::new(message).help("use 127.0.0.1:PORT or unix:PATH; or --open-to-network together with --secret-file"))
 }
 
-async fn serve(settings: &Settings, secret: Option<Zeroizing<String>>, told: Sink<'_>) -> Result<(), Fault> {
+async fn serve(settings: &Settings, secret: Option<Zeroizing<String>>, lines: &Lines) -> Result<(), Fault> {
     let exchanges = Arc::new(Exchanges::new(settings, secret)?);
     let listener = Listener::bind(&settings.listen).await?;
-    let _ = told(&format!("listening on {}, for {}", listener.place()?, exchanges.target()));
+    lines.say(format!("listening on {}, for {}", listener.place()?, exchanges.target()));
     let on = |kind| signal(kind).map_err(|error| Fault::new(format_args!("signals cannot be awaited: {error}")));
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let (stop, stopping) = watch::channel(false);

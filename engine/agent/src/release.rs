@@ -25,7 +25,7 @@ pub struct Granted {
     /// The token that goes with the certificate, where one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
-    /// PEM of the CA that its certificate must be under.
+    /// PEM of the CA that its certificate must be under; of all that the release has, where it knows the agent by a token alone.
     pub client_ca: String,
 }
 
@@ -73,9 +73,24 @@ pub fn open(release: &[u8], root: &[u8]) -> Result<(Manifest, String), Fault> {
     Ok((manifest, verified.digest().to_string()))
 }
 
-/// The name of this kind under which the release knows an agent's certificate: the only one, or the one that is asked for.
+/// The name of this kind under which the release knows an agent's certificate: the only one, or the one that is asked for. Of
+/// an agent that is known by a token alone, the one that is asked for, which no agent has.
 pub fn id_of(policy: &Policy, agent: &str, asked: Option<&Id>, kind: id::Kind) -> Result<Id, Fault> {
-    let mut ids: Vec<Id> = proofs(policy, agent)?.into_iter().filter_map(named).collect();
+    let proofs = proofs(policy, agent)?;
+    if token_alone(&proofs).is_some() {
+        let unnamed = || {
+            Fault::new(format_args!("the release knows {agent} by a token alone, found no name for its certificate"))
+                .help(format_args!(
+                    "give it one that no agent of the release has, for the connection alone: --{} {}; and name where tokens come \
+                     from: --token-url, --token-file",
+                    kind.word(),
+                    kind.form().trim_start_matches("dns:")
+                ))
+        };
+        let asked = asked.ok_or_else(unnamed)?;
+        return of_nobody(policy, asked).map(|()| asked.clone());
+    }
+    let mut ids: Vec<Id> = proofs.into_iter().filter_map(named).collect();
     ids.retain(|id| id.kind() == kind);
     let listed = ids.iter().map(Id::to_string).collect::<Vec<_>>().join(", ");
     match (ids.as_slice(), asked) {
@@ -96,10 +111,16 @@ pub fn id_of(policy: &Policy, agent: &str, asked: Option<&Id>, kind: id::Kind) -
     }
 }
 
-/// What the release grants to the holder of a certificate with this name.
+/// What the release grants to the holder of a certificate with this name; or of a token, where it knows the agent by that alone.
 pub fn granted(policy: &Policy, version: u64, digest: &str, agent: &str, id: &Id) -> Result<Granted, Fault> {
-    let proofs = proofs(policy, agent)?.into_iter().find(|proofs| named(proofs).as_ref() == Some(id));
-    let proofs = proofs.ok_or_else(|| Fault::new(format_args!("the release does not know {agent} as {id}")))?;
+    let all = proofs(policy, agent)?;
+    let proofs = match token_alone(&all) {
+        Some(proofs) => of_nobody(policy, id).map(|()| proofs)?,
+        None => {
+            let known = all.into_iter().find(|proofs| named(proofs).as_ref() == Some(id));
+            known.ok_or_else(|| Fault::new(format_args!("the release does not know {agent} as {id}")))?
+        }
+    };
     let found = policy.agents.iter().find(|known| known.name == agent);
     let (scopes, limits) = found.map_or((&[][..], &[][..]), |agent| (&agent.scopes[..], &agent.limits[..]));
     let holds = |route: &str| {
@@ -115,8 +136,9 @@ pub fn granted(policy: &Policy, version: u64, digest: &str, agent: &str, id: &Id
         },
         path: route.path.clone(),
     });
-    let ca = proofs.certificate.as_ref().map(|proof| proof.ca.as_str()).unwrap_or_default();
-    let client_ca = policy.client_cas.iter().find(|known| known.name == ca);
+    // For the connection alone, any of them is good.
+    let ca = proofs.certificate.as_ref().map(|proof| &proof.ca);
+    let client_cas = policy.client_cas.iter().filter(|known| ca.is_none_or(|ca| known.name == *ca));
     let token = proofs.token.as_ref().map(|proof| {
         let issuer = policy.issuers.iter().find(|issuer| issuer.name == proof.issuer);
         Token {
@@ -138,7 +160,7 @@ pub fn granted(policy: &Policy, version: u64, digest: &str, agent: &str, id: &Id
         routes: routes.collect(),
         limits: limits.iter().map(ToString::to_string).collect(),
         token,
-        client_ca: client_ca.map(|ca| ca.certificates.clone()).unwrap_or_default(),
+        client_ca: client_cas.map(|ca| &*ca.certificates).collect::<Vec<_>>().join("\n"),
     })
 }
 
@@ -156,6 +178,31 @@ fn proofs<'p>(policy: &'p Policy, agent: &str) -> Result<Vec<&'p Proofs>, Fault>
         Identity::Anonymous => None,
     };
     Ok(found.identity.iter().filter_map(proofs).collect())
+}
+
+/// Whether no certificate names the agent, and a token does.
+pub fn is_by_token_alone(policy: &Policy, agent: &str) -> bool {
+    proofs(policy, agent).is_ok_and(|proofs| token_alone(&proofs).is_some())
+}
+
+/// The proofs of an agent that is known by a token alone. A certificate that names nobody may be shown beside it.
+fn token_alone<'p>(proofs: &[&'p Proofs]) -> Option<&'p Proofs> {
+    let is_named = proofs.iter().any(|proofs| proofs.certificate.is_some());
+    let alone = |proofs: &&&Proofs| !is_named && proofs.token.is_some() && proofs.api_keys.is_empty();
+    proofs.iter().find(alone).copied()
+}
+
+/// Refuses a name that is some agent's: it would be taken for a proof of that one.
+fn of_nobody(policy: &Policy, id: &Id) -> Result<(), Fault> {
+    let has = |agent: &&policy::model::Agent| {
+        proofs(policy, &agent.name)
+            .is_ok_and(|proofs| proofs.into_iter().any(|proofs| named(proofs).as_ref() == Some(id)))
+    };
+    let Some(owner) = policy.agents.iter().find(has) else { return Ok(()) };
+    let message =
+        format_args!("expected a name that no agent of the release has, found {id}, which is of {}", owner.name);
+    Err(Fault::new(message)
+        .help("an agent that is known by a token alone has a certificate for the connection; give that another name"))
 }
 
 fn named(proofs: &Proofs) -> Option<Id> {
@@ -176,7 +223,7 @@ pub fn believes(granted: &Granted, chain: &[rustls::pki_types::CertificateDer<'_
 
 #[cfg(test)]
 mod tests {
-    use policy::model::{Agent, CertificateName, CertificateProof};
+    use policy::model::{Agent, CertificateName, CertificateProof, ClientCa, TokenProof};
 
     use super::*;
 
@@ -198,6 +245,41 @@ mod tests {
             agents: vec![Agent { name: "bot".to_owned(), identity, scopes: Vec::new(), limits: Vec::new() }],
             api_keys: Vec::new(),
         }
+    }
+
+    fn by_token() -> Identity {
+        let token = TokenProof { issuer: "corp".to_owned(), subject: Subject::Exactly("bot".to_owned()), bound: None };
+        Identity::Proofs(Proofs { token: Some(token), ..Proofs::default() })
+    }
+
+    #[test]
+    fn an_agent_that_is_known_by_a_token_alone_has_a_certificate_that_names_nobody() {
+        let spiffe = id::Kind::Spiffe;
+        let (other, own) = (spiffe.form().parse::<Id>().unwrap(), "spiffe://corp.example/bot".parse::<Id>().unwrap());
+        let mut policy = policy(vec![CertificateName::Spiffe(other.name().to_owned())]);
+        policy.agents[0].name = "other".to_owned();
+        let ca = |name: &str| ClientCa { name: name.to_owned(), certificates: name.to_owned(), crl: None };
+        policy.client_cas = vec![ca("agents"), ca("partners")];
+        let (scopes, limits) = (vec!["all".to_owned()], Vec::new());
+        policy.agents.push(Agent { name: "bot".to_owned(), identity: vec![by_token()], scopes, limits });
+        let told = id_of(&policy, "bot", None, spiffe).unwrap_err();
+        assert!(told.to_string().contains("by a token alone") && told.hint().unwrap().contains("--spiffe"), "{told}");
+        let told = id_of(&policy, "bot", Some(&other), spiffe).unwrap_err();
+        assert!(told.to_string().ends_with("which is of other"), "{told}");
+        assert_eq!(id_of(&policy, "bot", Some(&own), spiffe).unwrap(), own);
+        let granted = granted(&policy, 1, "", "bot", &own).unwrap();
+        assert_eq!((granted.scopes, &*granted.client_ca), (vec!["all".to_owned()], "agents\npartners"));
+        assert_eq!(granted.token.unwrap().subject.as_deref(), Some("bot"));
+        assert!(is_by_token_alone(&policy, "bot") && !is_by_token_alone(&policy, "other"));
+        assert!(
+            super::granted(&policy, 1, "", "bot", &other).is_err()
+                && super::granted(&policy, 1, "", "other", &own).is_err()
+        );
+        // Where it shows an API key as well, a profile has nothing to show.
+        let Identity::Proofs(proofs) = &mut policy.agents[1].identity[0] else { panic!("it has proofs") };
+        proofs.api_keys = vec!["k".to_owned()];
+        let told = id_of(&policy, "bot", Some(&own), spiffe).unwrap_err();
+        assert!(told.to_string().contains("by no SPIFFE id"), "{told}");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! When to renew: two thirds into a credential's life, a little earlier by chance so that many agents do not come at once;
 //! after a failure later and later, but never so late that the credential ends first. Pure.
 
-use crate::bounds::{JITTER_PER_MILLE_MAX, ORDER_RETRY_MS_MAX, ORDER_RETRY_MS_MIN, RETRY_MS_MAX, RETRY_MS_MIN};
+use crate::bounds::{
+    JITTER_PER_MILLE_MAX, ORDER_RETRY_MS_MAX, ORDER_RETRY_MS_MIN, RELEASE_PAUSE_MS, RETRY_MS_MAX, RETRY_MS_MIN,
+};
 
 /// When a credential that was obtained then and ends then is renewed, seconds since the Unix epoch. `random` is any number.
 pub fn due_s(obtained_s: u64, ends_s: u64, random: u32) -> u64 {
@@ -21,8 +23,17 @@ pub fn retry_ms(failures: u32, left_s: u64, is_counted: bool, random: u32) -> u6
     // Four more attempts at least before the end, unless that is sooner than the first pause. After it, later and later again.
     let is_bounded = left_s > 0 && !is_counted;
     let bounded = if is_bounded { doubled.min((left_s.saturating_mul(1_000) / 5).max(first_ms)) } else { doubled };
-    let spread = bounded / 4;
-    bounded - spread * u64::from(random) / u64::from(u32::MAX)
+    spread_ms(bounded, random)
+}
+
+/// Pause after a renewal for which a release was the only reason, milliseconds.
+pub fn release_ms(random: u32) -> u64 {
+    spread_ms(RELEASE_PAUSE_MS, random)
+}
+
+/// Up to a quarter shorter, so that many agents do not come at once.
+fn spread_ms(pause_ms: u64, random: u32) -> u64 {
+    pause_ms - pause_ms / 4 * u64::from(random) / u64::from(u32::MAX)
 }
 
 /// How near a credential's end is.
@@ -93,6 +104,7 @@ mod tests {
             prop_assert!((RETRY_MS_MIN * 3 / 4..=RETRY_MS_MAX).contains(&pause_ms));
             let pause_ms = retry_ms(failures, left_s, true, random);
             prop_assert!((ORDER_RETRY_MS_MIN * 3 / 4..=ORDER_RETRY_MS_MAX).contains(&pause_ms));
+            prop_assert!((RELEASE_PAUSE_MS * 3 / 4..=RELEASE_PAUSE_MS).contains(&release_ms(random)));
         }
     }
 }

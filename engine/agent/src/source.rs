@@ -16,7 +16,7 @@ use crate::ca::token::Issuer;
 use crate::clock;
 use crate::fault::Fault;
 use crate::files::{self, Access};
-use crate::fresh::{self, Fresh};
+use crate::fresh::{self, Fresh, Writer};
 use crate::generation::{self, Identity, New, Origin};
 use crate::id::{Id, Kind};
 use crate::oauth::Fetched;
@@ -26,10 +26,7 @@ use crate::release;
 use crate::spiffe::SpiffeId;
 use crate::x509::Facts;
 
-mod token;
-
-use token::with_token;
-pub use token::{RenewedToken, renew_token};
+pub mod token;
 
 /// The key of a request that has not been answered yet.
 const PENDING: &str = "pending.key";
@@ -48,12 +45,23 @@ pub enum Source {
     Acme(Acme),
 }
 
-/// A key with its certificate, checked and whole on disk, and not in use yet.
+/// A key with its certificate, checked: nobody needs to be asked for anything any more, and nothing is in use yet.
 #[must_use = "what was obtained is not in use yet"]
 pub struct Ready {
+    new: Issued,
+    pub facts: Facts,
+    /// Of an authorization server: one that is bound to this certificate, or the first.
+    token: Option<Fetched>,
+    /// Where it waits, in words, where it was counted.
+    kept: Option<&'static str>,
+}
+
+/// The same, whole on disk.
+#[must_use = "what was obtained is not in use yet"]
+pub struct Staged {
     staged: generation::Staged,
     directory: PathBuf,
-    pub facts: Facts,
+    facts: Facts,
 }
 
 /// What became of an attempt.
@@ -71,7 +79,19 @@ pub struct Waiting {
 }
 
 impl Ready {
-    /// Puts them in use, in one step.
+    /// Has it whole on disk, beside all else of `enrolment`, with the token of `before` where that goes with any certificate:
+    /// both as they are now. The caller holds the profile's lock.
+    pub fn stage(self, directory: &Path, enrolment: &Enrolment, before: Option<&Identity>) -> Result<Staged, Fault> {
+        let Self { new, facts, token, kept } = self;
+        match staged(directory, enrolment, before, &new, token) {
+            Ok(staged) => Ok(Staged { staged, directory: directory.to_owned(), facts }),
+            Err(fault) => Err(waiting_in(kept, fault)),
+        }
+    }
+}
+
+impl Staged {
+    /// Puts it in use, in one step.
     pub fn put(self) -> Result<Facts, Fault> {
         self.staged.put()?;
         // Only now: a failure before leaves the request to be answered again.
@@ -101,53 +121,85 @@ impl Source {
     }
 }
 
-/// Obtains a new key with a certificate. `before`: what is in use, which a renewal goes on from. `held`: what an order gave
-/// that could not be put in use. The caller holds the profile's lock.
+/// Obtains a new key with a certificate, and the token that must come with it; it may take its time. `before`: what is in use,
+/// which a renewal goes on from. `writer`, which is not held: with what an order gave that could not be put in use.
 pub fn obtain(
     directory: &Path,
     enrolment: &Enrolment,
     before: Option<&Identity>,
-    held: &mut Option<Fresh>,
+    writer: &Writer,
 ) -> Result<Obtained, Fault> {
     let profile = &enrolment.profile;
-    let new = match (&profile.certificate, &profile.id) {
+    // While somebody takes their time, what was in use may be gone.
+    let has_token = token::kept(profile, before).is_some();
+    let (new, checked, kept) = match (&profile.certificate, &profile.id) {
         (Source::Ca { directory: ca, passphrase_file, life_s }, Id::Spiffe(id)) => {
-            issued(profile, id, ca, (passphrase_file.as_deref(), *life_s))?
+            let new = issued(profile, id, ca, (passphrase_file.as_deref(), *life_s))?;
+            uncounted(profile, before, new)?
         }
         (Source::Openbao(of), Id::Spiffe(id)) => {
             let key = issue::new_key()?;
             let chain = of.sign(&issue::request(&key, Some(id))?, id)?;
-            Issued::new(key, chain)
+            uncounted(profile, before, Issued::new(key, chain))?
         }
         (Source::Requests { directory: shared }, Id::Spiffe(id)) => {
             match answered(directory, &profile.agent, id, shared)? {
-                Ok((key, chain)) => Issued::new(key, chain),
+                Ok((key, chain)) => uncounted(profile, before, Issued::new(key, chain))?,
                 Err(waiting) => return Ok(Obtained::Waiting(waiting)),
             }
         }
-        (Source::Acme(of), Id::Dns(name)) => {
-            let ready = ordered(directory, enrolment, before, held, || of.order(directory, name))?;
-            return Ok(Obtained::Ready(Box::new(ready)));
-        }
+        (Source::Acme(of), Id::Dns(name)) => ordered(directory, profile, before, writer, || of.order(directory, name))?,
         (source, id) => {
             let message = format!("{}: expected a {} to ask for, found {id}", source.shown(), source.gives().noun());
             return Err(Fault::new(message).help("enroll again, with --force"));
         }
     };
-    let checked = checked(&enrolment.profile, before, &new)?;
-    Ok(Obtained::Ready(Box::new(staged(directory, enrolment, before, &new, checked)?)))
+    let (certificates, facts) = checked;
+    let token = match &profile.token {
+        Some(TokenSource::Oauth(of)) if !has_token => {
+            Some(of.fetch(&new.key, &certificates).map_err(|fault| waiting_in(kept, fault))?)
+        }
+        _ => None,
+    };
+    Ok(Obtained::Ready(Box::new(Ready { new, facts, token, kept })))
+}
+
+/// A new key with its certificate, and the token that the same CA gave with it.
+struct Issued {
+    key: Zeroizing<String>,
+    chain: String,
+    token: Option<Zeroizing<String>>,
+    obtained_s: u64,
+}
+
+impl Issued {
+    fn new(key: Zeroizing<String>, chain: String) -> Self {
+        Self { key, chain, token: None, obtained_s: clock::now_s() }
+    }
+}
+
+/// What came, once it may be used.
+type Checked = (Vec<CertificateDer<'static>>, Facts);
+
+/// What came, and where it waits where it was counted.
+type Came = (Issued, Checked, Option<&'static str>);
+
+fn uncounted(profile: &Profile, before: Option<&Identity>, new: Issued) -> Result<Came, Fault> {
+    let checked = checked(profile, before, &new)?;
+    Ok((new, checked, None))
 }
 
 /// Of those who count orders: what came of one that could not be put in use, where that is still good; else a new one.
 fn ordered(
     directory: &Path,
-    enrolment: &Enrolment,
+    profile: &Profile,
     before: Option<&Identity>,
-    held: &mut Option<Fresh>,
+    writer: &Writer,
     order: impl FnOnce() -> Result<(Zeroizing<String>, String), Fault>,
-) -> Result<Ready, Fault> {
-    let (profile, from) = (&enrolment.profile, enrolment.profile.certificate.shown());
-    let waiting = Fresh::take(directory, held).and_then(|fresh| {
+) -> Result<Came, Fault> {
+    let from = profile.certificate.shown();
+    let held = Fresh::take(directory, &mut writer.lock());
+    let waiting = held.and_then(|fresh| {
         // One that is in use already was only not removed: each renewal has a key of its own.
         if generation::is_of(directory, &fresh.key) {
             return None;
@@ -169,27 +221,14 @@ fn ordered(
     };
     // Before anything else can fail: whatever does, this one need not be ordered again. Putting it in use takes it away.
     let fresh = Fresh { from, obtained_s: new.obtained_s, key: new.key.clone(), chain: new.chain.clone() };
-    let place = fresh.keep(directory, held);
-    staged(directory, enrolment, before, &new, checked)
-        .map_err(|fault| fault.and(format_args!("the new certificate waits in {place}, and no other is ordered")))
+    let kept = fresh.keep(directory, &mut writer.lock());
+    Ok((new, checked, Some(kept)))
 }
 
-/// A new key with its certificate, and the token that is bound to it.
-struct Issued {
-    key: Zeroizing<String>,
-    chain: String,
-    token: Option<Zeroizing<String>>,
-    obtained_s: u64,
+fn waiting_in(kept: Option<&'static str>, fault: Fault) -> Fault {
+    let Some(place) = kept else { return fault };
+    fault.and(format_args!("the new certificate waits in {place}, and no other is ordered"))
 }
-
-impl Issued {
-    fn new(key: Zeroizing<String>, chain: String) -> Self {
-        Self { key, chain, token: None, obtained_s: clock::now_s() }
-    }
-}
-
-/// What came, once it may be used.
-type Checked = (Vec<CertificateDer<'static>>, Facts);
 
 fn checked(profile: &Profile, before: Option<&Identity>, new: &Issued) -> Result<Checked, Fault> {
     let (certificates, _, facts) = generation::checked(&new.key, new.chain.as_bytes())
@@ -204,12 +243,15 @@ fn staged(
     enrolment: &Enrolment,
     before: Option<&Identity>,
     new: &Issued,
-    (certificates, facts): Checked,
-) -> Result<Ready, Fault> {
+    fetched: Option<Fetched>,
+) -> Result<generation::Staged, Fault> {
     let (profile, Issued { key, chain, token, obtained_s }) = (&enrolment.profile, new);
     let (token, life, dpop_key) = match &profile.token {
         Some(TokenSource::Oauth(of)) => {
-            let Fetched { value, life, dpop_key_pem } = with_token(of, before, key, &certificates)?;
+            // The one in use first: it may have been renewed while the certificate was asked for.
+            let found = token::kept(profile, before).or(fetched);
+            let gone = || Fault::new(format_args!("{}: expected the token in use, found it gone", of.url));
+            let Fetched { value, life, dpop_key_pem } = found.ok_or_else(gone)?;
             (Some(value), Some(life), dpop_key_pem)
         }
         _ => (token.clone(), None, None),
@@ -219,9 +261,7 @@ fn staged(
     let (json, gateway_ca) = (profile.json()?, enrolment.gateway_ca.as_deref());
     let new = New { key_pem: key, chain_pem: chain, token, dpop_key_pem, profile: &json, gateway_ca };
     let (obtained_s, from) = (*obtained_s, profile.certificate.shown());
-    let origin = Origin { obtained_s, from, token: life, is_outdated: false };
-    let staged = generation::stage(directory, &new, &origin)?;
-    Ok(Ready { staged, directory: directory.to_owned(), facts })
+    generation::stage(directory, &new, &Origin { obtained_s, from, token: life, is_outdated: false })
 }
 
 /// From the CA in a directory.
@@ -284,7 +324,8 @@ fn acceptable(
         let help = "have the CA issue for less: certificates that renew themselves need no long life";
         return Err(wrong(format!("expected a certificate for at most {most}, found one for {found}")).help(help));
     }
-    if let Some(granted) = &profile.granted {
+    // A release without a client CA believes none in particular.
+    if let Some(granted) = profile.granted.as_ref().filter(|granted| !granted.client_ca.is_empty()) {
         return release::believes(granted, chain, now_s).map_err(|why| {
             let of = format!("release version {} of {}", granted.version, granted.policy);
             wrong(format!("expected a certificate of the CA that {of} believes for {}, found {why}", profile.agent))

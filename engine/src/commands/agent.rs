@@ -1,18 +1,22 @@
 //! `adamant agent`: what an agent needs to call a gateway, and what keeps it in order.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use agent::doctor::{self, Outcome, Report};
 use agent::export::{self, Form};
 use agent::hooks::Hook;
+use agent::lines::Lines;
 use agent::profile::{Profile, SOCKET, TokenSource};
 use agent::proxy::{self, Listen};
 use agent::{clock, generation, run as keep};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::failure::{Failure, warn};
+use crate::terminal::Safe;
 
 mod acme;
 mod enroll;
@@ -159,9 +163,9 @@ fn path(text: &str) -> Result<String, String> {
 pub fn run(command: AgentCommand, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
         AgentCommand::Enroll(args) => enroll::run(&args, out),
-        AgentCommand::Run(args) => keep_running(args, out),
+        AgentCommand::Run(args) => keep_running(args),
         AgentCommand::Log(args) => log::run(&args, out),
-        AgentCommand::Proxy(args) => serve(args, out),
+        AgentCommand::Proxy(args) => serve(args),
         AgentCommand::Doctor(args) => examine(&args, out),
         AgentCommand::Export(args) => export(&args, out),
     }
@@ -205,19 +209,25 @@ fn write_profile(
     Ok(())
 }
 
-fn keep_running(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
+fn keep_running(args: RunArgs) -> Result<(), Failure> {
     let exec = args.exec.into_iter().map(Hook::Exec);
     let hooks = exec.chain(args.signal.into_iter().map(Hook::Signal)).chain(args.touch.into_iter().map(Hook::Touch));
     let settings =
         keep::Settings { directory: args.profile, once: args.once, hooks: hooks.collect(), metrics: args.metrics };
-    keep::run(&settings, &mut lines(out))?;
-    Ok(())
+    let lines = lines()?;
+    let ended = keep::run(&settings, &lines);
+    lines.end();
+    Ok(ended?)
 }
 
-/// A line at a time, in one piece and at once: whoever reads a pipe wants it now. That it cannot be written is said once.
-fn lines(out: &mut dyn Write) -> impl FnMut(&str) -> io::Result<()> + '_ {
-    let mut is_lost = false;
-    move |line| {
+/// On standard output, a line at a time, in one piece and at once: whoever reads a pipe wants it now. That it cannot be
+/// written is said once.
+fn lines() -> Result<Lines, Failure> {
+    let unwritable = |error| Failure::new(format_args!("standard output cannot be written: {error}"));
+    // Past the lock of the process on it: who does not read holds up the thread that writes, and no other.
+    let out = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(unwritable)?);
+    let (mut out, mut is_lost) = (Safe::new(out), false);
+    Ok(Lines::to(move |line| {
         let written = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
         if let Err(error) = &written
             && !is_lost
@@ -226,10 +236,10 @@ fn lines(out: &mut dyn Write) -> impl FnMut(&str) -> io::Result<()> + '_ {
         }
         is_lost = written.is_err();
         written
-    }
+    })?)
 }
 
-fn serve(args: ProxyArgs, out: &mut dyn Write) -> Result<(), Failure> {
+fn serve(args: ProxyArgs) -> Result<(), Failure> {
     let listen = args.listen.unwrap_or_else(|| Listen::Unix(args.profile.join(SOCKET)));
     let settings = proxy::Settings {
         directory: args.profile,
@@ -238,8 +248,10 @@ fn serve(args: ProxyArgs, out: &mut dyn Write) -> Result<(), Failure> {
         keep_credentials: args.keep_credentials,
         open_to_network: args.open_to_network,
     };
-    proxy::run(&settings, &mut lines(out))?;
-    Ok(())
+    let lines = lines()?;
+    let served = proxy::run(&settings, &lines);
+    lines.end();
+    Ok(served?)
 }
 
 fn examine(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {

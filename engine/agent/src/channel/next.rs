@@ -8,7 +8,7 @@ use policy_release::profile_document::{Pki, Place};
 use super::{Memory, News};
 use crate::fault::Fault;
 use crate::openbao::OpenBao;
-use crate::profile::{Enrolment, Profile, TokenSource};
+use crate::profile::{Enrolment, TokenSource};
 use crate::release::{self, Granted};
 use crate::source::Source;
 
@@ -45,6 +45,10 @@ pub fn next(enrolment: &Enrolment, news: &News, memory: &Memory) -> Result<Next,
     if let Some(found) = &news.release {
         let (agent, id) = (&before.agent, &before.id);
         let granted = release::granted(&found.policy, found.version, &found.digest.to_string(), agent, id)?;
+        if profile.token.is_none() && release::is_by_token_alone(&found.policy, agent) {
+            let message = format_args!("the release knows {agent} by a token alone, and this profile has none");
+            return Err(Fault::new(message));
+        }
         match &mut profile.token {
             Some(TokenSource::Ca { claims }) => {
                 claims.scopes.clone_from(&granted.scopes);
@@ -157,9 +161,7 @@ fn change(before: &Enrolment, after: &Enrolment) -> Result<Option<Change>, Fault
         words.push(format!("limits {}", is.map(|granted| granted.limits.join(", ")).unwrap_or_default()));
     }
     words.extend(moved(before, after));
-    let terms =
-        |profile: &Profile| (profile.granted.as_ref().map(|granted| granted.client_ca.clone()), profile.token.clone());
-    let renews = terms(&before.profile) != terms(&after.profile);
+    let renews = before.profile.terms() != after.profile.terms();
     Ok(Some(Change { why, old_sha256: hex(&old), new_sha256: hex(&new), words, scopes_gone, renews }))
 }
 

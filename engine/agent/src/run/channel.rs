@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 
+use super::Keeper;
 use super::follow::{Event, Follower, LEFT_S, SCOPE_GONE, What};
-use super::line::{Line, tell};
-use super::{Keeper, Log};
+use super::line::Line;
 use crate::fault::Fault;
 use crate::profile::{Enrolment, Profile};
-use crate::{clock, files, hooks, schedule};
+use crate::{clock, files, schedule};
 
 const WHAT: &str = "profile";
 
@@ -35,29 +35,31 @@ impl Following {
 }
 
 impl Keeper<'_> {
-    /// Begins to follow the channel of the profile, or of the one that waits for its certificate; with `once`, looks at it
-    /// alone. With the fault of that, which ends the run once all else is done.
-    pub(super) async fn follow(&mut self, log: Log<'_>) -> Result<(Following, Option<Fault>), Fault> {
-        let directory = &self.settings.directory;
-        let waiting = Enrolment::waiting(directory)?.and_then(|enrolment| enrolment.profile.follows);
-        if waiting.or(Profile::read(directory)?.follows).is_none() {
-            return Ok((Following::default(), None));
-        }
-        let mut follower = Follower::new(directory.clone(), Arc::clone(&self.writer));
-        if !self.settings.once {
-            return Ok((Following { events: Some(follower.start(Duration::ZERO)?), ends: 0 }, None));
-        }
+    /// Begins to follow the channel of the profile, or of the one that waits for its certificate.
+    pub(super) fn follow(&self) -> Result<Following, Fault> {
+        let events = self.follower()?.map(|follower| follower.start(Duration::ZERO)).transpose()?;
+        Ok(Following { events, ends: 0 })
+    }
+
+    /// Looks at it once; the fault of that, which ends the run once all else is done.
+    pub(super) async fn look(&mut self) -> Result<Option<Fault>, Fault> {
+        let Some(mut follower) = self.follower()? else { return Ok(None) };
         let looked = tokio::task::spawn_blocking(move || follower.look()).await;
         let looked = looked.map_err(|error| Fault::new(format_args!("the look at the channel broke: {error}")))?;
-        let mut fault = None;
-        for event in looked.events {
-            fault = self.followed(event, log).await.or(fault);
-        }
-        Ok((Following::default(), fault))
+        let faults: Vec<Fault> = looked.events.into_iter().filter_map(|event| self.followed(event)).collect();
+        Ok(faults.into_iter().next_back())
+    }
+
+    /// None where there is nothing to follow.
+    fn follower(&self) -> Result<Option<Follower>, Fault> {
+        let directory = &self.settings.directory;
+        let waiting = Enrolment::waiting(directory)?.and_then(|enrolment| enrolment.profile.follows);
+        let follows = waiting.or(Profile::read(directory)?.follows);
+        Ok(follows.map(|_| Follower::new(directory.clone(), Arc::clone(&self.writer))))
     }
 
     /// What followed has ended, and nobody asked it to. It begins again after a pause that grows.
-    pub(super) fn follow_again(&mut self, following: &mut Following, log: Log<'_>) -> Result<(), Fault> {
+    pub(super) fn follow_again(&mut self, following: &mut Following) -> Result<(), Fault> {
         following.ends = following.ends.saturating_add(1);
         let random = u32::from_le_bytes(files::random()?);
         let pause_ms = schedule::retry_ms(following.ends, LEFT_S, false, random);
@@ -70,14 +72,14 @@ impl Keeper<'_> {
         line.error = Some("the thread that follows the channel has ended by itself".to_owned());
         line.todo = Some("a defect of adamant: report it, with what stands on standard error".to_owned());
         line.again_in_ms = Some(pause_ms);
-        tell(&line, log);
+        self.teller.tell(line);
         let follower = Follower::new(self.settings.directory.clone(), Arc::clone(&self.writer));
         following.events = Some(follower.start(Duration::from_millis(pause_ms))?);
         Ok(())
     }
 
     /// Tells what came of the channel; the fault, where it could not be read.
-    pub(super) async fn followed(&mut self, Event { from, what }: Event, log: Log<'_>) -> Option<Fault> {
+    pub(super) fn followed(&mut self, Event { from, what }: Event) -> Option<Fault> {
         let counts = self.metrics.of(WHAT);
         let good = |until_s: u64| {
             counts.failing.store(0, Ordering::Relaxed);
@@ -98,25 +100,23 @@ impl Keeper<'_> {
                 (line.old_sha256, line.new_sha256) = (Some(change.old_sha256), Some(change.new_sha256));
                 (line.release, line.changes) = (Some(release), change.words);
                 line.until = Some(clock::shown(until_s).to_string());
-                line.hooks_failed =
-                    hooks::run(&self.settings.hooks, &self.settings.directory, WHAT, clock::now_s()).await;
-                tell(&line, log);
+                self.teller.tell_hooked(line, WHAT);
             }
             What::Same(until_s, false) => good(until_s),
             What::Same(until_s, true) => {
                 good(until_s);
-                tell(&Line::new(("refresh", WHAT), "channel", &from, "unchanged"), log);
+                self.teller.tell(Line::new(("refresh", WHAT), "channel", &from, "unchanged"));
             }
             What::Warning(why, fault) => {
                 let outcome = if why == SCOPE_GONE { "renewed" } else { "kept" };
-                tell(&of_warning("warning", why, outcome, &fault), log);
+                self.teller.tell(of_warning("warning", why, outcome, &fault));
             }
             What::Failed(fault, again_ms) => {
                 counts.failed.fetch_add(1, Ordering::Relaxed);
                 counts.failing.store(1, Ordering::Relaxed);
                 let mut line = of_warning("refresh", "channel", "failed", &fault);
                 line.again_in_ms = (!self.settings.once).then_some(again_ms);
-                tell(&line, log);
+                self.teller.tell(line);
                 return Some(fault);
             }
         }
@@ -135,19 +135,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path().to_owned();
         let settings = Settings { directory, once: false, hooks: Vec::new(), metrics: None };
-        let metrics = Arc::new(Metrics::default());
-        let mut keeper = Keeper {
-            settings: &settings,
-            metrics: Arc::clone(&metrics),
-            writer: Arc::default(),
-            certificate: Default::default(),
-            token: Default::default(),
-            waiting: false,
-        };
+        let metrics = Arc::new(Metrics::new(Arc::default()));
+        let mut keeper = Keeper::new(&settings, Arc::clone(&metrics), Arc::default());
         let mut following = Following { events: Some(tokio::sync::mpsc::channel(1).1), ends: 0 };
         assert!(following.next().await.is_none(), "nobody sends any more");
         let mut lines = Vec::new();
-        keeper.follow_again(&mut following, &mut |line| lines.push(line.to_owned())).unwrap();
+        keeper.follow_again(&mut following).unwrap();
+        keeper.teller.go_on(&mut |line| lines.push(line.to_owned()));
         let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((&line["outcome"], &line["what"]), (&"failed".into(), &"profile".into()), "{line:#}");
         assert!(line["error"].as_str().unwrap().contains("has ended by itself"), "{line:#}");

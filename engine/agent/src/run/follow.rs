@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stores::{Followed, Store};
@@ -13,7 +13,7 @@ use crate::bounds::{CHANNEL_EVENTS_MAX, CHANNEL_LOOK_MS, CHANNEL_READ_MS_MAX, SE
 use crate::channel::next::{Change, next};
 use crate::channel::{Follows, Memory, News, look, may_lead_back};
 use crate::fault::Fault;
-use crate::fresh::Fresh;
+use crate::fresh::Writer;
 use crate::generation::{self, New};
 use crate::profile::{self, Enrolment};
 use crate::release::Granted;
@@ -30,10 +30,6 @@ const UNKNOWN: &str = "unknown-agent";
 const DOCUMENT: &str = "document";
 /// Of a warning: the profile follows all the same.
 pub const SCOPE_GONE: &str = "scope-gone";
-
-/// Held by whoever writes a generation: what is in use then is what the next one goes on from. With what came before, and
-/// found no room on disk.
-pub type Writer = Arc<Mutex<Option<Fresh>>>;
 
 /// What was found, for the log.
 pub struct Event {
@@ -54,7 +50,7 @@ pub enum What {
 
 pub struct Follower {
     directory: PathBuf,
-    writer: Writer,
+    writer: Arc<Writer>,
     /// The store of the channel that is followed.
     reader: Option<(Follows, Box<dyn Store>)>,
     failures: u32,
@@ -63,7 +59,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub fn new(directory: PathBuf, writer: Writer) -> Self {
+    pub fn new(directory: PathBuf, writer: Arc<Writer>) -> Self {
         Self { directory, writer, reader: None, failures: 0, told: BTreeMap::new() }
     }
 
@@ -160,7 +156,7 @@ impl Follower {
     /// Puts in use what is new in the news.
     fn apply(&mut self, news: News, mut memory: Memory, said: &mut Vec<What>) -> Result<(), Fault> {
         let writer = Arc::clone(&self.writer);
-        let _held = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let _held = writer.lock();
         let enrolment = Enrolment::read(&self.directory)?;
         let pointer = &news.pointer.pointer;
         let same = What::Same(pointer.expires.seconds(), self.told.contains_key(FAILED));

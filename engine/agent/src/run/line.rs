@@ -7,17 +7,21 @@ use serde::Serialize;
 
 use super::Log;
 use super::track::Kind;
+use crate::bounds::{RUN_LIST_MAX, RUN_TEXT_BYTES_MAX};
 use crate::clock;
 use crate::profile::Profile;
 
+/// In place of what was cut off.
+const CUT: &str = "…";
+
 /// One refresh, or a word about one that is missing: a line of the log.
 #[derive(Serialize)]
-pub struct Line<'a> {
+pub struct Line {
     time: String,
     kind: &'static str,
     what: &'static str,
     why: &'static str,
-    from: &'a str,
+    from: String,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old_sha256: Option<String>,
@@ -45,11 +49,11 @@ pub struct Line<'a> {
     pub hooks_failed: Vec<String>,
 }
 
-impl<'a> Line<'a> {
+impl Line {
     pub fn new(
         (kind, what): (&'static str, &'static str),
         why: &'static str,
-        from: &'a str,
+        from: &str,
         outcome: &'static str,
     ) -> Self {
         Self {
@@ -57,7 +61,7 @@ impl<'a> Line<'a> {
             kind,
             what,
             why,
-            from,
+            from: from.to_owned(),
             outcome,
             old_sha256: None,
             new_sha256: None,
@@ -71,6 +75,27 @@ impl<'a> Line<'a> {
             again_in_ms: None,
             hooks_failed: Vec::new(),
         }
+    }
+
+    /// As it is told: what somebody else has a say in is cut where it is long.
+    pub fn capped(mut self) -> Self {
+        cap(&mut self.from);
+        [&mut self.error, &mut self.todo].into_iter().flatten().for_each(cap);
+        for list in [&mut self.changes, &mut self.hooks_failed] {
+            if let Some(more) = list.len().checked_sub(RUN_LIST_MAX).filter(|more| *more > 0) {
+                list.truncate(RUN_LIST_MAX);
+                list.push(format!("and {more} more"));
+            }
+            list.iter_mut().for_each(cap);
+        }
+        self
+    }
+}
+
+fn cap(text: &mut String) {
+    if text.len() > RUN_TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(RUN_TEXT_BYTES_MAX - CUT.len()));
+        text.push_str(CUT);
     }
 }
 
@@ -127,5 +152,28 @@ impl Started {
 pub fn tell(line: &impl Serialize, log: Log<'_>) {
     if let Ok(text) = serde_json::to_string(line) {
         log(&text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_long_is_cut_between_characters() {
+        let mut line = Line::new(("refresh", "profile"), "channel", &"f".repeat(RUN_TEXT_BYTES_MAX), "failed");
+        // Of three bytes each.
+        line.error = Some("€".repeat(RUN_TEXT_BYTES_MAX));
+        line.todo = Some("short".to_owned());
+        line.changes = vec!["x".repeat(RUN_TEXT_BYTES_MAX + 1); RUN_LIST_MAX + 3];
+        line.hooks_failed = vec!["exec false".to_owned(); RUN_LIST_MAX];
+        let line = line.capped();
+        assert_eq!((line.from.len(), line.todo.as_deref()), (RUN_TEXT_BYTES_MAX, Some("short")));
+        let error = line.error.as_deref().unwrap_or_default();
+        assert!((RUN_TEXT_BYTES_MAX - 2..=RUN_TEXT_BYTES_MAX).contains(&error.len()), "{}", error.len());
+        assert!(error.ends_with("€…"));
+        assert_eq!((line.changes.len(), line.hooks_failed.len()), (RUN_LIST_MAX + 1, RUN_LIST_MAX));
+        assert_eq!(line.changes.last().map(String::as_str), Some("and 3 more"));
+        assert!(line.changes.iter().all(|change| change.len() <= RUN_TEXT_BYTES_MAX));
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -40,9 +40,9 @@ const KEY_BYTES_MAX: usize = 4 << 10;
 /// Time for one exchange, and of it for each step, seconds.
 const EXCHANGE_S_MAX: u64 = 20;
 const STEP_S_MAX: u64 = 5;
-/// Pause before the first look at an order, milliseconds; later ones come half as often again each time.
+/// Pause before the first look at an order, milliseconds; each one after it is longer by a fifth.
 const LOOK_MS_MIN: u64 = 250;
-/// Time for an order to become ready, and again for its certificate, seconds.
+/// An order that is not ready is left where the next look would come later, seconds; and again one without its certificate.
 const LOOK_S_MAX: u64 = 60;
 
 /// An ACME server, and who we are there.
@@ -123,7 +123,7 @@ impl<D: Desk> Placing<'_, D> {
     ) -> Result<T, AcmeFault> {
         let done = tokio::time::timeout(bound, order).await;
         let _ = self.desk.answer(Vec::new()).await;
-        done.unwrap_or_else(|_| Err(AcmeFault::Slow { directory: self.directory.shown(), within_s: bound.as_secs() }))
+        done.unwrap_or_else(|_| Err(self.slow("a certificate", bound)))
     }
 
     async fn run(&self, names: &[Name], csr_der: &[u8]) -> Result<String, AcmeFault> {
@@ -146,7 +146,8 @@ impl<D: Desk> Placing<'_, D> {
         self.desk.begun();
         self.prove(&mut order, names).await?;
         order.finalize_csr(csr_der).await.map_err(|error| self.fault(error))?;
-        order.poll_certificate(&retries()).await.map_err(|error| self.fault(error))
+        let since = Instant::now();
+        order.poll_certificate(&retries()).await.map_err(|error| self.late("the certificate", since, error))
     }
 
     fn client(&self) -> Result<Box<Http>, AcmeFault> {
@@ -193,12 +194,15 @@ impl<D: Desk> Placing<'_, D> {
                 challenge.set_ready().await.map_err(|error| self.fault(error))?;
             }
         }
+        let since = Instant::now();
         match order.poll_ready(&retries()).await {
             Ok(OrderStatus::Invalid) => Err(self.unproven(order, names).await),
             Err(instant_acme::Error::Api(_)) if order.state().status == OrderStatus::Invalid => {
                 Err(self.unproven(order, names).await)
             }
-            outcome => outcome.map(drop).map_err(|error| self.fault(error)),
+            outcome => {
+                outcome.map(drop).map_err(|error| self.late("the challenge to have been looked at", since, error))
+            }
         }
     }
 
@@ -246,13 +250,24 @@ impl<D: Desk> Placing<'_, D> {
                 let (said, kind) = (said(&problem), problem.r#type.unwrap_or_default());
                 AcmeFault::Problem { directory, said, kind, retry_after_s: self.waits_s() }
             }
-            instant_acme::Error::Timeout(_) => AcmeFault::Slow { directory, within_s: LOOK_S_MAX },
             instant_acme::Error::Other(cause) => match cause.downcast::<HttpFault>() {
                 Ok(cause) => AcmeFault::Http { directory, cause: *cause, retry_after_s: self.waits_s() },
                 Err(other) => self.protocol(&other),
             },
             other => self.protocol(&other),
         }
+    }
+
+    /// Of what was looked at again and again since then.
+    fn late(&self, awaited: &'static str, since: Instant, error: instant_acme::Error) -> AcmeFault {
+        match error {
+            instant_acme::Error::Timeout(_) => self.slow(awaited, since.elapsed()),
+            other => self.fault(other),
+        }
+    }
+
+    fn slow(&self, awaited: &'static str, after: Duration) -> AcmeFault {
+        AcmeFault::Slow { directory: self.directory.shown(), awaited, after_s: after.as_secs() }
     }
 
     fn protocol(&self, found: &dyn fmt::Display) -> AcmeFault {
@@ -266,7 +281,7 @@ impl<D: Desk> Placing<'_, D> {
 
 fn retries() -> RetryPolicy {
     let first = Duration::from_millis(LOOK_MS_MIN);
-    RetryPolicy::new().initial_delay(first).backoff(1.5).timeout(Duration::from_secs(LOOK_S_MAX))
+    RetryPolicy::new().initial_delay(first).backoff(1.2).timeout(Duration::from_secs(LOOK_S_MAX))
 }
 
 fn is(problem: &Problem, kind: &str) -> bool {

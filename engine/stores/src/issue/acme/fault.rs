@@ -22,8 +22,8 @@ pub enum AcmeFault {
     Problem { directory: String, said: String, kind: String, retry_after_s: u64 },
     #[error("{directory}: expected an answer of an ACME server (RFC 8555), found {found}")]
     Protocol { directory: String, found: String },
-    #[error("{directory}: expected the order to be done within {within_s} s, found it pending")]
-    Slow { directory: String, within_s: u64 },
+    #[error("{directory}: expected {awaited}, found the order pending after {after_s} s")]
+    Slow { directory: String, awaited: &'static str, after_s: u64 },
     #[error("{directory} could not see that {names} is ours: {said}")]
     Unproven { directory: String, names: String, said: String, retry_after_s: u64, kind: ChallengeKind },
     #[error("{directory}: expected {kind} among the challenges for {name}, found others alone")]

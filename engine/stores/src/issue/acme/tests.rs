@@ -37,6 +37,7 @@ fn an_order_that_takes_too_long_is_given_up_and_nothing_is_answered_any_more() {
     let told = crate::http::wait(placing.within(bound, std::future::pending::<Result<(), AcmeFault>>())).unwrap();
     let told = told.unwrap_err();
     assert!(matches!(told, AcmeFault::Slow { .. }) && !told.is_passing(), "{told}");
+    assert!(told.to_string().ends_with("expected a certificate, found the order pending after 0 s"), "{told}");
     assert_eq!(*desk.0.lock().unwrap(), [0]);
     let done = crate::http::wait(placing.within(bound, async { Ok(7) })).unwrap();
     assert_eq!((done.unwrap(), desk.0.lock().unwrap().len()), (7, 2), "nor after one that was done");
