@@ -14,6 +14,7 @@ use proxy::settings::Settings;
 use sha2::{Digest, Sha256};
 use stores::{Channel, Location};
 
+mod addresses;
 mod advice;
 mod assertions;
 mod certificates;

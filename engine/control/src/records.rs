@@ -1,6 +1,8 @@
 //! The audit writer: drains every worker's records, writes them as JSON lines, counts what is lost, and tells workers
 //! in audit mode `durable` what is on stable storage. One thread of its own, off the workers' cores.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -109,6 +111,23 @@ struct Beginning {
     key: String,
     /// The last checkpoint of the run before.
     previous: Option<String>,
+}
+
+/// Whether `target` could be opened as far as that shows without making anything.
+pub fn check(target: &Target) -> Result<(), RecordsError> {
+    let Target::File(path) = target else { return Ok(()) };
+    let found = match path.metadata() {
+        Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => expect_parent(path),
+        Err(error) => Err(error),
+    };
+    found.map_err(|cause| RecordsError::Open { target: target.clone(), cause })
+}
+
+fn expect_parent(path: &Path) -> std::io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if parent.metadata()?.is_dir() { Ok(()) } else { Err(ErrorKind::NotADirectory.into()) }
 }
 
 /// Opens the target and starts the writer and what seals its lines off `worker_cores`.

@@ -1,7 +1,6 @@
 //! Certificates with their keys: from files, or from the issuers of `[[certificate_source]]`.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +8,6 @@ use std::sync::Arc;
 use control::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion, OriginIdentityFiles};
 use control::bounds::{CERTIFICATE_NAMES_MAX, CERTIFICATES_OBTAINED_MAX};
 use control::obtain::{Kind, Source as From, Wanted};
-use proxy::settings::Listener;
 use stores::http::Place;
 use stores::issue::acme::{ChallengeKind, Directory, External};
 use stores::issue::{Name, Purpose};
@@ -17,7 +15,7 @@ use toml::Spanned;
 
 use super::file;
 use super::read::{Checked, Source};
-use super::value::{Address, Milliseconds};
+use super::value::Milliseconds;
 
 /// How long a certificate lives unless configured, seconds.
 const LIFE_S: u64 = 86_400;
@@ -83,29 +81,6 @@ impl Source<'_> {
             }
         }
         Ok(Issuers { state, sources, wanted: Vec::new() })
-    }
-
-    /// Where challenges are answered, nothing else of this gateway can listen.
-    pub fn refuse_taken_challenges(&self, file: &file::File, listeners: &[Listener]) -> Checked<()> {
-        let address = |of: Option<&Spanned<Address>>| of.map(|address| address.get_ref().0);
-        let admin = address(file.admin.as_ref().and_then(|admin| admin.get_ref().address.as_ref()));
-        let status = address(file.status.as_ref().map(|status| &status.get_ref().address));
-        let mut taken: Vec<_> = listeners.iter().map(|of| ("the listener", of.address, Family::One)).collect();
-        taken.extend(status.map(|at| ("the status listener", at, Family::Both)));
-        taken.extend(admin.map(|at| ("the admin listener", at, Family::One)));
-        for source in &file.certificate_source {
-            let acme = source.get_ref().acme.as_ref();
-            let Some(challenge) = acme.and_then(|acme| acme.get_ref().http_challenge.as_ref()) else { continue };
-            let at = challenge.get_ref().0;
-            let has = |other: SocketAddr, family| takes(at, Family::Both, other) || takes(other, family, at);
-            if let Some((of, other, _)) = taken.iter().find(|(_, other, family)| has(*other, *family)) {
-                let message = format!("expected an address that nothing else has, found {at}, and {of} has {other}");
-                let hint = "write another one, to which port 80 of the names leads; or remove http_challenge: then a tls \
-                            listener answers challenges";
-                return self.refuse(&challenge.span(), message, hint);
-            }
-        }
-        Ok(())
     }
 
     fn acme_directory(&self, acme: &Spanned<file::Acme>) -> Checked<Directory> {
@@ -311,20 +286,4 @@ impl Source<'_> {
         }
         Ok(life_s)
     }
-}
-
-/// What a socket at `[::]` takes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Family {
-    /// IPv6 alone.
-    One,
-    /// IPv4 as well.
-    Both,
-}
-
-/// Whether who listens at `at` leaves `other` to nobody else. Each at port 0 gets a port of its own.
-fn takes(at: SocketAddr, family: Family, other: SocketAddr) -> bool {
-    let is_wide =
-        at.ip().is_unspecified() && (at.is_ipv4() == other.is_ipv4() || at.is_ipv6() && family == Family::Both);
-    at.port() == other.port() && at.port() != 0 && (is_wide || at.ip() == other.ip())
 }

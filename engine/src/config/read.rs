@@ -43,24 +43,16 @@ pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
         let (message, hint) = ("expected at least one [[listener]], found none", "add one with an address");
         return source.refuse(&(0..0), message.to_owned(), hint);
     }
+    source.refuse_meeting_addresses(&file)?;
     let state = source.resolve(&file.gateway.state);
     let mut issuers = source.issuers(&file.certificate_source, state.clone())?;
     let mut tls = Vec::new();
     let mut listeners = Vec::new();
     for listener in &file.listener {
         let (checked, files) = source.listener(listener, &mut issuers)?;
-        if listeners.iter().any(|other: &Listener| other.address == checked.address && other.address.port() != 0) {
-            let message = format!("the address {} has two listeners", checked.address);
-            return source.refuse(
-                &listener.as_ref().address.span(),
-                message,
-                "give each listener an address of its own",
-            );
-        }
         listeners.push(checked);
         tls.push(files);
     }
-    source.refuse_taken_challenges(&file, &listeners)?;
     let settings = Settings {
         bounds: source.bounds(&file.bounds)?,
         timeouts: source.timeouts(&file.timeouts)?,

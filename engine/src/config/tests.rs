@@ -140,7 +140,7 @@ fn what_would_be_unsafe_or_useless_is_refused_with_a_hint() {
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"", "two listeners"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\ntls = { certificates = [] }", "at least one certificate"),
         ("[[listener]]\naddress = \"here\"", "expected an IP address and port, like 127.0.0.1:8080, found \"here\""),
-        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[admin]\naddress = \"0.0.0.0:1\"", "loopback"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\n[admin]\naddress = \"0.0.0.0:2\"", "loopback"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[admin]", "either address or unix"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[status]\naddress = \"127.0.0.1:2\"", "speaks TLS alone"),
         (
@@ -374,6 +374,35 @@ fn what_no_issuer_could_give_is_refused() {
     ] {
         let shown = refused(&of_issuers("{ chain = \"c\", key = \"k\" }", &more));
         assert!(shown.contains(expected), "{more}\n{shown}");
+    }
+}
+
+#[test]
+fn no_two_listen_at_the_same_place() {
+    let status = |at: &str| {
+        format!("[status]\naddress = \"{at}\"\ntls = {{ chain = \"c\", key = \"k\" }}\nclient_ca = \"ca\"\n")
+    };
+    let admin = |at: &str| format!("[admin]\naddress = \"{at}\"\n");
+    let with = |listener: &str, more: &str| {
+        let listener = format!("[[listener]]\naddress = \"{listener}\"\nplain = \"insecure\"\n");
+        format!("{BASE}{listener}{more}")
+    };
+    for (listener, more, expected) in [
+        ("127.0.0.1:80", admin("127.0.0.1:80"), "found 127.0.0.1:80, and the listener has 127.0.0.1:80"),
+        ("0.0.0.0:80", admin("127.0.0.1:80"), "found 127.0.0.1:80, and the listener has 0.0.0.0:80"),
+        ("127.0.0.1:80", status("[::]:80"), "found [::]:80, and the listener has 127.0.0.1:80"),
+        ("127.0.0.1:1", status("0.0.0.0:80") + &admin("127.0.0.1:80"), "and the status listener has 0.0.0.0:80"),
+    ] {
+        let shown = refused(&with(listener, &more));
+        assert!(shown.contains("expected an address that nothing else has") && shown.contains(expected), "{shown}");
+        assert!(shown.contains("listener an address of its own"), "{shown}");
+    }
+    for (listener, more) in [
+        ("127.0.0.1:0", admin("127.0.0.1:0") + &status("127.0.0.1:0")),
+        ("127.0.0.2:80", admin("127.0.0.1:80")),
+        ("[::]:80", admin("127.0.0.1:80")),
+    ] {
+        assert!(parse(&with(listener, &more)).is_ok(), "{listener} {more}");
     }
 }
 

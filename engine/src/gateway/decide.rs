@@ -3,10 +3,12 @@
 
 use std::path::PathBuf;
 
+use control::assemble::access::Access;
 use control::assemble::{Assembled, Frozen, assemble, check_listeners};
 use control::clock;
 use control::obtain;
-use control::records::Target;
+use control::records::seal::Place;
+use control::records::{self, Target};
 use policy::model::{Audit, MinimumTransport, Policy};
 use policy_release::time::Timestamp;
 
@@ -38,12 +40,15 @@ pub fn rehearse(mut plan: Plan) -> Result<Rehearsal, Failure> {
     let memory = plan.state.as_deref().map(Memory::read_only);
     let now_unix_ns = plan.state.as_deref().map_or(Ok(now_unix_ns), |state| checked_now(state, now_unix_ns))?;
     let (assembled, choice) = decide(plan, memory, now_unix_ns)?;
+    records::check(&plan.records).map_err(Failure::new)?;
     let facts = &assembled.frozen.facts;
     let (name, version, digest) = (&facts.policy_name, facts.version, &facts.digest);
     let shown = format!("policy {name} version {version}, release {digest}, signed by {}", facts.signers.join(", "));
     let why = choice.as_ref().map(Choice::why).unwrap_or_default();
     let mut warnings = choice.as_ref().map(|choice| choice.warnings(&assembled.frozen.policy)).unwrap_or_default();
     warnings.extend(stand_ins.warnings.iter().cloned());
+    warnings.extend(plan.node.access.iter().filter_map(Access::fault));
+    warnings.extend(plan.checkpoints.iter().filter_map(Place::fault));
     warnings.extend(assembled.ended(now_unix_ns / clock::NS_PER_S));
     let workers: Vec<usize> = plan.cores.iter().copied().flatten().collect();
     cores::tell_drifts(&workers);

@@ -79,6 +79,12 @@ impl Access {
         Self::all("origin-credential-access", &of.name, [Some(own), ca.clone().map(Paper::Cas)])
     }
 
+    /// What is wrong with it now.
+    pub fn fault(&self) -> Option<String> {
+        let fault = self.paper.thumbprints(&Salt::default()).err()?;
+        Some(format!("{} \"{}\": {fault}: nothing can be asked with it", self.of, self.name))
+    }
+
     fn all(of: &'static str, name: &str, papers: impl IntoIterator<Item = Option<Paper>>) -> Vec<Self> {
         papers.into_iter().flatten().map(|paper| Self { of, name: name.to_owned(), paper }).collect()
     }

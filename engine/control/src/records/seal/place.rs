@@ -78,6 +78,17 @@ pub fn directory_of(origin: &str) -> String {
 }
 
 impl Place {
+    /// What is wrong with it, as far as that shows without asking anybody.
+    pub fn fault(&self) -> Option<String> {
+        let Self::Directory(path) = self else { return None };
+        let fault = |why: &dyn fmt::Display| Some(format!("checkpoints cannot go to {}: {why}", path.display()));
+        match path.metadata() {
+            Ok(found) if found.is_dir() => None,
+            Ok(_) => fault(&"it is no directory"),
+            Err(error) => fault(&error),
+        }
+    }
+
     fn put(&self, checkpoint: &Checkpoint, note: &str) -> Result<(), String> {
         match self {
             Self::Directory(path) => put_file(path, checkpoint, note).map_err(|error| error.to_string()),
