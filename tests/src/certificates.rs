@@ -1,5 +1,7 @@
 //! A throw-away CA and what it issues.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use rcgen::{
     SanType, SerialNumber,
 };
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -171,6 +173,26 @@ impl Authority {
         change(&mut request);
         request.signed_by(&self.issuer).unwrap().pem()
     }
+}
+
+/// A revocation list in DER.
+pub fn crl_der(list: &str) -> Vec<u8> {
+    CertificateRevocationListDer::from_pem_slice(list.as_bytes()).unwrap().to_vec()
+}
+
+/// Whether a gateway keeps `list` (PEM, one) in its state directory for the next start.
+pub fn is_kept(state: &Path, list: &str) -> bool {
+    let der = crl_der(list);
+    let has = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).any(|window| window == what);
+    let mut files = kept_files(state).into_iter().map(|path| fs::read(path).unwrap_or_default());
+    files.any(|bytes| has(&bytes, &der) || has(&bytes, list.as_bytes()))
+}
+
+/// The files in which it keeps lists: those that are whole.
+pub fn kept_files(state: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(state.join("moving")).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let is_whole = |path: &PathBuf| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."));
+    files.filter(|path| is_whole(path) && path.to_string_lossy().contains("crl")).collect()
 }
 
 /// A client's TLS configuration that trusts the CA `pem`.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, DEFAULT_VERSIONS, SupportedProtocolVersion};
 use tests::answer::{Answer, Content};
-use tests::certificates::{Authority, Identity};
+use tests::certificates::{Authority, Identity, is_kept, kept_files};
 use tests::client::{Client, get};
 use tests::deployment::Deployment;
 use tests::gateway::Gateway;
@@ -26,6 +26,8 @@ use tests::process::eventually;
 
 #[path = "crl/intermediate.rs"]
 mod intermediate;
+#[path = "crl/renamed.rs"]
+mod renamed;
 #[path = "crl/rotated.rs"]
 mod rotated;
 
@@ -259,17 +261,18 @@ fn a_list_that_cannot_be_kept_is_in_force_and_kept_as_soon_as_it_can_be() {
     let lost = agents.spiffe(BOT);
     let list = agents.crl(1, &[], DAY);
     let mut stage = Stage::new(agents, &list);
-    let kept = stage.gateway.directory().join("state/moving/client-ca.agents.crl");
-    assert!(eventually(SOON, || kept.exists()));
+    let state = stage.gateway.directory().join("state");
+    assert!(eventually(SOON, || is_kept(&state, &list)));
     // Nobody writes to a directory.
-    let in_the_way = kept.with_file_name(".client-ca.agents.crl.new");
+    let kept = kept_files(&state).remove(0);
+    let in_the_way = kept.with_file_name(format!(".{}.new", kept.file_name().unwrap().to_str().unwrap()));
     fs::create_dir(&in_the_way).unwrap();
     let later = stage.agents.crl(2, &[&lost], DAY);
     stage.put(&later);
     assert!(eventually(SOON, || stage.status(&lost).is_none()), "{}", stage.gateway.stderr());
     assert!(eventually(SOON, || stage.gateway.stderr().contains("could not be kept")), "{}", stage.gateway.stderr());
     fs::remove_dir(in_the_way).unwrap();
-    assert!(eventually(SOON, || fs::read_to_string(&kept).is_ok_and(|text| text == later)));
+    assert!(eventually(SOON, || is_kept(&state, &later)));
     stage.put(&list);
     stage.gateway.restart("TERM");
     assert_eq!(stage.status(&lost), None, "nor does a restart bring the old one back");

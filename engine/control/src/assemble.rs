@@ -166,9 +166,6 @@ pub struct Assembled {
     pub tickets: Tickets,
     /// By listener; none for a plain one.
     pub server_certificates: Vec<Option<Vec<tls::Loaded>>>,
-    /// By listener: a hash over its certificate and key files.
-    /// By client CA of the policy: the lists that were read.
-    pub crls: Vec<Option<revocation::Read>>,
     /// None where no origin asks for assertions.
     pub assertion_keys: Option<Keyring>,
     pub moving: Moving,
@@ -234,7 +231,6 @@ pub fn assemble(frozen: Frozen, node: &Node, now_s: u64) -> Result<Assembled, As
         planned,
         tickets,
         server_certificates,
-        crls: looked.read,
         assertion_keys,
         moving,
     })

@@ -73,6 +73,8 @@ pub const ACTIVATION_LOOK_MS: u64 = 20;
 
 /// How often watched files are looked at, milliseconds.
 pub const WATCH_INTERVAL_MS: u64 = 1_000;
+/// Files of revocation lists that are kept of client CAs that are gone; of more, the oldest go. As many as a policy may have.
+pub const KEPT_LISTS_OF_GONE_CAS_MAX: usize = 64;
 /// Distances from the end of something at which it is told, seconds; 0: it has ended.
 pub const EXPIRY_DISTANCES_S: [u64; 8] =
     [0, 3_600, 6 * 3_600, 86_400, 3 * 86_400, 7 * 86_400, 14 * 86_400, 30 * 86_400];

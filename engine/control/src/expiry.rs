@@ -71,7 +71,7 @@ pub struct Expiry {
 impl Expiry {
     /// Goes on from what `state` says was told; from nothing without it.
     pub fn open(state: Option<&Path>) -> Self {
-        let state = state.map(|state| state.join(crate::assemble::revocation::MOVING_DIRECTORY));
+        let state = state.map(|state| state.join(crate::assemble::revocation::kept::MOVING_DIRECTORY));
         let told = state.as_ref().map(|state| read(&state.join(FILE))).unwrap_or_default();
         Self { told, state }
     }
@@ -131,7 +131,7 @@ impl Expiry {
         let Some(state) = &self.state else { return };
         let told = self.told.iter().map(|(key, told_s)| (key.clone(), json!(told_s)));
         let text = Value::Object(told.collect::<Map<_, _>>()).to_string();
-        let saved = crate::assemble::revocation::make(state)
+        let saved = crate::assemble::revocation::kept::make(state)
             .and_then(|()| crate::atomic::write(state, FILE, text.as_bytes(), 0o600));
         if let Err(error) = saved {
             crate::warning!("{}: which warnings were given cannot be kept: {error}", state.join(FILE).display());

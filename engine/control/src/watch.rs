@@ -59,8 +59,6 @@ pub struct Start {
     pub tickets: Tickets,
     /// By listener.
     pub server_certificates: Vec<Option<Vec<Loaded>>>,
-    /// By client CA of the policy: the revocation lists that were read.
-    pub crls: Vec<Option<crate::assemble::revocation::Read>>,
     /// None where no origin asks for assertions.
     pub assertion_keys: Option<Keyring>,
     pub placement: Placement,
@@ -219,9 +217,6 @@ impl Watcher {
     async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
         let mut ticks = tokio::time::interval(Duration::from_millis(WATCH_INTERVAL_MS));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let read = std::mem::take(&mut self.start.crls);
-        self.keep_all_lists(&Arc::clone(self.start.activator.frozen()), &read);
-        drop(read);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
@@ -356,7 +351,7 @@ impl Watcher {
             }
         }
         self.start.status.moving().activations_alive = activator.tables_alive();
-        self.keeping.write(&self.start.parts.client_cas);
+        self.keeping.write(&self.start.parts.client_cas, &self.start.activator.frozen().policy.client_cas);
     }
 }
 

@@ -73,6 +73,9 @@ pub use policy::bounds::CLIENT_CA_ANCHORS_MAX;
 pub const REVOCATION_LISTS_BYTES_MAX: usize = 4 << 20;
 /// Most revocation lists of one client CA.
 pub const REVOCATION_LISTS_MAX: usize = 64;
+/// Longest file in which the lists of one client CA are kept: those in force, those of intermediates that chains have proven, and
+/// what says which is which.
+pub const KEPT_LISTS_BYTES_MAX: usize = 2 * REVOCATION_LISTS_BYTES_MAX + (16 << 10);
 /// Certificates that are remembered not to have signed the list of an intermediate that has their name.
 pub const REFUTED_SIGNERS_MAX: usize = 4;
 /// Most certificates in a client's chain, the leaf included.

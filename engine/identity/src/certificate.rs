@@ -26,7 +26,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 pub use chains::{CaSet, Chains, Verdict};
 pub use facts::Facts;
 pub use listed::Listed;
-pub use revocation::{ListFacts, RevocationError, RevocationLists};
+pub use revocation::{Before, Kept, ListFacts, RevocationError, RevocationLists};
 pub use server_names::ServerNames;
 pub use verifier::{ClientAuthentication, ClientVerifier};
 

@@ -178,7 +178,6 @@ pub fn start(mut plan: Plan) -> Result<Running, Failure> {
         addresses: round.found,
         tickets: assembled.tickets,
         server_certificates: assembled.server_certificates,
-        crls: assembled.crls,
         assertion_keys: assembled.assertion_keys,
         placement,
         durable_records: plan.records != Target::Stdout || plan.state.is_none(),

@@ -24,8 +24,10 @@ fn a_list_that_a_chain_has_proven_does_not_go_back_nor_away() {
     stage.put(newer);
     assert!(eventually(SOON, || stage.status(&good) == Some(200)), "{}", stage.gateway.stderr());
     assert_eq!(stage.status(&lost), None);
-    let kept = stage.gateway.directory().join("state/moving/client-ca-proven.agents.crl");
-    assert!(eventually(SOON, || kept.exists()), "a chain has proven it");
+    let state = stage.gateway.directory().join("state");
+    let is_proven = |text: Vec<u8>| String::from_utf8_lossy(&text).contains("in-force-proven ");
+    let kept = || kept_files(&state).into_iter().filter_map(|path| fs::read(path).ok());
+    assert!(eventually(SOON, || kept().any(is_proven)), "a chain has proven it");
     stage.put_bad(&older, "it is older than the one in force");
     stage.put(&without);
     let metric = || stage.gateway.metric("crl_revoked_certificates") as u64;

@@ -23,7 +23,7 @@ fn lists(world: &World, authorities: &[&Authority], number: u64, revoked: &[&Ide
 }
 
 /// A world whose one listener asks for certificates of clients, and who vouches for it.
-fn world() -> (World, Authority) {
+pub(super) fn world() -> (World, Authority) {
     let listener = "\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = { certificates = [{ chain = \"server.pem\", key = \
                     \"server.key\" }], client_certificates = \"required\" }\n";
     let world = World::with("hot", listener);
@@ -37,7 +37,7 @@ fn world() -> (World, Authority) {
 }
 
 /// Status of a request with this certificate; none where TLS refuses it.
-fn status(gateway: &Gateway, servers: &Authority, identity: &Identity) -> Option<u16> {
+pub(super) fn status(gateway: &Gateway, servers: &Authority, identity: &Identity) -> Option<u16> {
     let mut client = Client::connect_tls(gateway.tls_address(), HOST, &servers.client_config(Some(identity))).ok()?;
     client.try_send(get("/", "").as_bytes()).ok()?;
     Some(client.try_response_to("GET").ok()?.status)
@@ -53,9 +53,9 @@ fn a_release_takes_no_list_that_is_older_than_the_one_in_force_whatever_was_kept
     let gateway = world.start();
     let seen = || [&good, &lost].map(|identity| status(&gateway, &servers, identity));
     assert_eq!(seen(), [Some(200), None]);
-    let kept = world.path("state/moving/client-ca.agents.crl");
-    assert!(eventually(SOON, || kept.exists()));
-    fs::remove_file(kept).unwrap();
+    let kept = || kept_files(&world.path("state"));
+    assert!(eventually(SOON, || !kept().is_empty()));
+    kept().iter().for_each(|path| fs::remove_file(path).unwrap());
     lists(&world, &[&agents], 4, &[]);
     assert!(
         eventually(SOON, || gateway.stderr().contains("it is older than the one in force")),
@@ -106,6 +106,32 @@ fn a_ca_is_replaced_with_overlap_and_without() {
     let last = publish(&world, 4, &[&third]);
     assert!(eventually(SOON, || tests::store::served(&gateway) == last), "{}", gateway.stderr());
     assert_eq!((status(&by_old), status(&by_new), status(&by_third)), (None, None, Some(200)));
+}
+
+#[test]
+fn a_list_that_a_file_leaves_out_stays_and_holds_nothing_up() {
+    let (world, servers) = world();
+    let (one, two) = (Authority::new("one"), Authority::new("two"));
+    let all = [one.spiffe(BOT), one.spiffe(BOT), two.spiffe(BOT)];
+    let seen = |gateway: &Gateway| all.each_ref().map(|identity| status(gateway, &servers, identity));
+    lists(&world, &[&one, &two], 2, &[&all[1]]);
+    publish(&world, 1, &[&one, &two]);
+    let gateway = world.start();
+    assert_eq!(seen(&gateway), [Some(200), None, Some(200)]);
+    let later = two.crl(3, &[&all[2]], DAY);
+    world.replace(&world.path("agents.crl"), later.as_bytes());
+    let held = [Some(200), None, None];
+    assert!(eventually(SOON, || seen(&gateway) == held), "{}", gateway.stderr());
+    gateway.tells("expected a list of CN=one as well, found none: the one in force stays in force");
+    assert!(gateway.metric("crl_failures_total") >= 1.0);
+    assert!(eventually(SOON, || is_kept(&world.path("state"), &later)));
+    drop(gateway);
+    let gateway = world.start();
+    assert_eq!(seen(&gateway), held, "{}", gateway.stderr());
+    // Nor does an older one of the other come back beside it.
+    lists(&world, &[&one, &two], 1, &[]);
+    assert!(eventually(SOON, || gateway.stderr().contains("it is older than the one in force")));
+    assert_eq!(seen(&gateway), held, "{}", gateway.stderr());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::assemble::ChainFiles;
 use crate::assemble::material::read_identity;
-use crate::assemble::revocation::make;
+use crate::assemble::revocation::kept::make;
 use crate::at_rest::AtRest;
 use crate::clock;
 

@@ -70,7 +70,6 @@ pub fn prepare(directory: &Path, policy: Policy, placement: Placement) -> (watch
         addresses: Addresses::new(),
         tickets: assembled.tickets,
         server_certificates: assembled.server_certificates,
-        crls: assembled.crls,
         assertion_keys: assembled.assertion_keys,
         placement,
         durable_records: false,

@@ -1,27 +1,25 @@
 //! What of the revocation lists of client CAs is kept for the next start. Always after it is in force: what they revoke must not
 //! wait for a disk. What could not be written is tried again with every tick.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use identity::certificate::{CaSet, RevocationLists};
+use identity::certificate::CaSet;
+use policy::model;
 
-use crate::assemble::revocation::{keep, keep_proven};
+use crate::assemble::revocation::kept::{forget_oldest, keep, key};
 
 pub struct Keeping {
     /// None: nothing is kept.
     state: Option<PathBuf>,
-    /// By client CA.
-    of: BTreeMap<String, Kept>,
+    /// By key of a client CA's file.
+    of: BTreeMap<String, Written>,
 }
 
 #[derive(Default)]
-struct Kept {
-    /// The file of lists that was taken last, where it is not written yet.
-    file: Option<Vec<u8>>,
-    /// Over what is written of those that chains have proven.
-    proven: Option<[u8; 32]>,
+struct Written {
+    /// Over the lists that are written; none where nothing is.
+    digest: Option<[u8; 32]>,
     /// The last attempt failed, and that was told.
     fails: bool,
 }
@@ -31,54 +29,53 @@ impl Keeping {
         Self { state, of: BTreeMap::new() }
     }
 
-    /// `file` is what the lists of a client CA were read from that are in force, or will be at once. It is written with the
-    /// next [`Keeping::write`].
-    pub fn note(&mut self, ca: &str, file: Vec<u8>) {
-        if self.state.is_some() {
-            self.of.entry(ca.to_owned()).or_default().file = Some(file);
-        }
-    }
-
-    /// Writes what is not written yet of the client CAs in force.
-    pub fn write(&mut self, cas: &CaSet) {
+    /// Writes what is not written yet of the client CAs in force; `rules` are theirs. Of two that have issuers and file in
+    /// common, once.
+    pub fn write(&mut self, cas: &CaSet, rules: &[model::ClientCa]) {
         let Some(state) = &self.state else { return };
-        self.of.retain(|name, _| cas.cas().iter().any(|ca| ca.name() == name));
-        for ca in cas.cas() {
-            let Some(lists) = ca.lists() else { continue };
-            let (name, kept) = (ca.name(), self.of.entry(ca.name().to_owned()).or_default());
-            let written = kept.write(state, name, lists);
-            let failed = std::mem::replace(&mut kept.fails, written.is_err());
-            match written {
-                Ok(()) if failed => {
-                    crate::info!(
-                        "client CA \"{name}\": the revocation lists in force are kept in {} again",
-                        state.display()
-                    );
+        let (mut in_force, mut news) = (BTreeSet::new(), false);
+        for (ca, rules) in cas.cas().iter().zip(rules) {
+            let (Some(lists), Some(crl)) = (ca.lists(), &rules.crl) else { continue };
+            let (key, digest) = (key(ca, crl), Some(lists.kept_digest()));
+            if !in_force.insert(key.clone()) {
+                continue;
+            }
+            let of = self.of.entry(key.clone()).or_default();
+            if of.digest == digest {
+                continue;
+            }
+            match keep(state, &key, &lists.kept(ca)) {
+                Ok(()) => {
+                    of.digest = digest;
+                    news = true;
+                    if std::mem::take(&mut of.fails) {
+                        crate::info!(
+                            "client CA \"{}\": the revocation lists in force are kept in {} again",
+                            rules.name,
+                            state.display()
+                        );
+                    }
                 }
-                Err(error) if !failed => crate::error!(
-                    "client CA \"{name}\": the revocation lists in force could not be kept in {}: {error}: after a restart \
-                     older ones could be put in their place; it is tried again every second",
-                    state.display()
-                ),
-                Ok(()) | Err(_) => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut of.fails, true) {
+                        crate::error!(
+                            "client CA \"{}\": the revocation lists in force could not be kept in {}: {error}: after a \
+                             restart older ones could be put in their place; it is tried again every second",
+                            rules.name,
+                            state.display()
+                        );
+                    }
+                }
             }
         }
-    }
-}
-
-impl Kept {
-    /// The proven ones first: a new file may leave out what only the old one holds until then.
-    fn write(&mut self, state: &Path, ca: &str, lists: &RevocationLists) -> io::Result<()> {
-        let proven = lists.proven_digest();
-        if proven != self.proven {
-            keep_proven(state, ca, &lists.proven_der())?;
-            self.proven = proven;
+        self.of.retain(|key, _| in_force.contains(key));
+        // Not before all is written: what is in force may be kept by the files of those that are gone alone.
+        if news
+            && self.of.values().all(|of| !of.fails)
+            && let Err(error) = forget_oldest(state, &in_force)
+        {
+            crate::warning!("{}: old revocation lists could not be removed: {error}", state.display());
         }
-        if let Some(file) = &self.file {
-            keep(state, ca, file)?;
-            self.file = None;
-        }
-        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use identity::certificate::{CaSet, ClientCa};
+use identity::certificate::{CaSet, ClientCa, RevocationLists};
 use identity::token::Issuer;
 use policy::model::{Audit, Keys};
 use sys::MapSeal;
@@ -137,7 +137,6 @@ impl Watcher {
         self.changed = false;
         self.crls = watched_crls(&frozen, &start.node);
         self.resolve_at = Instant::now() + resolve_pause(&start.planned, &start.addresses);
-        self.keep_all_lists(&frozen, &renewed.crls);
         self.tell_keysets(&frozen, &parts_before.issuers);
         self.show(&frozen, renewed.keysets, &round);
         self.follow_keysets(&frozen);
@@ -217,8 +216,9 @@ impl Watcher {
         status.moving().crls.retain(|name, _| has_lists(name));
         for (rules, read) in frozen.policy.client_cas.iter().zip(read) {
             let Some(read) = read else { continue };
-            let lists = before.cas().iter().find(|ca| ca.name() == rules.name).and_then(ClientCa::lists);
-            if lists.is_none_or(|lists| lists.digest() != read.lists.digest()) {
+            // Under whatever name.
+            let is_in_force = |lists: &Arc<RevocationLists>| lists.digest() == read.lists.digest();
+            if !before.cas().iter().filter_map(ClientCa::lists).any(is_in_force) {
                 take_crl(status, records, &rules.name, Why::Release, read.status.clone());
                 continue;
             }

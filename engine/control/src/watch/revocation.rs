@@ -8,7 +8,7 @@ use identity::certificate::RevocationLists;
 use super::Watcher;
 use super::fingerprint::Watched;
 use super::report::{refuse_crl, take_crl};
-use crate::assemble::revocation::{self, Read};
+use crate::assemble::revocation;
 use crate::assemble::tls::{self, Tickets};
 use crate::assemble::{Frozen, Node};
 use crate::clock;
@@ -37,19 +37,13 @@ impl Watcher {
                 Ok(read) if before.as_ref().is_some_and(|before| before.digest() == read.lists.digest()) => {
                     if let Some(shown) = status.moving().crls.get_mut(&rules.name) {
                         shown.loaded_unix_s = now_s;
+                        shown.failures += read.status.failures;
                         shown.last_failure = None;
                     }
                 }
                 Ok(read) => match self.take_lists(index, &read.lists, before.as_deref()) {
                     Ok(()) => {
-                        for issuer in read.lists.without_list(ca) {
-                            crate::warning!(
-                                "client CA \"{}\": no revocation list of {issuer}: certificates that it issued are refused",
-                                rules.name
-                            );
-                        }
                         take_crl(&self.start.status, &self.start.records, &rules.name, Why::Changed, read.status);
-                        self.keeping.note(&rules.name, read.bytes);
                     }
                     Err(error) => refuse_crl(&self.start.status, &self.start.records, &rules.name, &error.to_string()),
                 },
@@ -90,14 +84,5 @@ impl Watcher {
         start.tickets = tickets;
         self.changed = true;
         Ok(())
-    }
-
-    /// All that were read for a start or a release are to be kept.
-    pub(super) fn keep_all_lists(&mut self, frozen: &Frozen, read: &[Option<Read>]) {
-        for (rules, read) in frozen.policy.client_cas.iter().zip(read) {
-            if let Some(read) = read {
-                self.keeping.note(&rules.name, read.bytes.clone());
-            }
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! A list can only refuse. An unknown status is a refusal, the leaf and every intermediate are looked up, and a list
 //! past its `nextUpdate` refuses everything that it is about unless the policy says otherwise.
 
+mod kept;
 mod proven;
 
 use std::fmt;
@@ -23,6 +24,8 @@ use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::{ClientCa, supported_algorithms};
 use crate::bounds::{REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_MAX};
+
+pub use kept::{Before, Kept};
 
 /// Longest CRL number (RFC 5280 §5.2.3), octets.
 const NUMBER_BYTES_MAX: usize = 20;
@@ -54,8 +57,11 @@ pub enum RevocationError {
         "list of {issuer}: expected number {in_force} or a later one, issued then or later, found number {found}: it is older than the one in force"
     )]
     Older { issuer: String, in_force: String, found: String },
-    #[error("expected a list of {0} as well, of which one is in force, found none")]
-    Gone(String),
+    #[error(
+        "expected a list of {0} as well, of which one is in force, found none, and no room for that: at most \
+         {REVOCATION_LISTS_MAX} lists of {REVOCATION_LISTS_BYTES_MAX} bytes together"
+    )]
+    NoRoom(String),
 }
 
 /// Whether and by what a client CA's certificates can be revoked.
@@ -76,6 +82,8 @@ pub struct RevocationLists {
     floors: Vec<Arc<List>>,
     groups: Vec<Group>,
     enforce_expiration: bool,
+    /// Issuers of the CA itself whose lists stay in force because a file left them out, for people.
+    left_out: Vec<String>,
     digest: [u8; 32],
 }
 
@@ -159,12 +167,14 @@ impl RevocationLists {
     fn of(lists: Vec<Arc<List>>, floors: Vec<Arc<List>>, ca: &ClientCa, enforce_expiration: bool) -> Self {
         let mut hash = Sha256::new();
         hash.update([u8::from(enforce_expiration)]);
-        lists.iter().for_each(|list| hash.update(list.sha256));
+        let mut hashes: Vec<[u8; 32]> = lists.iter().map(|list| list.sha256).collect();
+        hashes.sort_unstable();
+        hashes.iter().for_each(|sha256| hash.update(sha256));
         let (groups, digest) = (groups(ca, &lists), hash.finalize().into());
-        Self { lists, floors, groups, enforce_expiration, digest }
+        Self { lists, floors, groups, enforce_expiration, left_out: Vec::new(), digest }
     }
 
-    /// Over the lists and how they are used.
+    /// Over the lists, in whatever order, and how they are used.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
@@ -185,6 +195,11 @@ impl RevocationLists {
             next_update_s: u64::try_from(list.next_update_s).unwrap_or(0),
             revoked: list.revoked.len(),
         })
+    }
+
+    /// Issuers whose lists were in force before and stay so, because the file has none of theirs; for people.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// CA certificates of the policy that no list is of, for people: what they issued is refused.

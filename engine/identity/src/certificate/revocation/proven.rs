@@ -1,9 +1,10 @@
 //! What may take the place of the lists in force.
 //!
-//! A list of the CA itself is verified when it is read; nothing of it goes back or goes away. The key of an intermediate is
-//! only known with a chain, so that its list says nothing before one that verified showed the key that signed it: until then
-//! any other may take its place, and a forged one cannot keep the true one out by its number. From then on it is proven: no
-//! earlier one follows it, and it stays in force where a file leaves it out, until it has ended.
+//! A list of the CA itself is verified when it is read; nothing of it goes back, and it stays in force where a file leaves it
+//! out: what else the file has must not wait for it. The key of an intermediate is only known with a chain, so that its list says
+//! nothing before one that verified showed the key that signed it: until then any other may take its place, and a forged one
+//! cannot keep the true one out by its number. From then on it is proven: no earlier one follows it, and it stays in force where
+//! a file leaves it out, until it has ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,20 +15,24 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::super::ClientCa;
-use super::{List, RevocationError, RevocationLists, has_signed, shown_number, split};
+use super::{List, RevocationError, RevocationLists, has_signed, shown_number};
 use crate::bounds::{REFUTED_SIGNERS_MAX, REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_MAX};
 
 impl RevocationLists {
     /// These, of `ca`, in the place of `before`, which are of the same CA, at `now_s` (seconds since the Unix epoch).
     ///
     /// # Errors
-    /// One goes back, or a list of the CA itself goes.
+    /// One goes back, or there is no room for one of the CA itself that they leave out.
     pub fn follow(self, before: &Self, ca: &ClientCa, now_s: u64) -> Result<Self, RevocationError> {
-        let mut lists = self.lists;
+        let (mut lists, mut left_out) = (self.lists, Vec::new());
         for old in before.lists.iter().filter(|old| old.anchor.is_some()) {
             match lists.iter().find(|list| list.same_scope(old)) {
                 Some(list) => not_before(list, old)?,
-                None => return Err(RevocationError::Gone(old.issuer.clone())),
+                None if has_room(&lists, old) => {
+                    left_out.push(old.issuer.clone());
+                    lists.push(Arc::clone(old));
+                }
+                None => return Err(RevocationError::NoRoom(old.issuer.clone())),
             }
         }
         let floors = before.proven_lists();
@@ -40,50 +45,7 @@ impl RevocationLists {
                 None => {}
             }
         }
-        Ok(Self::of(lists, floors, ca, self.enforce_expiration))
-    }
-
-    /// The same, where chains have proven the lists `proven` (as [`RevocationLists::proven_der`] gave them), in force where
-    /// there is no other of theirs. What of them cannot be read, or is not of an intermediate any more, is left out.
-    #[must_use]
-    pub fn with_proven(&self, proven: &[u8], ca: &ClientCa, now_s: u64) -> Self {
-        let (mut lists, mut floors) = (self.lists.clone(), self.floors.clone());
-        let ders = split(proven).unwrap_or_default();
-        let read = ders.iter().enumerate().filter_map(|(position, der)| List::read(der, position, ca).ok());
-        for floor in read.filter(|list| list.anchor.is_none()).take(REVOCATION_LISTS_MAX).map(Arc::new) {
-            floor.proven.store(true, Ordering::Relaxed);
-            match lists.iter().find(|list| list.same_scope(&floor)) {
-                Some(list) if list.sha256 == floor.sha256 => list.proven.store(true, Ordering::Relaxed),
-                Some(_) => {}
-                None if self.enforce_expiration && floor.has_ended(now_s) => {}
-                None if has_room(&lists, &floor) => lists.push(Arc::clone(&floor)),
-                None => {}
-            }
-            floors.push(floor);
-        }
-        Self::of(lists, floors, ca, self.enforce_expiration)
-    }
-
-    /// All lists in force, DER.
-    pub fn der(&self) -> Vec<u8> {
-        self.lists.iter().flat_map(|list| list.der.iter().copied()).collect()
-    }
-
-    /// The latest list of each intermediate that a chain has proven, DER, to be kept for the next start.
-    pub fn proven_der(&self) -> Vec<u8> {
-        self.proven_lists().iter().flat_map(|list| list.der.iter().copied()).collect()
-    }
-
-    /// Over what [`RevocationLists::proven_der`] gives; none where that is nothing.
-    pub fn proven_digest(&self) -> Option<[u8; 32]> {
-        let (proven, mut hash) = (self.proven_lists(), Sha256::new());
-        proven.iter().for_each(|list| hash.update(list.sha256));
-        (!proven.is_empty()).then(|| hash.finalize().into())
-    }
-
-    /// Whether a list past its `nextUpdate` refuses.
-    pub fn enforces_expiration(&self) -> bool {
-        self.enforce_expiration
+        Ok(Self { left_out, ..Self::of(lists, floors, ca, self.enforce_expiration) })
     }
 
     /// A chain was verified along `path`: proven is what the intermediates in it have signed. Each list by its own signature,
@@ -97,7 +59,7 @@ impl RevocationLists {
     }
 
     /// The latest proven list of each intermediate, whether it is in force or not.
-    fn proven_lists(&self) -> Vec<Arc<List>> {
+    pub(super) fn proven_lists(&self) -> Vec<Arc<List>> {
         let mut latest: Vec<Arc<List>> = Vec::new();
         for list in self.floors.iter().chain(&self.lists).filter(|list| list.is_proven()) {
             match latest.iter_mut().find(|other| other.same_scope(list)) {
@@ -141,7 +103,7 @@ impl List {
 
     /// Whether it is past its `nextUpdate`. Where that is enforced, it refuses everything that it is about, as its absence
     /// does: a file that leaves it out is done with it, or a retired intermediate's would be carried on for ever.
-    fn has_ended(&self, now_s: u64) -> bool {
+    pub(super) fn has_ended(&self, now_s: u64) -> bool {
         i64::try_from(now_s).is_ok_and(|now_s| self.next_update_s <= now_s)
     }
 }
@@ -187,7 +149,7 @@ fn not_before(list: &List, old: &List) -> Result<(), RevocationError> {
     })
 }
 
-fn has_room(lists: &[Arc<List>], one_more: &List) -> bool {
+pub(super) fn has_room(lists: &[Arc<List>], one_more: &List) -> bool {
     let bytes: usize = lists.iter().map(|list| list.der.len()).sum();
     lists.len() < REVOCATION_LISTS_MAX && bytes + one_more.der.len() <= REVOCATION_LISTS_BYTES_MAX
 }

@@ -13,14 +13,14 @@ use super::*;
 use crate::certificate::{CaSet, CertificateFault, Chains};
 
 /// 2026-01-01.
-const NOW_S: u64 = 1_767_225_600;
+pub(super) const NOW_S: u64 = 1_767_225_600;
 /// 2026-02-01: `nextUpdate` of every list.
 const NEXT_S: u64 = 1_769_904_000;
 
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(pub(super) CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         Self::with(name, vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign])
     }
 
@@ -37,20 +37,20 @@ impl Authority {
         params
     }
 
-    fn intermediate(&self, name: &str, serial: u64) -> Self {
+    pub(super) fn intermediate(&self, name: &str, serial: u64) -> Self {
         let mut params = Self::params(name, vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign]);
         params.serial_number = Some(SerialNumber::from(serial));
         Self(CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap())
     }
 
-    fn leaf(&self, serial: u64) -> CertificateDer<'static> {
+    pub(super) fn leaf(&self, serial: u64) -> CertificateDer<'static> {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.serial_number = Some(SerialNumber::from(serial));
         (params.not_before, params.not_after) = (date_time_ymd(2025, 1, 1), date_time_ymd(2030, 1, 1));
         params.signed_by(&KeyPair::generate().unwrap(), &self.0).unwrap().der().clone()
     }
 
-    fn ca(&self) -> ClientCa {
+    pub(super) fn ca(&self) -> ClientCa {
         ClientCa::from_pem("ca", &self.0.pem()).unwrap()
     }
 
@@ -59,7 +59,7 @@ impl Authority {
         self.list_for(None, number, hours, revoked)
     }
 
-    fn list_for(
+    pub(super) fn list_for(
         &self,
         issuing_distribution_point: Option<CrlIssuingDistributionPoint>,
         number: u64,
@@ -83,7 +83,7 @@ impl Authority {
         params.signed_by(&self.0).unwrap().pem().unwrap()
     }
 
-    fn list(&self, number: u64, revoked: &[u64]) -> String {
+    pub(super) fn list(&self, number: u64, revoked: &[u64]) -> String {
         self.list_of(number, number.cast_signed(), revoked)
     }
 
@@ -95,11 +95,11 @@ impl Authority {
     }
 }
 
-fn read(ca: &ClientCa, text: &str) -> Result<RevocationLists, RevocationError> {
+pub(super) fn read(ca: &ClientCa, text: &str) -> Result<RevocationLists, RevocationError> {
     RevocationLists::read(text.as_bytes(), ca, true)
 }
 
-fn with(ca: &ClientCa, text: &str) -> ClientCa {
+pub(super) fn with(ca: &ClientCa, text: &str) -> ClientCa {
     ca.with_revocation(Some(Arc::new(read(ca, text).unwrap())))
 }
 
@@ -220,9 +220,11 @@ fn nothing_goes_back_behind_the_lists_in_force() {
     let other = Authority::new("b");
     let pair = ClientCa::from_pem("ca", &(authority.0.pem() + &other.0.pem())).unwrap();
     let whole = read(&pair, &(authority.list(1, &[]) + &other.list(1, &[]))).unwrap();
-    let part = read(&pair, &authority.list(2, &[])).unwrap();
-    assert!(matches!(part.follow(&whole, &pair, NOW_S), Err(RevocationError::Gone(issuer)) if issuer.contains('b')));
-    let part = read(&pair, &authority.list(2, &[])).unwrap();
+    let part = || read(&pair, &authority.list(2, &[])).unwrap();
+    let after = part().follow(&whole, &pair, NOW_S).unwrap();
+    assert_eq!(after.facts().map(|list| list.number).collect::<Vec<_>>(), ["2", "1"], "what is left out stays");
+    assert_eq!((after.left_out(), part().left_out()), (["CN=b".to_owned()].as_slice(), [].as_slice()));
+    let part = part();
     assert_eq!(
         whole.follow(&part, &pair, NOW_S).map(drop),
         Err(RevocationError::Older { issuer: "CN=a".to_owned(), in_force: "2".to_owned(), found: "1".to_owned() })
@@ -230,11 +232,22 @@ fn nothing_goes_back_behind_the_lists_in_force() {
 }
 
 /// A root with an intermediate, and a chain that the intermediate issued.
-fn with_middle() -> (Authority, Authority, [CertificateDer<'static>; 2]) {
+pub(super) fn with_middle() -> (Authority, Authority, [CertificateDer<'static>; 2]) {
     let root = Authority::new("root");
     let middle = root.intermediate("middle", 40);
     let chain = [middle.leaf(8), middle.0.der().clone()];
     (root, middle, chain)
+}
+
+fn proven(lists: &RevocationLists) -> Vec<Vec<u8>> {
+    lists.proven_lists().iter().map(|list| list.der.clone()).collect()
+}
+
+/// What is known after a restart.
+pub(super) fn restarted(lists: &RevocationLists, ca: &ClientCa, enforced: bool, now_s: u64) -> RevocationLists {
+    let mut before = Before::new(ca, enforced, now_s);
+    before.add(&Kept::read(&lists.kept(ca)).unwrap());
+    before.lists().unwrap()
 }
 
 #[test]
@@ -245,15 +258,15 @@ fn a_list_of_an_intermediate_counts_once_a_chain_has_proven_it() {
     let forged = Authority::new("middle").list(900, &[]);
     let first = Arc::new(file(forged));
     assert!(ca.with_revocation(Some(Arc::clone(&first))).verify(&chain, NOW_S).is_err());
-    assert_eq!(first.proven_digest(), None);
+    assert_eq!(proven(&first), Vec::<Vec<u8>>::new());
     // The forged one does not keep the true one out, however large its number.
     let second = Arc::new(file(middle.list(5, &[7])).follow(&first, &ca, NOW_S).unwrap());
     assert_eq!(ca.with_revocation(Some(Arc::clone(&second))).verify(&chain, NOW_S), Ok(()));
-    assert!(second.proven_digest().is_some());
+    assert_eq!(proven(&second).len(), 1);
     assert!(matches!(file(middle.list(4, &[])).follow(&second, &ca, NOW_S), Err(RevocationError::Older { .. })));
     // Another forged one takes its place, to no avail but that nothing verifies; the floor stays.
     let third = file(Authority::new("middle").list(901, &[])).follow(&second, &ca, NOW_S).unwrap();
-    assert_eq!(third.proven_digest(), second.proven_digest(), "it is kept, in force or not");
+    assert_eq!(proven(&third), proven(&second), "it is kept, in force or not");
     assert!(matches!(file(middle.list(4, &[])).follow(&third, &ca, NOW_S), Err(RevocationError::Older { .. })));
     let last = Arc::new(file(middle.list(6, &[7])).follow(&third, &ca, NOW_S).unwrap());
     assert_eq!(ca.with_revocation(Some(last)).verify(&chain, NOW_S), Ok(()));
@@ -271,8 +284,7 @@ fn a_proven_list_stays_where_a_file_leaves_it_out_and_over_a_restart() {
     assert_eq!(after.facts().count(), 2, "carried on");
     let older = || read(&ca, &(root.list(3, &[]) + &middle.list(4, &[]))).unwrap();
     assert!(matches!(older().follow(&after, &ca, NOW_S), Err(RevocationError::Older { .. })));
-    // As the next start reads it: what was kept, and what was proven.
-    let again = alone().with_proven(&before.proven_der(), &ca, NOW_S);
+    let again = restarted(&after, &ca, true, NOW_S);
     assert!(matches!(older().follow(&again, &ca, NOW_S), Err(RevocationError::Older { .. })));
     for lists in [alone().follow(&again, &ca, NOW_S).unwrap(), again] {
         let ca = ca.with_revocation(Some(Arc::new(lists)));
@@ -291,7 +303,7 @@ fn another_list_beside_it_does_not_keep_one_from_being_proven() {
         for _ in 0..2 {
             assert_eq!(ca.with_revocation(Some(Arc::clone(&before))).verify(&chain, NOW_S), Ok(()));
         }
-        assert_eq!(split(own.as_bytes()).unwrap(), [before.proven_der()], "and nothing of the forged one");
+        assert_eq!(proven(&before), split(own.as_bytes()).unwrap(), "and nothing of the forged one");
         let older = read(&ca, &(root.list(2, &[]) + &forged + &middle.list(4, &[]))).unwrap();
         assert!(matches!(older.follow(&before, &ca, NOW_S), Err(RevocationError::Older { .. })));
     }
@@ -314,7 +326,7 @@ fn a_list_that_its_file_leaves_out_goes_once_it_has_ended_and_still_nothing_goes
         assert_eq!(alone().follow(&before, &ca, NEXT_S - 1).unwrap().facts().count(), 2, "{enforced}");
         let after = alone().follow(&before, &ca, NEXT_S).unwrap();
         assert_eq!(after.facts().count(), left, "{enforced}");
-        assert_eq!(alone().with_proven(&before.proven_der(), &ca, NEXT_S).facts().count(), left, "{enforced}");
+        assert_eq!(restarted(&after, &ca, enforced, NEXT_S).facts().count(), left, "{enforced}");
         let older = read(root.list(3, &[]) + &middle.list(4, &[]));
         assert!(matches!(older.follow(&after, &ca, NEXT_S), Err(RevocationError::Older { .. })), "{enforced}");
     }

@@ -1,0 +1,276 @@
+//! What is known of the lists of a client CA before its file is read: from the CAs that serve, and from what was kept. A list
+//! belongs to who signed it, so that it is found by name and key of the CA's certificates, never by what a policy calls the
+//! CA: neither another name nor one certificate more or less forgets what was revoked.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sha2::{Digest, Sha256};
+use webpki::{BorrowedCertRevocationList, CertRevocationList};
+
+use super::super::ClientCa;
+use super::proven::has_room;
+use super::{List, RevocationLists, split};
+use crate::bounds::{KEPT_LISTS_BYTES_MAX, REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_MAX};
+
+/// Lists as they are kept for the next start, whatever their CA is called then.
+pub struct Kept {
+    /// Of the CA whose they were: see [`ClientCa::issuers`].
+    issuers: Vec<[u8; 32]>,
+    lists: Vec<KeptList>,
+}
+
+struct KeptList {
+    standing: Standing,
+    der: Vec<u8>,
+    /// As [`CertRevocationList::issuer`] has it.
+    issuer: Vec<u8>,
+    sha256: [u8; 32],
+}
+
+#[derive(Clone, Copy)]
+struct Standing {
+    in_force: bool,
+    /// By a chain: see `proven`.
+    proven: bool,
+}
+
+impl ClientCa {
+    /// Over name and key of each of its certificates, sorted: who issues its lists.
+    pub fn issuers(&self) -> Vec<[u8; 32]> {
+        let of = |(subject, spki): (&[u8], &[u8])| {
+            let hash = Sha256::new().chain_update((subject.len() as u64).to_le_bytes());
+            hash.chain_update(subject).chain_update(spki).finalize().into()
+        };
+        let mut issuers: Vec<[u8; 32]> = self.keys().map(of).collect();
+        issuers.sort_unstable();
+        issuers.dedup();
+        issuers
+    }
+}
+
+impl RevocationLists {
+    /// All that is to be known at the next start, in the form that [`Kept::read`] takes; `ca` is whose lists these are. After
+    /// a line for each issuer and each list, and an empty one, the lists in DER.
+    pub fn kept(&self, ca: &ClientCa) -> Vec<u8> {
+        let of_issuer = |issuer: &[u8; 32]| {
+            let hex: String = issuer.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("issuer {hex}\n")
+        };
+        let mut text: String = ca.issuers().iter().map(of_issuer).collect();
+        let mut ders = Vec::new();
+        for (standing, list) in self.standing() {
+            text.push_str(&format!("{} {}\n", standing.name(), list.der.len()));
+            ders.extend_from_slice(&list.der);
+        }
+        text.push('\n');
+        let mut bytes = text.into_bytes();
+        bytes.append(&mut ders);
+        bytes
+    }
+
+    /// Over the lists that [`RevocationLists::kept`] gives.
+    pub fn kept_digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for (standing, list) in self.standing() {
+            hash.update(standing.name());
+            hash.update(list.sha256);
+        }
+        hash.finalize().into()
+    }
+
+    fn standing(&self) -> Vec<(Standing, Arc<List>)> {
+        let proven = self.proven_lists();
+        let is_in = |lists: &[Arc<List>], list: &List| lists.iter().any(|other| other.sha256 == list.sha256);
+        let of = |list: &Arc<List>| (Standing { in_force: true, proven: is_in(&proven, list) }, Arc::clone(list));
+        let mut all: Vec<_> = self.lists.iter().map(of).collect();
+        let others = proven.iter().filter(|list| !is_in(&self.lists, list));
+        all.extend(others.map(|list| (Standing { in_force: false, proven: true }, Arc::clone(list))));
+        all
+    }
+
+    /// Whether they are no more than a file may have.
+    pub fn fit(&self) -> bool {
+        let bytes: usize = self.lists.iter().map(|list| list.der.len()).sum();
+        self.lists.len() <= REVOCATION_LISTS_MAX && bytes <= REVOCATION_LISTS_BYTES_MAX
+    }
+}
+
+impl Kept {
+    /// Reads what [`RevocationLists::kept`] gave; none where it is something else.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > KEPT_LISTS_BYTES_MAX {
+            return None;
+        }
+        let end = bytes.windows(2).position(|window| window == b"\n\n")?;
+        let text = std::str::from_utf8(bytes.get(..end)?).ok()?;
+        let mut ders = bytes.get(end + 2..)?;
+        let mut kept = Self { issuers: Vec::new(), lists: Vec::new() };
+        for line in text.lines() {
+            let (what, of) = line.split_once(' ')?;
+            if what == "issuer" {
+                kept.issuers.push(unhex(of)?);
+                continue;
+            }
+            let (der, rest) = ders.split_at_checked(of.parse().ok()?)?;
+            kept.lists.extend(KeptList::read(what.parse().ok()?, der));
+            ders = rest;
+        }
+        ders.is_empty().then_some(kept)
+    }
+
+    /// Lists, PEM or DER, that were kept by the name of their CA, and those that chains had proven. They are of the one of
+    /// `cas` that has this name, if it is the same still, else of each that has signed one.
+    pub fn read_named(lists: &[u8], proven: &[u8], name: &str, cas: &[ClientCa]) -> Option<Self> {
+        let read = |bytes: &[u8], standing: Standing| -> Option<Vec<KeptList>> {
+            Some(split(bytes).ok()?.iter().filter_map(|der| KeptList::read(standing, der)).collect())
+        };
+        let mut all = read(lists, Standing { in_force: true, proven: false })?;
+        let has_signed = |ca: &&ClientCa| {
+            let mut its = all.iter().filter(|list| list.names(ca));
+            its.any(|list| List::read(&list.der, 0, ca).is_ok_and(|list| list.anchor.is_some()))
+        };
+        let signers: Vec<&ClientCa> = cas.iter().filter(has_signed).collect();
+        let issuers = match signers.iter().find(|ca| ca.name() == name) {
+            Some(ca) => ca.issuers(),
+            None => signers.iter().flat_map(|ca| ca.issuers()).collect(),
+        };
+        all.extend(read(proven, Standing { in_force: false, proven: true }).unwrap_or_default());
+        Some(Self { issuers, lists: all })
+    }
+}
+
+impl KeptList {
+    /// None where it cannot be read any more.
+    fn read(standing: Standing, der: &[u8]) -> Option<Self> {
+        let parsed = CertRevocationList::from(BorrowedCertRevocationList::from_der(der).ok()?);
+        let (issuer, sha256) = (parsed.issuer().to_vec(), Sha256::digest(der).into());
+        Some(Self { standing, der: der.to_vec(), issuer, sha256 })
+    }
+
+    /// Whether its issuer has the name of one of the CA's certificates.
+    fn names(&self, ca: &ClientCa) -> bool {
+        ca.keys().any(|(subject, _)| subject == self.issuer)
+    }
+}
+
+impl Standing {
+    const fn name(self) -> &'static str {
+        match self {
+            Self { in_force: true, proven: true } => "in-force-proven",
+            Self { in_force: true, proven: false } => "in-force",
+            Self { in_force: false, .. } => "proven",
+        }
+    }
+}
+
+impl FromStr for Standing {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        match name {
+            "in-force-proven" => Ok(Self { in_force: true, proven: true }),
+            "in-force" => Ok(Self { in_force: true, proven: false }),
+            "proven" => Ok(Self { in_force: false, proven: true }),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What is known of the lists of a client CA: of each issuer and scope the latest.
+pub struct Before<'a> {
+    ca: &'a ClientCa,
+    issuers: Vec<[u8; 32]>,
+    enforce_expiration: bool,
+    now_s: u64,
+    lists: Vec<Arc<List>>,
+    floors: Vec<Arc<List>>,
+}
+
+impl<'a> Before<'a> {
+    /// Of `ca`, of which nothing is known yet, at `now_s` (seconds since the Unix epoch).
+    pub fn new(ca: &'a ClientCa, enforce_expiration: bool, now_s: u64) -> Self {
+        Self { ca, issuers: ca.issuers(), enforce_expiration, now_s, lists: Vec::new(), floors: Vec::new() }
+    }
+
+    /// Adds the lists in force of `serving`, which may be called otherwise or have other certificates.
+    pub fn add_in_force(&mut self, serving: &ClientCa) {
+        let Some(lists) = serving.lists() else { return };
+        if serving.digest() == self.ca.digest() {
+            lists.lists.iter().for_each(|list| self.put(list));
+            self.floors.extend(lists.proven_lists());
+            return;
+        }
+        let kept = |(standing, list): &(Standing, Arc<List>)| KeptList {
+            standing: *standing,
+            der: list.der.clone(),
+            issuer: list.parsed.issuer().to_vec(),
+            sha256: list.sha256,
+        };
+        self.add(&Kept { issuers: serving.issuers(), lists: lists.standing().iter().map(kept).collect() });
+    }
+
+    /// Adds what was kept. What a CA that has an issuer in common knew of intermediates counts, too.
+    pub fn add(&mut self, kept: &Kept) {
+        let is_of = kept.issuers.iter().any(|issuer| self.issuers.contains(issuer));
+        for (position, of) in kept.lists.iter().enumerate() {
+            if !is_of && !of.names(self.ca) {
+                continue;
+            }
+            let known = self.lists.iter().find(|list| list.sha256 == of.sha256).map(Arc::clone);
+            let read = || List::read(&of.der, position, self.ca).ok().map(Arc::new);
+            let Some(list) = known.or_else(read) else { continue };
+            if list.anchor.is_some() || (is_of && of.standing.in_force) {
+                self.put(&list);
+            }
+            if is_of && of.standing.proven && list.anchor.is_none() {
+                list.proven.store(true, Ordering::Relaxed);
+                self.floors.push(list);
+            }
+        }
+    }
+
+    /// The later one of the CA's own counts. Of an intermediate, whose signature is not looked at here, the first.
+    fn put(&mut self, list: &Arc<List>) {
+        let is_own = list.anchor.is_some();
+        let room = is_own || has_room(&self.lists, list);
+        match self.lists.iter_mut().find(|other| other.same_scope(list)) {
+            Some(other) if is_own && other.is_before(list) => *other = Arc::clone(list),
+            None if room => self.lists.push(Arc::clone(list)),
+            Some(_) | None => {}
+        }
+    }
+
+    /// None where no list of the CA itself is known.
+    pub fn lists(self) -> Option<RevocationLists> {
+        let Self { ca, enforce_expiration, now_s, mut lists, floors, .. } = self;
+        if lists.iter().all(|list| list.anchor.is_none()) {
+            return None;
+        }
+        for floor in &floors {
+            let room = has_room(&lists, floor) && !(enforce_expiration && floor.has_ended(now_s));
+            match lists.iter_mut().find(|list| list.same_scope(floor)) {
+                Some(list) if list.sha256 == floor.sha256 => list.proven.store(true, Ordering::Relaxed),
+                Some(list) if list.is_before(floor) => *list = Arc::clone(floor),
+                None if room => lists.push(Arc::clone(floor)),
+                Some(_) | None => {}
+            }
+        }
+        Some(RevocationLists::of(lists, floors, ca, enforce_expiration))
+    }
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests;

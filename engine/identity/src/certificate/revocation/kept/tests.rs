@@ -1,0 +1,178 @@
+//! Lists are found by who signed them, whatever their CA is called, then and now.
+
+use proptest::prelude::*;
+use rcgen::{CrlDistributionPoint, CrlIssuingDistributionPoint};
+
+use super::super::RevocationError;
+use super::super::tests::{Authority, NOW_S, read, restarted, with, with_middle};
+use super::*;
+use crate::certificate::CertificateFault;
+
+fn named(name: &str, authorities: &[&Authority]) -> ClientCa {
+    let pem: String = authorities.iter().map(|authority| authority.0.pem()).collect();
+    ClientCa::from_pem(name, &pem).unwrap()
+}
+
+/// What `ca` is given of what serves and of what was kept of `all`: the same.
+fn known(ca: &ClientCa, all: &[&ClientCa]) -> Option<RevocationLists> {
+    let (mut serving, mut kept) = (Before::new(ca, true, NOW_S), Before::new(ca, true, NOW_S));
+    for of in all {
+        serving.add_in_force(of);
+        kept.add(&Kept::read(&of.lists().unwrap().kept(of)).unwrap());
+    }
+    let (serving, kept) = (serving.lists(), kept.lists());
+    let digests = |lists: &Option<RevocationLists>| lists.as_ref().map(|lists| (*lists.digest(), lists.kept_digest()));
+    assert_eq!(digests(&serving), digests(&kept));
+    serving
+}
+
+fn numbers(lists: Option<RevocationLists>) -> Vec<String> {
+    let facts = lists.iter().flat_map(RevocationLists::facts);
+    let mut numbers: Vec<String> = facts.map(|list| format!("{} {}", list.issuer, list.number)).collect();
+    numbers.sort();
+    numbers
+}
+
+#[test]
+fn a_ca_is_given_the_lists_of_its_issuers_under_every_name_and_beside_whatever_else() {
+    let (a, b, other) = (Authority::new("a"), Authority::new("b"), Authority::new("a"));
+    let [of_a, of_b, of_both] = [
+        with(&named("x", &[&a]), &a.list(5, &[7])),
+        with(&named("y", &[&b]), &b.list(3, &[])),
+        with(&named("z", &[&a, &b]), &(a.list(4, &[]) + &b.list(4, &[]))),
+    ];
+    for (now, before, expected) in [
+        (named("x-2", &[&a]), vec![&of_a], vec!["CN=a 5"]),
+        (named("y", &[&a]), vec![&of_a, &of_b], vec!["CN=a 5"]),
+        (named("x", &[&a, &b]), vec![&of_a], vec!["CN=a 5"]),
+        (named("x", &[&b, &a]), vec![&of_a, &of_b], vec!["CN=a 5", "CN=b 3"]),
+        (named("x", &[&a]), vec![&of_a, &of_both], vec!["CN=a 5", "CN=b 4"]),
+        (named("x", &[&b, &a]), vec![&of_both, &of_b, &of_a], vec!["CN=a 5", "CN=b 4"]),
+        (named("x", &[&a, &b]), vec![&of_a, &of_b, &of_both], vec!["CN=a 5", "CN=b 4"]),
+        // The same name, another key.
+        (named("x", &[&other]), vec![&of_a, &of_b, &of_both], vec![]),
+    ] {
+        assert_eq!(numbers(known(&now, &before)), expected, "{}", now.name());
+    }
+    let ca = named("x-2", &[&a]);
+    let before = known(&ca, &[&of_a]).unwrap();
+    assert!(matches!(
+        read(&ca, &a.list(4, &[])).unwrap().follow(&before, &ca, NOW_S),
+        Err(RevocationError::Older { .. })
+    ));
+    let ca = ca.with_revocation(Some(Arc::new(before)));
+    assert_eq!(ca.verify(&[a.leaf(7)], NOW_S), Err(CertificateFault::Revoked));
+}
+
+#[test]
+fn what_a_chain_proved_goes_with_its_root_alone() {
+    let (root, middle, chain) = with_middle();
+    let partner = Authority::new("partner");
+    let of_partner = partner.intermediate("middle", 41);
+    let through_partner = [of_partner.leaf(8), of_partner.0.der().clone()];
+    // The partner's file has a copy of the other root's list, and its own intermediate of that name is far ahead.
+    let theirs =
+        with(&named("p", &[&partner]), &(partner.list(1, &[]) + &root.list(1, &[]) + &of_partner.list(900, &[])));
+    assert_eq!(theirs.verify(&through_partner, NOW_S), Ok(()));
+    let ours = with(&root.ca(), &(root.list(2, &[]) + &middle.list(5, &[8])));
+    let good = [middle.leaf(9), middle.0.der().clone()];
+    assert_eq!(ours.verify(&good, NOW_S), Ok(()));
+    let renamed = named("renamed", &[&root, &Authority::new("new")]);
+    let before = known(&renamed, &[&theirs, &ours]).unwrap();
+    let file = |number| read(&renamed, &(root.list(3, &[]) + &middle.list(number, &[]))).unwrap();
+    assert!(matches!(file(4).follow(&before, &renamed, NOW_S), Err(RevocationError::Older { .. })));
+    assert!(file(6).follow(&before, &renamed, NOW_S).is_ok(), "the partner's holds nothing up");
+    let renamed = renamed.with_revocation(Some(Arc::new(before)));
+    assert_eq!(renamed.verify(&chain, NOW_S), Err(CertificateFault::Revoked));
+    assert_eq!(renamed.verify(&good, NOW_S), Ok(()));
+    // An intermediate that becomes a CA of the policy brings its list along.
+    assert_eq!(numbers(known(&named("m", &[&middle]), &[&ours])), ["CN=middle 5"]);
+}
+
+#[test]
+fn a_proven_list_takes_the_place_of_an_earlier_one_and_of_no_later_one() {
+    let (root, middle, chain) = with_middle();
+    let ahead = with(&named("x", &[&root]), &(root.list(1, &[]) + &middle.list(5, &[8])));
+    assert_eq!(ahead.verify(&[middle.leaf(9), middle.0.der().clone()], NOW_S), Ok(()));
+    let both = named("both", &[&root, &Authority::new("b")]);
+    for (number, revoked) in [(4, true), (6, false)] {
+        let behind = with(&named("y", &[&root]), &(root.list(1, &[]) + &middle.list(number, &[])));
+        let lists = known(&both, &[&behind, &ahead]).unwrap();
+        let refused = both.with_revocation(Some(Arc::new(lists))).verify(&chain, NOW_S);
+        assert_eq!(refused, if revoked { Err(CertificateFault::Revoked) } else { Ok(()) });
+    }
+}
+
+#[test]
+fn lists_that_were_kept_by_name_are_found_by_what_they_are_as_well() {
+    let (root, middle, chain) = with_middle();
+    let (lists, proven) =
+        (root.list(1, &[]) + &middle.list(5, &[]), split(middle.list(6, &[8]).as_bytes()).unwrap().concat());
+    let other = Authority::new("other");
+    let renamed = named("agents-2", &[&root]);
+    for cas in [
+        vec![named("agents", &[&root])],
+        vec![renamed.clone()],
+        vec![named("agents", &[&other]), renamed.clone()],
+        vec![named("agents", &[&root, &other]), renamed.clone()],
+    ] {
+        let kept = Kept::read_named(lists.as_bytes(), &proven, "agents", &cas).unwrap();
+        let ca = cas.iter().find(|ca| ca.issuers().contains(&root.ca().issuers()[0])).unwrap();
+        let mut before = Before::new(ca, true, NOW_S);
+        before.add(&kept);
+        let ca = ca.with_revocation(Some(Arc::new(before.lists().unwrap())));
+        assert_eq!(ca.verify(&chain, NOW_S), Err(CertificateFault::Revoked));
+        assert_eq!(ca.verify(&[middle.leaf(9), middle.0.der().clone()], NOW_S), Ok(()));
+    }
+    let mut before = Before::new(&renamed, true, NOW_S);
+    before.add(&Kept::read_named(lists.as_bytes(), b"", "agents", &[other.ca()]).unwrap());
+    assert_eq!(numbers(before.lists()), ["CN=root 1"], "whosever file it was, it has signed that list");
+    assert!(Kept::read_named(b"garbage", b"", "agents", &[renamed]).is_none());
+}
+
+#[test]
+fn more_lists_than_a_file_may_have_are_known_and_neither_carried_on_nor_put_in_force() {
+    let (a, b) = (Authority::new("a"), Authority::new("b"));
+    let parts = |of: &Authority, count: usize| -> String {
+        let point = |part: usize| CrlIssuingDistributionPoint {
+            distribution_point: CrlDistributionPoint { uris: vec![format!("http://crl.example/{part}")] },
+            scope: None,
+        };
+        (0..count).map(|part| of.list_for(Some(point(part)), 2, 2, &[])).collect()
+    };
+    let both = named("both", &[&a, &b]);
+    for (more, fits) in [(REVOCATION_LISTS_MAX / 2, true), (REVOCATION_LISTS_MAX / 2 + 1, false)] {
+        let of_a = with(&a.ca(), &parts(&a, REVOCATION_LISTS_MAX / 2));
+        let of_b = with(&b.ca(), &parts(&b, more));
+        assert_eq!(known(&both, &[&of_a, &of_b]).unwrap().fit(), fits);
+    }
+    for (count, fits) in [(REVOCATION_LISTS_MAX - 1, true), (REVOCATION_LISTS_MAX, false)] {
+        let before = read(&both, &parts(&a, count)).unwrap();
+        let after = read(&both, &b.list(1, &[])).unwrap().follow(&before, &both, NOW_S);
+        assert_eq!(after.as_ref().is_ok_and(|lists| lists.left_out().len() == count), fits);
+        assert_eq!(matches!(after, Err(RevocationError::NoRoom(_))), !fits);
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_was_kept_is_read_whole_or_not_at_all(at in 0_usize..2_000, byte in any::<u8>()) {
+        let (root, middle, chain) = with_middle();
+        let ca = with(&root.ca(), &(root.list(1, &[]) + &middle.list(5, &[])));
+        prop_assert_eq!(ca.verify(&chain, NOW_S), Ok(()));
+        let lists = ca.lists().unwrap();
+        let mut bytes = lists.kept(&ca);
+        let again = restarted(lists, &ca, true, NOW_S);
+        prop_assert_eq!((again.digest(), again.kept_digest()), (lists.digest(), lists.kept_digest()));
+        prop_assert!(Kept::read(&[bytes.as_slice(), b"0"].concat()).is_none());
+        let at = at % bytes.len();
+        prop_assert!(Kept::read(bytes.get(..at).unwrap()).is_none());
+        bytes[at] = byte;
+        if let Some(kept) = Kept::read(&bytes) {
+            let mut before = Before::new(&ca, true, NOW_S);
+            before.add(&kept);
+            let _ = before.lists();
+        }
+        prop_assert!(Kept::read(&vec![b'\n'; KEPT_LISTS_BYTES_MAX + 1]).is_none());
+    }
+}
