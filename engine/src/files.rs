@@ -50,6 +50,10 @@ pub fn envelope(path: &Path, bytes: &[u8], kind: Kind) -> Result<Envelope, Failu
             Failure::at(path, format_args!("expected a {kind}, found a detached signature of one"))
                 .help(format_args!("name the {kind} itself; where both are given, it comes first"))
         }
+        (EnvelopeFault::Json(_), Some("a policy source")) if kind == Kind::Release => {
+            Failure::at(path, "expected a release, found a policy source")
+                .help("adamant release build makes one of it, and adamant release sign signs that")
+        }
         (EnvelopeFault::Json(_), Some(other)) if other != "JSON" => {
             Failure::at(path, format_args!("expected a {kind}, found {other}; is it the right file?"))
         }

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::fleet::{self, Access, Host};
 use crate::pointing::RELEASE_ROLES;
 use crate::source::Warnings;
-use crate::store::Store;
+use crate::store::{Named, Store};
 use crate::{files, source};
 
 /// What was named.
@@ -91,8 +91,8 @@ impl Lookup<'_> {
             return Err(fault.help(format_args!("for the release of that gateway: gateway:{given}")));
         }
         if given.starts_with("sha256:") {
-            let digest = given.parse::<Digest>().map_err(|fault| Failure::new(format_args!("{given}: {fault}")))?;
-            return self.stored(given, digest);
+            let named = given.parse::<Named>().map_err(|fault| Failure::new(format_args!("{given}: {fault}")))?;
+            return self.stored(given, &named);
         }
         if path.is_dir() {
             return self.only_one(&Location::Directory(path.to_owned()));
@@ -117,20 +117,20 @@ impl Lookup<'_> {
         let host: Host = address.parse().map_err(|fault: String| fail(&fault))?;
         let answer = fleet::fetch(&host, &self.access).map_err(|fault| fail(&fault))?;
         let digest = answer.release.parse::<Digest>().map_err(|fault| fail(&fault))?;
-        let found = self.stored(given, digest)?;
+        let found = self.stored(given, &Named::Whole(digest))?;
         Ok(Found { form: Form::Gateway, ..found })
     }
 
-    fn stored(&self, given: &str, digest: Digest) -> Result<Found, Failure> {
-        let Some(store) = &self.store else {
-            let fault = Failure::new(format_args!("{given}: expected a store that has release {digest}"));
+    fn stored(&self, given: &str, named: &Named) -> Result<Found, Failure> {
+        let Some(at) = &self.store else {
+            let fault = Failure::new(format_args!("{given}: expected a store that has release {named}"));
             return Err(fault.help("give the store with --store DIR|URL"));
         };
-        self.in_store(given, store, digest)
+        let store = Store::open(at)?;
+        self.in_store(given, &store, named.find(&store)?)
     }
 
-    fn in_store(&self, given: &str, at: &Location, digest: Digest) -> Result<Found, Failure> {
-        let store = Store::open(at)?;
+    fn in_store(&self, given: &str, store: &Store, digest: Digest) -> Result<Found, Failure> {
         let Some(bytes) = store.release(&digest)? else {
             let fault = Failure::at(store.path(), format_args!("has no release {digest}"));
             return Err(fault.help("is it the right store, and up to date?"));
@@ -146,10 +146,11 @@ impl Lookup<'_> {
 
     /// The release of a store that has no other, as a gateway's state directory is one.
     pub fn only_one(&self, at: &Location) -> Result<Found, Failure> {
-        let (shown, releases) = (at.to_string(), Store::open(at)?.releases()?);
+        let (shown, store) = (at.to_string(), Store::open(at)?);
+        let releases = store.releases()?;
         let path = Path::new(&shown);
         match releases.as_slice() {
-            [only] => self.in_store(&shown, at, *only),
+            [only] => self.in_store(&shown, &store, *only),
             [] => Err(Failure::at(path, "expected a store with a release, found none")
                 .help("is it the right directory? A store has them in releases/")),
             several => Err(Failure::at(path, format_args!("expected one release, found {}", several.len())).help(

@@ -5,6 +5,7 @@
 
 mod back;
 mod base;
+mod chain;
 mod change;
 mod publish;
 mod replaced;
@@ -16,12 +17,13 @@ use std::path::{Path, PathBuf};
 
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::pointer::{Pointer, verify_pointer};
-use policy_release::root::{TrustRoot, verify_root, verify_successor};
+use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
-use stores::{Channel, Location};
+use stores::Channel;
 
 pub use self::back::{WayBack, tell_renewed};
 pub use self::base::{Base, table_of};
+pub use self::chain::{chain_of, follow, newest_root, remembered};
 pub use self::change::Change;
 pub use self::publish::publish;
 pub use self::replaced::replaced;
@@ -29,9 +31,8 @@ pub use self::target::{RELEASE_ROLES, ReleaseChoice, Target, previous};
 pub use self::versions::next as next_version;
 use crate::commands::memory::{Memory, MemoryArgs};
 use crate::commands::signing;
-use crate::commands::trust::{read_root, words};
+use crate::commands::trust::words;
 use crate::failure::{Failure, warn};
-use crate::files;
 use crate::signer::KeyArgs;
 use crate::span::{Span, distance};
 use crate::store::{Store, StoreAccess};
@@ -103,7 +104,7 @@ impl Making {
 /// What is not done unless it is asked for by name.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Consent {
-    /// Publish although the release lacks signatures that its change needs: gateways refuse it until it has them.
+    /// Publish although release or pointer lacks signatures that its change needs: gateways refuse it until it has them.
     #[arg(long)]
     pub below_threshold: bool,
     /// Take a serial more than 1000 above the present one. No gateway goes back, and serials end at 9007199254740991.
@@ -159,14 +160,7 @@ impl Desk {
     pub fn open(at: &Where) -> Result<Self, Failure> {
         let store = Store::open(&at.access.at(&at.store)?)?;
         let memory = at.memory.open();
-        let first = files::read(&at.trust_root, Kind::TrustRoot.envelope_bytes_max())?;
-        let placed = verify_root(&first).map_err(|fault| Failure::at(&at.trust_root, fault))?;
-        let mut before = first.clone();
-        let chain = follow_seen(&store, placed, &mut |last, next, bytes| {
-            memory.link((last, &before), (next, bytes));
-            before = bytes.to_vec();
-        })?;
-        let chain = memory.complete(chain, &first)?;
+        let chain = remembered(&store, &at.trust_root, &memory)?;
         let now = signing::now()?;
         let seen = store.pointer(&at.channel)?;
         let current = seen.as_deref().map_or(Current::None, |bytes| current(bytes, &chain, &at.channel));
@@ -293,7 +287,7 @@ pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) 
     let mut envelope = pointer.to_envelope().map_err(Failure::new)?;
     let needed = target.tell(desk, out)?;
     if making.out.is_none() {
-        target.expect_enough(desk, &needed.standing, making.consent)?;
+        target.expect_enough(desk, &needed, making.consent)?;
     }
     let signers = making.keys.open()?;
     for signer in &signers {
@@ -306,7 +300,7 @@ pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) 
     desk.warn_of_second_channel(policy_name)?;
     let standing = desk.root.standing(Role::Pointer, &envelope);
     writeln!(out, "  signed   {}", words(&standing))?;
-    let way_back = WayBack::of(desk, target, needed.allows_more, &envelope)?;
+    let way_back = WayBack::of(desk, target, &needed, &envelope)?;
     if let Some(way_back) = &way_back {
         way_back.tell(out)?;
         if making.out.is_none() {
@@ -351,51 +345,6 @@ pub fn tell_pointer(pointer: &Pointer, now: Timestamp, out: &mut dyn Write) -> R
 fn may_point(chain: &[TrustRoot], key: &policy_release::key::PublicKey) -> Result<(), Failure> {
     // One that leads back to what allows more needs the wider role too.
     signing::may_sign(chain, &[Role::Pointer, Role::ReleaseWider], key)
-}
-
-/// The chain from the trust root in a file to the newest in a store; that one alone when no store is given.
-pub fn chain_of(path: &Path, store: Option<&Location>) -> Result<Vec<TrustRoot>, Failure> {
-    let first = read_root(path)?;
-    match store {
-        Some(store) => follow(&Store::open(store)?, first),
-        None => Ok(vec![first]),
-    }
-}
-
-/// The newest of [`chain_of`].
-pub fn newest_root(path: &Path, store: Option<&Location>) -> Result<TrustRoot, Failure> {
-    let chain = chain_of(path, store)?;
-    chain.into_iter().next_back().ok_or_else(|| Failure::new("expected a trust root, found none"))
-}
-
-/// The chain from the root that gateways hold to the newest in the store. One that does not verify ends it.
-pub fn follow(store: &Store, first: TrustRoot) -> Result<Vec<TrustRoot>, Failure> {
-    follow_seen(store, first, &mut |_, _, _| ())
-}
-
-type See<'s> = &'s mut dyn FnMut(&TrustRoot, &TrustRoot, &[u8]);
-
-/// The same; `see` is given each that comes of the store, with the one before it.
-fn follow_seen(store: &Store, first: TrustRoot, see: See<'_>) -> Result<Vec<TrustRoot>, Failure> {
-    let mut chain = vec![first];
-    while let Some(last) = chain.last() {
-        let Some(bytes) = store.root(last.version() + 1)? else { break };
-        match verify_successor(last, &bytes) {
-            Ok(next) => {
-                see(last, &next, &bytes);
-                chain.push(next);
-            }
-            Err(fault) => {
-                warn(format_args!(
-                    "{}: roots/{}.json is passed over: {fault}",
-                    store.path().display(),
-                    last.version() + 1
-                ));
-                break;
-            }
-        }
-    }
-    Ok(chain)
 }
 
 /// What the pointer in the store is worth, by any root of the chain: its signers may have left since.

@@ -7,6 +7,7 @@
 mod access;
 mod directory;
 mod fault;
+mod named;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use stores::{Channel, Directory, Location, Protocol, Remote, Store as _, StoreFa
 pub use self::access::StoreAccess;
 use self::directory::{Files, FilesLock};
 pub use self::fault::WriteFault;
+pub use self::named::Named;
 use crate::failure::warn;
 
 /// A store that is read and written.

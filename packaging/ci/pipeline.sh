@@ -15,6 +15,9 @@
 # `adamant point live` and counts by its signatures under TRUST_ROOT; a release is read by its digest. What he can do is
 # put an older pointer back that was good once (see SERIAL_MIN), or take files away, which makes any change a wider one.
 #
+# Agents that enroll by the channel need a profile document for each release, which people sign beside it: `adamant profile
+# issue` (docs/pipeline.md). Without one new agents cannot enroll, and `point` warns.
+#
 # What it works with comes from the environment:
 #
 #   POLICY            the policy source                                          policy.toml

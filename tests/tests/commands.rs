@@ -300,6 +300,8 @@ fn wrong_input_is_told_with_the_file_and_what_to_do() {
         ("key new --id Reports_1", &["Reports_1", "hint", "for example"]),
         ("run missing.toml", &["missing.toml"]),
         ("dev policy.toml --origin orgin=127.0.0.1:9", &["orgin", "origin"]),
+        ("run policy.toml", &["found a policy source", "adamant dev policy.toml"]),
+        ("check gateway.toml", &["found a gateway's configuration", "adamant run gateway.toml --check"]),
     ] {
         assert_says(&desk.bad(1, line), &[&["error: "], parts].concat());
     }
@@ -324,6 +326,8 @@ fn mistakes_in_gateway_toml_are_shown_at_their_place() {
         (GATEWAY.replace("cores = [0]", "cores = [0]\nring_entries = 100"), ":9:16", "power of two"),
         (GATEWAY.replace("127.0.0.1:0", "localhost"), ":11:11", "address"),
         (GATEWAY.replace("policy =", "polcy ="), ":2:1", "policy"),
+        (GATEWAY.replace("\"127.0.0.1:0\"", "127.0.0.1:0"), ":11:16", "address = \"127.0.0.1:9901\""),
+        (format!("{GATEWAY}\n[timeouts]\nidle = \"30d\"\n"), ":14:8", "expected 100ms to 24h, found 30d"),
         (format!("{GATEWAY}\n[bounds]\nhead_bytes_max = 1\n"), ":14:18", "256"),
         (format!("{GATEWAY}\n[timeouts]\nidle = \"0\"\n"), ":14:8", "100"),
         (format!("{GATEWAY}trusted_proxies = [\"10.0.0.0/33\"]\n"), ":12:", "32 bits"),

@@ -162,6 +162,31 @@ fn a_key_that_would_not_count_does_not_sign() {
     );
 }
 
+/// The key of a machine, named for one thing, is not to make the next root by the way.
+#[test]
+fn who_is_named_for_one_thing_and_gets_more_is_told() {
+    let desk = office();
+    desk.keys(&["ci"]);
+    let keys = "--key alice=alice.pub --key bob=bob.pub --key ci=ci.pub --threshold 2";
+    let init = |roles: &str| desk.good(&format!("trust init {keys} {roles} --expires {END} -o machine.json --force"));
+    for (roles, of) in
+        [("--role keys=1:ci", "ci, named for keys, may also sign "), ("--role pointer=1:ci", "named for pointer")]
+    {
+        let said = init(roles);
+        assert_says(&said, &["warning: ", of, "root, ", "release-wider", "--role root=2:alice,bob", "trust add"]);
+    }
+    let people = "--role root=2:alice,bob --role release-wider=2:alice,bob";
+    let others = "--role release-narrower=2:alice,bob --role pointer=2:alice,bob --role revocation=2:alice,bob";
+    assert_says(
+        &init(&format!("--role keys=1:ci {people}")),
+        &["may also sign release-narrower, pointer, revocation:"],
+    );
+    for roles in [&format!("--role keys=1:ci {people} {others}"), "--role root=2:alice,bob", "--role keys=1"] {
+        let said = init(roles);
+        assert!(!said.contains("may also sign"), "{roles}: {said}");
+    }
+}
+
 /// A threshold counts keys: nobody may stand for two people.
 #[test]
 fn one_person_is_one_person() {

@@ -82,7 +82,10 @@ pub fn lock(path: &Path) -> Result<Lock, Fault> {
             holder => format!("process {holder}"),
         };
         return Err(Fault::at(path, format_args!("in use by {whose}"))
-            .help("one at a time; end that one, or send it SIGHUP to renew at once"));
+            .help(
+                "one at a time: end that one first. SIGHUP makes an adamant agent run renew at once, from the gateway and CA \
+                 that it was enrolled with",
+            ));
     }
     // Who holds it is a courtesy: a full disk must not keep a lock from being held.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));

@@ -30,8 +30,19 @@ macro_rules! error {
     ($($text:tt)*) => { $crate::log::line("error", format_args!($($text)*)) };
 }
 
+/// `1 key`, `2 keys`.
+pub fn counted(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn one_is_told_from_several() {
+        let told = [0, 1, 2].map(|count| super::counted(count, "identity", "identities"));
+        assert_eq!(told, ["0 identities", "1 identity", "2 identities"]);
+    }
+
     #[test]
     fn one_message_is_one_line_and_does_nothing() {
         let name = "a\nadamant: info: all is well\x1b[2J\u{9b}\u{202e}\té";

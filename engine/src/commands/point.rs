@@ -12,6 +12,7 @@ use policy_release::envelope::Kind;
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use crate::failure::Failure;
 use crate::pointing::{self, Consent, Desk, Making, ReleaseChoice, Target, WayBack, Where};
+use crate::store::Named;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -28,7 +29,7 @@ pub struct PointArgs {
 pub struct MakeArgs {
     #[command(flatten)]
     at: Where,
-    /// The release: a file, sha256:… of one in the store, or `current` to renew the pointer.
+    /// The release: a file, sha256:… of one in the store (8 digits of it do), or `current` to renew the pointer.
     #[arg(long, value_name = "RELEASE")]
     release: ReleaseChoice,
     /// The statement of its provenance, verified and put beside it.
@@ -120,12 +121,12 @@ fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     desk.check_serial(pointer.serial, args.consent)?;
     let choice = match &args.release {
         Some(path) => ReleaseChoice::File(path.clone()),
-        None => ReleaseChoice::Digest(pointer.release),
+        None => ReleaseChoice::Stored(Named::Whole(pointer.release)),
     };
     let target = Target::load(&desk, &choice)?;
     let needed = target.tell(&desk, out)?;
-    target.expect_enough(&desk, &needed.standing, args.consent)?;
-    if let Some(way_back) = WayBack::of(&desk, &target, needed.allows_more, &envelope)? {
+    target.expect_enough(&desk, &needed, args.consent)?;
+    if let Some(way_back) = WayBack::of(&desk, &target, &needed, &envelope)? {
         way_back.expect_signed(args.consent)?;
     }
     pointing::tell_renewed(&desk, &target, &envelope, out)?;

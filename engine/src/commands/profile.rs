@@ -20,6 +20,7 @@ use crate::files::{self, Access, Existing};
 use crate::pointing::{ReleaseChoice, Where};
 use crate::signer::KeyArgs;
 use crate::span::Span;
+use crate::store::Named;
 
 /// How long a document holds when nothing is said.
 const SPAN: Span = Span { seconds: 90 * 86_400 };
@@ -196,7 +197,7 @@ fn show(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let envelope = signing::read_envelope(&args.file, Kind::ProfileDocument)?;
     let document = ProfileDocument::read(envelope.payload()).map_err(|fault| Failure::at(&args.file, fault))?;
-    let desk = ProfileDesk::open(&args.at, &ReleaseChoice::Digest(document.release))?;
+    let desk = ProfileDesk::open(&args.at, &ReleaseChoice::Stored(Named::Whole(document.release)))?;
     if document.policy_name != desk.policy_name {
         let message =
             format!("expected a profile document of policy {:?}, found {:?}", desk.policy_name, document.policy_name);

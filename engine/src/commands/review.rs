@@ -86,8 +86,16 @@ pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// A day, or a time in UTC; nanoseconds since the Unix epoch.
 fn time(text: &str) -> Result<u64, String> {
-    let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    parse_time(&whole).ok_or_else(|| "expected a UTC time like 2026-11-21 or 2026-11-21T10:00:00Z".to_owned())
+    // As `audit filter` takes it: to the day, hour, minute or second, with or without Z.
+    let given = text.strip_suffix('Z').unwrap_or(text);
+    let rest = match given.len() {
+        10 => "T00:00:00Z",
+        13 => ":00:00Z",
+        16 => ":00Z",
+        _ => "Z",
+    };
+    parse_time(&format!("{given}{rest}"))
+        .ok_or_else(|| "expected a UTC time like 2026-11-21 or 2026-11-21T10:00:00Z".to_owned())
 }
 
 impl ReviewArgs {
@@ -122,4 +130,26 @@ fn write_json(out: &mut dyn Write, document: &Value) -> Result<(), Failure> {
 
 fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn times_are_those_of_audit_filter() {
+        let day = time("2026-11-21").unwrap();
+        let ten = day + 10 * 3_600 * super::NS_PER_S;
+        for text in
+            ["2026-11-21T10", "2026-11-21T10:00", "2026-11-21T10:00:00", "2026-11-21T10:00:00Z", "2026-11-21T10:00Z"]
+        {
+            assert_eq!(time(text), Ok(ten), "{text}");
+        }
+        assert_eq!(time("2026-11-21T10:00:00.5"), Ok(ten + super::NS_PER_S / 2));
+        for text in
+            ["", "2026", "2026-11-21T", "2026-11-21T1", "2026-11-21 10:00", "2026-11-21T10:00+01:00", "2026-13-01"]
+        {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
 }

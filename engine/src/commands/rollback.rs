@@ -3,10 +3,9 @@
 use std::io::Write;
 use std::str::FromStr;
 
-use policy_release::digest::Digest;
-
 use crate::failure::Failure;
 use crate::pointing::{self, Desk, Making, Target, Where};
+use crate::store::Named;
 
 #[derive(Debug, clap::Args)]
 pub struct RollbackArgs {
@@ -19,17 +18,10 @@ pub struct RollbackArgs {
     making: Making,
 }
 
-/// Hex digits of a digest that are enough where no other release of the store begins with them.
-const PREFIX_CHARS_MIN: usize = 8;
-/// Hex digits of a whole digest.
-const DIGEST_CHARS: usize = 64;
-
 #[derive(Clone, Debug)]
 enum To {
     Previous,
-    Digest(Digest),
-    /// Lower-case hex digits.
-    Prefix(String),
+    Release(Named),
 }
 
 impl FromStr for To {
@@ -38,31 +30,8 @@ impl FromStr for To {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "previous" => Ok(Self::Previous),
-            text => {
-                let digits = text.strip_prefix("sha256:").unwrap_or(text);
-                let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-                if is_hex && (PREFIX_CHARS_MIN..DIGEST_CHARS).contains(&digits.len()) {
-                    return Ok(Self::Prefix(digits.to_owned()));
-                }
-                let fault = |fault| format!("{fault}; or {PREFIX_CHARS_MIN} of them at least; or the word `previous`");
-                text.parse().map(Self::Digest).map_err(fault)
-            }
+            text => text.parse().map(Self::Release).map_err(|fault| format!("{fault}; or the word `previous`")),
         }
-    }
-}
-
-/// The one release of the store whose digest begins so.
-fn begins_with(desk: &Desk, digits: &str) -> Result<Digest, Failure> {
-    let all = desk.store.releases()?;
-    let begins = |digest: &&Digest| digest.to_string().trim_start_matches("sha256:").starts_with(digits);
-    let found: Vec<_> = all.iter().filter(begins).collect();
-    match found.as_slice() {
-        [only] => Ok(**only),
-        several => Err(Failure::new(format_args!(
-            "expected one release in the store whose digest begins with {digits}, found {}",
-            several.len()
-        ))
-        .help(format_args!("adamant release list {} shows them", desk.store.path().display()))),
     }
 }
 
@@ -79,8 +48,7 @@ pub fn run(args: &RollbackArgs, out: &mut dyn Write) -> Result<(), Failure> {
     })?;
     let to = match &args.to {
         To::Previous => None,
-        To::Digest(digest) => Some(*digest),
-        To::Prefix(digits) => Some(begins_with(&desk, digits)?),
+        To::Release(named) => Some(named.find(&desk.store)?),
     };
     let target = match to {
         None => pointing::previous(&desk)?,

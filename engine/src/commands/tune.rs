@@ -11,6 +11,7 @@ use tuning::profile::{BUILT_IN, Profile, ProfileError};
 use tuning::read::Root;
 use tuning::settings::{How, Setting, drifting, settings};
 
+use super::signing::plural;
 use crate::failure::Failure;
 use crate::files;
 
@@ -211,9 +212,11 @@ fn write_settings(out: &mut dyn Write, settings: &[Setting]) -> Result<usize, Fa
     let groups = drifting(settings);
     let count = groups.iter().map(Vec::len).sum();
     match (settings.len(), count) {
-        (0, _) => writeln!(out, "Outside of it nothing was looked at: the profile sets nothing there.")?,
-        (all, 0) => writeln!(out, "Outside of it everything that was looked at is as it should be ({all} settings).")?,
-        (all, _) => writeln!(out, "Outside of it, {count} of {all} settings should be others:")?,
+        (0, _) => writeln!(out, "Outside of gateway.toml nothing was looked at: the profile sets nothing there.")?,
+        (all, 0) => {
+            writeln!(out, "Outside of gateway.toml, all is as it should be: {} looked at.", plural(all, "setting"))?
+        }
+        (all, _) => writeln!(out, "Outside of gateway.toml, {count} of {all} settings should be others:")?,
     }
     for group in groups {
         writeln!(out)?;

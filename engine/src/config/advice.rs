@@ -24,6 +24,10 @@ pub fn of(message: &str) -> Option<String> {
     if message.starts_with("expected ") {
         return None;
     }
+    // An address without quotes begins like a number.
+    if ["invalid float", "invalid integer", "invalid number"].iter().any(|begin| message.starts_with(begin)) {
+        return Some("text stands in quotes, an address too: address = \"127.0.0.1:9901\"".to_owned());
+    }
     if message.starts_with("invalid type: ") && message.contains("expected a string") {
         return Some("write it in quotes: a duration such as \"30s\", a name, a path".to_owned());
     }
@@ -49,6 +53,7 @@ mod tests {
             ("missing field `state`", "state = \"/var/lib/adamant\""),
             ("missing field `gateway`", "add [gateway]"),
             ("invalid type: integer `30`, expected a string", "a duration such as \"30s\""),
+            ("invalid float, expected nothing", "address = \"127.0.0.1:9901\""),
             ("invalid table header; expected `.`, `]`", "commented example"),
         ] {
             let found = of(message).unwrap_or_default();

@@ -85,9 +85,10 @@ impl Source<'_> {
 
     fn acme_directory(&self, acme: &Spanned<file::Acme>) -> Checked<Directory> {
         let written = acme.get_ref();
-        if !written.agree_to_terms {
-            let message = "expected agree_to_terms = true, found no word of it".to_owned();
-            return self.refuse(&acme.span(), message, "read the terms of service of the CA, and add it if you agree");
+        if written.agree_to_terms != Some(true) {
+            let found = written.agree_to_terms.map_or("no word of it", |_| "false");
+            let message = format!("expected agree_to_terms = true, found {found}");
+            return self.refuse(&acme.span(), message, "read the terms of service of the CA; if you agree, say true");
         }
         for contact in &written.contact {
             let text = contact.get_ref();

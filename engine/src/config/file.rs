@@ -162,8 +162,7 @@ pub struct Acme {
     pub ca: Option<PathBuf>,
     #[serde(default)]
     pub contact: Vec<Spanned<String>>,
-    #[serde(default)]
-    pub agree_to_terms: bool,
+    pub agree_to_terms: Option<bool>,
     pub external_account: Option<ExternalAccount>,
     pub http_challenge: Option<Spanned<Address>>,
 }

@@ -13,6 +13,8 @@ const TABLES: [&str; 2] = ["[gateway", "[[listener"];
 /// The same as keys.
 const KEYS: [&str; 2] = ["gateway", "listener"];
 const RIGHT_FILE: &str = "is it the right file? packaging/gateway.toml is a commented example";
+const SERVE_POLICY: &str = "to try a policy on this machine: adamant dev policy.toml; a gateway has a configuration of its \
+                            own, of which packaging/gateway.toml is a commented example";
 /// Characters of a line that are shown at most; of a longer one, the part in which the mistake is.
 const SHOWN_CHARS_MAX: usize = 120;
 /// Characters before the mistake that are shown then.
@@ -60,7 +62,8 @@ impl ConfigError {
                 (None, Ok(_), _) => "a text with none of its tables".to_owned(),
             };
             let message = format!("expected a gateway's configuration, found {found}");
-            return Self { path: path.to_owned(), place: None, message, hint: Some(RIGHT_FILE.to_owned()) };
+            let hint = if kind == Some("a policy source") { SERVE_POLICY } else { RIGHT_FILE };
+            return Self { path: path.to_owned(), place: None, message, hint: Some(hint.to_owned()) };
         }
         let said = error.message().replace('\n', "; ");
         let hint = super::advice::of(&said);

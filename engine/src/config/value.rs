@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use proxy::settings::Network;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// `"250ms"`, `"10s"`, `"5m"`, `"1h"`; `"0"` where there may be no limit.
+/// `"250ms"`, `"10s"`, `"5m"`, `"1h"`, `"30d"`; `"0"` where there may be no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Milliseconds(pub u32);
 
@@ -26,9 +26,12 @@ pub struct NetworkText(pub Network);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address(pub SocketAddr);
 
-fn parse_ms(text: &str) -> Option<u32> {
+const DAY_MS: u32 = 86_400_000;
+
+/// None: it is no duration. An error: it is a longer one than can be counted.
+fn parse_ms(text: &str) -> Option<Result<u32, Longer>> {
     if text == "0" {
-        return Some(0);
+        return Some(Ok(0));
     }
     let digits = text.find(|character: char| !character.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
@@ -37,10 +40,16 @@ fn parse_ms(text: &str) -> Option<u32> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => DAY_MS,
         _ => return None,
     };
-    number.parse::<u32>().ok()?.checked_mul(ms)
+    let counted = number.parse::<u32>().ok().and_then(|number| number.checked_mul(ms));
+    (!number.is_empty()).then(|| counted.ok_or(Longer))
 }
+
+/// Than any setting takes.
+#[derive(Debug, PartialEq, Eq)]
+struct Longer;
 
 fn parse_bytes(text: &str) -> Option<u64> {
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
@@ -70,10 +79,16 @@ fn parse_network(text: &str) -> Result<Network, String> {
 impl<'de> Deserialize<'de> for Milliseconds {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        let wrong = || {
-            D::Error::custom(format!("expected a duration like \"250ms\", \"10s\", \"5m\" or \"1h\", found \"{text}\""))
-        };
-        parse_ms(&text).map(Self).ok_or_else(wrong)
+        match parse_ms(&text) {
+            Some(Ok(ms)) => Ok(Self(ms)),
+            Some(Err(Longer)) => Err(D::Error::custom(format!(
+                "expected a duration of at most {}d, found \"{text}\"",
+                u32::MAX / DAY_MS
+            ))),
+            None => Err(D::Error::custom(format!(
+                "expected a duration like \"250ms\", \"10s\", \"5m\", \"1h\" or \"30d\", found \"{text}\""
+            ))),
+        }
     }
 }
 
@@ -82,6 +97,7 @@ impl fmt::Display for Milliseconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => f.write_str("0"),
+            ms if ms % DAY_MS == 0 && ms > DAY_MS => write!(f, "{}d", ms / DAY_MS),
             ms if ms % 3_600_000 == 0 => write!(f, "{}h", ms / 3_600_000),
             ms if ms % 60_000 == 0 => write!(f, "{}m", ms / 60_000),
             ms if ms % 1_000 == 0 => write!(f, "{}s", ms / 1_000),
@@ -177,17 +193,22 @@ mod tests {
 
     #[test]
     fn durations_sizes_and_networks() {
-        assert_eq!(parse_ms("250ms"), Some(250));
-        assert_eq!(parse_ms("5m"), Some(300_000));
-        assert_eq!(parse_ms("0"), Some(0));
-        for (shown, ms) in [("250ms", 250), ("24h", 86_400_000), ("90m", 5_400_000), ("10s", 10_000), ("0", 0)] {
-            assert_eq!((Milliseconds(ms).to_string().as_str(), parse_ms(shown)), (shown, Some(ms)));
+        for (text, ms) in [("250ms", 250), ("5m", 300_000), ("0", 0), ("1d", 86_400_000), ("720h", 30 * DAY_MS)] {
+            assert_eq!(parse_ms(text), Some(Ok(ms)));
+        }
+        let durations =
+            [("250ms", 250), ("24h", DAY_MS), ("30d", 30 * DAY_MS), ("90m", 5_400_000), ("10s", 10_000), ("0", 0)];
+        for (shown, ms) in durations {
+            assert_eq!((Milliseconds(ms).to_string().as_str(), parse_ms(shown)), (shown, Some(Ok(ms))));
+        }
+        for longer in ["50d", "9999999999s"] {
+            assert_eq!(parse_ms(longer), Some(Err(Longer)), "{longer}");
         }
         for (shown, bytes) in [("256B", 256), ("64KiB", 65_536), ("8MiB", 8 << 20), ("1GiB", 1 << 30), ("1025B", 1_025)]
         {
             assert_eq!((Bytes(bytes).to_string().as_str(), parse_bytes(shown)), (shown, Some(bytes)));
         }
-        for wrong in ["", "5", "5 s", "s", "-1s", "9999999999s", "1h30m"] {
+        for wrong in ["", "5", "5 s", "s", "-1s", "1h30m", "4w"] {
             assert_eq!(parse_ms(wrong), None, "{wrong}");
         }
         assert_eq!(parse_bytes("8MiB"), Some(8 << 20));

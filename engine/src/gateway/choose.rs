@@ -57,6 +57,8 @@ pub struct Choice {
     pub taken: Option<Taken>,
     /// Why something else is not served.
     pub refusals: Vec<Refusal>,
+    /// So many of them are of lists.
+    lists_refused: usize,
 }
 
 /// The lists of the channel.
@@ -128,10 +130,12 @@ pub fn choose(
     refusals.extend(standing.advance_roots(store, Some(&placed)).err());
     standing.expect_reached(&placed)?;
 
+    let mut lists_refused = 0;
     let lists = match (&settings.releases, store) {
         (Releases::Store { channel, .. }, Some(store)) => {
             let wall = wall().unwrap_or(now);
             let (lists, refused) = Both::open(&standing, store, channel, wall)?;
+            lists_refused = refused.len();
             refusals.extend(refused);
             Some(lists)
         }
@@ -156,7 +160,8 @@ pub fn choose(
             Ok((assembled, change)) => {
                 let accepted = standing.with(&candidate, now);
                 let taken = Some(Taken { candidate, accepted, change });
-                return Ok((assembled, Choice { settings: settings.clone(), now, standing, lists, taken, refusals }));
+                let settings = settings.clone();
+                return Ok((assembled, Choice { settings, now, standing, lists, taken, refusals, lists_refused }));
             }
             Err(refusal) => refusals.push(refusal),
         }
@@ -169,7 +174,8 @@ pub fn choose(
             if let Some(bytes) = bytes {
                 standing.memory.keep_release(&digest, &bytes)?;
             }
-            Ok((assembled, Choice { settings: settings.clone(), now, standing, lists, taken: None, refusals }))
+            let settings = settings.clone();
+            Ok((assembled, Choice { settings, now, standing, lists, taken: None, refusals, lists_refused }))
         }
         Some(Err(refusal)) => Err(nothing_to_serve(settings, refusals, Some(refusal))),
         None => Err(nothing_to_serve(settings, refusals, None)),
@@ -367,9 +373,14 @@ impl Choice {
     pub fn why(&self) -> String {
         let place = self.settings.place();
         let Some(Taken { candidate, change, .. }) = &self.taken else {
-            return match self.refusals.is_empty() {
-                true => format!(", from {place}: accepted before"),
-                false => format!(
+            return match self.refusals.len() {
+                0 => format!(", from {place}: accepted before"),
+                of if of == self.lists_refused => {
+                    format!(
+                        ", from {place}: accepted before; what is refused there is not the release, but a list beside it"
+                    )
+                }
+                _ => format!(
                     ", accepted before and kept in the state directory: it goes on because what is at {place} now is \
                      refused"
                 ),

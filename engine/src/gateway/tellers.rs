@@ -41,7 +41,7 @@ impl Tellers {
             admin::measure(Arc::clone(status), worker_cores.to_vec());
         }
         let told = ToldAt {
-            admin: self.admin.as_ref().map(Bound::address),
+            admin: self.admin.as_ref().map(|bound| absolute(bound.address())),
             status: self.status.as_ref().map(BoundStatus::address),
         };
         if let Some(admin) = self.admin {
@@ -51,5 +51,25 @@ impl Tellers {
             listener.serve(Arc::clone(status), records.clone(), worker_cores.to_vec()).map_err(Failure::new)?;
         }
         Ok(told)
+    }
+}
+
+/// As `adamant status` takes it from anywhere: a socket by its whole path.
+fn absolute(address: String) -> String {
+    let path = address.strip_prefix("unix:").and_then(|path| std::path::absolute(path).ok());
+    path.map_or(address, |path| format!("unix:{}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::absolute;
+
+    #[test]
+    fn a_socket_is_named_by_its_whole_path() {
+        let whole = absolute("unix:admin.sock".to_owned());
+        assert!(whole.starts_with("unix:/") && whole.ends_with("/admin.sock"), "{whole}");
+        for as_it_is in ["unix:/run/adamant/admin", "127.0.0.1:9901"] {
+            assert_eq!(absolute(as_it_is.to_owned()), as_it_is);
+        }
     }
 }

@@ -58,7 +58,8 @@ fn throw_away_release(policy: Policy) -> Result<Release, Box<dyn std::error::Err
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
     let key = SigningKey::generate(seed)?;
-    let expires = Timestamp::from_seconds(now()?.seconds() + DAY_S).ok_or("the clock is beyond the year 9999")?;
+    // Nobody renews it: it ends late enough that nobody is warned of that.
+    let expires = Timestamp::from_seconds(now()?.seconds() + LIFE_S).ok_or("the clock is beyond the year 9999")?;
     let root_key = RootKey::new("throw-away", key.public());
     let alone = || RoleKeys { keys: vec![root_key.id], threshold: 1 };
     let roles = Roles {
@@ -77,7 +78,8 @@ fn throw_away_release(policy: Policy) -> Result<Release, Box<dyn std::error::Err
     accept(&release.to_bytes(), &root.to_bytes(), &name)
 }
 
-const DAY_S: u64 = 86_400;
+/// Of a throw-away release.
+const LIFE_S: u64 = 366 * 86_400;
 
 fn now() -> Result<Timestamp, &'static str> {
     Timestamp::from_seconds(control::clock::unix_s()).ok_or("the clock is beyond the year 9999")
@@ -112,6 +114,8 @@ mod tests {
         let release = throw_away(policy()).unwrap();
         assert_eq!((release.version, release.signers.len()), (1, 1));
         assert_eq!(release.policy, policy());
+        let warned_s = control::bounds::EXPIRY_DISTANCES_S.into_iter().max().unwrap();
+        assert!(release.expires.seconds() > now().unwrap().seconds() + 2 * warned_s, "nobody is warned of its end");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use policy_release::root::Standing;
 use policy_release::step::Step;
 
 use super::base::{self, Base};
+use super::target::Needed;
 use super::{Consent, Desk, Target, versions};
 use crate::commands::trust::words;
 use crate::failure::{Failure, warn};
@@ -23,23 +24,43 @@ pub struct WayBack {
     version: u64,
     /// Not below `version`: enough signed it, and the store has it.
     highest: u64,
-    /// Whether the channel runs one that is not below `version`.
-    is_sure: bool,
+    known: Known,
+    /// To what it leads back, in words.
+    to: String,
+}
+
+/// How it is known that gateways had that version, or a higher one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// The channel runs one that is not below it.
+    Runs,
+    /// The store has one, and this channel alone is of the policy.
+    Stored,
+    /// The store has one, and other channels too, which may have brought it there.
+    Perhaps,
 }
 
 impl WayBack {
-    /// None where no gateway has a reason to ask for the wider role. `allows_more`: than what the channel runs.
-    pub fn of(desk: &Desk, target: &Target, allows_more: bool, pointer: &Envelope) -> Result<Option<Self>, Failure> {
+    /// None where no gateway has a reason to ask for the wider role.
+    pub fn of(desk: &Desk, target: &Target, needed: &Needed, pointer: &Envelope) -> Result<Option<Self>, Failure> {
         let Some(current) = desk.current.pointer().filter(|current| current.release != target.digest()) else {
             return Ok(None);
         };
         let version = target.release.version;
         let highest = versions::highest(desk, target.policy_name())?;
-        if !Step::of(version, highest).leads_back(allows_more) {
+        if !Step::of(version, highest).leads_back(needed.allows_more) {
             return Ok(None);
         }
-        let is_sure = Base::find(desk, &current.release).is_ok_and(|base| base.version >= version);
-        Ok(Some(Self { wider: desk.root.standing(Role::ReleaseWider, pointer), version, highest, is_sure }))
+        let known = match Base::find(desk, &current.release) {
+            Ok(base) if base.version >= version => Known::Runs,
+            _ if desk.other_channel_of(target.policy_name())?.is_none() => Known::Stored,
+            _ => Known::Perhaps,
+        };
+        let to = match &needed.why_wider {
+            Some(why) => format!("version {version}, and {why}"),
+            None => "what allows more".to_owned(),
+        };
+        Ok(Some(Self { wider: desk.root.standing(Role::ReleaseWider, pointer), version, highest, known, to }))
     }
 
     pub fn is_signed(&self) -> bool {
@@ -48,35 +69,43 @@ impl WayBack {
 
     pub fn tell(&self, out: &mut dyn Write) -> Result<(), Failure> {
         let Self { wider, version, .. } = self;
-        let why = match self.is_sure {
-            true => "which leads back".to_owned(),
-            false => format!("where gateways had version {version} or a higher one before"),
+        let why = match self.known {
+            Known::Runs => "which leads back".to_owned(),
+            Known::Stored | Known::Perhaps => format!("where gateways had version {version} or a higher one before"),
         };
         Ok(writeln!(out, "  needs    {} on the pointer too, {why}: {}", wider.role, words(wider))?)
     }
 
     /// Refuses a pointer that gateways would refuse, unless that is asked for by name; warns where it is not known.
     pub fn expect_signed(&self, consent: Consent) -> Result<(), Failure> {
-        let Self { wider, version, highest, is_sure } = self;
+        let Self { wider, version, highest, known, to } = self;
         if wider.is_met() {
             return Ok(());
         }
         let has = format!("{} has {}", wider.role, words(wider));
-        if !is_sure {
-            warn(format_args!(
-                "the store has version {highest} already: gateways that had version {version} or a higher one before (and \
-                 were rolled back) will refuse this pointer, because it leads back to what allows more, and {has}. Give \
-                 several --key, unless no gateway of the channel ever had one"
-            ));
+        let had = format!("gateways that had version {version} or a higher one before (and were rolled back)");
+        let message = match known {
+            Known::Runs => format!("gateways would not take this pointer: it leads back to {to}, and {has}"),
+            Known::Stored | Known::Perhaps => format!(
+                "the store has version {highest} already: {had} will refuse this pointer, because it leads back to {to}, and \
+                 {has}"
+            ),
+        };
+        if *known == Known::Perhaps {
+            warn(format_args!("{message}. Give several --key, unless no gateway of the channel ever had one"));
             return Ok(());
         }
-        let message = format!("gateways would not take this pointer: it leads back to what allows more, and {has}");
         if consent.below_threshold {
             warn(message);
             return Ok(());
         }
-        Err(Failure::new(format_args!("{message}; nothing was published"))
-            .help("give several --key, or let them sign the pointer: --out FILE, then adamant point sign"))
+        let unless = match known {
+            Known::Stored => ". If no gateway of the channel ever had one: --below-threshold",
+            Known::Runs | Known::Perhaps => "",
+        };
+        Err(Failure::new(format_args!("{message}; nothing was published")).help(format_args!(
+            "give several --key, or let them sign the pointer: --out FILE, then adamant point sign{unless}"
+        )))
     }
 }
 

@@ -15,6 +15,9 @@ use super::versions;
 use crate::commands::signing::plural;
 use crate::failure::Failure;
 
+/// Of what needs the wider role, so much is named.
+const NAMED_MAX: usize = 3;
+
 pub enum Change {
     /// The channel runs nothing yet.
     First,
@@ -55,6 +58,25 @@ impl Change {
             Self::Compared { diff, .. } => diff.needs_wider(),
             Self::First | Self::Unknown(_) => true,
         }
+    }
+
+    /// Why the wider role is needed, where nothing of the change allows more.
+    pub fn why_wider(&self) -> Option<String> {
+        let Self::Compared { diff, .. } = self else { return None };
+        if !diff.needs_wider() || diff.verdict.is_wider() {
+            return None;
+        }
+        let settings = diff.settings.iter().filter(|change| change.needs_wider);
+        let settings = settings.map(|change| format!("{} {}", change.kind, change.name));
+        let limits = diff.limits.iter().filter(|change| change.needs_wider).flat_map(|change| change.agents.iter());
+        let mut names: Vec<String> = settings.chain(limits.map(|agent| format!("a limit of {agent}"))).collect();
+        names.dedup();
+        let named = match names.split_at_checked(NAMED_MAX) {
+            Some((first, rest)) if !rest.is_empty() => format!("{} and {} more change", first.join(", "), rest.len()),
+            _ if names.len() > 1 => format!("{} change", names.join(", ")),
+            _ => format!("{} changes", names.first().map_or("something", String::as_str)),
+        };
+        Some(format!("{named}, which needs it whatever its direction"))
     }
 
     /// The role that a gateway asks for when it serves what the channel runs.

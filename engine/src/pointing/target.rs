@@ -20,7 +20,7 @@ use crate::commands::release::engine_version;
 use crate::commands::trust::words;
 use crate::failure::{Failure, warn};
 use crate::span::distance;
-use crate::store::Store;
+use crate::store::{Named, Store};
 use crate::{files, fit};
 
 /// One of them must have signed a release, or no gateway looks at it.
@@ -32,7 +32,7 @@ pub enum ReleaseChoice {
     /// What the channel runs: the pointer is renewed.
     Current,
     /// One that is in the store.
-    Digest(Digest),
+    Stored(Named),
     File(PathBuf),
 }
 
@@ -42,7 +42,7 @@ impl FromStr for ReleaseChoice {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "current" => Ok(Self::Current),
-            digest if digest.starts_with("sha256:") => Ok(Self::Digest(digest.parse().map_err(|e| format!("{e}"))?)),
+            digest if digest.starts_with("sha256:") => Ok(Self::Stored(digest.parse()?)),
             file => Ok(Self::File(file.into())),
         }
     }
@@ -54,6 +54,8 @@ pub struct Needed {
     pub standing: Standing,
     /// Than what the channel runs, as far as is known.
     pub allows_more: bool,
+    /// Why the wider role is needed although nothing becomes possible.
+    pub why_wider: Option<String>,
 }
 
 /// A release that enough of its role signed.
@@ -73,9 +75,10 @@ impl Target {
         match choice {
             ReleaseChoice::File(path) => {
                 let bytes = files::read(path, Kind::Release.envelope_bytes_max())?;
+                files::envelope(path, &bytes, Kind::Release)?;
                 Self::verified(desk, &bytes, None).map_err(|fault| unfit(desk, path, &bytes, fault))
             }
-            ReleaseChoice::Digest(digest) => Self::in_store(desk, digest),
+            ReleaseChoice::Stored(named) => Self::in_store(desk, &named.find(&desk.store)?),
             ReleaseChoice::Current => {
                 desk.store.expect_channel(&desk.channel)?;
                 let nothing = || match desk.current.doubt() {
@@ -170,7 +173,9 @@ impl Target {
         writeln!(out, "  change   {change}")?;
         let role = change.role();
         let standing = desk.root.standing(role, &self.envelope);
-        writeln!(out, "  needs    {role}: {}", words(&standing))?;
+        let why_wider = change.why_wider();
+        let why = why_wider.as_ref().map_or_else(String::new, |why| format!(", because {why}"));
+        writeln!(out, "  needs    {role}{why}: {}", words(&standing))?;
         for signature in outdated(&desk.chain, &self.envelope) {
             writeln!(out, "           not counted: {signature}")?;
         }
@@ -184,15 +189,17 @@ impl Target {
             ));
         }
         self.warn_of_twin(desk)?;
-        Ok(Needed { standing, allows_more: change.allows_more() })
+        Ok(Needed { standing, allows_more: change.allows_more(), why_wider })
     }
 
     /// Refuses a release that gateways would refuse, unless that is asked for by name.
-    pub fn expect_enough(&self, desk: &Desk, needed: &Standing, consent: Consent) -> Result<(), Failure> {
-        if needed.is_met() {
+    pub fn expect_enough(&self, desk: &Desk, needed: &Needed, consent: Consent) -> Result<(), Failure> {
+        let Needed { standing, why_wider, .. } = needed;
+        if standing.is_met() {
             return Ok(());
         }
-        let message = format!("gateways would not take this release: {} has {}", needed.role, words(needed));
+        let why = why_wider.as_ref().map_or_else(String::new, |why| format!("; {why}"));
+        let message = format!("gateways would not take this release: {} has {}{why}", standing.role, words(standing));
         if consent.below_threshold {
             warn(message);
             return Ok(());

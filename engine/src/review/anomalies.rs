@@ -1,5 +1,7 @@
 //! A window of traffic against a baseline: what is new, and what is more than chance allows.
 
+mod unjudged;
+
 use std::collections::BTreeSet;
 
 use serde::{Serialize, Serializer};
@@ -11,6 +13,8 @@ use super::bounds::{
 use super::odds;
 use super::profile::{HOUR_NS, Hours, Profile, Some1};
 use crate::replay::line::time_text;
+
+pub use self::unjudged::{Unjudged, unjudged};
 
 const DAY_HOURS: u64 = 24;
 const WEEK_HOURS: u64 = 168;
@@ -186,6 +190,15 @@ impl Span {
         self.until.saturating_sub(self.since)
     }
 
+    /// Those of `hours` that lie in it, whole or not.
+    fn within(self, hours: &Hours) -> impl Iterator<Item = (&u64, &Some1)> {
+        hours.range(self.since.saturating_sub(1)..=self.until)
+    }
+
+    fn calls(self, hours: &Hours) -> u64 {
+        self.within(hours).map(|(_, of)| of.count).sum()
+    }
+
     /// Hours that are like this one: of the week, else of the day, else all.
     fn alike(self, hour: u64) -> impl Iterator<Item = u64> {
         let every = |step: u64| {
@@ -247,12 +260,11 @@ fn rates(agent: &str, before: &Hours, hours: &Hours, span: Span, all: &mut Vec<A
 
 /// Calls in an hour of the day in which, and next to which, there were none.
 fn times_of_day(agent: &str, before: &Hours, hours: &Hours, span: Span, all: &mut Vec<Anomaly>) {
-    let before = || before.range(span.since.saturating_sub(1)..=span.until);
-    let calls: u64 = before().map(|(_, of)| of.count).sum();
+    let calls = span.calls(before);
     if calls < DAY_CALLS_MIN || span.hours() < DAY_DAYS_MIN * DAY_HOURS {
         return;
     }
-    let usual: BTreeSet<u64> = before().map(|(hour, _)| hour % DAY_HOURS).collect();
+    let usual: BTreeSet<u64> = span.within(before).map(|(hour, _)| hour % DAY_HOURS).collect();
     let near = |hour: u64| {
         let around = [hour + DAY_HOURS - 1, hour, hour + 1];
         around.into_iter().any(|hour| usual.contains(&(hour % DAY_HOURS)))

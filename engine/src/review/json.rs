@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::anomalies::Anomaly;
+use super::anomalies::{Anomaly, Unjudged};
 use super::bounds::ANOMALIES_TOLD_MAX;
 use super::edit::Edit;
 use super::findings::Finding;
@@ -60,10 +60,15 @@ pub fn review(
     document
 }
 
-pub fn anomalies(subject: &Subject<'_>, baseline: &Window, anomalies: &[Anomaly]) -> Value {
+pub fn anomalies(subject: &Subject<'_>, baseline: &Window, anomalies: &[Anomaly], unjudged: &[Unjudged]) -> Value {
     let mut document = head(subject);
     let told: Vec<&Anomaly> = anomalies.iter().take(ANOMALIES_TOLD_MAX).collect();
-    let members = json!({ "baseline": window(baseline), "anomalies": told, "anomalies_count": anomalies.len() });
+    let members = json!({
+        "baseline": window(baseline),
+        "anomalies": told,
+        "anomalies_count": anomalies.len(),
+        "not_judged": unjudged,
+    });
     join(&mut document, members);
     document
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::anomalies::{Anomaly, Kind, Severity};
+use super::anomalies::{Anomaly, Kind, Severity, Unjudged};
 use super::findings::{Finding, Topic};
 
 /// All metrics of one review. `now_s` and lengths are in seconds.
@@ -41,7 +41,7 @@ impl Metrics {
     }
 
     /// Anomalies by kind and severity; those without any are 0.
-    pub fn anomalies(mut self, anomalies: &[Anomaly]) -> Self {
+    pub fn anomalies(mut self, anomalies: &[Anomaly], unjudged: &[Unjudged]) -> Self {
         let name = "adamant_review_anomalies";
         self.head(name, "What is unlike the baseline, by kind and severity");
         for kind in Kind::ALL {
@@ -50,6 +50,12 @@ impl Metrics {
                 let labels = format!("kind=\"{}\",severity=\"{}\"", kind.name(), severity.name());
                 let _ = writeln!(self.text, "{name}{{{labels}}} {count}");
             }
+        }
+        let name = "adamant_review_not_judged";
+        self.head(name, "1 where the baseline does not suffice to judge all, by kind");
+        for kind in Kind::ALL {
+            let is = unjudged.iter().any(|of| of.kinds.contains(&kind));
+            let _ = writeln!(self.text, "{name}{{kind=\"{}\"}} {}", kind.name(), u8::from(is));
         }
         self
     }

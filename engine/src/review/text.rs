@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::anomalies::Anomaly;
+use super::anomalies::{Anomaly, Unjudged};
 use super::edit::Edit;
 use super::evidence::{Standing, span_text};
 use super::findings::{Finding, Topic};
@@ -155,13 +155,21 @@ pub fn write_anomalies(
     out: &mut dyn Write,
     subject: &Subject<'_>,
     baseline: &Window,
-    anomalies: &[Anomaly],
+    (anomalies, unjudged): (&[Anomaly], &[Unjudged]),
 ) -> io::Result<()> {
     write_head(out, subject)?;
     let span = span_text(baseline.until_ns.saturating_sub(baseline.since_ns));
     writeln!(out, "against {span}: {} to {}", seconds(baseline.since_ns), seconds(baseline.until_ns))?;
+    if !unjudged.is_empty() {
+        writeln!(out, "\nNOT JUDGED")?;
+        for Unjudged { kinds, why } in unjudged {
+            let kinds = kinds.iter().map(|kind| kind.heading()).collect::<Vec<_>>().join(", ");
+            wrapped(out, "  - ", "    ", &format!("{kinds}: {why}"))?;
+        }
+    }
     if anomalies.is_empty() {
-        writeln!(out, "\nnothing unusual")?;
+        let of = if unjudged.is_empty() { "" } else { " in what was judged" };
+        writeln!(out, "\nnothing unusual{of}")?;
     }
     for found in anomalies.iter().take(ANOMALIES_TOLD_MAX) {
         writeln!(out)?;

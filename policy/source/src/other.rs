@@ -21,7 +21,13 @@ pub(crate) fn found(
         return None;
     }
     let (found, hint) = match kind {
-        Some(kind) => (kind.to_owned(), "is it the right file?".to_owned()),
+        Some(kind) => {
+            let hint = match kind {
+                "a gateway's configuration" => "adamant run gateway.toml --check looks at one",
+                _ => "is it the right file?",
+            };
+            (kind.to_owned(), hint.to_owned())
+        }
         None => {
             let at = |error: &Error| Lines::new(text).place(text, error.span().map_or(0, |span| span.start));
             let found = match errors.first().map(at) {

@@ -39,6 +39,8 @@ fn a_leaked_key_does_not_come_back_with_an_older_set() {
     assert_eq!((stage.status(&leaked), stage.status(&new)), (401, 200));
 
     stage.world.replace(&stage.set_path(), &first);
+    let (done, said) = stage.try_key_set("show", &[]);
+    assert!(!done && said.contains("has serial 3") && said.contains("adamant key-set publish "), "{said}");
     let said = stage.key_set("renew", &["--carry-on"]);
     assert!(said.contains("serial 4") && !said.contains(&leaked.sha256[..12]), "{said}");
     stage.wait_for_serial(4);

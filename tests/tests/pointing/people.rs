@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tests::certificates::Authority;
+
 use super::*;
 
 /// The root that docs/pipeline.md gives: people who decide, and a key of the pipeline that only takes rights away.
@@ -115,6 +117,12 @@ fn the_releases_of_a_store_are_listed_and_named_by_a_few_digits() {
     assert_says(&desk.bad(&back("0123456789ab")), &["begins with 0123456789ab, found 0", "adamant release list store"]);
     assert_eq!(desk.run(&back(&digits[..7])).0, 2);
     assert_says(&desk.good(&back(digits)), &[&first, "serial 3"]);
+    // And so wherever a release of the store is named.
+    assert_says(&desk.good(&format!("point {AT} --release sha256:{digits} --key alice.key")), &[&first, "serial 4"]);
+    let (_, said, _) = desk.run(&format!("diff sha256:{digits} {second} --store store"));
+    assert_says(&said, &["narrower: "]);
+    let (_, _, said) = desk.run(&format!("diff sha256:0123456789ab {second} --store store"));
+    assert_says(&said, &["begins with 0123456789ab, found 0"]);
     fs::write(desk.path(&file_of(&second)), desk.read("1.json")).unwrap();
     assert_says(&desk.bad("release list store"), &["1 release cannot be read"]);
 }
@@ -172,9 +180,17 @@ fn the_way_forward_after_a_rollback_is_a_way_back_too() {
         &said,
         &["release-wider on the pointer too, where gateways had version 2", "adamant point sign forward.json"],
     );
-    assert_says(&desk.good(&format!("point publish forward.json {AT}")), &warned);
+    // No other channel can have brought version 2 there: it is refused, unless it is asked for by name.
+    let publish = format!("point publish forward.json {AT}");
+    assert_says(
+        &desk.bad(&publish),
+        &[&warned[0]["warning: ".len()..], warned[1], "nothing was published", "--below-threshold"],
+    );
+    assert_says(&desk.good(&format!("{publish} --below-threshold")), &warned[..2]);
     desk.good(&format!("rollback {AT} --to {first} --key alice.key"));
-    assert_says(&desk.good(&format!("rollback {AT} --to {second} --key alice.key")), &warned);
+    let back = format!("rollback {AT} --to {second} --key alice.key");
+    assert_says(&desk.bad(&back), &["leads back to what allows more", "several --key", "--below-threshold"]);
+    desk.good(&format!("{back} --below-threshold"));
     // Gateways refused that one: the same release with both keys is why both are needed.
     let both = format!("{forward} --key bob.key");
     let why = "release-wider on the pointer too, where gateways had version 2 or a higher one before";
@@ -189,6 +205,11 @@ fn the_way_forward_after_a_rollback_is_a_way_back_too() {
     let said = desk.good(&both);
     assert_says(&said, &["where gateways had version 2 or a higher one before: 2 of 2 signatures (alice, bob)"]);
     assert!(!said.contains("warning"), "{said}");
+
+    // Another channel may have: whoever points this one for the first time hears of it alone.
+    let staging = AT.replace("production", "staging");
+    desk.good(&format!("point {staging} --release 1.json --key alice.key"));
+    assert_says(&desk.good(&format!("point {staging} --release 2.json --key alice.key")), &warned);
 }
 
 /// A store does not tell what was rolled back: which of two releases a third one follows from, its parent says.
@@ -266,4 +287,47 @@ fn what_replaced_keys_signed_is_named_with_whose_they_were() {
     assert_says(&desk.good(&format!("point live {AT} --format json")), &["\"outdated\": false"]);
     let published = desk.good(&format!("point publish {POINTER} {AT}"));
     assert_says(&published, &["channel production has this pointer already"]);
+}
+
+/// A setting that needs the wider role whatever its direction is named as why, also where it leads back.
+#[test]
+fn a_change_that_is_narrower_and_needs_the_wider_role_says_why() {
+    let desk = office();
+    let [one, other] = ["one", "other"].map(|name| Authority::new(name).pem);
+    let with_ca = |version: u64, pem: &str, signers: &[&str]| {
+        desk.write("clients.pem", pem);
+        let certificate = "{ certificate = \"spiffe://corp.test/bot\", ca = \"clients\" }";
+        let policy = with_routes(2).client_ca("clients", "clients.pem").agent("bot", certificate, &["all"], &[]);
+        desk.write("policy.toml", policy.text());
+        desk.good(&format!("release build policy.toml --version {version} --expires {END} -o {version}.json"));
+        for signer in signers {
+            desk.good(&format!("release sign {version}.json --key {signer}.key"));
+        }
+    };
+    with_ca(2, &format!("{one}{other}"), &["alice", "bob"]);
+    desk.good(&format!("point {AT} --release 2.json --key alice.key"));
+    with_ca(3, &one, &["alice"]);
+    let why = "client-ca clients changes, which needs it whatever its direction";
+    let (code, said, told) = desk.run(&format!("point {AT} --release 3.json --key alice.key"));
+    let needs = format!("release-wider, because {why}: 1 of 2 signatures");
+    assert_says(&said, &["change   narrower", &needs]);
+    assert_says(&told, &["release-wider has 1 of 2", why, "nothing was published"]);
+    assert_eq!(code, 1, "{said}{told}");
+    desk.good("release sign 3.json --key bob.key");
+    desk.good(&format!("point {AT} --release 3.json --key alice.key"));
+    desk.good(&format!("rollback {AT} --to previous --key alice.key --key bob.key"));
+    assert_says(
+        &desk.bad(&format!("point {AT} --release 3.json --key alice.key")),
+        &[
+            "leads back to version 3, and client-ca clients changes, which needs it whatever its direction",
+            "release-wider has 1 of 2",
+        ],
+    );
+    desk.write("gateway.toml", "[gateway]\npolicy = \"tests\"\n");
+    for (file, parts) in [
+        ("policy.toml", ["expected a release, found a policy source", "adamant release build"]),
+        ("gateway.toml", ["expected a release, found a gateway's configuration", "is it the right file?"]),
+    ] {
+        assert_says(&desk.bad(&format!("point {AT} --release {file} --key alice.key")), &parts);
+    }
 }

@@ -8,9 +8,17 @@ fn what_is_unlike_the_baseline_is_told() {
     // The same traffic is like itself.
     let same = ["review", RECORDS_FILE, "--anomalies", "--baseline", RECORDS_FILE, "--metrics", "a.prom"];
     let (status, stdout, stderr) = stage.run(&same);
-    assert!(status == 0 && stdout.contains("nothing unusual"), "{stdout}{stderr}");
+    assert!(status == 0 && stdout.contains("nothing unusual in what was judged"), "{stdout}{stderr}");
+    // Nothing can be said of hours after a few seconds.
+    let (_, judged) = stdout.split_once("NOT JUDGED\n").expect(&stdout);
+    let judged = judged.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(judged.contains("- more calls than usual, burst of denials: the baseline covers "), "{stdout}");
+    assert!(judged.contains("4 whole hours are needed - calls at an unusual hour: "), "{stdout}");
     let metrics = fs::read_to_string(stage.directory().join("a.prom")).unwrap();
     assert!(metrics.contains("adamant_review_anomalies{kind=\"new-pair\",severity=\"medium\"} 0\n"), "{metrics}");
+
+    assert!(metrics.contains("adamant_review_not_judged{kind=\"denial-burst\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("adamant_review_not_judged{kind=\"new-pair\"} 0\n"), "{metrics}");
 
     let text = stage.gateway.record_text();
     let now = text
@@ -20,6 +28,7 @@ fn what_is_unlike_the_baseline_is_told() {
     let (status, stdout, _) =
         stage.run(&["review", "now.jsonl", "--anomalies", "--baseline", RECORDS_FILE, "--format", "json"]);
     let document: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(document["not_judged"][0]["kinds"], json!(["rate", "denial-burst"]), "{document:#}");
     let found: Vec<(&str, &str)> = document["anomalies"]
         .as_array()
         .unwrap()

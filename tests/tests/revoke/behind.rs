@@ -50,6 +50,32 @@ fn an_older_list_in_the_store_does_not_switch_the_kill_switch_off() {
     assert!(said.contains("the store has another revocation list (serial 5") && said.contains("5 entries"), "{said}");
     stage.wait_for_serial(6);
 
+    stage.wait_for_serial(6);
+    // Who looks hears of it too, and no script takes it for a list of nothing.
+    for older in [Some(first.as_slice()), Some(b"garbage"), None] {
+        match older {
+            Some(older) => stage.world.replace(&stage.list_path(), older),
+            None => fs::remove_file(stage.list_path()).unwrap(),
+        }
+        let place = ["revoke", "list", "--store", "store", "--channel", "production", "--trust-root", "root.json"];
+        let (status, stdout, stderr) = gateway::run(&place, stage.world.home());
+        let newest = "the newest that was seen from here has serial 6, made ";
+        assert!(!status.success() && stderr.contains(newest) && stderr.contains("adamant revoke publish "), "{stderr}");
+        assert!(!stdout.contains("nothing is revoked"), "{stdout}");
+        let (status, stdout, stderr) = gateway::run(&[&place[..], &["--format", "json"]].concat(), stage.world.home());
+        assert!(!status.success() && stderr.contains(newest), "{stdout}{stderr}");
+        if older == Some(b"garbage") {
+            continue;
+        }
+        let document: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(document["serial"], if older.is_some() { json!(1) } else { Value::Null }, "{document}");
+        assert!(document["behind"]["told"].as_str().unwrap().contains(newest), "{document}");
+        // What does not look at what was seen says so.
+        let (status, stdout, _) = gateway::run(&place[..6], stage.world.home());
+        let as_far = older.is_some() || stdout.contains("as far as the store tells");
+        assert!(status.success() && as_far, "{stdout}");
+    }
+
     // Where nothing is remembered, the store alone tells, and no more is claimed.
     stage.world.replace(&stage.list_path(), &first);
     let said = stage.revoke(&["--renew", "--memory", "nothing"]);
@@ -128,4 +154,15 @@ fn a_list_of_another_channel_or_policy_is_not_shown_as_this_ones() {
         let (done, said) = stage.try_revoke(&["--agent", "other", "--key", "1.key"]);
         assert!(!done && said.contains("is not believed") && said.contains(why), "{said}");
     }
+}
+
+#[test]
+fn a_list_alone_that_is_missing_is_not_called_the_release() {
+    let mut stage = Stage::new();
+    stage.revoke(&["--agent", "bot"]);
+    stage.wait_for_serial(1);
+    stage.stop();
+    fs::remove_file(stage.list_path()).unwrap();
+    let (status, stdout, stderr) = stage.world.check();
+    assert!(status.success() && stdout.contains("is not the release, but a list beside it"), "{stdout}{stderr}");
 }

@@ -30,7 +30,7 @@ pub fn compare<A: AsRef<[u8]>, B: AsRef<[u8]>>(old: &Side<'_, A>, new: &Side<'_,
 fn tell(diff: &Diff) -> String {
     let counts = diff.counts;
     let mut told = format!(
-        "it is {} than the release accepted last ({} newly allowed, {} newly refused, {} identities, {} limits, {} settings)",
+        "it is {} than the release accepted last ({} newly allowed, {} newly refused, {}, {}, {})",
         match diff.verdict {
             policy_diff::Verdict::Same => "no other",
             policy_diff::Verdict::Both => "wider and narrower",
@@ -38,9 +38,9 @@ fn tell(diff: &Diff) -> String {
         },
         counts.allowed,
         counts.refused,
-        counts.identities,
-        counts.limits,
-        counts.settings
+        crate::log::counted(counts.identities as u64, "identity", "identities"),
+        crate::log::counted(counts.limits as u64, "limit", "limits"),
+        crate::log::counted(counts.settings as u64, "setting", "settings")
     );
     if let Some(reason) = reason(diff) {
         told.push_str(": ");
@@ -69,7 +69,8 @@ fn reason(diff: &Diff) -> Option<String> {
         ));
     }
     if let Some(setting) = diff.settings.iter().find(|setting| setting.needs_wider) {
-        return Some(format!("{} {}: {}", setting.kind, setting.name, setting.what));
+        let why = if diff.verdict.is_wider() { "" } else { ", which needs release-wider whatever its direction" };
+        return Some(format!("{} {}: {}{why}", setting.kind, setting.name, setting.what));
     }
     let limit = diff.limits.iter().find(|limit| limit.needs_wider || limit.direction != Direction::Narrower)?;
     let agents = limit.agents.first().map_or("", String::as_str);

@@ -69,7 +69,8 @@ pub(super) fn tell_keyset(moved: &KeysetMove<'_>, before: Option<&Issuer>, after
 
 pub(super) fn take_keyset(moved: &KeysetMove<'_>, before: &Issuer, after: &Issuer, next: KeysetStatus) {
     tell_keyset(moved, Some(before), after);
-    crate::info!("issuer \"{}\" has a new keyset of {} keys from {}", moved.issuer, next.keys, next.source);
+    let keys = crate::log::counted(next.keys as u64, "key", "keys");
+    crate::info!("issuer \"{}\" has a new keyset of {keys} from {}", moved.issuer, next.source);
     let mut moving = moved.status.moving();
     let shown = moving.keysets.entry(moved.issuer.to_owned()).or_default();
     let (version, refreshes) = (shown.version + 1, shown.refreshes + 1);
@@ -153,7 +154,8 @@ pub(super) fn take_crl(status: &Status, records: &Handle, ca: &str, why: Why, ne
     let shown = moving.crls.entry(ca.to_owned()).or_default();
     let old = shown.numbers();
     tell_crl(records, ca, (&next.source, why), Outcome::Taken, (&old, &numbers));
-    crate::info!("client CA \"{ca}\" has revocation list {numbers}, which revokes {revoked} certificates");
+    let revoked = crate::log::counted(revoked, "certificate", "certificates");
+    crate::info!("client CA \"{ca}\" has revocation list {numbers}, which revokes {revoked}");
     *shown = CrlStatus { failures: shown.failures + next.failures, ..next };
 }
 

@@ -6,7 +6,7 @@ use super::{FOUND, Format, ReviewArgs, write_json};
 use crate::commands::audit::Records;
 use crate::commands::signing;
 use crate::failure::Failure;
-use crate::review::anomalies::compare;
+use crate::review::anomalies::{compare, unjudged};
 use crate::review::bounds::SILENT_HOURS_MAX;
 use crate::review::evidence::{Evidence, Standing};
 use crate::review::metrics::Metrics;
@@ -62,7 +62,7 @@ pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
             baseline.exchanges
         ));
     }
-    let anomalies = compare(&baseline, &found);
+    let (anomalies, unjudged) = (compare(&baseline, &found), unjudged(&baseline, &found));
     let covered = baseline.covered();
     let subject = Subject {
         what: "anomalies".to_owned(),
@@ -73,11 +73,11 @@ pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
         accepted_holes: true,
     };
     match args.format {
-        Format::Text => text::write_anomalies(out, &subject, &covered, &anomalies)?,
-        Format::Json => write_json(out, &json::anomalies(&subject, &covered, &anomalies))?,
+        Format::Text => text::write_anomalies(out, &subject, &covered, (&anomalies, &unjudged))?,
+        Format::Json => write_json(out, &json::anomalies(&subject, &covered, &anomalies, &unjudged))?,
     }
     let holes = standing.notes.iter().filter(|note| note.contains(HOLE)).count();
-    args.write_metrics(|| Metrics::new(now.seconds(), found.exchanges, holes).anomalies(&anomalies))?;
+    args.write_metrics(|| Metrics::new(now.seconds(), found.exchanges, holes).anomalies(&anomalies, &unjudged))?;
     out.flush()?;
     if anomalies.is_empty() { Ok(()) } else { Err(Failure::outcome(FOUND)) }
 }

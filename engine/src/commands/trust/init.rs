@@ -89,6 +89,7 @@ pub fn init(args: &InitArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let claims = RootClaims::new(1, args.expires, keys, roles).map_err(Failure::new)?;
     super::expect_people(&claims, None)?;
+    warn_of_more(args, &claims);
     let envelope = claims.to_envelope().map_err(Failure::new)?;
     files::write(&args.out, &envelope.to_bytes(), Access::Everyone, existing)?;
     let (path, needed) = (args.out.display(), claims.roles.root.threshold);
@@ -96,6 +97,46 @@ pub fn init(args: &InitArgs, out: &mut dyn Write) -> Result<(), Failure> {
     writeln!(out, "next: {} of its root role must sign it:", signing::plural(needed as usize, "key"))?;
     writeln!(out, "  adamant trust sign {path} --key KEYFILE")?;
     Ok(())
+}
+
+/// Says so where a key that is named for one thing, like that of a machine, holds all roles that name nobody too.
+fn warn_of_more(args: &InitArgs, claims: &RootClaims) {
+    let named = |setting: &RoleSetting, owner: &String| setting.owners.as_ref().is_some_and(|of| of.contains(owner));
+    let is_for_one = |setting: &&RoleSetting| match setting.owners.as_deref() {
+        Some([_]) => true,
+        Some(several) => setting.role == Role::Keys && several.len() < claims.keys.len(),
+        None => false,
+    };
+    let decides = |owner: &String| {
+        let highest = [Role::Root, Role::ReleaseWider];
+        args.roles.iter().any(|setting| highest.contains(&setting.role) && named(setting, owner))
+    };
+    let owners = |setting: &RoleSetting| setting.owners.iter().flatten().cloned().collect::<Vec<_>>();
+    let mut machines: Vec<String> = args.roles.iter().filter(is_for_one).flat_map(owners).collect();
+    machines.retain(|owner| !decides(owner));
+    machines.sort_unstable();
+    machines.dedup();
+    let open = |role: &Role| !args.roles.iter().any(|setting| setting.role == *role && setting.owners.is_some());
+    let roles: Vec<Role> = Role::ALL.into_iter().filter(|role| claims.roles.has(*role)).filter(open).collect();
+    let is_person = |owner: &&str| !machines.iter().any(|machine| machine == owner);
+    let mut people: Vec<&str> = claims.keys.iter().map(|key| key.owner.as_str()).filter(is_person).collect();
+    people.sort_unstable();
+    if people.is_empty() || roles.is_empty() {
+        return;
+    }
+    let words = roles.iter().map(|role| role.word()).collect::<Vec<_>>().join(", ");
+    let most = u32::try_from(people.len()).unwrap_or(u32::MAX);
+    let of_people =
+        |role: &Role| format!("--role {role}={}:{}", claims.roles.of(*role).threshold.min(most), people.join(","));
+    let instead = roles.iter().map(of_people).collect::<Vec<_>>().join(" ");
+    for owner in &machines {
+        let for_what = args.roles.iter().filter(|setting| named(setting, owner)).map(|setting| setting.role.word());
+        let for_what = for_what.collect::<Vec<_>>().join(", ");
+        warn(format_args!(
+            "{owner}, named for {for_what}, may also sign {words}: a role that names nobody has every --key. To keep it \
+             out: {instead}; or add it later (trust add)"
+        ));
+    }
 }
 
 fn each_key_once(keys: &[RootKey]) -> Result<(), Failure> {

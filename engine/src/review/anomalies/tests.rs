@@ -220,3 +220,39 @@ fn of_a_baseline_that_is_too_long_the_last_hours_count() {
     }
     assert_eq!((profile.left_out, profile.exchanges), (0, HOURS_MAX as u64 + 101));
 }
+
+#[test]
+fn what_the_baseline_cannot_judge_is_named_with_its_reason() {
+    let judged = |before: &Profile, now: &Profile| -> Vec<(Vec<Kind>, String)> {
+        unjudged(before, now).into_iter().map(|of| (of.kinds, of.why)).collect()
+    };
+    let (before, mut now) = even();
+    assert_eq!(judged(&before, &now), []);
+    let hours = |minutes: u64| {
+        let mut short = Profile::default();
+        (0..minutes).for_each(|minute| short.take(&call(START_NS + minute * HOUR_NS / 60, [192, 0, 2, 1])));
+        short
+    };
+    let of_day = (vec![Kind::TimeOfDay], "the baseline covers 5 hours, and 7 days are needed".to_owned());
+    assert_eq!(judged(&hours(5 * 60 + 1), &now), [of_day]);
+    let found = judged(&hours(2), &now);
+    let of_hours = "the baseline covers 60 seconds, and 4 whole hours are needed".to_owned();
+    assert_eq!(found[0], (vec![Kind::Rate, Kind::DenialBurst], of_hours));
+
+    let mut other = call(START_NS + 2 * WEEKS_NS, [192, 0, 2, 1]);
+    other.presented.api_key = Some("other".to_owned());
+    other.certificate_sha256 = Some("ab".repeat(32));
+    now.take(&other);
+    let expected = [
+        (vec![Kind::NewPrefix], "the baseline does not have API key other".to_owned()),
+        (vec![Kind::NewCertificate], "the baseline has no certificate of bot".to_owned()),
+    ];
+    assert_eq!(judged(&before, &now), expected);
+    let mut few = before;
+    few.take(&Exchange {
+        decided: Decided { agent: Some("rare".to_owned()), ..other.decided.clone() },
+        ..other.clone()
+    });
+    now.take(&Exchange { decided: Decided { agent: Some("rare".to_owned()), ..other.decided.clone() }, ..other });
+    assert_eq!(judged(&few, &now)[0].1, "the baseline has less than 100 calls of rare");
+}

@@ -9,6 +9,12 @@ use crate::codes::{BAD_PATH, PATH_NOT_NORMAL};
 use crate::fields::shown;
 use crate::forms::Flaw;
 
+/// What there is in the place of wildcards and regular expressions.
+pub(crate) const WHOLE_SEGMENTS: &str =
+    "`{name}` matches any one segment, `{rest...}` at the end all that follow; there are no regular expressions";
+/// In a path they come from a regular expression, or must be escaped.
+const EXPRESSION: [char; 5] = ['^', '[', ']', '\\', '|'];
+
 /// One segment of a pattern. A trailing slash is a last literal segment that is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Segment<'t> {
@@ -32,7 +38,10 @@ pub(crate) fn path(text: &str, admits: Admits) -> Result<Vec<Segment<'_>>, Flaw>
     }
     let Some(inner) = text.strip_prefix('/') else {
         let flaw = Flaw::new(BAD_PATH, format!("the path `{}` does not start with `/`", shown(text)));
-        return Err(flaw.label("no `/`").hint(format!("write `/{}`", shown(text))));
+        return Err(flaw.label("no `/`").hint(match text.contains(EXPRESSION) {
+            true => format!("write `/…`: {WHOLE_SEGMENTS}"),
+            false => format!("write `/{}`", shown(text)),
+        }));
     };
     let count = inner.split('/').count();
     if count > SEGMENTS_MAX {
@@ -85,10 +94,11 @@ fn parameter_name<'t>(segment: Segment<'t>) -> Option<&'t str> {
 fn segment(piece: &str, at: Range<usize>, last: bool, admits: Admits) -> Result<Segment<'_>, Flaw> {
     if !piece.contains(['{', '}']) {
         if !piece.is_empty() {
-            literal(piece, at, admits)?;
+            literal(piece, at, last, admits)?;
         }
         return Ok(Segment::Literal(piece));
     }
+    expect_no_query(piece, &at)?;
     let inner = piece.strip_prefix('{').and_then(|piece| piece.strip_suffix('}'));
     let Some(inner) = inner.filter(|inner| !inner.contains(['{', '}'])) else {
         let flaw = Flaw::new(BAD_PATH, "a parameter is a whole segment").at(at).label("not a whole segment");
@@ -115,17 +125,25 @@ fn segment(piece: &str, at: Range<usize>, last: bool, admits: Admits) -> Result<
     }
 }
 
-fn literal(piece: &str, at: Range<usize>, admits: Admits) -> Result<(), Flaw> {
+/// Refuses a query or a fragment in a segment that begins at `at`.
+fn expect_no_query(piece: &str, at: &Range<usize>) -> Result<(), Flaw> {
+    let Some(found) = piece.find(['?', '#']) else { return Ok(()) };
+    let flaw = Flaw::new(BAD_PATH, "a path has neither query nor fragment").at(at.start + found..at.end);
+    Err(flaw.label("not part of a path").hint("routes match the path alone; the query is passed on"))
+}
+
+fn literal(piece: &str, at: Range<usize>, last: bool, admits: Admits) -> Result<(), Flaw> {
     let within = |range: Range<usize>| at.start + range.start..at.start + range.end;
     let flaw = |message: String| Flaw::new(PATH_NOT_NORMAL, message);
-    if let Some(found) = piece.find(['?', '#']) {
-        let flaw = Flaw::new(BAD_PATH, "a path has neither query nor fragment").at(within(found..piece.len()));
-        return Err(flaw.label("not part of a path").hint("routes match the path alone; the query is passed on"));
-    }
+    expect_no_query(piece, &at)?;
     if piece == "*" || piece == "**" {
-        let instead = if piece == "*" { "{name}" } else { "{rest...}" };
         let flaw = Flaw::new(BAD_PATH, format!("`{piece}` is not a wildcard here")).at(at).label("a literal");
-        return Err(flaw.hint(format!("write `{instead}`")));
+        return Err(flaw.hint(match (piece, last) {
+            ("*", true) => "write `{name}` for one segment, `{rest...}` for all that follow",
+            ("*", false) => "write `{name}`",
+            (_, true) => "write `{rest...}`",
+            (_, false) => "`{rest...}` takes all that follow, at the end alone; `{name}` matches one segment",
+        }));
     }
     let before_parameters = piece.split(';').next().unwrap_or(piece);
     if matches!(before_parameters, "." | "..") {
@@ -154,6 +172,9 @@ fn literal(piece: &str, at: Range<usize>, admits: Admits) -> Result<(), Flaw> {
     if normal != piece || !is_normal_segment(piece.as_bytes()) {
         let flaw = flaw(format!("`{}` is not in normal form, so it never matches", shown(piece))).at(at);
         let flaw = flaw.label("never matches");
+        if piece.contains(EXPRESSION) {
+            return Err(flaw.hint(format!("{WHOLE_SEGMENTS}; where the signs are meant: `{}`", shown(&normal))));
+        }
         return Err(match normal != piece && is_normal_segment(normal.as_bytes()) {
             true => flaw.hint(format!("write `{}`", shown(&normal))),
             false => flaw.hint("targets with such characters are refused (RFC 3986 §3.3)"),

@@ -74,16 +74,26 @@ fn read_path<'d>(
     let segments = reading.form(text, path::path(text.value, admits))?;
     for segment in &segments {
         if let Segment::Literal(literal) = segment
-            && literal.len() > 1
-            && (literal.starts_with([':', '$']) || (literal.starts_with('(') && literal.ends_with(')')))
+            && let Some(hint) = meant(literal)
         {
-            let name = literal.trim_matches([':', '$', '(', ')']);
             let message = format!("`{}` is matched literally, sign and all", shown(literal));
             let start = text.value.find(literal).unwrap_or(0);
             let at = reading.inside(text, start..start + literal.len());
             let diagnostic = Diagnostic::new(codes::SUSPICIOUS_PATH, at, message).label("a literal");
-            reading.sink.push(diagnostic.hint(format!("for any one segment write `{{{}}}`", shown(name))));
+            reading.sink.push(diagnostic.hint(hint));
         }
     }
     Some((text, segments))
+}
+
+/// What to write instead of a literal that looks like another router's parameter, wildcard or expression.
+fn meant(literal: &str) -> Option<String> {
+    if literal.len() < 2 {
+        return None;
+    }
+    if literal.starts_with([':', '$']) || (literal.starts_with('(') && literal.ends_with(')')) {
+        let name = literal.trim_matches([':', '$', '(', ')']);
+        return Some(format!("for any one segment write `{{{}}}`", shown(name)));
+    }
+    (literal.contains('*') || literal.ends_with('$')).then(|| path::WHOLE_SEGMENTS.to_owned())
 }

@@ -203,7 +203,10 @@ const MISTAKES: &[Mistake] = &[
     ("bad-path", "path = \"/orders/{id}\"", "path = \"/{id}/«{id}»\""),
     ("bad-path", "path = \"/orders/{id}\"", "path = \"/«order-{id}»\""),
     ("bad-path", "path = \"/orders/{id}\"", "path = \"/orders/«*»\""),
+    ("bad-path", "path = \"/orders/{id}\"", "path = \"/«*»/orders\""),
     ("bad-path", "path = \"/orders/{id}\"", "path = \"/orders«?all»\""),
+    ("bad-path", "path = \"/orders/{id}\"", "path = \"/orders/{id}«?x=1»\""),
+    ("bad-path", "path = \"/orders/{id}\"", "path = «\"^/orders/[0-9]+$\"»"),
     (
         "bad-path",
         "path = \"/orders/{id}\"",
@@ -212,9 +215,12 @@ const MISTAKES: &[Mistake] = &[
     ("path-not-normal", "path = \"/orders/{id}\"", "path = \"/«%6frders»\""),
     ("path-not-normal", "path = \"/orders/{id}\"", "path = \"/«café»\""),
     ("path-not-normal", "path = \"/orders/{id}\"", "path = \"/orders/«..»\""),
+    ("path-not-normal", "path = \"/orders/{id}\"", "path = \"/orders/«[0-9]+$»\""),
     ("path-not-normal", "path = \"/orders/{id}\"", "path = \"/a«%2F»b\""),
     ("path-not-normal", "path = \"/orders/{id}\"", "path = \"/a«;v=1»\""),
     ("suspicious-path", "path = \"/orders/{id}\"", "path = \"/orders/«:id»\""),
+    ("suspicious-path", "path = \"/orders/{id}\"", "path = \"/«orders*»\""),
+    ("suspicious-path", "path = \"/orders/{id}\"", "path = \"/«orders$»\""),
     (
         "duplicate-route unused",
         "",
