@@ -28,6 +28,7 @@ mod openbao;
 mod place;
 mod read;
 mod releases;
+mod schema;
 mod status;
 mod value;
 mod words;
