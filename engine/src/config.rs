@@ -29,6 +29,7 @@ mod openbao;
 mod place;
 mod read;
 mod releases;
+mod schema;
 mod status;
 mod value;
 mod words;

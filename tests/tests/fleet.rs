@@ -29,9 +29,11 @@ use tests::gateway::{Gateway, run};
 use tests::policy::{PolicyText, open_to_all};
 use tests::process::eventually;
 
-/// Connections that the status listener takes at the same time (`STATUS_CONNECTIONS_MAX`).
+/// Connections of the status listener at the same time with a certificate (`STATUS_CONNECTIONS_MAX`), and before it is shown
+/// (`STATUS_STRANGERS_MAX`).
 const STATUS_CONNECTIONS: usize = 32;
-/// TLS handshakes that it begins in one second (`STATUS_HANDSHAKES_PER_S_MAX`).
+const STATUS_STRANGERS: usize = 64;
+/// TLS handshakes that it answers in one second (`STATUS_HANDSHAKES_PER_S_MAX`).
 const HANDSHAKES: usize = 50;
 /// Longest life of one connection to it (`STATUS_CONNECTION_S_MAX`).
 const CONNECTION: Duration = Duration::from_secs(300);

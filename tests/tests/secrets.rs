@@ -8,6 +8,9 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "secrets/misplaced.rs"]
+mod misplaced;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

@@ -2,7 +2,6 @@
 //! assertions. On a thread of its own, so that it answers whatever workers and other control threads do. Nothing here
 //! changes anything.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +15,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::oneshot;
+use stores::seats::{Seat, Seats};
 
 use crate::bounds::{ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_HEAD_S_MAX};
 use crate::clock;
@@ -151,14 +150,15 @@ fn bind_unix(path: &Path) -> Result<Bound, AdminError> {
 }
 
 async fn accept(bound: Bound, attester: Attester) -> io::Result<()> {
-    let mut seats = Seats::default();
+    // Who comes last is always served: connections that were opened and left alone keep nobody from `/healthz`.
+    let mut seats = Seats::new(ADMIN_CONNECTIONS_MAX);
     let attester = Arc::new(attester);
     match bound {
         Bound::Tcp(listener) => {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => serve_one(stream, seats.take(), &attester, Reach::Browsers),
+                    Ok((stream, from)) => serve_one(stream, seats.take(Some(from.ip())), &attester, Reach::Browsers),
                     Err(error) => pause_after(&error).await,
                 }
             }
@@ -167,7 +167,7 @@ async fn accept(bound: Bound, attester: Attester) -> io::Result<()> {
             let listener = tokio::net::UnixListener::from_std(listener)?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => serve_one(stream, seats.take(), &attester, Reach::Own),
+                    Ok((stream, _)) => serve_one(stream, seats.take(None), &attester, Reach::Own),
                     Err(error) => pause_after(&error).await,
                 }
             }
@@ -181,29 +181,6 @@ async fn pause_after(error: &io::Error) {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
-/// The connections that are served, oldest first. Who comes last is always served: connections that were opened and left
-/// alone keep nobody from `/healthz`.
-#[derive(Default)]
-struct Seats {
-    taken: VecDeque<oneshot::Sender<Infallible>>,
-}
-
-impl Seats {
-    /// Where none is free, the oldest connection is closed. The receiver ends when this seat is given to another, and
-    /// is dropped to leave it.
-    fn take(&mut self) -> oneshot::Receiver<Infallible> {
-        if self.taken.len() >= ADMIN_CONNECTIONS_MAX {
-            self.taken.retain(|seat| !seat.is_closed());
-        }
-        if self.taken.len() >= ADMIN_CONNECTIONS_MAX {
-            drop(self.taken.pop_front());
-        }
-        let (seat, given_away) = oneshot::channel();
-        self.taken.push_back(seat);
-        given_away
-    }
-}
-
 /// Who can be led to a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
@@ -213,17 +190,12 @@ enum Reach {
     Own,
 }
 
-fn serve_one<S>(stream: S, given_away: oneshot::Receiver<Infallible>, attester: &Arc<Attester>, reach: Reach)
+fn serve_one<S>(stream: S, seat: Seat, attester: &Arc<Attester>, reach: Reach)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let attester = Arc::clone(attester);
-    tokio::spawn(async move {
-        tokio::select! {
-            () = serve_connection(stream, attester, reach) => {}
-            _ = given_away => {}
-        }
-    });
+    tokio::spawn(seat.hold(serve_connection(stream, attester, reach)));
 }
 
 /// A client that misbehaves ends its own connection and is of no interest to anybody else.

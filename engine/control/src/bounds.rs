@@ -28,17 +28,20 @@ pub const QUERY_NAME_BYTES_MAX: usize = 64;
 /// Messages of other control threads that wait for the audit writer.
 pub const RECORDS_MESSAGES_MAX: usize = 1_024;
 
-/// Connections of the admin listener at the same time; for a further one, the oldest is closed.
+/// Connections of the admin listener at the same time; for a further one, the oldest of the client with the most is closed.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// Time for one request head of the admin listener, and the longest it idles, seconds.
 pub const ADMIN_HEAD_S_MAX: u64 = 10;
 /// Bytes of one request head of the admin listener.
 pub const ADMIN_HEAD_BYTES_MAX: usize = 16 << 10;
-/// Connections of the status listener at the same time; further ones are closed.
+/// Connections of the status listener whose client has shown its certificate, at the same time; for a further one, the oldest
+/// of the client with the most is closed.
 pub const STATUS_CONNECTIONS_MAX: usize = 32;
+/// The same of those whose client has not yet.
+pub const STATUS_STRANGERS_MAX: usize = 64;
 /// Time for one TLS handshake of the status listener, seconds.
 pub const STATUS_HANDSHAKE_S_MAX: u64 = 5;
-/// TLS handshakes that the status listener begins in one second; further ones wait.
+/// TLS handshakes that the status listener answers in one second; further ones wait.
 pub const STATUS_HANDSHAKES_PER_S_MAX: u32 = 50;
 /// Longest life of one connection of the status listener, seconds.
 pub const STATUS_CONNECTION_S_MAX: u64 = 300;

@@ -116,6 +116,8 @@ pub struct Moving {
     pub root_expires_unix_s: u64,
     /// The CAs of those whom the status listener answers.
     pub fleet_cas: Vec<Ends>,
+    /// Connections that it turned away, by why; empty where there is no such listener.
+    pub status_turned_away: BTreeMap<&'static str, u64>,
     /// When the store was last read whole, whatever was in it; 0 where there is none.
     pub store_looked_unix_s: u64,
     pub memory: MemoryStatus,

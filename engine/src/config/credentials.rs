@@ -11,14 +11,14 @@ use control::assemble::{ChainFiles, CredentialSource, OriginCredential};
 use control::moving::credential;
 use toml::Spanned;
 
-use super::file;
 use super::read::{Checked, Source};
+use super::{file, words};
 
-const PREFIX: &str = "credential:";
+pub(super) const PREFIX: &str = "credential:";
 
 impl Source<'_> {
     pub(super) fn chain(&self, chain: &Spanned<PathBuf>, key: &Spanned<PathBuf>) -> Checked<ChainFiles> {
-        Ok(ChainFiles::given(self.secret_file(chain)?, self.secret_file(key)?))
+        Ok(ChainFiles::given(self.secret_file(chain)?, self.key_path(key.get_ref(), &key.span())?))
     }
 
     pub(super) fn origin_credentials(&self, all: &[Spanned<file::OriginCredential>]) -> Checked<Vec<OriginCredential>> {
@@ -72,6 +72,14 @@ impl Source<'_> {
                 format!("{setting} takes the name of a file, which is not shown here in case it is the secret"),
             ),
             None => Ok(file),
+        }
+    }
+
+    /// As [`Self::secret_path`], of a private key. What is not there and looks like no path may be a secret, and is not told.
+    pub(super) fn key_path(&self, path: &Path, span: &Range<usize>) -> Checked<PathBuf> {
+        match path.to_str().is_some_and(words::may_be_secret) {
+            true => self.word_path("key", path, span),
+            false => self.secret_path(path, span),
         }
     }
 

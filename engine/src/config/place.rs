@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use policy::credential::{self, Covered};
 
-use super::words;
+use super::words::Cover;
 
 /// What begins a line of every configuration that holds.
 const TABLES: [&str; 2] = ["[gateway", "[[listener"];
@@ -48,7 +48,7 @@ impl ConfigError {
 
     /// Nothing is shown of a file that has something in it and none of our tables: it may be a key, or a list of variables.
     pub(super) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
-        let covered = covered(path, text);
+        let covered = Cover::of(path, text);
         let place = error.span().map(|span| Place::of(&covered.text(), &span));
         let kind = credential::kind_of(text.as_bytes()).filter(|kind| *kind != "nothing");
         let begins = |line: &str| TABLES.iter().any(|table| line.trim_start().starts_with(table));
@@ -67,7 +67,7 @@ impl ConfigError {
         }
         let said = error.message().replace('\n', "; ");
         let hint = super::advice::of(&said);
-        let message = covered.message(&said).into_owned();
+        let message = covered.message(&said);
         Self { path: path.to_owned(), place, message, hint }
     }
 
@@ -78,15 +78,10 @@ impl ConfigError {
     }
 
     pub(super) fn at(path: &Path, text: &str, span: &Range<usize>, message: String, hint: String) -> Self {
-        let covered = covered(path, text);
-        let (message, place) = (covered.message(&message).into_owned(), Place::of(&covered.text(), span));
+        let covered = Cover::of(path, text);
+        let (message, place) = (covered.message(&message), Place::of(&covered.text(), span));
         Self { path: path.to_owned(), place: Some(place), message, hint: Some(hint) }
     }
-}
-
-/// Also without what stands in the place of a secret's file, wherever the mistake is that is told.
-fn covered<'t>(path: &Path, text: &'t str) -> Covered<'t> {
-    words::no_files(path, text).into_iter().fold(Covered::of(text), Covered::and)
 }
 
 impl Place {

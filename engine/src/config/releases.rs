@@ -66,7 +66,7 @@ impl Source<'_> {
     fn store_access(&self, server: &file::StoreServer, span: &Range<usize>) -> Checked<Access> {
         let secret = |path: &PathBuf| self.secret_path(path, span);
         let certificate = match (&server.chain, &server.key) {
-            (Some(chain), Some(key)) => Some((secret(chain)?, secret(key)?)),
+            (Some(chain), Some(key)) => Some((secret(chain)?, self.key_path(key, span)?)),
             (None, None) => None,
             _ => {
                 let message = "expected chain and key of the store, found one of them".to_owned();

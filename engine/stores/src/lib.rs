@@ -15,6 +15,7 @@ mod location;
 pub mod oauth;
 pub mod openbao;
 mod remote;
+pub mod seats;
 
 pub use directory::Directory;
 pub use location::{Access, Location, LocationFault, Protocol, Server};

@@ -1,5 +1,11 @@
 //! The status listener: who is let in, for how long, and what it is asked.
 
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use socket2::{Domain, Socket, Type};
+
 use super::*;
 
 /// A CA of gateways, a CA of those who may ask, and a gateway with a status listener under them.
@@ -122,32 +128,96 @@ fn what_a_gateway_elsewhere_serves_is_compared() {
     assert!(status.success() && stdout.contains(&format!("{served} of policy")), "{stdout}{stderr}");
 }
 
+/// A connection that says nothing, from this address of the machine.
+fn silent(from: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.into()
+}
+
+fn is_closed(stream: &mut TcpStream, within: Duration) -> bool {
+    stream.set_read_timeout(Some(within)).unwrap();
+    // A timeout is an error of its own kind; a reset is a close.
+    !stream.read(&mut [0]).is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+}
+
 #[test]
 fn the_status_listener_is_bounded_in_connections_and_in_their_time() {
     let mutual = Mutual::new();
     let known = mutual.gateways.client_config(Some(&mutual.asker()));
     let address = mutual.gateway.status_address();
+    let connect = || Client::connect_tls(address, "127.0.0.1", &known).unwrap();
+    let turned_away = |why: &str| {
+        let row = format!("adamant_status_connections_turned_away_total{{why=\"{why}\"}} ");
+        let text = mutual.gateway.admin("/metrics").text();
+        text.lines().find_map(|line| line.strip_prefix(&row)?.parse::<u64>().ok()).unwrap_or_else(|| panic!("{text}"))
+    };
+    let request = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut inside: Vec<Client> = (0..STATUS_CONNECTIONS).map(|_| connect()).collect();
+    assert!(inside.iter_mut().all(|client| client.exchange(request).status == 200));
     let begun = Instant::now();
-    let held: Vec<TcpStream> = (0..STATUS_CONNECTIONS).map(|_| TcpStream::connect(address).unwrap()).collect();
-    let is_refused = mutual.get(&known, "/healthz").is_err();
-    assert!(is_refused || begun.elapsed() > Duration::from_secs(3), "no seat is free");
+    let mut outside: Vec<_> = (0..STATUS_STRANGERS).map(|_| silent([127, 0, 0, 1], address)).collect();
+    let mut other = silent([127, 0, 0, 2], address);
+    assert!(is_closed(&mut outside[0], Duration::from_secs(3)), "the oldest gave way");
+    outside.push(silent([127, 0, 0, 1], address));
+    assert!(is_closed(&mut outside[1], Duration::from_secs(3)), "the oldest of the client with the most gave way");
+    assert_eq!(turned_away("gave-way"), 2);
+    assert!(!is_closed(&mut other, Duration::from_millis(100)), "the others did not");
+    assert!(inside.iter_mut().all(|client| client.exchange(request).status == 200), "nor who has shown a certificate");
+    assert_eq!(connect().exchange(request).status, 200);
+    assert!(inside[0].is_closed_within(Duration::from_secs(3)), "to one more with a certificate, the oldest of them");
+    assert_eq!(inside[1].exchange(request).status, 200);
+    assert_eq!(turned_away("known-gave-way"), 1);
     assert_eq!(mutual.gateway.admin("/healthz").status, 200, "the admin listener has seats of its own");
-    // Those who say nothing are closed, and whoever speaks is served.
-    assert!(eventually(Duration::from_secs(60), || mutual.get(&known, "/healthz") == Ok(200)));
-    assert!(begun.elapsed() > Duration::from_secs(3), "it was the time limit that freed them");
-    drop(held);
+    // Those who say nothing are closed.
+    assert!(is_closed(&mut other, Duration::from_secs(60)) && begun.elapsed() > Duration::from_secs(3), "in time");
+    assert!(eventually(Duration::from_secs(60), || turned_away("handshake") >= STATUS_STRANGERS as u64 - 2));
 }
 
+/// More than there are seats, all the time: from the address of those who ask, and as fast as it goes from another one.
+#[test]
+fn idle_connections_keep_no_answer_from_who_has_a_certificate() {
+    let mutual = Mutual::new();
+    let known = mutual.gateways.client_config(Some(&mutual.asker()));
+    let address = mutual.gateway.status_address();
+    for (from, pause) in [([127, 0, 0, 1], Duration::from_millis(25)), ([127, 0, 0, 2], Duration::from_millis(1))] {
+        let (stop, mut answers) = (AtomicBool::new(false), Vec::new());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut held = VecDeque::new();
+                while !stop.load(Ordering::Relaxed) {
+                    held.push_back(silent(from, address));
+                    if held.len() > 3 * STATUS_STRANGERS {
+                        held.pop_front();
+                    }
+                    thread::sleep(pause);
+                }
+            });
+            thread::sleep(Duration::from_secs(3));
+            for _ in 0..20 {
+                answers.push(mutual.get(&known, "/healthz"));
+                thread::sleep(Duration::from_millis(100));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(answers, vec![Ok(200); 20], "idle connections from {from:?}");
+    }
+    assert!(mutual.gateway.metric("status_connections_turned_away_total") > STATUS_STRANGERS as f64);
+}
+
+/// Two seconds' worth may begin at once: at the end of one, and at the beginning of the next.
 #[test]
 fn handshakes_of_the_status_listener_are_paced() {
     let mutual = Mutual::new();
     let known = mutual.gateways.client_config(Some(&mutual.asker()));
     let begun = Instant::now();
-    for _ in 0..2 * HANDSHAKES + HANDSHAKES / 2 {
-        drop(TcpStream::connect(mutual.gateway.status_address()).unwrap());
-    }
-    assert!(eventually(Duration::from_secs(60), || mutual.get(&known, "/healthz") == Ok(200)));
-    assert!(begun.elapsed() > Duration::from_secs(1), "whoever came later has waited");
+    thread::scope(|scope| {
+        for _ in 0..5 {
+            scope.spawn(|| (0..HANDSHAKES).for_each(|_| assert_eq!(mutual.get(&known, "/healthz"), Ok(200))));
+        }
+    });
+    assert!(begun.elapsed() > Duration::from_millis(2_900), "whoever came later has waited: {:?}", begun.elapsed());
 }
 
 /// Takes its whole five minutes: `FULL=1`.

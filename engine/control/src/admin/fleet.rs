@@ -4,21 +4,22 @@
 //! not resumed, so every connection shows its certificate.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use identity::certificate::{CaSet, ClientCa, ClientCaError};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::server::Acceptor;
 use sha2::{Digest, Sha256};
+use stores::seats::{Seat, Seats};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::attestation::Attester;
@@ -28,7 +29,7 @@ use crate::assemble::tls::{self, Tickets, TlsError};
 use crate::assemble::{ChainFiles, ClientCertificates, ListenerFiles, MinimumVersion, hex};
 use crate::bounds::{
     ADMIN_HEAD_BYTES_MAX, PEM_BYTES_MAX, STATUS_CONNECTION_S_MAX, STATUS_CONNECTIONS_MAX, STATUS_HANDSHAKE_S_MAX,
-    STATUS_HANDSHAKES_PER_S_MAX, WATCH_INTERVAL_MS,
+    STATUS_HANDSHAKES_PER_S_MAX, STATUS_STRANGERS_MAX, WATCH_INTERVAL_MS,
 };
 use crate::expiry::Ends;
 use crate::moving::{Outcome, Rotation, Why};
@@ -38,6 +39,12 @@ use crate::status::{CertificateStatus, Status};
 /// Kinds of the lines of the rotation log.
 const CERTIFICATE: &str = "status-certificate";
 const CLIENT_CA: &str = "status-client-ca";
+/// Why a connection was turned away: it did not come to a handshake with a good certificate in time; it gave way before that,
+/// or after.
+const HANDSHAKE: &str = "handshake";
+const GAVE_WAY: &str = "gave-way";
+const KNOWN_GAVE_WAY: &str = "known-gave-way";
+const TURNED_AWAY: [&str; 3] = [HANDSHAKE, GAVE_WAY, KNOWN_GAVE_WAY];
 
 /// Where the status listener stands and whom it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,14 +144,17 @@ impl BoundStatus {
         tls.show(&status);
         let mut following = Following { place, tls, wrong: None, status, records };
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let attester = Arc::new(attester);
-        let seats = Arc::new(Semaphore::new(STATUS_CONNECTIONS_MAX));
-        let mut pace = Pace::new();
+        let hall = Arc::new(Hall {
+            attester: Arc::new(attester),
+            known: Mutex::new(Seats::new(STATUS_CONNECTIONS_MAX)),
+            pace: tokio::sync::Mutex::new(Pace::new()),
+        });
+        hall.attester.status().moving().status_turned_away = TURNED_AWAY.map(|why| (why, 0)).into();
+        let mut strangers = Seats::new(STATUS_STRANGERS_MAX);
         let mut looked = Instant::now();
         loop {
-            pace.wait().await;
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, from) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     pause_after(&error).await;
                     continue;
@@ -154,41 +164,64 @@ impl BoundStatus {
                 looked = Instant::now();
                 following.look();
             }
-            // Too many at once: this one is closed.
-            let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else { continue };
-            let (acceptor, attester) = (TlsAcceptor::from(Arc::clone(&following.tls.config)), Arc::clone(&attester));
-            tokio::spawn(async move {
-                let _seat = seat;
-                serve_one(stream, acceptor, attester).await;
-            });
+            let seat = strangers.take(Some(from.ip()));
+            let (config, hall) = (Arc::clone(&following.tls.config), Arc::clone(&hall));
+            tokio::spawn(async move { hall.serve(stream, from.ip(), seat, config).await });
         }
     }
 }
 
-/// A client that misbehaves ends its own connection and is of no interest to anybody else.
-async fn serve_one(stream: TcpStream, acceptor: TlsAcceptor, attester: Arc<Attester>) {
-    let handshake = tokio::time::timeout(Duration::from_secs(STATUS_HANDSHAKE_S_MAX), handshake(stream, acceptor));
-    if let Ok(Ok(Some(stream))) = handshake.await {
-        let connection = serve_connection(stream, attester, Reach::Own);
-        let _ = tokio::time::timeout(Duration::from_secs(STATUS_CONNECTION_S_MAX), connection).await;
-    }
+/// Where connections are served. Those whose client has shown its certificate have seats of their own: nobody without one
+/// takes them away.
+struct Hall {
+    attester: Arc<Attester>,
+    known: Mutex<Seats>,
+    pace: tokio::sync::Mutex<Pace>,
 }
 
-/// None: somebody spoke plain HTTP, and was told so.
-async fn handshake(mut stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<Option<TlsStream<TcpStream>>> {
-    let mut first = [0];
-    stream.peek(&mut first).await?;
-    // A handshake begins with 0x16 (RFC 8446 §5.1), a method with a letter.
-    if !matches!(first, [b'A'..=b'Z']) {
-        return acceptor.accept(stream).await.map(Some);
+impl Hall {
+    /// A client that misbehaves ends its own connection and is of no interest to anybody else.
+    async fn serve(&self, stream: TcpStream, from: IpAddr, stranger: Seat, config: Arc<ServerConfig>) {
+        let within = Duration::from_secs(STATUS_HANDSHAKE_S_MAX);
+        let stream = match stranger.hold(tokio::time::timeout(within, self.handshake(stream, config))).await {
+            Some(Ok(Ok(Some(stream)))) => stream,
+            Some(_) => return self.count(HANDSHAKE),
+            None => return self.count(GAVE_WAY),
+        };
+        let seat = self.known.lock().unwrap_or_else(PoisonError::into_inner).take(Some(from));
+        let connection = serve_connection(stream, Arc::clone(&self.attester), Reach::Own);
+        let within = Duration::from_secs(STATUS_CONNECTION_S_MAX);
+        if seat.hold(tokio::time::timeout(within, connection)).await.is_none() {
+            self.count(KNOWN_GAVE_WAY);
+        }
     }
-    let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n";
-    let answer = format!("{head}Content-Length: {}\r\n\r\n{PLAIN}", PLAIN.len());
-    stream.write_all(answer.as_bytes()).await?;
-    stream.shutdown().await?;
-    // What is not read by then would have the kernel throw the answer away.
-    tokio::io::copy(&mut stream.take(ADMIN_HEAD_BYTES_MAX as u64), &mut tokio::io::sink()).await?;
-    Ok(None)
+
+    fn count(&self, why: &'static str) {
+        *self.attester.status().moving().status_turned_away.entry(why).or_default() += 1;
+    }
+
+    /// None: somebody spoke plain HTTP, and was told so.
+    async fn handshake(
+        &self,
+        mut stream: TcpStream,
+        config: Arc<ServerConfig>,
+    ) -> io::Result<Option<TlsStream<TcpStream>>> {
+        let mut first = [0];
+        stream.peek(&mut first).await?;
+        // A handshake begins with 0x16 (RFC 8446 §5.1), a method with a letter.
+        if !matches!(first, [b'A'..=b'Z']) {
+            let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+            self.pace.lock().await.wait().await;
+            return hello.into_stream(config).await.map(Some);
+        }
+        let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n";
+        let answer = format!("{head}Content-Length: {}\r\n\r\n{PLAIN}", PLAIN.len());
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        // What is not read by then would have the kernel throw the answer away.
+        tokio::io::copy(&mut stream.take(ADMIN_HEAD_BYTES_MAX as u64), &mut tokio::io::sink()).await?;
+        Ok(None)
+    }
 }
 
 /// The files as they change.
@@ -301,7 +334,8 @@ fn client_cas(path: &Path, pem: &[u8]) -> Result<Arc<CaSet>, StatusTlsError> {
     Ok(Arc::new(CaSet::new(vec![ca]).map_err(fault)?))
 }
 
-/// So many handshakes a second and no more: each costs a signature. Whoever comes later waits in the kernel's queue.
+/// So many handshakes a second and no more: each costs a signature. Who comes later waits for those who came before, and says
+/// hello first: silence takes nobody's turn.
 struct Pace {
     second: Instant,
     begun: u32,

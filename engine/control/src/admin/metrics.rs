@@ -254,7 +254,11 @@ impl Everything {
         let addresses = origins().map(|(labels, of)| (labels, of.addresses as f64));
         families.gauges("origin_addresses", "Addresses known of the origin", addresses)?;
         let failures = origins().map(|(labels, of)| (labels, of.failures));
-        families.counters("origin_resolve_failures", "Look-ups of the origin's names that failed", failures)
+        families.counters("origin_resolve_failures", "Look-ups of the origin's names that failed", failures)?;
+        let turned_away =
+            moving.status_turned_away.iter().map(|(why, count)| (vec![("why", (*why).to_owned())], *count));
+        let help = "Connections that the status listener turned away";
+        families.counters("status_connections_turned_away", help, turned_away)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who answers challenges where nobody else listens: a listener that is open while an order is pending, and at no other time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,14 +16,15 @@ use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
-use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::challenge::{ALPN, Challenge, tls_config};
+use crate::seats::Seats;
 
 /// Where texts of challenges are looked for (RFC 8555 §8.3).
 const PATH: &str = "/.well-known/acme-challenge/";
-/// Connections at a time. A further one takes the place of the oldest: the CA's comes last, whoever came before it and says
+/// Connections at a time. A further one takes a place ([`Seats`]): the CA's comes last, whoever came before it and says
 /// nothing.
 const CONNECTIONS_MAX: usize = 64;
 /// Time for each, seconds.
@@ -110,23 +111,19 @@ impl Answers {
 
 async fn serve(listener: TcpListener, answers: Arc<Answers>) {
     let mut connections = JoinSet::new();
-    let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
+    let mut seats = Seats::new(CONNECTIONS_MAX);
     loop {
         while connections.try_join_next().is_some() {}
-        oldest_first.retain(|connection| !connection.is_finished());
-        if oldest_first.len() >= CONNECTIONS_MAX
-            && let Some(oldest) = oldest_first.pop_front()
-        {
-            oldest.abort();
-        }
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, from)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
             continue;
         };
-        let answers = Arc::clone(&answers);
+        let (answers, seat) = (Arc::clone(&answers), seats.take(Some(from.ip())));
         let within = Duration::from_secs(CONNECTION_S_MAX);
-        let answered = async move { drop(tokio::time::timeout(within, answers.answer(stream)).await) };
-        oldest_first.push_back(connections.spawn(answered));
+        connections.spawn(async move {
+            let answered = tokio::time::timeout(within, answers.answer(stream));
+            drop(seat.hold(answered).await);
+        });
     }
 }
 
