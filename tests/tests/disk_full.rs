@@ -12,8 +12,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tests::agents::{ID, Running, Scene, assert_fits, ok, read_pair, run};
 use tests::certificates::{Authority, Identity, is_kept};
@@ -278,32 +277,32 @@ fn a_release_that_finds_no_room_is_tried_ever_less_often_and_nothing_else_waits_
     // Room for everything but a release. Each attempt to write one down leaves its time on the folder.
     disk.fill_but(PAGES_MAX / 4);
     let attempted = || fs::metadata(world.path("state/releases")).unwrap().modified().unwrap();
-    let mut last = attempted();
-    let mut attempt = |within: Duration, what: &str| {
-        assert!(eventually(within, || attempted() != last), "{what}: {}", gateway.stderr());
+    let files = || fs::read_dir(world.path("state/releases")).unwrap().count();
+    let (mut last, kept) = (attempted(), files());
+    let mut attempt = |what: &str| {
+        assert!(eventually(SOON, || attempted() != last), "{what}: {}", gateway.stderr());
         // Its file is taken away again.
-        sleep(Duration::from_millis(300));
+        assert!(eventually(SOON, || files() == kept), "{what}");
         last = attempted();
-        Instant::now()
+        last
     };
-    const AT_ONCE: Duration = Duration::from_secs(3);
     let [two, three] = [release(2, 2_000), release(3, 2_000)];
     world.publish(2, &two);
-    attempt(AT_ONCE, "a release");
+    attempt("a release");
     assert!(eventually(SOON, || gateway.metric("acceptance_refused") == 1.0), "{}", gateway.stderr());
     world.publish(3, &three);
-    attempt(AT_ONCE, "another release");
+    attempt("another release");
     gateway.signal("HUP");
-    let ordered = attempt(AT_ONCE, "SIGHUP");
+    let ordered = attempt("SIGHUP");
     // What is revoked meanwhile is in force at once, and is no reason to try again.
     revoke("anyone");
-    assert!(eventually(AT_ONCE, || told(&gateway)["revocations"]["serial"] == 2), "{}", gateway.stderr());
-    let first = attempt(SOON, "the first pause");
-    let second = attempt(SOON, "the second pause");
-    let pauses = [first - ordered, second - first];
+    assert!(eventually(SOON, || told(&gateway)["revocations"]["serial"] == 2), "{}", gateway.stderr());
+    let first = attempt("the first pause");
+    let second = attempt("the second pause");
+    let pauses = [(ordered, first), (first, second)].map(|(from, to)| to.duration_since(from).unwrap());
     assert!(pauses[0] > Duration::from_secs(4) && pauses[1] > Duration::from_secs(9), "{pauses:?}");
     assert_eq!(served(&gateway), one.digest);
     // There is room: nobody waits for the third pause, of 20 s.
     disk.empty();
-    assert!(eventually(Duration::from_secs(12), || served(&gateway) == three.digest), "{}", gateway.stderr());
+    assert!(eventually(SOON, || served(&gateway) == three.digest), "{}", gateway.stderr());
 }

@@ -163,6 +163,8 @@ fn the_first_one_comes_while_the_gateway_serves_and_renewals_lose_no_request() {
     };
     assert!(eventually(SOON, ends), "its end is known");
 
+    // The server stood still for a while: an order may have come to nothing.
+    let failures = gateway.metric("certificates_obtained_failures_total");
     let before = origin.connections().len();
     let config = own.client_config(None);
     under_load(gateway.tls_address(), &config, || taken(&gateway, "me").len() >= 3);
@@ -171,7 +173,7 @@ fn the_first_one_comes_while_the_gateway_serves_and_renewals_lose_no_request() {
         assert_eq!(pair[0]["adamant.refresh.new"], pair[1]["adamant.refresh.old"]);
     }
     assert!(origin.connections().len() >= before + 2, "what is kept alive with an old one is not used on");
-    assert_eq!(gateway.metric("certificates_obtained_failures_total"), 0.0, "{}", gateway.stderr());
+    assert_eq!(gateway.metric("certificates_obtained_failures_total"), failures, "{}", gateway.stderr());
 
     // Just renewed: it lives for a while, whatever becomes of the server.
     let count = rotated.len();

@@ -64,7 +64,8 @@ impl<B: PartialEq> Again<B> {
         let Some(needed) = failed.lacking.filter(|_| now >= failed.since + PAUSE_MIN) else { return false };
         let is_there = free().is_some_and(|free| free >= needed);
         if is_there {
-            failed.at = now;
+            // Once: whether the store can be read by then is another matter.
+            (failed.at, failed.lacking) = (now, None);
         }
         is_there
     }

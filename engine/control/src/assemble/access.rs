@@ -10,7 +10,7 @@ use stores::Server;
 use stores::openbao::{CA_BYTES_MAX, TOKEN_BYTES_MAX, Token};
 
 use super::files::{self, FileError};
-use super::material::{Salt, read_identity};
+use super::material::{Salt, SecretError, read_identity, read_line};
 use super::tls::TlsError;
 use super::{ChainFiles, ClientProof, CredentialSource, OriginCredential, hex};
 use crate::moving::credential;
@@ -28,8 +28,10 @@ pub struct Access {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Paper {
-    /// A token, password or key, as one line.
+    /// A token, password or key: the first line, whatever follows.
     Secret(PathBuf),
+    /// The same, as the one word of its file.
+    Word(PathBuf),
     Certificate(ChainFiles),
     /// CAs that vouch for the server.
     Cas(PathBuf),
@@ -42,6 +44,8 @@ pub enum PaperFault {
     File(#[from] FileError),
     #[error(transparent)]
     Certificate(#[from] TlsError),
+    #[error(transparent)]
+    Word(#[from] SecretError),
     #[error("{}: expected a line of text, found {found}", .path.display())]
     Secret { path: PathBuf, found: &'static str },
     #[error("{}: expected one or more CA certificates in PEM, found {found}", .path.display())]
@@ -73,7 +77,7 @@ impl Access {
     pub fn of_credential(of: &OriginCredential) -> Vec<Self> {
         let CredentialSource::Fetched(source) = &of.from else { return Vec::new() };
         let (own, ca) = match &**source {
-            credential::Source::Openbao(kv) => (Paper::Secret(kv.token.clone()), &kv.ca),
+            credential::Source::Openbao(kv) => (Paper::Word(kv.token.clone()), &kv.ca),
             credential::Source::Oauth(client) => (Paper::of(&client.proof), &client.ca),
         };
         Self::all("origin-credential-access", &of.name, [Some(own), ca.clone().map(Paper::Cas)])
@@ -100,7 +104,7 @@ fn token_file(token: &Token) -> Option<PathBuf> {
 impl Paper {
     fn of(proof: &ClientProof) -> Self {
         match proof {
-            ClientProof::Secret(path) | ClientProof::SecretInForm(path) => Self::Secret(path.clone()),
+            ClientProof::Secret(path) | ClientProof::SecretInForm(path) => Self::Word(path.clone()),
             ClientProof::Certificate(files) => Self::Certificate(files.clone()),
         }
     }
@@ -108,14 +112,14 @@ impl Paper {
     /// That of the secret, of the certificate, or of the CAs.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Secret(path) | Self::Cas(path) => path,
+            Self::Secret(path) | Self::Word(path) | Self::Cas(path) => path,
             Self::Certificate(files) => &files.chain,
         }
     }
 
     pub fn paths(&self) -> Vec<PathBuf> {
         match self {
-            Self::Secret(path) | Self::Cas(path) => vec![path.clone()],
+            Self::Secret(path) | Self::Word(path) | Self::Cas(path) => vec![path.clone()],
             Self::Certificate(files) => vec![files.chain.clone(), files.key.clone()],
         }
     }
@@ -124,6 +128,7 @@ impl Paper {
     pub fn thumbprints(&self, salt: &Salt) -> Result<Vec<String>, PaperFault> {
         Ok(match self {
             Self::Secret(path) => vec![secret(path, salt)?],
+            Self::Word(path) => vec![salt.thumbprint(&read_line(path)?)],
             Self::Certificate(files) => vec![read_identity(files)?.sha256],
             Self::Cas(path) => cas(path)?,
         })

@@ -30,9 +30,9 @@ impl Gone {
         &self.keys
     }
 
-    /// The clock was put back by so much: everything stays as long ago as it was.
-    pub fn put_back(&mut self, by_ms: u64) {
-        self.keys.iter_mut().for_each(|key| key.seen_ms = key.seen_ms.saturating_sub(by_ms));
+    /// The clock was put back, to `now_ms`: what was seen later than that counts as seen now.
+    pub fn put_back(&mut self, now_ms: u64) {
+        self.keys.iter_mut().for_each(|key| key.seen_ms = key.seen_ms.min(now_ms));
     }
 
     /// A `kid` of `next` that stood for another key, which was last seen less than `within_ms` ago.
@@ -91,7 +91,9 @@ mod tests {
         assert_eq!(reused("k1/other", T + 60_000), None, "long enough ago");
         assert_eq!(reused("k1/other", T - 60_000), None, "a clock that was put back by more than that");
         assert_eq!(reused("k2/other", T + 1), None, "what is there is no business of this");
-        gone.put_back(100_000);
+        gone.put_back(T + 1);
+        assert!(gone.keys.iter().all(|key| key.seen_ms == T), "a step that was taken back changes nothing");
+        gone.put_back(T - 100_000);
         let reused = |names: &str, now_ms| gone.reused(&of(names), now_ms, 60_000).map(str::to_owned);
         assert_eq!(reused("k1/other", T - 100_000 + 59_999), Some("k1".to_owned()), "but all that knows of it");
         assert_eq!(reused("k1/other", T - 100_000 + 60_000), None);

@@ -214,8 +214,13 @@ impl Watcher {
         // What could not be published is tried again at the tick.
         let waits = self.changed;
         for of in self.keysets.fetched.iter_mut().flatten() {
-            let back_ms = of.schedule.follow(now_ms());
-            of.gone.put_back(back_ms);
+            let now_ms = now_ms();
+            if of.schedule.follow(now_ms) > 0 {
+                of.gone.put_back(now_ms);
+                if let Some(shown) = self.start.status.moving().keysets.get_mut(&of.rules.name) {
+                    (shown.next_unix_s, shown.stale_unix_s) = times(&of.schedule);
+                }
+            }
         }
         done.into_iter().for_each(|done| self.take_fetched(done));
         self.move_keysets();
@@ -246,7 +251,7 @@ impl Watcher {
         };
         let (status, records) = (&start.status, &start.records);
         let moved = KeysetMove { issuer: &of.rules.name, source: &source, why, status, records };
-        let times = (Some(of.schedule.next_ms() / 1_000), of.schedule.stale_ms().map(|ms| ms / 1_000));
+        let times = times(&of.schedule);
         let keep = |jwks: &str, digest: &[u8; 32], gone: &Gone| {
             let Some(state) = &start.node.state else { return };
             if let Err(error) = kept::save(state, &of.rules, &source, (jwks, digest), gone, now_s) {
@@ -285,6 +290,11 @@ impl Watcher {
             }
         }
     }
+}
+
+/// When it is fetched next and when it is too old, as they are shown: seconds since the Unix epoch.
+fn times(schedule: &Schedule) -> (Option<u64>, Option<u64>) {
+    (Some(schedule.next_ms() / 1_000), schedule.stale_ms().map(|ms| ms / 1_000))
 }
 
 /// What a fetch comes to.

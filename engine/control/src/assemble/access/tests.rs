@@ -33,6 +33,18 @@ fn a_secret_is_told_from_another_by_its_line_alone() {
 }
 
 #[test]
+fn a_word_is_what_a_credential_takes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, salt) = (directory.path().join("word"), Salt::draw());
+    let of = |content: &str| {
+        write(&path, content);
+        Paper::Word(path.clone()).thumbprints(&salt).ok()
+    };
+    assert!(of("s3cr3t\n").is_some() && of("s3cr3t\n") == of("s3cr3t"));
+    assert_eq!(["two words", "a\n\n", "a\nb", ""].map(of), [const { None }; 4]);
+}
+
+#[test]
 fn cas_are_told_one_by_one() {
     let directory = tempfile::tempdir().unwrap();
     let [one, two] = ["one", "two"].map(|name| testing::write_chain(directory.path(), name, &["ca.example"]));

@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_ED25519, PKCS_RSA_SHA256,
-    SignatureAlgorithm, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    KeyPair, NameConstraints, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_ED25519,
+    PKCS_RSA_SHA256, SanType, SignatureAlgorithm, date_time_ymd,
 };
 
 use super::super::twin::tests::{padded, written_anew};
@@ -174,4 +174,33 @@ fn what_cannot_be_looked_up_by_its_number_is_listed() {
     assert!(!is_listed(std::slice::from_ref(&readable), true));
     assert!(is_listed(&[readable.clone(), unreadable.clone()], true));
     assert!(!is_listed(&[readable, unreadable], false), "hashes need no parser");
+}
+
+/// An intermediate that has expired hides the way to the CA at the only moment at which all of it was good: it makes the search
+/// there longer than it may be.
+#[test]
+fn a_search_that_is_made_too_long_hides_nothing() {
+    let authority = Authority::new(&PKCS_ECDSA_P256_SHA256);
+    let set = set_of(&[&authority]);
+    let pem = KeyPair::generate().unwrap().serialize_pem();
+    let below = |not_after, excluded: usize| {
+        let mut params = Authority::params();
+        params.distinguished_name.push(DnType::CommonName, "below");
+        (params.not_before, params.not_after) = (date_time_ymd(2025, 6, 1), not_after);
+        let names = (0..excluded).map(|at| GeneralSubtree::DnsName(format!("n{at}.test")));
+        params.name_constraints = (excluded > 0)
+            .then(|| NameConstraints { permitted_subtrees: Vec::new(), excluded_subtrees: names.collect() });
+        CertifiedIssuer::signed_by(params, KeyPair::from_pem(&pem).unwrap(), &authority.0).unwrap()
+    };
+    let (good, expired) = (below(date_time_ymd(2040, 1, 1), 0), below(date_time_ymd(2025, 6, 2), 600));
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let addresses = (0..600_u32).map(|at| SanType::IpAddress(std::net::Ipv4Addr::from(at).into()));
+    params.subject_alt_names = addresses.collect();
+    (params.not_before, params.not_after) = (date_time_ymd(2025, 6, 1), date_time_ymd(2030, 1, 1));
+    let leaf = params.signed_by(&KeyPair::generate().unwrap(), &good).unwrap().der().clone();
+    let chain = [leaf, expired.der().clone(), good.der().clone()];
+    assert_eq!(set.verify(&chain, NOW_S), Ok(1), "it is let in");
+    assert!(set.is_listed(&chain, &These::hashed(&authority.der())));
+    assert!(!set.is_listed(&chain, &These::hashed(&Authority::new(&PKCS_ECDSA_P256_SHA256).der())));
 }
