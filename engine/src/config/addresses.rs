@@ -43,7 +43,7 @@ impl Source<'_> {
         for listener in &file.listener {
             let written = &listener.as_ref().address;
             let (what, at, span, help) =
-                ("a listener", written.get_ref().0, written.span(), "give each listener an address of its own");
+                ("the listener", written.get_ref().0, written.span(), "give each listener an address of its own");
             // Two at one port, of which one has a narrower address, share it.
             if let Some(other) = known.iter().find(|other| other.at == at && at.port() != 0) {
                 let message = format!("the address {} has two listeners", other.at);
