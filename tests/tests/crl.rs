@@ -26,6 +26,8 @@ use tests::process::eventually;
 
 #[path = "crl/intermediate.rs"]
 mod intermediate;
+#[path = "crl/named.rs"]
+mod named;
 #[path = "crl/renamed.rs"]
 mod renamed;
 #[path = "crl/rotated.rs"]

@@ -180,6 +180,16 @@ impl Anchor {
     }
 }
 
+/// Certificates of one subject are shown with the beginning of their SHA-256: as a CA changes there are two of a name.
+fn tell_apart(anchors: &mut [Anchor]) {
+    let shown: Vec<String> = anchors.iter().map(|anchor| anchor.shown.clone()).collect();
+    for anchor in anchors {
+        if shown.iter().filter(|other| **other == anchor.shown).count() > 1 {
+            anchor.shown = format!("{} [{}]", anchor.shown, anchor.marks.short());
+        }
+    }
+}
+
 /// Which purpose a chain is verified for; the second exists for conformance vectors that know no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -213,6 +223,7 @@ impl ClientCa {
             anchors.push(Anchor::read(certificate).map_err(why)?);
             hash.update(Sha256::digest(certificate));
         }
+        tell_apart(&mut anchors);
         let trust = anchors.iter().map(|anchor| anchor.trust.clone()).collect();
         let (anchors, digest) = (anchors.into(), hash.finalize().into());
         Ok(Self { name, anchors, trust, revocation: Revocation::Unchecked, algorithms, digest })

@@ -53,20 +53,23 @@ pub fn read(
     let lists = Arc::new(lists.map_err(wrong)?);
     let mut status = status(&lists, &path, now_s);
     if !lists.left_out().is_empty() {
-        status.failures = 1;
-        crate::error!(
+        let why = format!(
             "client CA \"{}\": crl: {}: expected a list of {} as well, found none: the one in force stays in force, and what the \
              file has is taken",
             ca.name(),
             path.display(),
             lists.left_out().join(", ")
         );
+        crate::error!("{why}");
+        (status.failures, status.last_failure) = (1, Some(why));
     }
-    for issuer in lists.without_list(ca) {
-        crate::warning!(
-            "client CA \"{}\": no revocation list of {issuer}: certificates that it issued are refused",
-            ca.name()
-        );
+    let without = lists.without_list(ca);
+    if !without.is_empty() {
+        let (name, without) = (ca.name(), without.join(", "));
+        let why =
+            format!("client CA \"{name}\": no revocation list of {without}: certificates that it issued are refused");
+        crate::warning!("{why}");
+        (status.failures, status.last_failure) = (1, Some(why));
     }
     Ok(Read { lists, status })
 }

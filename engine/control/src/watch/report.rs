@@ -159,6 +159,20 @@ pub(super) fn take_crl(status: &Status, records: &Handle, ca: &str, why: Why, ne
     *shown = CrlStatus { failures: shown.failures + next.failures, ..next };
 }
 
+/// The file has what is in force. That it was bad before is over.
+pub(super) fn confirm_crl(status: &Status, records: &Handle, ca: &str, why: Why, read: CrlStatus) {
+    let mut moving = status.moving();
+    let Some(shown) = moving.crls.get_mut(ca) else { return };
+    if why != Why::Start {
+        tell_crl(records, ca, (&shown.source, why), Outcome::Unchanged, ("", ""));
+    }
+    if shown.last_failure.is_some() && read.last_failure.is_none() {
+        crate::info!("client CA \"{ca}\": what {} has is good again", shown.source);
+    }
+    (shown.loaded_unix_s, shown.last_failure) = (read.loaded_unix_s, read.last_failure);
+    shown.failures += read.failures;
+}
+
 pub(super) fn refuse_crl(status: &Status, records: &Handle, ca: &str, why: &str) {
     crate::error!("{why}: the old revocation lists stay in force");
     let mut moving = status.moving();

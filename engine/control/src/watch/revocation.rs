@@ -7,7 +7,7 @@ use identity::certificate::RevocationLists;
 
 use super::Watcher;
 use super::fingerprint::Watched;
-use super::report::{refuse_crl, take_crl};
+use super::report::{confirm_crl, refuse_crl, take_crl};
 use crate::assemble::revocation;
 use crate::assemble::tls::{self, Tickets};
 use crate::assemble::{Frozen, Node};
@@ -26,6 +26,7 @@ impl Watcher {
     pub(super) fn look_at_crls(&mut self) {
         let frozen = Arc::clone(self.start.activator.frozen());
         for (index, rules) in frozen.policy.client_cas.iter().enumerate() {
+            let why = self.crls.get(index).and_then(Option::as_ref).map_or(Why::Changed, Watched::why);
             let changed = self.crls.get_mut(index).and_then(Option::as_mut).is_some_and(Watched::changed);
             let (Some(crl), true) = (&rules.crl, changed) else { continue };
             let set = Arc::clone(&self.start.parts.client_cas);
@@ -35,15 +36,11 @@ impl Watcher {
             let (status, records) = (&self.start.status, &self.start.records);
             match revocation::read(crl, ca, &self.start.node.base, before.as_deref(), now_s) {
                 Ok(read) if before.as_ref().is_some_and(|before| before.digest() == read.lists.digest()) => {
-                    if let Some(shown) = status.moving().crls.get_mut(&rules.name) {
-                        shown.loaded_unix_s = now_s;
-                        shown.failures += read.status.failures;
-                        shown.last_failure = None;
-                    }
+                    confirm_crl(status, records, &rules.name, why, read.status);
                 }
                 Ok(read) => match self.take_lists(index, &read.lists, before.as_deref()) {
                     Ok(()) => {
-                        take_crl(&self.start.status, &self.start.records, &rules.name, Why::Changed, read.status);
+                        take_crl(&self.start.status, &self.start.records, &rules.name, why, read.status);
                     }
                     Err(error) => refuse_crl(&self.start.status, &self.start.records, &rules.name, &error.to_string()),
                 },

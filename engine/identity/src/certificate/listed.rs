@@ -35,6 +35,12 @@ impl Marks {
         let (issuer, serial) = (parsed.issuer().as_raw().to_vec(), without_zeros(parsed.raw_serial()).to_vec());
         Self { hashes: hashes(der), issuer, serial }
     }
+
+    /// The beginning of its SHA-256, lower-case hex.
+    pub(super) fn short(&self) -> String {
+        let first = self.hashes.first().and_then(|hash| hash.first_chunk::<4>()).copied().unwrap_or_default();
+        format!("{:08x}", u32::from_be_bytes(first))
+    }
 }
 
 impl CaSet {

@@ -288,7 +288,7 @@ impl List {
             anchor,
             proven: AtomicBool::new(false),
             refuted: proven::Refuted::default(),
-            issuer,
+            issuer: anchor.and_then(|index| ca.anchors.get(index)).map_or(issuer, |anchor| anchor.shown.clone()),
             number,
             this_update_s,
             next_update_s,
