@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
@@ -103,6 +103,7 @@ pub fn run(at: &Path, line: &str) -> (i32, String, String) {
 pub struct Running {
     pub child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Running {
@@ -122,8 +123,8 @@ impl Running {
             .unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (into, from) = (Arc::clone(&lines), BufReader::new(child.stdout.take().unwrap()));
-        thread::spawn(move || from.lines().map_while(Result::ok).for_each(|line| into.lock().unwrap().push(line)));
-        Self { child, lines }
+        let read = move || from.lines().map_while(Result::ok).for_each(|line| into.lock().unwrap().push(line));
+        Self { child, lines, reader: thread::spawn(read) }
     }
 
     pub fn lines(&self) -> Vec<String> {
@@ -140,11 +141,21 @@ impl Running {
         assert!(eventually(PATIENCE, enough), "{count} × {word} expected: {:#?}", self.lines());
     }
 
+    /// All that it said, once it has ended.
+    pub fn last_lines(&self) -> Vec<String> {
+        assert!(
+            eventually(PATIENCE, || self.reader.is_finished()),
+            "somebody else holds its output: {:#?}",
+            self.lines()
+        );
+        self.lines()
+    }
+
     /// Ends it in order.
     pub fn end(mut self) -> Vec<String> {
         process::signal(self.child.id(), "TERM");
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
-        self.lines()
+        self.last_lines()
     }
 }
 

@@ -19,7 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -167,23 +167,34 @@ fn two_runs_on_one_profile_are_one_too_many() {
 /// Whoever read the log went away, or never came.
 #[test]
 fn it_renews_and_calls_with_nobody_to_read_what_it_says() {
-    goes_on_unread(|| (None, std::io::pipe().unwrap().1));
+    goes_on_unread(true, || (None, std::io::pipe().unwrap().1));
 }
 
 /// Whoever was to read it is there, and does not.
 #[test]
 fn it_renews_and_calls_while_a_full_pipe_takes_no_line() {
-    goes_on_unread(|| {
+    goes_on_unread(false, || {
         let (reader, writer) = std::io::pipe().unwrap();
-        let mut filling = writer.try_clone().unwrap();
+        let (mut filling, filled) = (writer.try_clone().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let of_thread = Arc::clone(&filled);
         // Until the reader goes.
-        thread::spawn(move || while filling.write_all(b"\n").is_ok() {});
-        thread::sleep(Duration::from_millis(300));
+        thread::spawn(move || {
+            while filling.write_all(b"\n").is_ok() {
+                of_thread.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let is_full = || {
+            let before = filled.load(Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(200));
+            before > 0 && before == filled.load(Ordering::Relaxed)
+        };
+        assert!(process::eventually(PATIENCE, is_full), "{filled:?}");
         (Some(reader), writer)
     });
 }
 
-fn goes_on_unread(pipe: impl Fn() -> (Option<PipeReader>, PipeWriter)) {
+/// `loses`: what is told can be written nowhere; else it waits to be.
+fn goes_on_unread(loses: bool, pipe: impl Fn() -> (Option<PipeReader>, PipeWriter)) {
     let scene = Scene::new();
     scene.enroll("--life 6s");
     let profile = scene.at().join("p");
@@ -193,7 +204,13 @@ fn goes_on_unread(pipe: impl Fn() -> (Option<PipeReader>, PipeWriter)) {
         command.args(line.split(' ')).current_dir(scene.at()).stdin(Stdio::null()).stdout(out).stderr(err);
         (Ended(command.spawn().unwrap()), kept_out, kept_err)
     };
-    let mut keeper = unread("agent run p");
+    let metrics = format!("127.0.0.1:{}", process::free_port());
+    let mut keeper = unread(&format!("agent run p --metrics {metrics}"));
+    let lost = || -> u64 {
+        let said = through(TcpStream::connect(&metrics).unwrap(), "GET /metrics", "", "");
+        let count = said.lines().find_map(|line| line.strip_prefix("adamant_agent_log_lines_lost_total "));
+        count.unwrap().parse().unwrap()
+    };
     let mut proxy = unread("agent proxy p");
     let is_there = || UnixStream::connect(profile.join("proxy.sock")).is_ok();
     assert!(process::eventually(Duration::from_secs(20), is_there));
@@ -205,11 +222,18 @@ fn goes_on_unread(pipe: impl Fn() -> (Option<PipeReader>, PipeWriter)) {
         let said = through(UnixStream::connect(profile.join("proxy.sock")).unwrap(), "GET /orders/7", "", "");
         assert!(said.starts_with("HTTP/1.1 200"), "{said}");
     }
+    // The first line and two renewals.
+    let is_lost = || lost() >= 3;
+    if loses {
+        assert!(process::eventually(PATIENCE, is_lost), "{} lost", lost());
+    } else {
+        assert_eq!(lost(), 0, "they wait");
+    }
     for (running, ..) in [&mut keeper, &mut proxy] {
         process::signal(running.0.id(), "TERM");
         assert_eq!(running.0.wait().unwrap().code(), Some(0));
     }
-    // What was told to nobody is missing, and that shows.
+    // What was told to nobody has its number all the same.
     let newest = ok(scene.at(), "agent run p --once");
     fs::write(scene.at().join("log"), &newest).unwrap();
     let said = ok(scene.at(), "agent log p log");

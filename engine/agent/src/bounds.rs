@@ -72,8 +72,12 @@ pub const HOOKS_MAX: usize = 16;
 /// Lines of the log of `agent run` that wait for hooks of those before them; while there are as many, nothing that ended is
 /// looked at.
 pub const HOOKS_LINES_MAX: usize = 64;
+/// Pause after a renewal that worked, unless one is ordered, milliseconds: what lives for a second is not renewed all the time.
+pub const RENEWED_PAUSE_MS: u64 = 1_000;
 /// Time that SIGTERM leaves renewals that are running, seconds.
 pub const STOP_S_MAX: u64 = 15;
+/// Time that those who have just put something in use are given to say so at the end, milliseconds.
+pub const STOP_TOLD_MS: u64 = 100;
 
 /// Between two looks at the store of a channel, milliseconds. A profile grants nothing: there is no haste.
 pub const CHANNEL_LOOK_MS: u64 = 2_000;

@@ -71,7 +71,9 @@ mod tests {
         let (let_go, held) = mpsc::channel::<()>();
         let told = Arc::new(Mutex::new(Vec::new()));
         let of_thread = Arc::clone(&told);
+        let (taken, is_taken) = mpsc::channel();
         let lines = Lines::to(move |line| {
+            let _ = taken.send(());
             let _ = held.recv();
             of_thread.lock().unwrap().push(line.to_owned());
             if line == "1" { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
@@ -79,10 +81,9 @@ mod tests {
         let (lines, begun) = (lines.unwrap(), Instant::now());
         let lost = lines.lost();
         lines.say("0".to_owned());
-        // Until the thread has taken it, and waits with it.
-        while lines.queue.try_send("1".to_owned()).is_err() {}
-        std::thread::sleep(Duration::from_millis(100));
-        for number in 2..RUN_LINES_MAX + 11 {
+        // The thread has taken it, and waits with it.
+        is_taken.recv().unwrap();
+        for number in 1..RUN_LINES_MAX + 11 {
             lines.say(number.to_string());
         }
         assert_eq!(lost.load(Ordering::Relaxed), 10);

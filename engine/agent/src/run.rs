@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::bounds::{HOOKS_MAX, STOP_S_MAX};
+use crate::bounds::{HOOKS_MAX, STOP_S_MAX, STOP_TOLD_MS};
 use crate::clock;
 use crate::fault::Fault;
 use crate::fresh::Writer;
@@ -27,6 +28,7 @@ mod renewal;
 mod teller;
 mod track;
 
+use channel::Following;
 use follow::What;
 use line::{Line, Started, tell};
 use refresh::{Outcome, Renewed};
@@ -55,7 +57,6 @@ pub fn run(settings: &Settings, lines: &Lines) -> Result<(), Fault> {
     }
     Profile::read(&settings.directory)?;
     let _held = profile::lock(&settings.directory)?;
-    let writer = Arc::new(Writer::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Fault::new(format_args!("cannot start: {error}")))?;
     let ended = runtime.block_on(async {
@@ -68,7 +69,7 @@ pub fn run(settings: &Settings, lines: &Lines) -> Result<(), Fault> {
         let mut log = |line: &str| lines.say(chain.link(line));
         let stop = Stop { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? };
         let order = on(SignalKind::hangup())?;
-        let mut keeper = Keeper::new(settings, metrics, Arc::clone(&writer));
+        let mut keeper = Keeper::new(settings, metrics, Arc::default());
         if let Some(fault) = broken {
             let mut line = Line::new(("warning", "log"), "unreadable", "", "begun-again");
             (line.error, line.todo) = (Some(fault.to_string()), fault.hint().map(str::to_owned));
@@ -80,11 +81,9 @@ pub fn run(settings: &Settings, lines: &Lines) -> Result<(), Fault> {
             keeper.started(served, &mut log)?;
             keeper.keep(stop, order, &mut log).await
         };
-        keeper.teller.end(&mut log).await;
-        ended
+        let closed = keeper.close(&mut log).await;
+        ended.and(closed)
     });
-    // From here on nothing is put in use any more, though threads may still be at work. What is being written is whole first.
-    std::mem::forget(writer.lock());
     // Not waited for: a renewal that hangs has had its time.
     runtime.shutdown_background();
     ended
@@ -117,19 +116,25 @@ struct Keeper<'s> {
     /// Those that run, one of each kind at most.
     renewals: JoinSet<Renewed>,
     teller: Teller,
+    /// What follows the channel.
+    following: Following,
     /// A request is out and unanswered.
     waiting: bool,
+    /// Once the end was asked for: until when what runs is waited for.
+    stops_at: Option<Instant>,
 }
 
 impl<'s> Keeper<'s> {
     fn new(settings: &'s Settings, metrics: Arc<Metrics>, writer: Arc<Writer>) -> Self {
         let teller = Teller::new(&settings.hooks, settings.directory.clone());
         let (certificate, token) = (Track::default(), Track::default());
-        Self { settings, metrics, writer, certificate, token, renewals: JoinSet::new(), teller, waiting: false }
+        let (renewals, following) = (JoinSet::new(), Following::default());
+        let (waiting, stops_at) = (false, None);
+        Self { settings, metrics, writer, certificate, token, renewals, teller, following, waiting, stops_at }
     }
 
     async fn keep(&mut self, mut stop: Stop, mut order: Signal, log: Log<'_>) -> Result<(), Fault> {
-        let mut following = self.follow()?;
+        self.following = self.follow()?;
         loop {
             for kind in Kind::ALL {
                 if let Some(why) = self.why(kind)? {
@@ -147,7 +152,7 @@ impl<'s> Keeper<'s> {
                 _ = order.recv() => self.order(Order::now("order")),
                 Some(renewed) = self.renewals.join_next(), if has_room => drop(self.ended(renewed)?),
                 Some(()) = self.teller.hooked() => {}
-                event = following.next(), if has_room => match event {
+                event = self.following.next(), if has_room => match event {
                     Some(event) => {
                         let renews = matches!(&event.what, What::Changed(change, ..) if change.renews);
                         self.followed(event);
@@ -155,7 +160,7 @@ impl<'s> Keeper<'s> {
                             self.order(Order::now(RELEASE));
                         }
                     }
-                    None => self.follow_again(&mut following)?,
+                    None => self.follow_again()?,
                 },
                 () = tokio::time::sleep(pause) => {}
             }
@@ -164,17 +169,44 @@ impl<'s> Keeper<'s> {
 
     /// What runs when the end is asked for is finished, if that is soon: half of a renewal helps nobody.
     async fn finish(&mut self, log: Log<'_>) -> Result<(), Fault> {
+        let until = Instant::now() + Duration::from_secs(STOP_S_MAX);
+        self.stops_at = Some(until);
         let finishing = async {
-            loop {
+            self.teller.go_on(log);
+            while !(self.renewals.is_empty() && self.teller.rests()) && self.next().await? {
                 self.teller.go_on(log);
-                tokio::select! {
-                    Some(renewed) = self.renewals.join_next() => drop(self.ended(renewed)?),
-                    Some(()) = self.teller.hooked() => {}
-                    else => return Ok(()),
-                }
             }
+            Ok(())
         };
-        tokio::time::timeout(Duration::from_secs(STOP_S_MAX), finishing).await.unwrap_or(Ok(()))
+        timeout_at(until, finishing).await.unwrap_or(Ok(()))
+    }
+
+    /// From here on nothing is put in use any more, though threads may still be at work. What is being written is whole first, and
+    /// what was put in use is told.
+    async fn close(&mut self, log: Log<'_>) -> Result<(), Fault> {
+        std::mem::forget(self.writer.lock());
+        let telling = async {
+            while self.next().await? {}
+            Ok(())
+        };
+        let told = timeout(Duration::from_millis(STOP_TOLD_MS), telling).await.unwrap_or(Ok(()));
+        if let Some(until) = self.stops_at {
+            let _ = timeout_at(until, self.teller.rest(log)).await;
+        }
+        self.teller.end(log).await;
+        told
+    }
+
+    /// Takes the next thing that comes of what runs; whether anything does.
+    async fn next(&mut self) -> Result<bool, Fault> {
+        let follows = self.following.is_on();
+        tokio::select! {
+            Some(renewed) = self.renewals.join_next() => drop(self.ended(renewed)?),
+            Some(event) = self.following.next(), if follows => drop(self.followed(event)),
+            Some(()) = self.teller.hooked() => {}
+            else => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// Looks at the channel, renews the certificate, then the token; what fails first ends it.

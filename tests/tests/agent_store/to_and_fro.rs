@@ -1,6 +1,11 @@
 //! Whoever may point can have what stands in profiles moved to and fro; not so the CA asked for a certificate each time.
 
+use std::time::Instant;
+
 use super::*;
+
+/// The shortest rest between two of them, seconds.
+const REST_S: u64 = 45;
 
 /// Certificates that were renewed for a release.
 fn ordered(keeper: &Running) -> usize {
@@ -31,7 +36,7 @@ fn a_pointer_that_goes_to_and_fro_has_no_certificate_ordered_each_time() {
     stage.world.point(1, &releases[0].digest);
     let more = "--gateway https://localhost:1 --gateway-ca ca/ca.pem";
     stage.run(&format!("agent enroll p --agent reports-bot --ca ca {AT} {more}"));
-    let keeper = stage.follow();
+    let (keeper, begun) = (stage.follow(), Instant::now());
     keeper.says("started", 1);
     for serial in 2..9 {
         let version = 1 + (serial + 1) % 2;
@@ -41,7 +46,9 @@ fn a_pointer_that_goes_to_and_fro_has_no_certificate_ordered_each_time() {
     // The first is obeyed at once, and the next comes after a rest.
     assert!(eventually(SOON, || ordered(&keeper) >= 1), "{:#?}", keeper.lines());
     std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(ordered(&keeper), 1, "{:#?}", keeper.lines());
+    // As of before: more time has gone by then, and that allows more.
+    let count = u64::try_from(ordered(&keeper)).unwrap();
+    assert!(count <= 1 + begun.elapsed().as_secs() / REST_S, "{count}: {:#?}", keeper.lines());
     // Who runs it may have one at any time.
     tests::process::signal(keeper.child.id(), "HUP");
     keeper.says("\"why\":\"order\"", 1);

@@ -25,6 +25,10 @@ pub struct Following {
 }
 
 impl Following {
+    pub const fn is_on(&self) -> bool {
+        self.events.is_some()
+    }
+
     /// The next event; none where what followed has ended. Never, where nothing is followed.
     pub async fn next(&mut self) -> Option<Event> {
         match &mut self.events {
@@ -59,10 +63,10 @@ impl Keeper<'_> {
     }
 
     /// What followed has ended, and nobody asked it to. It begins again after a pause that grows.
-    pub(super) fn follow_again(&mut self, following: &mut Following) -> Result<(), Fault> {
-        following.ends = following.ends.saturating_add(1);
+    pub(super) fn follow_again(&mut self) -> Result<(), Fault> {
+        self.following.ends = self.following.ends.saturating_add(1);
         let random = u32::from_le_bytes(files::random()?);
-        let pause_ms = schedule::retry_ms(following.ends, LEFT_S, false, random);
+        let pause_ms = schedule::retry_ms(self.following.ends, LEFT_S, false, random);
         let counts = self.metrics.of(WHAT);
         counts.failed.fetch_add(1, Ordering::Relaxed);
         counts.failing.store(1, Ordering::Relaxed);
@@ -74,7 +78,7 @@ impl Keeper<'_> {
         line.again_in_ms = Some(pause_ms);
         self.teller.tell(line);
         let follower = Follower::new(self.settings.directory.clone(), Arc::clone(&self.writer));
-        following.events = Some(follower.start(Duration::from_millis(pause_ms))?);
+        self.following.events = Some(follower.start(Duration::from_millis(pause_ms))?);
         Ok(())
     }
 
@@ -128,6 +132,9 @@ impl Keeper<'_> {
 mod tests {
     use super::super::Settings;
     use super::*;
+    use crate::channel::next::Change;
+    use crate::fresh::Writer;
+    use crate::hooks::Hook;
     use crate::metrics::Metrics;
 
     #[tokio::test]
@@ -137,10 +144,10 @@ mod tests {
         let settings = Settings { directory, once: false, hooks: Vec::new(), metrics: None };
         let metrics = Arc::new(Metrics::new(Arc::default()));
         let mut keeper = Keeper::new(&settings, Arc::clone(&metrics), Arc::default());
-        let mut following = Following { events: Some(tokio::sync::mpsc::channel(1).1), ends: 0 };
-        assert!(following.next().await.is_none(), "nobody sends any more");
+        keeper.following = Following { events: Some(tokio::sync::mpsc::channel(1).1), ends: 0 };
+        assert!(keeper.following.next().await.is_none(), "nobody sends any more");
         let mut lines = Vec::new();
-        keeper.follow_again(&mut following).unwrap();
+        keeper.follow_again().unwrap();
         keeper.teller.go_on(&mut |line| lines.push(line.to_owned()));
         let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((&line["outcome"], &line["what"]), (&"failed".into(), &"profile".into()), "{line:#}");
@@ -148,7 +155,47 @@ mod tests {
         assert!(line["again_in_ms"].as_u64().unwrap() <= 1_000, "{line:#}");
         assert_eq!(metrics.of(WHAT).failing.load(Ordering::Relaxed), 1);
         // It is at work again: there is no profile, and it says so.
-        let event = following.next().await.unwrap();
+        let event = keeper.following.next().await.unwrap();
         assert!(matches!(event.what, What::Failed(fault, _) if fault.to_string().contains("no profile.json")));
+    }
+
+    #[tokio::test]
+    async fn what_was_put_in_use_beside_the_end_is_told_and_its_hooks_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let hooks = vec![Hook::Exec(format!("echo $ADAMANT_WHAT >> {}/ran", directory.path().display()))];
+        let directory = directory.path().to_owned();
+        let settings = Settings { directory: directory.clone(), once: false, hooks, metrics: None };
+        let writer = Arc::new(Writer::default());
+        let mut keeper = Keeper::new(&settings, Arc::new(Metrics::new(Arc::default())), Arc::clone(&writer));
+        let (tell, events) = tokio::sync::mpsc::channel(2);
+        keeper.following = Following { events: Some(events), ends: 0 };
+        let changed = |release: &str| {
+            let (old_sha256, new_sha256) = (String::new(), String::new());
+            let (words, scopes_gone) = (Vec::new(), Vec::new());
+            let change = Change { why: "release", old_sha256, new_sha256, words, scopes_gone, renews: false };
+            Event { from: "here".to_owned(), what: What::Changed(change, release.to_owned(), 0) }
+        };
+        // One is ready as the end is asked for, the other is being written.
+        tell.try_send(changed("first")).unwrap();
+        let (holds, held) = std::sync::mpsc::channel();
+        let second = changed("second");
+        let follower = std::thread::spawn(move || {
+            let guard = writer.lock();
+            holds.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+            drop(guard);
+            tell.blocking_send(second).unwrap();
+            // It goes on, and whatever it would put in use next is not.
+            std::thread::sleep(Duration::from_millis(500));
+        });
+        held.recv().unwrap();
+        let mut lines = Vec::new();
+        let log = &mut |line: &str| lines.push(line.to_owned());
+        keeper.finish(log).await.unwrap();
+        keeper.close(log).await.unwrap();
+        follower.join().unwrap();
+        let is_told = |at: usize, release: &str| lines[at].contains(release) && !lines[at].contains("hooks_failed");
+        assert!(lines.len() == 2 && is_told(0, "first") && is_told(1, "second"), "{lines:#?}");
+        assert_eq!(std::fs::read_to_string(directory.join("ran")).unwrap(), "profile\nprofile\n");
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::line::Line;
 use super::renewal::{self, Renewal};
-use super::track::{Again, Found, InUse, Kind, RELEASE};
+use super::track::{Found, InUse, Kind, RELEASE};
 use super::{Keeper, WAITING_MS};
 use crate::fault::Fault;
 use crate::profile::{self, Profile, TokenSource};
@@ -76,14 +76,7 @@ impl Keeper<'_> {
         if kind == Kind::Certificate && profile::is_waiting(&self.settings.directory) {
             return Ok(Some("enrolment"));
         }
-        Ok(match now_s {
-            now if now < in_use.begins_s => Some("not-yet-valid"),
-            now if now >= in_use.ends_s => Some("expired"),
-            // Before the release, for which alone it would have to rest.
-            now if now >= due_s => Some("two-thirds"),
-            _ if in_use.is_outdated => Some(RELEASE),
-            _ => None,
-        })
+        Ok(in_use.reason(now_s, due_s))
     }
 
     fn in_use(&self, kind: Kind) -> Found {
@@ -110,9 +103,8 @@ impl Keeper<'_> {
         };
         identity.origin.token.map_or(Found::Nothing, |life| {
             let is_outdated = of.dpop && !identity.directory.join(generation::DPOP_KEY).exists();
-            let (is_bound, thumbprint, from) = (of.binds(), None, of.url);
-            let (obtained_s, ends_s) = (life.obtained_s, life.ends_s);
-            Found::InUse(InUse { thumbprint, from, obtained_s, begins_s: 0, ends_s, is_outdated, is_bound })
+            let is_bound = of.binds();
+            Found::InUse(InUse::token(&life, of.url, is_outdated, is_bound))
         })
     }
 
@@ -140,16 +132,11 @@ impl Keeper<'_> {
     pub(super) fn ended(&mut self, renewed: Result<Renewed, JoinError>) -> Result<Outcome, Fault> {
         let renewed = renewed.map_err(|error| Fault::new(format_args!("the renewal broke: {error}")))?;
         let Renewed { kind, why, old_ends_s, from, outcome } = renewed;
-        let again = |pause_ms: u64, is_counted| {
-            // What was begun is gone on with, also when nothing else asks for it.
-            Some(Again { why, at: Instant::now() + Duration::from_millis(pause_ms), is_counted })
-        };
         let counts = self.metrics.of(kind.word());
-        self.track(kind).running = None;
+        let begun = self.track(kind).running.take();
         match outcome {
             Ok(Renewal::Done { old, new, ends_s }) => {
-                let track = self.track(kind);
-                (track.failures, track.again, track.renewed) = (0, None, Some(Instant::now()));
+                self.track(kind).done(begun);
                 self.waiting &= kind != Kind::Certificate;
                 counts.renewed.fetch_add(1, Ordering::Relaxed);
                 counts.failing.store(0, Ordering::Relaxed);
@@ -163,7 +150,7 @@ impl Keeper<'_> {
                 Ok(Outcome::Done)
             }
             Ok(Renewal::Waiting(waiting)) => {
-                self.track(kind).again = again(WAITING_MS, false);
+                self.track(kind).waits(why, WAITING_MS);
                 if !self.waiting {
                     self.waiting = true;
                     let mut line = Line::new(("refresh", kind.word()), why, &from, "waiting");
@@ -176,11 +163,7 @@ impl Keeper<'_> {
             Err(fault) => {
                 let random = u32::from_le_bytes(files::random()?);
                 let left_s = counts.ends_s.load(Ordering::Relaxed).saturating_sub(clock::now_s());
-                let track = self.track(kind);
-                track.failures = track.failures.saturating_add(1);
-                let again_ms = schedule::retry_ms(track.failures, left_s, fault.is_counted(), random);
-                let again_ms = again_ms.max(fault.waits_s().saturating_mul(1_000));
-                track.again = again(again_ms, fault.is_counted());
+                let again_ms = self.track(kind).failed(why, &fault, left_s, random);
                 counts.failed.fetch_add(1, Ordering::Relaxed);
                 counts.failing.store(1, Ordering::Relaxed);
                 let mut line = Line::new(("refresh", kind.word()), why, &from, "failed");

@@ -47,6 +47,11 @@ impl Teller {
         self.lines.len() < HOOKS_LINES_MAX
     }
 
+    /// Whether no hook runs.
+    pub fn rests(&self) -> bool {
+        self.running.is_empty()
+    }
+
     /// Writes what waits for nothing, and starts the hooks of what comes then.
     pub fn go_on(&mut self, log: Log<'_>) {
         while let Some(next) = self.lines.front() {

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::bounds::{LOOK_MS_MAX, RUNNING_LOOK_MS};
+use crate::bounds::{LOOK_MS_MAX, RENEWED_PAUSE_MS, RUNNING_LOOK_MS};
 use crate::clock;
-use crate::schedule::Nearness;
+use crate::fault::Fault;
+use crate::generation::TokenLife;
+use crate::schedule::{self, Nearness};
 
 /// Why something is renewed that would not be due yet: the release has other terms.
 pub const RELEASE: &str = "release";
@@ -46,6 +48,27 @@ pub struct InUse {
     pub is_bound: bool,
 }
 
+impl InUse {
+    /// A token that an authorization server gave.
+    pub const fn token(life: &TokenLife, from: String, is_outdated: bool, is_bound: bool) -> Self {
+        // One of a time that is yet to come is of a clock that was put back since: what this one says of its end is wrong.
+        let (obtained_s, begins_s, ends_s) = (life.obtained_s, life.obtained_s, life.ends_s);
+        Self { thumbprint: None, from, obtained_s, begins_s, ends_s, is_outdated, is_bound }
+    }
+
+    /// Why to renew it now, if it is due then.
+    pub const fn reason(&self, now_s: u64, due_s: u64) -> Option<&'static str> {
+        match now_s {
+            now if now < self.begins_s => Some("not-yet-valid"),
+            now if now >= self.ends_s => Some("expired"),
+            // Before the release, for which alone it would have to rest.
+            now if now >= due_s => Some("two-thirds"),
+            _ if self.is_outdated => Some(RELEASE),
+            _ => None,
+        }
+    }
+}
+
 /// Somebody asked for a renewal that need not be due.
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
@@ -66,7 +89,9 @@ pub struct Again {
     pub why: &'static str,
     pub at: Instant,
     /// The other side counts the attempts.
-    pub is_counted: bool,
+    is_counted: bool,
+    /// The other side is to be left alone until then: it counts, or has said when.
+    is_held: bool,
 }
 
 /// One kind, over time.
@@ -82,8 +107,10 @@ pub struct Track {
     pub told: Nearness,
     pub again: Option<Again>,
     pub ordered: Option<Order>,
-    /// When it was renewed last.
+    /// When the last renewal that worked was begun.
     pub renewed: Option<Instant>,
+    /// One has just worked: nothing but an order renews before.
+    pub idles_until: Option<Instant>,
     /// A release alone is no reason to renew before.
     pub rests_until: Option<Instant>,
 }
@@ -99,7 +126,7 @@ impl Track {
     pub fn take_order(&mut self, kind: Kind, is_coming: bool) -> Option<&'static str> {
         let Order { why, at, at_s } = self.ordered?;
         let now = Instant::now();
-        let waits = self.again.is_some_and(|again| again.is_counted && now < again.at);
+        let waits = self.again.is_some_and(|again| again.is_held && now < again.at);
         let in_use = self.planned.as_ref().map(|(in_use, _)| in_use);
         let rests = why == RELEASE && (self.rests(now) || waits);
         if rests || (is_coming && in_use.is_some_and(|in_use| in_use.is_bound)) {
@@ -123,8 +150,40 @@ impl Track {
         match self.again {
             Some(again) if now < again.at => None,
             Some(again) => reason.or(Some(again.why)),
+            None if self.idles_until.is_some_and(|until| now < until) => None,
             None => reason,
         }
+    }
+
+    /// One that was begun then has worked.
+    pub fn done(&mut self, begun: Option<Instant>) {
+        (self.failures, self.again, self.renewed) = (0, None, begun);
+        self.idles_until = Some(Instant::now() + Duration::from_millis(RENEWED_PAUSE_MS));
+    }
+
+    /// One waits for its answer: what was begun is gone on with, also when nothing else asks for it.
+    pub fn waits(&mut self, why: &'static str, pause_ms: u64) {
+        let at = Instant::now() + Duration::from_millis(pause_ms);
+        self.again = Some(Again { why, at, is_counted: false, is_held: false });
+    }
+
+    /// One has failed, with so much of the life left: the pause until it is gone on with, milliseconds.
+    pub fn failed(&mut self, why: &'static str, fault: &Fault, left_s: u64, random: u32) -> u64 {
+        let (now, is_counted) = (Instant::now(), fault.is_counted());
+        // Those that are counted and those that are not are two rows of failures.
+        let is_same = self.again.is_none_or(|before| before.is_counted == is_counted);
+        let failures = if is_same { self.failures.saturating_add(1) } else { 1 };
+        let pause_ms = schedule::retry_ms(failures, left_s, is_counted, random);
+        let pause_ms = pause_ms.max(fault.waits_s().saturating_mul(1_000));
+        let at = now + Duration::from_millis(pause_ms);
+        // It was ordered, and what came of that is no reason to leave somebody alone for less time than before.
+        let held = self.again.filter(|before| before.is_held && before.at > at);
+        if held.is_none() {
+            self.failures = failures;
+        }
+        let again = held.unwrap_or(Again { why, at, is_counted, is_held: is_counted || fault.waits_s() > 0 });
+        self.again = Some(Again { why, ..again });
+        u64::try_from((again.at - now).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Whether a renewal may be over before anybody needs to be warned.
@@ -149,7 +208,8 @@ impl Track {
         let left_ms = due_s.map_or(LOOK_MS_MAX, |due_s| due_s.saturating_sub(clock::now_s()).saturating_mul(1_000));
         let pause = Duration::from_millis(left_ms.clamp(250, LOOK_MS_MAX));
         let rest = self.rests_until.filter(|until| now < *until).map(|until| until - now);
-        rest.map_or(pause, |rest| rest.min(pause))
+        let pause = rest.map_or(pause, |rest| rest.min(pause));
+        self.idles_until.map_or(pause, |until| pause.max(until.saturating_duration_since(now)))
     }
 }
 
@@ -172,68 +232,4 @@ impl Found {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn in_use(is_outdated: bool, is_bound: bool) -> InUse {
-        let (thumbprint, from) = (None, String::new());
-        let obtained_s = clock::now_s().saturating_sub(10);
-        InUse { thumbprint, from, obtained_s, begins_s: 0, ends_s: u64::MAX, is_outdated, is_bound }
-    }
-
-    fn track(in_use: InUse) -> Track {
-        Track { planned: Some((in_use, u64::MAX)), ..Track::default() }
-    }
-
-    #[test]
-    fn what_a_release_asks_for_rests_in_between_and_what_is_due_does_not() {
-        let mut track = track(in_use(true, false));
-        assert_eq!(track.why(Some(RELEASE)), Some(RELEASE));
-        track.rests_until = Some(Instant::now() + Duration::from_secs(60));
-        track.ordered = Some(Order::now(RELEASE));
-        assert_eq!((track.why(Some(RELEASE)), track.take_order(Kind::Certificate, false)), (None, None));
-        assert_eq!(track.why(Some("two-thirds")), Some("two-thirds"));
-        assert!(track.pause() <= Duration::from_millis(LOOK_MS_MAX));
-        track.ordered = Some(Order::now("order"));
-        assert_eq!(track.take_order(Kind::Certificate, false), Some("order"), "whoever runs it may");
-        // Then it is followed, where it still stands.
-        for is_outdated in [true, false] {
-            track.rests_until = Some(Instant::now());
-            track.ordered = Some(Order::now(RELEASE));
-            track.planned = Some((in_use(is_outdated, false), u64::MAX));
-            assert_eq!(track.take_order(Kind::Certificate, false).is_some(), is_outdated);
-            assert!(track.ordered.is_none());
-        }
-    }
-
-    #[test]
-    fn an_order_is_tried_at_once_and_a_release_is_no_way_round_those_who_count() {
-        let mut track = track(in_use(true, false));
-        let at = Instant::now() + Duration::from_secs(3_600);
-        for (why, is_counted, follows) in
-            [(RELEASE, true, false), (RELEASE, false, true), ("order", true, true), ("order", false, true)]
-        {
-            track.again = Some(Again { why: "two-thirds", at, is_counted });
-            track.ordered = Some(Order::now(why));
-            assert_eq!(track.why(Some("two-thirds")), None);
-            assert_eq!(track.take_order(Kind::Certificate, false).is_some(), follows, "{why} {is_counted}");
-        }
-        // One that came to its end meanwhile is as new as can be.
-        track.ordered = Some(Order::now("order"));
-        track.renewed = Some(Instant::now());
-        assert_eq!(track.take_order(Kind::Certificate, false), None);
-    }
-
-    #[test]
-    fn a_token_that_comes_with_the_certificate_is_not_ordered_beside_it() {
-        for (is_bound, is_coming, follows) in [(true, true, false), (true, false, true), (false, true, true)] {
-            let mut track = track(in_use(false, is_bound));
-            track.ordered = Some(Order::now("order"));
-            assert_eq!(track.take_order(Kind::Token, is_coming).is_some(), follows);
-            assert_ne!(track.ordered.is_some(), follows, "it waits");
-        }
-        let mut track = track(InUse { obtained_s: clock::now_s() + 1, ..in_use(false, true) });
-        track.ordered = Some(Order::now("order"));
-        assert!(track.take_order(Kind::Token, false).is_none() && track.ordered.is_none(), "it came");
-    }
-}
+mod tests;
