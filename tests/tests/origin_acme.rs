@@ -274,7 +274,7 @@ fn what_a_lying_server_gives_never_goes_to_an_origin() {
         let refused = wait_for_refreshes(&gateway, "refused", 1);
         assert!(refused[0]["error.message"].as_str().unwrap().contains(told), "{lie:?}: {refused:?}");
         assert_eq!(gateway.once(get("/me", "")).status, 503, "{lie:?}");
-        assert_eq!(kept(&gateway.directory().join("state")), [PathBuf::new(); 0], "{lie:?}");
+        assert!(kept(&gateway.directory().join("state")).is_empty(), "{lie:?}");
         last = Some(gateway);
     }
     let mut gateway = last.unwrap();

@@ -174,6 +174,10 @@ impl Anchor {
         })
     }
 
+    fn is_same_issuer(&self, other: &Self) -> bool {
+        (self.subject(), &self.spki) == (other.subject(), &other.spki)
+    }
+
     /// The subject's name, as lists name their issuer: without its outermost tag and length.
     fn subject(&self) -> &[u8] {
         self.trust.subject.as_ref()
@@ -293,10 +297,13 @@ impl ClientCa {
          -> Result<(), webpki::Error> {
             let lives = Some(&anchor_lives as &dyn Fn(&webpki::VerifiedPath<'_>) -> Result<(), webpki::Error>);
             let path = leaf.verify_for_usage(self.algorithms, anchors, intermediates, now, usage, lists, lives)?;
-            if let Revocation::Lists(lists) = &self.revocation {
-                lists.prove(&path);
+            match &self.revocation {
+                Revocation::Lists(lists) => {
+                    lists.prove(&path);
+                    if lists.revoke(&path, self) { Err(webpki::Error::CertRevoked) } else { Ok(()) }
+                }
+                Revocation::Unchecked | Revocation::Awaited => Ok(()),
             }
-            Ok(())
         };
         match &self.revocation {
             Revocation::Unchecked => verify(&self.trust, None)?,

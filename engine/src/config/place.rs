@@ -25,7 +25,7 @@ const BEFORE_CHARS: usize = 40;
 pub struct ConfigError {
     path: PathBuf,
     /// Line and column from 1, and the line's text with what leads to what is meant in it, and the length of that.
-    place: Option<Place>,
+    place: Option<Box<Place>>,
     message: String,
     hint: Option<String>,
 }
@@ -49,7 +49,7 @@ impl ConfigError {
     /// Nothing is shown of a file that has something in it and none of our tables: it may be a key, or a list of variables.
     pub(super) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let covered = Cover::of(path, text);
-        let place = error.span().map(|span| Place::of(&covered.text(), &span));
+        let place = error.span().map(|span| Box::new(Place::of(&covered.text(), &span)));
         let kind = credential::kind_of(text.as_bytes()).filter(|kind| *kind != "nothing");
         let begins = |line: &str| TABLES.iter().any(|table| line.trim_start().starts_with(table));
         let root = toml::from_str::<toml::Table>(text);
@@ -80,7 +80,7 @@ impl ConfigError {
     pub(super) fn at(path: &Path, text: &str, span: &Range<usize>, message: String, hint: String) -> Self {
         let covered = Cover::of(path, text);
         let (message, place) = (covered.message(&message), Place::of(&covered.text(), span));
-        Self { path: path.to_owned(), place: Some(place), message, hint: Some(hint) }
+        Self { path: path.to_owned(), place: Some(Box::new(place)), message, hint: Some(hint) }
     }
 }
 

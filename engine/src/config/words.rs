@@ -166,7 +166,8 @@ impl Found<'_> {
         let known = self.places.iter().map(|place| place.start).filter(|place| (start..end).contains(place)).min();
         let written = doubtful(line).map(|from| start + from);
         let second = Some(at.end).filter(|_| error.message() == DUPLICATE);
-        let from = [known, written, second].into_iter().flatten().min();
+        let unsigned = unsigned(before.get(..start).unwrap_or_default(), line).map(|from| start + from);
+        let from = [known, written, second, unsigned].into_iter().flatten().min();
         self.places.extend(from.filter(|from| *from < end).map(|from| from..end));
     }
 }
@@ -185,6 +186,21 @@ fn doubtful(line: &str) -> Option<usize> {
         let assigns = sign == "=" || before.ends_with(' ') || after.starts_with(' ');
         (assigns && !is_shown(name)).then_some(at + 1)
     })
+}
+
+/// Where in a line that has no sign between name and value a value may begin; `before`: what stands above it.
+fn unsigned(before: &str, line: &str) -> Option<usize> {
+    let above = before.lines().next_back().unwrap_or_default();
+    // It may go on with what was begun there.
+    if above.trim_end().ends_with('=') || above.matches(['"', '\'']).count() % 2 == 1 {
+        return Some(0);
+    }
+    let name = line.trim_start();
+    if line.contains(['=', ':']) || name.starts_with(['[', '#']) {
+        return None;
+    }
+    let length = name.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'))).unwrap_or(name.len());
+    Some(line.len() - name.len() + length)
 }
 
 fn without_queries(message: &str) -> String {

@@ -36,6 +36,11 @@ fn a_secret_under_a_key_that_there_is_not_is_shown_nowhere() {
         of_store("\"https://127.0.0.1:1/x?token=hunter2\""),
         of_store("\"https://me:hunter2@127.0.0.1:1/x\""),
         of("[admin]\nvalue = \"hunter2\""),
+        origin("file \"hunter2\""),
+        origin("file(\"hunter2\")"),
+        origin("file -> \"hunter2\""),
+        origin("file =\n\"hunter2\""),
+        origin("file = \"begun\nhunter2\""),
         of("[status]\naddress = \"127.0.0.1:0\"\nclient_ca = \"c\"\ntls = { chain = \"c\", key = \"hunter2\" }"),
     ] {
         desk.write("gateway.toml", &text);

@@ -54,7 +54,7 @@ pub fn read(
     let mut status = status(&lists, &path, now_s);
     if !lists.left_out().is_empty() {
         let why = format!(
-            "client CA \"{}\": crl: {}: expected a list of {} as well, found none: the one in force stays in force, and what the \
+            "client CA \"{}\": crl: {}: expected a list of {} as well, found none or an older one: the one in force stays in force, and what the \
              file has is taken",
             ca.name(),
             path.display(),
@@ -69,7 +69,8 @@ pub fn read(
         let why =
             format!("client CA \"{name}\": no revocation list of {without}: certificates that it issued are refused");
         crate::warning!("{why}");
-        (status.failures, status.last_failure) = (1, Some(why));
+        let both = status.last_failure.take().into_iter().chain([why]).collect::<Vec<_>>().join("; ");
+        (status.failures, status.last_failure) = (1, Some(both));
     }
     Ok(Read { lists, status })
 }
@@ -129,7 +130,7 @@ fn all_before<'a>(
     now_s: u64,
 ) -> Vec<Option<Before<'a>>> {
     let of = |(rules, ca): (&model::ClientCa, &'a ClientCa)| {
-        let mut before = Before::new(ca, rules.crl.as_ref()?.enforce_expiration, now_s);
+        let mut before = Before::new(ca, frozen.cas(), rules.crl.as_ref()?.enforce_expiration, now_s);
         // The same CA first, as it serves now.
         let (same, others): (Vec<_>, Vec<_>) =
             present.into_iter().flat_map(CaSet::cas).partition(|serving| serving.digest() == ca.digest());

@@ -82,8 +82,10 @@ pub struct RevocationLists {
     floors: Vec<Arc<List>>,
     groups: Vec<Group>,
     enforce_expiration: bool,
-    /// Issuers of the CA itself whose lists stay in force because a file left them out, for people.
+    /// Issuers of the CA itself whose lists stay in force because a file left them out or has older ones, for people.
     left_out: Vec<String>,
+    /// Later lists of the CA's own issuers that the file of another client CA brought: nothing goes back behind them.
+    ahead: Vec<Arc<List>>,
     digest: [u8; 32],
 }
 
@@ -171,7 +173,7 @@ impl RevocationLists {
         hashes.sort_unstable();
         hashes.iter().for_each(|sha256| hash.update(sha256));
         let (groups, digest) = (groups(ca, &lists), hash.finalize().into());
-        Self { lists, floors, groups, enforce_expiration, left_out: Vec::new(), digest }
+        Self { lists, floors, groups, enforce_expiration, left_out: Vec::new(), ahead: Vec::new(), digest }
     }
 
     /// Over the lists, in whatever order, and how they are used.
@@ -197,16 +199,17 @@ impl RevocationLists {
         })
     }
 
-    /// Issuers whose lists were in force before and stay so, because the file has none of theirs; for people.
+    /// Issuers whose lists were in force before and stay so, because the file has none of theirs or older ones; for people.
     pub fn left_out(&self) -> &[String] {
         &self.left_out
     }
 
     /// CA certificates of the policy that no list is of, for people: what they issued is refused.
     pub fn without_list(&self, ca: &ClientCa) -> Vec<String> {
-        let has_list = |index: usize| self.lists.iter().any(|list| list.anchor == Some(index));
-        let without = ca.anchors.iter().enumerate().filter(|(index, _)| !has_list(*index));
-        without.map(|(_, anchor)| anchor.shown.clone()).collect()
+        // One that was renewed with name and key is the same.
+        let signers: Vec<_> = self.lists.iter().filter_map(|list| ca.anchors.get(list.anchor?)).collect();
+        let has_list = |anchor: &&super::Anchor| signers.iter().any(|signer| signer.is_same_issuer(anchor));
+        ca.anchors.iter().filter(|anchor| !has_list(anchor)).map(|anchor| anchor.shown.clone()).collect()
     }
 
     /// Whether a list names one of these certificates. Says nothing of whose lists they should be looked up in: a hit is
@@ -397,7 +400,10 @@ fn groups(ca: &ClientCa, lists: &[Arc<List>]) -> Vec<Group> {
     let with_lists = |(mut group, members): (Group, Vec<usize>)| {
         let is_its = |list: &Arc<List>| list.anchor.is_none_or(|anchor| members.contains(&anchor));
         let its = lists.iter().enumerate().filter(|(_, list)| is_its(list));
-        group.lists = its.map(|(index, _)| index).collect();
+        let mut its: Vec<_> = its.collect();
+        // Of several that may say something of a certificate rustls-webpki takes the first: the latest.
+        its.sort_by_key(|(_, list)| std::cmp::Reverse(list.this_update_s));
+        group.lists = its.into_iter().map(|(index, _)| index).collect();
         group
     };
     groups.into_iter().map(with_lists).collect()

@@ -126,15 +126,19 @@ fn warn_of_more(args: &InitArgs, claims: &RootClaims) {
     }
     let words = roles.iter().map(|role| role.word()).collect::<Vec<_>>().join(", ");
     let most = u32::try_from(people.len()).unwrap_or(u32::MAX);
-    let of_people =
-        |role: &Role| format!("--role {role}={}:{}", claims.roles.of(*role).threshold.min(most), people.join(","));
-    let instead = roles.iter().map(of_people).collect::<Vec<_>>().join(" ");
+    let threshold = |role: &Role| claims.roles.of(*role).threshold;
+    let of_people = |role: &Role| format!("--role {role}={}:{}", threshold(role), people.join(","));
+    // No threshold becomes lower for it.
+    let instead = match roles.iter().all(|role| threshold(role) <= most) {
+        true => roles.iter().map(of_people).collect::<Vec<_>>().join(" ") + "; or ",
+        false => String::new(),
+    };
     for owner in &machines {
         let for_what = args.roles.iter().filter(|setting| named(setting, owner)).map(|setting| setting.role.word());
         let for_what = for_what.collect::<Vec<_>>().join(", ");
         warn(format_args!(
             "{owner}, named for {for_what}, may also sign {words}: a role that names nobody has every --key. To keep it \
-             out: {instead}; or add it later (trust add)"
+             out: {instead}add it later (trust add)"
         ));
     }
 }

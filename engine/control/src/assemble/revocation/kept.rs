@@ -107,7 +107,8 @@ fn files_in(directory: &Path) -> io::Result<Vec<KeptFile>> {
         let entry = entry?;
         let of = entry.file_name().to_str().and_then(Of::file);
         if let Some(of) = of {
-            found.push(KeptFile { path: entry.path(), of, written: entry.metadata()?.modified()? });
+            let written = entry.metadata().and_then(|of| of.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+            found.push(KeptFile { path: entry.path(), of, written });
         }
     }
     found.sort_by(|one, other| other.written.cmp(&one.written).then_with(|| one.path.cmp(&other.path)));

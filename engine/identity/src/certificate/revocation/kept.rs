@@ -90,10 +90,11 @@ impl RevocationLists {
         all
     }
 
-    /// Whether they are no more than a file may have.
+    /// Whether they can be in force: one of the CA itself at least, and no more than a file may have.
     pub fn fit(&self) -> bool {
         let bytes: usize = self.lists.iter().map(|list| list.der.len()).sum();
-        self.lists.len() <= REVOCATION_LISTS_MAX && bytes <= REVOCATION_LISTS_BYTES_MAX
+        let has_own = self.lists.iter().any(|list| list.anchor.is_some());
+        has_own && self.lists.len() <= REVOCATION_LISTS_MAX && bytes <= REVOCATION_LISTS_BYTES_MAX
     }
 }
 
@@ -184,14 +185,20 @@ pub struct Before<'a> {
     issuers: Vec<[u8; 32]>,
     enforce_expiration: bool,
     now_s: u64,
+    /// Issuers of each other client CA that serves beside this one.
+    beside: Vec<Vec<[u8; 32]>>,
     lists: Vec<Arc<List>>,
     floors: Vec<Arc<List>>,
+    ahead: Vec<Arc<List>>,
 }
 
 impl<'a> Before<'a> {
-    /// Of `ca`, of which nothing is known yet, at `now_s` (seconds since the Unix epoch).
-    pub fn new(ca: &'a ClientCa, enforce_expiration: bool, now_s: u64) -> Self {
-        Self { ca, issuers: ca.issuers(), enforce_expiration, now_s, lists: Vec::new(), floors: Vec::new() }
+    /// Of `ca`, one of `all`, of which nothing is known yet, at `now_s` (seconds since the Unix epoch).
+    pub fn new(ca: &'a ClientCa, all: &[ClientCa], enforce_expiration: bool, now_s: u64) -> Self {
+        let issuers = ca.issuers();
+        let beside = all.iter().map(ClientCa::issuers).filter(|other| *other != issuers).collect();
+        let (lists, floors, ahead) = (Vec::new(), Vec::new(), Vec::new());
+        Self { ca, issuers, enforce_expiration, now_s, beside, lists, floors, ahead }
     }
 
     /// Adds the lists in force of `serving`, which may be called otherwise or have other certificates.
@@ -214,6 +221,8 @@ impl<'a> Before<'a> {
     /// Adds what was kept. What a CA that has an issuer in common knew of intermediates counts, too.
     pub fn add(&mut self, kept: &Kept) {
         let is_of = kept.issuers.iter().any(|issuer| self.issuers.contains(issuer));
+        // Whoever has gone may have been this one by another name, or before it grew or shrank.
+        let is_beside = self.beside.contains(&kept.issuers);
         for (position, of) in kept.lists.iter().enumerate() {
             if !is_of && !of.names(self.ca) {
                 continue;
@@ -221,7 +230,9 @@ impl<'a> Before<'a> {
             let known = self.lists.iter().find(|list| list.sha256 == of.sha256).map(Arc::clone);
             let read = || List::read(&of.der, position, self.ca).ok().map(Arc::new);
             let Some(list) = known.or_else(read) else { continue };
-            if list.anchor.is_some() || (is_of && of.standing.in_force) {
+            if is_beside {
+                self.ahead.extend(list.anchor.is_some().then(|| Arc::clone(&list)));
+            } else if list.anchor.is_some() || (is_of && of.standing.in_force) {
                 self.put(&list);
             }
             if is_of && of.standing.proven && list.anchor.is_none() {
@@ -242,10 +253,10 @@ impl<'a> Before<'a> {
         }
     }
 
-    /// None where no list of the CA itself is known.
+    /// None where no list of the CA itself is known. Whether they can be in force: [`RevocationLists::fit`].
     pub fn lists(self) -> Option<RevocationLists> {
-        let Self { ca, enforce_expiration, now_s, mut lists, floors, .. } = self;
-        if lists.iter().all(|list| list.anchor.is_none()) {
+        let Self { ca, enforce_expiration, now_s, mut lists, floors, ahead, .. } = self;
+        if ahead.is_empty() && lists.iter().all(|list| list.anchor.is_none()) {
             return None;
         }
         for floor in &floors {
@@ -257,7 +268,7 @@ impl<'a> Before<'a> {
                 Some(_) | None => {}
             }
         }
-        Some(RevocationLists::of(lists, floors, ca, enforce_expiration))
+        Some(RevocationLists { ahead, ..RevocationLists::of(lists, floors, ca, enforce_expiration) })
     }
 }
 

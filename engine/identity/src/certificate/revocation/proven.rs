@@ -22,13 +22,31 @@ impl RevocationLists {
     /// These, of `ca`, in the place of `before`, which are of the same CA, at `now_s` (seconds since the Unix epoch).
     ///
     /// # Errors
-    /// One goes back, or there is no room for one of the CA itself that they leave out.
+    /// All of the CA itself go back, or one of an intermediate does; or there is no room for one of the CA itself that they leave
+    /// out.
     pub fn follow(self, before: &Self, ca: &ClientCa, now_s: u64) -> Result<Self, RevocationError> {
         let (mut lists, mut left_out) = (self.lists, Vec::new());
+        // What another client CA's file brought is taken where this one's has an older one, and not asked for.
+        for later in &before.ahead {
+            if let Some(list) = lists.iter_mut().find(|list| list.same_scope(later) && list.is_before(later)) {
+                left_out.push(later.issuer.clone());
+                *list = Arc::clone(later);
+            }
+        }
+        let mut forward = lists.iter().filter(|list| list.anchor.is_some()).count();
         for old in before.lists.iter().filter(|old| old.anchor.is_some()) {
-            match lists.iter().find(|list| list.same_scope(old)) {
-                Some(list) => not_before(list, old)?,
-                None if has_room(&lists, old) => {
+            let room = has_room(&lists, old);
+            match lists.iter_mut().find(|list| list.same_scope(old)) {
+                Some(list) if list.is_before(old) => {
+                    forward = forward.saturating_sub(1);
+                    if forward == 0 {
+                        not_before(list, old)?;
+                    }
+                    left_out.push(old.issuer.clone());
+                    *list = Arc::clone(old);
+                }
+                Some(_) => {}
+                None if room => {
                     left_out.push(old.issuer.clone());
                     lists.push(Arc::clone(old));
                 }
@@ -56,6 +74,23 @@ impl RevocationLists {
             let of_issuer = self.lists.iter().filter(|list| list.parsed.issuer() == issuer.subject());
             of_issuer.filter(|list| list.anchor.is_none() && !list.is_proven()).for_each(|list| list.prove(issuer));
         }
+    }
+
+    /// Whether any list of who issued a certificate along `path` names it, whatever the list is about: rustls-webpki looks into
+    /// the first alone that may say something of it, and a number is given once.
+    pub(in super::super) fn revoke(&self, path: &VerifiedPath<'_>, ca: &ClientCa) -> bool {
+        let end: &Cert<'_> = path.end_entity();
+        let all: Vec<&Cert<'_>> = std::iter::once(end).chain(path.intermediate_certificates()).collect();
+        let is_its = |list: &List, of: &Cert<'_>| match list.anchor.and_then(|index| ca.anchors.get(index)) {
+            Some(anchor) => &anchor.trust == path.anchor(),
+            None => all.iter().any(|issuer| issuer.subject() == of.issuer() && list.is_signed_by(issuer)),
+        };
+        all.iter().any(|certificate| {
+            let of_issuer = self.lists.iter().filter(|list| list.parsed.issuer() == certificate.issuer());
+            let mut naming =
+                of_issuer.filter(|list| !matches!(list.parsed.find_serial(certificate.serial()), Ok(None)));
+            naming.any(|list| is_its(list, certificate))
+        })
     }
 
     /// The latest proven list of each intermediate, whether it is in force or not.
@@ -92,13 +127,16 @@ impl List {
         if self.refuted.has(key) {
             return;
         }
-        let is_its = CertificateRevocationList::from_der(&self.der)
-            .is_ok_and(|(_, read)| has_signed(&issuer.subject_public_key_info(), &read));
-        if is_its && may_sign_lists(&der) {
+        if self.is_signed_by(issuer) && may_sign_lists(&der) {
             self.proven.store(true, Ordering::Relaxed);
         } else {
             self.refuted.add(key);
         }
+    }
+
+    fn is_signed_by(&self, issuer: &Cert<'_>) -> bool {
+        CertificateRevocationList::from_der(&self.der)
+            .is_ok_and(|(_, read)| has_signed(&issuer.subject_public_key_info(), &read))
     }
 
     /// Whether it is past its `nextUpdate`. Where that is enforced, it refuses everything that it is about, as its absence

@@ -12,6 +12,8 @@ use rcgen::{
 use super::*;
 use crate::certificate::{CaSet, CertificateFault, Chains};
 
+mod scopes;
+
 /// 2026-01-01.
 pub(super) const NOW_S: u64 = 1_767_225_600;
 /// 2026-02-01: `nextUpdate` of every list.
@@ -224,10 +226,15 @@ fn nothing_goes_back_behind_the_lists_in_force() {
     let after = part().follow(&whole, &pair, NOW_S).unwrap();
     assert_eq!(after.facts().map(|list| list.number).collect::<Vec<_>>(), ["2", "1"], "what is left out stays");
     assert_eq!((after.left_out(), part().left_out()), (["CN=b".to_owned()].as_slice(), [].as_slice()));
-    let part = part();
+    // One that is behind holds up none beside it; where all are, nothing is taken.
+    let mixed = whole.follow(&part(), &pair, NOW_S).unwrap();
+    assert_eq!(mixed.facts().map(|list| list.number).collect::<Vec<_>>(), ["2", "1"]);
+    assert_eq!(mixed.left_out(), ["CN=a"]);
+    let ahead = read(&pair, &(authority.list(2, &[]) + &other.list(2, &[]))).unwrap();
+    let behind = read(&pair, &(authority.list(1, &[]) + &other.list(1, &[]))).unwrap();
     assert_eq!(
-        whole.follow(&part, &pair, NOW_S).map(drop),
-        Err(RevocationError::Older { issuer: "CN=a".to_owned(), in_force: "2".to_owned(), found: "1".to_owned() })
+        behind.follow(&ahead, &pair, NOW_S).map(drop),
+        Err(RevocationError::Older { issuer: "CN=b".to_owned(), in_force: "2".to_owned(), found: "1".to_owned() })
     );
 }
 
@@ -245,7 +252,7 @@ fn proven(lists: &RevocationLists) -> Vec<Vec<u8>> {
 
 /// What is known after a restart.
 pub(super) fn restarted(lists: &RevocationLists, ca: &ClientCa, enforced: bool, now_s: u64) -> RevocationLists {
-    let mut before = Before::new(ca, enforced, now_s);
+    let mut before = Before::new(ca, &[], enforced, now_s);
     before.add(&Kept::read(&lists.kept(ca)).unwrap());
     before.lists().unwrap()
 }

@@ -122,7 +122,7 @@ async fn serve(listener: TcpListener, answers: Arc<Answers>) {
         let within = Duration::from_secs(CONNECTION_S_MAX);
         connections.spawn(async move {
             let answered = tokio::time::timeout(within, answers.answer(stream));
-            drop(seat.hold(answered).await);
+            let _ = seat.hold(answered).await;
         });
     }
 }

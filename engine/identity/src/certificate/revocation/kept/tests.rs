@@ -15,7 +15,7 @@ fn named(name: &str, authorities: &[&Authority]) -> ClientCa {
 
 /// What `ca` is given of what serves and of what was kept of `all`: the same.
 fn known(ca: &ClientCa, all: &[&ClientCa]) -> Option<RevocationLists> {
-    let (mut serving, mut kept) = (Before::new(ca, true, NOW_S), Before::new(ca, true, NOW_S));
+    let (mut serving, mut kept) = (Before::new(ca, &[], true, NOW_S), Before::new(ca, &[], true, NOW_S));
     for of in all {
         serving.add_in_force(of);
         kept.add(&Kept::read(&of.lists().unwrap().kept(of)).unwrap());
@@ -103,6 +103,41 @@ fn a_proven_list_takes_the_place_of_an_earlier_one_and_of_no_later_one() {
     }
 }
 
+/// Two CAs that serve side by side and share an issuer have files of their own, at paces of their own.
+#[test]
+fn what_a_ca_beside_brought_is_a_floor_and_nothing_more() {
+    let (shared, own) = (Authority::new("shared"), Authority::new("own"));
+    let (one, two) = (named("one", &[&shared]), named("two", &[&shared, &own]));
+    let file = |number: u64, of_own: u64, revoked: &[u64]| shared.list(number, &[]) + &own.list(of_own, revoked);
+    let of_one = with(&one, &shared.list(10, &[3]));
+    let before = |kept: &[&ClientCa]| {
+        let mut before = Before::new(&two, &[one.clone(), two.clone()], true, NOW_S);
+        kept.iter().for_each(|ca| before.add(&Kept::read(&ca.lists().unwrap().kept(ca)).unwrap()));
+        before.lists()
+    };
+    for known in [vec![&of_one], vec![&of_one, &with(&two, &file(9, 5, &[]))]] {
+        let before = before(&known).unwrap();
+        assert_eq!(before.fit(), known.len() == 2, "it is no list of this one");
+        let after = read(&two, &file(9, 6, &[7])).unwrap().follow(&before, &two, NOW_S).unwrap();
+        assert_eq!(after.left_out(), ["CN=shared"]);
+        let ca = two.with_revocation(Some(Arc::new(after)));
+        let status = |of: &Authority, serial: u64| ca.verify(&[of.leaf(serial)], NOW_S);
+        assert_eq!(status(&own, 7), Err(CertificateFault::Revoked), "what this file says counts at once");
+        assert_eq!(status(&shared, 3), Err(CertificateFault::Revoked), "and so does what the other knew before");
+        assert_eq!((status(&own, 8), status(&shared, 8)), (Ok(()), Ok(())));
+    }
+    // What it has and this one never had is not asked for, however much it is.
+    let point = |part: usize| CrlIssuingDistributionPoint {
+        distribution_point: CrlDistributionPoint { uris: vec![format!("http://crl.example/{part}")] },
+        scope: None,
+    };
+    let parts: String = (0..40).map(|part| shared.list_for(Some(point(part)), 2, 2, &[])).collect();
+    let mine: String = (40..80).map(|part| shared.list_for(Some(point(part)), 2, 2, &[])).collect();
+    let before = before(&[&with(&one, &parts), &with(&two, &mine)]).unwrap();
+    let after = read(&two, &mine).unwrap().follow(&before, &two, NOW_S).unwrap();
+    assert_eq!((after.facts().count(), after.left_out().len()), (40, 0));
+}
+
 #[test]
 fn lists_that_were_kept_by_name_are_found_by_what_they_are_as_well() {
     let (root, middle, chain) = with_middle();
@@ -118,13 +153,13 @@ fn lists_that_were_kept_by_name_are_found_by_what_they_are_as_well() {
     ] {
         let kept = Kept::read_named(lists.as_bytes(), &proven, "agents", &cas).unwrap();
         let ca = cas.iter().find(|ca| ca.issuers().contains(&root.ca().issuers()[0])).unwrap();
-        let mut before = Before::new(ca, true, NOW_S);
+        let mut before = Before::new(ca, &[], true, NOW_S);
         before.add(&kept);
         let ca = ca.with_revocation(Some(Arc::new(before.lists().unwrap())));
         assert_eq!(ca.verify(&chain, NOW_S), Err(CertificateFault::Revoked));
         assert_eq!(ca.verify(&[middle.leaf(9), middle.0.der().clone()], NOW_S), Ok(()));
     }
-    let mut before = Before::new(&renamed, true, NOW_S);
+    let mut before = Before::new(&renamed, &[], true, NOW_S);
     before.add(&Kept::read_named(lists.as_bytes(), b"", "agents", &[other.ca()]).unwrap());
     assert_eq!(numbers(before.lists()), ["CN=root 1"], "whosever file it was, it has signed that list");
     assert!(Kept::read_named(b"garbage", b"", "agents", &[renamed]).is_none());
@@ -169,7 +204,7 @@ proptest! {
         prop_assert!(Kept::read(bytes.get(..at).unwrap()).is_none());
         bytes[at] = byte;
         if let Some(kept) = Kept::read(&bytes) {
-            let mut before = Before::new(&ca, true, NOW_S);
+            let mut before = Before::new(&ca, &[], true, NOW_S);
             before.add(&kept);
             let _ = before.lists();
         }
