@@ -266,7 +266,10 @@ fn the_wrong_file_is_called_what_it_is() {
             ["found a trust root", "right file?"],
         ),
         ("run root.json --check", ["expected a gateway's configuration, found a trust root", "right file?"]),
-        ("run policy.toml --check", ["expected a gateway's configuration, found a policy source", "right file?"]),
+        (
+            "run policy.toml --check",
+            ["expected a gateway's configuration, found a policy source", "adamant dev policy.toml"],
+        ),
         ("release show partner.key", ["expected a release, found an API key", "right file?"]),
         ("status --hosts partner.key", ["expected a gateway like", "found an API key"]),
     ] {

@@ -15,7 +15,7 @@ fn a_ca_without_a_list_is_a_problem_until_it_has_one_and_cas_of_one_name_are_tol
         .file("agents.crl", &agents.crl(1, &[], DAY));
     let gateway = deployment.tls_listener(&servers.server(&[HOST]), "required").run(&policy(&origin, ""));
     let stage = Stage { gateway, origin, servers, agents };
-    let both = |number| format!("{}{}", stage.agents.crl(number, &[], DAY), next.crl(number, &[], DAY));
+    let both = format!("{}{}", stage.agents.crl(2, &[], DAY), next.crl(2, &[], DAY));
     let status = || {
         let admin = format!("http://{}", stage.gateway.admin_address());
         tests::gateway::run(&["status", &admin], stage.gateway.directory()).1
@@ -25,7 +25,7 @@ fn a_ca_without_a_list_is_a_problem_until_it_has_one_and_cas_of_one_name_are_tol
     assert_eq!(stage.status(&next.spiffe(BOT)), None);
     assert!(stage.gateway.metric("crl_failures_total") > 0.0);
 
-    stage.put(both(2));
+    stage.put(&both);
     assert!(eventually(SOON, || stage.status(&next.spiffe(BOT)) == Some(200)), "{}", stage.gateway.stderr());
     assert!(eventually(SOON, || !status().contains("no revocation list")), "{}", status());
     let series = || {
@@ -46,7 +46,7 @@ fn a_ca_without_a_list_is_a_problem_until_it_has_one_and_cas_of_one_name_are_tol
         lines.map(|line| line["adamant.refresh.outcome"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     stage.put_bad("garbage", "expected revocation lists in PEM");
-    stage.put(both(2));
+    stage.put(&both);
     assert!(eventually(SOON, || outcomes() == ["taken", "refused", "unchanged"]), "{:?}", outcomes());
     stage.gateway.tells("is good again");
 }

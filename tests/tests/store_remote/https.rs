@@ -155,7 +155,7 @@ fn whatever_the_server_says_what_serves_goes_on() {
         ("an older pointer", POINTER, Reply::new(200, old_pointer), "serial"),
         ("changed bytes", POINTER, Reply::new(200, changed), "pointer"),
         ("garbage", POINTER, Reply::new(200, "<html>"), "no DSSE envelope"),
-        ("100 MB", POINTER, Reply::Huge(100 << 20), "expected at most"),
+        ("100 MB", POINTER, Reply::Huge(100 << 20), "found more than"),
         (
             "a redirect",
             POINTER,
