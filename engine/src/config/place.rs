@@ -158,16 +158,17 @@ mod tests {
     fn what_is_meant_is_marked_in_lines_of_any_length() {
         for (before, after) in [(0, 0), (5, 10), (100, 400), (119, 1), (130, 3), (130, 300), (1_000, 0), (1_000, 1_000)]
         {
-            let text = format!("a = 1\n{}\"é wrong\"{}\nb = 2\n", "é".repeat(before), "x".repeat(after));
+            // In a comment, of which nothing is covered.
+            let text = format!("a = 1\n#{}\"é wrong\"{}\nb = 2\n", "é".repeat(before), "x".repeat(after));
             let at = text.find('"').unwrap();
             let (line, marked) = shown(&text, at..at + "\"é wrong\"".len());
             assert_eq!(marked, "\"é wrong\"", "{before}, {after}: {line}");
             assert!(line.chars().count() <= SHOWN_CHARS_MAX + 2, "{line}");
             assert_eq!(line.starts_with('…'), before > 110, "{before}, {after}: {line}");
         }
-        let (line, marked) = shown(&format!("{}{}", "x".repeat(200), "w".repeat(500)), 200..700);
+        let (line, marked) = shown(&format!("#{}{}", "x".repeat(199), "w".repeat(500)), 200..700);
         assert_eq!((line.chars().count(), marked), (122, format!("{}…", "w".repeat(80))), "{line}");
-        let end = shown(&"x".repeat(300), 300..300);
+        let end = shown(&format!("#{}", "x".repeat(299)), 300..300);
         assert!(end.0.starts_with("…x") && end.0.ends_with('x') && end.1.is_empty(), "{end:?}");
     }
 }
