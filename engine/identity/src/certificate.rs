@@ -300,7 +300,7 @@ impl ClientCa {
             match &self.revocation {
                 Revocation::Lists(lists) => {
                     lists.prove(&path);
-                    if lists.revoke(&path, self) { Err(webpki::Error::CertRevoked) } else { Ok(()) }
+                    if lists.name_any_along(&path, self) { Err(webpki::Error::CertRevoked) } else { Ok(()) }
                 }
                 Revocation::Unchecked | Revocation::Awaited => Ok(()),
             }

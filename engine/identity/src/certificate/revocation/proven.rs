@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustls_pki_types::TrustAnchor;
 use sha2::{Digest, Sha256};
 use webpki::{Cert, VerifiedPath};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -78,11 +79,13 @@ impl RevocationLists {
 
     /// Whether any list of who issued a certificate along `path` names it, whatever the list is about: rustls-webpki looks into
     /// the first alone that may say something of it, and a number is given once.
-    pub(in super::super) fn revoke(&self, path: &VerifiedPath<'_>, ca: &ClientCa) -> bool {
+    pub(in super::super) fn name_any_along(&self, path: &VerifiedPath<'_>, ca: &ClientCa) -> bool {
         let end: &Cert<'_> = path.end_entity();
         let all: Vec<&Cert<'_>> = std::iter::once(end).chain(path.intermediate_certificates()).collect();
+        // Name and key are who signed: a certificate that the CA was given later may say other things beside.
+        let signer_of = |of: &TrustAnchor<'_>| (of.subject.to_vec(), of.subject_public_key_info.to_vec());
         let is_its = |list: &List, of: &Cert<'_>| match list.anchor.and_then(|index| ca.anchors.get(index)) {
-            Some(anchor) => &anchor.trust == path.anchor(),
+            Some(anchor) => signer_of(&anchor.trust) == signer_of(path.anchor()),
             None => all.iter().any(|issuer| issuer.subject() == of.issuer() && list.is_signed_by(issuer)),
         };
         all.iter().any(|certificate| {
