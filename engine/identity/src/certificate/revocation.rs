@@ -22,7 +22,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::{ClientCa, supported_algorithms};
+use super::{Anchor, ClientCa, supported_algorithms};
 use crate::bounds::{REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_MAX};
 
 pub use kept::{Before, Kept};
@@ -208,7 +208,7 @@ impl RevocationLists {
     pub fn without_list(&self, ca: &ClientCa) -> Vec<String> {
         // One that was renewed with name and key is the same.
         let signers: Vec<_> = self.lists.iter().filter_map(|list| ca.anchors.get(list.anchor?)).collect();
-        let has_list = |anchor: &&super::Anchor| signers.iter().any(|signer| signer.is_same_issuer(anchor));
+        let has_list = |anchor: &&Anchor| signers.iter().any(|signer| signer.is_same_issuer(anchor));
         ca.anchors.iter().filter(|anchor| !has_list(anchor)).map(|anchor| anchor.shown.clone()).collect()
     }
 
@@ -398,7 +398,10 @@ fn groups(ca: &ClientCa, lists: &[Arc<List>]) -> Vec<Group> {
         }
     }
     let with_lists = |(mut group, members): (Group, Vec<usize>)| {
-        let is_its = |list: &Arc<List>| list.anchor.is_none_or(|anchor| members.contains(&anchor));
+        let signs = |anchor: &Anchor| {
+            members.iter().filter_map(|member| ca.anchors.get(*member)).any(|member| member.is_same_issuer(anchor))
+        };
+        let is_its = |list: &Arc<List>| list.anchor.and_then(|index| ca.anchors.get(index)).is_none_or(signs);
         let its = lists.iter().enumerate().filter(|(_, list)| is_its(list));
         let mut its: Vec<_> = its.collect();
         // Of several that may say something of a certificate rustls-webpki takes the first: the latest.
