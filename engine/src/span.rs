@@ -49,9 +49,11 @@ impl Span {
     }
 }
 
-/// `in 30 days`, `5 hours ago`: whole units, rounded down.
+/// `in 30 days`, `5 hours ago`: whole units, rounded down. Of hours and days that are ahead a minute may be gone: what was set to
+/// 30 days just now is not 29 days away.
 pub fn distance(now: Timestamp, time: Timestamp) -> String {
     let (future, seconds) = match time.seconds().checked_sub(now.seconds()) {
+        Some(seconds @ HOUR_S..) => (true, seconds.saturating_add(MINUTE_S)),
         Some(seconds) => (true, seconds),
         None => (false, now.seconds() - time.seconds()),
     };
@@ -85,6 +87,13 @@ mod tests {
         let in_30_days = Span { seconds: 30 * DAY_S }.after(now).unwrap();
         assert_eq!((distance(now, in_30_days), distance(in_30_days, now)), ("in 30 days".into(), "30 days ago".into()));
         assert_eq!(distance(now, Span { seconds: 3_599 }.after(now).unwrap()), "in 59 minutes");
+        for (gone_s, expected) in [(60, "in 30 days"), (61, "in 29 days")] {
+            assert_eq!(
+                distance(Span { seconds: gone_s }.after(now).unwrap(), in_30_days),
+                expected,
+                "{gone_s} s later"
+            );
+        }
         assert_eq!(distance(now, now), "now");
         assert_eq!(distance(now, Span { seconds: 729 * DAY_S }.after(now).unwrap()), "in 729 days");
         assert_eq!(distance(now, Span { seconds: 730 * DAY_S }.after(now).unwrap()), "in 2 years");

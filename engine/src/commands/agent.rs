@@ -277,7 +277,12 @@ fn write_report(report: &Report, out: &mut dyn Write) -> Result<(), Failure> {
             writeln!(out, "  {:<12} → {todo}", "")?;
         }
     }
-    let verdict = if report.healthy { "nothing is wrong" } else { "something is wrong: begin with the first ✗" };
+    let has_warning = report.steps.iter().any(|step| step.outcome == Outcome::Warning);
+    let verdict = match (report.healthy, has_warning) {
+        (true, false) => "nothing is wrong",
+        (true, true) => "nothing is wrong yet: see what is marked with !",
+        (false, _) => "something is wrong: begin with the first ✗",
+    };
     writeln!(out, "{verdict}")?;
     Ok(())
 }

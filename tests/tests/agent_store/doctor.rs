@@ -39,6 +39,8 @@ fn the_doctor_says_whether_the_profile_is_the_channels() {
     assert_eq!((&found["code"], &found["outcome"]), (&"release-behind".into(), &"warning".into()), "{found:#}");
     assert!(found["found"].as_str().unwrap().contains("version 1 → 2"), "{found:#}");
     assert!(found["todo"].as_str().unwrap().contains("agent run"), "{found:#}");
+    let said = ok(stage.world.home(), "agent doctor p");
+    assert!(said.ends_with("nothing is wrong yet: see what is marked with !\n"), "{said}");
     ok(stage.world.home(), "agent run p --once");
     assert_eq!(step()["code"], "ok");
     let said = ok(stage.world.home(), "agent doctor p");
