@@ -11,16 +11,17 @@ mod server_names;
 mod twin;
 mod verifier;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use listed::Marks;
 use policy::reason::Reason;
-use revocation::Revocation;
+use revocation::{Lookup, Revocation, has_signed};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use sha2::{Digest, Sha256};
-use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use chains::{CaSet, Chains, Verdict};
@@ -73,6 +74,20 @@ impl CertificateFault {
         matches!(self, Self::Revoked | Self::StatusUnknown | Self::ListExpired)
     }
 
+    /// Of several by which lists refuse, the one that is told.
+    const fn gravity(&self) -> u8 {
+        match self {
+            Self::Revoked => 2,
+            Self::ListExpired => 1,
+            _ => 0,
+        }
+    }
+
+    /// The search was given up, because of how much the client showed: that may hide what there is to find.
+    const fn is_given_up(&self) -> bool {
+        matches!(self, Self::Untrusted(error) if is_given_up(error))
+    }
+
     /// The reason for the record.
     pub const fn reason(&self) -> Reason {
         match self {
@@ -94,6 +109,15 @@ impl From<webpki::Error> for CertificateFault {
             other => Self::Untrusted(other),
         }
     }
+}
+
+const fn is_given_up(error: &webpki::Error) -> bool {
+    matches!(
+        error,
+        webpki::Error::MaximumSignatureChecksExceeded
+            | webpki::Error::MaximumPathBuildCallsExceeded
+            | webpki::Error::MaximumNameConstraintComparisonsExceeded
+    )
 }
 
 /// Why the text of a client CA is not usable: the fault of who wrote the policy.
@@ -133,8 +157,11 @@ struct Anchor {
     until_s: i64,
     /// Its SubjectPublicKeyInfo, DER.
     spki: Vec<u8>,
+    der: CertificateDer<'static>,
     /// What lists of certificates may name it by: nobody has to show it.
     marks: Marks,
+    /// Content of the INTEGER.
+    serial: Vec<u8>,
     /// Whether its key usage admits signing revocation lists.
     signs_lists: bool,
     /// Its subject, for people.
@@ -167,15 +194,24 @@ impl Anchor {
             from_s: validity.not_before.timestamp(),
             until_s: validity.not_after.timestamp(),
             spki: parsed.public_key().raw.to_vec(),
+            der: certificate.clone().into_owned(),
             marks: Marks::of(certificate, &parsed),
+            serial: parsed.raw_serial().to_vec(),
             // Where none is stated, every usage is meant (RFC 5280 §6.3.3 (f)).
             signs_lists: usage.is_none_or(|usage| usage.value.crl_sign()),
             shown: parsed.subject().to_string(),
         })
     }
 
-    fn is_same_issuer(&self, other: &Self) -> bool {
-        (self.subject(), &self.spki) == (other.subject(), &other.spki)
+    fn is_self_issued(&self) -> bool {
+        self.marks.is_issued_by(self.subject())
+    }
+
+    /// Whether the key with this SubjectPublicKeyInfo (DER) has signed it.
+    fn is_signed_by(&self, spki: &[u8]) -> bool {
+        X509Certificate::from_der(&self.der).is_ok_and(|(_, of)| {
+            has_signed(spki, &of.signature_algorithm, of.tbs_certificate.as_ref(), &of.signature_value.data)
+        })
     }
 
     /// The subject's name, as lists name their issuer: without its outermost tag and length.
@@ -271,14 +307,16 @@ impl ClientCa {
     /// validity, CA flags, path length, name constraints, extended key usage (RFC 5280 §6) and, where the policy says so,
     /// revocation lists (§6.3), by rustls-webpki.
     pub fn verify(&self, chain: &[CertificateDer<'_>], now_s: u64) -> Result<(), CertificateFault> {
-        self.verify_for(chain, now_s, Purpose::Client)
+        self.verify_for(chain, now_s, Purpose::Client, std::slice::from_ref(self))
     }
 
+    /// The same; `cas` are all that the policy has, this one among them.
     pub(crate) fn verify_for(
         &self,
         chain: &[CertificateDer<'_>],
         now_s: u64,
         purpose: Purpose,
+        cas: &[Self],
     ) -> Result<(), CertificateFault> {
         check_bounds(chain)?;
         let Some((leaf_der, intermediates)) = chain.split_first() else {
@@ -291,41 +329,28 @@ impl ClientCa {
             Purpose::Server => KeyUsage::server_auth(),
         };
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now_s));
-        let anchor_lives = |path: &webpki::VerifiedPath<'_>| self.check_anchor(path.anchor(), now_s);
-        let verify = |anchors: &[TrustAnchor<'static>],
-                      lists: Option<webpki::RevocationOptions<'_>>|
-         -> Result<(), webpki::Error> {
-            let lives = Some(&anchor_lives as &dyn Fn(&webpki::VerifiedPath<'_>) -> Result<(), webpki::Error>);
-            let path = leaf.verify_for_usage(self.algorithms, anchors, intermediates, now, usage, lists, lives)?;
-            match &self.revocation {
-                Revocation::Lists(lists) => {
-                    lists.prove(&path);
-                    if lists.name_any_along(&path, self) { Err(webpki::Error::CertRevoked) } else { Ok(()) }
-                }
-                Revocation::Unchecked | Revocation::Awaited => Ok(()),
-            }
+        let lookup = Lookup { leaf: &leaf, usage, now_s, cas };
+        // Which of several faults rustls-webpki tells is for the client to choose, by what else it shows: what the lists refuse
+        // is remembered.
+        let refused = Cell::new(None);
+        let admit = |path: &VerifiedPath<'_>| {
+            let anchor = self.living_anchor(path.anchor(), now_s).ok_or(webpki::Error::UnknownIssuer)?;
+            lookup.admit(path, anchor, self).map_err(|why| {
+                let graver = refused.take().into_iter().chain([why]).max_by_key(CertificateFault::gravity);
+                refused.set(graver);
+                webpki::Error::CertRevoked
+            })
         };
-        match &self.revocation {
-            Revocation::Unchecked => verify(&self.trust, None)?,
-            Revocation::Awaited => {
-                verify(&self.trust, None)?;
-                return Err(CertificateFault::StatusUnknown);
-            }
-            Revocation::Lists(lists) => lists.try_each(
-                |anchors, options| Ok(verify(anchors, options)?),
-                // What an anchor of another key says of a chain that is not its own says nothing.
-                |before, why| if matches!(before, CertificateFault::Untrusted(_)) { why } else { before },
-            )?,
+        match leaf.verify_for_usage(self.algorithms, &self.trust, intermediates, now, usage, None, Some(&admit)) {
+            Ok(_) => check_key_usage(leaf_der),
+            Err(error) => Err(refused.take().unwrap_or_else(|| error.into())),
         }
-        check_key_usage(leaf_der)
     }
 
-    fn check_anchor(&self, used: &TrustAnchor<'_>, now_s: u64) -> Result<(), webpki::Error> {
-        let lives = self.anchors.iter().any(|anchor| {
-            &anchor.trust == used
-                && i64::try_from(now_s).is_ok_and(|now_s| (anchor.from_s..=anchor.until_s).contains(&now_s))
-        });
-        if lives { Ok(()) } else { Err(webpki::Error::UnknownIssuer) }
+    fn living_anchor(&self, used: &TrustAnchor<'_>, now_s: u64) -> Option<&Anchor> {
+        let now_s = i64::try_from(now_s).ok()?;
+        let mut those = self.anchors.iter().filter(|anchor| &anchor.trust == used);
+        those.find(|anchor| (anchor.from_s..=anchor.until_s).contains(&now_s))
     }
 }
 

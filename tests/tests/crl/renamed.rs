@@ -1,7 +1,5 @@
 //! What was revoked stays revoked, whatever a release calls the client CA and whichever certificates it has beside it.
 
-use std::path::Path;
-
 use tests::certificates::is_kept;
 use tests::store::{World, served};
 
@@ -182,52 +180,4 @@ fn a_ca_whose_lists_a_release_took_away_has_them_again_when_they_come_back() {
     let gateway = world.start();
     serves(&gateway, &last);
     assert_eq!(seen(&gateway), [Some(200), None], "{}", gateway.stderr());
-}
-
-/// Takes what is kept away, and puts lists there as they were kept by the name of the CA.
-fn keep_by_name(state: &Path, lists: &str, proven: Option<&str>) {
-    let moving = state.join("moving");
-    fs::read_dir(&moving).unwrap().for_each(|entry| fs::remove_file(entry.unwrap().path()).unwrap());
-    fs::write(moving.join("client-ca.agents.crl"), lists).unwrap();
-    if let Some(proven) = proven {
-        fs::write(moving.join("client-ca-proven.agents.crl"), tests::certificates::crl_der(proven)).unwrap();
-    }
-}
-
-#[test]
-fn lists_that_were_kept_by_the_name_of_their_ca_count_after_an_upgrade() {
-    let (world, servers) = world();
-    let agents = Authority::new("agents");
-    let middle = agents.intermediate("middle");
-    let issued = |by: &Authority| {
-        let leaf = by.spiffe(BOT);
-        Identity { certificate: leaf.certificate.clone() + &by.pem, ..leaf }
-    };
-    let (good, lost, through, not_through) = (agents.spiffe(BOT), agents.spiffe(BOT), issued(&middle), issued(&middle));
-    let all = [&good, &lost, &through, &not_through];
-    let seen = |gateway: &Gateway| all.map(|identity| status(gateway, &servers, identity));
-    let first = agents.crl(1, &[], DAY) + &middle.crl(1, &[], DAY);
-    put(&world, "agents.crl", &first);
-    publish(&world, 1, &[("agents", &[&agents], Some("agents.crl"))], WIDER);
-    let gateway = world.start();
-    assert_eq!(seen(&gateway), [Some(200); 4]);
-    drop(gateway);
-    keep_by_name(
-        &world.path("state"),
-        &(agents.crl(5, &[&lost], DAY) + &middle.crl(1, &[], DAY)),
-        Some(&middle.crl(5, &[&not_through], DAY)),
-    );
-    let renamed = publish(&world, 2, &[("agents-2", &[&agents], Some("agents.crl"))], NARROWER);
-    let held = [Some(200), None, Some(200), None];
-    let gateway = world.start();
-    serves(&gateway, &renamed);
-    assert_eq!(seen(&gateway), held, "{}", gateway.stderr());
-    // Lists of both kinds are there now: the later one counts, whichever has it.
-    let later = agents.crl(6, &[&lost], DAY);
-    put(&world, "agents.crl", &(later.clone() + &middle.crl(6, &[&not_through], DAY)));
-    kept(&world, &later);
-    drop(gateway);
-    put(&world, "agents.crl", &(agents.crl(5, &[], DAY) + &middle.crl(5, &[], DAY)));
-    let gateway = world.start();
-    assert_eq!(seen(&gateway), held, "{}", gateway.stderr());
 }

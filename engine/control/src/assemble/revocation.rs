@@ -45,32 +45,37 @@ pub fn read(
     let path = watched_path(crl, base);
     let file = |cause| CrlError::File { ca: ca.name().to_owned(), cause };
     let bytes = files::read(&path, REVOCATION_LISTS_BYTES_MAX).map_err(file)?;
-    let lists = RevocationLists::read(&bytes, ca, crl.enforce_expiration).and_then(|lists| match before {
-        Some(before) => lists.follow(before, ca, now_s),
+    let lists = RevocationLists::read(&bytes, ca, crl.enforce_expiration, now_s).and_then(|lists| match before {
+        Some(before) => lists.follow(before, now_s),
         None => Ok(lists),
     });
     let wrong = |cause| CrlError::Lists { ca: ca.name().to_owned(), path: path.clone(), cause };
     let lists = Arc::new(lists.map_err(wrong)?);
     let mut status = status(&lists, &path, now_s);
+    let place = format!("client CA \"{}\": crl: {}", ca.name(), path.display());
+    let mut wrong: Vec<String> = lists
+        .not_taken()
+        .iter()
+        .map(|fault| format!("{place}: {fault}: it is not taken, and what else the file has is"))
+        .collect();
     if !lists.left_out().is_empty() {
-        let why = format!(
-            "client CA \"{}\": crl: {}: expected a list of {} as well, found none or an older one: the one in force stays in force, and what the \
+        wrong.push(format!(
+            "{place}: expected a list of {} as well, found none or an older one: the one in force stays in force, and what the \
              file has is taken",
-            ca.name(),
-            path.display(),
             lists.left_out().join(", ")
-        );
-        crate::error!("{why}");
-        (status.failures, status.last_failure) = (1, Some(why));
+        ));
     }
+    wrong.iter().for_each(|why| crate::error!("{why}"));
     let without = lists.without_list(ca);
     if !without.is_empty() {
         let (name, without) = (ca.name(), without.join(", "));
         let why =
             format!("client CA \"{name}\": no revocation list of {without}: certificates that it issued are refused");
         crate::warning!("{why}");
-        let both = status.last_failure.take().into_iter().chain([why]).collect::<Vec<_>>().join("; ");
-        (status.failures, status.last_failure) = (1, Some(both));
+        wrong.push(why);
+    }
+    if !wrong.is_empty() {
+        (status.failures, status.last_failure) = (1, Some(wrong.join("; ")));
     }
     Ok(Read { lists, status })
 }
@@ -129,8 +134,9 @@ fn all_before<'a>(
     present: Option<&CaSet>,
     now_s: u64,
 ) -> Vec<Option<Before<'a>>> {
+    let with_lists = || rules.iter().zip(frozen.cas()).filter(|(rules, _)| rules.crl.is_some()).map(|(_, ca)| ca);
     let of = |(rules, ca): (&model::ClientCa, &'a ClientCa)| {
-        let mut before = Before::new(ca, frozen.cas(), rules.crl.as_ref()?.enforce_expiration, now_s);
+        let mut before = Before::new(ca, with_lists(), rules.crl.as_ref()?.enforce_expiration, now_s);
         // The same CA first, as it serves now.
         let (same, others): (Vec<_>, Vec<_>) =
             present.into_iter().flat_map(CaSet::cas).partition(|serving| serving.digest() == ca.digest());
@@ -139,7 +145,7 @@ fn all_before<'a>(
     };
     let mut all: Vec<Option<Before<'a>>> = rules.iter().zip(frozen.cas()).map(of).collect();
     if let Some(state) = node.state.as_ref().filter(|_| all.iter().any(Option::is_some)) {
-        kept::each(state, frozen.cas(), |kept| all.iter_mut().flatten().for_each(|before| before.add(kept)));
+        kept::each(state, |kept| all.iter_mut().flatten().for_each(|before| before.add(kept)));
     }
     all
 }

@@ -36,7 +36,7 @@ impl Keeping {
         let (mut in_force, mut news) = (BTreeSet::new(), false);
         for (ca, rules) in cas.cas().iter().zip(rules) {
             let (Some(lists), Some(crl)) = (ca.lists(), &rules.crl) else { continue };
-            let (key, digest) = (key(ca, crl), Some(lists.kept_digest()));
+            let (key, digest) = (key(ca, crl), Some(lists.kept_digest(ca)));
             if !in_force.insert(key.clone()) {
                 continue;
             }

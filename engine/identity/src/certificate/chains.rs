@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::revocation::{Revocation, RevocationLists};
-use super::{CertificateFault, ClientCa, ClientCaError, check_bounds};
+use super::{CertificateFault, ClientCa, ClientCaError, Purpose, check_bounds};
 use crate::bounds::CLIENT_CAS_MAX;
 
 /// The client CAs of a policy, in its order: bit `n` of a set is the CA at position `n`.
@@ -49,10 +49,11 @@ impl CaSet {
         &self.digest
     }
 
-    /// Whether a revocation list names a certificate of `chain`. Cheap, so that a worker can ask of all its connections when
+    /// Whether a revocation list names a certificate of `chain`, or one of the set. Cheap, so that a worker can ask of all its connections when
     /// lists change; a hit is to be confirmed by [`CaSet::verify`], because another CA of the same name may have listed it.
     pub fn may_have_revoked(&self, chain: &[CertificateDer<'_>]) -> bool {
-        self.cas.iter().filter_map(ClientCa::lists).any(|lists| lists.names_any_of(chain))
+        let anchors = || self.cas.iter().flat_map(|ca| ca.anchors.iter());
+        self.cas.iter().filter_map(ClientCa::lists).any(|lists| lists.names_any_of(chain) || lists.name_any(anchors()))
     }
 
     /// The CAs under which `chain` verifies at `now_s`, as bits; the first fault when there is none. What the lists of one CA
@@ -63,9 +64,9 @@ impl CaSet {
         let mut bits = 0;
         let mut fault = None;
         for (position, ca) in self.cas.iter().enumerate() {
-            match ca.verify(chain, now_s) {
+            match ca.verify_for(chain, now_s, Purpose::Client, &self.cas) {
                 Ok(()) => bits |= 1_u64.checked_shl(position as u32).unwrap_or(0),
-                Err(why) if why.is_of_revocation() => return Err(why),
+                Err(why) if why.is_of_revocation() || why.is_given_up() => return Err(why),
                 // Of several CAs, the one that the chain is of has the say.
                 Err(why) if matches!(fault, None | Some(CertificateFault::Untrusted(_))) => fault = Some(why),
                 Err(_) => {}

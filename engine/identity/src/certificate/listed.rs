@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use sha2::{Digest, Sha256};
-use webpki::{EndEntityCert, Error, KeyUsage};
+use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::twin::{hashes, without_zeros};
-use super::{Anchor, CaSet, ClientCa, supported_algorithms};
+use super::{Anchor, CaSet, ClientCa, is_given_up, supported_algorithms};
 
 /// A list of certificates.
 pub trait Listed {
@@ -34,6 +34,11 @@ impl Marks {
     pub(super) fn of(der: &CertificateDer<'_>, parsed: &X509Certificate<'_>) -> Self {
         let (issuer, serial) = (parsed.issuer().as_raw().to_vec(), without_zeros(parsed.raw_serial()).to_vec());
         Self { hashes: hashes(der), issuer, serial }
+    }
+
+    /// Whether its issuer has this name, content of the SEQUENCE.
+    pub(super) fn is_issued_by(&self, subject: &[u8]) -> bool {
+        is_name(&self.issuer, subject)
     }
 
     /// The beginning of its SHA-256, lower-case hex.
@@ -75,36 +80,39 @@ impl CaSet {
         };
         self.cas().iter().any(|ca| {
             let named: Vec<_> = ca.anchors.iter().filter(is_named).map(|anchor| anchor.trust.clone()).collect();
-            !named.is_empty() && vouch(&named, chain)
+            !named.is_empty() && self.vouches(&named, chain)
         })
     }
-}
 
-/// Whether any of `anchors`, all of one CA, vouches for a chain that verified under some anchor, at whatever moment: those of its certificates
-/// that count are all good when the last of them begins, and which count is not known.
-fn vouch(anchors: &[TrustAnchor<'_>], chain: &[CertificateDer<'_>]) -> bool {
-    let Some((leaf, intermediates)) = chain.split_first() else { return false };
-    let Ok(leaf) = EndEntityCert::try_from(leaf) else { return true };
-    let begins = |der: &CertificateDer<'_>| {
-        let (_, parsed) = X509Certificate::from_der(der).ok()?;
-        u64::try_from(parsed.validity().not_before.timestamp()).ok()
-    };
-    // What cannot be read is no part of what counts, and what begins before 1970 begins before the rest.
-    let instants: BTreeSet<u64> = chain.iter().map(|certificate| begins(certificate).unwrap_or_default()).collect();
-    instants.into_iter().any(|at_s| {
-        let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(at_s));
-        let (algorithms, usage) = (supported_algorithms().all, KeyUsage::client_auth());
-        match leaf.verify_for_usage(algorithms, anchors, intermediates, at, usage, None, None) {
-            // Who makes the search so long that it is given up hides something.
-            Ok(_)
-            | Err(
-                Error::MaximumSignatureChecksExceeded
-                | Error::MaximumPathBuildCallsExceeded
-                | Error::MaximumNameConstraintComparisonsExceeded,
-            ) => true,
-            Err(_) => false,
-        }
-    })
+    /// Whether any of `anchors`, all of one CA, vouches for a chain that verified under some anchor, at whatever moment: those of the
+    /// certificates that count are all good when the last of them begins, and which count is not known. What the set has of
+    /// intermediates need not be shown.
+    fn vouches(&self, anchors: &[TrustAnchor<'_>], chain: &[CertificateDer<'_>]) -> bool {
+        let Some((leaf_der, shown)) = chain.split_first() else { return false };
+        let Ok(leaf) = EndEntityCert::try_from(leaf_der) else { return true };
+        let own = self.cas().iter().flat_map(|ca| ca.anchors.iter()).filter(|anchor| !anchor.is_self_issued());
+        let intermediates: Vec<CertificateDer<'_>> = shown
+            .iter()
+            .map(|der| CertificateDer::from(der.as_ref()))
+            .chain(own.map(|anchor| CertificateDer::from(anchor.der.as_ref())))
+            .collect();
+        let begins = |der: &CertificateDer<'_>| {
+            let (_, parsed) = X509Certificate::from_der(der).ok()?;
+            u64::try_from(parsed.validity().not_before.timestamp()).ok()
+        };
+        // What cannot be read is no part of what counts, and what begins before 1970 begins before the rest.
+        let all = std::iter::once(leaf_der).chain(&intermediates);
+        let instants: BTreeSet<u64> = all.map(|certificate| begins(certificate).unwrap_or_default()).collect();
+        instants.into_iter().any(|at_s| {
+            let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(at_s));
+            let (algorithms, usage) = (supported_algorithms().all, KeyUsage::client_auth());
+            match leaf.verify_for_usage(algorithms, anchors, &intermediates, at, usage, None, None) {
+                Ok(_) => true,
+                // Who makes the search so long that it is given up hides something.
+                Err(error) => is_given_up(&error),
+            }
+        })
+    }
 }
 
 /// Whether `der` is a SEQUENCE with this content.

@@ -8,12 +8,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use identity::bounds::{KEPT_LISTS_BYTES_MAX, REVOCATION_LISTS_BYTES_MAX};
+use identity::bounds::KEPT_LISTS_BYTES_MAX;
 use identity::certificate::{ClientCa, Kept};
 use policy::model::Crl;
 use sha2::{Digest as _, Sha256};
 
-use super::files::{self, FileError};
+use super::files;
 use crate::assemble::{hex, unhex};
 use crate::bounds::KEPT_LISTS_OF_GONE_CAS_MAX;
 
@@ -21,8 +21,6 @@ use crate::bounds::KEPT_LISTS_OF_GONE_CAS_MAX;
 pub const MOVING_DIRECTORY: &str = "moving";
 /// What names of the files begin with; a key follows.
 const KEPT: &str = "crl.";
-/// As they were called when they had the names of client CAs: `client-ca.NAME.crl`, `client-ca-proven.NAME.crl`.
-const NAMED: (&str, &str, &str) = ("client-ca.", "client-ca-proven.", ".crl");
 
 /// What the file of a client CA is named by: over its issuers, and where its lists come from.
 pub fn key(ca: &ClientCa, crl: &Crl) -> String {
@@ -47,8 +45,8 @@ pub(crate) fn make(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives `take` all that is kept, the newest file first; `cas` are the client CAs that are to serve.
-pub fn each(state: &Path, cas: &[ClientCa], mut take: impl FnMut(&Kept)) {
+/// Gives `take` all that is kept, the newest file first.
+pub fn each(state: &Path, mut take: impl FnMut(&Kept)) {
     let directory = state.join(MOVING_DIRECTORY);
     let files = match files_in(&directory) {
         Ok(files) => files,
@@ -59,7 +57,7 @@ pub fn each(state: &Path, cas: &[ClientCa], mut take: impl FnMut(&Kept)) {
         }
     };
     for file in files {
-        match file.read(cas) {
+        match files::read(&file.path, KEPT_LISTS_BYTES_MAX).map(|bytes| Kept::read(&bytes)) {
             Ok(Some(kept)) => take(&kept),
             Ok(None) => crate::warning!(
                 "{}: expected revocation lists that were kept, found something else: they are lost",
@@ -74,30 +72,21 @@ pub fn each(state: &Path, cas: &[ClientCa], mut take: impl FnMut(&Kept)) {
 /// [`KEPT_LISTS_OF_GONE_CAS_MAX`] stay.
 pub fn forget_oldest(state: &Path, in_force: &BTreeSet<String>) -> io::Result<()> {
     let gone = files_in(&state.join(MOVING_DIRECTORY))?.into_iter();
-    let gone = gone.filter(|file| !matches!(&file.of, Of::Key(key) if in_force.contains(key)));
+    let gone = gone.filter(|file| !in_force.contains(&file.key));
     for file in gone.skip(KEPT_LISTS_OF_GONE_CAS_MAX) {
         crate::info!(
             "{}: removed: of the revocation lists of client CAs that are gone, {KEPT_LISTS_OF_GONE_CAS_MAX} files are kept",
             file.path.display()
         );
         fs::remove_file(&file.path)?;
-        match file.proven_path().map(fs::remove_file) {
-            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
     }
     Ok(())
 }
 
 struct KeptFile {
     path: PathBuf,
-    of: Of,
+    key: String,
     written: SystemTime,
-}
-
-enum Of {
-    Key(String),
-    Named(String),
 }
 
 /// The newest first.
@@ -105,49 +94,13 @@ fn files_in(directory: &Path) -> io::Result<Vec<KeptFile>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        let of = entry.file_name().to_str().and_then(Of::file);
-        if let Some(of) = of {
+        let name = entry.file_name();
+        let key = name.to_str().and_then(|name| name.strip_prefix(KEPT)).filter(|key| unhex(key).is_some());
+        if let Some(key) = key {
             let written = entry.metadata().and_then(|of| of.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-            found.push(KeptFile { path: entry.path(), of, written });
+            found.push(KeptFile { path: entry.path(), key: key.to_owned(), written });
         }
     }
     found.sort_by(|one, other| other.written.cmp(&one.written).then_with(|| one.path.cmp(&other.path)));
     Ok(found)
-}
-
-impl Of {
-    fn file(name: &str) -> Option<Self> {
-        if let Some(key) = name.strip_prefix(KEPT) {
-            return unhex(key).map(|_| Self::Key(key.to_owned()));
-        }
-        let (lists, _, end) = NAMED;
-        Some(Self::Named(name.strip_prefix(lists)?.strip_suffix(end)?.to_owned()))
-    }
-}
-
-impl KeptFile {
-    /// None where it is something else.
-    fn read(&self, cas: &[ClientCa]) -> Result<Option<Kept>, FileError> {
-        match &self.of {
-            Of::Key(_) => Ok(Kept::read(&files::read(&self.path, KEPT_LISTS_BYTES_MAX)?)),
-            Of::Named(name) => {
-                let lists = files::read(&self.path, REVOCATION_LISTS_BYTES_MAX)?;
-                let proven = self.proven_path().map(|path| files::read(&path, REVOCATION_LISTS_BYTES_MAX)).transpose();
-                let proven = proven.unwrap_or_else(|error| {
-                    if !matches!(&error, FileError::Read { cause, .. } if cause.kind() == io::ErrorKind::NotFound) {
-                        crate::warning!("which lists of intermediates held is lost: {error}");
-                    }
-                    None
-                });
-                Ok(Kept::read_named(&lists, &proven.unwrap_or_default(), name, cas))
-            }
-        }
-    }
-
-    /// What lies beside it, of those that chains had proven.
-    fn proven_path(&self) -> Option<PathBuf> {
-        let Of::Named(name) = &self.of else { return None };
-        let (_, proven, end) = NAMED;
-        Some(self.path.with_file_name(format!("{proven}{name}{end}")))
-    }
 }

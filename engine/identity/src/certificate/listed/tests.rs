@@ -164,6 +164,26 @@ impl Listed for Others {
     }
 }
 
+/// Neither what is named nor what stands between it and the leaf is shown: the set has both.
+#[test]
+fn what_stands_between_is_known_where_the_set_has_it() {
+    let root = Authority::new(&PKCS_ECDSA_P256_SHA256);
+    let middle = root.below();
+    let lower = Authority({
+        let mut params = Authority::params();
+        params.distinguished_name.push(DnType::CommonName, "lower");
+        CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &middle.0).unwrap()
+    });
+    let leaf = [lower.leaf()];
+    for named in [These::hashed(&middle.der()), These::hashed(&root.der()), These::numbered(&middle.der(), &root.der())]
+    {
+        let set = set_of(&[&root, &middle, &lower]);
+        assert!(set.verify(&leaf, NOW_S).is_ok() && set.is_listed(&leaf, &named));
+        let other = Authority::new(&PKCS_ECDSA_P256_SHA256);
+        assert!(!set_of(&[&other, &lower]).is_listed(&leaf, &These::hashed(&other.der())));
+    }
+}
+
 #[test]
 fn what_cannot_be_looked_up_by_its_number_is_listed() {
     let set = CaSet::new(Vec::new()).unwrap();

@@ -4,14 +4,14 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use sha2::{Digest, Sha256};
 use webpki::{BorrowedCertRevocationList, CertRevocationList};
 
 use super::super::ClientCa;
+use super::list::List;
 use super::proven::has_room;
-use super::{List, RevocationLists, split};
+use super::{RevocationLists, put};
 use crate::bounds::{KEPT_LISTS_BYTES_MAX, REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_MAX};
 
 /// Lists as they are kept for the next start, whatever their CA is called then.
@@ -24,6 +24,8 @@ pub struct Kept {
 struct KeptList {
     standing: Standing,
     der: Vec<u8>,
+    /// SubjectPublicKeyInfo (DER) of who signed it, where a chain has proven it.
+    signer: Option<Vec<u8>>,
     /// As [`CertRevocationList::issuer`] has it.
     issuer: Vec<u8>,
     sha256: [u8; 32],
@@ -32,7 +34,7 @@ struct KeptList {
 #[derive(Clone, Copy)]
 struct Standing {
     in_force: bool,
-    /// By a chain: see `proven`.
+    /// By a chain, or by a certificate of the CA that may be gone from it next time: see `proven`.
     proven: bool,
 }
 
@@ -52,7 +54,7 @@ impl ClientCa {
 
 impl RevocationLists {
     /// All that is to be known at the next start, in the form that [`Kept::read`] takes; `ca` is whose lists these are. After
-    /// a line for each issuer and each list, and an empty one, the lists in DER.
+    /// a line for each issuer and each list, and an empty one, the lists in DER, each with its signer's key where that was shown.
     pub fn kept(&self, ca: &ClientCa) -> Vec<u8> {
         let of_issuer = |issuer: &[u8; 32]| {
             let hex: String = issuer.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -60,9 +62,12 @@ impl RevocationLists {
         };
         let mut text: String = ca.issuers().iter().map(of_issuer).collect();
         let mut ders = Vec::new();
-        for (standing, list) in self.standing() {
-            text.push_str(&format!("{} {}\n", standing.name(), list.der.len()));
+        for (standing, list) in self.standing(ca) {
+            let signer = list.signer().filter(|_| standing.proven);
+            let length = signer.map_or_else(String::new, |signer| format!(" {}", signer.len()));
+            text.push_str(&format!("{} {}{length}\n", standing.name(), list.der.len()));
             ders.extend_from_slice(&list.der);
+            ders.extend_from_slice(signer.unwrap_or_default());
         }
         text.push('\n');
         let mut bytes = text.into_bytes();
@@ -71,19 +76,24 @@ impl RevocationLists {
     }
 
     /// Over the lists that [`RevocationLists::kept`] gives.
-    pub fn kept_digest(&self) -> [u8; 32] {
+    pub fn kept_digest(&self, ca: &ClientCa) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for (standing, list) in self.standing() {
+        for (standing, list) in self.standing(ca) {
             hash.update(standing.name());
             hash.update(list.sha256);
         }
         hash.finalize().into()
     }
 
-    fn standing(&self) -> Vec<(Standing, Arc<List>)> {
+    fn standing(&self, ca: &ClientCa) -> Vec<(Standing, Arc<List>)> {
         let proven = self.proven_lists();
         let is_in = |lists: &[Arc<List>], list: &List| lists.iter().any(|other| other.sha256 == list.sha256);
-        let of = |list: &Arc<List>| (Standing { in_force: true, proven: is_in(&proven, list) }, Arc::clone(list));
+        // A certificate of the CA that another one issued may be an intermediate the next time.
+        let issued: Vec<_> = ca.anchors.iter().filter(|anchor| !anchor.is_self_issued()).collect();
+        let is_issued = |list: &List| issued.iter().any(|anchor| list.signer() == Some(anchor.spki.as_slice()));
+        let of = |list: &Arc<List>| {
+            (Standing { in_force: true, proven: is_in(&proven, list) || is_issued(list) }, Arc::clone(list))
+        };
         let mut all: Vec<_> = self.lists.iter().map(of).collect();
         let others = proven.iter().filter(|list| !is_in(&self.lists, list));
         all.extend(others.map(|list| (Standing { in_force: false, proven: true }, Arc::clone(list))));
@@ -93,7 +103,7 @@ impl RevocationLists {
     /// Whether they can be in force: one of the CA itself at least, and no more than a file may have.
     pub fn fit(&self) -> bool {
         let bytes: usize = self.lists.iter().map(|list| list.der.len()).sum();
-        let has_own = self.lists.iter().any(|list| list.anchor.is_some());
+        let has_own = self.lists.iter().any(|list| list.is_own);
         has_own && self.lists.len() <= REVOCATION_LISTS_MAX && bytes <= REVOCATION_LISTS_BYTES_MAX
     }
 }
@@ -114,40 +124,25 @@ impl Kept {
                 kept.issuers.push(unhex(of)?);
                 continue;
             }
-            let (der, rest) = ders.split_at_checked(of.parse().ok()?)?;
-            kept.lists.extend(KeptList::read(what.parse().ok()?, der));
+            let (length, of_signer) = of.split_once(' ').map_or((of, None), |(list, signer)| (list, Some(signer)));
+            let (der, rest) = ders.split_at_checked(length.parse().ok()?)?;
+            let (signer, rest) = match of_signer {
+                Some(length) => rest.split_at_checked(length.parse().ok()?).map(|(key, rest)| (Some(key), rest))?,
+                None => (None, rest),
+            };
+            kept.lists.extend(KeptList::read(what.parse().ok()?, der, signer));
             ders = rest;
         }
         ders.is_empty().then_some(kept)
-    }
-
-    /// Lists, PEM or DER, that were kept by the name of their CA, and those that chains had proven. They are of the one of
-    /// `cas` that has this name, if it is the same still, else of each that has signed one.
-    pub fn read_named(lists: &[u8], proven: &[u8], name: &str, cas: &[ClientCa]) -> Option<Self> {
-        let read = |bytes: &[u8], standing: Standing| -> Option<Vec<KeptList>> {
-            Some(split(bytes).ok()?.iter().filter_map(|der| KeptList::read(standing, der)).collect())
-        };
-        let mut all = read(lists, Standing { in_force: true, proven: false })?;
-        let has_signed = |ca: &&ClientCa| {
-            let mut its = all.iter().filter(|list| list.names(ca));
-            its.any(|list| List::read(&list.der, 0, ca).is_ok_and(|list| list.anchor.is_some()))
-        };
-        let signers: Vec<&ClientCa> = cas.iter().filter(has_signed).collect();
-        let issuers = match signers.iter().find(|ca| ca.name() == name) {
-            Some(ca) => ca.issuers(),
-            None => signers.iter().flat_map(|ca| ca.issuers()).collect(),
-        };
-        all.extend(read(proven, Standing { in_force: false, proven: true }).unwrap_or_default());
-        Some(Self { issuers, lists: all })
     }
 }
 
 impl KeptList {
     /// None where it cannot be read any more.
-    fn read(standing: Standing, der: &[u8]) -> Option<Self> {
+    fn read(standing: Standing, der: &[u8], signer: Option<&[u8]>) -> Option<Self> {
         let parsed = CertRevocationList::from(BorrowedCertRevocationList::from_der(der).ok()?);
         let (issuer, sha256) = (parsed.issuer().to_vec(), Sha256::digest(der).into());
-        Some(Self { standing, der: der.to_vec(), issuer, sha256 })
+        Some(Self { standing, der: der.to_vec(), signer: signer.map(<[u8]>::to_vec), issuer, sha256 })
     }
 
     /// Whether its issuer has the name of one of the CA's certificates.
@@ -193,10 +188,16 @@ pub struct Before<'a> {
 }
 
 impl<'a> Before<'a> {
-    /// Of `ca`, one of `all`, of which nothing is known yet, at `now_s` (seconds since the Unix epoch).
-    pub fn new(ca: &'a ClientCa, all: &[ClientCa], enforce_expiration: bool, now_s: u64) -> Self {
+    /// Of `ca`, of which nothing is known yet, at `now_s` (seconds since the Unix epoch); `beside` are those that have lists of
+    /// their own.
+    pub fn new<'b>(
+        ca: &'a ClientCa,
+        beside: impl IntoIterator<Item = &'b ClientCa>,
+        enforce_expiration: bool,
+        now_s: u64,
+    ) -> Self {
         let issuers = ca.issuers();
-        let beside = all.iter().map(ClientCa::issuers).filter(|other| *other != issuers).collect();
+        let beside = beside.into_iter().map(ClientCa::issuers).filter(|other| *other != issuers).collect();
         let (lists, floors, ahead) = (Vec::new(), Vec::new(), Vec::new());
         Self { ca, issuers, enforce_expiration, now_s, beside, lists, floors, ahead }
     }
@@ -205,17 +206,18 @@ impl<'a> Before<'a> {
     pub fn add_in_force(&mut self, serving: &ClientCa) {
         let Some(lists) = serving.lists() else { return };
         if serving.digest() == self.ca.digest() {
-            lists.lists.iter().for_each(|list| self.put(list));
+            lists.lists.iter().for_each(|list| put(&mut self.lists, list));
             self.floors.extend(lists.proven_lists());
             return;
         }
         let kept = |(standing, list): &(Standing, Arc<List>)| KeptList {
             standing: *standing,
             der: list.der.clone(),
+            signer: list.signer().filter(|_| standing.proven).map(<[u8]>::to_vec),
             issuer: list.parsed.issuer().to_vec(),
             sha256: list.sha256,
         };
-        self.add(&Kept { issuers: serving.issuers(), lists: lists.standing().iter().map(kept).collect() });
+        self.add(&Kept { issuers: serving.issuers(), lists: lists.standing(serving).iter().map(kept).collect() });
     }
 
     /// Adds what was kept. What a CA that has an issuer in common knew of intermediates counts, too.
@@ -231,44 +233,35 @@ impl<'a> Before<'a> {
             let read = || List::read(&of.der, position, self.ca).ok().map(Arc::new);
             let Some(list) = known.or_else(read) else { continue };
             if is_beside {
-                self.ahead.extend(list.anchor.is_some().then(|| Arc::clone(&list)));
-            } else if list.anchor.is_some() || (is_of && of.standing.in_force) {
-                self.put(&list);
+                self.ahead.extend(list.is_own.then(|| Arc::clone(&list)));
             }
-            if is_of && of.standing.proven && list.anchor.is_none() {
-                list.proven.store(true, Ordering::Relaxed);
+            if is_of && let Some(signer) = &of.signer {
+                list.try_signer(signer);
+            }
+            let is_proven = is_of && of.standing.proven && list.is_proven();
+            let is_taken = is_of && of.standing.in_force && has_room(&self.lists, &list);
+            if !is_beside && (list.is_own || is_taken) {
+                put(&mut self.lists, &list);
+            }
+            if is_proven {
                 self.floors.push(list);
             }
         }
     }
 
-    /// The later one of the CA's own counts. Of an intermediate, whose signature is not looked at here, the first.
-    fn put(&mut self, list: &Arc<List>) {
-        let is_own = list.anchor.is_some();
-        let room = is_own || has_room(&self.lists, list);
-        match self.lists.iter_mut().find(|other| other.same_scope(list)) {
-            Some(other) if is_own && other.is_before(list) => *other = Arc::clone(list),
-            None if room => self.lists.push(Arc::clone(list)),
-            Some(_) | None => {}
-        }
-    }
-
     /// None where no list of the CA itself is known. Whether they can be in force: [`RevocationLists::fit`].
     pub fn lists(self) -> Option<RevocationLists> {
-        let Self { ca, enforce_expiration, now_s, mut lists, floors, ahead, .. } = self;
-        if ahead.is_empty() && lists.iter().all(|list| list.anchor.is_none()) {
+        let Self { enforce_expiration, now_s, mut lists, floors, ahead, .. } = self;
+        if ahead.is_empty() && lists.iter().all(|list| !list.is_own) {
             return None;
         }
         for floor in &floors {
-            let room = has_room(&lists, floor) && !(enforce_expiration && floor.has_ended(now_s));
-            match lists.iter_mut().find(|list| list.same_scope(floor)) {
-                Some(list) if list.sha256 == floor.sha256 => list.proven.store(true, Ordering::Relaxed),
-                Some(list) if list.is_before(floor) => *list = Arc::clone(floor),
-                None if room => lists.push(Arc::clone(floor)),
-                Some(_) | None => {}
+            let stays = has_room(&lists, floor) && !(enforce_expiration && floor.has_ended(now_s));
+            if stays || lists.iter().any(|list| list.same_scope(floor)) {
+                put(&mut lists, floor);
             }
         }
-        Some(RevocationLists { ahead, ..RevocationLists::of(lists, floors, ca, enforce_expiration) })
+        Some(RevocationLists { ahead, ..RevocationLists::of(lists, floors, enforce_expiration) })
     }
 }
 

@@ -12,6 +12,8 @@ use rcgen::{
 use super::*;
 use crate::certificate::{CaSet, CertificateFault, Chains};
 
+mod beside;
+mod proven;
 mod scopes;
 
 /// 2026-01-01.
@@ -68,6 +70,18 @@ impl Authority {
         hours: i64,
         revoked: &[u64],
     ) -> String {
+        self.list_until((2026, 2, 1), issuing_distribution_point, number, hours, revoked)
+    }
+
+    /// The same with this year, month and day for `nextUpdate`.
+    fn list_until(
+        &self,
+        (year, month, day): (i32, u8, u8),
+        issuing_distribution_point: Option<CrlIssuingDistributionPoint>,
+        number: u64,
+        hours: i64,
+        revoked: &[u64],
+    ) -> String {
         let entry = |serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2025, 6, 1),
@@ -76,7 +90,7 @@ impl Authority {
         };
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2025, 12, 1) + std::time::Duration::from_secs(hours.unsigned_abs() * 3_600),
-            next_update: date_time_ymd(2026, 2, 1),
+            next_update: date_time_ymd(year, month, day),
             crl_number: SerialNumber::from(number),
             issuing_distribution_point,
             revoked_certs: revoked.iter().map(entry).collect(),
@@ -98,7 +112,11 @@ impl Authority {
 }
 
 pub(super) fn read(ca: &ClientCa, text: &str) -> Result<RevocationLists, RevocationError> {
-    RevocationLists::read(text.as_bytes(), ca, true)
+    RevocationLists::read(text.as_bytes(), ca, true, NOW_S)
+}
+
+pub(super) fn ders(text: &str) -> Vec<Vec<u8>> {
+    list::split(text.as_bytes()).unwrap().into_iter().map(Result::unwrap).collect()
 }
 
 pub(super) fn with(ca: &ClientCa, text: &str) -> ClientCa {
@@ -124,26 +142,10 @@ fn an_expired_list_refuses_unless_the_policy_says_otherwise() {
     let text = authority.list(1, &[7]);
     assert_eq!(with(&ca, &text).verify(&leaf, NEXT_S - 1), Ok(()));
     assert_eq!(with(&ca, &text).verify(&leaf, NEXT_S), Err(CertificateFault::ListExpired));
-    let lists = RevocationLists::read(text.as_bytes(), &ca, false).unwrap();
+    let lists = RevocationLists::read(text.as_bytes(), &ca, false, NOW_S).unwrap();
     let lenient = ca.with_revocation(Some(Arc::new(lists)));
     assert_eq!(lenient.verify(&leaf, NEXT_S + 1_000_000), Ok(()));
     assert_eq!(lenient.verify(&[authority.leaf(7)], NEXT_S + 1_000_000), Err(CertificateFault::Revoked));
-}
-
-#[test]
-fn intermediates_are_looked_up_too_and_need_a_list_of_their_own() {
-    let root = Authority::new("root");
-    let middle = root.intermediate("middle", 40);
-    let chain = [middle.leaf(7), middle.0.der().clone()];
-    let ca = root.ca();
-    let verdict = |text: String| with(&ca, &text).verify(&chain, NOW_S);
-    assert_eq!(verdict(root.list(1, &[])), Err(CertificateFault::StatusUnknown), "the leaf's issuer has no list");
-    assert_eq!(verdict(root.list(1, &[]) + &middle.list(1, &[])), Ok(()));
-    assert_eq!(verdict(root.list(1, &[]) + &middle.list(1, &[7])), Err(CertificateFault::Revoked));
-    assert_eq!(verdict(root.list(1, &[40]) + &middle.list(1, &[])), Err(CertificateFault::Revoked));
-    let forged = Authority::new("middle").list(2, &[]);
-    assert!(verdict(root.list(1, &[]) + &forged).is_err(), "a list in the intermediate's name by another key");
-    assert!(matches!(read(&ca, &middle.list(1, &[])), Err(RevocationError::NoneOfTheCa(_))));
 }
 
 #[test]
@@ -180,15 +182,21 @@ fn what_is_no_list_of_the_ca_is_not_taken() {
     assert!(matches!(read(&ca, &other.list(1, &[])), Err(RevocationError::Signature { .. })));
     assert!(matches!(read(&ca, ""), Err(RevocationError::Form)));
     assert!(matches!(read(&ca, "nonsense"), Err(RevocationError::Form)));
-    assert!(matches!(read(&ca, &good[..good.len() / 2]), Err(RevocationError::Form)));
-    assert!(matches!(read(&ca, &(good.clone() + &authority.0.pem())), Err(RevocationError::Form)));
+    assert!(matches!(read(&ca, &good[..good.len() / 2]), Err(RevocationError::Malformed { position: 1, .. })));
     assert!(matches!(read(&ca, &good.repeat(REVOCATION_LISTS_MAX + 1)), Err(RevocationError::Count(_))));
     let long = vec![b' '; REVOCATION_LISTS_BYTES_MAX + 1];
-    assert!(matches!(RevocationLists::read(&long, &ca, true), Err(RevocationError::TooLong(_))));
-    let der = split(good.as_bytes()).unwrap().remove(0);
-    assert!(RevocationLists::read(&der, &ca, true).is_ok());
-    assert_eq!(RevocationLists::read(&der.repeat(2), &ca, true).unwrap().facts().count(), 1, "the same one twice");
-    assert!(matches!(RevocationLists::read(&der[..der.len() - 1], &ca, true), Err(RevocationError::Form)));
+    assert!(matches!(RevocationLists::read(&long, &ca, true, NOW_S), Err(RevocationError::TooLong(_))));
+    let der = ders(&good).remove(0);
+    assert!(RevocationLists::read(&der, &ca, true, NOW_S).is_ok());
+    assert_eq!(
+        RevocationLists::read(&der.repeat(2), &ca, true, NOW_S).unwrap().facts().count(),
+        1,
+        "the same one twice"
+    );
+    assert!(matches!(
+        RevocationLists::read(&der[..der.len() - 1], &ca, true, NOW_S),
+        Err(RevocationError::Malformed { position: 1, .. })
+    ));
     let no_signer = Authority::with("n", vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature]);
     let text = {
         // rcgen refuses to sign with such a CA, so that another one of the same key and name signs.
@@ -209,10 +217,10 @@ fn nothing_goes_back_behind_the_lists_in_force() {
     for (number, hours, follows) in
         [(0x10, 10, true), (0x11, 11, true), (0x10, 11, true), (0x0f, 11, false), (0x11, 9, false), (0x0f, 9, false)]
     {
-        assert_eq!(lists(number, hours, &[]).follow(&present, &ca, NOW_S).is_ok(), follows, "{number:x} {hours}");
+        assert_eq!(lists(number, hours, &[]).follow(&present, NOW_S).is_ok(), follows, "{number:x} {hours}");
     }
-    let told = lists(0x0f, 9, &[]).follow(&present, &ca, NOW_S).unwrap_err().to_string();
-    assert!(told.contains("expected number 10") && told.contains("found number f"), "{told}");
+    let told = lists(0x0f, 9, &[]).follow(&present, NOW_S).unwrap_err().to_string();
+    assert!(told.contains("expected CRL number 0x10") && told.contains("found 0xf:"), "{told}");
     assert!(lists(0x11, 11, &[1, 2]).revokes_more_than(&present));
     assert!(!lists(0x11, 11, &[1]).revokes_more_than(&present));
     assert!(!lists(0x11, 11, &[]).revokes_more_than(&present));
@@ -223,18 +231,18 @@ fn nothing_goes_back_behind_the_lists_in_force() {
     let pair = ClientCa::from_pem("ca", &(authority.0.pem() + &other.0.pem())).unwrap();
     let whole = read(&pair, &(authority.list(1, &[]) + &other.list(1, &[]))).unwrap();
     let part = || read(&pair, &authority.list(2, &[])).unwrap();
-    let after = part().follow(&whole, &pair, NOW_S).unwrap();
+    let after = part().follow(&whole, NOW_S).unwrap();
     assert_eq!(after.facts().map(|list| list.number).collect::<Vec<_>>(), ["2", "1"], "what is left out stays");
     assert_eq!((after.left_out(), part().left_out()), (["CN=b".to_owned()].as_slice(), [].as_slice()));
     // One that is behind holds up none beside it; where all are, nothing is taken.
-    let mixed = whole.follow(&part(), &pair, NOW_S).unwrap();
+    let mixed = whole.follow(&part(), NOW_S).unwrap();
     assert_eq!(mixed.facts().map(|list| list.number).collect::<Vec<_>>(), ["2", "1"]);
     assert_eq!(mixed.left_out(), ["CN=a"]);
     let ahead = read(&pair, &(authority.list(2, &[]) + &other.list(2, &[]))).unwrap();
     let behind = read(&pair, &(authority.list(1, &[]) + &other.list(1, &[]))).unwrap();
     assert_eq!(
-        behind.follow(&ahead, &pair, NOW_S).map(drop),
-        Err(RevocationError::Older { issuer: "CN=b".to_owned(), in_force: "2".to_owned(), found: "1".to_owned() })
+        behind.follow(&ahead, NOW_S).map(drop),
+        Err(RevocationError::Older { issuer: "CN=a".to_owned(), in_force: "2".to_owned(), found: "1".to_owned() })
     );
 }
 
@@ -246,8 +254,14 @@ pub(super) fn with_middle() -> (Authority, Authority, [CertificateDer<'static>; 
     (root, middle, chain)
 }
 
-fn proven(lists: &RevocationLists) -> Vec<Vec<u8>> {
-    lists.proven_lists().iter().map(|list| list.der.clone()).collect()
+/// Whether the list of this number stays in force, though the file has an older one, and that is told.
+pub(super) fn stays(after: Result<RevocationLists, RevocationError>, list: &str) -> bool {
+    let (issuer, number) = list.split_once(' ').unwrap();
+    let issuer = format!("CN={issuer}");
+    after.is_ok_and(|after| {
+        let mut of_issuer = after.facts().filter(|facts| facts.issuer == issuer);
+        of_issuer.any(|facts| facts.number == number) && after.left_out() == [issuer.as_str()]
+    })
 }
 
 /// What is known after a restart.
@@ -255,88 +269,6 @@ pub(super) fn restarted(lists: &RevocationLists, ca: &ClientCa, enforced: bool, 
     let mut before = Before::new(ca, &[], enforced, now_s);
     before.add(&Kept::read(&lists.kept(ca)).unwrap());
     before.lists().unwrap()
-}
-
-#[test]
-fn a_list_of_an_intermediate_counts_once_a_chain_has_proven_it() {
-    let (root, middle, chain) = with_middle();
-    let ca = root.ca();
-    let file = |list: String| read(&ca, &(root.list(1, &[]) + &list)).unwrap();
-    let forged = Authority::new("middle").list(900, &[]);
-    let first = Arc::new(file(forged));
-    assert!(ca.with_revocation(Some(Arc::clone(&first))).verify(&chain, NOW_S).is_err());
-    assert_eq!(proven(&first), Vec::<Vec<u8>>::new());
-    // The forged one does not keep the true one out, however large its number.
-    let second = Arc::new(file(middle.list(5, &[7])).follow(&first, &ca, NOW_S).unwrap());
-    assert_eq!(ca.with_revocation(Some(Arc::clone(&second))).verify(&chain, NOW_S), Ok(()));
-    assert_eq!(proven(&second).len(), 1);
-    assert!(matches!(file(middle.list(4, &[])).follow(&second, &ca, NOW_S), Err(RevocationError::Older { .. })));
-    // Another forged one takes its place, to no avail but that nothing verifies; the floor stays.
-    let third = file(Authority::new("middle").list(901, &[])).follow(&second, &ca, NOW_S).unwrap();
-    assert_eq!(proven(&third), proven(&second), "it is kept, in force or not");
-    assert!(matches!(file(middle.list(4, &[])).follow(&third, &ca, NOW_S), Err(RevocationError::Older { .. })));
-    let last = Arc::new(file(middle.list(6, &[7])).follow(&third, &ca, NOW_S).unwrap());
-    assert_eq!(ca.with_revocation(Some(last)).verify(&chain, NOW_S), Ok(()));
-}
-
-#[test]
-fn a_proven_list_stays_where_a_file_leaves_it_out_and_over_a_restart() {
-    let (root, middle, chain) = with_middle();
-    let ca = root.ca();
-    let revoked = [middle.leaf(7), middle.0.der().clone()];
-    let before = Arc::new(read(&ca, &(root.list(1, &[]) + &middle.list(5, &[7]))).unwrap());
-    assert_eq!(ca.with_revocation(Some(Arc::clone(&before))).verify(&chain, NOW_S), Ok(()));
-    let alone = || read(&ca, &root.list(2, &[])).unwrap();
-    let after = alone().follow(&before, &ca, NOW_S).unwrap();
-    assert_eq!(after.facts().count(), 2, "carried on");
-    let older = || read(&ca, &(root.list(3, &[]) + &middle.list(4, &[]))).unwrap();
-    assert!(matches!(older().follow(&after, &ca, NOW_S), Err(RevocationError::Older { .. })));
-    let again = restarted(&after, &ca, true, NOW_S);
-    assert!(matches!(older().follow(&again, &ca, NOW_S), Err(RevocationError::Older { .. })));
-    for lists in [alone().follow(&again, &ca, NOW_S).unwrap(), again] {
-        let ca = ca.with_revocation(Some(Arc::new(lists)));
-        assert_eq!(ca.verify(&revoked, NOW_S), Err(CertificateFault::Revoked));
-        assert_eq!(ca.verify(&chain, NOW_S), Ok(()));
-    }
-}
-
-#[test]
-fn another_list_beside_it_does_not_keep_one_from_being_proven() {
-    let (root, middle, chain) = with_middle();
-    let ca = root.ca();
-    let (forged, own) = (Authority::new("middle").list_of_cas(900), middle.list(5, &[7]));
-    for beside in [forged.clone() + &own, own.clone() + &forged] {
-        let before = Arc::new(read(&ca, &(root.list(1, &[]) + &beside)).unwrap());
-        for _ in 0..2 {
-            assert_eq!(ca.with_revocation(Some(Arc::clone(&before))).verify(&chain, NOW_S), Ok(()));
-        }
-        assert_eq!(proven(&before), split(own.as_bytes()).unwrap(), "and nothing of the forged one");
-        let older = read(&ca, &(root.list(2, &[]) + &forged + &middle.list(4, &[]))).unwrap();
-        assert!(matches!(older.follow(&before, &ca, NOW_S), Err(RevocationError::Older { .. })));
-    }
-    let parted = root.list(1, &[]) + &middle.list_of_cas(3) + &own;
-    let before = Arc::new(read(&ca, &parted).unwrap());
-    assert_eq!(ca.with_revocation(Some(Arc::clone(&before))).verify(&chain, NOW_S), Ok(()));
-    let after = read(&ca, &root.list(2, &[])).unwrap().follow(&before, &ca, NOW_S).unwrap();
-    assert_eq!(after.facts().count(), 3, "each part is proven by its own signature");
-}
-
-#[test]
-fn a_list_that_its_file_leaves_out_goes_once_it_has_ended_and_still_nothing_goes_back() {
-    let (root, middle, chain) = with_middle();
-    let ca = root.ca();
-    for (enforced, left) in [(true, 1), (false, 2)] {
-        let read = |text: String| RevocationLists::read(text.as_bytes(), &ca, enforced).unwrap();
-        let before = Arc::new(read(root.list(1, &[]) + &middle.list(5, &[7])));
-        assert_eq!(ca.with_revocation(Some(Arc::clone(&before))).verify(&chain, NOW_S), Ok(()));
-        let alone = || read(root.list(2, &[]));
-        assert_eq!(alone().follow(&before, &ca, NEXT_S - 1).unwrap().facts().count(), 2, "{enforced}");
-        let after = alone().follow(&before, &ca, NEXT_S).unwrap();
-        assert_eq!(after.facts().count(), left, "{enforced}");
-        assert_eq!(restarted(&after, &ca, enforced, NEXT_S).facts().count(), left, "{enforced}");
-        let older = read(root.list(3, &[]) + &middle.list(4, &[]));
-        assert!(matches!(older.follow(&after, &ca, NEXT_S), Err(RevocationError::Older { .. })), "{enforced}");
-    }
 }
 
 #[test]
@@ -364,14 +296,14 @@ proptest! {
     #[test]
     fn whatever_bytes_are_read_nothing_breaks(bytes in proptest::collection::vec(any::<u8>(), 0..300), at in 0_usize..400) {
         let authority = Authority::new("a");
-        let mut changed = split(authority.list(1, &[7]).as_bytes()).unwrap().remove(0);
+        let mut changed = ders(&authority.list(1, &[7])).remove(0);
         let whole = changed.clone();
         let ca = authority.ca();
-        let _ = RevocationLists::read(&bytes, &ca, true);
+        let _ = RevocationLists::read(&bytes, &ca, true, NOW_S);
         if let (Some(place), Some(byte)) = (changed.get_mut(at), bytes.first()) {
             *place = *byte;
         }
-        prop_assert_eq!(RevocationLists::read(&changed, &ca, true).is_ok(), changed == whole);
+        prop_assert_eq!(RevocationLists::read(&changed, &ca, true, NOW_S).is_ok(), changed == whole);
     }
 }
 

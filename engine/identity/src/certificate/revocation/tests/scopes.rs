@@ -26,7 +26,7 @@ fn a_number_that_any_list_of_its_issuer_names_is_refused() {
     }
     let present = read(&ca, &whole).unwrap();
     for text in [&older, &later] {
-        let after = read(&ca, text).unwrap().follow(&present, &ca, NOW_S).unwrap();
+        let after = read(&ca, text).unwrap().follow(&present, NOW_S).unwrap();
         assert_eq!(after.left_out(), ["CN=a"]);
         assert_eq!(refused(after), [true, true, false], "what is left out stays in force");
     }

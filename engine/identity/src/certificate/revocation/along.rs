@@ -1,0 +1,149 @@
+//! What the lists say of a path that verified: who issued what along it is known there, so that each list is asked about what its
+//! signer has issued, and about nothing else.
+//!
+//! A certificate that any list in force of its issuer names is refused, whatever that list is about, whichever client CA's file
+//! brought it, and the certificate at which the path ends as well. Whether it is good is for the lists of the client CA that is
+//! asked to say, by rustls-webpki.
+
+use std::time::Duration;
+
+use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::{
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptionsBuilder,
+    UnknownStatusPolicy, VerifiedPath,
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::super::{Anchor, CertificateFault, ClientCa};
+use super::list::List;
+use super::{Revocation, RevocationLists};
+
+/// Who issued a certificate along a path.
+pub(super) struct Issuer<'a> {
+    /// Content of the SEQUENCE, as lists name their issuer.
+    pub(super) subject: &'a [u8],
+    /// SubjectPublicKeyInfo, DER.
+    pub(super) spki: Vec<u8>,
+    /// Whether its key usage admits signing revocation lists.
+    pub(super) signs_lists: bool,
+}
+
+/// What a path is looked up in.
+pub(in super::super) struct Lookup<'a> {
+    pub(in super::super) leaf: &'a EndEntityCert<'a>,
+    pub(in super::super) usage: KeyUsage,
+    pub(in super::super) now_s: u64,
+    /// All client CAs of the policy.
+    pub(in super::super) cas: &'a [ClientCa],
+}
+
+impl Lookup<'_> {
+    /// Whether the lists that there are admit `path`, which verified under `ca` and ends at `anchor`.
+    pub(in super::super) fn admit(
+        &self,
+        path: &VerifiedPath<'_>,
+        anchor: &Anchor,
+        ca: &ClientCa,
+    ) -> Result<(), CertificateFault> {
+        if self.lists().next().is_some() {
+            let issuers = issuers(path, anchor);
+            let serials = std::iter::once(path.end_entity().serial());
+            let serials = serials.chain(path.intermediate_certificates().map(|of| of.serial()));
+            let mut issued = serials.zip(&issuers);
+            let is_named =
+                |(serial, issuer)| self.lists().any(|lists| lists.by(issuer).iter().any(|list| list.names(serial)));
+            if issued.any(is_named) || self.is_fallen(anchor, &mut Vec::new()) {
+                return Err(CertificateFault::Revoked);
+            }
+            if let Revocation::Lists(lists) = &ca.revocation {
+                return self.ask(lists, &issuers, path);
+            }
+        }
+        match ca.revocation {
+            Revocation::Awaited => Err(CertificateFault::StatusUnknown),
+            Revocation::Unchecked | Revocation::Lists(_) => Ok(()),
+        }
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &RevocationLists> {
+        self.cas.iter().filter_map(ClientCa::lists).map(AsRef::as_ref)
+    }
+
+    /// Asks rustls-webpki what those of `lists` that `issuers` signed say of `path`.
+    fn ask(
+        &self,
+        lists: &RevocationLists,
+        issuers: &[Issuer<'_>],
+        path: &VerifiedPath<'_>,
+    ) -> Result<(), CertificateFault> {
+        let mut asked: Vec<&List> = issuers.iter().flat_map(|issuer| lists.by(issuer)).collect();
+        // Of several that may say something of a certificate it takes the first: the latest.
+        asked.sort_by_key(|list| std::cmp::Reverse(list.this_update_s));
+        let asked: Vec<&CertRevocationList<'_>> = asked.iter().map(|list| &list.parsed).collect();
+        let Ok(options) = RevocationOptionsBuilder::new(&asked) else { return Err(CertificateFault::StatusUnknown) };
+        let expiration = if lists.enforce_expiration { ExpirationPolicy::Enforce } else { ExpirationPolicy::Ignore };
+        let options = options.with_depth(RevocationCheckDepth::Chain).with_expiration_policy(expiration);
+        let options = options.with_status_policy(UnknownStatusPolicy::Deny).build();
+        let intermediates: Vec<CertificateDer<'_>> = path.intermediate_certificates().map(|of| of.der()).collect();
+        let (anchors, now) =
+            (std::slice::from_ref(path.anchor()), UnixTime::since_unix_epoch(Duration::from_secs(self.now_s)));
+        let algorithms = super::super::supported_algorithms().all;
+        match self.leaf.verify_for_usage(algorithms, anchors, &intermediates, now, self.usage, Some(options), None) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let why = CertificateFault::from(error);
+                // The path has verified: whatever else is wrong is wrong with the lists.
+                Err(if why.is_of_revocation() { why } else { CertificateFault::StatusUnknown })
+            }
+        }
+    }
+
+    /// Whether `anchor`, a certificate of a client CA that another one issued, is named by a list of that one, or stands on one that
+    /// is: a client need not show what lies above it. `seen`: those that stand on it.
+    fn is_fallen<'a>(&'a self, anchor: &'a Anchor, seen: &mut Vec<&'a Anchor>) -> bool {
+        if anchor.is_self_issued() || seen.iter().any(|other| std::ptr::eq(*other, anchor)) {
+            return false;
+        }
+        let names = |list: &List| {
+            anchor.marks.is_issued_by(list.parsed.issuer())
+                && list.names(&anchor.serial)
+                && list.signer().is_some_and(|spki| anchor.is_signed_by(spki))
+        };
+        if self.lists().any(|lists| lists.lists.iter().any(|list| names(list))) {
+            return true;
+        }
+        seen.push(anchor);
+        let anchors = self.cas.iter().flat_map(|ca| ca.anchors.iter());
+        let above = anchors.filter(|other| anchor.marks.is_issued_by(other.subject()));
+        let (fallen, standing): (Vec<&Anchor>, Vec<&Anchor>) = above.partition(|other| self.is_fallen(other, seen));
+        let issued = |by: &[&Anchor]| by.iter().any(|other| anchor.is_signed_by(&other.spki));
+        !fallen.is_empty() && issued(&fallen) && !issued(&standing)
+    }
+}
+
+impl RevocationLists {
+    /// Those that `issuer` has signed, of each scope the latest.
+    fn by(&self, issuer: &Issuer<'_>) -> Vec<&List> {
+        let its: Vec<&List> = self.lists.iter().map(AsRef::as_ref).filter(|list| list.is_by(issuer)).collect();
+        let is_latest = |list: &&List| !its.iter().any(|other| list.same_names(other) && list.is_before(other));
+        its.iter().copied().filter(is_latest).collect()
+    }
+}
+
+/// Who issued each certificate of a path, the leaf's first.
+fn issuers<'a>(path: &'a VerifiedPath<'_>, anchor: &'a Anchor) -> Vec<Issuer<'a>> {
+    let intermediates = path.intermediate_certificates().map(|of| Issuer {
+        subject: of.subject(),
+        spki: of.subject_public_key_info().to_vec(),
+        signs_lists: may_sign_lists(&of.der()),
+    });
+    let last = Issuer { subject: anchor.subject(), spki: anchor.spki.clone(), signs_lists: anchor.signs_lists };
+    intermediates.chain([last]).collect()
+}
+
+/// RFC 5280 §6.3.3 (f).
+fn may_sign_lists(certificate: &[u8]) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| {
+        certificate.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.crl_sign()))
+    })
+}

@@ -1,0 +1,166 @@
+//! What else a client shows, what else a file has, and what else the policy trusts, beside what counts.
+
+use super::*;
+
+fn named(name: &str, authorities: &[&Authority]) -> ClientCa {
+    let pem: String = authorities.iter().map(|authority| authority.0.pem()).collect();
+    ClientCa::from_pem(name, &pem).unwrap()
+}
+
+/// What each order of `cas` says of `chain`: the same.
+fn verdict(cas: &[ClientCa], chain: &[CertificateDer<'static>]) -> Result<u32, CertificateFault> {
+    let mut cas = cas.to_vec();
+    let mut of_each = (0..cas.len()).map(|_| {
+        cas.rotate_left(1);
+        CaSet::new(cas.clone()).unwrap().verify(chain, NOW_S).map(u64::count_ones)
+    });
+    let first = of_each.next().unwrap();
+    assert!(of_each.all(|other| other == first));
+    first
+}
+
+/// Which fault rustls-webpki tells of several paths is for the client to choose.
+#[test]
+fn nothing_that_a_client_shows_beside_hides_what_a_list_says() {
+    let (root, partner) = (Authority::new("root"), Authority::new("partner"));
+    let middle = root.intermediate("middle", 40);
+    let ours = with(&root.ca(), &(root.list(1, &[7]) + &middle.list(1, &[7])));
+    let both = named("both", &[&root, &partner]);
+    let mut expired = Authority::params("root", vec![KeyUsagePurpose::KeyCertSign]);
+    (expired.not_before, expired.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+    let expired = CertifiedIssuer::self_signed(expired, KeyPair::generate().unwrap()).unwrap();
+    let fakes = |name: &str| (0..6).map(|_| Authority::new(name).0.der().clone()).collect::<Vec<_>>();
+    let direct = |serial: u64| vec![root.leaf(serial)];
+    let through = |serial: u64| vec![middle.leaf(serial), middle.0.der().clone()];
+    for beside in [Vec::new(), vec![expired.der().clone()], fakes("root"), fakes("middle")] {
+        for (good, bad) in [(direct(8), direct(7)), (through(8), through(7))] {
+            let bad = [bad, beside.clone()].concat();
+            assert_eq!(ours.verify(&bad, NOW_S), Err(CertificateFault::Revoked));
+            assert_eq!(verdict(&[ours.clone(), both.clone()], &bad), Err(CertificateFault::Revoked));
+            assert_eq!(verdict(&[ours.clone(), both.clone()], &[good, beside.clone()].concat()), Ok(2));
+        }
+    }
+    // Given up before it came to the true one: somebody who trusts that one apart does not have the say alone.
+    let bad = [vec![middle.leaf(7)], fakes("middle"), fakes("middle"), vec![middle.0.der().clone()]].concat();
+    assert!(verdict(&[ours, named("apart", &[&middle])], &bad).is_err());
+}
+
+#[test]
+fn a_list_in_the_name_of_an_intermediate_by_another_key_lets_nobody_in() {
+    let (root, middle, chain) = with_middle();
+    let forged = Authority::new("middle").list(700, &[]);
+    let ours = with(&root.ca(), &(root.list(1, &[]) + &forged));
+    assert_eq!(verdict(&[ours, named("all", &[&root])], &chain), Err(CertificateFault::StatusUnknown));
+    assert_eq!(middle.list(1, &[]).len(), forged.len(), "it differs by its key alone");
+}
+
+/// Who leaves an intermediate out that the policy has anyway leaves out nothing.
+#[test]
+fn what_is_above_a_certificate_of_the_policy_need_not_be_shown() {
+    let root = Authority::new("root");
+    let middle = root.intermediate("middle", 40);
+    let lower = middle.intermediate("lower", 50);
+    let unlisted = named("team", &[&middle]);
+    let file = |of_root: &[u64], of_middle: &[u64]| root.list(1, of_root) + &middle.list(1, of_middle);
+    let shown = |serial: u64| vec![middle.leaf(serial), middle.0.der().clone()];
+    let alone = |serial: u64| vec![middle.leaf(serial)];
+    let verdict_of = |text: &str, serial: u64| {
+        let cas = [with(&root.ca(), text), unlisted.clone()];
+        (verdict(&cas, &shown(serial)), verdict(&cas, &alone(serial)))
+    };
+    let revoked = || Err(CertificateFault::Revoked);
+    assert_eq!(verdict_of(&file(&[], &[8]), 8), (revoked(), revoked()), "the leaf");
+    assert_eq!(verdict_of(&file(&[], &[8]), 9), (Ok(2), Ok(1)));
+    assert_eq!(verdict_of(&file(&[40], &[]), 9), (revoked(), revoked()), "the intermediate");
+    let one = named("one", &[&root, &middle]);
+    for (of_root, expected) in [(&[40][..], Err(CertificateFault::Revoked)), (&[], Ok(()))] {
+        let ca = with(&one, &file(of_root, &[]));
+        assert_eq!([ca.verify(&shown(9), NOW_S), ca.verify(&alone(9), NOW_S)], [expected.clone(), expected]);
+        let set = CaSet::new(vec![ca]).unwrap();
+        assert_eq!(set.may_have_revoked(&alone(9)), of_root == [40]);
+    }
+    // Two steps above.
+    let cas = |of_root: &[u64]| [with(&root.ca(), &file(of_root, &[])), unlisted.clone(), named("lower", &[&lower])];
+    assert_eq!(verdict(&cas(&[40]), &[lower.leaf(1)]), revoked());
+    assert_eq!(verdict(&cas(&[]), &[lower.leaf(1)]), Ok(1));
+    // Another CA of the same name that has given the same number has not named it.
+    let other = Authority::new("root");
+    let cas = [with(&other.ca(), &other.list(1, &[40])), unlisted];
+    assert_eq!(verdict(&cas, &alone(9)), Ok(1));
+}
+
+#[test]
+fn an_intermediate_with_a_new_key_under_its_old_name_has_lists_of_its_own() {
+    let root = Authority::new("root");
+    let (old, new) = (root.intermediate("issuing", 40), root.intermediate("issuing", 41));
+    let ca = root.ca();
+    let statuses = |lists: &Arc<RevocationLists>| {
+        let ca = ca.with_revocation(Some(Arc::clone(lists)));
+        [(&old, 7), (&old, 8), (&new, 7), (&new, 8)]
+            .map(|(of, serial)| ca.verify(&[of.leaf(serial), of.0.der().clone()], NOW_S).is_ok())
+    };
+    let file =
+        |number: u64, of_old: &str, of_new: &str| read(&ca, &(root.list(number, &[]) + of_old + of_new)).unwrap();
+    for [of_old, of_new] in [[51, 1], [51, 52], [1, 51]] {
+        let lists = Arc::new(file(1, &old.list(of_old, &[7]), &new.list(of_new, &[8])));
+        assert_eq!(statuses(&lists), [false, true, true, false]);
+        // Then the old one's goes: it stays in force beside the new one's, of which nothing older is taken.
+        let after = file(2, "", &new.list(of_new + 1, &[8])).follow(&lists, NOW_S).unwrap();
+        assert_eq!(statuses(&Arc::new(after)), [false, true, true, false]);
+        let again = restarted(&lists, &ca, true, NOW_S);
+        let after = file(2, "", &new.list(of_new - 1, &[])).follow(&again, NOW_S).unwrap();
+        assert_eq!(after.left_out(), ["CN=issuing"]);
+        assert_eq!(statuses(&Arc::new(after)), [false, true, true, false]);
+    }
+}
+
+/// Each issuer publishes its own list; one file has them all.
+#[test]
+fn a_list_that_cannot_be_taken_holds_up_no_other() {
+    let (root, middle, chain) = with_middle();
+    let evil = root.intermediate("evil", 41);
+    let ca = root.ca();
+    let first = Arc::new(read(&ca, &(root.list(1, &[]) + &middle.list(1, &[]) + &evil.list(5, &[7]))).unwrap());
+    let with_first = ca.with_revocation(Some(Arc::clone(&first)));
+    for of in [&middle, &evil] {
+        assert_eq!(with_first.verify(&[of.leaf(9), of.0.der().clone()], NOW_S), Ok(()));
+    }
+    let garbage = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n".to_owned();
+    let ahead = evil.list_of(6, 24 * 31 + 1, &[]);
+    for (bad, not_taken) in [(evil.list(4, &[]), 0), (garbage, 1), (evil.0.pem(), 1), (ahead, 1)] {
+        for text in [
+            bad.clone() + &root.list(2, &[41]) + &middle.list(2, &[8]),
+            root.list(2, &[41]) + &middle.list(2, &[8]) + &bad,
+        ] {
+            let after = read(&ca, &text).unwrap().follow(&first, NOW_S).unwrap();
+            assert_eq!((after.not_taken().len(), after.left_out().len()), (not_taken, 1 - not_taken));
+            let ca = ca.with_revocation(Some(Arc::new(after)));
+            assert_eq!(ca.verify(&chain, NOW_S), Err(CertificateFault::Revoked));
+            assert_eq!(ca.verify(&[evil.leaf(9), evil.0.der().clone()], NOW_S), Err(CertificateFault::Revoked));
+            assert_eq!(ca.verify(&[middle.leaf(9), middle.0.der().clone()], NOW_S), Ok(()));
+        }
+    }
+    let told = read(&ca, &root.list_of(9, 24 * 40, &[])).unwrap_err().to_string();
+    assert!(told.contains("expected one that is issued by now, found thisUpdate 777600 s ahead"), "{told}");
+    let old_and_new = root.list(0, &[]) + &middle.list(2, &[8]);
+    let after = read(&ca, &old_and_new).unwrap().follow(&first, NOW_S).unwrap();
+    assert_eq!(after.left_out(), ["CN=root"], "the root's own as little as another's");
+    assert_eq!(ca.with_revocation(Some(Arc::new(after))).verify(&chain, NOW_S), Err(CertificateFault::Revoked));
+}
+
+/// A list that is past its end beside a later one that says something of the same certificates.
+#[test]
+fn of_two_lists_about_a_certificate_the_later_one_counts() {
+    let authority = Authority::new("a");
+    let leaf = [authority.leaf(8)];
+    let distribution_point = CrlDistributionPoint { uris: vec!["http://crl.example/part".to_owned()] };
+    let point = CrlIssuingDistributionPoint { distribution_point, scope: None };
+    let part = authority.list_until((2025, 12, 31), Some(point), 5, 5, &[7]);
+    for text in [part.clone() + &authority.list(9, &[]), authority.list(9, &[]) + &part] {
+        let ca = with(&authority.ca(), &text);
+        assert_eq!(ca.verify(&leaf, NOW_S), Ok(()));
+        assert_eq!(ca.verify(&[authority.leaf(7)], NOW_S), Err(CertificateFault::Revoked));
+    }
+    let ca = with(&authority.ca(), &part);
+    assert_eq!(ca.verify(&leaf, NOW_S), Err(CertificateFault::ListExpired));
+}
