@@ -211,6 +211,7 @@ fn lists_that_were_kept_by_the_name_of_their_ca_count_after_an_upgrade() {
     publish(&world, 1, &[("agents", &[&agents], Some("agents.crl"))], WIDER);
     let gateway = world.start();
     assert_eq!(seen(&gateway), [Some(200); 4]);
+    kept(&world, &first);
     drop(gateway);
     keep_by_name(
         &world.path("state"),
