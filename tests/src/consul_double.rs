@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::installed::installed;
 use crate::process::{eventually, free_port};
 
-const UP_WITHIN: Duration = Duration::from_secs(30);
+const UP_WITHIN: Duration = Duration::from_secs(120);
 /// Of `GET /v1/kv/KEY`, as the package's own template for any key has it.
 const ENTRY: &str = r#"${ http.method != "GET" ? "true" : typeof location.search.keys !== 'undefined' ? `["KEY"]` : `[{
     "LockIndex": 0, "Key": "KEY", "Flags": 0, "Value": "VALUE", "CreateIndex": 467034, "ModifyIndex": 467499

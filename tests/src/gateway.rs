@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -18,8 +18,10 @@ use crate::process;
 /// Lines of its standard error that are shown where a test fails: what failed is to be seen beside them.
 const SHOWN_LINES_MAX: usize = 30;
 /// Longest wait until a gateway is ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(30);
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
 const TOLD_WITHIN: Duration = Duration::from_secs(60);
+/// Longest wait until what a gateway said before its end is read.
+const READ_OUT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where a gateway listens: the file that `--print-addresses` writes.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,8 +48,14 @@ pub struct Gateway {
 struct Running {
     child: Child,
     addresses: Addresses,
-    stdout: Arc<Mutex<String>>,
-    stderr: Arc<Mutex<String>>,
+    stdout: Output,
+    stderr: Output,
+}
+
+/// What a process has written so far, and the thread that reads it.
+struct Output {
+    text: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
 }
 
 /// The binary under test: `ADAMANT_BIN`, or the one beside the test's own profile folder.
@@ -185,7 +193,7 @@ impl Gateway {
     }
 
     pub fn stderr(&self) -> String {
-        text_of(&self.running.stderr)
+        self.running.stderr.text()
     }
 
     /// Waits until standard error has `text`: a thread of its own reads it, and what is told may be shown before.
@@ -203,7 +211,7 @@ impl Gateway {
         self.running.child.try_wait().is_ok_and(|status| status.is_none())
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for what it said until then.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let child = &mut self.running.child;
         let mut status = None;
@@ -211,6 +219,9 @@ impl Gateway {
             status = child.try_wait().ok().flatten();
             status.is_some()
         });
+        if status.is_some() {
+            read_out(&[&self.running.stdout, &self.running.stderr]);
+        }
         status
     }
 
@@ -218,7 +229,7 @@ impl Gateway {
     pub fn record_text(&self) -> String {
         match &self.records_file {
             Some(path) => fs::read_to_string(path).unwrap_or_default(),
-            None => text_of(&self.running.stdout),
+            None => self.running.stdout.text(),
         }
     }
 
@@ -297,9 +308,9 @@ impl Running {
             if ended.is_some() || Instant::now() > until {
                 let _ = child.kill();
                 let _ = child.wait();
-                thread::sleep(Duration::from_millis(50));
+                read_out(&[&stdout, &stderr]);
                 let state = ended.map_or("was not ready in time".to_owned(), |status| format!("ended with {status}"));
-                return Err(format!("{command:?} {state}:\n{}", text_of(&stderr)));
+                return Err(format!("{command:?} {state}:\n{}", stderr.text()));
             }
             thread::sleep(Duration::from_millis(5));
         };
@@ -307,10 +318,16 @@ impl Running {
     }
 }
 
-fn collect(source: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+impl Output {
+    fn text(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn collect(source: impl Read + Send + 'static) -> Output {
     let text = Arc::new(Mutex::new(String::new()));
     let into = Arc::clone(&text);
-    thread::spawn(move || {
+    let reader = thread::spawn(move || {
         let mut reader = BufReader::new(source);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
@@ -318,9 +335,10 @@ fn collect(source: impl Read + Send + 'static) -> Arc<Mutex<String>> {
             line.clear();
         }
     });
-    text
+    Output { text, reader }
 }
 
-fn text_of(text: &Mutex<String>) -> String {
-    text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+/// Once the process has ended; another one that it started may hold them for longer.
+fn read_out(of: &[&Output]) {
+    process::eventually(READ_OUT_WITHIN, || of.iter().all(|output| output.reader.is_finished()));
 }

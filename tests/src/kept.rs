@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::certificates::Authority;
 use crate::process::{eventually, free_port};
 
-const UP_WITHIN: Duration = Duration::from_secs(30);
+const UP_WITHIN: Duration = Duration::from_secs(120);
 
 /// A process that is ended with the test.
 struct Process(Child);
@@ -122,7 +122,7 @@ impl Etcd {
 
     fn command(&self, line: &str, is_root: bool) -> Command {
         let mut command = Command::new("etcdctl");
-        command.args(line.split(' ')).env("ETCDCTL_API", "3");
+        command.args(line.split(' ')).args(["--dial-timeout=60s", "--command-timeout=60s"]).env("ETCDCTL_API", "3");
         command.arg(format!("--endpoints=https://127.0.0.1:{}", self.port)).arg("--cacert").arg(self.ca());
         if is_root {
             command.arg("--user=root:root");
@@ -226,8 +226,11 @@ impl Bao {
         self.operate("operator seal");
     }
 
+    /// Unsealed, it has still to come to work.
     pub fn unseal(&self) {
         self.operate(&format!("operator unseal {}", self.unseal_key));
+        let at_work = eventually(UP_WITHIN, || self.try_operate("token lookup").is_ok());
+        assert!(at_work, "{:?}", self.try_operate("token lookup"));
     }
 
     pub fn ca(&self) -> PathBuf {

@@ -12,6 +12,7 @@ use crate::process::{eventually, free_port};
 const ROOT_TOKEN: &str = "operator-of-the-tests";
 /// Its standard output, where it names its unseal key.
 const SAID: &str = "said.log";
+const UP_WITHIN: Duration = Duration::from_secs(120);
 
 /// A running server; dropping it kills it.
 pub struct OpenBao {
@@ -63,7 +64,7 @@ impl OpenBao {
             .stderr(Stdio::null());
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", binary.display()));
         let mut server = Self { child, binary: binary.to_owned(), port, directory };
-        eventually(Duration::from_secs(30), || {
+        eventually(UP_WITHIN, || {
             server.child.try_wait().unwrap().is_some() || server.try_operate("status", "").is_ok()
         });
         (server.child.try_wait().unwrap().is_none() && server.try_operate("status", "").is_ok()).then_some(server)
@@ -81,9 +82,16 @@ impl OpenBao {
 
     /// Goes on after [`OpenBao::seal`].
     pub fn unseal(&self) {
-        let said = fs::read_to_string(self.directory.path().join(SAID)).unwrap();
-        let key = said.lines().find_map(|line| line.trim().strip_prefix("Unseal Key: ")).expect("it names its key");
-        self.operate(&format!("operator unseal {key}"));
+        let mut key = None;
+        // It serves before it has said everything.
+        let told = eventually(UP_WITHIN, || {
+            let said = fs::read_to_string(self.directory.path().join(SAID)).unwrap();
+            let found = said.lines().find_map(|line| line.trim().strip_prefix("Unseal Key: "));
+            key = found.filter(|_| said.contains("Root Token: ")).map(str::to_owned);
+            key.is_some()
+        });
+        assert!(told, "it names its key");
+        self.operate(&format!("operator unseal {}", key.unwrap()));
     }
 
     /// Runs a command line (words without spaces) of its operator; what it printed.

@@ -2,7 +2,7 @@
 //! name to this machine (pebble-challtestsrv).
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,6 +13,10 @@ use rustls::ClientConfig;
 use crate::certificates::Authority;
 use crate::client::Client;
 use crate::process::{eventually, free_port, signal};
+
+const UP_WITHIN: Duration = Duration::from_secs(60);
+/// Asks a name server for an address of `name.test` (RFC 1035 §4).
+const QUESTION: &[u8] = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x04name\x04test\0\0\x01\0\x01";
 
 /// A place for a server; dropping it ends the one that runs there.
 pub struct Pebble {
@@ -34,7 +38,14 @@ pub struct Names {
 impl Names {
     /// `pebble`: the binary beside which it lies.
     pub fn new(pebble: &Path, all: IpAddr) -> Self {
+        // The port is free for TCP; for UDP somebody may have it.
+        let started = (0..5).find_map(|_| Self::try_new(pebble, all));
+        started.unwrap_or_else(|| panic!("the name server beside {} does not come up", pebble.display()))
+    }
+
+    fn try_new(pebble: &Path, all: IpAddr) -> Option<Self> {
         let port = free_port();
+        drop(UdpSocket::bind(("127.0.0.1", port)).ok()?);
         let mut command = Command::new(pebble.with_file_name("pebble-challtestsrv"));
         command.args([
             "-http01",
@@ -50,7 +61,16 @@ impl Names {
         ]);
         command.arg("-defaultIPv4").arg(all.to_string()).arg("-dns01").arg(format!("127.0.0.1:{port}"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self { child: command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")), port }
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let names = Self { child, port };
+        eventually(UP_WITHIN, || names.answers()).then_some(names)
+    }
+
+    fn answers(&self) -> bool {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(("127.0.0.1", self.port)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        socket.send(QUESTION).is_ok() && socket.recv(&mut [0; 512]).is_ok_and(|count| count > QUESTION.len())
     }
 
     pub fn address(&self) -> String {
@@ -142,8 +162,8 @@ impl Pebble {
         let log = fs::File::options().create(true).append(true).open(path("log")).unwrap();
         server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.running = Some(server.spawn().unwrap_or_else(|error| panic!("cannot start {server:?}: {error}")));
-        let is_up =
-            eventually(Duration::from_secs(60), || std::net::TcpStream::connect(self.address(self.port)).is_ok());
+        let listens = |port: u16| TcpStream::connect(self.address(port)).is_ok();
+        let is_up = eventually(UP_WITHIN, || listens(self.port) && listens(self.management));
         assert!(is_up, "pebble does not come up: {}", self.log());
     }
 

@@ -63,10 +63,12 @@ pub fn signal(pid: u32, name: &str) {
 pub fn eventually(limit: Duration, mut reached: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + limit;
     loop {
+        // A machine that stands still until after the limit is no reason not to look once more.
+        let is_last = Instant::now() >= until;
         if reached() {
             return true;
         }
-        if Instant::now() >= until {
+        if is_last {
             return false;
         }
         thread::sleep(Duration::from_millis(10));

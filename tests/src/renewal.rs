@@ -15,7 +15,7 @@ use crate::process::eventually;
 
 /// The name that the certificates are for.
 pub const HOST: &str = "api.test";
-/// What `under_load` waits for comes within.
+/// What is waited for comes within: an order that failed is placed again after a minute.
 const LOADED_MAX: Duration = Duration::from_secs(180);
 
 /// The rotation log's entries of certificates that came from an issuer, or should have.
@@ -27,7 +27,7 @@ pub fn refreshes(gateway: &Gateway, outcome: &str) -> Vec<Value> {
 /// The same, once there are `count` of them.
 pub fn wait_for_refreshes(gateway: &Gateway, outcome: &str, count: usize) -> Vec<Value> {
     let mut found = Vec::new();
-    let reached = eventually(Duration::from_secs(60), || {
+    let reached = eventually(LOADED_MAX, || {
         found = refreshes(gateway, outcome);
         found.len() >= count
     });

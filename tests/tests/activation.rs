@@ -25,7 +25,7 @@ use tests::policy::PolicyText;
 use tests::process::eventually;
 use tests::scene::bearer;
 use tests::store::{Built, World, served, told};
-use tests::tokens::{TokenKey, claims, jwks};
+use tests::tokens::{TokenKey, claims, jwks, now_s};
 
 #[path = "activation/held.rs"]
 mod held;
@@ -52,7 +52,9 @@ impl Stage {
     fn new() -> Self {
         let listener = "\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = { certificates = [{ chain = \"server.pem\", key = \
                         \"server.key\" }], client_certificates = \"optional\" }\n";
-        let world = World::with("hot", listener);
+        // Whoever holds a release by doing nothing is not to be cut for that.
+        let patient = "[timeouts]\norigin_first_byte = \"5m\"\ncontent_idle = \"5m\"\n";
+        let world = World::with("hot", &format!("{listener}\n{patient}"));
         let (servers_ca, agents_ca) = (Authority::new("servers"), Authority::new("agents"));
         let server = servers_ca.server(&[HOST]);
         world.write("server.pem", server.certificate.as_bytes());
@@ -98,8 +100,11 @@ impl Stage {
         assert!(serves, "not activated: {}\n{}", told(self.gateway()), self.gateway().stderr());
     }
 
+    /// Good for longer than a busy machine takes for a hundred activations.
     fn token(&self, subject: &str) -> String {
-        bearer(&self.key.sign(&claims(subject)))
+        let mut claims = claims(subject);
+        claims["exp"] = (now_s() + 3_600).into();
+        bearer(&self.key.sign(&claims))
     }
 
     fn config(&self, identity: Option<&Identity>) -> Arc<ClientConfig> {
@@ -177,8 +182,8 @@ fn a_hundred_activations_under_load_fail_no_request() {
     expected.sort();
     assert_eq!(served, expected, "each response was decided by one of the two: {releases:?}");
     println!("{rounds} activations, requests by user {counts:?}, by release {releases:?}");
-    let activations = gateway.record_text().matches("\"adamant.release.old\"").count();
-    assert_eq!(activations, rounds, "each one is told");
+    let activations = || gateway.record_text().matches("\"adamant.release.old\"").count();
+    assert!(eventually(SOON, || activations() == rounds), "each one is told: {} of {rounds}", activations());
     // What the releases did not touch was kept.
     assert_eq!(gateway.metric("token_cache_misses_total"), 1.0, "one signature was checked, once");
     assert!(gateway.metric("handshakes_resumed_total") > gateway.metric("handshakes_total") / 2.0, "sessions resume");
@@ -240,7 +245,7 @@ fn limits_are_not_refilled_by_activations_and_stay_exact() {
     let passed = (0..5).filter(|_| client.exchange(get("/", &patient)).status == 200).count();
     assert_eq!(passed, 3);
     stage.activate(&quick);
-    let admitted = eventually(Duration::from_secs(2), || client.exchange(get("/", &patient)).status == 200);
+    let admitted = eventually(SOON, || client.exchange(get("/", &patient)).status == 200);
     assert!(admitted, "the state of the slower limit was not clamped to the numbers of the quicker one");
 }
 

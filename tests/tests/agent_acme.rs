@@ -28,9 +28,11 @@ use tests::agents::{Running, Scene, assert_fits, ok, read_pair, through};
 use tests::desk::{Desk, assert_says};
 use tests::liar::{Liar, Lie};
 use tests::pebble::{self, Character, EXTERNAL, Pebble};
-use tests::process::free_port;
+use tests::process::{eventually, free_port};
 
 const NAME: &str = "reports.corp.example";
+/// Longer than any of it takes on a busy machine.
+const SOON: Duration = Duration::from_secs(120);
 
 fn character(looks_at: u16) -> Character {
     Character { looks_at, life_s: 9, rejects: 5, wants_external_account: false }
@@ -60,9 +62,16 @@ fn is_open(port: u16) -> bool {
 #[test]
 fn a_name_that_is_proven_is_renewed_under_load_and_nothing_listens_in_between() {
     let Some(binary) = pebble::binary() else { return };
+    // On a machine that stands still for as long as a certificate has left, once more, with those that live longer.
+    let is_in_time = [20, 40, 80].into_iter().any(|life_s| is_renewed_in_time(&binary, life_s));
+    assert!(is_in_time, "each time a certificate ended before there was another one");
+}
+
+/// False where one ended before there was another one.
+fn is_renewed_in_time(binary: &Path, life_s: u64) -> bool {
     let port = free_port();
-    let mut pebble = Pebble::at(&binary);
-    pebble.start(Character { life_s: 20, ..character(port) });
+    let mut pebble = Pebble::at(binary);
+    pebble.start(Character { life_s, ..character(port) });
     let scene = Scene::of_agent(&format!("dns:{NAME}"), Some(&pebble.root().0));
     let line = enroll(
         &scene.url(),
@@ -87,17 +96,25 @@ fn a_name_that_is_proven_is_renewed_under_load_and_nothing_listens_in_between() 
         thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 let said = through(UnixStream::connect(&socket).unwrap(), "GET /orders/7", "", "");
-                assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+                if !said.starts_with("HTTP/1.1 200") {
+                    return Err(said);
+                }
                 calls.fetch_add(1, Ordering::Relaxed);
                 thread::sleep(Duration::from_millis(20));
             }
+            Ok(())
         })
     };
     keeper.says("\"renewed\"", 2);
     stop.store(true, Ordering::Relaxed);
-    caller.join().unwrap();
-    assert!(calls.load(Ordering::Relaxed) > 100);
+    let called = caller.join().unwrap();
     let renewed: Vec<Value> = keeper.json().into_iter().filter(|line| line["outcome"] == "renewed").collect();
+    if renewed.iter().any(|line| line["overlap_s"] == 0) {
+        println!("{life_s} s are not enough here: {called:?}, {renewed:#?}");
+        return false;
+    }
+    assert_eq!(called, Ok(()));
+    assert!(calls.load(Ordering::Relaxed) > 100);
     for pair in renewed.windows(2) {
         assert_eq!(pair[0]["new_sha256"], pair[1]["old_sha256"]);
     }
@@ -114,6 +131,7 @@ fn a_name_that_is_proven_is_renewed_under_load_and_nothing_listens_in_between() 
     let secret = serde_json::from_slice::<Value>(&before).unwrap()["key_pkcs8"].as_str().unwrap().to_owned();
     let written = keeper.end().join("\n") + &proxy.end().join("\n") + &scene.gateway.stderr();
     assert!(!written.contains(&secret));
+    true
 }
 
 /// A way to a server that lets so many connections pass, and breaks off the others.
@@ -169,7 +187,7 @@ fn a_server_that_is_gone_in_the_middle_of_an_order_costs_nothing_but_time() {
     let failed = lines.iter().find(|line| line["outcome"] == "failed").unwrap();
     assert_says(failed["todo"].as_str().unwrap(), &["is the address right, and the server up"]);
     assert!(failed["again_in_ms"].as_u64().unwrap() <= 4_000, "{failed}");
-    assert!(!is_open(port), "nothing is answered while no order is pending");
+    assert!(eventually(SOON, || !is_open(port)), "nothing is answered while no order is pending");
     way.left.store(i64::MAX, Ordering::SeqCst);
     keeper.says("\"renewed\"", 1);
     assert_ne!(read_pair(&profile), before);

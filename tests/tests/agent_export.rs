@@ -26,7 +26,7 @@ use tests::origin::RecordingOrigin;
 use tests::policy::PolicyText;
 use tests::process::eventually;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A gateway that wants a client certificate, and the profile `p` of its agent beside it.
 fn scene() -> Scene {

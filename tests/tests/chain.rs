@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -199,13 +200,11 @@ fn killed_at_any_moment_what_is_there_verifies() {
         // What a run writes before its first checkpoint is never proved.
         assert!(eventually(PATIENCE, || runs_with_checkpoints(gateway.directory()) == round + 1));
         if round == 2 {
-            // What a crash in the middle of a write leaves; nothing else is written meanwhile.
+            // What a crash in the middle of a write leaves; no exchange is written meanwhile.
             let last = format!("\"url.path\":\"/{}\"", 50 + 37 * round - 1);
             assert!(eventually(PATIENCE, || gateway.record_text().contains(&last)));
-            let path = gateway.directory().join(RECORDS_FILE);
-            let mut text = fs::read(&path).unwrap();
-            text.extend_from_slice(b"{\"time\":\"2026-11-21T10:");
-            fs::write(&path, text).unwrap();
+            let records = fs::File::options().append(true).open(gateway.directory().join(RECORDS_FILE));
+            records.unwrap().write_all(b"{\"time\":\"2026-11-21T10:").unwrap();
         }
         gateway.restart("KILL");
     }
@@ -231,6 +230,8 @@ fn files_of_a_rotation_verify_together_and_alone() {
     let rotated = format!("{RECORDS_FILE}.1");
     traffic(&gateway, 40);
     gateway.wait_for_records(40);
+    // One that stands in the file that goes.
+    assert!(eventually(PATIENCE, || !checkpoints(&directory).is_empty()));
     fs::rename(directory.join(RECORDS_FILE), directory.join(&rotated)).unwrap();
     gateway.signal("HUP");
     assert!(eventually(PATIENCE, || directory.join(RECORDS_FILE).exists()));

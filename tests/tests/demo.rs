@@ -19,7 +19,7 @@ use tests::gateway::binary;
 use tests::process::{eventually, signal};
 
 /// Longest wait for the whole story.
-const STORY: Duration = Duration::from_secs(60);
+const STORY: Duration = Duration::from_secs(120);
 
 /// Outcomes that the story shows: fourteen requests and the release that was touched.
 const OUTCOMES: usize = 15;

@@ -292,15 +292,21 @@ fn a_release_that_finds_no_room_is_tried_ever_less_often_and_nothing_else_waits_
     assert!(eventually(SOON, || gateway.metric("acceptance_refused") == 1.0), "{}", gateway.stderr());
     world.publish(3, &three);
     attempt("another release");
-    gateway.signal("HUP");
-    let ordered = attempt("SIGHUP");
-    // What is revoked meanwhile is in force at once, and is no reason to try again.
-    revoke("anyone");
-    assert!(eventually(SOON, || told(&gateway)["revocations"]["serial"] == 2), "{}", gateway.stderr());
-    let first = attempt("the first pause");
-    let second = attempt("the second pause");
-    let pauses = [(ordered, first), (first, second)].map(|(from, to)| to.duration_since(from).unwrap());
-    assert!(pauses[0] > Duration::from_secs(4) && pauses[1] > Duration::from_secs(9), "{pauses:?}");
+    // Where the machine stood still, what was due before may be taken for what comes of the order: then once more.
+    let mut pauses = Vec::new();
+    let grow = (2_u64..5).any(|serial| {
+        gateway.signal("HUP");
+        let ordered = attempt("SIGHUP");
+        // What is revoked meanwhile is in force at once, and is no reason to try again.
+        revoke("anyone");
+        assert!(eventually(SOON, || told(&gateway)["revocations"]["serial"] == serial), "{}", gateway.stderr());
+        let first = attempt("the first pause");
+        let second = attempt("the second pause");
+        let [one, two] = [(ordered, first), (first, second)].map(|(from, to)| to.duration_since(from).unwrap());
+        pauses.push([one, two]);
+        one > Duration::from_secs(4) && two > Duration::from_secs(9)
+    });
+    assert!(grow, "{pauses:?}");
     assert_eq!(served(&gateway), one.digest);
     // There is room: nobody waits for the third pause, of 20 s.
     disk.empty();

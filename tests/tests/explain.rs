@@ -247,7 +247,8 @@ fn a_whole_log_follows_from_its_release_and_a_changed_line_does_not() {
     });
     stage.gateway.wait_for_records(29 + 360);
     stage.gateway.signal("TERM");
-    tests::process::eventually(Duration::from_secs(60), || stage.gateway.record_text().contains("\"stop\""));
+    let has_stopped = || stage.gateway.record_text().contains("\"stop\"");
+    assert!(tests::process::eventually(Duration::from_secs(60), has_stopped), "{}", stage.gateway.stderr());
     let (status, text) = stage.replay(&[RECORDS_FILE, "--release", "release.json"]);
     assert_eq!(status, 0, "{text}");
     assert!(text.contains("no difference") && text.contains("2  credential-malformed"), "{text}");

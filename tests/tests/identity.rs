@@ -176,12 +176,18 @@ fn claims_that_do_not_fit_are_401() {
 fn a_token_that_expires_on_an_open_connection_is_refused_at_the_next_request() {
     let key = TokenKey::generate("ES256", "k1");
     let scene = with_bot(&key);
-    let mut short = claims("bot");
-    short["exp"] = json!(now_s() + 8);
-    let request = get("/", &bearer(&key.sign(&short)));
-    let mut client = scene.gateway.client();
-    assert_eq!(client.exchange(&request).status, 200);
-    assert_eq!(client.exchange(&request).status, 200, "from the cache");
+    // What ends too soon for a machine that stands still is tried again, to end later.
+    let begun = [8, 16, 32].into_iter().find_map(|life_s| {
+        let (mut short, ends_s) = (claims("bot"), now_s() + life_s);
+        short["exp"] = json!(ends_s);
+        let request = get("/", &bearer(&key.sign(&short)));
+        let mut client = scene.gateway.client();
+        // Once more, from the cache.
+        let is_good = (0..2).all(|_| client.exchange(&request).status == 200);
+        assert!(is_good || now_s() >= ends_s, "refused before its end");
+        is_good.then_some((client, request))
+    });
+    let (mut client, request) = begun.expect("a token that has not ended passes");
     let mut last = None;
     let ends = || last.insert(client.exchange(&request)).status != 200;
     assert!(eventually(Duration::from_secs(60), ends));

@@ -22,7 +22,8 @@ mod revoked;
 #[path = "introspection/several.rs"]
 mod several;
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::client::get;
@@ -40,6 +41,43 @@ const PATH: &str = "/introspect";
 const SECRET: &str = "s3cr3t-of-the-gateway%";
 const CLIENT: &str = "[[introspection_client]]\nname = \"gateway\"\nid = \"the gateway\"\nsecret = \"client.key\"";
 const SOON: Duration = Duration::from_secs(60);
+/// An answer must come within two seconds, and a busy machine may stand still for longer. Then it is asked again a second later.
+const UNAVAILABLE: &str = "introspection-unavailable";
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Requests that were refused for that.
+fn unavailable(gateway: &Gateway) -> usize {
+    gateway.records().iter().filter(|record| record["adamant.reason"] == UNAVAILABLE).count()
+}
+
+/// The request comes to this status, and before that to nothing else than an answer that did not come in time.
+fn comes_to(gateway: &Gateway, request: &str, status: u16) {
+    let (mut refused, mut found) = (0, 0);
+    let came = eventually(SOON, || {
+        found = gateway.once(request).status;
+        if found != status && found == 401 {
+            refused += 1;
+            thread::sleep(PAUSE);
+        }
+        found == status || found != 401
+    });
+    let told = refused == 0 || eventually(SOON, || unavailable(gateway) >= refused);
+    assert!(came && found == status && told, "{found} after {refused} refusals: {}", gateway.record_text());
+}
+
+/// Questions that came to this outcome.
+fn questions(gateway: &Gateway, outcome: &str) -> usize {
+    let row = format!("adamant_introspections_total{{outcome=\"{outcome}\"}} ");
+    let metrics = gateway.admin("/metrics").text();
+    let found = metrics.lines().find_map(|line| line.strip_prefix(&row)?.parse::<f64>().ok());
+    found.unwrap_or_else(|| panic!("{metrics}")) as usize
+}
+
+/// So many questions were needed, and one more for each that had no answer in time.
+fn were_asked(gateway: &Gateway, asked: impl Fn() -> usize, needed: usize) {
+    let is_right = || asked() == needed || (needed..=needed + questions(gateway, "failed")).contains(&asked());
+    assert!(eventually(SOON, is_right), "asked {} times, {needed} were needed", asked());
+}
 
 /// The lines of an issuer that is asked at `url`.
 fn issuer_text(url: &str, cache: &str, more: &str) -> String {
@@ -84,23 +122,43 @@ impl Scene {
     }
 
     fn status(&self, token: &str) -> u16 {
-        self.gateway.once(get("/", &format!("{}Connection: close\r\n", bearer(token)))).status
+        self.gateway.once(request_with(token)).status
+    }
+
+    fn passes(&self, token: &str) {
+        comes_to(&self.gateway, &request_with(token), 200);
     }
 
     /// Refused, and the latest record says so.
     fn is_refused_for(&self, token: &str, reason: &str) {
+        let mut found = None;
+        eventually(SOON, || {
+            found = self.refusal(token);
+            let is_late = found.as_deref() == Some(UNAVAILABLE) && reason != UNAVAILABLE;
+            thread::sleep(if is_late { PAUSE } else { Duration::ZERO });
+            !is_late
+        });
+        assert_eq!(found.as_deref(), Some(reason));
+    }
+
+    /// Why a token is refused.
+    fn refusal(&self, token: &str) -> Option<String> {
         let before = self.gateway.records().len();
-        assert_eq!(self.status(token), 401, "{reason}");
+        assert_eq!(self.status(token), 401, "{token}");
         let mut last = None;
-        let told = eventually(SOON, || {
+        eventually(SOON, || {
             let records = self.gateway.records();
             // What was permitted comes another way, and may come later.
             let denied = |record: &Value| record["adamant.reason"].as_str().map(str::to_owned);
             last = records.get(before..).and_then(|new| new.iter().rev().find_map(denied));
             last.is_some()
         });
-        assert!(told && last.as_deref() == Some(reason), "expected {reason}, found {last:?}");
+        last
     }
+}
+
+fn request_with(token: &str) -> String {
+    get("/", &format!("{}Connection: close\r\n", bearer(token)))
 }
 
 /// What an issuer says of a token that is good.
@@ -120,20 +178,27 @@ fn an_active_token_passes_and_its_issuer_is_asked_once() {
     let scene = Scene::new("10m", "");
     scene.issuer.say_of(PATH, "good.token%2B1%3D", says(&active()));
     for _ in 0..10 {
-        assert_eq!(scene.status("good.token+1="), 200);
+        scene.passes("good.token+1=");
     }
-    assert_eq!(scene.issuer.asked_about(PATH, "good.token%2B1%3D"), 1, "both workers know");
+    // Both workers know.
+    were_asked(&scene.gateway, || scene.issuer.asked_about(PATH, "good.token%2B1%3D"), 1);
     let (head, content) = scene.issuer.heard().remove(0);
     assert_eq!(content, "token=good.token%2B1%3D&token_type_hint=access_token");
     // RFC 6749 §2.3.1: `the%20gateway:s3cr3t-of-the-gateway%25`.
     let basic = "Basic dGhlJTIwZ2F0ZXdheTpzM2NyM3Qtb2YtdGhlLWdhdGV3YXklMjU=\r\n";
     assert!(head.starts_with("POST /introspect HTTP/1.1\r\n") && head.contains(basic), "{head}");
-    let record = scene.gateway.wait_for_records(10).remove(0);
+    let permitted = || scene.gateway.records().into_iter().filter(|record| record["adamant.decision"] == "permit");
+    assert!(eventually(SOON, || permitted().count() == 10), "{}", scene.gateway.record_text());
+    let record = permitted().next().unwrap();
     assert_eq!(record["adamant.token.by"], "introspection", "{record}");
     assert_eq!((&record["adamant.agent"], &record["adamant.token.subject"]), (&json!("bot"), &json!("bot")));
     assert_eq!(record["adamant.token.scopes"], "all");
-    assert_eq!(scene.gateway.metric("introspections_total"), 1.0);
-    assert_eq!(scene.gateway.admin("/readyz").status, 200, "it has no keyset, and needs none");
+    assert_eq!(
+        (questions(&scene.gateway, "active"), scene.gateway.metric("introspections_turned_away_total")),
+        (1, 0.0)
+    );
+    let is_ready = || scene.gateway.admin("/readyz").status == 200;
+    assert!(eventually(SOON, is_ready), "it has no keyset, and needs none");
 
     // Nothing that the gateway wrote has the token or the secret.
     let written = [scene.gateway.record_text(), scene.gateway.stderr(), scene.gateway.admin("/metrics").text()];
@@ -147,7 +212,7 @@ fn another_secret_of_the_gateway_is_taken_and_on_record() {
     scene.issuer.say(PATH, says(&active()));
     let file = scene.gateway.directory().join("client.key");
     let rotations = || scene.gateway.refreshes("introspection-client");
-    assert_eq!(scene.status("one"), 200);
+    scene.passes("one");
     // None of them makes a second line.
     for (content, status, expected) in [
         ("the-next-secret\n", 200, "taken"),
@@ -159,7 +224,7 @@ fn another_secret_of_the_gateway_is_taken_and_on_record() {
     ] {
         std::fs::write(&file, content).unwrap();
         let (asked, lines) = (scene.issuer.asked(PATH), rotations().len());
-        assert_eq!(scene.status(&format!("token-{asked}-{lines}-{status}")), status, "{content}");
+        comes_to(&scene.gateway, &request_with(&format!("token-{asked}-{lines}-{status}")), status);
         let told =
             eventually(SOON, || rotations().last().is_some_and(|line| line["adamant.refresh.outcome"] == expected));
         assert!(told, "{content}: {:#?}", rotations());
@@ -185,25 +250,34 @@ fn two_hundred_requests_at_once_are_one_question() {
     let scene = Scene::new("10m", "");
     scene.issuer.delay(Duration::from_millis(300));
     scene.issuer.say(PATH, says(&active()));
-    std::thread::scope(|scope| {
-        let asking: Vec<_> = (0..200).map(|_| scope.spawn(|| scene.status("one"))).collect();
-        assert!(asking.into_iter().all(|status| status.join().unwrap() == 200));
-    });
-    assert_eq!(scene.issuer.asked(PATH), 1);
+    for round in 0.. {
+        let token = format!("token-{round}");
+        let late = thread::scope(|scope| {
+            let asking: Vec<_> = (0..200).map(|_| scope.spawn(|| scene.status(&token))).collect();
+            let refused = asking.into_iter().map(|status| status.join().unwrap()).filter(|status| *status != 200);
+            refused.inspect(|status| assert_eq!(*status, 401)).count()
+        });
+        if late == 0 {
+            assert_eq!(scene.issuer.asked_about(PATH, &token), 1);
+            return;
+        }
+        let told = eventually(SOON, || unavailable(&scene.gateway) >= late);
+        assert!(round < 4 && told, "{late} were refused: {}", scene.gateway.record_text());
+    }
 }
 
 #[test]
 fn an_answer_counts_for_as_long_as_the_policy_says_and_no_longer_than_the_token() {
     let scene = Scene::new("2s", "");
     scene.issuer.say(PATH, says(&active()));
-    assert_eq!(scene.status("withdrawn"), 200);
+    scene.passes("withdrawn");
     scene.issuer.say(PATH, Reply::json(r#"{"active":false}"#));
     assert!(eventually(SOON, || scene.status("withdrawn") == 401));
     scene.is_refused_for("withdrawn", "token-inactive");
     let mut short = active();
     short["exp"] = json!(now_s() + 8);
     scene.issuer.say_of(PATH, "short", says(&short));
-    assert_eq!(scene.status("short"), 200);
+    scene.passes("short");
     assert!(eventually(SOON, || scene.status("short") == 401));
 }
 
@@ -211,10 +285,14 @@ fn an_answer_counts_for_as_long_as_the_policy_says_and_no_longer_than_the_token(
 fn an_inactive_token_is_asked_about_once_in_a_while() {
     let scene = Scene::new("10m", "");
     scene.issuer.say(PATH, Reply::json(r#"{"active":false}"#));
+    let begun = Instant::now();
     for _ in 0..5 {
         scene.is_refused_for("no", "token-inactive");
     }
-    assert!(scene.issuer.asked(PATH) <= 2, "kept for five seconds");
+    let asked = scene.issuer.asked(PATH);
+    // Kept for five seconds.
+    let most = 2 + begun.elapsed().as_secs() as usize / 5 + questions(&scene.gateway, "failed");
+    assert!(asked <= most, "asked {asked} times, {most} at most");
 }
 
 #[test]
@@ -234,7 +312,7 @@ fn what_looks_like_a_jwt_or_an_api_key_goes_to_nobody() {
         assert_eq!(scene.status(other), 401, "{other}");
     }
     assert_eq!(scene.issuer.connections(), 0);
-    assert_eq!(scene.status("opaque"), 200);
+    scene.passes("opaque");
 }
 
 #[test]
@@ -263,5 +341,5 @@ fn dev_takes_the_client_as_an_option() {
     }
     let client = ["--introspection-client", "gateway=the gateway,client.key"];
     let gateway = Gateway::dev_in(directory, &text, &client);
-    assert_eq!(gateway.once(get("/", &bearer("good"))).status, 200);
+    comes_to(&gateway, &request_with("good"), 200);
 }

@@ -93,6 +93,16 @@ impl Scene {
         found.unwrap()
     }
 
+    /// Rotations with this outcome, once there are `count` of them.
+    fn rotations_of(&self, outcome: &str, count: usize) -> Vec<Value> {
+        let found = || {
+            let rotations = self.rotations().into_iter();
+            rotations.filter(|line| line["adamant.refresh.outcome"] == outcome).collect::<Vec<_>>()
+        };
+        assert!(eventually(SOON, || found().len() >= count), "{count} {outcome}: {:#?}", self.rotations());
+        found()
+    }
+
     /// The latest denial is for this reason, once it is written.
     fn is_refused_for(&self, reason: &str) -> bool {
         eventually(SOON, || {

@@ -85,7 +85,7 @@ fn killed_at_any_moment_a_gateway_serves_the_old_release_or_the_new_one() {
             }
         });
         let _stop = Stop(&stop);
-        let until = Instant::now() + Duration::from_secs(if activations > ACTIVATIONS { 2_700 } else { 900 });
+        let until = Instant::now() + Duration::from_secs(if activations > ACTIVATIONS { 5_400 } else { 1_800 });
         while seen < activations && Instant::now() < until {
             if random.below(3) == 0 {
                 start_and_kill(&world, Duration::from_millis(random.below(60)));

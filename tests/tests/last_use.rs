@@ -120,6 +120,7 @@ fn whatever_led_to_an_agent_was_used_and_nothing_else() {
         used_soon(gateway, kind, name);
     }
     used_soon(gateway, "agent", "robot");
+    used_soon(gateway, "certificate", &robot.sha256());
     used_soon(gateway, "agent", "anyone");
     // What is refused as a credential was not.
     let wrong = format!("X-API-Key: {}\r\n", stage.keys[1].with_wrong_checksum());
@@ -169,6 +170,7 @@ fn the_command_shows_what_was_used_when_and_what_was_not() {
     let stage = stage();
     assert_eq!(stage.gateway.once(get("/x", &key_of(&stage.keys[0]))).status, 200);
     used_soon(&stage.gateway, "api-key", "ci-1");
+    used_soon(&stage.gateway, "agent", "ci");
     let (fine, shown, said) = stage.command(&[]);
     assert!(fine, "{shown}{said}");
     let lines: Vec<String> = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
@@ -228,6 +230,7 @@ fn a_use_is_kept_by_name_when_another_release_serves() {
     let gateway = world.start();
     assert_eq!(gateway.once(get("/x", &key_of(&keys[0]))).status, 200);
     used_soon(&gateway, "agent", "a");
+    used_soon(&gateway, "api-key", "a-1");
     let before = used(&gateway, "api-key", "a-1");
     world.publish(2, &two);
     assert!(eventually(SOON, || served(&gateway) == two.digest), "{}", gateway.stderr());

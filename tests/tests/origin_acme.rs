@@ -10,8 +10,9 @@
 )]
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::answer::Answer;
@@ -97,9 +98,16 @@ fn kept(state: &Path) -> Vec<PathBuf> {
 #[test]
 fn the_first_one_comes_while_the_gateway_serves_and_renewals_lose_no_request() {
     let Some(binary) = pebble::binary() else { return };
+    // On a machine that stands still for as long as a certificate has left, once more, with those that live longer.
+    let is_in_time = [21, 42, 84].into_iter().any(|life_s| loses_no_request(&binary, life_s));
+    assert!(is_in_time, "each time a certificate ended before there was another one");
+}
+
+/// False where a request was lost and a certificate had ended before there was another one.
+fn loses_no_request(binary: &Path, life_s: u64) -> bool {
     let (origins, own, port) = (Authority::new("origins"), Authority::new("listener"), free_port());
-    let mut pebble = Pebble::at(&binary);
-    pebble.start(character(port, 21));
+    let mut pebble = Pebble::at(binary);
+    pebble.start(character(port, life_s));
     let (origin, open) = (demanding(&origins, &pebble.root().0), RecordingOrigin::start());
     let server = own.server(&[HOST]);
     let policy = policy(&[("me", &origin)])
@@ -139,7 +147,8 @@ fn the_first_one_comes_while_the_gateway_serves_and_renewals_lose_no_request() {
     let reasons: Vec<_> = records.iter().filter_map(|of| of["adamant.reason"].as_str()).collect();
     assert_eq!(reasons, ["origin-identity-missing"; 2], "{records:?}");
     assert!(origin.connections().is_empty(), "nobody came without a certificate");
-    assert_eq!(gateway.admin("/readyz").status, 200, "the server may come by way of whoever asks that");
+    let is_ready = || gateway.admin("/readyz").status == 200;
+    assert!(eventually(SOON, is_ready), "the server may come by way of whoever asks that");
     assert_eq!(awaits(&gateway), json!(["me"]));
     let line = |count: u8| format!("adamant_origin_identity_awaits_certificate{{identity=\"me\"}} {count}");
     assert!(gateway.admin("/metrics").text().contains(&line(1)));
@@ -150,11 +159,13 @@ fn the_first_one_comes_while_the_gateway_serves_and_renewals_lose_no_request() {
 
     pebble.pause(false);
     assert!(eventually(SOON, || gateway.once(get("/me", "")).status == 200), "{}", gateway.stderr());
+    let mut came = vec![Instant::now()];
     assert_eq!(awaits(&gateway), Value::Null);
     assert!(gateway.admin("/metrics").text().contains(&line(0)));
     assert!(!status(&gateway).contains("has no certificate yet"), "{}", status(&gateway));
+    assert!(eventually(SOON, || taken(&gateway, "me").len() == 1), "{}", gateway.record_text());
     let first = taken(&gateway, "me");
-    assert!(first.len() == 1 && first[0]["adamant.refresh.old"] == "", "{first:?}");
+    assert_eq!(first[0]["adamant.refresh.old"], "", "{first:?}");
     let ends = || {
         gateway
             .admin("/metrics")
@@ -167,12 +178,27 @@ fn the_first_one_comes_while_the_gateway_serves_and_renewals_lose_no_request() {
     let failures = gateway.metric("certificates_obtained_failures_total");
     let before = origin.connections().len();
     let config = own.client_config(None);
-    under_load(gateway.tls_address(), &config, || taken(&gateway, "me").len() >= 3);
+    // What is kept alive with an old one is not used on.
+    let anew = || origin.connections().len() >= before + 2;
+    let loaded = catch_unwind(AssertUnwindSafe(|| {
+        under_load(gateway.tls_address(), &config, || {
+            let count = taken(&gateway, "me").len();
+            came.resize_with(count.max(came.len()), Instant::now);
+            count >= 3 && anew()
+        });
+    }));
+    if let Err(why) = loaded {
+        came.push(Instant::now());
+        let life = Duration::from_secs(life_s - 2);
+        if came.windows(2).all(|pair| pair[1] - pair[0] < life) {
+            resume_unwind(why);
+        }
+        return false;
+    }
     let rotated = taken(&gateway, "me");
     for pair in rotated.windows(2) {
         assert_eq!(pair[0]["adamant.refresh.new"], pair[1]["adamant.refresh.old"]);
     }
-    assert!(origin.connections().len() >= before + 2, "what is kept alive with an old one is not used on");
     assert_eq!(gateway.metric("certificates_obtained_failures_total"), failures, "{}", gateway.stderr());
 
     // Just renewed: it lives for a while, whatever becomes of the server.
@@ -182,6 +208,7 @@ fn the_first_one_comes_while_the_gateway_serves_and_renewals_lose_no_request() {
     gateway.restart("TERM");
     assert_eq!(gateway.once(get("/me", "")).status, 200, "at once");
     assert_eq!(awaits(&gateway), Value::Null);
+    true
 }
 
 /// A listener and three identities, of which two are one wish: towards clients and towards origins are two.
@@ -212,6 +239,8 @@ fn who_wants_the_same_shares_it_and_a_listener_has_its_own() {
     assert!(eventually(SOON, || !awaits()), "{}", gateway.stderr());
     assert_eq!(kept(&gateway.directory().join("state")).len(), 3, "one for the listener, and two towards origins");
     assert_eq!(pebble.log().matches("Issued certificate serial").count(), 3);
+    let are_told = || wanting.iter().all(|(name, _)| !taken(&gateway, name).is_empty());
+    assert!(eventually(SOON, are_told), "{}", gateway.record_text());
     let new = |name: &str| taken(&gateway, name)[0]["adamant.refresh.new"].clone();
     assert!(new("me") == new("too") && new("me") != new("alone"));
 }

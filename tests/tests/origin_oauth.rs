@@ -153,6 +153,14 @@ fn refreshes(gateway: &Gateway, outcome: &str) -> Vec<Value> {
     gateway.refreshes("origin-credential").into_iter().filter(is_it).collect()
 }
 
+/// The same, once there are `count` of them.
+#[track_caller]
+fn wait_for_refreshes(gateway: &Gateway, outcome: &str, count: usize) -> Vec<Value> {
+    let told = eventually(SOON, || refreshes(gateway, outcome).len() >= count);
+    assert!(told, "{count} {outcome}: {}", gateway.record_text());
+    refreshes(gateway, outcome)
+}
+
 #[test]
 fn a_token_is_fetched_as_the_client_and_goes_to_the_origin_alone() {
     let scene = Scene::new(gives("t0ken-of-the-edge", &json!(3_600)));
@@ -167,10 +175,10 @@ fn a_token_is_fetched_as_the_client_and_goes_to_the_origin_alone() {
     let ends = scene.gateway.metric("origin_material_expiry_timestamp_seconds") - tests::tokens::now_s() as f64;
     assert!((3_500.0..3_600.0).contains(&ends), "a little before its end: {ends}");
     assert_eq!(scene.gateway.metric("origin_material_refreshes_total"), 1.0);
-    let taken = refreshes(&scene.gateway, "taken").remove(0);
+    let taken = wait_for_refreshes(&scene.gateway, "taken", 1).remove(0);
     assert_eq!(taken["adamant.refresh.source"], scene.issuer.url(PATH));
     assert_eq!(taken["adamant.refresh.new"].as_str().unwrap().len(), 16, "{taken}");
-    assert_eq!(scene.gateway.admin("/readyz").status, 200);
+    assert!(eventually(SOON, || scene.gateway.admin("/readyz").status == 200));
     shows_none(&scene.gateway, &["t0ken-of-the-edge", "s3cr3t-of-the-edge"]);
 }
 

@@ -132,7 +132,7 @@ fn an_origin_that_comes_back_is_used_again() {
     origin.stop();
     assert_eq!(gateway.once(get("/", "")).status, 502);
     let back = RecordingOrigin::at(address, |_, _| Answer::text("back"));
-    let served = tests::process::eventually(Duration::from_secs(15), || gateway.once(get("/", "")).status == 200);
+    let served = tests::process::eventually(Duration::from_secs(60), || gateway.once(get("/", "")).status == 200);
     assert!(served && back.count() > 0);
 }
 

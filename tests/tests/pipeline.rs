@@ -89,7 +89,7 @@ impl Repository {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("ADAMANT", gateway::binary())
-            .envs([("STORE", "store"), ("TRUST_ROOT", "root.json"), ("POINTER_KEYS", "ci.key"), ("WAIT_S", "20")])
+            .envs([("STORE", "store"), ("TRUST_ROOT", "root.json"), ("POINTER_KEYS", "ci.key"), ("WAIT_S", "120")])
             .env("EXPIRES", END)
             .envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null())

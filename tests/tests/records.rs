@@ -206,8 +206,8 @@ fn a_record_file_that_is_open_to_others_is_told_and_left_as_it_is() {
     mode(&next, 0o666);
     let gateway = deployment.run(&policy);
     let told = |what: &str| gateway.stderr().matches(what).count();
-    assert_eq!(told("records.jsonl: the file of the records has mode 0640: its group may read it"), 1);
     gateway.tells("if that is not meant: chmod 600 ");
+    assert_eq!(told("records.jsonl: the file of the records has mode 0640: its group may read it"), 1);
     let wait = |reached: &dyn Fn() -> bool| assert!(eventually(SOON, reached), "{}", gateway.stderr());
     let opened = |path: &Path| fs::read_to_string(path).is_ok_and(|text| text.contains("\"continued\""));
 
@@ -217,7 +217,7 @@ fn a_record_file_that_is_open_to_others_is_told_and_left_as_it_is() {
     fs::rename(&next, &file).unwrap();
     gateway.signal("HUP");
     wait(&|| opened(&file));
-    assert_eq!(told("has mode 0666: its group and everyone may read or write it"), 1);
+    wait(&|| told("has mode 0666: its group and everyone may read or write it") == 1);
     fs::rename(&file, file.with_extension("2")).unwrap();
     gateway.signal("HUP");
     wait(&|| opened(&file));

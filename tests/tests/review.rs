@@ -28,6 +28,8 @@ use tests::tokens::{TokenKey, claims, jwks};
 #[path = "review/unlike.rs"]
 mod unlike;
 
+const SOON: Duration = Duration::from_secs(60);
+
 struct Stage {
     gateway: Gateway,
     origin: RecordingOrigin,
@@ -88,7 +90,8 @@ impl Stage {
     fn after(gateway: Gateway, origin: RecordingOrigin, keys: Vec<ApiKey>, exchanges: usize) -> Self {
         gateway.wait_for_records(exchanges);
         gateway.signal("TERM");
-        eventually(Duration::from_secs(10), || gateway.record_text().contains("\"stop\""));
+        let has_stopped = eventually(SOON, || gateway.record_text().contains("\"stop\""));
+        assert!(has_stopped, "{}", gateway.stderr());
         Self { gateway, origin, keys }
     }
 
@@ -250,7 +253,7 @@ fn a_use_that_only_the_gateway_remembers_is_kept() {
         let is_used = |name: &str| rows.iter().any(|row| row["name"] == name && row["used"].is_string());
         is_used("deploy-1") && is_used("reports-2") && is_used("deploy")
     };
-    assert!(eventually(Duration::from_secs(10), is_told), "{}", told());
+    assert!(eventually(SOON, is_told), "{}", told());
     fs::write(stage.directory().join("other.json"), told()).unwrap();
     fs::write(stage.directory().join("wrong.json"), "{\"type\": \"adm_secret\"}").unwrap();
 

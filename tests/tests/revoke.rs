@@ -229,6 +229,6 @@ fn answer(target: &str) -> Answer {
     if target != "/slow" {
         return Answer::text("ok");
     }
-    let (chunks, pause) = (vec![b"piece".to_vec(); 2_000], Duration::from_millis(50));
+    let (chunks, pause) = (vec![b"piece".to_vec(); 6_000], Duration::from_millis(50));
     Answer::new(200).with_content(Content::Chunked { chunks, trailers: Vec::new(), pause })
 }

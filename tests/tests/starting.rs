@@ -90,6 +90,7 @@ fn a_refusal_at_a_start_is_told_once() {
     // The store thread looks four times a second, and at its first look all of it is new to it.
     std::thread::sleep(Duration::from_millis(1_500));
     assert_eq!(records_of_kind(&gateway, "refused"), 1, "{}", gateway.record_text());
+    gateway.tells("refused at the check release-threshold");
     let stderr = gateway.stderr();
     assert_eq!(stderr.matches("refused at the check release-threshold").count(), 1, "{stderr}");
     assert_eq!(gateway.metric("acceptance_refusals_total"), 1.0);

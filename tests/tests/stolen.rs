@@ -268,7 +268,7 @@ fn a_pipe_in_the_state_directory_does_not_stop_a_start() {
     world.publish(1, &one);
     let begun = world.start();
     // It is written with the first checkpoint, by a thread of its own.
-    assert!(eventually(Duration::from_secs(20), || world.path("state/log.json").exists()));
+    assert!(eventually(SOON, || world.path("state/log.json").exists()));
     drop(begun);
     for name in ["log.json", "node.pub"] {
         let path = world.path("state").join(name);

@@ -185,10 +185,11 @@ fn who_is_refused_in_the_middle_of_an_upload_can_read_why() {
         client.read_to_string(&mut said).map(|_| said)
     };
     // A client that stands still for seconds is not waited for.
-    let said: Vec<std::io::Result<String>> = (0..3).map(|_| upload()).collect();
-    assert!(
-        said.iter().flatten().any(|said| said.starts_with("HTTP/1.1 400") && said.trim_end().ends_with('}')),
-        "{said:?}"
-    );
+    let mut said: Vec<std::io::Result<String>> = Vec::new();
+    let could_read = (0..10).any(|_| {
+        said.push(upload());
+        said.iter().flatten().any(|said| said.starts_with("HTTP/1.1 400") && said.trim_end().ends_with('}'))
+    });
+    assert!(could_read, "{said:?}");
     assert_eq!(scene.origin.count(), 0);
 }

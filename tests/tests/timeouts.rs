@@ -302,6 +302,8 @@ fn a_second_signal_ends_a_drain_at_once() {
     client.send(get("/", ""));
     origin.wait_for_head(1);
     gateway.signal("TERM");
+    // Two that come at once are one.
+    gateway.tells("draining for at most");
     thread::sleep(Duration::from_millis(700));
     assert!(gateway.is_running(), "an exchange still runs");
     gateway.signal("TERM");

@@ -20,6 +20,8 @@ use tests::process::free_port;
 
 /// Headings of the sections that are walked, one after the other in the same directory.
 const HEADINGS: [&str; 2] = ["## From an empty directory", "## From no PKI"];
+/// Commands that look at what others in the background do.
+const LOOKS: [&str; 2] = ["adamant status ", "adamant agent doctor "];
 /// Ports that README uses, each for one thing.
 const PORTS: &[&str] = &["9000", "8080", "9901", "8443"];
 
@@ -61,8 +63,13 @@ fn steps(readme: &str, heading: &str) -> Vec<Step> {
 fn script(steps: &[Step]) -> String {
     let mut script = String::from("set -u\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n");
     for (number, step) in steps.iter().enumerate() {
-        // What has to be waited for comes later on a slow machine: it is looked at again.
-        let (at_once, later) = step.commands.split_once("sleep ").unwrap_or((&step.commands, ""));
+        // What has to be waited for comes later on a slow machine: it is looked at again. And what is ended has its ports for a
+        // moment more.
+        let commands = format!("\n{}", step.commands).replace("kill $(jobs -p)", "kill $(jobs -p); wait");
+        let commands = LOOKS.iter().fold(commands, |commands, look| {
+            commands.replacen(&format!("\n{look}"), &format!("\nsleep 0.2; {look}"), 1)
+        });
+        let (at_once, later) = commands.split_once("sleep ").unwrap_or((&commands, ""));
         writeln!(script, "{{\n:\n{at_once}}} > ../out.{number} 2>&1\necho $? > ../status.{number}").unwrap();
         if !later.is_empty() {
             let said = step.said.iter().map(|said| format!(" && grep -qF -- '{said}' ../later"));

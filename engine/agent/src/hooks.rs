@@ -124,7 +124,7 @@ mod tests {
         });
         let process = format!("/proc/{}/stat", std::fs::read_to_string(&file).unwrap().trim());
         let runs = || std::fs::read_to_string(&process).is_ok_and(|stat| !stat.contains(") Z "));
-        let until = std::time::Instant::now() + Duration::from_secs(10);
+        let until = std::time::Instant::now() + Duration::from_secs(60);
         while runs() && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));
         }

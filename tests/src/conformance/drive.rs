@@ -12,7 +12,7 @@ use super::sent::{Rest, Sent};
 use crate::answer::{Answer, Content};
 use crate::client::{Client, Ended};
 use crate::origin::RecordingOrigin;
-use crate::wire::RequestHead;
+use crate::wire::{Parsed, RequestHead, persistent, response_head};
 
 /// Lanes that run at the same time.
 pub const LANES: usize = 6;
@@ -78,9 +78,15 @@ fn run_case(case: &Case, lane: &Lane<'_>) -> Observation {
     for bytes in &case.steps {
         so_far.extend_from_slice(bytes);
         let before: usize = steps.iter().map(|step| step.received.len()).sum();
-        let wait = wait_for(&Sent::by_client(&so_far), before > 0);
+        let sent = Sent::by_client(&so_far);
+        let wait = wait_for(&sent, before > 0);
         let _ = client.try_send(bytes);
-        let (received, ended) = client.read_until_quiet(wait, QUIET);
+        let (mut received, mut ended) = client.read_until_quiet(wait, QUIET);
+        if ended == Ended::Open && is_last(&received, &sent) {
+            let (more, at_last) = client.read_until_quiet(ANSWER_WAIT, ANSWER_WAIT);
+            received.extend_from_slice(&more);
+            ended = at_last;
+        }
         steps.push(StepSeen { sent: bytes.clone(), received, ended });
         if ended != Ended::Open {
             break;
@@ -89,6 +95,19 @@ fn run_case(case: &Case, lane: &Lane<'_>) -> Observation {
     drop(client);
     let after_answered = after(lane.proxy);
     Observation { steps, origin: lane.origin.take_raw(), after_answered }
+}
+
+/// Whether the first answer says that the connection ends with it.
+fn is_last(received: &[u8], sent: &Sent) -> bool {
+    let method = sent.requests.first().map_or(sent.rest_method.as_str(), |message| message.head.method.as_str());
+    let mut at = 0;
+    while let Parsed::Complete(head) = response_head(&received[at..], method) {
+        if head.status >= 200 {
+            return !persistent(&head.fields, head.minor);
+        }
+        at += head.length;
+    }
+    false
 }
 
 fn wait_for(sent: &Sent, answered_before: bool) -> Duration {

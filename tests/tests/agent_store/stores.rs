@@ -1,6 +1,8 @@
 //! The same on servers: the real etcd and the real OpenBao, with TLS and a user who may do no more than needed; and Consul
 //! as its API is documented, because its server is not to be had here.
 
+use std::time::Instant;
+
 use tests::answering::Answering;
 use tests::certificates::Authority;
 use tests::consul::Consul;
@@ -61,14 +63,24 @@ fn consul_is_followed_by_blocking_queries() {
     drop(gateway);
     // The gateway is gone: what is asked now, the agent asks. By names alone while nothing changes.
     std::thread::sleep(Duration::from_secs(3));
-    server.asked();
-    std::thread::sleep(Duration::from_secs(6));
-    let mut asked = server.asked();
-    assert!(asked.len() <= 20, "{} {asked:?}", asked.len());
+    let by_name = |asked: &[(String, String)]| asked.iter().all(|(_, target)| target.contains("?keys"));
+    let (mut asked, mut took) = (Vec::new(), Duration::ZERO);
+    // What was not answered in time, on a machine that stands still, is read again as if it had changed.
+    for _ in 0..3 {
+        server.asked();
+        let begun = Instant::now();
+        std::thread::sleep(Duration::from_secs(6));
+        (asked, took) = (server.asked(), begun.elapsed());
+        if by_name(&asked) {
+            break;
+        }
+    }
+    // Twenty in six seconds at most.
+    assert!(asked.len() as f64 <= 20.0 / 6.0 * took.as_secs_f64(), "{} in {took:?}: {asked:?}", asked.len());
     let blocks = eventually(SOON, || {
         asked.extend(server.asked());
         asked.iter().any(|(_, target)| target.contains("pointer.json?keys&index="))
     });
-    assert!(blocks && asked.iter().all(|(_, target)| target.contains("?keys")), "{asked:?}");
+    assert!(blocks && by_name(&asked), "{asked:?}");
     assert!(keeper.end().iter().all(|line| !line.contains(CONSUL_TOKEN)));
 }

@@ -60,6 +60,8 @@ fn keys_rotate_under_load_and_no_request_is_refused() {
         let (sent, good) = loader.join().unwrap();
         assert!(sent > 100 && sent == good, "{good} of {sent}: {:?}", guarded.verifier.refusals());
     }
+    // Also a key that came, and signed, after the last look.
+    watched();
     let mut used: Vec<_> = guarded.verifier.used().into_iter().collect();
     used.sort_by_key(|(_, since)| *since);
     for (kid, since) in &used[1..] {
@@ -68,12 +70,13 @@ fn keys_rotate_under_load_and_no_request_is_refused() {
     }
     assert_eq!(guarded.verifier.refusals(), [""; 0]);
 
+    let are_told = || rotations(&guarded.gateway).len() > ROTATIONS;
+    assert!(eventually(SOON, are_told), "{}", guarded.gateway.record_text());
     let rotations = rotations(&guarded.gateway);
     assert_eq!(
         (&rotations[0]["adamant.refresh.why"], &rotations[0]["adamant.refresh.old"]),
         (&json!("start"), &json!(""))
     );
-    assert!(rotations.len() > ROTATIONS);
     for rotation in &rotations[1..] {
         let part = |name: &str| rotation[format!("adamant.refresh.{name}")].as_str().unwrap().to_owned();
         assert_eq!((part("why").as_str(), part("outcome").as_str()), ("interval", "taken"), "{rotation}");
@@ -108,8 +111,11 @@ fn a_restart_goes_on_with_the_keys_that_origins_know() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     guarded.gateway.restart_stopped();
     guarded.gateway.tells("new ones take their place");
-    let after = published(&guarded.gateway);
-    assert!(after.len() == 2 && after.iter().all(|kid| !before.contains(kid)), "{before:?} {after:?}");
+    let are_new = || {
+        let after = published(&guarded.gateway);
+        after.len() == 2 && after.iter().all(|kid| !before.contains(kid))
+    };
+    assert!(eventually(SOON, are_new), "{before:?} {:?}", published(&guarded.gateway));
     let written = || fs::metadata(&path).unwrap().mode() & 0o777 == 0o600;
     assert!(eventually(SOON, written), "{}", guarded.gateway.stderr());
 }
@@ -127,13 +133,13 @@ fn what_cannot_be_kept_is_not_signed_with() {
     assert_eq!(guarded.gateway.once(get("/", &guarded.bot())).status, 200, "{:?}", guarded.verifier.refusals());
     let on_record = || rotations(&guarded.gateway).iter().any(|line| line["adamant.refresh.outcome"] == "failed");
     assert!(eventually(SOON, on_record), "{}", guarded.gateway.record_text());
-    assert!(guarded.gateway.metric("assertion_key_failures_total") >= 1.0);
+    assert!(eventually(SOON, || guarded.gateway.metric("assertion_key_failures_total") >= 1.0));
     let gateway = format!("http://{}", guarded.gateway.admin_address());
     let (_, told, _) = tests::gateway::run(&["status", &gateway], guarded.gateway.directory());
     assert!(told.contains("keys of its assertions were not rotated"), "{told}");
     fs::remove_dir(state.join(".assertion.keys.new")).unwrap();
     let moved = || published(&guarded.gateway) != before;
-    assert!(eventually(Duration::from_secs(20), moved), "{}", guarded.gateway.stderr());
+    assert!(eventually(SOON, moved), "{}", guarded.gateway.stderr());
     assert_eq!(guarded.gateway.once(get("/", &guarded.bot())).status, 200, "{:?}", guarded.verifier.refusals());
 }
 

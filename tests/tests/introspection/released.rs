@@ -24,8 +24,8 @@ fn publish(world: &World, gateway: Option<&Gateway>, version: u64, issuer: &str)
     }
 }
 
-fn status(gateway: &Gateway, token: &str) -> u16 {
-    gateway.once(get("/", &format!("{}Connection: close\r\n", bearer(token)))).status
+fn passes(gateway: &Gateway, token: &str) {
+    comes_to(gateway, &request_with(token), 200);
 }
 
 #[test]
@@ -42,12 +42,13 @@ fn a_release_that_asks_as_somebody_unknown_does_not_come_to_serve() {
     let told =
         || gateway.stderr().contains("\"stranger\", which gateway.toml does not have: add an [[introspection_client]]");
     assert!(eventually(SOON, told), "{}", gateway.stderr());
-    assert_eq!((served(&gateway), status(&gateway, "token")), (first, 200));
+    assert_eq!(served(&gateway), first);
+    passes(&gateway, "token");
     // Nor one whose secret is not there any more.
     fs::remove_file(world.path("client.key")).unwrap();
     publish(&world, None, 3, &text.replace("10m", "5m"));
     assert!(eventually(SOON, || gateway.stderr().contains("client.key: cannot be read")), "{}", gateway.stderr());
-    assert_eq!(status(&gateway, "token"), 200, "what was asked about goes on");
+    assert_eq!(gateway.once(request_with("token")).status, 200, "what was asked about goes on");
 }
 
 #[test]
@@ -59,17 +60,21 @@ fn an_answer_to_other_words_is_none() {
     let text = issuer_text(&issuer.url(PATH), "10m", "");
     publish(&world, None, 1, &text);
     let gateway = world.start();
-    let asked = || (issuer.asked_about(PATH, "token"), issuer.asked_about("/other", "token"));
-    let passes = || [0; 3].iter().for_each(|_| assert_eq!(status(&gateway, "token"), 200));
-    passes();
-    assert_eq!(asked(), (1, 0));
+    let other = || issuer.asked_about("/other", "token");
+    let passes = |needed: usize| {
+        [0; 3].iter().for_each(|_| passes(&gateway, "token"));
+        were_asked(&gateway, || issuer.asked_about(PATH, "token") + other(), needed);
+    };
+    passes(1);
     publish(&world, Some(&gateway), 2, &format!("{text}\n[[api_key]]\nid = \"unused-1\""));
-    passes();
-    assert_eq!(asked(), (1, 0), "what does not touch the section forgets nothing");
+    // What does not touch the section forgets nothing.
+    passes(1);
     publish(&world, Some(&gateway), 3, &text.replace("\"10m\"", "\"5m\""));
-    passes();
-    assert_eq!(asked(), (2, 0), "another time to believe it");
+    // Another time to believe it.
+    passes(2);
+    let (here, there) = (issuer.asked_about(PATH, "token"), other());
+    assert_eq!(there, 0);
     publish(&world, Some(&gateway), 4, &text.replace(PATH, "/other"));
-    passes();
-    assert_eq!(asked(), (2, 1), "another place to ask");
+    passes(3);
+    assert_eq!(issuer.asked_about(PATH, "token"), here, "another place to ask");
 }

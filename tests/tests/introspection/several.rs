@@ -29,14 +29,15 @@ fn a_token_goes_to_the_issuer_whose_prefix_it_has_and_to_nobody_else() {
         .file("other-ca.pem", &other.ca)
         .with(CLIENT)
         .run(&policy.text());
-    let status = |token: &str| gateway.once(get("/", &format!("{}Connection: close\r\n", bearer(token)))).status;
     for (token, expected) in [("corp_1", 200), ("oth-1", 200), ("oth_1", 401), ("xcorp_1", 401), ("Corp_1", 401)] {
-        assert_eq!(status(token), expected, "{token}");
+        comes_to(&gateway, &request_with(token), expected);
     }
     let agents: Vec<_> = origin.requests().iter().map(|of| of.value("Adamant-Agent").unwrap().to_owned()).collect();
     assert_eq!(agents, ["bot", "guest"]);
-    assert_eq!((corp.asked_about(PATH, "corp_1"), other.asked_about(PATH, "oth-1")), (1, 1));
-    assert_eq!((corp.heard().len(), other.heard().len()), (1, 1), "each has its own, and nobody the rest");
+    let asked = (corp.asked_about(PATH, "corp_1"), other.asked_about(PATH, "oth-1"));
+    assert!(asked.0 >= 1 && asked.1 >= 1, "{asked:?}");
+    were_asked(&gateway, || asked.0 + asked.1, 2);
+    assert_eq!((corp.heard().len(), other.heard().len()), asked, "each has its own, and nobody the rest");
 }
 
 #[test]
@@ -52,18 +53,16 @@ fn a_token_bound_to_a_key_passes_with_a_proof_and_never_without() {
     };
     let ask = |proof: &str| scene.gateway.once(get("/", &dpop::fields("bound", proof))).status;
     let first = proof(&holder, "bound");
-    assert_eq!(ask(&first), 200, "{}", scene.gateway.record_text());
+    comes_to(&scene.gateway, &get("/", &dpop::fields("bound", &first)), 200);
     assert_eq!(ask(&first), 401, "a proof counts once");
     assert_eq!(ask(&proof(&thief, "bound")), 401, "stolen, with the thief's own key");
     assert_eq!(ask(&proof(&holder, "another")), 401, "a proof of another token");
     assert_eq!(scene.status("bound"), 401, "as a bearer token");
     assert_eq!(ask(&proof(&holder, "bound")), 200);
-    let records = scene.gateway.wait_for_records(6);
-    let permitted: Vec<_> = records.iter().filter(|record| record["adamant.decision"] == "permit").collect();
-    assert!(
-        permitted.len() == 2 && permitted.iter().all(|record| record["adamant.token.bound"] == "dpop"),
-        "{records:?}"
-    );
-    assert!(permitted.iter().all(|record| record["adamant.token.by"] == "introspection"));
-    assert_eq!(scene.issuer.asked(PATH), 1);
+    scene.gateway.wait_for_records(6);
+    let permitted = || scene.gateway.records().into_iter().filter(|record| record["adamant.decision"] == "permit");
+    assert!(eventually(SOON, || permitted().count() == 2), "{}", scene.gateway.record_text());
+    assert!(permitted().all(|record| record["adamant.token.bound"] == "dpop"));
+    assert!(permitted().all(|record| record["adamant.token.by"] == "introspection"));
+    were_asked(&scene.gateway, || scene.issuer.asked(PATH), 1);
 }

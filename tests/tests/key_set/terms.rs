@@ -6,7 +6,7 @@ use super::*;
 fn past_its_end_the_keys_of_a_set_are_refused_and_it_is_told() {
     let mut stage = Stage::new();
     let key = ApiKey::new("ci-1");
-    stage.key_set("add", &["--id", "ci-1", "--sha256", &key.sha256, "--expires", &in_s(9)]);
+    stage.key_set("add", &["--id", "ci-1", "--sha256", &key.sha256, "--expires", &in_s(11)]);
     stage.wait_for_serial(1);
     assert_eq!(stage.status(&key), 200);
     assert!(eventually(SOON, || stage.status(&key) == 401));
@@ -36,8 +36,8 @@ fn past_its_end_the_keys_of_a_set_are_refused_and_it_is_told() {
 fn a_key_holds_in_its_own_term_alone() {
     let stage = Stage::new();
     let (early, late) = (ApiKey::new("ci-1"), ApiKey::new("ci-2"));
-    stage.key_set("add", &["--id", "ci-1", "--sha256", &early.sha256, "--until", &in_s(9)]);
-    stage.key_set("add", &["--id", "ci-2", "--sha256", &late.sha256, "--from", &in_s(9)]);
+    stage.key_set("add", &["--id", "ci-1", "--sha256", &early.sha256, "--until", &in_s(11)]);
+    stage.key_set("add", &["--id", "ci-2", "--sha256", &late.sha256, "--from", &in_s(11)]);
     stage.wait_for_serial(2);
     assert_eq!((stage.status(&early), stage.reason(&late)), (200, "api-key-out-of-term".to_owned()));
     assert!(eventually(SOON, || stage.status(&early) == 401 && stage.status(&late) == 200));

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::issuer::{HttpsIssuer, Reply};
 use tests::process::eventually;
@@ -14,10 +14,13 @@ use super::{SOON, Scene, key};
 fn past_max_stale_tokens_are_refused_for_that_reason_until_it_is_back() {
     let good = key("k1");
     let scene = Scene::new(&[&good], "1s", "12s");
-    assert_eq!(scene.status(&good), 200);
+    assert!(scene.passes_soon(&good));
     scene.issuer.go_down();
+    let down = Instant::now();
     scene.rotation("failed");
-    assert_eq!(scene.status(&good), 200, "an outage alone stops nobody");
+    // On a machine that stands still for long they may end meanwhile.
+    let is_served = scene.status(&good) == 200;
+    assert!(is_served || down.elapsed() > Duration::from_secs(9), "an outage alone stops nobody");
     assert!(eventually(SOON, || scene.status(&good) == 401));
     assert!(scene.is_refused_for("keyset-stale"));
     let told = scene.rotation("stale");
@@ -40,7 +43,7 @@ fn past_max_stale_tokens_are_refused_for_that_reason_until_it_is_back() {
 fn a_gateway_that_starts_while_the_issuer_is_down_serves_with_the_last_good() {
     let good = key("k1");
     let mut scene = Scene::new(&[&good], "1s", "1h");
-    assert_eq!(scene.status(&good), 200);
+    assert!(scene.passes_soon(&good));
     let kept = scene.gateway.directory().join("state/keysets/corp.json");
     assert!(eventually(SOON, || kept.exists()));
     assert_eq!(fs::metadata(&kept).unwrap().mode() & 0o777, 0o600);

@@ -123,6 +123,8 @@ fn a_real_servers_keys_are_discovered_and_rotate_under_load() {
         provider.has(files, &[&new, &old]);
         let next = provider.issue();
         assert_eq!(kid(&next), "new");
+        // That there are two is told before they are in force.
+        assert!(eventually(SOON, || ask(&next) == 200), "{}", gateway.stderr());
         good.write().unwrap().push(next);
         let before = gateway.metric("keyset_refreshes_total");
         assert!(eventually(SOON, || gateway.metric("keyset_refreshes_total") >= before + 2.0), "{}", gateway.stderr());
@@ -136,9 +138,12 @@ fn a_real_servers_keys_are_discovered_and_rotate_under_load() {
         loads.into_iter().for_each(|load| load.join().unwrap());
     });
     assert!(passed.load(Ordering::SeqCst) > 100, "{passed:?}");
-    let text = gateway.record_text();
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let taken: Vec<_> = lines.filter(|line| line["adamant.refresh.outcome"] == "taken").collect();
+    let taken = || {
+        let all = gateway.refreshes("keyset").into_iter();
+        all.filter(|line| line["adamant.refresh.outcome"] == "taken").collect::<Vec<_>>()
+    };
+    assert!(eventually(SOON, || taken().len() >= 3), "{}", gateway.record_text());
+    let taken = taken();
     let sizes: Vec<_> =
         taken.iter().map(|line| line["adamant.refresh.new"].as_str().unwrap().split(' ').count()).collect();
     assert_eq!(sizes, [1, 2, 1], "{taken:#?}");

@@ -152,6 +152,9 @@ fn nor_of_what_the_gateway_fetches_and_makes_itself() {
         good(&issuer);
         gateway.restart_stopped();
     }
+    // What it writes at its start is whole then.
+    gateway.signal("TERM");
+    assert!(gateway.wait(PATIENCE).is_some(), "{}", gateway.stderr());
     let known = known(&at);
     for (name, text) in &written {
         assert_eq!(known.found_in(text.as_bytes()), [""; 0], "in {name}:\n{text}");

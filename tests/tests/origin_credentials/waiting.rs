@@ -61,6 +61,8 @@ fn rotate(gateway: &Gateway, home: &Path) {
 }
 
 const SECRET: &str = "[[origin_credential]]\nname = \"orders\"\nfile = \"orders.key\"";
+/// Longer than what is done while a connection is held up.
+const PATIENT: &str = "[timeouts]\norigin_connect = \"2m\"";
 
 #[test]
 fn what_waits_for_its_connection_goes_out_with_the_new_secret() {
@@ -73,8 +75,8 @@ fn what_waits_for_its_connection_goes_out_with_the_new_secret() {
         .route("all", "*", "/{rest...}", "origin")
         .scope("all", &["all"])
         .anonymous(&["all"], &[]);
-    let gateway =
-        Deployment::new().file("origins.pem", &origins.pem).file("orders.key", FIRST).with(SECRET).run(&policy.text());
+    let deployment = Deployment::new().file("origins.pem", &origins.pem).file("orders.key", FIRST);
+    let gateway = deployment.with(SECRET).with(PATIENT).run(&policy.text());
     thread::scope(|scope| {
         let asking = scope.spawn(|| gateway.once(get("/", "")).status);
         assert!(eventually(SOON, || gate.waiting.load(Ordering::SeqCst) == 1));
@@ -98,7 +100,7 @@ fn another_release_in_between_does_not_keep_the_old_secret() {
             .scope(scope, &["all"])
             .anonymous(&[scope], &[])
     };
-    let world = World::with("hot", SECRET);
+    let world = World::with("hot", &format!("{SECRET}\n\n{PATIENT}"));
     world.write("origins.pem", origins.pem.as_bytes());
     replace(world.home(), "orders.key", FIRST, 0o600);
     world.publish(1, &world.build(1, &policy("all")));
@@ -140,7 +142,7 @@ fn what_waits_for_a_fresh_keyset_goes_out_with_the_new_secret() {
     assert!(eventually(SOON, || ask(&old) == 200));
     let sent = origin.count();
     issuer.say("/keys", Reply::json(&jwks(&[&old, &new])));
-    issuer.delay(Duration::from_secs(8));
+    issuer.delay(SOON);
     let asked = issuer.asked("/keys");
     thread::scope(|scope| {
         // Refused until the issuer may be asked again.

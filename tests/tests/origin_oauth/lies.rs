@@ -44,8 +44,8 @@ fn what_is_no_token_is_none_and_the_next_good_one_is_taken() {
     }
     assert!(scene.own.requests().is_empty());
     scene.is_without();
-    let (refused, failed) = (refreshes(&scene.gateway, "refused"), refreshes(&scene.gateway, "failed"));
-    assert!(refused.len() >= 13 && failed.len() >= 2, "{refused:?} {failed:?}");
+    wait_for_refreshes(&scene.gateway, "refused", 13);
+    wait_for_refreshes(&scene.gateway, "failed", 2);
     let missing = || scene.gateway.admin("/release").text().contains("\"origin-credential\"");
     assert!(eventually(SOON, missing), "what is missing has ended: adamant status tells of it");
     // The longest life that a token is believed to have.
@@ -60,17 +60,23 @@ fn what_is_no_token_is_none_and_the_next_good_one_is_taken() {
 #[test]
 fn a_slow_server_holds_up_nobody_and_one_that_asks_for_patience_gets_it() {
     let scene = Scene::new(Reply::Silence);
-    assert_eq!(scene.gateway.admin("/readyz").status, 503, "the first attempt is not over");
+    // After 10 s it is given up, which a machine that stands still may sleep through.
+    let is_given_up = || scene.failures() >= 1.0;
+    let first = scene.gateway.admin("/readyz");
+    assert!(first.status == 503 || is_given_up(), "the first attempt is not over: {}", first.text());
     scene.is_without();
+    assert!(eventually(SOON, || scene.issuer.connections() >= 1));
     let begun = scene.issuer.connections();
-    assert_eq!(begun, 1, "one at a time");
-    assert!(scene.gateway.admin("/readyz").text().contains("is being fetched for the first time"));
+    assert!(begun == 1 || is_given_up(), "one at a time: {begun}");
+    let said = scene.gateway.admin("/readyz").text();
+    assert!(said.contains("is being fetched for the first time") || is_given_up(), "{said}");
     scene.issuer.say(PATH, Reply::Whole(503, "Retry-After: 120\r\n".to_owned(), Vec::new()));
     // An exchange may take 10 s.
     assert!(eventually(SOON, || scene.failures() >= 1.0), "{}", scene.gateway.stderr());
     scene.gateway.tells("expected the whole answer");
-    assert_eq!(scene.gateway.admin("/readyz").status, 200, "others are served");
+    assert!(eventually(SOON, || scene.gateway.admin("/readyz").status == 200), "others are served");
     assert!(eventually(SOON, || scene.failures() >= 2.0), "{}", scene.gateway.stderr());
-    let next = scene.gateway.metric("origin_material_next_refresh_timestamp_seconds") - tests::tokens::now_s() as f64;
-    assert!((100.0..=121.0).contains(&next), "{next}");
+    let next =
+        || scene.gateway.metric("origin_material_next_refresh_timestamp_seconds") - tests::tokens::now_s() as f64;
+    assert!(eventually(SOON, || (100.0..=121.0).contains(&next())), "{}", next());
 }

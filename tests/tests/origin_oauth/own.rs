@@ -1,5 +1,7 @@
 //! What the gateway shows the server, and whom it believes to be it, moves as well, and is on record.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 
 fn told(gateway: &Gateway, file: &str) -> Vec<Value> {
@@ -23,26 +25,33 @@ fn tells(gateway: &Gateway, file: &str, count: usize, outcome: &str) -> Value {
 fn another_secret_and_another_ca_are_on_record() {
     let scene = Scene::new(gives("t", &json!(600)));
     assert!(eventually(SOON, || scene.sends("t")));
-    let (gateway, file) = (&scene.gateway, |name: &str| scene.gateway.directory().join(name));
+    let gateway = &scene.gateway;
+    // Whole: half of a file would be on record too.
+    let put = |name: &str, text: &str| {
+        let (path, new) = (gateway.directory().join(name), gateway.directory().join("put.new"));
+        fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::rename(new, path).unwrap();
+    };
     assert_eq!(tells(gateway, "client.key", 1, "unchanged")["adamant.refresh.why"], "start");
-    fs::write(file("client.key"), "the-next-s3cr3t\n").unwrap();
+    put("client.key", "the-next-s3cr3t\n");
     let taken = tells(gateway, "client.key", 2, "taken");
     assert_eq!(taken["adamant.refresh.why"], "changed");
     for thumbprint in ["adamant.refresh.old", "adamant.refresh.new"] {
         assert_eq!(taken[thumbprint].as_str().unwrap().len(), 16, "{taken}");
     }
-    fs::write(file("client.key"), "").unwrap();
+    put("client.key", "");
     let refused = tells(gateway, "client.key", 3, "refused");
     assert!(refused["error.message"].as_str().unwrap().contains("found nothing"), "{refused}");
-    fs::write(file("client.key"), "the-next-s3cr3t").unwrap();
+    put("client.key", "the-next-s3cr3t");
     tells(gateway, "client.key", 4, "unchanged");
 
     tells(gateway, "id-ca.pem", 1, "unchanged");
     let next = tests::certificates::Authority::new("next").pem;
-    fs::write(file("id-ca.pem"), format!("{}{next}", scene.issuer.ca)).unwrap();
+    put("id-ca.pem", &format!("{}{next}", scene.issuer.ca));
     let both = tells(gateway, "id-ca.pem", 2, "taken");
     assert_eq!(both["adamant.refresh.overlap"], both["adamant.refresh.old"], "{both}");
-    fs::write(file("id-ca.pem"), &next).unwrap();
+    put("id-ca.pem", &next);
     let one = tells(gateway, "id-ca.pem", 3, "taken");
     assert!(
         one["adamant.refresh.overlap_s"].is_u64() && one["adamant.refresh.new"] != both["adamant.refresh.old"],

@@ -79,7 +79,7 @@ fn a_request_without_an_answer_yet_is_told_and_its_connection_closed() {
     stage.world.origin.answer_with(|_, _| Answer::broken(tests::answer::Fault::Silence));
     let mut asking = stage.gateway().client();
     asking.send(stage.with_key(&stage.key));
-    assert!(eventually(SOON, || stage.world.origin.open_connections() == 1));
+    stage.world.origin.wait_for_head(1);
     stage.revoke(&["--api-key", "reports-1"]);
     let answer = asking.response();
     assert_eq!((answer.status, answer.value("Connection")), (401, Some("close")));
@@ -124,7 +124,9 @@ fn a_download_on_an_older_release_ends_too() {
 /// A connection that several share: whoever was on it last means nothing for the one whose request begins.
 #[test]
 fn the_next_callers_request_is_not_ended_for_the_last_one() {
-    let stage = Stage::new();
+    // A head that is begun is waited for as long as the rest takes.
+    let mut stage = Stage::with("[timeouts]\nhead = \"2m\"");
+    stage.begin();
     let mut shared = stage.gateway().client();
     assert_eq!(shared.exchange(stage.with_key(&stage.key)).status, 200);
     let request = stage.with_key(&stage.other_key);

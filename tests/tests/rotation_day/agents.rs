@@ -68,6 +68,7 @@ impl Keeper {
     /// Ends both; how often it renewed. Each renewal is told, none failed.
     pub fn ends(self, day: &Day) -> usize {
         day.hears(self.proxy.end().join("\n"));
+        self.run.says("\"refresh\"", 2);
         let lines = self.run.json();
         day.hears(self.run.end().join("\n"));
         let refreshes: Vec<_> = lines.iter().filter(|line| line["kind"] == "refresh").collect();

@@ -9,7 +9,7 @@ use tests::certificates::Authority;
 use tests::origin::RecordingOrigin;
 
 use crate::Rotator;
-use crate::credential::{Credential, Phase, Place};
+use crate::credential::{Credential, ORDERS, Phase, Place};
 use crate::day::Day;
 use crate::log::Told;
 use crate::plan::{Plan, put_secret};
@@ -44,7 +44,7 @@ impl AssertionKeys {
         plan.policy(|policy| policy.origin_with("asserted", &[origin.address()], &own));
         plan.route("asserted", "/asserted/{rest...}", "asserted");
         let (field, tls) = (plan.caller(), plan.servers.client_config(None));
-        let place = Place { port: None, path: "/asserted/7?x=1", is_short: false };
+        let place = Place { path: "/asserted/7?x=1", ..ORDERS };
         let caller = Credential::at(place, "the caller of the origin that verifies", tls, move || field.clone());
         Self { verifier, _origin: origin, asker, caller, turns: 0 }
     }

@@ -14,6 +14,8 @@ use crate::day::Day;
 const PACE: Duration = Duration::from_millis(6);
 /// Between two tries of one caller with what must be refused: failed identifications of one address are bounded.
 const BAD_PACE: Duration = Duration::from_millis(250);
+/// A request waits a little longer for what an issuer says.
+const WAITED: Duration = Duration::from_millis(1_900);
 
 /// A small generator of numbers (Knuth's multiplier), so that callers differ and a run can be repeated.
 struct Dice(u64);
@@ -45,13 +47,13 @@ pub fn call(day: &Day, end: &AtomicBool, seed: u64, requests_max: usize) {
 }
 
 fn on_one_connection(day: &Day, end: &AtomicBool, credential: &Credential, requests: usize) {
-    let before = credential.state();
+    let before = (credential.state(), Instant::now());
     let mut client = match day.connect(credential) {
         Ok(client) => client,
         Err(why) => return judge(day, credential, before, &Err(format!("no connection: {why}"))),
     };
     for _ in 0..requests {
-        let before = credential.state();
+        let before = (credential.state(), Instant::now());
         let outcome = ask(&mut client, credential);
         judge(day, credential, before, &outcome);
         if outcome != Ok(200) || end.load(Ordering::SeqCst) {
@@ -66,8 +68,9 @@ fn ask(client: &mut Client, credential: &Credential) -> Result<u16, String> {
     client.try_response_to("GET").map(|response| response.status)
 }
 
-/// What came of a request that began in the state `before`.
-fn judge(day: &Day, credential: &Credential, before: u64, outcome: &Result<u16, String>) {
+/// What came of a request that began in the state `before`, at that time.
+fn judge(day: &Day, credential: &Credential, (before, begun): (u64, Instant), outcome: &Result<u16, String>) {
+    let took = begun.elapsed();
     let phase = if credential.state() == before { phase_of(before) } else { Phase::Changing };
     let count = |count: &AtomicU64| _ = count.fetch_add(1, Ordering::Relaxed);
     match (phase, outcome) {
@@ -76,6 +79,9 @@ fn judge(day: &Day, credential: &Credential, before: u64, outcome: &Result<u16, 
             count(&credential.passed);
         }
         (Phase::Good, outcome) if credential.place.is_short && has_ended(outcome) => count(&day.counts.either),
+        (Phase::Good, Ok(401)) if credential.place.is_asked && (took > WAITED || day.has_no_answer()) => {
+            count(&day.counts.either);
+        }
         (Phase::Bad, Ok(400..=499) | Err(_)) => count(&day.counts.refused),
         (Phase::Changing, _) => count(&day.counts.either),
         (Phase::Good | Phase::Bad, _) => day.fails(format!("{} is {phase:?}: {outcome:?}", credential.name)),

@@ -25,9 +25,11 @@ pub struct Place {
     pub path: &'static str,
     /// What answers there lives for seconds: a machine that stands still outlives it.
     pub is_short: bool,
+    /// An issuer is asked about it, and waited for no longer than a machine may stand still.
+    pub is_asked: bool,
 }
 
-const ORDERS: Place = Place { port: None, path: "/orders", is_short: false };
+pub const ORDERS: Place = Place { port: None, path: "/orders", is_short: false, is_asked: false };
 
 pub struct Credential {
     pub name: String,

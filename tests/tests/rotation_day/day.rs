@@ -228,6 +228,14 @@ impl Day {
         Some(client.try_response_to("GET").ok()?.status)
     }
 
+    /// An issuer that was asked about a token did not answer in time: what that was about is refused for a while.
+    pub fn has_no_answer(&self) -> bool {
+        let text = self.gateway.admin("/metrics").text();
+        let failed =
+            |line: &str| line.strip_prefix("adamant_introspections_total{outcome=\"failed\"} ")?.parse::<f64>().ok();
+        text.lines().find_map(failed).is_some_and(|count| count > 0.0)
+    }
+
     /// Everything is on record, whole, and was what the callers saw.
     pub fn ends(mut self, rotators: &[Box<dyn Rotator>]) {
         let renewed = self.keeper.take().expect("the day has begun").ends(&self);

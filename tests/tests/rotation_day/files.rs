@@ -122,7 +122,8 @@ impl Rotator for OriginSecret {
         day.office.knows(&next);
         day.takes("origin-credential", "office", || put_secret(&day.world, "office.secret", &next))?;
         self.turns += 1;
-        Ok(())
+        // It is told before it is in force.
+        day.until("the origin sees the new one", || day.is_over() || day.office.has_seen_the_latest())
     }
 
     fn told(&self) -> Vec<Told> {

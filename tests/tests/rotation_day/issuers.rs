@@ -10,7 +10,7 @@ use tests::pebble::{self, Character, Pebble};
 use tests::stream::Stream;
 
 use crate::Rotator;
-use crate::credential::{Credential, Phase, Place};
+use crate::credential::{Credential, ORDERS, Phase, Place};
 use crate::day::Day;
 use crate::log::Told;
 use crate::plan::{HOST, Plan, put_secret};
@@ -86,7 +86,7 @@ impl ObtainedCertificate {
             "[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = {{ certificates = [{{ from = \"{name}\", names = \
              [\"{HOST}\", \"{name}.test\"]{life} }}] }}"
         ));
-        let (place, field) = (Place { port: Some(port), path: "/orders", is_short: true }, plan.caller());
+        let (place, field) = (Place { port: Some(port), is_short: true, ..ORDERS }, plan.caller());
         let caller = Credential::at(place, format!("the caller of {name}.test"), config, move || field.clone());
         Self { peer, name: format!("{HOST}, {name}.test"), port, caller, seen: Vec::new(), failed: 0 }
     }

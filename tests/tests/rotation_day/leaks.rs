@@ -35,7 +35,9 @@ pub fn held(gateway: &Gateway) -> Held {
 pub fn assert_no_more_than(noon: &Held, gateway: &Gateway) {
     let evening = held(gateway);
     println!("at noon {noon:?}, in the evening {evening:?}");
-    assert_eq!(evening.activations, 1, "only what serves is alive");
+    // What the gateway renews by itself it renews now too: then there are two for a moment.
+    let is_alone = evening.activations == 1 || eventually(REST, || activations(gateway) == 1);
+    assert!(is_alone, "only what serves is alive: {evening:?}");
     // Threads that look up names or read files end a while after their work.
     assert!(eventually(REST, || threads(gateway) <= noon.threads), "{evening:?}, at noon {noon:?}");
     assert!(evening.descriptors <= noon.descriptors + DESCRIPTORS_MORE_MAX, "{evening:?}, at noon {noon:?}");

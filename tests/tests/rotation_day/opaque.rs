@@ -9,7 +9,7 @@ use tests::scene::bearer;
 use tests::tokens::{AUDIENCE, now_s};
 
 use crate::Rotator;
-use crate::credential::{Credential, Phase};
+use crate::credential::{Credential, ORDERS, Phase, Place};
 use crate::day::Day;
 use crate::log::Told;
 use crate::plan::{Plan, put_secret};
@@ -49,8 +49,8 @@ impl OpaqueTokens {
     }
 
     fn shown(&self, token: &str) -> Arc<Credential> {
-        let field = bearer(token);
-        Credential::new(token, Arc::clone(&self.tls), move || field.clone())
+        let (place, field) = (Place { is_asked: true, ..ORDERS }, bearer(token));
+        Credential::at(place, token, Arc::clone(&self.tls), move || field.clone())
     }
 }
 

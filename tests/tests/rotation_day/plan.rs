@@ -51,11 +51,12 @@ impl Plan {
             &[],
         );
         // Rings and a cache so small that they are full at noon, and what is more in the evening is a leak; and large enough for
-        // what comes while a slow disk makes the writer wait.
+        // what comes while a slow disk makes the writer wait. Limits of time that a machine does not reach which stands still.
         let toml = "ring_bytes = \"1MiB\"\ndenial_ring_bytes = \"256KiB\"\ncheckpoints = [\"outside\"]\ncheckpoint_interval = \
                     \"1s\"\n\n[[listener]]\naddress = \
                     \"127.0.0.1:0\"\ntls = { certificates = [{ chain = \"server.pem\", key = \"server.key\" }], \
-                    client_certificates = \"optional\" }\n\n[bounds]\ntoken_cache_entries_max = 256\n";
+                    client_certificates = \"optional\" }\n\n[bounds]\ntoken_cache_entries_max = 256\n\n[timeouts]\nhandshake = \
+                    \"60s\"\nhead = \"60s\"\norigin_connect = \"60s\"\n";
         let servers = Arc::new(Authority::new("servers"));
         let (toml, routes, reserved, preparations) = (toml.to_owned(), Vec::new(), Vec::new(), Vec::new());
         let mut plan = Self { servers, office, toml, policy, routes, caller, reserved, preparations };

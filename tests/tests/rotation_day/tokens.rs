@@ -13,7 +13,7 @@ use tests::origin::RecordingOrigin;
 use tests::tokens::now_s;
 
 use crate::Rotator;
-use crate::credential::{Credential, Phase, Place};
+use crate::credential::{Credential, ORDERS, Phase, Place};
 use crate::day::Day;
 use crate::log::Told;
 use crate::plan::{Plan, put_secret};
@@ -54,7 +54,7 @@ impl OriginTokens {
         plan.policy(|policy| policy.origin_with("tokens", &[origin.address()], own));
         plan.route("tokens", "/tokens/{rest...}", "tokens");
         let (field, tls) = (plan.caller(), plan.servers.client_config(None));
-        let place = Place { port: None, path: "/tokens/7", is_short: true };
+        let place = Place { path: "/tokens/7", is_short: true, ..ORDERS };
         let caller = Credential::at(place, "the caller of the origin that wants tokens", tls, move || field.clone());
         Some(Self { _server: server, _files: files, _origin: origin, seen, caller })
     }

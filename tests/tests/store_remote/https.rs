@@ -97,14 +97,20 @@ fn files_below_a_url_are_followed_and_never_written() {
     assert!(eventually(SOON, || web.stage.with_key(&gateway) == 401), "{}", gateway.stderr());
     eprintln!("revoked within {} ms", since.elapsed().as_millis());
 
-    // At rest: nothing is sent twice, and no connection is made anew.
-    std::thread::sleep(Duration::from_secs(2));
-    web.server.asked();
-    let connections = web.server.connections();
-    std::thread::sleep(Duration::from_secs(3));
-    let asked = web.server.asked();
-    assert!(asked.len() <= 30, "{asked:?}");
-    assert_eq!(web.server.connections(), connections, "connections are kept");
+    // At rest: nothing is sent twice, and no connection is made anew, but where the machine held an answer up for seconds.
+    let mut told = Vec::new();
+    let is_at_rest = (0..5).any(|_| {
+        std::thread::sleep(Duration::from_secs(2));
+        web.server.asked();
+        let (since, connections) = (Instant::now(), web.server.connections());
+        std::thread::sleep(Duration::from_secs(3));
+        let asked = web.server.asked();
+        let (few, made) =
+            (asked.len() as u64 <= 10 * since.elapsed().as_secs(), web.server.connections() - connections);
+        told.push(format!("{made} new connections: {asked:?}"));
+        few && made == 0
+    });
+    assert!(is_at_rest, "{told:#?}");
 
     for line in [
         format!("point {AT} --key 4.key --release 2.json"),
@@ -125,15 +131,20 @@ fn a_channel_without_a_list_costs_one_look_at_a_time() {
     web.publish(1, &web.stage.build(1, &["/one"]));
     let _gateway = web.stage.world.start();
     std::thread::sleep(Duration::from_secs(2));
+    let since = Instant::now();
     web.server.asked();
     let mut asked = Vec::new();
+    let count =
+        |asked: &[(String, String)], path: &str| asked.iter().filter(|(_, target)| target.starts_with(path)).count();
     let looked = eventually(SOON, || {
         asked.extend(web.server.asked());
-        asked.iter().filter(|(_, target)| target.starts_with(POINTER)).count() >= 6
+        count(&asked, POINTER) >= 6 && count(&asked, LIST) >= 6
     });
     assert!(looked, "{asked:?}");
-    let of = |path: &str| asked.iter().filter(|(_, target)| target.starts_with(path)).count();
-    assert!(of(LIST).abs_diff(of(POINTER)) <= 2, "{asked:?}");
+    let of = |path: &str| count(&asked, path);
+    // Each is looked at by a thread of its own, four times a second at most.
+    let looks_max = since.elapsed().as_millis() as usize / 250 + 2;
+    assert!(of(LIST) <= looks_max && of(POINTER) <= looks_max, "{looks_max} looks at most: {asked:?}");
     // 304 each time: the file itself is not read again.
     assert_eq!(of("/store/roots/3.json"), 0, "{asked:?}");
 }

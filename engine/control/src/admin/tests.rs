@@ -257,7 +257,7 @@ fn too_many_connections_are_closed_and_free_seats_serve_again() {
     let mut further = TcpStream::connect(&address).unwrap();
     assert_eq!(further.read(&mut [0]).unwrap_or(0), 0, "closed without an answer");
     drop(held);
-    let served = (0..100).any(|_| {
+    let served = (0..3_000).any(|_| {
         std::thread::sleep(Duration::from_millis(10));
         let mut stream = TcpStream::connect(&address).unwrap();
         let asked = stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n");

@@ -192,7 +192,7 @@ fn uses(policy: &Policy, issuers: &[Arc<identity::token::Issuer>]) -> Uses {
 impl World {
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream
     }
 

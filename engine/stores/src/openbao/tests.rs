@@ -30,7 +30,7 @@ fn given(text: &str) -> Token {
 }
 
 fn call(of: &OpenBao, path: &str) -> Result<Answer, OpenBaoFault> {
-    of.call_and_wait(Method::POST, path, Some(&json!({"a": 1})), 1 << 10, Duration::from_secs(5))
+    of.call_and_wait(Method::POST, path, Some(&json!({"a": 1})), 1 << 10, Duration::from_secs(60))
 }
 
 #[test]

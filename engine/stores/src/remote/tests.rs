@@ -104,9 +104,12 @@ fn nothing_is_read_while_nothing_changes_and_what_is_not_there_costs_one_look() 
     for _ in 0..4 {
         map.looked_at();
         pause();
+        let begun = Instant::now();
         assert!(!remote.changed(&channel(), Followed::Revocations));
         assert!(!remote.changed(&channel(), Followed::Revocations), "not twice in a moment");
-        assert_eq!(map.looked_at(), std::slice::from_ref(&list));
+        let (looked_at, is_a_moment) = (map.looked_at(), begun.elapsed() < Duration::from_millis(200));
+        assert!(!looked_at.is_empty() && looked_at.iter().all(|of| *of == list), "{looked_at:?}");
+        assert!(looked_at.len() == 1 || !is_a_moment, "{looked_at:?}");
     }
     map.set(&list, Some(b"list"));
     pause();
@@ -125,12 +128,12 @@ fn each_file_has_an_outcome_of_its_own() {
     assert_eq!(remote.revocations(&channel()).unwrap(), b"list");
     assert!(remote.changed(&channel(), Followed::Releases));
     // What cannot be told is tried again every second, and no oftener.
-    let mut tries = 0;
+    let (begun, mut tries) = (Instant::now(), 0);
     for _ in 0..6 {
         pause();
-        tries += u32::from(remote.changed(&channel(), Followed::Releases));
+        tries += u64::from(remote.changed(&channel(), Followed::Releases));
     }
-    assert!((1..=4).contains(&tries), "{tries}");
+    assert!((1..=2 + begun.elapsed().as_secs()).contains(&tries), "{tries}");
     map.set(&layout::pointer(&channel()), Some(b"pointer"));
     pause();
     assert!(remote.changed(&channel(), Followed::Releases));

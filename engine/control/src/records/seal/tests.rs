@@ -37,7 +37,7 @@ impl Rig {
 
     fn end(self) -> (tempfile::TempDir, Sealing, Arc<Progress>) {
         drop(self.requests);
-        self.sealer.join(Instant::now() + Duration::from_secs(20));
+        self.sealer.join(Instant::now() + Duration::from_secs(60));
         (self.directory, self.sealing, self.progress)
     }
 }
