@@ -99,10 +99,13 @@ impl Lookup<'_> {
     }
 
     /// Whether `anchor`, a certificate of a client CA that another one issued, is named by a list of that one, or stands on one that
-    /// is: a client need not show what lies above it. `seen`: those that stand on it.
-    fn is_fallen<'a>(&'a self, anchor: &'a Anchor, seen: &mut Vec<&'a Anchor>) -> bool {
-        if anchor.is_self_issued() || seen.iter().any(|other| std::ptr::eq(*other, anchor)) {
+    /// is: a client need not show what lies above it. `seen`: what is known of others, and nothing of those that stand on it.
+    fn is_fallen<'a>(&'a self, anchor: &'a Anchor, seen: &mut Vec<(&'a Anchor, bool)>) -> bool {
+        if anchor.is_self_issued() {
             return false;
+        }
+        if let Some((_, is_fallen)) = seen.iter().find(|(other, _)| std::ptr::eq(*other, anchor)) {
+            return *is_fallen;
         }
         let names = |list: &List| {
             anchor.marks.is_issued_by(list.parsed.issuer())
@@ -112,12 +115,17 @@ impl Lookup<'_> {
         if self.lists().any(|lists| lists.lists.iter().any(|list| names(list))) {
             return true;
         }
-        seen.push(anchor);
+        let place = seen.len();
+        seen.push((anchor, false));
         let anchors = self.cas.iter().flat_map(|ca| ca.anchors.iter());
         let above = anchors.filter(|other| anchor.marks.is_issued_by(other.subject()));
         let (fallen, standing): (Vec<&Anchor>, Vec<&Anchor>) = above.partition(|other| self.is_fallen(other, seen));
         let issued = |by: &[&Anchor]| by.iter().any(|other| anchor.is_signed_by(&other.spki));
-        !fallen.is_empty() && issued(&fallen) && !issued(&standing)
+        let is_fallen = issued(&fallen) && !issued(&standing);
+        if let Some((_, known)) = seen.get_mut(place) {
+            *known = is_fallen;
+        }
+        is_fallen
     }
 }
 
