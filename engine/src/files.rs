@@ -6,8 +6,8 @@ use policy::credential;
 use policy_release::envelope::{Detached, Envelope, EnvelopeFault, Kind};
 
 pub use ::files::{
-    Access, Existing, FileFault, Secret, Staged, expect_free, overwrite, parent, read, read_secret, read_text, stage,
-    sync_directory, write,
+    Access, Existing, FileFault, Secret, Staged, expect_free, open_regular, overwrite, parent, read, read_secret,
+    read_text, stage, sync_directory, write,
 };
 
 use crate::failure::Failure;

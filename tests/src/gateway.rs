@@ -144,8 +144,14 @@ impl Gateway {
 
     /// The first TLS listener.
     pub fn tls_address(&self) -> SocketAddr {
-        let tls = self.running.addresses.listeners.iter().find(|listener| listener.tls);
-        tls.unwrap_or_else(|| panic!("no TLS listener in {:?}", self.running.addresses)).address
+        let tls = self.tls_addresses().first().copied();
+        tls.unwrap_or_else(|| panic!("no TLS listener in {:?}", self.running.addresses))
+    }
+
+    /// All TLS listeners, as they stand in the configuration.
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        let tls = self.running.addresses.listeners.iter().filter(|listener| listener.tls);
+        tls.map(|listener| listener.address).collect()
     }
 
     pub fn admin_address(&self) -> SocketAddr {

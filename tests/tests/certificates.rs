@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rcgen::SanType;
 use rustls::ClientConfig;
+use rustls::version::{TLS12, TLS13};
 use tests::certificates::{Authority, Identity};
 use tests::client::{Client, get};
 use tests::deployment::Deployment;
@@ -36,6 +37,11 @@ struct Stage {
 impl Stage {
     /// The bot under the agents' CA, a partner under the partners' CA; client certificates `client`.
     fn new(client: &str) -> Self {
+        Self::with(&[client])
+    }
+
+    /// The same, with a listener for each of `clients`.
+    fn with(clients: &[&str]) -> Self {
         let (server_ca, agents_ca, partners_ca) =
             (Authority::new("server CA"), Authority::new("agents CA"), Authority::new("partners CA"));
         let origin = RecordingOrigin::start();
@@ -47,11 +53,10 @@ impl Stage {
             .client_ca("partners", "partners.pem")
             .agent("bot", &format!("{{ certificate = \"{BOT}\", ca = \"agents\" }}"), &["all"], &[])
             .agent("partner", "{ certificate = \"spiffe://partner.test/app\", ca = \"partners\" }", &["all"], &[]);
-        let gateway = Deployment::new()
-            .file("agents.pem", &agents_ca.pem)
-            .file("partners.pem", &partners_ca.pem)
-            .tls_listener(&server_ca.server(&[HOST]), client)
-            .run(&policy.text());
+        let deployment = Deployment::new().file("agents.pem", &agents_ca.pem).file("partners.pem", &partners_ca.pem);
+        let server = server_ca.server(&[HOST]);
+        let gateway = clients.iter().fold(deployment, |deployment, client| deployment.tls_listener(&server, client));
+        let gateway = gateway.run(&policy.text());
         Self { gateway, origin, server_ca, agents_ca, partners_ca }
     }
 
@@ -124,6 +129,42 @@ fn a_resumed_session_is_still_the_same_agent() {
         let mut client = Client::connect_tls(stage.gateway.tls_address(), HOST, &config).unwrap();
         assert_eq!(client.exchange(get("/", "")).status, 200);
         assert_eq!(stage.origin.last_of(round).value("Adamant-Agent"), Some("bot"));
+    }
+}
+
+/// What is not resumed is asked for its certificate like anybody else.
+#[test]
+fn a_session_is_resumed_where_the_same_is_asked_of_clients() {
+    let stage = Stage::with(&["off", "optional", "required", "required"]);
+    let addresses = stage.gateway.tls_addresses();
+    let [off, optional, required, other] = addresses[..] else { panic!("{addresses:?}") };
+    let status = |address, config: &Arc<ClientConfig>| -> Result<u16, String> {
+        let mut client = Client::connect_tls(address, HOST, config).map_err(|error| error.to_string())?;
+        client.try_send(get("/", "").as_bytes()).map_err(|error| error.to_string())?;
+        Ok(client.try_response_to("GET")?.status)
+    };
+    let counted = |name: &str| stage.gateway.metric(&format!("handshakes_{name}total"));
+    for version in [&TLS13, &TLS12] {
+        for from in [off, optional] {
+            let nobody = stage.server_ca.client_config_of(None, &[version]);
+            let before = counted("resumed_");
+            assert_eq!((status(from, &nobody), status(from, &nobody)), (Ok(401), Ok(401)));
+            assert!(eventually(SOON, || counted("resumed_") > before), "{version:?}: the client has a ticket");
+            let before = counted("failed_");
+            // Nothing is sent: what the gateway would not read could cost the alert.
+            let refused = Client::connect_tls(required, HOST, &nobody).map_err(|error| error.to_string());
+            let refused = refused.and_then(|mut client| client.try_response_to("GET"));
+            let asked = refused.as_ref().is_err_and(|why| why.contains("CertificateRequired"));
+            assert!(asked, "{version:?}, from {from}: {:?}", refused.map(|response| response.status));
+            assert!(eventually(SOON, || counted("failed_") > before));
+        }
+        // Nor is anybody the agent of a certificate at a listener that asks for none.
+        let bot = stage.server_ca.client_config_of(Some(&stage.agents_ca.spiffe(BOT)), &[version]);
+        assert_eq!((status(required, &bot), status(off, &bot)), (Ok(200), Ok(401)), "{version:?}");
+        let bot = stage.server_ca.client_config_of(Some(&stage.agents_ca.spiffe(BOT)), &[version]);
+        let before = counted("resumed_");
+        assert_eq!((status(required, &bot), status(other, &bot)), (Ok(200), Ok(200)), "{version:?}");
+        assert!(eventually(SOON, || counted("resumed_") > before), "{version:?}: both require one");
     }
 }
 

@@ -42,6 +42,11 @@ pub enum AtRestFault {
 }
 
 impl AtRestFault {
+    /// As [`FileError::is_unread`].
+    pub const fn is_unread(&self) -> bool {
+        matches!(self, Self::File(error) if error.is_unread())
+    }
+
     /// Whether what cannot be read may be whole, and only the identity for it is lacking: nothing is to be put in its place.
     pub fn wants_identity(&self) -> bool {
         match self {

@@ -2,7 +2,7 @@
 //! say: its attestation and the checkpoints of its records. It has no part in what the gateway permits.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -150,8 +150,9 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, NodeKeyFault> {
     if !link.is_file() {
         return Err(NodeKeyFault::NotFile(path.to_owned()));
     }
-    let file = File::open(path).map_err(fault)?;
-    let mode = file.metadata().map_err(fault)?.mode() & 0o7777;
+    let opened = files::open_regular(path).map_err(fault)?;
+    let (file, found) = opened.ok_or_else(|| NodeKeyFault::NotFile(path.to_owned()))?;
+    let mode = found.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(NodeKeyFault::Exposed { path: path.to_owned(), mode });
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, Per
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use tempfile::TempPath;
 use zeroize::Zeroizing;
 
@@ -128,12 +129,26 @@ fn is_credential(path: &Path) -> bool {
     directory.is_some_and(|directory| directory.is_absolute() && path.parent() == Some(&directory))
 }
 
-/// Opens a regular file without waiting on a pipe or device.
+/// Opens a regular file for reading; none where something else is there. Never waits, as the opening of a pipe or device does:
+/// what was opened is looked at, and not what stood there before, which somebody may have exchanged since.
+pub fn open_regular(path: &Path) -> io::Result<Option<(File, fs::Metadata)>> {
+    let flags = flags(OFlags::NONBLOCK | OFlags::NOCTTY);
+    let file = match File::options().read(true).custom_flags(flags).open(path) {
+        // A socket, or a device that nobody drives.
+        Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => return Ok(None),
+        opened => opened?,
+    };
+    let found = file.metadata()?;
+    Ok(found.is_file().then_some((file, found)))
+}
+
+fn flags(flags: OFlags) -> i32 {
+    i32::try_from(flags.bits()).unwrap_or(0)
+}
+
 fn open(path: &Path) -> Result<(File, fs::Metadata), FileFault> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = File::options().read(true).custom_flags(flags).open(path).map_err(fault(path, "read"))?;
-    let found = file.metadata().map_err(fault(path, "read"))?;
-    if found.is_file() { Ok((file, found)) } else { Err(FileFault::NotFile { path: path.to_owned() }) }
+    let opened = open_regular(path).map_err(fault(path, "read"))?;
+    opened.ok_or_else(|| FileFault::NotFile { path: path.to_owned() })
 }
 
 fn take_in(path: &Path, file: File, bytes_max: usize, bytes: &mut Vec<u8>) -> Result<(), FileFault> {
@@ -242,7 +257,7 @@ pub fn parent(path: &Path) -> &Path {
 
 /// Has the entries of a directory on disk.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    File::options().read(true).custom_flags(flags(OFlags::DIRECTORY)).open(path)?.sync_all()
 }
 
 /// Says before any work that `path` exists, so that nobody types a passphrase in vain. [`write()`] checks again.

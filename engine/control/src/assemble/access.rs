@@ -52,6 +52,18 @@ pub enum PaperFault {
     Cas { path: PathBuf, found: String },
 }
 
+impl PaperFault {
+    /// As [`FileError::is_unread`].
+    pub fn is_unread(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_unread(),
+            Self::Certificate(error) => error.is_unread(),
+            Self::Word(error) => error.is_unread(),
+            Self::Secret { .. } | Self::Cas { .. } => false,
+        }
+    }
+}
+
 impl Access {
     /// What a store on a server wants for the channel `name`.
     pub fn of_store(name: &str, server: &Server) -> Vec<Self> {

@@ -28,6 +28,13 @@ pub enum KeysetError {
     Keyset { issuer: String, origin: String, fault: Fault },
 }
 
+impl KeysetError {
+    /// As [`FileError::is_unread`].
+    pub const fn is_unread(&self) -> bool {
+        matches!(self, Self::File { cause, .. } if cause.is_unread())
+    }
+}
+
 /// An issuer with the keyset that was read, and what to report about it.
 pub struct Read {
     pub issuer: Arc<Issuer>,

@@ -65,6 +65,13 @@ pub enum SecretError {
     Awaited,
 }
 
+impl SecretError {
+    /// As [`FileError::is_unread`].
+    pub const fn is_unread(&self) -> bool {
+        matches!(self, Self::File(error) if error.is_unread())
+    }
+}
+
 /// A thing as it was last good, or why there is none.
 type Had<T, E> = Result<Arc<T>, Arc<E>>;
 

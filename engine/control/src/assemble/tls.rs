@@ -56,6 +56,17 @@ pub enum TlsError {
     Awaited,
 }
 
+impl TlsError {
+    /// As [`FileError::is_unread`].
+    pub fn is_unread(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_unread(),
+            Self::AtRest(error) => error.is_unread(),
+            _ => false,
+        }
+    }
+}
+
 /// A chain with its key, read and checked against each other.
 #[derive(Clone)]
 pub struct Loaded {
@@ -167,14 +178,28 @@ fn shown_names(names: &ServerNames) -> Vec<String> {
     names.exact().map(str::to_owned).chain(wildcards).collect()
 }
 
-/// What outlives a reload of certificates.
+/// What outlives a reload of certificates: ticket keys, others for each thing that listeners ask of clients. A session that is
+/// resumed is not asked again, so one that began where less was asked must not be one where more is.
 #[derive(Clone)]
-pub struct Tickets(Arc<dyn ProducesTickets>);
+pub struct Tickets {
+    off: Arc<dyn ProducesTickets>,
+    optional: Arc<dyn ProducesTickets>,
+    required: Arc<dyn ProducesTickets>,
+}
 
 impl Tickets {
     /// New ticket keys: sessions from before are not resumed. To be made anew whenever client trust changes.
     pub fn new() -> Result<Self, TlsError> {
-        Ticketer::new().map(Self).map_err(TlsError::Setup)
+        let keys = || Ticketer::new().map_err(TlsError::Setup);
+        Ok(Self { off: keys()?, optional: keys()?, required: keys()? })
+    }
+
+    fn of(&self, asked: ClientCertificates) -> &Arc<dyn ProducesTickets> {
+        match asked {
+            ClientCertificates::Off => &self.off,
+            ClientCertificates::Optional => &self.optional,
+            ClientCertificates::Required => &self.required,
+        }
     }
 }
 
@@ -201,7 +226,7 @@ pub fn listener_tls(
     let mut config = builder.with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = Arc::clone(&tickets.0);
+    config.ticketer = Arc::clone(tickets.of(files.client_certificates));
     // One ticket a connection: agents keep connections, and each ticket stays in memory.
     config.send_tls13_tickets = 1;
     Ok(ListenerTls { config: Arc::new(config), names })

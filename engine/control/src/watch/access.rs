@@ -55,8 +55,11 @@ impl Files {
                     *good = found;
                 }
                 Err(fault) => {
-                    tell(Outcome::Refused(&fault.to_string()), &[], &[]);
-                    crate::error!("{of} \"{name}\": {fault}: nothing can be asked with it");
+                    let told = fault.to_string();
+                    if watched.is_news(fault.is_unread(), &told) {
+                        tell(Outcome::Refused(&told), &[], &[]);
+                        crate::error!("{of} \"{name}\": {told}: nothing can be asked with it");
+                    }
                 }
             }
         }

@@ -14,20 +14,37 @@ pub struct Watched {
     paths: Vec<PathBuf>,
     seen: Option<Vec<Seen>>,
     ordered: bool,
+    /// Any could not be read at the last look.
+    is_unread: bool,
+    /// What was wrong at the last look, and at the one before it where nothing has changed since.
+    faults: Vec<String>,
+    told: Vec<String>,
 }
 
 impl Watched {
     pub fn new(paths: Vec<PathBuf>) -> Self {
-        Self { paths, seen: None, ordered: false }
+        Self { paths, seen: None, ordered: false, is_unread: false, faults: Vec::new(), told: Vec::new() }
     }
 
-    /// True on the first call and after every change. Looks before the files are read, so that a change in between is
-    /// seen the next time.
+    /// True on the first call, after every change, and as long as any could not be read. Looks before the files are read, so
+    /// that a change in between is seen the next time.
     pub fn changed(&mut self) -> bool {
         let now: Vec<Seen> = self.paths.iter().map(|path| seen(path)).collect();
         let changed = self.seen.as_ref() != Some(&now);
         (self.seen, self.ordered) = (Some(now), false);
-        changed
+        self.told = std::mem::take(&mut self.faults);
+        if changed {
+            self.told.clear();
+        }
+        changed | std::mem::take(&mut self.is_unread)
+    }
+
+    /// Whether it is to be told why what is there is not taken: once, until something changes. Where it could not be read
+    /// (`is_unread`), the next `changed` is true, as nothing of the files shows when that is over.
+    pub fn is_news(&mut self, is_unread: bool, why: &str) -> bool {
+        self.is_unread |= is_unread;
+        self.faults.push(why.to_owned());
+        !self.told.iter().any(|told| told == why)
     }
 
     /// Makes the next `changed` true.
@@ -70,5 +87,31 @@ mod tests {
         assert!(watched.changed() && !watched.changed());
         watched.forget();
         assert!(watched.changed());
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_read_again_and_told_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        std::fs::write(&path, b"1").unwrap();
+        let mut watched = Watched::new(vec![path.clone()]);
+        assert!(watched.changed() && watched.is_news(true, "a fault"));
+        assert!(watched.changed() && !watched.is_news(true, "a fault"), "read again, and known");
+        assert!(watched.changed() && watched.is_news(true, "another"));
+        assert_eq!(watched.why(), Why::Changed);
+        std::fs::write(&path, b"22").unwrap();
+        assert!(watched.changed() && watched.is_news(true, "another"), "of another file it is news");
+        assert!(watched.changed() && !watched.is_news(true, "another"));
+        watched.forget();
+        assert!(watched.changed() && watched.is_news(true, "another"), "whoever asks is told");
+        assert!(watched.changed(), "this time it is read");
+        assert!(!watched.changed());
+        std::fs::write(&path, b"333").unwrap();
+        assert!(watched.changed() && watched.is_news(false, "no good"));
+        assert!(!watched.changed(), "what was read and is no good stays so until it changes");
+        std::fs::write(&path, b"4444").unwrap();
+        assert!(watched.changed() && watched.is_news(true, "a fault") && watched.is_news(false, "no good"));
+        assert!(watched.changed() && !watched.is_news(false, "no good"), "known beside one that is read again");
+        assert!(!watched.changed());
     }
 }

@@ -181,7 +181,12 @@ impl Watcher {
                     *slot = read.issuer;
                     self.changed = true;
                 }
-                Err(error) => refuse_keyset(&moved, Outcome::Refused(&error.to_string()), None),
+                Err(error) => {
+                    let told = error.to_string();
+                    if watched.is_news(error.is_unread(), &told) {
+                        refuse_keyset(&moved, Outcome::Refused(&told), None);
+                    }
+                }
             }
         }
     }

@@ -13,24 +13,43 @@ struct Next {
     /// In the order of the files: a new one, or the one that serves where the file has none that is better.
     certificates: Vec<Loaded>,
     taken: Vec<Loaded>,
-    /// By path of the chain: why it is not taken.
-    refused: Vec<(String, String)>,
+    refused: Vec<Refused>,
     /// By path of the chain: what is there is what serves.
     confirmed: Vec<String>,
+}
+
+/// A certificate that is not taken.
+struct Refused {
+    /// Path of the chain.
+    chain: String,
+    why: Wrong,
+}
+
+/// Why it is not, and whether nothing was read.
+struct Wrong {
+    told: String,
+    is_unread: bool,
+}
+
+impl Wrong {
+    const fn refusal(told: String) -> Self {
+        Self { told, is_unread: false }
+    }
 }
 
 impl Watcher {
     pub(super) fn look_at_listeners(&mut self) {
         for index in 0..self.listeners.len() {
-            let Some(Some(watched)) = self.listeners.get_mut(index) else { continue };
-            if watched.changed() {
-                self.reload_listener(index);
-            }
+            self.look_at_listener(index);
         }
     }
 
-    fn reload_listener(&mut self, index: usize) {
+    fn look_at_listener(&mut self, index: usize) {
         let start = &mut self.start;
+        let Some(Some(watched)) = self.listeners.get_mut(index) else { return };
+        if !watched.changed() {
+            return;
+        }
         let (Some(Some(files)), Some(Some(serving))) =
             (start.node.listeners.get(index), start.server_certificates.get_mut(index))
         else {
@@ -38,8 +57,10 @@ impl Watcher {
         };
         let Next { certificates, taken, refused, confirmed } = Next::of(files, serving, clock::unix_s());
         confirmed.iter().for_each(|chain| confirm_certificate(&start.status, &start.records, chain));
-        for (chain, why) in refused {
-            refuse_certificate(&start.status, &start.records, vec![chain], &why);
+        for Refused { chain, why } in refused {
+            if watched.is_news(why.is_unread, &why.told) {
+                refuse_certificate(&start.status, &start.records, vec![chain], &why.told);
+            }
         }
         if taken.is_empty() {
             return;
@@ -76,7 +97,7 @@ impl Next {
                     continue;
                 }
                 Ok(None) => next.confirmed.extend(old.is_some().then_some(chain)),
-                Err(why) => next.refused.push((chain, why)),
+                Err(why) => next.refused.push(Refused { chain, why }),
             }
             next.certificates.extend(old.cloned());
         }
@@ -86,17 +107,17 @@ impl Next {
 
 /// What the files of a certificate hold by now; none where that is what serves, or nothing is there yet. Why `old`, if there is
 /// one, stays in use.
-fn news(files: &ListenerFiles, of: &ChainFiles, old: Option<&Loaded>, now_s: u64) -> Result<Option<Loaded>, String> {
+fn news(files: &ListenerFiles, of: &ChainFiles, old: Option<&Loaded>, now_s: u64) -> Result<Option<Loaded>, Wrong> {
     if files.awaits(of) {
         let gone = || format!("{}: a certificate that was obtained is not there any more", of.chain.display());
-        return old.map_or(Ok(None), |_| Err(gone()));
+        return old.map_or(Ok(None), |_| Err(Wrong::refusal(gone())));
     }
-    let new = tls::load(of).map_err(|error| error.to_string())?;
+    let new = tls::load(of).map_err(|error| Wrong { told: error.to_string(), is_unread: error.is_unread() })?;
     if old.is_some_and(|old| old.content == new.content) {
         return Ok(None);
     }
     if new.status.not_after_unix_s <= now_s {
-        return Err(format!("{}: the new certificate has expired already", new.chain));
+        return Err(Wrong::refusal(format!("{}: the new certificate has expired already", new.chain)));
     }
     Ok(Some(new))
 }
@@ -124,7 +145,7 @@ mod tests {
             |chain: &'_ str| ["a", "b", "c"].into_iter().find(|of| chain.ends_with(&format!("{of}.pem"))).unwrap();
         let taken = next.taken.iter().map(|of| name(&of.chain)).collect();
         let serve = next.certificates.iter().map(|of| name(&of.chain)).collect();
-        (taken, next.refused.iter().map(|(chain, _)| name(chain)).collect(), serve)
+        (taken, next.refused.iter().map(|of| name(&of.chain)).collect(), serve)
     }
 
     #[test]
@@ -146,13 +167,13 @@ mod tests {
         assert_eq!(told(&mixed), (vec!["b"], vec!["a", "c"], all.clone()));
         let is_old = |at: usize| mixed.certificates[at].content == serving[at].content;
         assert_eq!([0, 1, 2].map(is_old), [true, false, true]);
-        assert!(mixed.refused[1].1.contains("not there any more"), "{:?}", mixed.refused);
+        assert!(mixed.refused[1].why.told.contains("not there any more"), "{}", mixed.refused[1].why.told);
 
         // What has changed and has ended is refused; what has ended and is as it was is not.
         std::fs::write(&files.certificates[0].key, old_key).unwrap();
         let late = next(LATE_S);
         assert_eq!(told(&late), (vec![], vec!["b", "c"], all));
-        assert!(late.refused[0].1.contains("has expired already"), "{:?}", late.refused);
+        assert!(late.refused[0].why.told.contains("has expired already"), "{}", late.refused[0].why.told);
     }
 
     #[test]

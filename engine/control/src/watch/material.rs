@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Watcher;
 use super::fingerprint::Watched;
-use crate::assemble::material::{self, Identity, Material};
+use crate::assemble::material::{self, Identity, Material, SecretError};
 use crate::assemble::origins::Planned;
 use crate::assemble::tls::TlsError;
 use crate::assemble::{CredentialSource, Node};
@@ -171,6 +171,7 @@ impl Watcher {
                 continue;
             }
             let read = material::read_identity(&of.files);
+            let is_unread = read.as_ref().is_err_and(TlsError::is_unread);
             // A damaged one is awaited on.
             let slot = start.material.identities.get_mut(&of.name).filter(|_| !of.awaited);
             let moved = Moved { of: IDENTITY, name: &of.name, status: &start.status };
@@ -183,6 +184,9 @@ impl Watcher {
                 }
             };
             let new = judged.as_ref().map(|of| of.sha256.clone()).map_err(Wrong::refusal);
+            if new.as_ref().is_err_and(|wrong| !watched.is_news(is_unread, &wrong.why)) {
+                continue;
+            }
             let look = Look { moved, records: &start.records, source: &source, why, old, new };
             if let (true, Ok(read)) = (look.judge(), judged) {
                 start.material.identities.insert(of.name.clone(), Ok(Arc::new(read)));
@@ -206,6 +210,10 @@ impl Watcher {
             let old = old.map(|of| of.thumbprint.clone());
             let read = start.material.read_secret(path);
             let new = read.as_ref().map(|of| of.thumbprint.clone()).map_err(Wrong::refusal);
+            let is_unread = read.as_ref().is_err_and(SecretError::is_unread);
+            if new.as_ref().is_err_and(|wrong| !watched.is_news(is_unread, &wrong.why)) {
+                continue;
+            }
             let moved = Moved { of: CREDENTIAL, name: &of.name, status: &start.status };
             let look = Look { moved, records: &start.records, source: &source, why, old, new };
             let is_taken = look.judge();

@@ -8,7 +8,7 @@ use identity::certificate::RevocationLists;
 use super::Watcher;
 use super::fingerprint::Watched;
 use super::report::{confirm_crl, refuse_crl, take_crl};
-use crate::assemble::revocation;
+use crate::assemble::revocation::{self, CrlError};
 use crate::assemble::tls::{self, Tickets};
 use crate::assemble::{Frozen, Node};
 use crate::clock;
@@ -44,7 +44,14 @@ impl Watcher {
                     }
                     Err(error) => refuse_crl(&self.start.status, &self.start.records, &rules.name, &error.to_string()),
                 },
-                Err(error) => refuse_crl(status, records, &rules.name, &error.to_string()),
+                Err(error) => {
+                    let told = error.to_string();
+                    let is_unread = matches!(&error, CrlError::File { cause, .. } if cause.is_unread());
+                    let watched = self.crls.get_mut(index).and_then(Option::as_mut);
+                    if watched.is_none_or(|watched| watched.is_news(is_unread, &told)) {
+                        refuse_crl(status, records, &rules.name, &told);
+                    }
+                }
             }
         }
     }

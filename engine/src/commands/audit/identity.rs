@@ -99,14 +99,13 @@ pub fn what_of(damage: &Damage) -> String {
 /// Opens a regular file; a pipe would be waited on.
 pub fn open_file(path: &Path) -> Result<File, Failure> {
     let failed = |error: io::Error| Failure::at(path, format_args!("cannot be read: {error}"));
-    let found = std::fs::metadata(path).map_err(failed)?;
-    if found.is_dir() {
+    if let Some((file, _)) = files::open_regular(path).map_err(failed)? {
+        return Ok(file);
+    }
+    if path.is_dir() {
         return Err(Failure::at(path, "expected a file with records, found a directory")
             .help("name its files in their order, oldest first"));
     }
-    if !found.is_file() {
-        return Err(Failure::at(path, "expected a file with records, found a pipe, socket or device")
-            .help("give - in its place, and the records to standard input"));
-    }
-    File::open(path).map_err(failed)
+    Err(Failure::at(path, "expected a file with records, found a pipe, socket or device")
+        .help("give - in its place, and the records to standard input"))
 }

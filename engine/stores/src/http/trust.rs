@@ -79,7 +79,8 @@ fn system() -> Result<RootCertStore, TrustFault> {
     let path = SYSTEM_CA_FILES.iter().map(Path::new).find(|path| path.is_file()).ok_or(TrustFault::NoSystem)?;
     let fault = |found: String| TrustFault::System { path: path.to_owned(), found };
     let mut pem = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| fault(error.to_string()))?;
+    let opened = files::open_regular(path).map_err(|error| fault(error.to_string()))?;
+    let (file, _) = opened.ok_or_else(|| fault("no regular file".to_owned()))?;
     file.take(SYSTEM_CA_BYTES_MAX).read_to_end(&mut pem).map_err(|error| fault(error.to_string()))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {

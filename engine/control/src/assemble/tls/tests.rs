@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use identity::certificate::ClientCa;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
 
@@ -49,9 +50,16 @@ fn feed(mut bytes: &[u8], mut read: impl FnMut(&mut dyn std::io::Read) -> std::i
     }
 }
 
-fn made(files: &ListenerFiles, cas: Vec<identity::certificate::ClientCa>) -> Result<ListenerTls, TlsError> {
+fn made(files: &ListenerFiles, cas: Vec<ClientCa>) -> Result<ListenerTls, TlsError> {
     let loaded = load_all(files)?;
     listener_tls(0, files, &loaded, &Arc::new(CaSet::new(cas).unwrap()), &Tickets::new().unwrap())
+}
+
+fn ca() -> ClientCa {
+    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let pem = parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+    ClientCa::from_pem("ca", &pem).unwrap()
 }
 
 fn leaf(of: &ChainFiles) -> Vec<u8> {
@@ -78,16 +86,12 @@ fn the_certificate_fits_the_name_and_the_first_one_serves_the_rest() {
 fn client_certificates_are_asked_for_as_configured() {
     let directory = tempfile::tempdir().unwrap();
     let chain = write_chain(directory.path(), "a", &["a.example"]);
-    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let pem = parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
-    let ca = || vec![identity::certificate::ClientCa::from_pem("ca", &pem).unwrap()];
     let mut files = listener(vec![chain.clone()]);
     for (asked, admitted) in
         [(ClientCertificates::Off, true), (ClientCertificates::Optional, true), (ClientCertificates::Required, false)]
     {
         files.client_certificates = asked;
-        let tls = made(&files, ca()).unwrap();
+        let tls = made(&files, vec![ca()]).unwrap();
         assert_eq!(handshake(&tls, client(&[&chain]), "a.example").is_ok(), admitted, "{asked:?}");
     }
     let refused = made(&files, vec![]).err().unwrap().to_string();
@@ -127,4 +131,23 @@ fn mistakes_in_files_are_told_by_file() {
     std::fs::set_permissions(&one.key, std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(error(&one.chain, &one.key).contains("chmod 600"));
     assert!(error(&directory.path().join("none.pem"), &one.key).contains("none.pem"));
+}
+
+#[test]
+fn a_ticket_is_good_where_the_same_is_asked_of_clients() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = listener(vec![write_chain(directory.path(), "a", &["a.example"])]);
+    let cas = Arc::new(CaSet::new(vec![ca()]).unwrap());
+    let (loaded, tickets) = (load_all(&files).unwrap(), Tickets::new().unwrap());
+    let all = [ClientCertificates::Off, ClientCertificates::Optional, ClientCertificates::Required];
+    let ticketer = |client_certificates| {
+        let files = ListenerFiles { client_certificates, ..files.clone() };
+        Arc::clone(&listener_tls(0, &files, &loaded, &cas, &tickets).unwrap().config.ticketer)
+    };
+    for from in all {
+        let ticket = ticketer(from).encrypt(b"session").unwrap();
+        for to in all {
+            assert_eq!(ticketer(to).decrypt(&ticket).is_some(), from == to, "of {from:?}, shown to {to:?}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use chain::bounds::CHECKPOINT_BYTES_MAX;
 use chain::checkpoint::Checkpoint;
 
 use super::witness::Witness;
@@ -109,9 +110,9 @@ fn put_file(directory: &Path, checkpoint: &Checkpoint, note: &str) -> io::Result
         Ok(mut file) => {
             file.write_all(note.as_bytes())?;
             file.sync_all()?;
-            File::open(&log)?.sync_all()
+            files::sync_directory(&log)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::read(&path)? {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match read(&path)? {
             same if same == note.as_bytes() => Ok(()),
             // A crash in the middle of the write; a later checkpoint covers what this one would have.
             torn if note.as_bytes().starts_with(&torn) => Ok(()),
@@ -119,6 +120,11 @@ fn put_file(directory: &Path, checkpoint: &Checkpoint, note: &str) -> io::Result
         },
         Err(error) => Err(error),
     }
+}
+
+/// What stands there; whoever may write in the directory chooses what that is.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    files::read(path, CHECKPOINT_BYTES_MAX).map_err(io::Error::other)
 }
 
 /// Starts the thread of a place off `worker_cores`.

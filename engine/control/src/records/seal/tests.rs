@@ -103,6 +103,22 @@ fn another_checkpoint_of_the_same_size_is_never_replaced() {
     };
     assert!(put(1).is_ok() && put(1).is_ok());
     assert!(put(2).unwrap_err().contains("another checkpoint"));
+    // Whoever may write in the directory puts a pipe there, which nobody writes into.
+    let path = directory.path().join(place::directory_of("a/b")).join("00000000000000000003.checkpoint");
+    std::fs::remove_file(&path).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    std::thread::scope(|scope| {
+        let putting = scope.spawn(|| put(1));
+        let begun = std::time::Instant::now();
+        while !putting.is_finished() && begun.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // What waits for a writer has one.
+        let waited = !putting.is_finished();
+        drop(waited.then(|| std::fs::OpenOptions::new().write(true).open(&path)));
+        let told = putting.join().unwrap().unwrap_err();
+        assert!(!waited && told.contains("expected a file"), "{told}");
+    });
 }
 
 #[test]
