@@ -95,10 +95,11 @@ fn check_place(settings: &Settings) -> Result<(), Fault> {
 
 async fn serve(settings: &Settings, secret: Option<Zeroizing<String>>, lines: &Lines) -> Result<(), Fault> {
     let exchanges = Arc::new(Exchanges::new(settings, secret)?);
-    let listener = Listener::bind(&settings.listen).await?;
-    lines.say(format!("listening on {}, for {}", listener.place()?, exchanges.target()));
+    // Before there is anything to tidy up.
     let on = |kind| signal(kind).map_err(|error| Fault::new(format_args!("signals cannot be awaited: {error}")));
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let listener = Listener::bind(&settings.listen).await?;
+    lines.say(format!("listening on {}, for {}", listener.place()?, exchanges.target()));
     let (stop, stopping) = watch::channel(false);
     let seats = Arc::new(Semaphore::new(PROXY_CONNECTIONS_MAX));
     loop {
