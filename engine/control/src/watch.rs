@@ -332,6 +332,9 @@ impl Watcher {
         let activator = &mut self.start.activator;
         let now_unix_ns = clock::unix_ns();
         activator.tidy(now_unix_ns);
+        if let Some(set) = self.start.parts.client_cas.if_proven_since() {
+            (self.start.parts.client_cas, self.changed) = (Arc::new(set), true);
+        }
         if self.changed {
             match activator.publish(self.start.parts.clone(), now_unix_ns) {
                 Ok(id) => {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use listed::Marks;
 use policy::reason::Reason;
-use revocation::{Lookup, Revocation, has_signed};
+use revocation::{Lookup, Revocation, algorithms, has_signed};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
@@ -158,6 +158,8 @@ struct Anchor {
     /// Its SubjectPublicKeyInfo, DER.
     spki: Vec<u8>,
     der: CertificateDer<'static>,
+    /// By its own key, as roots are.
+    is_self_signed: bool,
     /// What lists of certificates may name it by: nobody has to show it.
     marks: Marks,
     /// Content of the INTEGER.
@@ -188,13 +190,14 @@ impl Anchor {
         {
             return Err("it has a critical extension that is not understood (RFC 5280 §4.2)");
         }
-        let validity = parsed.validity();
+        let (validity, spki) = (parsed.validity(), parsed.public_key().raw);
         Ok(Self {
             trust: anchor.to_owned(),
             from_s: validity.not_before.timestamp(),
             until_s: validity.not_after.timestamp(),
-            spki: parsed.public_key().raw.to_vec(),
+            spki: spki.to_vec(),
             der: certificate.clone().into_owned(),
+            is_self_signed: parsed.subject() == parsed.issuer() && may_have_signed(spki, &parsed),
             marks: Marks::of(certificate, &parsed),
             serial: parsed.raw_serial().to_vec(),
             // Where none is stated, every usage is meant (RFC 5280 §6.3.3 (f)).
@@ -203,21 +206,23 @@ impl Anchor {
         })
     }
 
-    fn is_self_issued(&self) -> bool {
-        self.marks.is_issued_by(self.subject())
-    }
-
     /// Whether the key with this SubjectPublicKeyInfo (DER) has signed it.
     fn is_signed_by(&self, spki: &[u8]) -> bool {
-        X509Certificate::from_der(&self.der).is_ok_and(|(_, of)| {
-            has_signed(spki, &of.signature_algorithm, of.tbs_certificate.as_ref(), &of.signature_value.data)
-        })
+        X509Certificate::from_der(&self.der).is_ok_and(|(_, of)| may_have_signed(spki, &of))
     }
 
     /// The subject's name, as lists name their issuer: without its outermost tag and length.
     fn subject(&self) -> &[u8] {
         self.trust.subject.as_ref()
     }
+}
+
+/// Whether the key with this SubjectPublicKeyInfo (DER) has signed a certificate of a policy, as far as can be told: nobody checks how
+/// that is signed, so that it may be by what is not supported.
+fn may_have_signed(spki: &[u8], of: &X509Certificate<'_>) -> bool {
+    let algorithm = &of.signature_algorithm;
+    algorithms(algorithm).next().is_none()
+        || has_signed(spki, algorithm, of.tbs_certificate.as_ref(), &of.signature_value.data)
 }
 
 /// Certificates of one subject are shown with the beginning of their SHA-256: as a CA changes there are two of a name.
@@ -334,8 +339,11 @@ impl ClientCa {
         // is remembered.
         let refused = Cell::new(None);
         let admit = |path: &VerifiedPath<'_>| {
-            let anchor = self.living_anchor(path.anchor(), now_s).ok_or(webpki::Error::UnknownIssuer)?;
-            lookup.admit(path, anchor, self).map_err(|why| {
+            let anchors = self.living_anchors(path.anchor(), now_s);
+            if anchors.is_empty() {
+                return Err(webpki::Error::UnknownIssuer);
+            }
+            lookup.admit(path, &anchors, self).map_err(|why| {
                 let graver = refused.take().into_iter().chain([why]).max_by_key(CertificateFault::gravity);
                 refused.set(graver);
                 webpki::Error::CertRevoked
@@ -347,10 +355,12 @@ impl ClientCa {
         }
     }
 
-    fn living_anchor(&self, used: &TrustAnchor<'_>, now_s: u64) -> Option<&Anchor> {
-        let now_s = i64::try_from(now_s).ok()?;
-        let mut those = self.anchors.iter().filter(|anchor| &anchor.trust == used);
-        those.find(|anchor| (anchor.from_s..=anchor.until_s).contains(&now_s))
+    /// The CA's certificates that `used` stands for: they may differ in their lives, and in who issued them.
+    fn living_anchors(&self, used: &TrustAnchor<'_>, now_s: u64) -> Vec<&Anchor> {
+        let lives = |anchor: &&Anchor| {
+            i64::try_from(now_s).is_ok_and(|now_s| (anchor.from_s..=anchor.until_s).contains(&now_s))
+        };
+        self.anchors.iter().filter(|anchor| &anchor.trust == used).filter(lives).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::revocation::{Revocation, RevocationLists};
-use super::{CertificateFault, ClientCa, ClientCaError, Purpose, check_bounds};
+use super::{Anchor, CertificateFault, ClientCa, ClientCaError, Purpose, check_bounds};
 use crate::bounds::CLIENT_CAS_MAX;
 
 /// The client CAs of a policy, in its order: bit `n` of a set is the CA at position `n`.
@@ -24,8 +24,14 @@ impl CaSet {
         if cas.len() > CLIENT_CAS_MAX {
             return Err(ClientCaError::TooMany(cas.len()));
         }
+        Ok(Self::of(cas))
+    }
+
+    fn of(cas: Vec<ClientCa>) -> Self {
+        let anchors: Vec<&Anchor> = cas.iter().flat_map(|ca| ca.anchors.iter()).collect();
+        cas.iter().filter_map(ClientCa::lists).for_each(|lists| lists.try_signers(&anchors));
         let digest = digest_of(&cas);
-        Ok(Self { cas, digest })
+        Self { cas, digest }
     }
 
     pub fn cas(&self) -> &[ClientCa] {
@@ -39,9 +45,14 @@ impl CaSet {
             Some(lists) => ca.with_revocation(Some(Arc::clone(lists))),
             None => ca.clone(),
         };
-        let cas: Vec<ClientCa> = self.cas.iter().zip(lists).map(with).collect();
-        let digest = digest_of(&cas);
-        Self { cas, digest }
+        Self::of(self.cas.iter().zip(lists).map(with).collect())
+    }
+
+    /// The same set, where chains have shown who signed lists by which certificates of the set fall: verdicts from before may not
+    /// hold any more.
+    #[must_use]
+    pub fn if_proven_since(&self) -> Option<Self> {
+        (digest_of(&self.cas) != self.digest).then(|| Self::of(self.cas.clone()))
     }
 
     /// Over the CAs and their revocation lists, in order: equal where they vouch for the same chains.
@@ -52,8 +63,9 @@ impl CaSet {
     /// Whether a revocation list names a certificate of `chain`, or one of the set. Cheap, so that a worker can ask of all its connections when
     /// lists change; a hit is to be confirmed by [`CaSet::verify`], because another CA of the same name may have listed it.
     pub fn may_have_revoked(&self, chain: &[CertificateDer<'_>]) -> bool {
-        let anchors = || self.cas.iter().flat_map(|ca| ca.anchors.iter());
-        self.cas.iter().filter_map(ClientCa::lists).any(|lists| lists.names_any_of(chain) || lists.name_any(anchors()))
+        let anchors: Vec<&Anchor> = self.cas.iter().flat_map(|ca| ca.anchors.iter()).collect();
+        let mut all = self.cas.iter().filter_map(ClientCa::lists);
+        all.any(|lists| lists.names_any_of(chain) || lists.name_any(&anchors))
     }
 
     /// The CAs under which `chain` verifies at `now_s`, as bits; the first fault when there is none. What the lists of one CA
@@ -182,6 +194,7 @@ impl std::fmt::Debug for Chains {
 }
 
 fn digest_of(cas: &[ClientCa]) -> [u8; 32] {
+    let anchors: Vec<&Anchor> = cas.iter().flat_map(|ca| ca.anchors.iter()).collect();
     let mut hash = Sha256::new();
     for ca in cas {
         hash.update(ca.digest());
@@ -191,6 +204,7 @@ fn digest_of(cas: &[ClientCa]) -> [u8; 32] {
             Revocation::Lists(lists) => {
                 hash.update([2]);
                 hash.update(lists.digest());
+                hash.update(lists.naming_by_known(&anchors).to_le_bytes());
             }
         }
     }

@@ -90,7 +90,7 @@ impl CaSet {
     fn vouches(&self, anchors: &[TrustAnchor<'_>], chain: &[CertificateDer<'_>]) -> bool {
         let Some((leaf_der, shown)) = chain.split_first() else { return false };
         let Ok(leaf) = EndEntityCert::try_from(leaf_der) else { return true };
-        let own = self.cas().iter().flat_map(|ca| ca.anchors.iter()).filter(|anchor| !anchor.is_self_issued());
+        let own = self.cas().iter().flat_map(|ca| ca.anchors.iter()).filter(|anchor| !anchor.is_self_signed);
         let intermediates: Vec<CertificateDer<'_>> = shown
             .iter()
             .map(|der| CertificateDer::from(der.as_ref()))

@@ -22,7 +22,7 @@ use list::{List, shown_number, split};
 
 pub(super) use along::Lookup;
 pub use kept::{Before, Kept};
-pub(super) use list::has_signed;
+pub(super) use list::{algorithms, has_signed};
 
 /// Why a list is not taken, or all of them: the fault of who wrote the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -197,10 +197,27 @@ impl RevocationLists {
         chain.iter().any(named)
     }
 
-    /// The same of certificates of client CAs.
-    pub(super) fn name_any<'a>(&self, mut anchors: impl Iterator<Item = &'a Anchor>) -> bool {
-        let is_named = |of: &Anchor, list: &List| of.marks.is_issued_by(list.parsed.issuer()) && list.names(&of.serial);
-        anchors.any(|of| self.lists.iter().any(|list| is_named(of, list)))
+    /// Whether any names a certificate of client CAs; says as little of whose lists they are.
+    pub(super) fn name_any(&self, anchors: &[&Anchor]) -> bool {
+        self.naming(anchors).next().is_some()
+    }
+
+    fn naming<'a>(&'a self, anchors: &'a [&'a Anchor]) -> impl Iterator<Item = &'a List> {
+        let names = |list: &&List| anchors.iter().any(|anchor| list.names_anchor(anchor));
+        self.lists.iter().map(AsRef::as_ref).filter(names)
+    }
+
+    /// How many of those it is known of who signed them.
+    pub(super) fn naming_by_known(&self, anchors: &[&Anchor]) -> u64 {
+        self.naming(anchors).filter(|list| list.signer().is_some()).count() as u64
+    }
+
+    /// Tries the keys of these certificates on the lists of which it is not known who signed them: nobody has to show them.
+    pub(super) fn try_signers(&self, anchors: &[&Anchor]) {
+        for list in self.lists.iter().filter(|list| list.signer().is_none()) {
+            let mut of_that_name = anchors.iter().filter(|anchor| anchor.subject() == list.parsed.issuer());
+            of_that_name.any(|anchor| list.try_signer(&anchor.spki));
+        }
     }
 
     /// When lists that are enforced end, seconds since the Unix epoch: the last second in which each is good.
@@ -217,6 +234,11 @@ impl fmt::Debug for RevocationLists {
 }
 
 impl List {
+    /// Whether it has the name of who issued `anchor`, and its number.
+    fn names_anchor(&self, anchor: &Anchor) -> bool {
+        anchor.marks.is_issued_by(self.parsed.issuer()) && self.names(&anchor.serial)
+    }
+
     /// The list, unless it comes from a clock that is ahead: nothing issued later could take its place.
     fn issued_by(self, position: usize, now_s: u64) -> Result<Self, RevocationError> {
         let ahead_s = u64::try_from(self.this_update_s).unwrap_or_default().saturating_sub(now_s);
@@ -230,7 +252,7 @@ impl List {
 /// Adds `list`; of one issuer and scope the later one.
 fn put(lists: &mut Vec<Arc<List>>, list: &Arc<List>) {
     match lists.iter_mut().find(|other| other.same_scope(list)) {
-        Some(other) if other.is_before(list) => *other = Arc::clone(list),
+        Some(other) if other.age() < list.age() => *other = Arc::clone(list),
         Some(_) => {}
         None => lists.push(Arc::clone(list)),
     }

@@ -12,7 +12,6 @@ use webpki::{
     CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptionsBuilder,
     UnknownStatusPolicy, VerifiedPath,
 };
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::super::{Anchor, CertificateFault, ClientCa};
 use super::list::List;
@@ -24,8 +23,6 @@ pub(super) struct Issuer<'a> {
     pub(super) subject: &'a [u8],
     /// SubjectPublicKeyInfo, DER.
     pub(super) spki: Vec<u8>,
-    /// Whether its key usage admits signing revocation lists.
-    pub(super) signs_lists: bool,
 }
 
 /// What a path is looked up in.
@@ -38,21 +35,23 @@ pub(in super::super) struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    /// Whether the lists that there are admit `path`, which verified under `ca` and ends at `anchor`.
+    /// Whether the lists that there are admit `path`, which verified under `ca` and ends at a certificate that is all of `anchors`.
     pub(in super::super) fn admit(
         &self,
         path: &VerifiedPath<'_>,
-        anchor: &Anchor,
+        anchors: &[&Anchor],
         ca: &ClientCa,
     ) -> Result<(), CertificateFault> {
         if self.lists().next().is_some() {
-            let issuers = issuers(path, anchor);
+            let issuers = issuers(path, anchors);
             let serials = std::iter::once(path.end_entity().serial());
-            let serials = serials.chain(path.intermediate_certificates().map(|of| of.serial()));
-            let mut issued = serials.zip(&issuers);
-            let is_named =
-                |(serial, issuer)| self.lists().any(|lists| lists.by(issuer).iter().any(|list| list.names(serial)));
-            if issued.any(is_named) || self.is_fallen(anchor, &mut Vec::new()) {
+            let issued = serials.chain(path.intermediate_certificates().map(|of| of.serial())).zip(&issuers);
+            // All are asked: what is found about who signed them is remembered.
+            let named = issued.flat_map(|(serial, issuer)| {
+                self.lists().flat_map(move |lists| lists.by(issuer)).filter(move |list| list.names(serial))
+            });
+            let mut seen = Vec::new();
+            if named.count() > 0 || anchors.iter().all(|anchor| self.is_fallen(anchor, &mut seen)) {
                 return Err(CertificateFault::Revoked);
             }
             if let Revocation::Lists(lists) = &ca.revocation {
@@ -101,18 +100,17 @@ impl Lookup<'_> {
     /// Whether `anchor`, a certificate of a client CA that another one issued, is named by a list of that one, or stands on one that
     /// is: a client need not show what lies above it. `seen`: what is known of others, and nothing of those that stand on it.
     fn is_fallen<'a>(&'a self, anchor: &'a Anchor, seen: &mut Vec<(&'a Anchor, bool)>) -> bool {
-        if anchor.is_self_issued() {
+        if anchor.is_self_signed {
             return false;
         }
         if let Some((_, is_fallen)) = seen.iter().find(|(other, _)| std::ptr::eq(*other, anchor)) {
             return *is_fallen;
         }
-        let names = |list: &List| {
-            anchor.marks.is_issued_by(list.parsed.issuer())
-                && list.names(&anchor.serial)
-                && list.signer().is_some_and(|spki| anchor.is_signed_by(spki))
+        let is_named = |lists: &RevocationLists| {
+            let mut naming = lists.naming(std::slice::from_ref(&anchor)).filter(|list| !lists.has_later(list));
+            naming.any(|list| list.signer().is_some_and(|spki| anchor.is_signed_by(spki)))
         };
-        if self.lists().any(|lists| lists.lists.iter().any(|list| names(list))) {
+        if self.lists().any(is_named) {
             return true;
         }
         let place = seen.len();
@@ -133,25 +131,17 @@ impl RevocationLists {
     /// Those that `issuer` has signed, of each scope the latest.
     fn by(&self, issuer: &Issuer<'_>) -> Vec<&List> {
         let its: Vec<&List> = self.lists.iter().map(AsRef::as_ref).filter(|list| list.is_by(issuer)).collect();
-        let is_latest = |list: &&List| !its.iter().any(|other| list.same_names(other) && list.is_before(other));
-        its.iter().copied().filter(is_latest).collect()
+        its.into_iter().filter(|list| !self.has_later(list)).collect()
+    }
+
+    fn has_later(&self, list: &List) -> bool {
+        self.lists.iter().any(|other| list.same_scope(other) && list.is_superseded_by(other))
     }
 }
 
 /// Who issued each certificate of a path, the leaf's first.
-fn issuers<'a>(path: &'a VerifiedPath<'_>, anchor: &'a Anchor) -> Vec<Issuer<'a>> {
-    let intermediates = path.intermediate_certificates().map(|of| Issuer {
-        subject: of.subject(),
-        spki: of.subject_public_key_info().to_vec(),
-        signs_lists: may_sign_lists(&of.der()),
-    });
-    let last = Issuer { subject: anchor.subject(), spki: anchor.spki.clone(), signs_lists: anchor.signs_lists };
-    intermediates.chain([last]).collect()
-}
-
-/// RFC 5280 §6.3.3 (f).
-fn may_sign_lists(certificate: &[u8]) -> bool {
-    X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| {
-        certificate.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.crl_sign()))
-    })
+fn issuers<'a>(path: &'a VerifiedPath<'_>, anchors: &[&'a Anchor]) -> Vec<Issuer<'a>> {
+    let intermediates = path.intermediate_certificates();
+    let issuers = intermediates.map(|of| Issuer { subject: of.subject(), spki: of.subject_public_key_info().to_vec() });
+    issuers.chain(anchors.first().map(|of| Issuer { subject: of.subject(), spki: of.spki.clone() })).collect()
 }

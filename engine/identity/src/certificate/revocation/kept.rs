@@ -89,7 +89,7 @@ impl RevocationLists {
         let proven = self.proven_lists();
         let is_in = |lists: &[Arc<List>], list: &List| lists.iter().any(|other| other.sha256 == list.sha256);
         // A certificate of the CA that another one issued may be an intermediate the next time.
-        let issued: Vec<_> = ca.anchors.iter().filter(|anchor| !anchor.is_self_issued()).collect();
+        let issued: Vec<_> = ca.anchors.iter().filter(|anchor| !anchor.is_self_signed).collect();
         let is_issued = |list: &List| issued.iter().any(|anchor| list.signer() == Some(anchor.spki.as_slice()));
         let of = |list: &Arc<List>| {
             (Standing { in_force: true, proven: is_in(&proven, list) || is_issued(list) }, Arc::clone(list))
@@ -252,7 +252,7 @@ impl<'a> Before<'a> {
     /// None where no list of the CA itself is known. Whether they can be in force: [`RevocationLists::fit`].
     pub fn lists(self) -> Option<RevocationLists> {
         let Self { enforce_expiration, now_s, mut lists, floors, ahead, .. } = self;
-        if ahead.is_empty() && lists.iter().all(|list| !list.is_own) {
+        if ahead.is_empty() && floors.is_empty() && lists.iter().all(|list| !list.is_own) {
             return None;
         }
         for floor in &floors {

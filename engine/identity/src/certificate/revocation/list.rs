@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateRevocationListDer, SubjectPublicKeyInfoDer};
+use rustls_pki_types::{CertificateRevocationListDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer};
 use sha2::{Digest, Sha256};
 use webpki::{CertRevocationList, OwnedCertRevocationList, RawPublicKeyEntity};
 use x509_parser::extensions::ParsedExtension;
@@ -82,7 +82,8 @@ impl List {
         !self.is_own && self.signer().is_some()
     }
 
-    /// Whether `issuer` has signed it. What a key shows for the first time is remembered.
+    /// Whether `issuer` has signed it; whether it may have is for rustls-webpki to say, because what it names is refused in any case.
+    /// What a key shows for the first time is remembered.
     pub(super) fn is_by(&self, issuer: &Issuer<'_>) -> bool {
         if self.parsed.issuer() != issuer.subject {
             return false;
@@ -90,18 +91,18 @@ impl List {
         if let Some(signer) = self.signer() {
             return signer == issuer.spki;
         }
-        let key = Refuted::key(&issuer.spki, issuer.signs_lists);
+        let key = Refuted::key(&issuer.spki);
         if self.refuted.has(key) {
             return false;
         }
-        let is_its = issuer.signs_lists && self.try_signer(&issuer.spki);
+        let is_its = self.try_signer(&issuer.spki);
         if !is_its {
             self.refuted.add(key);
         }
         is_its
     }
 
-    /// Remembers that the key with this SubjectPublicKeyInfo (DER), which may sign lists, has signed it, if it has.
+    /// Remembers that the key with this SubjectPublicKeyInfo (DER) has signed it, if it has.
     pub(super) fn try_signer(&self, spki: &[u8]) -> bool {
         if let Some(signer) = self.signer() {
             return signer == spki;
@@ -126,9 +127,19 @@ impl List {
             && self.parsed.issuing_distribution_point() == other.parsed.issuing_distribution_point()
     }
 
-    /// Whether `other` is the later one, or neither is and they differ in what they are.
+    /// Whether something of it is earlier than of `other`: then it does not take that one's place.
     pub(super) fn is_before(&self, other: &Self) -> bool {
         self.number < other.number || self.this_update_s < other.this_update_s
+    }
+
+    /// Whether `other` is the later one in all.
+    pub(super) fn is_superseded_by(&self, other: &Self) -> bool {
+        self.is_before(other) && !other.is_before(self)
+    }
+
+    /// Grows from one to the next (RFC 5280 §5.2.3).
+    pub(super) fn age(&self) -> (&[u8], i64) {
+        (&self.number, self.this_update_s)
     }
 
     /// Whether it is past its `nextUpdate`. Where that is enforced, it refuses everything that it is about, as its absence
@@ -156,11 +167,16 @@ pub(in super::super) fn has_signed(
 ) -> bool {
     let spki = SubjectPublicKeyInfoDer::from(spki);
     let Ok(key) = RawPublicKeyEntity::try_from(&spki) else { return false };
-    let algorithm = algorithm.algorithm.as_bytes();
-    // rustls-webpki compares the whole identifier, parameters too, whenever a list is used.
-    let fits = |identifier: &[u8]| identifier.get(2..).is_some_and(|rest| rest.starts_with(algorithm));
-    let mut fitting = supported_algorithms().all.iter().filter(|known| fits(known.signature_alg_id().as_ref()));
-    fitting.any(|known| key.verify_signature(*known, message, signature).is_ok())
+    algorithms(algorithm).any(|known| key.verify_signature(known, message, signature).is_ok())
+}
+
+/// Those that are supported under this identifier. rustls-webpki compares the whole of it, parameters too, whenever a list is used.
+pub(in super::super) fn algorithms<'a>(
+    identifier: &'a AlgorithmIdentifier<'_>,
+) -> impl Iterator<Item = &'static dyn SignatureVerificationAlgorithm> + use<'a> {
+    let oid = identifier.algorithm.as_bytes();
+    let fits = move |known: &[u8]| known.get(2..).is_some_and(|rest| rest.starts_with(oid));
+    supported_algorithms().all.iter().copied().filter(move |known| fits(known.signature_alg_id().as_ref()))
 }
 
 /// The CRL number; none when it is missing, critical or too long.
@@ -219,9 +235,8 @@ struct Refuted([AtomicU64; REFUTED_SIGNERS_MAX]);
 
 impl Refuted {
     /// The beginning of a SHA-256: 0 is a free place.
-    fn key(spki: &[u8], signs_lists: bool) -> u64 {
-        let hash = Sha256::new().chain_update([u8::from(signs_lists)]).chain_update(spki).finalize();
-        let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = hash.into();
+    fn key(spki: &[u8]) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = Sha256::digest(spki).into();
         u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
     }
 

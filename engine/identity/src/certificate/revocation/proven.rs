@@ -69,8 +69,9 @@ impl RevocationLists {
         latest.truncate(REVOCATION_LISTS_MAX);
         let mut bytes = 0;
         latest.retain(|list| {
-            bytes += list.der.len();
-            bytes <= REVOCATION_LISTS_BYTES_MAX
+            let fits = bytes + list.der.len() <= REVOCATION_LISTS_BYTES_MAX;
+            bytes += if fits { list.der.len() } else { 0 };
+            fits
         });
         latest
     }

@@ -87,10 +87,82 @@ fn what_is_above_a_certificate_of_the_policy_need_not_be_shown() {
     let cas = |of_root: &[u64]| [with(&root.ca(), &file(of_root, &[])), unlisted.clone(), named("lower", &[&lower])];
     assert_eq!(verdict(&cas(&[40]), &[lower.leaf(1)]), revoked());
     assert_eq!(verdict(&cas(&[]), &[lower.leaf(1)]), Ok(1));
+    // By the list of another one of the policy, which nobody has shown yet, in whichever file.
+    let cas = [with(&root.ca(), &file(&[], &[50])), unlisted.clone(), named("lower", &[&lower])];
+    assert_eq!(verdict(&cas, &[lower.leaf(1)]), revoked());
+    let cas = [with(&unlisted, &file(&[40], &[])), root.ca()];
+    assert_eq!((verdict(&cas, &alone(9)), verdict(&cas, &shown(9))), (revoked(), revoked()));
     // Another CA of the same name that has given the same number has not named it.
     let other = Authority::new("root");
     let cas = [with(&other.ca(), &other.list(1, &[40])), unlisted];
     assert_eq!(verdict(&cas, &alone(9)), Ok(1));
+}
+
+#[test]
+fn what_a_chain_shows_of_lists_ends_verdicts_of_before() {
+    let root = Authority::new("root");
+    let middle = root.intermediate("middle", 40);
+    let lower = middle.intermediate("lower", 50);
+    let ours = with(&root.ca(), &(root.list(1, &[]) + &middle.list(1, &[50])));
+    let set = CaSet::new(vec![ours, named("lower", &[&lower])]).unwrap();
+    let (leaf, shows) = ([lower.leaf(1)], [middle.leaf(1), middle.0.der().clone()]);
+    let mut chains = Chains::new(8, [1, 2, 3, 4]);
+    assert_eq!(chains.cas_of(&leaf, &set, NOW_S).map(|verdict| verdict.cas), Ok(2), "whose list it is is not known");
+    assert!(set.if_proven_since().is_none() && set.verify(&shows, NOW_S).is_ok());
+    let after = set.if_proven_since().unwrap();
+    assert_eq!(chains.cas_of(&leaf, &after, NOW_S), Err(CertificateFault::Revoked));
+    assert!(after.may_have_revoked(&leaf) && after.if_proven_since().is_none());
+}
+
+/// Numbers that begin anew, or a clock that went back: neither of two is the later one in all.
+#[test]
+fn two_lists_of_which_neither_is_later_both_count() {
+    let root = Authority::new("root");
+    let middle = root.intermediate("middle", 40);
+    let [one, two] = [middle.list_of(5, 10, &[7]), middle.list_of(6, 9, &[8])];
+    for text in [one.clone() + &two, two.clone() + &one] {
+        let cas = [with(&root.ca(), &(root.list(1, &[]) + &text)), named("apart", &[&middle])];
+        let status = |serial: u64| verdict(&cas, &[middle.leaf(serial), middle.0.der().clone()]);
+        let revoked = || Err(CertificateFault::Revoked);
+        assert_eq!([status(7), status(8), status(9)], [revoked(), revoked(), Ok(2)]);
+        assert_eq!(verdict(&cas, &[middle.leaf(7)]), revoked());
+    }
+    let own = |text: String| read(&root.ca(), &text).unwrap().facts().next().unwrap().number;
+    let [one, two] = [root.list_of(5, 10, &[]), root.list_of(6, 9, &[])];
+    assert_eq!((own(one.clone() + &two), own(two + &one)), ("6".to_owned(), "6".to_owned()));
+}
+
+/// The same key and name, once more.
+fn again(of: &Authority, issuer: &Authority, serial: u64, usages: Vec<KeyUsagePurpose>) -> Authority {
+    let mut params = Authority::params("middle", usages);
+    params.serial_number = Some(SerialNumber::from(serial));
+    let key = KeyPair::try_from(of.0.key().serialize_der()).unwrap();
+    Authority(CertifiedIssuer::signed_by(params, key, &issuer.0).unwrap())
+}
+
+#[test]
+fn a_list_counts_whichever_certificate_of_its_key_is_shown_first() {
+    let (root, partner) = (Authority::new("root"), Authority::new("partner"));
+    let middle = root.intermediate("middle", 40);
+    let signs_none = again(&middle, &partner, 41, vec![KeyUsagePurpose::KeyCertSign]);
+    let ours = with(&root.ca(), &(root.list(1, &[]) + &middle.list(1, &[7])));
+    let shown = |serial: u64| [middle.leaf(serial), signs_none.0.der().clone()];
+    let cas = [ours, named("partner", &[&partner])];
+    assert_eq!(verdict(&cas, &shown(7)), Err(CertificateFault::Revoked));
+    assert_eq!(verdict(&cas, &shown(8)), Ok(1));
+}
+
+#[test]
+fn of_two_certificates_that_a_policy_has_of_one_key_the_good_one_is_enough() {
+    let root = Authority::new("root");
+    let old = root.intermediate("middle", 40);
+    let new = again(&old, &root, 41, vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign]);
+    for (named_ones, expected) in [(&[40][..], Ok(1)), (&[41], Ok(1)), (&[40, 41], Err(CertificateFault::Revoked))] {
+        for team in [[&old, &new], [&new, &old]] {
+            let cas = [with(&root.ca(), &root.list(1, named_ones)), named("team", &team)];
+            assert_eq!(verdict(&cas, &[old.leaf(1)]), expected);
+        }
+    }
 }
 
 #[test]
