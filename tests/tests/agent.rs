@@ -67,11 +67,15 @@ fn a_ca_keeps_its_key_closed_and_issues_what_it_is_told() {
         assert!(said.contains(part), "{part}: {said}");
     }
     let said = ok(at, "ca show ca --issued");
+    assert!(said.contains("crl      none"), "{said}");
     assert!(said.contains("issued   3, 3 still valid, 0 of these revoked"), "{said}");
     let said = ok(at, &format!("ca revoke ca {open} {ID} --why test"));
     assert!(said.contains("number 1, 2 certificates"), "{said}");
     assert!(said.contains("in force only where") && said.contains("adamant revoke --certificate"), "{said}");
-    assert!(ok(at, &format!("ca crl ca {open}")).contains("number 2, 2 certificates"));
+    assert!(ok(at, "ca show ca").contains("crl      number 1, until 20"));
+    let said = ok(at, &format!("ca crl ca {open} --life 5s"));
+    assert!(said.contains("number 2, 2 certificates"), "{said}");
+    assert!(process::eventually(PATIENCE, || ok(at, "ca show ca").contains("it has ended: adamant ca crl")));
     assert!(fs::read_to_string(at.join("ca/ca.crl")).unwrap().starts_with("-----BEGIN X509 CRL-----"));
     bad(at, &format!("ca revoke ca {open} spiffe://corp.example/nobody"));
 }
@@ -294,6 +298,10 @@ fn a_renewal_that_fails_backs_off_warns_and_comes_back() {
     assert!(failed["error"].as_str().unwrap().contains("ca.json"), "{failed}");
     assert!(failed["again_in_ms"].as_u64().is_some_and(|again| again <= 1_000), "the end is near: {failed}");
     assert!(lines.iter().any(|line| line["kind"] == "warning" && line["outcome"] == "expired"), "{lines:#?}");
+    // Nothing is in use any more: never rarer than every 10 s, however long that lasts.
+    keeper.says("\"failed\"", 6);
+    let again = keeper.json().iter().filter_map(|line| line["again_in_ms"].as_u64()).max();
+    assert!(again.is_some_and(|again| again <= 10_000), "{again:?}");
     fs::rename(&away, &ca).unwrap();
     keeper.says("\"renewed\"", 1);
     // The log is one chain, over restarts too.

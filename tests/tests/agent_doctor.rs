@@ -306,6 +306,15 @@ fn the_doctor_finds_what_is_wrong_at_the_gateway() {
         let (_, _, said) = scene.examine("");
         assert!(said.contains("found one of another CA that has the same name"), "{said}");
     });
+    // The same of the gateway's: whoever has the wrong pin is told so, and not that the gateway is at fault.
+    scene.with("gateway-other-ca", "", |scene| {
+        fs::copy(scene.at().join("again/ca.pem"), scene.at().join("p/gateway-ca.pem")).unwrap();
+        let (_, _, said) = scene.examine("");
+        assert!(
+            said.contains("another CA of the same name as the pinned one") && said.contains("--gateway-ca"),
+            "{said}"
+        );
+    });
     scene.with("forbidden", "--path /orders/7", |scene| scene.token(&scene.issuer, "reports-bot", "nothing"));
     scene.with("forbidden", "--path /limited/not", |_| ());
     // A limit is reached.
@@ -314,6 +323,36 @@ fn the_doctor_finds_what_is_wrong_at_the_gateway() {
         let url = scene.url();
         ok(scene.at(), &format!("agent enroll p --force --agent slow-bot --gateway {url} --ca ca --spiffe {slow}"));
         scene.finds("ok", "--path /orders/7");
+    });
+}
+
+/// What the profile has of its release tells why calls are refused, or what it does not know.
+#[test]
+fn the_doctor_knows_the_routes_of_the_release() {
+    let scene = Scene::new();
+    let granted = |host: &str| {
+        serde_json::json!({
+            "policy": "tests", "version": 1, "release": "sha256:0", "scopes": ["orders:read"], "limits": [],
+            "routes": [{"name": "order-read", "host": host, "methods": ["GET"], "path": "/orders/{id}"}],
+            "client_ca": fs::read_to_string(scene.at().join("ca/ca.pem")).unwrap(),
+        })
+    };
+    for host in ["*", "localhost"] {
+        scene.with("ok", "", |scene| scene.edit(|profile| profile["granted"] = granted(host)));
+    }
+    scene.with("gateway-host", "", |scene| {
+        scene.edit(|profile| profile["granted"] = granted("api.corp.example"));
+        let (_, _, said) = scene.examine("--path /nowhere");
+        assert!(said.contains("is at localhost: they are at api.corp.example"), "{said}");
+        // Once, at its cause.
+        assert!(said.contains("because of its host") && !said.contains("compare with the routes"), "{said}");
+    });
+    // It lists the route: then it is the profile that is behind, or the token that lacks the scope.
+    scene.with("forbidden", "--path /orders/7", |scene| {
+        scene.edit(|profile| profile["granted"] = granted("*"));
+        scene.token(&scene.issuer, "reports-bot", "nothing");
+        let (_, _, said) = scene.examine("--path /orders/7");
+        assert!(said.contains("release version 1") && said.contains("may be behind"), "{said}");
     });
 }
 
@@ -346,6 +385,13 @@ fn people_read_a_mark_a_finding_and_what_to_do() {
     for part in ["✓ profile", "✓ certificate", "✓ token", "✓ tls", "✓ answer", "nothing is wrong"] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    // What the next renewal needs is gone: nothing is wrong yet.
+    fs::rename(scene.at().join("ca"), scene.at().join("away")).unwrap();
+    let said = ok(scene.at(), "agent doctor p");
+    assert!(said.contains("! renewal") && said.contains("ca/ca.json"), "{said}");
+    assert!(said.ends_with("nothing is wrong yet: see what is marked with !\n"), "{said}");
+    let (_, line, _) = gateway::run(&["agent", "run", "p", "--once"], scene.at());
+    assert!(line.contains("is it mounted?"), "{line}");
     fs::write(scene.at().join("p/current/cert.pem"), "none").unwrap();
     let (status, said, _) = gateway::run(&["agent", "doctor", "p"], scene.at());
     assert_eq!(status.code(), Some(1));

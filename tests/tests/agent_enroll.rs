@@ -280,4 +280,82 @@ fn an_agent_that_is_known_by_a_token_alone_enrolls_by_the_release() {
         ok(at, "agent run p --once");
     }
     assert_eq!(scene.origin.count(), 2);
+    let said = bad(at, &enroll.replace("release.json", "policy.toml"));
+    assert!(said.contains("policy.toml: expected a release, found a policy source"), "{said}");
+}
+
+#[test]
+fn what_enroll_is_given_and_cannot_be_right_is_told_at_once() {
+    const END: &str = "2100-01-01T00:00:00Z";
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    ok(at, "ca init ca --trust-domain corp.example --no-passphrase");
+    let issuer = tests::tokens::TokenKey::generate("ES256", "k1");
+    fs::write(at.join("corp.jwks.json"), tests::tokens::jwks(&[&issuer])).unwrap();
+    let proofs = format!(
+        "{{ certificate = \"{ID}\", ca = \"agents\", token = {{ issuer = \"corp\", subject = \"reports-bot\" }} }}"
+    );
+    let policy = PolicyText::new()
+        .setting("transport = \"mtls\"")
+        .origin("origin", &["127.0.0.1:9".parse().unwrap()])
+        .route("orders", "GET", "/orders/{id}", "origin")
+        .scope("orders", &["orders"])
+        .issuer(&["ES256"], "")
+        .client_ca("agents", "ca/ca.pem")
+        .agent("reports-bot", &proofs, &["orders"], &["60/minute"]);
+    fs::write(at.join("policy.toml"), policy.text().replace("host = \"*\"", "host = \"api.corp.example\"")).unwrap();
+    ok(at, "key signer --out alice.key --no-passphrase");
+    ok(at, &format!("trust init --key alice=alice.key --threshold 1 --expires {END} --out root.json"));
+    ok(at, "trust sign root.json --key alice.key");
+    ok(at, &format!("release build policy.toml --version 1 --expires {END} --out release.json"));
+    ok(at, "release sign release.json --key alice.key");
+    fs::create_dir(at.join("shared")).unwrap();
+    let enroll = |profile: &str, host: &str, more: &str| {
+        let line = format!(
+            "agent enroll {profile} --agent reports-bot --gateway https://{host}:8443 --gateway-ca ca/ca.pem --release \
+             release.json --trust-root root.json {more}"
+        );
+        run(at, &line)
+    };
+    // A host that none of its routes has: every call would be refused.
+    let told = "no route of reports-bot is at localhost: they are at api.corp.example";
+    let (status, _, said) = enroll("p", "localhost", "--ca ca");
+    assert!(status == 0 && said.contains(told), "{said}");
+    // A token is wanted, and that is no news of the second run.
+    let (status, _, said) = enroll("q", "api.corp.example", "--requests shared");
+    assert!(status == 0 && !said.contains("no route") && said.contains("also wants a token"), "{said}");
+    // What is the home of something else is not made this agent's.
+    fs::create_dir(at.join("store")).unwrap();
+    fs::write(at.join("store/other"), "").unwrap();
+    fs::set_permissions(at.join("store"), fs::Permissions::from_mode(0o755)).unwrap();
+    let (status, _, said) = enroll("store", "api.corp.example", "--ca ca");
+    assert!(status == 1 && said.contains("a directory of its own") && !said.contains("chmod"), "{said}");
+    fs::remove_file(at.join("store/other")).unwrap();
+    let (_, _, said) = enroll("store", "api.corp.example", "--ca ca");
+    assert!(said.contains("chmod 700 store"), "{said}");
+}
+
+/// Of the same gateway, unless something else is said.
+#[test]
+fn a_profile_that_is_replaced_keeps_what_the_gateway_must_be() {
+    let scene = Scene::new();
+    scene.enroll("");
+    ok(scene.at(), "ca init other --trust-domain corp.example --server localhost --no-passphrase");
+    let pinned = || fs::read(scene.at().join("p/gateway-ca.pem")).unwrap();
+    let ca = |name: &str| fs::read(scene.at().join(name).join("ca.pem")).unwrap();
+    let force = |more: &str| {
+        let line = format!("agent enroll p --force --agent reports-bot --ca other --spiffe {ID} {more}");
+        let (status, _, said) = run(scene.at(), &line);
+        assert_eq!(status, 0, "{said}");
+        said
+    };
+    let here = format!("--gateway {}", scene.url());
+    let said = force(&here);
+    assert!(pinned() == ca("ca") && said.contains("stays pinned as it was") && said.contains("--gateway-ca"), "{said}");
+    let said = force(&format!("{here} --gateway-ca other/ca.pem"));
+    assert!(pinned() == ca("other") && said.contains("the CA that was pinned before is pinned no more"), "{said}");
+    fs::write(scene.at().join("both.pem"), [ca("ca"), ca("other")].concat()).unwrap();
+    assert_eq!(force(&format!("{here} --gateway-ca both.pem")), "");
+    assert_eq!(force("--gateway https://localhost:1"), "");
+    assert_eq!(pinned(), ca("other"), "another gateway has pins of its own");
 }

@@ -155,6 +155,7 @@ fn the_proxy_refuses_each_mismatch_of_the_gateways_certificate() {
     let (at, day) = (scene.at(), Duration::from_secs(86_400));
     let gateways = Authority::new("gateways");
     fs::write(at.join("gateways.pem"), &gateways.pem).unwrap();
+    fs::write(at.join("namesake.pem"), &Authority::new("gateways").pem).unwrap();
     let serving = |identity: &Identity| RecordingOrigin::tls(identity.server_config(), |_, _| Answer::text("mine now"));
     let good = gateways.server_between("localhost", 20 * day, 20 * day);
     let (pinned, other) = (good.spki_sha256(), gateways.server(&["localhost"]).spki_sha256());
@@ -168,6 +169,7 @@ fn the_proxy_refuses_each_mismatch_of_the_gateways_certificate() {
         (&good, format!("--gateway-spki {other}"), "gateway-not-pinned"),
         (&good, format!("{by_ca} --gateway-spki {other}"), "gateway-not-pinned"),
         (&good, "--gateway-ca ca/ca.pem".to_owned(), "gateway-not-pinned"),
+        (&good, "--gateway-ca namesake.pem".to_owned(), "gateway-other-ca"),
         (&gateways.server(&["elsewhere.example"]), by_ca.to_owned(), "gateway-name"),
         (&gateways.server(&["elsewhere.example"]), String::new(), "gateway-name"),
         (&expired, by_ca.to_owned(), "gateway-expired"),

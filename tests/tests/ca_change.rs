@@ -16,7 +16,6 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tests::agents::{ok, run};
-use tests::certificates::Authority;
 use tests::gateway::Gateway;
 use tests::policy::PolicyText;
 use tests::process::eventually;
@@ -35,15 +34,22 @@ impl Stage {
         let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = { certificates = [{ chain = \"server.pem\", key = \
                         \"server.key\" }], client_certificates = \"optional\" }";
         let stage = Self { world: World::with("hot", listener), version: 0 };
-        let servers = Authority::new("servers");
-        let server = servers.server(&["localhost"]);
-        stage.world.write("server.pem", server.certificate.as_bytes());
-        stage.world.write("server.key", server.key.as_bytes());
-        fs::set_permissions(stage.world.path("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
-        stage.world.write("servers.pem", servers.pem.as_bytes());
+        stage.init("ca");
+        stage.serve_of("ca");
         stage.world.write("1.key", Key::file(1).as_bytes());
         fs::set_permissions(stage.world.path("1.key"), fs::Permissions::from_mode(0o600)).unwrap();
         stage
+    }
+
+    /// A CA for agents and for the gateway; each has the same name.
+    fn init(&self, ca: &str) {
+        ok(self.world.home(), &format!("ca init {ca} --trust-domain corp.example --server localhost --no-passphrase"));
+    }
+
+    /// The gateway's certificate is of this CA.
+    fn serve_of(&self, ca: &str) {
+        let issue = "--server localhost --key-out server.key --out server.pem --force";
+        ok(self.world.home(), &format!("ca issue {ca} {issue}"));
     }
 
     /// The next release, which pins these CAs.
@@ -67,7 +73,7 @@ impl Stage {
 
     fn enroll(&self, gateway: &Gateway, agent: &str, more: &str) {
         let port = gateway.tls_address().port();
-        let at = format!("--gateway https://localhost:{port} --gateway-ca servers.pem");
+        let at = format!("--gateway https://localhost:{port}");
         let id = format!("--spiffe spiffe://corp.example/{agent}");
         ok(self.world.home(), &format!("agent enroll {agent} --agent {agent} {at} {id} {more}"));
     }
@@ -82,19 +88,20 @@ impl Stage {
 #[test]
 fn both_cas_are_believed_while_agents_change() {
     let mut stage = Stage::new();
-    ok(stage.world.home(), "ca init ca --trust-domain corp.example --no-passphrase");
     stage.publish(&["ca"]);
     let gateway = stage.world.start();
     AGENTS.iter().for_each(|agent| stage.enroll(&gateway, agent, "--ca ca"));
 
-    ok(stage.world.home(), "ca init new-ca --trust-domain corp.example --no-passphrase");
+    stage.init("new-ca");
     let both = stage.publish(&["ca", "new-ca"]);
     assert!(eventually(SOON, || served(&gateway) == both), "{}", gateway.stderr());
-    stage.enroll(&gateway, "one", "--ca new-ca --force");
+    stage.enroll(&gateway, "one", "--ca new-ca --gateway-ca agents.pem --force");
     for agent in AGENTS {
         assert_eq!(stage.found(agent).0, 0, "{agent}: {}", stage.found(agent).1);
     }
+    // Where nothing is said, the gateway's certificate must be what it had to be.
     stage.enroll(&gateway, "two", "--ca new-ca --force");
+    assert_eq!(stage.found("two").0, 0, "{}", stage.found("two").1);
 
     // Where there is no time for a release.
     let place = "--store store --channel production --trust-root root.json --key 1.key";
@@ -108,13 +115,21 @@ fn both_cas_are_believed_while_agents_change() {
         let (status, said) = stage.found(agent);
         assert!((status == 0) == is_let_in && said.contains("wrong-ca") != is_let_in, "{agent}: {said}");
     }
+
+    // Then the gateway's own: who knows of both goes on, and who does not is told whose side it is.
+    stage.serve_of("new-ca");
+    let is_refused = || stage.found("two").1.contains("gateway-other-ca");
+    assert!(eventually(SOON, is_refused), "{}", stage.found("two").1);
+    assert!(stage.found("two").1.contains("--gateway-ca"), "{}", stage.found("two").1);
+    assert_eq!(stage.found("one").0, 0, "{}", stage.found("one").1);
+    stage.enroll(&gateway, "two", "--ca new-ca --gateway-ca new-ca/ca.pem --force");
+    assert_eq!(stage.found("two").0, 0, "{}", stage.found("two").1);
 }
 
 #[test]
 fn agents_that_follow_the_channel_take_the_new_ca_from_the_same_directory() {
     let mut stage = Stage::new();
     let home = stage.world.home().to_owned();
-    ok(&home, "ca init ca --trust-domain corp.example --no-passphrase");
     stage.publish(&["ca"]);
     let gateway = stage.world.start();
     stage.enroll(&gateway, "one", "--ca ca --store store --channel production --trust-root root.json");
@@ -127,7 +142,7 @@ fn agents_that_follow_the_channel_take_the_new_ca_from_the_same_directory() {
     assert_eq!(issued_by(), Some("ca"));
 
     fs::rename(home.join("ca"), home.join("ca-before")).unwrap();
-    ok(&home, "ca init ca --trust-domain corp.example --no-passphrase");
+    stage.init("ca");
     assert_eq!(issued_by(), Some("ca-before"));
     let both = stage.publish(&["ca-before", "ca"]);
     assert!(eventually(SOON, || served(&gateway) == both), "{}", gateway.stderr());

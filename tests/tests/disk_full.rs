@@ -83,6 +83,12 @@ fn an_agents_renewal_is_whole_or_not_there_with_any_room() {
     keeper.says("\"renewed\"", 1);
     keeper.end();
     ok(scene.at(), "agent doctor small/p");
+    // Without any room the place of its log is written where it stands: numbers go on over restarts.
+    disk.fill_but(0);
+    let log: String = (0..2).map(|_| run(scene.at(), "agent run small/p --once").1).collect();
+    disk.empty();
+    fs::write(scene.at().join("log"), &log).unwrap();
+    assert!(ok(scene.at(), "agent log small/p log").contains("the newest that the profile knows of"), "{log}");
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub const JITTER_PER_MILLE_MAX: u64 = 50;
 pub const RETRY_MS_MIN: u64 = 1_000;
 /// Longest pause after a renewal that failed, milliseconds.
 pub const RETRY_MS_MAX: u64 = 300_000;
+/// The same once what is in use has ended, milliseconds.
+pub const RETRY_ENDED_MS_MAX: u64 = 10_000;
 /// The same where an ACME server refused an order, or what it gave was refused: it counts them.
 pub const ORDER_RETRY_MS_MIN: u64 = 60_000;
 pub const ORDER_RETRY_MS_MAX: u64 = 3_600_000;
@@ -141,5 +143,7 @@ pub const RUN_LINES_MAX: usize = 256;
 pub const RUN_LINES_END_MS: u64 = 2_000;
 /// Bytes of a line of the log of `agent run`, when it is looked at.
 pub const RUN_LINE_BYTES_MAX: usize = 1 << 20;
-/// Bytes of what a profile keeps of its log.
+/// Bytes of what a profile keeps of its log, as it is written: with the longest number.
+pub const RUN_HEAD_BYTES: usize = 128;
+/// The same, as it is read.
 pub const RUN_HEAD_BYTES_MAX: usize = 4_096;

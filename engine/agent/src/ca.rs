@@ -211,8 +211,10 @@ pub fn show(directory: &Path) -> Result<Shown, Fault> {
 fn settings(directory: &Path) -> Result<Settings, Fault> {
     let path = directory.join(place::SETTINGS);
     if !path.exists() {
-        let help = "make a CA: adamant ca init DIR --trust-domain corp.example";
-        return Err(Fault::at(directory, "expected the directory of a CA, found no ca.json in it").help(help));
+        let message = "expected the directory of a CA, found no ca.json in it";
+        return Err(Fault::at(directory, message).help(
+            "is it the right directory, and is it mounted? Where there is no CA yet: adamant ca init DIR --trust-domain corp.example",
+        ));
     }
     let settings: Settings = serde_json::from_slice(&files::read(&path, FILE_BYTES_MAX)?)
         .map_err(|error| Fault::at(&path, format_args!("expected the settings of a CA, found {error}")))?;

@@ -1,6 +1,7 @@
 //! `agent doctor`: looks at everything between a profile and an answer of its gateway, step by step, and says in plain words
 //! what is wrong and what to do.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::bounds::{CLOCK_AHEAD_S_MAX, CLOCK_SKEW_S_MAX, CONNECT_S_MAX};
 use crate::dpop;
 use crate::explain::{self, Explained};
 use crate::generation::{self, Identity};
-use crate::profile::{self, Profile};
+use crate::profile::{self, Profile, TokenSource};
 use crate::tls::{self, DialFault};
 use crate::x509::Facts;
 use crate::{clock, release};
@@ -21,6 +22,7 @@ use crate::{clock, release};
 mod ask;
 mod channel;
 mod date;
+mod routes;
 pub(crate) mod token;
 
 use ask::ask;
@@ -90,6 +92,8 @@ pub fn examine(directory: &Path, path: Option<&str>) -> Report {
     let generation = read.unwrap_or_else(|| directory.join(generation::CURRENT));
     let token = token::look(&generation, &profile, &mut report);
     channel::look(directory, &profile, &mut report);
+    routes::look(&profile, &mut report);
+    renewal(&profile, &mut report);
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
             runtime.block_on(call(directory, &profile, identity, token, path, &mut report));
@@ -127,6 +131,11 @@ fn certificate(directory: &Path, profile: &Profile, report: &mut Report) -> Opti
     let identity = match generation::current(directory) {
         Ok(identity) => identity,
         Err(fault) => {
+            if let Some(exposure) = generation::exposed(directory) {
+                let todo = format!("renew it: adamant agent run PROFILE --once; then {}", exposure.todo());
+                report.failed(STEP, "key-exposed", exposure.fault.to_string(), todo);
+                return None;
+            }
             let code = if fault.to_string().contains("for another") { "key-mismatch" } else { "certificate-missing" };
             let todo = fault.hint().unwrap_or("enroll again, with --force").to_owned();
             report.failed(STEP, code, fault.to_string(), todo);
@@ -295,7 +304,18 @@ fn answered(status: StatusCode, fields: &HeaderMap, profile: &Profile, path: Opt
         None => report.ok("answer", format!("{status}: the gateway lets this agent through{}", granted(profile))),
         // Neither is a fault of the agent's configuration.
         Some(why) if matches!(why.code, "origin" | "not-found") => report.wrong("answer", Outcome::Warning, why),
-        Some(why) => report.wrong("answer", Outcome::Failed, why),
+        Some(why) => report.wrong("answer", Outcome::Failed, routes::refused(why, profile, path)),
+    }
+}
+
+/// Whether the next renewal will find its files: what is in use goes on without them, until it ends.
+fn renewal(profile: &Profile, report: &mut Report) {
+    let needed = profile.certificate.files().into_iter().chain(profile.token.iter().flat_map(TokenSource::files));
+    let mut missing = needed.filter_map(|path| fs::metadata(&path).err().map(|error| (path, error)));
+    if let Some((path, error)) = missing.next() {
+        let found = format!("the next one needs {}, which cannot be found: {error}", path.display());
+        let todo = "bring it back before the end: is a directory not mounted, or moved?".to_owned();
+        report.wrong("renewal", Outcome::Warning, Explained { code: "renewal", found, todo });
     }
 }
 

@@ -79,8 +79,9 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
             )));
         }
     };
-    let mut enrolment = placed(wish, id)?;
-    files::private_directory(directory)?;
+    let before = replaced(wish);
+    let mut enrolment = placed(wish, id, before.as_ref())?;
+    own_directory(directory)?;
     let _held = profile::lock(directory)?;
     let profile = &mut enrolment.profile;
     profile.granted = granted.map(|(_, granted)| granted);
@@ -100,7 +101,8 @@ pub fn enroll(wish: &Wish<'_>) -> Result<Enrolled, Fault> {
     }
     // What could not be written either is gone with this command.
     let obtained = source::obtain(directory, &enrolment, None, &Writer::default())?;
-    let mut warnings = warnings(&enrolment.profile, &obtained);
+    let mut warnings = warnings(&enrolment.profile);
+    warnings.extend(before.and_then(|before| other_pins(wish, &before, &enrolment)));
     let staged = match obtained {
         Obtained::Ready(ready) => Ok(ready.stage(directory, &enrolment, None)?),
         Obtained::Waiting(waiting) => Err(waiting),
@@ -140,12 +142,12 @@ fn granted(wish: &Wish<'_>) -> Result<Option<(Id, Granted)>, Fault> {
 
 /// With the place of the gateway: the one that the channel names, or that of the wish. Not both: the channel's would be
 /// followed.
-fn placed(wish: &Wish<'_>, id: Id) -> Result<Enrolment, Fault> {
+fn placed(wish: &Wish<'_>, id: Id, before: Option<&Enrolment>) -> Result<Enrolment, Fault> {
     let place = match &wish.release {
         Known::Channel(joined) => joined.news.place(),
         Known::Nothing | Known::Release(..) => None,
     };
-    let names_place = wish.gateway.is_some() || wish.gateway_ca.is_some() || !wish.gateway_spki_sha256.is_empty();
+    let names_place = wish.gateway.is_some() || names_pins(wish);
     if let Some(place) = place.filter(|_| names_place) {
         let message = format!("the channel says where the gateway is ({}), and so do options", place.gateway);
         return Err(Fault::new(message).help("leave --gateway, --gateway-ca and --gateway-spki away"));
@@ -167,10 +169,53 @@ fn placed(wish: &Wish<'_>, id: Id) -> Result<Enrolment, Fault> {
         };
         return Err(Fault::new("expected where the gateway is, found nothing that says it").help(help));
     };
-    let gateway_ca = pinned(wish)?;
     let mut profile = Profile::new(wish.agent, id, gateway, source);
+    if let Some(before) = before.filter(|_| !names_pins(wish)) {
+        profile.gateway_spki_sha256.clone_from(&before.profile.gateway_spki_sha256);
+        return Ok(Enrolment { profile, gateway_ca: before.gateway_ca.clone() });
+    }
     profile.gateway_spki_sha256 = wish.gateway_spki_sha256.to_vec();
-    Ok(Enrolment { profile, gateway_ca })
+    Ok(Enrolment { profile, gateway_ca: pinned(wish)? })
+}
+
+fn names_pins(wish: &Wish<'_>) -> bool {
+    wish.gateway_ca.is_some() || !wish.gateway_spki_sha256.is_empty()
+}
+
+/// The profile that this one takes the place of, where it has the same gateway: who issues for agents says nothing of that.
+fn replaced(wish: &Wish<'_>) -> Option<Enrolment> {
+    let before = Enrolment::read(wish.directory).ok().filter(|_| wish.force)?;
+    (Some(&before.profile.gateway) == wish.gateway.as_ref()).then_some(before)
+}
+
+/// What is said of pins that stay, or go.
+fn other_pins(wish: &Wish<'_>, before: &Enrolment, now: &Enrolment) -> Option<String> {
+    let cas = |pem: &Option<Vec<u8>>| pem.as_deref().and_then(|pem| x509::certificates(pem).ok()).unwrap_or_default();
+    let (was, is) = (cas(&before.gateway_ca), cas(&now.gateway_ca));
+    if names_pins(wish) {
+        let is_gone = !is.is_empty() && was.iter().any(|ca| !is.contains(ca));
+        return is_gone.then(|| {
+            "the CA that was pinned before is pinned no more: the gateway's certificate must be of the new one now; while it \
+             changes, give --gateway-ca a file with both"
+                .to_owned()
+        });
+    }
+    let is_other = cas(&pinned(wish).ok()?).iter().any(|ca| !is.contains(ca));
+    is_other.then(|| {
+        "the gateway's certificate stays pinned as it was, and not to the CA of --ca; where it is of that one, or becomes so, \
+         give --gateway-ca a file with both"
+            .to_owned()
+    })
+}
+
+/// The directory of a profile, and of nothing else.
+fn own_directory(directory: &Path) -> Result<(), Fault> {
+    let is_profile = generation::resolved(directory).is_ok() || profile::is_waiting(directory);
+    let is_elses = !is_profile && fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some());
+    files::private_directory(directory).map_err(|fault| match is_elses {
+        true => fault.help("there is something else in it: a profile has a directory of its own, give another name"),
+        false => fault,
+    })
 }
 
 /// Tokens of the built-in CA, where the release wants one of it.
@@ -257,20 +302,27 @@ fn without_scope(directory: &Path, profile: &Profile) -> Option<String> {
     Some(format!("the token: {why}; ask the issuer for one with --token-scope, and --force"))
 }
 
-fn warnings(profile: &Profile, obtained: &Obtained) -> Vec<String> {
-    let needed = profile.granted.as_ref().and_then(|granted| granted.token.as_ref());
-    let wants_key = needed.is_some_and(|token| token.bound == Some(Binding::Dpop));
-    if wants_key && let Some(why) = profile.token.as_ref().and_then(TokenSource::without_key) {
-        return vec![format!("the release wants tokens that are bound to a key (DPoP): {why}; give --token-url")];
-    }
-    let told = |token: &release::Token| {
-        format!(
+fn warnings(profile: &Profile) -> Vec<String> {
+    let Some(granted) = &profile.granted else { return Vec::new() };
+    let elsewhere = release::elsewhere(&profile.gateway, &granted.routes, |route| &route.host);
+    let elsewhere =
+        elsewhere.map(|found| format!("no route of {} {found}; give --gateway the name of its routes", profile.agent));
+    let token = granted.token.as_ref().and_then(|needed| of_token(profile, needed));
+    elsewhere.into_iter().chain(token).collect()
+}
+
+fn of_token(profile: &Profile, needed: &release::Token) -> Option<String> {
+    let wants_key = needed.bound == Some(Binding::Dpop);
+    match profile.token.as_ref().map(TokenSource::without_key) {
+        Some(Some(why)) if wants_key => {
+            Some(format!("the release wants tokens that are bound to a key (DPoP): {why}; give --token-url"))
+        }
+        Some(_) => None,
+        None => Some(format!(
             "the release also wants a token of {} from {}: give --token-url, or --token-file",
-            token.issuer, profile.agent
-        )
-    };
-    let missing = needed.filter(|_| profile.token.is_none() && matches!(obtained, Obtained::Ready(_)));
-    missing.map(told).into_iter().collect()
+            needed.issuer, profile.agent
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -286,8 +338,6 @@ mod tests {
             "https://localhost:1".parse().unwrap(),
             Source::Requests { directory: PathBuf::new() },
         );
-        let waiting = Waiting { request: PathBuf::new(), key_sha256: String::new() };
-        let warned = |profile: &Profile| warnings(profile, &Obtained::Waiting(waiting.clone()));
         let token = |bound| release::Token {
             issuer: "https://id.example".to_owned(),
             audience: Vec::new(),
@@ -316,10 +366,10 @@ mod tests {
         for (source, why) in sources {
             profile.token = Some(source);
             profile.granted = Some(granted(Some(Binding::Dpop)));
-            let told = warned(&profile);
+            let told = warnings(&profile);
             assert!(told.len() == 1 && told[0].contains(why) && told[0].ends_with("give --token-url"), "{told:?}");
             profile.granted = Some(granted(None));
-            assert!(warned(&profile).is_empty());
+            assert!(warnings(&profile).is_empty());
         }
     }
 }

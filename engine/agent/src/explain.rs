@@ -4,7 +4,7 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-use crate::tls::{DialFault, NotPinned, tls_error};
+use crate::tls::{DialFault, NotPinned, OtherCa, tls_error};
 
 /// A cause in plain words, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,12 @@ fn certificate(why: &CertificateError) -> Explained {
             format!("the gateway's certificate is not the pinned one: {}; refused, nothing was sent", other.0),
             "do not go on until you know why: was the gateway's key changed (then enroll again with the new --gateway-spki), or \
              is this another server?",
+        ),
+        CertificateError::Other(other) if other.0.is::<OtherCa>() => explained(
+            "gateway-other-ca",
+            format!("the gateway's certificate is not of the pinned CA: {}; refused, nothing was sent", other.0),
+            "do not go on until you know why: was the gateway's CA made anew, or is this another server? If all is well, get \
+             the file of the CA that the gateway's certificate is of, and enroll again with it: --force --gateway-ca FILE",
         ),
         other => explained("gateway-certificate", format!("the gateway's certificate is refused: {other}"), operator),
     }

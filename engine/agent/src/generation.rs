@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::{FILE_BYTES_MAX, GENERATIONS_KEPT};
 use crate::fault::Fault;
-use crate::files::{self, Access};
+use crate::files::{self, Access, FileFault};
 use crate::profile::{GATEWAY_CA, PROFILE};
 use crate::x509::{self, Facts};
 
@@ -127,6 +127,36 @@ pub fn checked(key_pem: &str, chain_pem: &[u8]) -> Result<Checked, String> {
 pub fn pair(identity: &Identity) -> Result<(zeroize::Zeroizing<String>, String), Fault> {
     let chain = files::read_text(&identity.directory.join(CHAIN), FILE_BYTES_MAX)?;
     Ok((files::read_secret(&identity.directory.join(KEY), FILE_BYTES_MAX)?, chain))
+}
+
+/// What the certificate in use says, whatever became of its key.
+pub fn facts(profile: &Path) -> Result<Facts, Fault> {
+    let path = resolved(profile)?.join(CHAIN);
+    let chain = x509::certificates(&files::read(&path, FILE_BYTES_MAX)?).map_err(|why| Fault::at(&path, why))?;
+    let first = chain.first().ok_or_else(|| Fault::at(&path, "expected a certificate, found none"))?;
+    x509::facts(first).map_err(|why| Fault::at(&path, why))
+}
+
+/// A key in use that others than its owner may have read: nothing goes by it any more, and its certificate still holds.
+pub struct Exposure {
+    pub fault: Fault,
+    pub facts: Facts,
+}
+
+impl Exposure {
+    /// Against whoever has read it.
+    pub fn todo(&self) -> String {
+        let sha256 = &self.facts.sha256;
+        format!("revoke what somebody may have the key of: adamant revoke --certificate sha256:{sha256} …")
+    }
+}
+
+/// The key in use, where it is exposed.
+pub fn exposed(profile: &Path) -> Option<Exposure> {
+    match ::files::read_private(&resolved(profile).ok()?.join(KEY), FILE_BYTES_MAX) {
+        Err(fault @ FileFault::Exposed { .. }) => Some(Exposure { fault: fault.into(), facts: facts(profile).ok()? }),
+        _ => None,
+    }
 }
 
 /// Whether the generation in use is of this key.

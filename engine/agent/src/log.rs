@@ -3,12 +3,14 @@
 
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::files::Access;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::bounds::{RUN_HEAD_BYTES_MAX, RUN_LINE_BYTES_MAX};
+use crate::bounds::{RUN_HEAD_BYTES, RUN_HEAD_BYTES_MAX, RUN_LINE_BYTES_MAX};
 use crate::fault::Fault;
 use crate::x509;
 
@@ -37,6 +39,15 @@ impl Head {
         })
     }
 
+    /// Keeps it in the profile; where there is no room for another file, over the one that is there, which has always the same
+    /// length. Should a crash meet that, the log begins again, and says so.
+    fn keep(&self, path: &Path) -> Result<(), Fault> {
+        let json = serde_json::to_string(self).map_err(Fault::new)?;
+        let padded = format!("{json:<RUN_HEAD_BYTES$}");
+        let written = crate::files::write(path, padded.as_bytes(), Access::OwnerOnly);
+        written.or_else(|fault| ::files::overwrite(path, 0, padded.as_bytes()).map_err(|_| fault))
+    }
+
     fn of(number: u64, line: &str) -> Self {
         Self { number, sha256: x509::hex(&Sha256::digest(line)) }
     }
@@ -46,6 +57,10 @@ impl Head {
 pub struct Chain {
     path: PathBuf,
     head: Head,
+    /// 1 while the profile does not know of the newest line.
+    unkept: Arc<AtomicU64>,
+    /// Why, until it is told.
+    untold: Option<Fault>,
 }
 
 impl Chain {
@@ -55,11 +70,11 @@ impl Chain {
             Ok(head) => (head.unwrap_or_default(), None),
             Err(fault) => (Head::default(), Some(fault)),
         };
-        (Self { path: directory.join(HEAD), head }, fault)
+        (Self { path: directory.join(HEAD), head, unkept: Arc::default(), untold: None }, fault)
     }
 
     /// The line, a JSON object, with its place in the chain. The head is kept before the line is told: one that gets lost on
-    /// its way shows. Where it cannot be kept, the chain goes on in memory.
+    /// its way shows. Where it cannot be kept, the chain goes on in memory, and [`Self::lost_its_place`] tells it.
     pub fn link(&mut self, object: &str) -> String {
         // As a terminal is given it: the hash is over what is written.
         let object = &*policy::text::escaped(object, &[]);
@@ -71,10 +86,22 @@ impl Chain {
             format!("{members},\"number\":{number},\"previous_sha256\":\"{}\"}}", self.head.sha256)
         };
         self.head = Head::of(number, &line);
-        if let Ok(bytes) = serde_json::to_vec(&self.head) {
-            let _ = crate::files::write(&self.path, &bytes, Access::OwnerOnly);
+        let kept = self.head.keep(&self.path);
+        let was_unkept = self.unkept.swap(u64::from(kept.is_err()), Ordering::Relaxed) == 1;
+        if !was_unkept {
+            self.untold = kept.err();
         }
         line
+    }
+
+    /// Why the profile does not know of the newest line any more; once for each time that this begins.
+    pub const fn lost_its_place(&mut self) -> Option<Fault> {
+        self.untold.take()
+    }
+
+    /// 1 while it does not.
+    pub fn unkept(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.unkept)
     }
 }
 
@@ -121,7 +148,9 @@ pub fn verify(mut lines: impl BufRead, newest: &Head) -> Result<Unbroken, Fault>
         });
         if !follows {
             let before = found.as_ref().map_or(0, |(_, before)| before.number);
-            let what = if before.checked_add(1) == Some(place.number) {
+            let what = if place.number == 1 && place.previous_sha256.is_none() {
+                format!("expected number {}, found 1: the log was begun again", before.saturating_add(1))
+            } else if before.checked_add(1) == Some(place.number) {
                 format!(
                     "it does not follow the line before it: one of the numbers {before} and {} was changed",
                     place.number
@@ -194,7 +223,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut chain, _) = Chain::open(&directory.path().join("gone"));
         assert!(chain.link("{\"a\":1}").ends_with(",\"number\":1}"));
+        assert!(chain.lost_its_place().is_some());
         assert!(chain.link("{\"a\":1}").contains("\"number\":2,\"previous_sha256\":\""));
+        assert!(chain.lost_its_place().is_none() && chain.unkept().load(Ordering::Relaxed) == 1, "once");
+        std::fs::create_dir(directory.path().join("gone")).unwrap();
+        assert!(chain.link("{\"a\":1}").contains("\"number\":3,"));
+        assert_eq!(chain.unkept().load(Ordering::Relaxed), 0);
         std::fs::write(directory.path().join(HEAD), "{}").unwrap();
         let (mut chain, fault) = Chain::open(directory.path());
         assert!(fault.is_some_and(|fault| fault.to_string().contains("newest line")));

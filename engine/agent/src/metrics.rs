@@ -39,11 +39,13 @@ pub struct Metrics {
     kinds: RwLock<Vec<(&'static str, Arc<Counts>)>>,
     /// Lines of the log that could not be written.
     lines_lost: Arc<AtomicU64>,
+    /// 1 while the profile does not know of the newest line.
+    log_unkept: Arc<AtomicU64>,
 }
 
 impl Metrics {
-    pub fn new(lines_lost: Arc<AtomicU64>) -> Self {
-        Self { kinds: RwLock::default(), lines_lost }
+    pub fn new(lines_lost: Arc<AtomicU64>, log_unkept: Arc<AtomicU64>) -> Self {
+        Self { kinds: RwLock::default(), lines_lost, log_unkept }
     }
 
     /// The counts of a kind, made at its first mention.
@@ -75,6 +77,8 @@ impl Metrics {
         let lost = self.lines_lost.load(Ordering::Relaxed);
         let _ =
             writeln!(text, "# TYPE adamant_agent_log_lines_lost counter\nadamant_agent_log_lines_lost_total {lost}");
+        let unkept = self.log_unkept.load(Ordering::Relaxed);
+        let _ = writeln!(text, "# TYPE adamant_agent_log_unkept gauge\nadamant_agent_log_unkept {unkept}");
         text.push_str("# EOF\n");
         text
     }

@@ -73,6 +73,15 @@ impl TokenEndpoint {
         if self.proof != ClientProof::Certificate { self.proof().map(drop) } else { Ok(()) }
     }
 
+    /// What a fetch reads on this machine, beside the certificate in use.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let proof = match &self.proof {
+            ClientProof::Secret { file } | ClientProof::SecretInForm { file } | ClientProof::Key { file } => Some(file),
+            ClientProof::Certificate => None,
+        };
+        self.ca_file.iter().chain(proof).cloned().collect()
+    }
+
     /// Whether its tokens are worth something with one certificate alone.
     pub fn binds(&self) -> bool {
         self.proof == ClientProof::Certificate

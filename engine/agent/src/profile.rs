@@ -76,6 +76,15 @@ pub enum TokenSource {
 }
 
 impl TokenSource {
+    /// What a renewal of them reads on this machine.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Oauth(of) => of.files(),
+            // The first is looked at as a token, the second as a certificate is.
+            Self::File { .. } | Self::Ca { .. } => Vec::new(),
+        }
+    }
+
     /// Why its tokens cannot go with a DPoP proof of this profile; none where they can.
     pub const fn without_key(&self) -> Option<&'static str> {
         match self {

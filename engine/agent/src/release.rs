@@ -1,6 +1,7 @@
 //! What a verified release lets an agent do: its scopes, routes, limits, and the proofs that it must show.
 
 use policy::model::{Binding, Identity, Policy, Proofs, Subject};
+use policy::target::normalise_host;
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::Manifest;
@@ -10,7 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::id::{self, Id};
+use crate::tls::Target;
 use crate::x509;
+
+/// Hosts of routes that one message names.
+const HOSTS_TOLD_MAX: usize = 4;
 
 /// What the release grants, as it stands in a profile. For people and tools: the gateway decides by its own release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +49,44 @@ pub struct Route {
     pub host: String,
     pub methods: Vec<String>,
     pub path: String,
+}
+
+impl Route {
+    /// Whether a GET of this path is for it. Near enough to say what may be the matter; the gateway knows.
+    pub fn takes_get(&self, path: &str) -> bool {
+        let is_method = self.methods.iter().any(|method| method == "*" || method == "GET");
+        let mut asked = path.split(['?', '#']).next().unwrap_or_default().split('/');
+        for pattern in self.path.split('/') {
+            if pattern.starts_with('{') && pattern.ends_with("...}") {
+                return is_method;
+            }
+            let is_any = pattern.starts_with('{');
+            match asked.next() {
+                Some(segment) if segment == pattern || (is_any && !segment.is_empty()) => {}
+                _ => return false,
+            }
+        }
+        is_method && asked.next().is_none()
+    }
+}
+
+/// Where routes are, in words, when none of them is at the gateway's host: calls go there by that name, and are all refused.
+pub fn elsewhere<R>(gateway: &Target, routes: &[R], host: impl Fn(&R) -> &str) -> Option<String> {
+    let mut normal = Vec::new();
+    let own = normalise_host(gateway.host.as_bytes(), &mut normal).unwrap_or_default();
+    let mut hosts: Vec<&str> = routes.iter().map(host).collect();
+    if hosts.is_empty() || hosts.iter().any(|host| *host == "*" || host.as_bytes() == own) {
+        return None;
+    }
+    hosts.sort_unstable();
+    hosts.dedup();
+    let more = if hosts.len() > HOSTS_TOLD_MAX { ", …" } else { "" };
+    hosts.truncate(HOSTS_TOLD_MAX);
+    Some(format!(
+        "is at {}: they are at {}{more}, and the gateway refuses every call to another host (403)",
+        gateway.host,
+        hosts.join(", ")
+    ))
 }
 
 /// A token that the agent must show.
@@ -280,6 +323,37 @@ mod tests {
         proofs.api_keys = vec!["k".to_owned()];
         let told = id_of(&policy, "bot", Some(&own), spiffe).unwrap_err();
         assert!(told.to_string().contains("by no SPIFFE id"), "{told}");
+    }
+
+    #[test]
+    fn where_routes_are_is_told_when_none_is_at_the_gateway() {
+        let told = |gateway: &str, hosts: &[&str]| elsewhere(&gateway.parse().unwrap(), hosts, |host| *host);
+        for hosts in [&["*"][..], &["b.example", "a.example"], &[]] {
+            assert_eq!(told("https://A.example:8443", hosts), None, "{hosts:?}");
+        }
+        let found = told("https://localhost:8443", &["b.example", "a.example", "b.example"]).unwrap();
+        assert!(found.starts_with("is at localhost: they are at a.example, b.example, and"), "{found}");
+        let found = told("https://[::1]", &["e", "d", "c", "b", "a"]).unwrap();
+        assert!(found.starts_with("is at [::1]: they are at a, b, c, d, …, and"), "{found}");
+    }
+
+    #[test]
+    fn a_route_takes_the_paths_of_its_pattern() {
+        let takes = |method: &str, pattern: &str, path: &str| {
+            let (name, host, methods) = (String::new(), "*".to_owned(), vec![method.to_owned()]);
+            Route { name, host, methods, path: pattern.to_owned() }.takes_get(path)
+        };
+        for (pattern, path) in
+            [("/orders/{id}", "/orders/7?x=/y"), ("/", "/"), ("/a/{rest...}", "/a/b/c"), ("/{rest...}", "/")]
+        {
+            assert!(takes("GET", pattern, path) && takes("*", pattern, path), "{pattern} {path}");
+            assert!(!takes("POST", pattern, path));
+        }
+        for (pattern, path) in
+            [("/orders/{id}", "/orders/"), ("/orders/{id}", "/orders/7/x"), ("/a/b", "/a"), ("/a", "/b")]
+        {
+            assert!(!takes("GET", pattern, path), "{pattern} {path}");
+        }
     }
 
     #[test]

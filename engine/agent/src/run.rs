@@ -60,20 +60,23 @@ pub fn run(settings: &Settings, lines: &Lines) -> Result<(), Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Fault::new(format_args!("cannot start: {error}")))?;
     let ended = runtime.block_on(async {
-        let metrics = Arc::new(Metrics::new(lines.lost()));
+        let (mut chain, broken) = Chain::open(&settings.directory);
+        let metrics = Arc::new(Metrics::new(lines.lost(), chain.unkept()));
         let served = match settings.metrics {
             Some(address) => Some(metrics::serve(address, Arc::clone(&metrics)).await?),
             None => None,
         };
-        let (mut chain, broken) = Chain::open(&settings.directory);
-        let mut log = |line: &str| lines.say(chain.link(line));
+        let mut log = |line: &str| {
+            lines.say(chain.link(line));
+            if let Some(fault) = chain.lost_its_place() {
+                tell(&Line::of_log("unwritable", "goes-on", &fault), &mut |line| lines.say(chain.link(line)));
+            }
+        };
         let stop = Stop { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? };
         let order = on(SignalKind::hangup())?;
         let mut keeper = Keeper::new(settings, metrics, Arc::default());
         if let Some(fault) = broken {
-            let mut line = Line::new(("warning", "log"), "unreadable", "", "begun-again");
-            (line.error, line.todo) = (Some(fault.to_string()), fault.hint().map(str::to_owned));
-            tell(&line.capped(), &mut log);
+            tell(&Line::of_log("unreadable", "begun-again", &fault), &mut log);
         }
         let ended = if settings.once {
             keeper.keep_once(stop, &mut log).await
@@ -238,7 +241,8 @@ impl<'s> Keeper<'s> {
                 Outcome::Failed(fault) => return Err(fault),
             }
         }
-        unfollowed.map_or(Ok(()), Err)
+        unfollowed.map_or(Ok(()), Err)?;
+        self.teller.hooks()
     }
 
     /// Says what is done from now on.

@@ -1,8 +1,9 @@
 //! When to renew: two thirds into a credential's life, a little earlier by chance so that many agents do not come at once;
-//! after a failure later and later, but never so late that the credential ends first. Pure.
+//! after a failure later and later, but never so late that the credential ends first, nor rarely once it has. Pure.
 
 use crate::bounds::{
-    JITTER_PER_MILLE_MAX, ORDER_RETRY_MS_MAX, ORDER_RETRY_MS_MIN, RELEASE_PAUSE_MS, RETRY_MS_MAX, RETRY_MS_MIN,
+    JITTER_PER_MILLE_MAX, ORDER_RETRY_MS_MAX, ORDER_RETRY_MS_MIN, RELEASE_PAUSE_MS, RETRY_ENDED_MS_MAX, RETRY_MS_MAX,
+    RETRY_MS_MIN,
 };
 
 /// When a credential that was obtained then and ends then is renewed, seconds since the Unix epoch. `random` is any number.
@@ -17,10 +18,14 @@ pub fn due_s(obtained_s: u64, ends_s: u64, random: u32) -> u64 {
 /// Pause after so many failures in a row, with so much of the credential's life left, milliseconds. `is_counted`: the other
 /// side counts them, and is not asked more often because an end is near.
 pub fn retry_ms(failures: u32, left_s: u64, is_counted: bool, random: u32) -> u64 {
-    let (first_ms, most_ms) =
-        if is_counted { (ORDER_RETRY_MS_MIN, ORDER_RETRY_MS_MAX) } else { (RETRY_MS_MIN, RETRY_MS_MAX) };
+    let (first_ms, most_ms) = match (is_counted, left_s) {
+        (true, _) => (ORDER_RETRY_MS_MIN, ORDER_RETRY_MS_MAX),
+        // Nothing is in use any more: as often as a gateway asks for its own.
+        (false, 0) => (RETRY_MS_MIN, RETRY_ENDED_MS_MAX),
+        (false, _) => (RETRY_MS_MIN, RETRY_MS_MAX),
+    };
     let doubled = first_ms.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(most_ms);
-    // Four more attempts at least before the end, unless that is sooner than the first pause. After it, later and later again.
+    // Four more attempts at least before the end, unless that is sooner than the first pause.
     let is_bounded = left_s > 0 && !is_counted;
     let bounded = if is_bounded { doubled.min((left_s.saturating_mul(1_000) / 5).max(first_ms)) } else { doubled };
     spread_ms(bounded, random)
@@ -82,7 +87,7 @@ mod tests {
         );
         assert_eq!(
             [1, 5, 30].map(|failures| retry_ms(failures, 0, false, 0)),
-            [1_000, 16_000, 300_000],
+            [1_000, 10_000, 10_000],
             "after the end"
         );
         assert_eq!(

@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 
 use crate::acme::Acme;
 use crate::bounds::{BACKDATED_S, FILE_BYTES_MAX, LIFE_CLIENT_S_MAX, SECRET_BYTES_MAX};
-use crate::ca::Authority;
 use crate::ca::issue::{self, For};
 use crate::ca::token::Issuer;
+use crate::ca::{Authority, place};
 use crate::clock;
 use crate::fault::Fault;
 use crate::files::{self, Access};
@@ -109,6 +109,20 @@ impl Source {
             Self::Requests { directory } => format!("requests:{}", directory.display()),
             Self::Openbao(of) => format!("openbao:{}/{}/{}", of.url.trim_end_matches('/'), of.mount, of.role),
             Self::Acme(of) => format!("acme:{}", of.directory),
+        }
+    }
+
+    /// What a renewal reads on this machine.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Ca { directory, passphrase_file, .. } => [place::SETTINGS, place::KEY]
+                .map(|name| directory.join(name))
+                .into_iter()
+                .chain(passphrase_file.clone())
+                .collect(),
+            Self::Requests { directory } => vec![directory.clone()],
+            Self::Openbao(of) => [&of.token_file].into_iter().chain(&of.ca_file).cloned().collect(),
+            Self::Acme(of) => of.ca_file.iter().cloned().collect(),
         }
     }
 

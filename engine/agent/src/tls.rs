@@ -118,6 +118,11 @@ pub struct NotPinned {
     pub found: String,
 }
 
+/// The gateway's certificate says that it is of a pinned CA, and another key signed it.
+#[derive(Debug, thiserror::Error)]
+#[error("it is signed by another CA of the same name as the pinned one")]
+pub struct OtherCa;
+
 #[derive(Debug)]
 struct Verifier {
     by_ca: Option<Arc<WebPkiServerVerifier>>,
@@ -134,14 +139,13 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let other = |why: String| {
-            let error = OtherError(Arc::new(io::Error::other(why)));
-            rustls::Error::InvalidCertificate(CertificateError::Other(error))
-        };
-        let facts = x509::facts(leaf).map_err(other)?;
+        let facts = x509::facts(leaf).map_err(|why| other(io::Error::other(why)))?;
         match &self.by_ca {
             Some(by_ca) => {
-                by_ca.verify_server_cert(leaf, intermediates, name, ocsp, now)?;
+                by_ca.verify_server_cert(leaf, intermediates, name, ocsp, now).map_err(|error| match error {
+                    rustls::Error::InvalidCertificate(CertificateError::BadSignature) => other(OtherCa),
+                    error => error,
+                })?;
             }
             None => {
                 // A pinned key alone: no chain, but name and time hold all the same.
@@ -151,14 +155,13 @@ impl ServerCertVerifier for Verifier {
                 if now.as_secs() > facts.not_after_s {
                     return Err(CertificateError::Expired.into());
                 }
-                let certificate = EndEntityCert::try_from(leaf).map_err(|error| other(error.to_string()))?;
+                let certificate = EndEntityCert::try_from(leaf).map_err(other)?;
                 let named = certificate.verify_is_valid_for_subject_name(name);
                 named.map_err(|_| CertificateError::NotValidForName)?;
             }
         }
         if !self.spki_sha256.is_empty() && !self.spki_sha256.contains(&facts.spki_sha256) {
-            let why = NotPinned { found: facts.spki_sha256 };
-            return Err(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why)))));
+            return Err(other(NotPinned { found: facts.spki_sha256 }));
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -184,6 +187,10 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+fn other(why: impl std::error::Error + Send + Sync + 'static) -> rustls::Error {
+    rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))))
 }
 
 /// TLS to a pinned gateway, with a certificate of one's own or without.

@@ -273,6 +273,13 @@ fn show(args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let is_revoked = |serial: &str| revoked.iter().any(|entry| entry.serial == serial);
     let taken_back = valid.iter().filter(|entry| is_revoked(&entry.serial)).count();
     writeln!(out, "  issued   {}, {} still valid, {taken_back} of these revoked", issued.len(), valid.len())?;
+    match ca::crl::last(&args.directory)? {
+        None => writeln!(out, "  crl      none: adamant ca crl makes one")?,
+        Some((number, ends_s)) => {
+            let ended = if ends_s <= now_s { "; it has ended: adamant ca crl writes it anew" } else { "" };
+            writeln!(out, "  crl      number {number}, until {}{ended}", clock::shown(ends_s))?;
+        }
+    }
     for entry in valid.iter().filter(|_| args.issued) {
         let state = if is_revoked(&entry.serial) { "  revoked" } else { "" };
         writeln!(out, "  {}  {}  until {}{state}", entry.serial, entry.name, entry.until)?;

@@ -133,6 +133,7 @@ fn issue(args: &IssueArgs, out: &mut dyn Write) -> Result<(), Failure> {
         None => desk.place(args.carry_on)?,
     };
     desk.warn_of_behind();
+    desk.warn_of_elsewhere(&place);
     let (release, serial) = (desk.release, desk.serial(args.serial)?);
     let document = ProfileDocument::new(&desk.policy_name, release, serial, (now, expires), place);
     let document = document.map_err(Failure::new)?;

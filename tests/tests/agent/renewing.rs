@@ -90,7 +90,9 @@ fn each_refresh_signals_whoever_reads_the_files() {
     reader.says("read", 4);
     drop(reader);
     let before = read_pair(&scene.at().join("p"));
-    let line: Value = serde_json::from_str(&ok(scene.at(), "agent run p --once --signal reader.pid")).unwrap();
+    let (status, line, said) = run(scene.at(), "agent run p --once --signal reader.pid");
+    assert!(status == 1 && said.contains("signal reader.pid: ") && said.contains("hint: "), "{status} {said}");
+    let line: Value = serde_json::from_str(&line).unwrap();
     assert!(line["hooks_failed"][0].as_str().unwrap().starts_with("signal reader.pid: "), "{line}");
     assert_eq!(line["outcome"], "renewed");
     assert_ne!(read_pair(&scene.at().join("p")), before);
@@ -121,4 +123,66 @@ fn it_warns_before_the_end_and_at_the_end() {
         assert_eq!(left_s == 0, warning["outcome"] == "expired", "{warning}");
         assert!(left_s <= 9, "a quarter of its life: {warning}");
     }
+}
+
+/// A key that others could read is renewed at once, and whoever could revoke its certificate hears of it.
+#[test]
+fn a_key_that_others_can_read_is_renewed_and_told() {
+    let scene = Scene::new();
+    enroll(&scene, "p", "");
+    let keeper = Running::start(scene.at(), "agent run p");
+    keeper.says("\"started\"", 1);
+    let key = scene.at().join("p/current/key.pem");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    keeper.says("\"why\":\"exposed\"", 2);
+    let lines = keeper.json();
+    keeper.end();
+    let [warning, renewed] = ["warning", "refresh"]
+        .map(|kind| lines.iter().find(|line| line["kind"] == kind && line["why"] == "exposed").unwrap());
+    assert!(warning["error"].as_str().unwrap().contains("key.pem"), "{warning}");
+    assert!(warning["error"].as_str().unwrap().contains("mode 0644"), "{warning}");
+    let old = warning["old_sha256"].as_str().unwrap();
+    let revoke = format!("adamant revoke --certificate sha256:{old}");
+    assert!(warning["todo"].as_str().unwrap().contains(&revoke), "{warning}");
+    assert!(seconds(&warning["until"]) > tests::tokens::now_s(), "{warning}");
+    assert_eq!(
+        (renewed["outcome"].as_str(), renewed["old_sha256"].as_str()),
+        (Some("renewed"), Some(old)),
+        "{renewed}"
+    );
+    assert!(renewed["overlap_s"].as_u64().is_some_and(|left| left > 0), "{renewed}");
+    assert_ne!(renewed["new_sha256"], renewed["old_sha256"]);
+    // The same where one renewal is asked for.
+    fs::set_permissions(scene.at().join("p/current/key.pem"), fs::Permissions::from_mode(0o640)).unwrap();
+    let said = ok(scene.at(), "agent run p --once");
+    assert!(said.contains("mode 0640") && said.lines().count() == 2, "{said}");
+}
+
+/// The number of the newest line finds no room: that is told and counted, and the log goes on.
+#[test]
+fn a_log_whose_place_is_not_kept_says_so() {
+    let scene = Scene::new();
+    enroll(&scene, "p", "");
+    let mut limited = Command::new("bash");
+    let script = format!("trap '' XFSZ; ulimit -f 0; exec {} agent run p --metrics 127.0.0.1:0", binary().display());
+    limited.args(["-c", &script]);
+    let keeper = Running::of(scene.at(), limited);
+    keeper.says("\"what\":\"log\"", 1);
+    process::signal(keeper.child.id(), "HUP");
+    keeper.says("\"failed\"", 1);
+    let lines = keeper.json();
+    let warned: Vec<_> = lines.iter().filter(|line| line["what"] == "log").collect();
+    assert_eq!(warned.len(), 1, "once: {lines:#?}");
+    assert_eq!((&warned[0]["kind"], &warned[0]["why"]), (&"warning".into(), &"unwritable".into()), "{lines:#?}");
+    assert!(warned[0]["error"].as_str().unwrap().contains("log.json"), "{lines:#?}");
+    let address =
+        lines[0]["metrics"].as_str().unwrap().trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
+    let said = through(TcpStream::connect(&address).unwrap(), "GET /metrics", "", "");
+    assert!(said.contains("adamant_agent_log_unkept 1\n"), "{said}");
+    let mut log = keeper.end();
+    // It begins again, and whoever looks hears what that may come from.
+    log.extend(ok(scene.at(), "agent run p --once").lines().map(str::to_owned));
+    fs::write(scene.at().join("log"), log.join("\n")).unwrap();
+    let said = bad(scene.at(), "agent log p log");
+    assert!(said.contains("found 1: the log was begun again") && said.contains("full disk"), "{said}");
 }

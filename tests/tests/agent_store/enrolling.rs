@@ -22,6 +22,14 @@ fn what_the_channel_does_not_say_for_sure_is_refused() {
     assert!(said.contains("found a private key"), "{said}");
     let (_, said) = stage.try_run(&format!("{issue} --key 1.key --key 2.key"));
     assert!(said.contains("expected a pinned CA or key of the gateway"), "{said}");
+    // Who could be called there, and is not in any route.
+    let text = stage.policy(&["orders:read"]).text().replace("host = \"*\"", "host = \"api.corp.example\"");
+    stage.world.write("policy.toml", text.as_bytes());
+    let end = "--version 9 --expires 2100-01-01T00:00:00Z";
+    ok(stage.world.home(), &format!("release build policy.toml {end} --out 9.json"));
+    ok(stage.world.home(), "release sign 9.json --key 1.key --key 2.key");
+    let said = stage.run(&format!("{issue} --gateway-ca ca/ca.pem --key 1.key --release 9.json --out 9.document.json"));
+    assert!(said.contains("no route of the release is at localhost: they are at api.corp.example"), "{said}");
     // One after the other, as people do.
     stage.run(&format!("{issue} --gateway-ca ca/ca.pem --key 1.key --out document.json"));
     stage.run("profile sign document.json --key 2.key --trust-root root.json");

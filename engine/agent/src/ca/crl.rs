@@ -1,5 +1,6 @@
 //! Revocation: what a CA takes back, and the CRL (RFC 5280 §5) that says so.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
@@ -52,7 +53,7 @@ impl Authority {
         let _held = files::lock_waiting(&self.directory.join(place::LOCK))?;
         let revoked: Vec<Revoked> = log::read(&self.directory.join(place::REVOKED))?;
         let path = self.directory.join(place::CRL);
-        let number = self.last_number()? + 1;
+        let number = last(&self.directory)?.map_or(0, |(number, _)| number) + 1;
         let at = |s: u64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(s);
         let entry = |entry: &Revoked| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&x509::from_hex(&entry.serial)),
@@ -75,22 +76,23 @@ impl Authority {
         files::write(&path, pem.as_bytes(), Access::Everyone)?;
         Ok(Written { number, entries, next_update_s: now_s + life_s })
     }
+}
 
-    /// Number of the CRL that is there; 0 without one.
-    fn last_number(&self) -> Result<u64, Fault> {
-        let path = self.directory.join(place::CRL);
-        if !path.exists() {
-            return Ok(0);
-        }
-        let pem = files::read(&path, LOG_BYTES_MAX.max(FILE_BYTES_MAX))?;
-        let unreadable = |why: String| {
-            let help = "put the last one back: numbers of CRLs must grow";
-            Fault::at(&path, format_args!("expected the CRL of before, found {why}")).help(help)
-        };
-        let (_, block) = x509_parser::pem::parse_x509_pem(&pem).map_err(|error| unreadable(error.to_string()))?;
-        let parsed = CertificateRevocationList::from_der(&block.contents);
-        let (_, crl) = parsed.map_err(|error| unreadable(error.to_string()))?;
-        let number = crl.crl_number().and_then(|number| number.to_string().parse().ok());
-        number.ok_or_else(|| unreadable("no number in it".into()))
+/// Number and end of the CRL that is there, seconds since the Unix epoch; none without one.
+pub fn last(directory: &Path) -> Result<Option<(u64, u64)>, Fault> {
+    let path = directory.join(place::CRL);
+    if !path.exists() {
+        return Ok(None);
     }
+    let pem = files::read(&path, LOG_BYTES_MAX.max(FILE_BYTES_MAX))?;
+    let unreadable = |why: String| {
+        let help = "put the last one back: numbers of CRLs must grow";
+        Fault::at(&path, format_args!("expected the CRL of before, found {why}")).help(help)
+    };
+    let (_, block) = x509_parser::pem::parse_x509_pem(&pem).map_err(|error| unreadable(error.to_string()))?;
+    let parsed = CertificateRevocationList::from_der(&block.contents);
+    let (_, crl) = parsed.map_err(|error| unreadable(error.to_string()))?;
+    let number = crl.crl_number().and_then(|number| number.to_string().parse().ok());
+    let ends_s = crl.next_update().map_or(0, |time| u64::try_from(time.timestamp()).unwrap_or(0));
+    number.map(|number| Some((number, ends_s))).ok_or_else(|| unreadable("no number in it".into()))
 }

@@ -145,7 +145,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path().to_owned();
         let settings = Settings { directory, once: false, hooks: Vec::new(), metrics: None };
-        let metrics = Arc::new(Metrics::new(Arc::default()));
+        let metrics = Arc::new(Metrics::new(Arc::default(), Arc::default()));
         let mut keeper = Keeper::new(&settings, Arc::clone(&metrics), Arc::default());
         keeper.following = Following { events: Some(tokio::sync::mpsc::channel(1).1), ends: 0 };
         assert!(keeper.following.next().await.is_none(), "nobody sends any more");
@@ -179,7 +179,8 @@ mod tests {
         let directory = directory.path().to_owned();
         let settings = Settings { directory: directory.clone(), once: false, hooks, metrics: None };
         let writer = Arc::new(Writer::default());
-        let mut keeper = Keeper::new(&settings, Arc::new(Metrics::new(Arc::default())), Arc::clone(&writer));
+        let mut keeper =
+            Keeper::new(&settings, Arc::new(Metrics::new(Arc::default(), Arc::default())), Arc::clone(&writer));
         let (tell, events) = tokio::sync::mpsc::channel(2);
         keeper.following = Following { events: Some(events), ends: 0 };
         let changed = |release: &str| {

@@ -9,6 +9,7 @@ use super::Log;
 use super::track::Kind;
 use crate::bounds::{RUN_LIST_MAX, RUN_TEXT_BYTES_MAX};
 use crate::clock;
+use crate::fault::Fault;
 use crate::profile::Profile;
 
 /// In place of what was cut off.
@@ -75,6 +76,13 @@ impl Line {
             again_in_ms: None,
             hooks_failed: Vec::new(),
         }
+    }
+
+    /// What is the matter with the log itself.
+    pub fn of_log(why: &'static str, outcome: &'static str, fault: &Fault) -> Self {
+        let mut line = Self::new(("warning", "log"), why, "", outcome);
+        (line.error, line.todo) = (Some(fault.to_string()), fault.hint().map(str::to_owned));
+        line.capped()
     }
 
     /// As it is told: what somebody else has a say in is cut where it is long.

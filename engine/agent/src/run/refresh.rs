@@ -12,9 +12,13 @@ use super::renewal::{self, Renewal};
 use super::track::{Found, InUse, Kind, RELEASE};
 use super::{Keeper, WAITING_MS};
 use crate::fault::Fault;
+use crate::generation::Exposure;
 use crate::profile::{self, Profile, TokenSource};
 use crate::schedule::{self, Nearness};
 use crate::{clock, files, generation};
+
+/// Why what nobody may use any more is renewed at once.
+const EXPOSED: &str = "exposed";
 
 /// A renewal that has ended.
 pub struct Renewed {
@@ -50,9 +54,9 @@ impl Keeper<'_> {
         let now_s = clock::now_s();
         let in_use = match self.in_use(kind) {
             Found::InUse(in_use) => in_use,
-            Found::Nothing => {
+            found @ (Found::Nothing | Found::Exposed(_)) => {
                 self.track(kind).planned = None;
-                return Ok(Some("missing"));
+                return Ok(Some(if matches!(found, Found::Nothing) { "missing" } else { EXPOSED }));
             }
             Found::NotWanted => {
                 self.track(kind).forget();
@@ -83,17 +87,18 @@ impl Keeper<'_> {
         let directory = &self.settings.directory;
         let identity = generation::current(directory);
         if kind == Kind::Certificate {
-            return identity.map_or(Found::Nothing, |identity| {
-                let (facts, origin) = (identity.facts, identity.origin);
-                Found::InUse(InUse {
-                    thumbprint: Some(facts.sha256),
-                    from: origin.from,
-                    obtained_s: origin.obtained_s,
-                    begins_s: facts.not_before_s,
-                    ends_s: facts.not_after_s,
-                    is_outdated: origin.is_outdated,
-                    is_bound: false,
-                })
+            let Ok(identity) = identity else {
+                return generation::exposed(directory).map_or(Found::Nothing, Found::Exposed);
+            };
+            let (facts, origin) = (identity.facts, identity.origin);
+            return Found::InUse(InUse {
+                thumbprint: Some(facts.sha256),
+                from: origin.from,
+                obtained_s: origin.obtained_s,
+                begins_s: facts.not_before_s,
+                ends_s: facts.not_after_s,
+                is_outdated: origin.is_outdated,
+                is_bound: false,
             });
         }
         let (Ok(identity), Ok(Profile { token: Some(TokenSource::Oauth(of)), .. })) =
@@ -110,7 +115,11 @@ impl Keeper<'_> {
 
     /// Begins a renewal: a thread of its own does it.
     pub(super) fn begin(&mut self, kind: Kind, why: &'static str) -> Result<(), Fault> {
-        let old_ends_s = self.in_use(kind).ends_s();
+        let in_use = self.in_use(kind);
+        let old_ends_s = in_use.ends_s();
+        if let Found::Exposed(exposure) = in_use {
+            self.tell_exposed(kind, exposure);
+        }
         let random = u32::from_le_bytes(files::random()?);
         let track = self.track(kind);
         track.running = Some(Instant::now());
@@ -174,6 +183,19 @@ impl Keeper<'_> {
                 Ok(Outcome::Failed(fault))
             }
         }
+    }
+
+    /// Says once that whoever has read the key can be the agent until the certificate ends, whatever takes its place.
+    fn tell_exposed(&mut self, kind: Kind, exposure: Exposure) {
+        let mut line = Line::new(("warning", kind.word()), EXPOSED, "", "renewing");
+        line.todo = Some(exposure.todo());
+        let Exposure { fault, facts } = exposure;
+        if self.track(kind).told_exposed.replace(facts.sha256.clone()).as_ref() == Some(&facts.sha256) {
+            return;
+        }
+        (line.error, line.old_sha256) = (Some(fault.to_string()), Some(facts.sha256));
+        line.until = Some(clock::shown(facts.not_after_s).to_string());
+        self.teller.tell(line);
     }
 
     /// Says once at each distance that the end comes near and no renewal has worked.

@@ -92,7 +92,7 @@ impl Wanted {
         if was != is {
             return Ok(None);
         }
-        let old = generation::current(directory).ok().map(|identity| identity.facts.sha256);
+        let old = generation::facts(directory).ok().map(|facts| facts.sha256);
         let new = ready.stage(directory, &now.enrolment, now.before.as_ref())?.put()?;
         profile::end_waiting(directory)?;
         Ok(Some(Renewal::Done { old, new: new.sha256, ends_s: new.not_after_s }))

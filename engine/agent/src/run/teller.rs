@@ -11,6 +11,7 @@ use super::Log;
 use super::line::{Line, tell};
 use crate::bounds::HOOKS_LINES_MAX;
 use crate::clock;
+use crate::fault::Fault;
 use crate::hooks::{self, Hook};
 
 pub struct Teller {
@@ -19,6 +20,8 @@ pub struct Teller {
     lines: VecDeque<Waiting>,
     /// Those of the first line.
     running: JoinSet<Vec<String>>,
+    /// The first hook that failed.
+    failed: Option<String>,
 }
 
 struct Waiting {
@@ -29,7 +32,7 @@ struct Waiting {
 
 impl Teller {
     pub fn new(hooks: &[Hook], profile: PathBuf) -> Self {
-        Self { hooks: hooks.into(), profile, lines: VecDeque::new(), running: JoinSet::new() }
+        Self { hooks: hooks.into(), profile, lines: VecDeque::new(), running: JoinSet::new(), failed: None }
     }
 
     /// A line after all that came before it.
@@ -74,8 +77,18 @@ impl Teller {
         if let Some(first) = self.lines.front_mut() {
             first.what = None;
             first.line.hooks_failed = ended.unwrap_or_else(|error| vec![format!("the hooks broke: {error}")]);
+            self.failed = self.failed.take().or_else(|| first.line.hooks_failed.first().cloned());
         }
         Some(())
+    }
+
+    /// A fault where one of those that were run has failed.
+    pub fn hooks(&mut self) -> Result<(), Fault> {
+        let fault = |failed| {
+            let help = "what was renewed is in use all the same; hooks_failed of its line names all that failed";
+            Fault::new(format_args!("a hook failed: {failed}")).help(help)
+        };
+        self.failed.take().map_or(Ok(()), |failed| Err(fault(failed)))
     }
 
     /// Waits until all is told.

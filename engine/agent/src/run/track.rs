@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::bounds::{LOOK_MS_MAX, RENEWED_PAUSE_MS, RUNNING_LOOK_MS};
 use crate::clock;
 use crate::fault::Fault;
-use crate::generation::TokenLife;
+use crate::generation::{Exposure, TokenLife};
 use crate::schedule::{self, Nearness};
 
 /// Why something is renewed that would not be due yet: the release has other terms.
@@ -105,6 +105,8 @@ pub struct Track {
     pub planned: Option<(InUse, u64)>,
     /// What was said of its end.
     pub told: Nearness,
+    /// SHA-256 of the certificate whose key was said to be exposed.
+    pub told_exposed: Option<String>,
     pub again: Option<Again>,
     pub ordered: Option<Order>,
     /// When the last renewal that worked was begun.
@@ -216,6 +218,8 @@ impl Track {
 /// What is there of a kind.
 pub enum Found {
     InUse(InUse),
+    /// A certificate whose key others may have.
+    Exposed(Exposure),
     Nothing,
     /// The profile has none of it to renew.
     NotWanted,
@@ -226,6 +230,7 @@ impl Found {
     pub const fn ends_s(&self) -> Option<u64> {
         match self {
             Self::InUse(in_use) => Some(in_use.ends_s),
+            Self::Exposed(exposure) => Some(exposure.facts.not_after_s),
             Self::Nothing | Self::NotWanted => None,
         }
     }

@@ -71,7 +71,7 @@ pub struct EnrollArgs {
     /// The agent's SPIFFE id; taken from the release when absent.
     #[arg(long, value_name = "ID", conflicts_with = "acme")]
     spiffe: Option<SpiffeId>,
-    /// PEM file with the CA of the gateway's certificate; that of --ca when nothing is pinned.
+    /// PEM file with the CA of the gateway's certificate; when nothing is pinned, that of --ca, or what --force finds pinned.
     #[arg(long, value_name = "FILE")]
     gateway_ca: Option<PathBuf>,
     /// SHA-256 (hex) over the public key of the gateway's certificate. May be repeated, for one to come.
@@ -104,6 +104,11 @@ pub fn run(args: &EnrollArgs, out: &mut dyn Write) -> Result<(), Failure> {
         read(&args.release, Kind::Release.envelope_bytes_max())?,
         read(&args.trust_root, Kind::TrustRoot.envelope_bytes_max())?,
     );
+    for (path, bytes, kind) in [(&args.release, &release, Kind::Release), (&args.trust_root, &root, Kind::TrustRoot)] {
+        if let (Some(path), Some(bytes)) = (path, bytes) {
+            files::envelope(path, bytes, kind)?;
+        }
+    }
     let joined = match (&args.store, &root) {
         (Some(store), Some(root)) => Some(join(args, store, root)?),
         _ => None,

@@ -31,7 +31,10 @@ pub fn run(args: &LogArgs, out: &mut dyn Write) -> Result<(), Failure> {
         Box::new(BufReader::new(file))
     };
     let unbroken = log::verify(lines, &newest).map_err(|fault| {
-        Failure::at(&args.log, fault).help("what cut it off, or who wrote there? The lines before it follow each other")
+        Failure::at(&args.log, fault).help(
+            "what cut it off, or who wrote there? A full disk does it too: where agent run cannot keep its place in the profile, \
+             it warns (what: log), and numbers come again after the next start. The lines before it follow each other",
+        )
     })?;
     write!(out, "unbroken: lines {} to {}", unbroken.first, unbroken.last)?;
     if unbroken.newer == 0 {

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::Write;
 
+use agent::release::elsewhere;
+use policy::model::Policy;
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind};
 use policy_release::key::PublicKey;
@@ -22,6 +24,7 @@ pub struct ProfileDesk {
     pub desk: Desk,
     pub release: Digest,
     pub policy_name: String,
+    policy: Policy,
     version: u64,
     /// The document of the release.
     own: Look,
@@ -55,7 +58,7 @@ impl ProfileDesk {
         let (release, policy_name) = (target.digest(), target.policy_name().to_owned());
         let newest = newest(&desk, &policy_name);
         let own = look(&desk, &release, newest.as_ref())?;
-        Ok(Self { version: target.version(), desk, release, policy_name, own, newest })
+        Ok(Self { version: target.version(), policy: target.release.policy, desk, release, policy_name, own, newest })
     }
 
     /// The document that is there.
@@ -83,6 +86,15 @@ impl ProfileDesk {
             warn(format_args!(
                 "{told}: who put back what is in the store? This goes on from the newest, not from there"
             ));
+        }
+    }
+
+    /// Says so where no route of the release is at the gateway's host: agents would call in vain.
+    pub fn warn_of_elsewhere(&self, place: &Place) {
+        let gateway = place.gateway.parse().ok();
+        let found = gateway.and_then(|gateway| elsewhere(&gateway, &self.policy.routes, |route| &route.host));
+        if let Some(found) = found {
+            warn(format_args!("no route of the release {found}; give --gateway the name of its routes"));
         }
     }
 
