@@ -167,8 +167,11 @@ enum Command {
         - serves another release or follows another pointer than expected,\n\
         - without an expectation: serves another release than most others of its policy and channel,\n\
         - waits for a restart,\n\
-        - has an expired pointer, or refuses a candidate,\n\
+        - goes by what has ended: a pointer, release, list, keyset or certificate; API keys excepted,\n\
+        - refuses a candidate or a list, or cannot read its store,\n\
+        - awaits the first certificate of a listener or towards an origin,\n\
         - has another table than others of the same release, or the node key of another gateway,\n\
+        - found its table in memory changed,\n\
         - is not ready, or its clock is more than a minute off.")]
     Status(status::StatusArgs),
     /// A small certificate authority for teams that have none: short-lived certificates for agents.

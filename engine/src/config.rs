@@ -55,6 +55,7 @@ pub struct Config {
     /// Core dumps are allowed.
     pub core_dumps: bool,
     pub releases: Releases,
+    pub without_revocations_of: Vec<Channel>,
     pub trust_root: PathBuf,
     pub activation: ActivationMode,
     /// One worker each.

@@ -11,6 +11,8 @@
 
 #[path = "encrypted/kept.rs"]
 mod kept;
+#[path = "encrypted/taken_out.rs"]
+mod taken_out;
 
 use std::fs;
 use std::path::Path;

@@ -197,6 +197,22 @@ fn a_second_gateway_with_the_same_record_file_is_refused() {
 
 /// Who else may read or write it is told once, when it is opened, and the mode stays as somebody set it.
 #[test]
+fn a_record_file_that_is_cut_or_removed_is_told() {
+    let origin = RecordingOrigin::start();
+    let gateway = Deployment::new().run(&open_to_all(origin.address()).text());
+    let path = gateway.directory().join("records.jsonl");
+    assert_eq!(gateway.once(get("/x", "")).status, 200);
+    gateway.wait_for_records(1);
+    // It is looked at once a second.
+    std::thread::sleep(Duration::from_millis(2_500));
+    fs::File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
+    gateway.tells("records.jsonl: the file of the records was cut from ");
+    fs::remove_file(&path).unwrap();
+    gateway.tells("records.jsonl: the file of the records was removed");
+    assert!(path.exists());
+}
+
+#[test]
 fn a_record_file_that_is_open_to_others_is_told_and_left_as_it_is() {
     let policy = open_to_all("192.0.2.1:80".parse().unwrap()).text();
     let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

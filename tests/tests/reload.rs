@@ -154,6 +154,29 @@ fn a_listeners_certificate_is_replaced_under_open_connections() {
     assert_eq!(open.exchange(get("/", "")).status, 200);
 }
 
+#[test]
+fn a_certificate_that_lost_a_host_of_the_release_is_told() {
+    let (authority, origin) = (Authority::new("server CA"), RecordingOrigin::start());
+    let named =
+        "[[route]]\nname = \"named\"\nhost = \"api.test\"\nmethods = [\"GET\"]\npath = \"/named\"\norigin = \"origin\"";
+    let policy = PolicyText::new()
+        .origin("origin", &[origin.address()])
+        .route("all", "*", "/{rest...}", "origin")
+        .with(named)
+        .scope("all", &["all", "named"])
+        .anonymous(&["all"], &[]);
+    let (first, second) = (authority.server(&[HOST, "more.test"]), authority.server(&["more.test"]));
+    let gateway = Deployment::new().tls_listener(&first, "off").run(&policy.text());
+    let told = "listener 1: its certificates do not cover api.test any more";
+    let said = |part: &str| gateway.stderr().matches(part).count();
+    for (step, (identity, times)) in [(&authority.server(&[HOST]), 0), (&second, 1), (&first, 1)].iter().enumerate() {
+        replace(gateway.directory(), "server.key", &identity.key);
+        replace(gateway.directory(), "server.pem", &identity.certificate);
+        assert!(eventually(SOON, || said("info: a new certificate for ") == step + 1), "{}", gateway.stderr());
+        assert_eq!(said(told), *times, "{}", gateway.stderr());
+    }
+}
+
 /// An origin that demands a client certificate, and a gateway that has `identity` for it.
 fn mutual(origins: &Authority, clients: &Authority, identity: &Identity) -> (Gateway, RecordingOrigin) {
     let server = origins.server(&["origin.test"]);

@@ -26,7 +26,7 @@ use tests::client::{Client, get};
 use tests::gateway::{self, Gateway};
 use tests::process::eventually;
 use tests::scene::bearer;
-use tests::store::{Key, World, told};
+use tests::store::{Key, World, served, told};
 use tests::tokens::{ISSUER, TokenKey, claims, jwks, now_s};
 
 #[path = "revoke/behind.rs"]

@@ -14,11 +14,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::certificates::Authority;
+use tests::deployment::Deployment;
 use tests::gateway::{self, Gateway};
+use tests::origin::RecordingOrigin;
+use tests::policy::PolicyText;
 use tests::process::eventually;
-use tests::store::{CHANNEL, END, ISSUED, World, envelope, pointer_payload, served, told};
+use tests::store::{CHANNEL, END, ISSUED, World, envelope, pointer_payload, root_payload, served, told};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -230,4 +233,79 @@ fn what_the_configuration_names_wrongly_is_told_as_that() {
 fn release_file(world: &World) -> String {
     let mut entries = fs::read_dir(world.path("store/releases")).unwrap();
     entries.next().unwrap().unwrap().file_name().into_string().unwrap()
+}
+
+/// What is weaker than it could be, and what was forgotten, is told at a start.
+#[test]
+fn what_is_forgotten_or_weaker_is_told_once() {
+    let (server, clients) = (Authority::new("server"), Authority::new("clients"));
+    let origin = RecordingOrigin::start();
+    let policy = PolicyText::new()
+        .origin("origin", &[origin.address()])
+        .route("all", "*", "/{rest...}", "origin")
+        .scope("all", &["all"])
+        .client_ca("clients", "clients.pem")
+        .agent("reports-bot", "{ certificate = \"spiffe://corp.test/bot\", ca = \"clients\" }", &["all"], &[])
+        .text();
+    let unasked = "no listener asks for client certificates, so none can identify reports-bot: ";
+    let believed = "says which client he is (trusted_proxies has 0.0.0.0/0, everybody)";
+    let inside = ["state: checkpoints of the records go into the directory of the state", "directory of the records"];
+    let deployment = || Deployment::new().file("clients.pem", &clients.pem);
+    let weak = deployment()
+        .listener("address = \"127.0.0.1:0\"\ntrusted_proxies = [\"0.0.0.0/0\"]")
+        .tls_listener(&server.server(&["api.test"]), "off")
+        .records("checkpoints = [\"state\", \".\"]")
+        .run(&policy);
+    for told in [unasked, believed, inside[0], inside[1]] {
+        weak.tells(told);
+        assert_eq!(weak.stderr().matches(told).count(), 1, "{}", weak.stderr());
+    }
+    let (_, _, checked) = gateway::run(&["run", "gateway.toml", "--check"], weak.directory());
+    assert!(checked.contains(unasked) && checked.contains(believed), "{checked}");
+    let good = deployment().tls_listener(&server.server(&["api.test"]), "optional");
+    fs::create_dir(good.directory().join("outside")).unwrap();
+    let good = good.records("checkpoints = [\"outside\"]").run(&policy);
+    for told in [unasked, believed, inside[0], inside[1]] {
+        assert!(!good.stderr().contains(told), "{}", good.stderr());
+    }
+}
+
+#[test]
+fn a_check_warns_of_what_has_ended_and_notes_what_soon_does() {
+    let world = World::new("hot");
+    let clients = Authority::new("clients");
+    world.write("clients.pem", clients.pem.as_bytes());
+    world.write("clients.crl", clients.crl(1, &[], Duration::from_secs(86_400)).as_bytes());
+    let root = root_payload(1, &at("+20 days"), &[1, 2, 3]);
+    world.write("root.json", &envelope("trust-root", &root, &[1, 2]));
+    let policy = world
+        .policy(&["/one"])
+        .client_ca("clients", "clients.pem")
+        .with("crl = { watch = \"clients.crl\" }")
+        .agent("bot", "{ certificate = \"spiffe://corp.test/bot\", ca = \"clients\" }", &["all"], &[]);
+    let ends = at("+15 seconds");
+    let list = json!({
+        "type": "adamant.revocations.v1", "policy_name": "tests", "channel": CHANNEL, "serial": 1, "issued": ISSUED,
+        "expires": ends, "entries": [],
+    });
+    let list = envelope("revocations", list.to_string().as_bytes(), &[1]);
+    world.write("store/channels/production/revocations.json", &list);
+    world.publish(1, &world.build_until(1, &policy, &ends));
+    let gateway = world.start();
+    assert!(eventually(SOON, || world.path("state/moving").is_dir()), "{}", gateway.stderr());
+    drop(gateway);
+    let (status, stdout, stderr) = world.check();
+    assert!(status.success() && !stderr.contains("warning: the release"), "{stderr}");
+    assert!(stdout.contains("\nnote: the trust root version 1 ends in less than 30 days, at "), "{stdout}");
+    fs::remove_file(world.path("clients.crl")).unwrap();
+    assert!(eventually(SOON, || world.check().2.contains("expired at")), "{}", world.check().2);
+    let (status, _, stderr) = world.check();
+    assert!(status.success() && !stderr.contains("error: "), "{stderr}");
+    for told in [
+        format!("warning: the release version 1 ended at {ends}: it goes on serving"),
+        format!("warning: the revocation list (serial 1) expired at {ends} and stays in force"),
+        "warning: client CA \"clients\": crl: ".to_owned(),
+    ] {
+        assert!(stderr.contains(&told), "{told}: {stderr}");
+    }
 }

@@ -13,8 +13,10 @@ use policy::table::TableError;
 use crate::activate::Parts;
 use crate::assertion::{Keyring, KeyringFault};
 use crate::at_rest::AtRest;
+use crate::expiry::Ends;
 use crate::moving::credential;
 use crate::status::Moving;
+use crate::watch::ends;
 use access::Access;
 use material::Material;
 use origins::Planned;
@@ -172,10 +174,14 @@ pub struct Assembled {
 }
 
 impl Assembled {
-    /// What has ended at `now_s` (Unix seconds) of all that it stands on, in words.
-    pub fn ended(&self, now_s: u64) -> Vec<String> {
-        let ends = crate::watch::ends::of(&self.material, &self.parts.client_cas, &self.moving);
-        ends.iter().filter_map(|ends| ends.ended(now_s)).collect()
+    /// All that it stands on, and when that ends; but for keysets, which a start reads or fetches anew.
+    pub fn ends(&self) -> Vec<Ends> {
+        let (facts, policy) = (&self.frozen.facts, &self.frozen.policy);
+        let mut all = ends::of_release(facts.version, facts.expires_s).into_iter().collect::<Vec<_>>();
+        all.extend(ends::of_server_cas(policy));
+        all.extend(ends::of(&self.material, &self.parts.client_cas, &self.moving));
+        all.extend(ends::of_trust(&self.moving).into_iter().filter(|ends| ends.of != "keyset"));
+        all
     }
 }
 

@@ -44,6 +44,14 @@ impl Ends {
         ca.lives_s().map(move |(subject, begins_s, ends_s)| Self { of, name: named(subject), begins_s, ends_s })
     }
 
+    /// That its end is near, in words; none where it is not, at the distances at which it is told, or where it has ended.
+    pub fn nearing(&self, now_s: u64) -> Option<String> {
+        let distance_s = reached(self.begins_s, self.ends_s, now_s).filter(|_| self.ends_s > now_s)?;
+        let at = Timestamp::from_seconds(self.ends_s).unwrap_or(Timestamp::MAX);
+        let (what, name) = (shown(self.of), &self.name);
+        Some(format!("the {what} {name} ends in less than {}, at {at}", written(distance_s)))
+    }
+
     /// That it has ended, in words; none where it has not at `now_s`, or where there is an alarm for it elsewhere.
     pub fn ended(&self, now_s: u64) -> Option<String> {
         let at = Timestamp::from_seconds(self.ends_s).filter(|_| self.ends_s <= now_s)?;
@@ -117,11 +125,10 @@ impl Expiry {
                 line.text("adamant.expiry.ends", at.as_bytes());
                 line.number("adamant.expiry.distance_s", distance_s);
             });
-            let (what, name) = (shown(ends.of), &ends.name);
-            match ends.ended(now_s) {
-                Some(ended) => crate::error!("{ended}"),
-                None if distance_s == 0 => {}
-                None => crate::warning!("the {what} {name} ends in less than {}, at {at}", written(distance_s)),
+            match (ends.ended(now_s), ends.nearing(now_s)) {
+                (Some(ended), _) => crate::error!("{ended}"),
+                (None, Some(nearing)) => crate::warning!("{nearing}"),
+                (None, None) => {}
             }
         }
         self.save();

@@ -2,6 +2,19 @@
 
 use std::fmt;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether this process is to serve nothing.
+static CHECKS: AtomicBool = AtomicBool::new(false);
+
+/// From here on what it goes on after is a warning, whatever it would be to a gateway that serves.
+pub fn check() {
+    CHECKS.store(true, Ordering::Relaxed);
+}
+
+pub fn error(text: fmt::Arguments<'_>) {
+    line(if CHECKS.load(Ordering::Relaxed) { "warning" } else { "error" }, text);
+}
 
 /// Writes one line; what stderr does not take is dropped.
 pub fn line(level: &str, text: fmt::Arguments<'_>) {
@@ -27,7 +40,7 @@ macro_rules! warning {
 
 #[macro_export]
 macro_rules! error {
-    ($($text:tt)*) => { $crate::log::line("error", format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::log::error(format_args!($($text)*)) };
 }
 
 /// `1 key`, `2 keys`.

@@ -1,6 +1,7 @@
 //! The audit writer: drains every worker's records, writes them as JSON lines, counts what is lost, and tells workers
 //! in audit mode `durable` what is on stable storage. One thread of its own, off the workers' cores.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use activation::ring::{DurableMark, RecordReader};
 use activation::stats::WorkerStats;
+use age_format::Recipient;
 use chain::log::{self, Log};
 use chain::note::Verifier;
 
@@ -56,12 +58,11 @@ pub enum RecordsError {
     Unfinished { lost: u64 },
 }
 
-/// What to do about a target that cannot be opened; a lock says so itself.
+/// What to do about a target that cannot be opened; a lock, and records that are encrypted, say so themselves.
 fn open_hint(cause: &std::io::Error) -> &'static str {
-    if cause.kind() == std::io::ErrorKind::ResourceBusy {
-        ""
-    } else {
-        ": name a file that this user can create, or \"stdout\""
+    match cause.kind() {
+        ErrorKind::ResourceBusy | ErrorKind::InvalidData => "",
+        _ => ": name a file that this user can create, or \"stdout\"",
     }
 }
 
@@ -113,11 +114,15 @@ struct Beginning {
     previous: Option<String>,
 }
 
-/// Whether `target` could be opened as far as that shows without making anything.
-pub fn check(target: &Target) -> Result<(), RecordsError> {
+/// Whether `target` could be opened for records that are encrypted to `recipients`, as far as that shows without making
+/// anything.
+pub fn check(target: &Target, recipients: &[Recipient]) -> Result<(), RecordsError> {
     let Target::File(path) = target else { return Ok(()) };
     let found = match path.metadata() {
         Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(found) if found.is_file() && recipients.is_empty() => {
+            File::open(path).and_then(|file| encrypted::expect_plain(&file))
+        }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => expect_parent(path),
         Err(error) => Err(error),

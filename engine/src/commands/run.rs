@@ -1,14 +1,17 @@
 //! `adamant run`: the gateway.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use control::assemble::Node;
 use control::at_rest::AtRest;
+use control::records::Target;
+use control::records::seal::Place;
 
 use crate::config::Config;
 use crate::failure::{Failure, warn};
+use crate::files;
 use crate::gateway::{self, Plan, Rehearsal, Serve, Trust};
 
 #[derive(Debug, Args)]
@@ -42,6 +45,7 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
         trust_root: config.trust_root,
         releases: config.releases,
         activation: config.activation,
+        without_revocations_of: config.without_revocations_of,
     };
     let mut plan = Plan {
         serve: Serve::Accepted(trust),
@@ -73,7 +77,9 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
         print_addresses: args.print_addresses,
     };
     plan.keep(&at_rest);
+    warn_of_whom_is_believed(&plan);
     if args.check {
+        control::log::check();
         let Rehearsal { serves, warnings, notes } = gateway::rehearse(plan)?;
         warnings.iter().for_each(warn);
         writeln!(out, "ok: {serves}")?;
@@ -86,5 +92,44 @@ pub fn run(args: RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
              unnoticed (checkpoints under [records])"
         );
     }
+    warn_of_checkpoints_inside(&plan);
     gateway::run_until_signal(gateway::start(plan)?)
+}
+
+/// Listeners that take everybody's word for who calls.
+fn warn_of_whom_is_believed(plan: &Plan) {
+    for listener in &plan.settings.listeners {
+        let Some(all) = listener.trusted_proxies.iter().find(|network| network.prefix_bits == 0) else { continue };
+        control::warning!(
+            "whoever reaches {} says which client he is (trusted_proxies has {}/0, everybody): limits by address, throttling \
+             and records go by that; name the networks of the proxies",
+            listener.address,
+            all.address
+        );
+    }
+}
+
+/// Places that whoever can rewrite the records can rewrite too.
+fn warn_of_checkpoints_inside(plan: &Plan) {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let state = plan.state.as_deref().map(real);
+    let records = match &plan.records {
+        Target::File(path) => Some(real(files::parent(path))),
+        Target::Stdout => None,
+    };
+    for place in &plan.checkpoints {
+        let Place::Directory(path) = place else { continue };
+        let path = real(path);
+        let whose = if state.as_ref().is_some_and(|state| path.starts_with(state)) {
+            "the state"
+        } else if records.as_ref() == Some(&path) {
+            "the records"
+        } else {
+            continue;
+        };
+        control::warning!(
+            "{place}: checkpoints of the records go into the directory of {whose}: whoever takes this gateway over can \
+             rewrite both unnoticed; name a place outside (checkpoints under [records])"
+        );
+    }
 }

@@ -11,7 +11,7 @@ use stores::Channel;
 
 use super::Format;
 use super::signing::plural;
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::files;
 use crate::fleet::expect::Expectation;
 use crate::fleet::judge::{self, Judged, Yardstick};
@@ -112,6 +112,12 @@ pub fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let round = Round { hosts: hosts(args)?, access: args.access.read()?, pins: pins(args)? };
     if args.jwks {
         writeln!(out, "{}", jwks::merged(&round.ask(None)?)?)?;
+        if round.pins.is_empty() {
+            warn(
+                "nothing shows that these are keys of your gateways, and not of who answered for them: name their node keys \
+                 (--node-key)",
+            );
+        }
         return Ok(());
     }
     let mut shown = String::new();

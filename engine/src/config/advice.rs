@@ -20,6 +20,15 @@ const EXAMPLE: &str = "packaging/gateway.toml is a commented example of every ke
 
 /// The hint for what the TOML reader said; none where that says already what is expected.
 pub fn of(message: &str) -> Option<String> {
+    // One where several can be.
+    if message.starts_with("invalid type: map, expected a sequence") {
+        return Some(
+            "there can be several of it: write two brackets, as in [[listener]], or a list, [{ … }]".to_owned(),
+        );
+    }
+    if message.starts_with("invalid type: string") && message.ends_with("expected a sequence") {
+        return Some("there can be several of it: write it in brackets, [\"…\"]".to_owned());
+    }
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     if message.starts_with("expected ") {
         return None;
@@ -54,6 +63,8 @@ mod tests {
             ("missing field `gateway`", "add [gateway]"),
             ("invalid type: integer `30`, expected a string", "a duration such as \"30s\""),
             ("invalid float, expected nothing", "address = \"127.0.0.1:9901\""),
+            ("invalid type: map, expected a sequence", "[[listener]]"),
+            ("invalid type: string \"outside\", expected a sequence", "write it in brackets"),
             ("invalid table header; expected `.`, `]`", "commented example"),
         ] {
             let found = of(message).unwrap_or_default();

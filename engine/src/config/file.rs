@@ -49,6 +49,8 @@ pub struct Gateway {
     pub activation: Option<Spanned<String>>,
     pub state_identity: Option<Spanned<PathBuf>>,
     #[serde(default)]
+    pub without_revocations_of: Vec<Spanned<String>>,
+    #[serde(default)]
     pub core_dumps: bool,
 }
 
@@ -101,8 +103,7 @@ pub struct Listener {
     pub plain: Option<Spanned<String>>,
     #[serde(default)]
     pub trusted_proxies: Vec<NetworkText>,
-    #[serde(default)]
-    pub client_address: ClientAddressField,
+    pub client_address: Option<Spanned<ClientAddressField>>,
     pub proxy_protocol: Option<Spanned<bool>>,
 }
 

@@ -72,6 +72,7 @@ pub fn read(path: &Path, text: &str, digest: String) -> Checked<Config> {
         state_identity: identity.map(|path| source.word_file("state_identity", path)).transpose()?,
         core_dumps: file.gateway.core_dumps,
         releases: source.releases(&file.gateway)?,
+        without_revocations_of: source.without_revocations_of(&file.gateway)?,
         activation: source.activation(&file.gateway)?,
         trust_root: source.resolve(&file.gateway.trust_root),
         cores: source.cores(file.workers.cores.as_ref())?,
@@ -177,11 +178,15 @@ impl Source<'_> {
             let message = "proxy_protocol needs trusted_proxies: without them every connection would be refused";
             return self.refuse(&span, message.to_owned(), "name the networks that the load balancers are in");
         }
+        if let Some(field) = written.client_address.as_ref().filter(|_| written.trusted_proxies.is_empty()) {
+            let message = "client_address needs trusted_proxies: without them nobody is believed, whatever the field";
+            return self.refuse(&field.span(), message.to_owned(), "name the networks that the proxies are in");
+        }
         let files = written.tls.as_ref().map(|tls| self.tls(tls.get_ref(), issuers)).transpose()?;
         let trusted_proxies = written.trusted_proxies.iter().map(|network| network.0).collect();
-        let client_address = match written.client_address {
-            file::ClientAddressField::Forwarded => ClientAddress::Forwarded,
-            file::ClientAddressField::XForwardedFor => ClientAddress::XForwardedFor,
+        let client_address = match written.client_address.as_ref().map(Spanned::get_ref) {
+            None | Some(file::ClientAddressField::Forwarded) => ClientAddress::Forwarded,
+            Some(file::ClientAddressField::XForwardedFor) => ClientAddress::XForwardedFor,
         };
         Ok((Listener { address, tls: files.is_some(), trusted_proxies, client_address, proxy_protocol }, files))
     }

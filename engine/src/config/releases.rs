@@ -79,6 +79,20 @@ impl Source<'_> {
         Ok(Access { ca, token_file, token: None, namespace: server.namespace.clone(), certificate })
     }
 
+    pub fn without_revocations_of(&self, gateway: &file::Gateway) -> Checked<Vec<Channel>> {
+        let mut channels = Vec::new();
+        for name in &gateway.without_revocations_of {
+            match name.get_ref().parse::<Channel>() {
+                Ok(channel) => channels.push(channel),
+                Err(fault) => {
+                    let hint = "name the channel that was followed before, as the message says it";
+                    return self.refuse(&name.span(), fault.to_string(), hint);
+                }
+            }
+        }
+        Ok(channels)
+    }
+
     pub fn activation(&self, gateway: &file::Gateway) -> Checked<ActivationMode> {
         let Some(written) = &gateway.activation else { return Ok(ActivationMode::Restart) };
         match written.get_ref().as_str() {

@@ -139,6 +139,10 @@ fn what_would_be_unsafe_or_useless_is_refused_with_a_hint() {
         ("[[listener]]\naddress = \"0.0.0.0:80\"", "plain = \"insecure\""),
         ("[[listener]]\naddress = \"0.0.0.0:80\"\nplain = \"yes\"", "expected plain = \"insecure\""),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\nproxy_protocol = true", "trusted_proxies"),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:1\"\nclient_address = \"x-forwarded-for\"",
+            "client_address needs trusted_proxies",
+        ),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"", "two listeners"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\ntls = { certificates = [] }", "at least one certificate"),
         ("[[listener]]\naddress = \"here\"", "expected an IP address and port, like 127.0.0.1:8080, found \"here\""),

@@ -185,7 +185,7 @@ impl Judged {
             }
         }
         if let Some(expires) = said.expires.filter(|expires| *expires <= said.time) {
-            self.note("release-expired", format!("its release expired at {expires}; it goes on serving it"));
+            self.problem("release-expired", format!("its release expired at {expires}; it goes on serving it"));
         }
     }
 

@@ -283,7 +283,12 @@ impl Memory {
 
     /// The room that is set aside for the list of `channel`.
     pub fn reserve(&self, shelf: Shelf, channel: &str) -> Reserve {
-        Reserve::new(self.directory.join(shelf.reserve()).join(channel), shelf.kind(), self.read_only)
+        Reserve::new(self.reserves(shelf).join(channel), shelf.kind(), self.read_only)
+    }
+
+    /// Where that of each channel has its place.
+    pub fn reserves(&self, shelf: Shelf) -> PathBuf {
+        self.directory.join(shelf.reserve())
     }
 
     /// Room on the medium that it is kept on; none where that cannot be told.
@@ -360,7 +365,7 @@ impl Memory {
     /// Removes what a crash left half written. Before any other thread writes into the directory.
     pub fn sweep(&self) {
         if !self.read_only {
-            let reserves = Shelf::ALL.map(|shelf| self.directory.join(shelf.reserve()));
+            let reserves = Shelf::ALL.map(|shelf| self.reserves(shelf));
             for folder in [self.directory.clone()].iter().chain(&reserves) {
                 remove(folder, |name| name.starts_with(TEMPORARY));
             }

@@ -18,18 +18,19 @@ use policy::table::Table;
 use policy_release::candidate::Release;
 use policy_release::digest::Digest;
 use policy_release::key_set::KeySet;
-use policy_release::pointer::VerifiedPointer;
 use policy_release::revocations::Revocations;
 use policy_release::time::Timestamp;
 use stores::{Channel, Location, Store, layout};
 
 use super::accepted::{Accepted, Memory};
-use super::lists::{Ground, InForce, Lists, Showing, Tended};
+use super::lists::{Elsewhere, Ground, InForce, Lists, Showing, Tended};
 use super::standing::{Candidate, Kept, Look, Standing};
 use super::trust::{self, Placed};
 use super::{filling, showing};
 use crate::config::{ActivationMode, Releases};
 use crate::failure::Failure;
+
+mod rehearsed;
 
 /// Channels of a store that are named to whoever wrote another one.
 const CHANNELS_SHOWN_MAX: usize = 8;
@@ -44,6 +45,8 @@ pub struct Trust {
     pub trust_root: PathBuf,
     pub releases: Releases,
     pub activation: ActivationMode,
+    /// Channels that were followed before and of which nothing needs to stay revoked.
+    pub without_revocations_of: Vec<Channel>,
 }
 
 /// What a start serves and why, beside the release itself.
@@ -59,6 +62,8 @@ pub struct Choice {
     pub refusals: Vec<Refusal>,
     /// So many of them are of lists.
     lists_refused: usize,
+    /// What is revoked no more, because another channel was followed before.
+    dropped: Vec<String>,
 }
 
 /// The lists of the channel.
@@ -77,8 +82,8 @@ impl Both {
         now: Timestamp,
     ) -> Result<(Self, Vec<Refusal>), Failure> {
         let ground = Ground::of(standing)?;
-        let mut revocations = Lists::open(standing, &ground, store, channel, now)?;
-        let mut key_set = Lists::open(standing, &ground, store, channel, now)?;
+        let mut revocations = Lists::open(standing, &ground, Some(store), channel, now)?;
+        let mut key_set = Lists::open(standing, &ground, Some(store), channel, now)?;
         let mut refusals = revocations.begin(store, now)?;
         refusals.extend(key_set.begin(store, now)?);
         Ok((Self { ground, revocations, key_set }, refusals))
@@ -141,6 +146,8 @@ pub fn choose(
         }
         _ => None,
     };
+    let dropped = Elsewhere { standing: &standing, store, settings, now: wall().unwrap_or(now) };
+    let dropped = dropped.revoked_beside(lists.as_ref().and_then(|lists| lists.revocations.in_force()))?;
     let candidate = look(settings, &mut standing, store, now).unwrap_or_else(|refusal| {
         refusals.push(refusal);
         None
@@ -161,7 +168,8 @@ pub fn choose(
                 let accepted = standing.with(&candidate, now);
                 let taken = Some(Taken { candidate, accepted, change });
                 let settings = settings.clone();
-                return Ok((assembled, Choice { settings, now, standing, lists, taken, refusals, lists_refused }));
+                let choice = Choice { settings, now, standing, lists, taken, refusals, lists_refused, dropped };
+                return Ok((assembled, choice));
             }
             Err(refusal) => refusals.push(refusal),
         }
@@ -174,8 +182,8 @@ pub fn choose(
             if let Some(bytes) = bytes {
                 standing.memory.keep_release(&digest, &bytes)?;
             }
-            let settings = settings.clone();
-            Ok((assembled, Choice { settings, now, standing, lists, taken: None, refusals, lists_refused }))
+            let (settings, taken) = (settings.clone(), None);
+            Ok((assembled, Choice { settings, now, standing, lists, taken, refusals, lists_refused, dropped }))
         }
         Some(Err(refusal)) => Err(nothing_to_serve(settings, refusals, Some(refusal))),
         None => Err(nothing_to_serve(settings, refusals, None)),
@@ -345,6 +353,7 @@ impl Choice {
         policy: &Policy,
         moving: &mut Moving,
     ) {
+        self.dropped.iter().for_each(|told| control::warning!("{told}"));
         let Some(lists) = &self.lists else {
             return filling::warnings(None, policy, self.now).iter().for_each(|told| control::warning!("{told}"));
         };
@@ -367,50 +376,5 @@ impl Choice {
         let place = self.settings.place();
         let showing = Showing { place: &place, why: Why::Start, before: None, policy: Some(policy), now };
         L::tell_accepted(records, in_force, &showing);
-    }
-
-    /// Why it is what it is: for `adamant run --check`.
-    pub fn why(&self) -> String {
-        let place = self.settings.place();
-        let Some(Taken { candidate, change, .. }) = &self.taken else {
-            return match self.refusals.len() {
-                0 => format!(", from {place}: accepted before"),
-                of if of == self.lists_refused => {
-                    format!(
-                        ", from {place}: accepted before; what is refused there is not the release, but a list beside it"
-                    )
-                }
-                _ => format!(
-                    ", accepted before and kept in the state directory: it goes on because what is at {place} now is \
-                     refused"
-                ),
-            };
-        };
-        let serial = candidate.pointer.as_ref().map(|(verified, _)| format!(", serial {}", verified.pointer.serial));
-        let change = change.as_ref().map_or("the first release of this gateway", |change| &change.told);
-        format!(", from {place}{}: to be accepted, {change}", serial.unwrap_or_default())
-    }
-
-    /// What is refused, and what is wrong with the pointer by which it goes on, or with the key set beside it.
-    pub fn warnings(&self, policy: &Policy) -> Vec<String> {
-        let place = self.settings.place();
-        let mut warnings: Vec<String> = self.refusals.iter().map(|refusal| format!("{place}: {refusal}")).collect();
-        if matches!(self.settings.releases, Releases::Store { .. })
-            && let Some(verified) = self.pointer()
-        {
-            let expired = (verified.pointer.expires <= self.now).then(|| showing::expired(verified));
-            warnings.extend(expired.into_iter().chain(showing::from_the_future(verified, self.now)));
-        }
-        let set = self.lists.as_ref().and_then(|lists| lists.key_set.in_force());
-        warnings.extend(filling::warnings(set.map(|set| &*set.list), policy, wall().unwrap_or(self.now)));
-        warnings
-    }
-
-    /// The pointer of what is served.
-    fn pointer(&self) -> Option<&VerifiedPointer> {
-        match &self.taken {
-            Some(taken) => taken.candidate.pointer.as_ref().map(|(verified, _)| verified),
-            None => self.standing.pointer.as_ref(),
-        }
     }
 }

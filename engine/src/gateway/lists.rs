@@ -19,11 +19,13 @@ use super::accepted::{AcceptedList, Memory};
 use super::standing::{Standing, unread};
 use crate::failure::Failure;
 
+mod elsewhere;
 mod keeping;
 mod opening;
 mod tended;
 mod watching;
 
+pub use elsewhere::Elsewhere;
 pub use tended::{Showing, Tended};
 pub use watching::{Hands, Watching};
 

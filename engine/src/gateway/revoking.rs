@@ -144,12 +144,7 @@ impl Tended for Revocations {
     }
 
     fn tell_expired(records: &Handle, in_force: &InForce<Self>, _: &str) {
-        let list = &*in_force.list;
-        control::error!(
-            "the revocation list (serial {}) expired at {} and stays in force: find out why no newer one arrives",
-            list.serial,
-            list.expires
-        );
+        control::error!("{}", expired(&in_force.list));
         records.event("revocations", |line| {
             line.text("adamant.outcome", b"expired");
             put(line, in_force);
@@ -157,6 +152,14 @@ impl Tended for Revocations {
     }
 
     fn tell_released(_: Option<&InForce<Self>>, _: &Policy) {}
+}
+
+/// What an expired list means.
+pub fn expired(list: &Revocations) -> String {
+    format!(
+        "the revocation list (serial {}) expired at {} and stays in force: find out why no newer one arrives",
+        list.serial, list.expires
+    )
 }
 
 /// Entries that have not lapsed.

@@ -26,7 +26,7 @@ pub fn accepted(moving: &mut Moving, standing: &Standing, now: Timestamp) {
     moving.pointer = standing.pointer.as_ref().map(|verified| pointer(verified, now));
 }
 
-fn pointer(verified: &VerifiedPointer, now: Timestamp) -> PointerStatus {
+pub fn pointer(verified: &VerifiedPointer, now: Timestamp) -> PointerStatus {
     let pointer = &verified.pointer;
     PointerStatus {
         channel: pointer.channel.clone(),

@@ -52,12 +52,14 @@ fn origins_get_the_keys_of_one_gateway_or_of_all() {
     assert!(status.success(), "{stderr}");
     all.sort();
     assert_eq!((kids(&merged), all.len()), (all, 4));
+    assert!(stderr.contains("warning: nothing shows that these are keys of your gateways"), "{stderr}");
 
     // Requests of a gateway that is left out would be refused: rather no set at all.
     let (status, shown, stderr) = ask(&[&first, "https://127.0.0.1:1"]);
     assert!(!status.success() && shown.is_empty() && stderr.contains("no keys are shown"), "{shown}{stderr}");
     let (pin, wrong) = (directory.join("state/node.pub"), other.gateway.directory().join("state/node.pub"));
-    assert!(ask(&[&first, "--node-key", pin.to_str().unwrap()]).0.success());
+    let (status, _, stderr) = ask(&[&first, "--node-key", pin.to_str().unwrap()]);
+    assert!(status.success() && stderr.is_empty(), "{stderr}");
     let (status, shown, stderr) = ask(&[&first, "--node-key", wrong.to_str().unwrap()]);
     assert!(!status.success() && shown.is_empty() && stderr.contains("not pinned"), "{shown}{stderr}");
 }

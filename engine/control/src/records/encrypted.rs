@@ -8,12 +8,13 @@
 //! The batches hold the lines as they would stand in a plain file, whole, in their order: chains and checkpoints are over
 //! these. A batch that a kill or a full disk cut off is followed by the next mark, or by nothing.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 
 use age_format::Recipient;
 
-use crate::bounds::RECORDS_ENCRYPTED_BATCH_BYTES;
+use crate::bounds::{RECORDS_ENCRYPTED_BATCH_BYTES, RECORDS_ENCRYPTED_FILE_BYTES_MAX};
 
 mod reader;
 
@@ -27,6 +28,36 @@ const TO: &[u8] = b"adamant-encrypted-to ";
 /// Whether `bytes` begin as an encrypted record file does.
 pub fn is_encrypted(bytes: &[u8]) -> bool {
     bytes.starts_with(MARK) || bytes.starts_with(TO)
+}
+
+/// Refuses a file of records that begins or ends encrypted: what was private would go on for everybody to read.
+pub fn expect_plain(file: &File) -> io::Result<()> {
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Ok(());
+    }
+    let head = read_from(file, 0, TO.len())?;
+    // A batch, its mark, and the newline before it.
+    let tail_bytes_max = RECORDS_ENCRYPTED_FILE_BYTES_MAX + 2 * TO.len();
+    let tail = read_from(file, found.len().saturating_sub(tail_bytes_max as u64), tail_bytes_max)?;
+    let begins_batch = |window: &[u8]| window.first() == Some(&b'\n') && window.ends_with(MARK);
+    if is_encrypted(&head) || tail.windows(1 + MARK.len()).any(begins_batch) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "expected records that are not encrypted, as encrypt_to under [records] is not there, found encrypted ones: put \
+             encrypt_to back, or move the file away to go on in a new one that is not encrypted",
+        ));
+    }
+    Ok(())
+}
+
+/// At most so many bytes.
+fn read_from(file: &File, at: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut file = file;
+    file.seek(SeekFrom::Start(at))?;
+    file.take(bytes_max as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The line that says to whom the batches behind it are encrypted.

@@ -141,6 +141,8 @@ pub struct Sink {
     opening: Option<Vec<u8>>,
     /// Device and inode, to notice that the path was renamed.
     place: (u64, u64),
+    /// Of the file when it was looked at last.
+    bytes_seen: u64,
 }
 
 impl Sink {
@@ -152,16 +154,20 @@ impl Sink {
         };
         let place = place_of(&output)?;
         tell_openness(&target, &output)?;
-        Ok(Self { target, output, recipients: Vec::new(), opening: None, place })
+        Ok(Self { target, output, recipients: Vec::new(), opening: None, place, bytes_seen: 0 })
     }
 
-    /// Encrypts from here on.
+    /// Encrypts from here on; to nobody: refuses a file that was encrypted.
     pub fn encrypting_to(mut self, recipients: &[Recipient]) -> io::Result<Self> {
-        if !recipients.is_empty() {
-            self.recipients = recipients.to_vec();
-            self.opening = Some(encrypted::opening(recipients));
-            self.tell_plain()?;
+        if recipients.is_empty() {
+            return match self.target {
+                Target::Stdout => Ok(self),
+                Target::File(_) => encrypted::expect_plain(&self.output).map(|()| self),
+            };
         }
+        self.recipients = recipients.to_vec();
+        self.opening = Some(encrypted::opening(recipients));
+        self.tell_plain()?;
         Ok(self)
     }
 
@@ -201,14 +207,22 @@ impl Sink {
         }
     }
 
-    /// Whether something else, or nothing, stands at the path.
-    pub fn was_renamed(&self) -> bool {
-        match &self.target {
-            Target::Stdout => false,
-            Target::File(path) => match std::fs::metadata(path) {
-                Ok(metadata) => (metadata.dev(), metadata.ino()) != self.place,
-                Err(error) => error.kind() == ErrorKind::NotFound,
-            },
+    /// Whether something else, or nothing, stands at the path. Says where the file was cut meanwhile.
+    pub fn was_renamed(&mut self) -> bool {
+        let Target::File(path) = &self.target else { return false };
+        match std::fs::metadata(path) {
+            Ok(metadata) if (metadata.dev(), metadata.ino()) != self.place => true,
+            Ok(metadata) => {
+                let (before, bytes) = (std::mem::replace(&mut self.bytes_seen, metadata.len()), metadata.len());
+                if bytes < before {
+                    let path = path.display();
+                    crate::error!(
+                        "{path}: the file of the records was cut from {before} to {bytes} bytes: those are gone"
+                    );
+                }
+                false
+            }
+            Err(error) => error.kind() == ErrorKind::NotFound,
         }
     }
 
@@ -218,6 +232,9 @@ impl Sink {
         let output = open_file(path, Some(self.place))?;
         let place = place_of(&output)?;
         if place != self.place {
+            if self.recipients.is_empty() {
+                encrypted::expect_plain(&output)?;
+            }
             tell_openness(&self.target, &output)?;
         }
         Ok(Some(Next { output, place, is_another: place != self.place }))
@@ -241,7 +258,10 @@ impl Sink {
         {
             crate::error!("the last records in the old file may not be on stable storage: {error}");
         }
-        (self.output, self.place) = (next.output, next.place);
+        if self.output.metadata().is_ok_and(|old| old.is_file() && old.nlink() == 0) {
+            crate::error!("{}: the file of the records was removed, with what stood in it", self.target);
+        }
+        (self.output, self.place, self.bytes_seen) = (next.output, next.place, 0);
     }
 
     /// The file that is in use, for another thread to bring it to stable storage.

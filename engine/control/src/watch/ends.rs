@@ -73,7 +73,7 @@ pub fn of(material: &Material, client_cas: &CaSet, moving: &Moving) -> Vec<Ends>
 }
 
 /// What the gateway goes by, and the keysets that become too old to be believed.
-fn of_trust(moving: &Moving) -> Vec<Ends> {
+pub fn of_trust(moving: &Moving) -> Vec<Ends> {
     let mut ends = moving.fleet_cas.clone();
     if let Some(of) = &moving.pointer {
         let (begins_s, ends_s) = (of.issued_unix_s, of.expires_unix_s);
@@ -95,7 +95,7 @@ fn of_trust(moving: &Moving) -> Vec<Ends> {
     ends
 }
 
-fn of_release(version: u64, expires_s: Option<u64>) -> Option<Ends> {
+pub fn of_release(version: u64, expires_s: Option<u64>) -> Option<Ends> {
     expires_s.map(|ends_s| Ends { of: "release", name: format!("version {version}"), begins_s: 0, ends_s })
 }
 
@@ -117,7 +117,8 @@ fn pinned<'p>(known: &'p mut Pinned, policy: &Arc<Policy>) -> &'p [Ends] {
     known.as_ref().map_or(&[], |(_, ends)| ends)
 }
 
-fn of_server_cas(policy: &Policy) -> Vec<Ends> {
+/// Those CAs.
+pub fn of_server_cas(policy: &Policy) -> Vec<Ends> {
     let origins = policy.origins.iter().filter_map(|of| Some(("origin-ca", &of.name, of.tls.as_ref()?.ca.as_str())));
     let issuers = policy.issuers.iter().flat_map(|of| {
         let keys = match &of.keys {

@@ -1,6 +1,10 @@
 //! Certificates of listeners, as their files change. Each is judged by itself: one that is bad holds up none beside it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use identity::certificate::ServerNames;
+use policy::model::Policy;
 
 use super::Watcher;
 use super::report::{confirm_certificate, refuse_certificate, take_certificate};
@@ -69,6 +73,8 @@ impl Watcher {
             Ok(tls) => {
                 *serving = certificates;
                 if let Some(slot) = start.parts.listeners.get_mut(index) {
+                    let before = slot.iter().flat_map(|before| before.names.iter());
+                    tell_uncovered(index, &start.activator.frozen().policy, before, &tls.names);
                     *slot = Some(Arc::new(tls));
                 }
                 for of in taken {
@@ -81,6 +87,28 @@ impl Watcher {
                 refuse_certificate(&start.status, &start.records, chains, &error.to_string());
             }
         }
+    }
+}
+
+/// Warns of hosts that a release has routes for and that the certificates of a listener cover no more.
+fn tell_uncovered<'n>(
+    index: usize,
+    policy: &Policy,
+    before: impl Iterator<Item = &'n ServerNames> + Clone,
+    now: &[ServerNames],
+) {
+    let lost = |host: &str| {
+        let covers = |names: &ServerNames| names.covers(host.as_bytes());
+        before.clone().any(covers) && !now.iter().any(covers)
+    };
+    let hosts: BTreeSet<&str> = policy.routes.iter().map(|route| &*route.host).collect();
+    let lost: Vec<&str> = hosts.into_iter().filter(|host| lost(host)).collect();
+    if let Some(first) = lost.first() {
+        let more = if lost.len() > 1 { " and more" } else { "" };
+        crate::warning!(
+            "listener {index}: its certificates do not cover {first}{more} any more, of which the release has routes: who \
+             calls that host is turned away until one does"
+        );
     }
 }
 

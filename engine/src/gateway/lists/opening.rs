@@ -23,7 +23,8 @@ pub struct Missing {
 /// Where lists are looked for.
 struct Search<'s> {
     standing: &'s Standing,
-    store: &'s dyn Store,
+    /// None: nothing is followed.
+    store: Option<&'s dyn Store>,
     channel: &'s Channel,
     reserved: Option<&'s Reserved>,
     newest: &'s Known,
@@ -43,7 +44,7 @@ impl<L: Tended> Lists<L> {
     pub fn open(
         standing: &Standing,
         ground: &Ground,
-        store: &dyn Store,
+        store: Option<&dyn Store>,
         channel: &Channel,
         now: Timestamp,
     ) -> Result<Self, Failure> {
@@ -58,7 +59,7 @@ impl<L: Tended> Lists<L> {
                 reserve.path().display()
             );
         }
-        let newest = newest(ground.now(), store);
+        let newest = store.map_or_else(|| ground.now(), |store| newest(ground.now(), store));
         let search = Search { standing, store, channel, reserved: reserved.as_ref(), newest: &newest, now };
         let kept_turn = kept.as_ref().map(|kept| kept.turn);
         let reserved_turn = reserved.as_ref().map(Reserved::turn);
@@ -95,6 +96,14 @@ impl<L: Tended> Lists<L> {
             gateway,
             memory,
         })
+    }
+
+    /// What was in force last, where nobody looks for newer ones.
+    pub fn known(mut self) -> Result<Option<InForce<L>>, Failure> {
+        match self.missing.take() {
+            Some(missing) => Err(self.lost(&missing)),
+            None => Ok(self.in_force),
+        }
     }
 
     /// The first look, after which nothing may be missing, and what is in force is written down. What is refused.
@@ -173,7 +182,8 @@ impl Search<'_> {
         let (verified, bytes, root) = ours.or_else(|of_state| {
             let reserved = of_reserve(&list.digest).and_then(|bytes| self.verified::<L>(bytes, list));
             reserved.or_else(|of_reserve| {
-                let theirs = L::fetch(self.store, self.channel).map_err(|fault| fault.to_string());
+                let store = self.store.ok_or_else(|| "there is none".to_owned());
+                let theirs = store.and_then(|of| L::fetch(of, self.channel).map_err(|fault| fault.to_string()));
                 theirs.and_then(|bytes| self.verified::<L>(bytes, list)).map_err(|of_store| {
                     Lost::List(format!(
                         "the state directory ({of_state}), its reserve ({of_reserve}) or the store ({of_store})"

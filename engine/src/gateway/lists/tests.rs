@@ -166,7 +166,7 @@ fn standing(directory: &std::path::Path) -> Result<Standing, Failure> {
 fn open<L: Tended>(directory: &std::path::Path, shelf: &Shop) -> Result<Lists<L>, Failure> {
     let standing = standing(directory)?;
     let ground = Ground::of(&standing)?;
-    Lists::open(&standing, &ground, shelf, &"production".parse().unwrap(), now())
+    Lists::open(&standing, &ground, Some(shelf), &"production".parse().unwrap(), now())
 }
 
 /// A thief's list may be taken at the moment in which the root without his key is accepted.

@@ -136,6 +136,26 @@ fn plain_files_are_given_as_they_are_and_may_go_on_encrypted() {
     assert_eq!(read_by(&bytes.concat(), &identity).0.unwrap(), "{\"a\":1}\n{\"b\":1}\n{\"c\":1}\n");
 }
 
+#[test]
+fn a_file_that_begins_or_ends_encrypted_is_not_plain() {
+    let identity = identity();
+    let plain = b"{\"adamant-encrypted 7\":1}\n".to_vec();
+    let encrypted = [opening(&[identity[0].recipient()]), batch("{\"b\":1}\n", &identity)].concat();
+    let directory = tempfile::tempdir().unwrap();
+    let is_plain = |bytes: &[u8]| {
+        let path = directory.path().join("records");
+        std::fs::write(&path, bytes).unwrap();
+        expect_plain(&File::open(path).unwrap()).is_ok()
+    };
+    let long = plain.repeat(1 + RECORDS_ENCRYPTED_FILE_BYTES_MAX / plain.len());
+    assert!(is_plain(b"") && is_plain(&plain) && is_plain(&long));
+    for both in [[&encrypted, &plain], [&plain, &encrypted], [&long, &encrypted], [&encrypted, &long]] {
+        assert!(!is_plain(&both.map(Vec::as_slice).concat()));
+    }
+    assert!(!is_plain(&encrypted));
+    assert!(!is_plain(&[&plain, &encrypted[..encrypted.len() - 20]].concat()), "cut off");
+}
+
 proptest! {
     #[test]
     fn however_it_comes_it_reads_the_same(cuts in proptest::collection::vec(1_usize..400, 1..20), step in 1_usize..600) {
