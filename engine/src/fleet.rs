@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::assemble::ChainFiles;
-use control::assemble::tls;
+use control::assemble::tls::{self, TlsError};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
@@ -84,6 +84,10 @@ pub enum FleetFault {
     Refused(String),
     #[error("no answer: {0}")]
     Http(String),
+    #[error(
+        "what it answers is no HTTP: does it speak TLS? A status listener does: https://…, with --ca, --cert and --key"
+    )]
+    NoHttp,
     #[error("expected an attestation, found status {status}: {said}")]
     Status { status: StatusCode, said: String },
     #[error("the system gives no randomness: {0}")]
@@ -158,8 +162,8 @@ impl Access {
             .map_err(Failure::new)?
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, secret.clone_key())
-            .map_err(|error| {
-                Failure::at(certificate, format_args!("cannot be used with {}: {error}", key.display()))
+            .map_err(|why| {
+                Failure::new(TlsError::Mismatch { chain: certificate.to_owned(), key: key.to_owned(), why })
             })?;
         Ok(Self { connector: Some(TlsConnector::from(Arc::new(config))) })
     }
@@ -251,7 +255,10 @@ async fn get<S>(stream: S, authority: &str, path: &str, bytes_max: usize) -> Res
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let http = |error: hyper::Error| refused_or(with_causes(&error));
+    let http = |error: hyper::Error| match error.is_parse() {
+        true => FleetFault::NoHttp,
+        false => refused_or(with_causes(&error)),
+    };
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(http)?;
     // Its end is told by the request.

@@ -297,6 +297,7 @@ pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) 
         signer.sign(&mut envelope)?;
     }
     tell_pointer(&pointer, desk.now, out)?;
+    target.warn_of_end(&pointer, desk.now);
     desk.warn_of_second_channel(policy_name)?;
     let standing = desk.root.standing(Role::Pointer, &envelope);
     writeln!(out, "  signed   {}", words(&standing))?;

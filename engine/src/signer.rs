@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use control::node::is_node_key;
 use policy_release::bounds::SMALL_FILE_BYTES_MAX;
 use policy_release::envelope::{Detached, Envelope, Signature};
 use policy_release::key::{PublicKey, SignatureBytes, SigningKey};
@@ -19,6 +20,9 @@ use self::transit::Transit;
 use crate::failure::{Failure, warn};
 use crate::files;
 use crate::passphrase;
+
+/// What a file is that is no signer's.
+const OF_NODE: &str = "the key of a gateway's node";
 
 /// Where a signing key is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +81,19 @@ impl KeyArgs {
     }
 }
 
+/// Refuses a file with the key of a gateway's node where that of a signer is expected.
+pub fn expect_signer(source: &KeySource) -> Result<(), Failure> {
+    let KeySource::File(path) = source else { return Ok(()) };
+    match files::read_secret(path, SMALL_FILE_BYTES_MAX) {
+        Ok(secret) if is_node_key(path, &secret.text) => {
+            Err(Failure::at(path, format_args!("expected the key of a signer, found {OF_NODE}")).help(
+                "whoever takes that gateway over could sign its rules; adamant key signer makes keys for people and machines",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The public half of a transit key.
 pub fn public_of_transit(address: &TransitAddress, args: &TransitArgs) -> Result<PublicKey, Failure> {
     Ok(Transit::open(address, args)?.public())
@@ -126,6 +143,10 @@ fn read_key(path: &std::path::Path, passphrase_file: Option<&std::path::Path>) -
     if !secret.text.contains("-----BEGIN ") && key_file::public_of(&secret.text).is_ok() {
         return Err(Failure::at(path, "expected a private key to sign with, found a public half alone")
             .help("give the file that adamant key signer wrote"));
+    }
+    if is_node_key(path, &secret.text) {
+        let path = path.display();
+        warn(format_args!("{path}: {OF_NODE}: whoever takes that gateway over can sign; let people sign with theirs"));
     }
     let key = if key_file::is_encrypted(&secret.text) {
         let passphrase = passphrase::read(passphrase_file, &path.display().to_string())?;

@@ -25,6 +25,8 @@ use tests::policy::PolicyText;
 use tests::scene::bearer;
 use tests::tokens::{TokenKey, claims, encode, jwks, now_s};
 
+#[path = "bound/explained.rs"]
+mod explained;
 #[path = "bound/room.rs"]
 mod room;
 
@@ -67,12 +69,11 @@ impl Stage {
     fn certificates() -> Self {
         let (server_ca, agents_ca) = (Authority::new("server CA"), Authority::new("agents CA"));
         let (origin, key) = (RecordingOrigin::start(), TokenKey::generate("ES256", "k1"));
-        let policy = policy(&origin).client_ca("agents", "agents.pem").agent("bot", BOT, &["all"], &[]).agent(
-            "free",
-            FREE,
-            &["all"],
-            &[],
-        );
+        let policy = policy(&origin)
+            .client_ca("agents", "agents.pem")
+            .agent("bot", BOT, &["all"], &[])
+            .agent("free", FREE, &["all"], &[])
+            .agent("pair", explained::PAIR, &["all"], &[]);
         let gateway = Deployment::new()
             .file("agents.pem", &agents_ca.pem)
             .file("corp.jwks.json", &jwks(&[&key]))

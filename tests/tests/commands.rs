@@ -282,6 +282,10 @@ fn nothing_is_overwritten_without_force() {
 fn wrong_input_is_told_with_the_file_and_what_to_do() {
     let desk = Desk::with_two_keys();
     desk.write("nonsense", "{\"payload\": 7");
+    desk.write(
+        "more.toml",
+        &format!("{GATEWAY}\n[[origin_credential]]\nname = \"n\"\n\n[[origin_identity]]\nname = \"m\"\n"),
+    );
     for (line, parts) in [
         ("check missing.toml", &["missing.toml", "hint"][..]),
         ("release show nonsense", &["nonsense"]),
@@ -301,6 +305,7 @@ fn wrong_input_is_told_with_the_file_and_what_to_do() {
         ("run missing.toml", &["missing.toml"]),
         ("dev policy.toml --origin orgin=127.0.0.1:9", &["orgin", "origin"]),
         ("run policy.toml", &["found a policy source", "adamant dev policy.toml"]),
+        ("check more.toml", &["found a gateway's configuration", "adamant run gateway.toml --check"]),
         ("check gateway.toml", &["found a gateway's configuration", "adamant run gateway.toml --check"]),
     ] {
         assert_says(&desk.bad(1, line), &[&["error: "], parts].concat());

@@ -186,6 +186,33 @@ fn the_node_key_stays_and_one_that_others_could_read_stops_the_start() {
     assert_eq!(release(&gateway)["node"]["key"], key);
     let file = gateway.directory().join("state/node.key");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    // It is no signer's, and not taken for one.
+    for name in ["state/node.pub", "state/node.key"] {
+        let signer = format!("edge={name}");
+        let init = [
+            "trust",
+            "init",
+            "--key",
+            &signer,
+            "--threshold",
+            "1",
+            "--expires",
+            "2100-01-01T00:00:00Z",
+            "--out",
+            "r.json",
+        ];
+        let (ended, _, said) = run(&init, gateway.directory());
+        assert!(
+            !ended.success() && said.contains("expected the key of a signer, found the key of a gateway's"),
+            "{said}"
+        );
+    }
+    let sign = ["release", "sign", "release.json", "--key", "state/node.key", "--out", "signed.json"];
+    let (_, _, said) = run(&sign, gateway.directory());
+    assert!(
+        said.contains("warning: state/node.key: the key of a gateway's node: whoever takes that gateway"),
+        "{said}"
+    );
     gateway.signal("TERM");
     assert!(gateway.wait(Duration::from_secs(60)).is_some());
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
@@ -281,6 +308,21 @@ fn wrong_command_lines_are_told_what_was_expected() {
         assert_eq!(ended.code(), Some(2), "{arguments:?}: {said}");
         assert!(said.contains(expected), "{arguments:?}: {said}");
     }
+    let (server_ca, directory) = (Authority::new("server CA"), tempfile::tempdir().unwrap());
+    let gateway = Deployment::new().tls_listener(&server_ca.server(&["api.test"]), "off").run(&policy().text());
+    let (fine, said) = status(&[&url(gateway.tls_address())]);
+    assert!(!fine && said.contains("what it answers is no HTTP: does it speak TLS?"), "{said}");
+    for (name, text) in [
+        ("ca.pem", &server_ca.pem),
+        ("cert.pem", &server_ca.spiffe("spiffe://a.test/b").certificate),
+        ("key.pem", &server_ca.spiffe("spiffe://a.test/b").key),
+    ] {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    fs::set_permissions(directory.path().join("key.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+    let asked = ["status", "https://127.0.0.1:1", "--ca", "ca.pem", "--cert", "cert.pem", "--key", "key.pem"];
+    let (_, _, said) = run(&asked, directory.path());
+    assert!(said.contains("cert.pem and key.pem do not belong together; name the key"), "{said}");
     let (fine, said) = status(&["http://127.0.0.1:1", "--node-key", "x"]);
     assert!(!fine && said.contains("--node-key: x: cannot be read") && said.contains("adamant-ed25519:"), "{said}");
 }

@@ -33,6 +33,8 @@ use tests::tokens::{ISSUER, TokenKey, claims, jwks, now_s};
 mod behind;
 #[path = "revoke/beside.rs"]
 mod beside;
+#[path = "revoke/clock.rs"]
+mod clock;
 #[path = "revoke/elsewhere.rs"]
 mod elsewhere;
 #[path = "revoke/forged.rs"]

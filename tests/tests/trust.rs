@@ -342,4 +342,7 @@ fn an_api_key_and_what_the_policy_gets_can_be_kept_apart() {
     assert_eq!(parsed["api_key"][0]["id"].as_str(), Some("reports-1"));
     assert!(!toml.contains(key.trim()) && !told.contains(key.trim()), "the key is in the file alone");
     assert_says(&desk.bad("key new --id reports-1 --out reports-1.key"), &["exists already", "--force"]);
+    assert!(told.contains("what follows goes into the policy\n"), "{told}");
+    let (_, _, told) = desk.run("key new --id reports-1 --moving --out next.key");
+    assert_says(&told, &["goes into the policy, unless that declares the id already"]);
 }

@@ -21,6 +21,11 @@ const PUBLIC_FILE: &str = "node.pub";
 /// What the key file says about itself.
 const COMMENT: &str = "# The key of this Adamant node, made by its gateway. Its public half:";
 
+/// Whether the text of a key file, or its name, is that of a node's key.
+pub fn is_node_key(path: &Path, text: &str) -> bool {
+    text.starts_with(COMMENT) || path.file_name().is_some_and(|name| name == PUBLIC_FILE)
+}
+
 /// The key of this node.
 pub struct NodeKey {
     key: SigningKey,

@@ -111,17 +111,23 @@ fn new(args: &NewArgs, out: &mut dyn Write) -> Result<(), Failure> {
     })?;
     let digest = Digest::from_bytes(api_key::digest(key.as_bytes())).to_string();
     let sha256 = digest.trim_start_matches("sha256:");
+    // The key that takes the place of another one has its id.
+    let once = if args.moving { ", unless that declares the id already" } else { "" };
     match &args.out {
         Some(path) => {
             let line = Zeroizing::new(format!("{}\n", *key));
             files::write(path, line.as_bytes(), Access::OwnerOnly, existing)?;
-            eprintln!("the key is in {}: give it to the agent; what follows goes into the policy", path.display());
+            eprintln!(
+                "the key is in {}: give it to the agent; what follows goes into the policy{once}",
+                path.display()
+            );
         }
         None => {
             writeln!(out, "{}\n", *key)?;
-            let told =
-                "# The line above is the key: give it to the agent, it is kept nowhere. This goes into the policy:";
-            writeln!(out, "{told}")?;
+            writeln!(
+                out,
+                "# The line above is the key: give it to the agent, it is kept nowhere. This goes into the policy{once}:"
+            )?;
         }
     }
     writeln!(out, "[[api_key]]\nid = \"{}\"", args.id)?;

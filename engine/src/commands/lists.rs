@@ -24,7 +24,7 @@ use super::signing;
 use super::trust::words;
 use crate::failure::{Failure, warn};
 use crate::pointing::{Desk, Where};
-use crate::span::Span;
+use crate::span::{Span, distance};
 use crate::store::{Store, WriteFault};
 
 pub use self::issue::{Begun, IssueArgs, Issued};
@@ -32,6 +32,9 @@ pub use self::show::{ShowArgs, Shown, show};
 
 /// A serial farther above the present one is more likely a slip than meant.
 const SERIAL_STEP_MAX: u64 = 1_000;
+
+/// How far the clock may be behind the latest signature before that is worth a word, seconds.
+const CLOCK_BEHIND_S_MAX: u64 = 60;
 
 /// A kind of list that people publish.
 pub trait Published: SignedList {
@@ -67,6 +70,8 @@ pub struct ListDesk<L> {
     /// From the root that was placed to `root`.
     pub chain: Vec<TrustRoot>,
     pub now: Timestamp,
+    /// The clock's time, but never before list or pointer were signed: what is to count from now on counts from then on.
+    pub latest: Timestamp,
     /// What the channel runs, as far as the store has it; for the names in it alone.
     pub release: Option<Policy>,
     /// The newest list that is known, if it verifies by any root of the chain: the one that stands, or one that is remembered.
@@ -114,6 +119,10 @@ impl<L: Published> ListDesk<L> {
         let kept = recall::<L>(&desk.memory, &desk.chain, &desk.channel, policy);
         let mark = kept.as_ref().map(|(kept, _)| kept.mark.clone());
         let found = stored.as_ref().map(|of| of.as_ref().map(|of| &of.mark));
+        let lists = [stored.as_ref().and_then(|of| of.as_ref().ok()), kept.as_ref().map(|(of, _)| of)];
+        let signed = lists.into_iter().flatten().map(|of| of.list.head().issued);
+        let latest = signed.chain(pointer.map(|pointer| pointer.issued)).fold(desk.now, Timestamp::max);
+        warn_of_clock(desk.now, latest);
         let behind = kept.as_ref().and_then(|(kept, path)| behind(L::KIND, (&kept.mark, path), found, desk.now));
         let (list, doubt, by) = match (stored, kept) {
             (stored, Some((kept, _))) if behind.is_some() => {
@@ -147,6 +156,7 @@ impl<L: Published> ListDesk<L> {
             root,
             chain,
             now,
+            latest,
             release,
             list,
             behind,
@@ -276,6 +286,16 @@ impl<L: Published> ListDesk<L> {
             self.memory.keep(&self.root, &place, L::KIND, &bytes);
         }
         Ok(self.store.path().join(place))
+    }
+}
+
+fn warn_of_clock(now: Timestamp, latest: Timestamp) {
+    if latest > now.later_by(CLOCK_BEHIND_S_MAX) {
+        warn(format_args!(
+            "by the clock of this machine it is {now}, and what the channel has was signed at {latest}, {}: set the clock \
+             that is wrong (chronyc makestep)",
+            distance(now, latest)
+        ));
     }
 }
 

@@ -131,5 +131,6 @@ fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
     pointing::tell_renewed(&desk, &target, &envelope, out)?;
     pointing::tell_pointer(&pointer, desk.now, out)?;
+    target.warn_of_end(&pointer, desk.now);
     pointing::publish(&desk, &pointer, &envelope, &target, out)
 }

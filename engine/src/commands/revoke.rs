@@ -10,13 +10,14 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use policy::model::{Agent, Identity, Policy};
 use policy_release::envelope::{Kind, Role};
 use policy_release::revocations::Revocations;
 use policy_release::time::Timestamp;
 
 use self::desk::RevokeDesk;
 use self::next::Next;
-use self::targets::TargetArgs;
+use self::targets::{Named, TargetArgs};
 use super::Format;
 use super::lists::{self, Begun, IssueArgs, ShowArgs};
 use super::signing::{self, MergeArgs, WitnessedArgs};
@@ -99,7 +100,7 @@ fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
     args.issue.expect_believed(&desk)?;
     desk.warn_of_behind();
     // What is lifted must be listed, and may have left the release since.
-    let named = args.targets.read(desk.release.as_ref(), args.unknown || args.lift)?;
+    let named = args.targets.read(desk.release.as_ref(), args.unknown || args.lift, desk.latest)?;
     if named.is_empty() != args.renew {
         let (found, help) = if args.renew {
             ("something to revoke beside --renew", "leave --renew away: every list begins a new term")
@@ -122,7 +123,35 @@ fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
         return next.json(&issued, out);
     }
     next.tell(&issued.list, desk.now, out)?;
-    issued.tell(&desk, out)
+    issued.tell(&desk, out)?;
+    if !args.lift {
+        tell_certificates(&named, desk.release.as_ref(), out)?;
+    }
+    Ok(())
+}
+
+/// Whose the certificates are, and that their agents can have others.
+fn tell_certificates(named: &[Named], release: Option<&Policy>, out: &mut dyn Write) -> Result<(), Failure> {
+    for Named { target, names, .. } in named.iter().filter(|named| !named.names.is_empty()) {
+        let shown: Vec<String> = names.iter().map(ToString::to_string).collect();
+        writeln!(out, "{target} is of {}", shown.join(", "))?;
+        let has_it = |agent: &&Agent| {
+            let proofs = agent.identity.iter().filter_map(|identity| match identity {
+                Identity::Proofs(proofs) => proofs.certificate.as_ref(),
+                Identity::Anonymous => None,
+            });
+            proofs.into_iter().any(|proof| names.contains(&proof.name))
+        };
+        if let Some(agent) = release.and_then(|policy| policy.agents.iter().find(has_it)) {
+            writeln!(
+                out,
+                "the CA issues to the same name again when it is asked to; what stops the agent itself: adamant revoke \
+                 --agent {} …",
+                agent.name
+            )?;
+        }
+    }
+    Ok(())
 }
 
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {

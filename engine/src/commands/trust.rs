@@ -20,7 +20,7 @@ use super::key::public_of;
 use super::signing::{self, MergeArgs, SignArgs};
 use crate::failure::{Failure, warn};
 use crate::files;
-use crate::signer::TransitArgs;
+use crate::signer::{TransitArgs, expect_signer};
 
 pub use self::standing::{owners, whose, words};
 
@@ -182,7 +182,11 @@ fn root_key(typed: &OwnerKey, transit: &TransitArgs) -> Result<RootKey, Failure>
     let public = match typed.key.parse::<PublicKey>() {
         Ok(public) => public,
         Err(fault) if typed.key.starts_with("adamant-") => return Err(Failure::new(fault)),
-        Err(_) => public_of(&typed.key.parse().map_err(Failure::new)?, transit)?,
+        Err(_) => {
+            let source = typed.key.parse().map_err(Failure::new)?;
+            expect_signer(&source)?;
+            public_of(&source, transit)?
+        }
     };
     Ok(RootKey::new(&typed.owner, public))
 }

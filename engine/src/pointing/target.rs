@@ -8,8 +8,10 @@ use policy_release::candidate::{self, Expected, Purpose, Release};
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
 use policy_release::manifest::Manifest;
+use policy_release::pointer::Pointer;
 use policy_release::provenance;
 use policy_release::root::{Standing, TrustRoot};
+use policy_release::time::Timestamp;
 use policy_release::verify::verify_envelope;
 use stores::layout;
 
@@ -216,6 +218,18 @@ impl Target {
             outdated(&desk.chain, &self.envelope).into_iter().map(|signature| signature + "; ").collect();
         Err(Failure::new(format_args!("{message}; nothing was published"))
             .help(format_args!("{outdated}{sign}; or publish it all the same with --below-threshold")))
+    }
+
+    /// Says so where the release ends before the `pointer` at it does.
+    pub fn warn_of_end(&self, pointer: &Pointer, now: Timestamp) {
+        let ends = self.release.expires;
+        if now < ends && ends < pointer.expires {
+            warn(format_args!(
+                "the release ends at {ends} ({}), before the pointer: gateways that have not taken it by then never do. Build \
+                 one that ends later",
+                distance(now, ends)
+            ));
+        }
     }
 
     /// Two releases of one version are told apart by their digests alone, which nobody reads.

@@ -13,6 +13,7 @@ use policy_evaluate::{Claim, Counter, Counters};
 
 use super::bounds::{LIMIT_SUBJECTS_MAX, PEAK_PARTS};
 use super::names::kept_bytes;
+use super::scan::Window;
 
 const NS_PER_S: u64 = 1_000_000_000;
 const RING: usize = PEAK_PARTS as usize + 1;
@@ -83,6 +84,15 @@ impl Peaks {
     /// Arrivals that follow are counted by other counters.
     pub fn forget_arrivals(&mut self) {
         self.peaks.values_mut().for_each(|peak| peak.arrivals.clear());
+    }
+}
+
+/// Whether `covered` holds a whole window of the limit: less of it shows no peak.
+pub fn holds_one(covered: Window, limit: &Limit) -> bool {
+    let Window { since_ns, until_ns } = covered;
+    match span(limit) {
+        Span::Quota { window_ns } => since_ns.next_multiple_of(window_ns).saturating_add(window_ns) <= until_ns,
+        Span::Rate { part_ns, .. } => since_ns.saturating_add(part_ns.saturating_mul(PEAK_PARTS)) <= until_ns,
     }
 }
 

@@ -12,6 +12,8 @@ use super::bounds::{
 use super::edit::Edit;
 use super::findings::{Finding, Topic};
 use super::keep::Keep;
+use super::peaks;
+use super::scan::Window;
 use super::usage::{Calls, Seen, Usage};
 use crate::commands::signing::plural;
 
@@ -26,11 +28,13 @@ pub struct Plan {
     pub edits: Vec<Edit>,
     /// Agents with calls that no record shows: nothing is said of them.
     pub missed: Vec<String>,
+    /// Limits that may be loose, of which there are records for less than one window.
+    pub too_long: Vec<String>,
 }
 
 impl Plan {
-    /// `until_s`: the end of the window; unused keys expire then.
-    pub fn of(usage: &Usage<'_>, keep: &Keep, until_s: u64) -> Self {
+    /// `covered`: of what there are records; `until_s`: the end of the window; unused keys expire then.
+    pub fn of(usage: &Usage<'_>, keep: &Keep, covered: Window, until_s: u64) -> Self {
         let mut plan = Self::default();
         let policy = usage.policy();
         for agent in policy.agents.iter().filter(|agent| !keep.agents.contains(&agent.name)) {
@@ -46,13 +50,21 @@ impl Plan {
             plan.population(usage, agent);
             plan.alternatives(usage, agent);
             plan.tokens(usage, agent);
-            plan.limits(usage, agent, keep);
+            plan.limits(usage, agent, keep, covered);
         }
         plan.routes(usage, keep);
         plan.keys(usage, keep, until_s);
         plan.issuers(usage);
         plan.findings.sort_by_key(|finding| finding.topic);
         plan
+    }
+
+    /// What there is to say beside the findings.
+    pub fn notes(&self) -> Option<String> {
+        let many = plural(self.too_long.len(), "limit");
+        let listed = listed(self.too_long.iter());
+        (!self.too_long.is_empty())
+            .then(|| format!("NOT JUDGED, because there are records for less than one window of it: {many}: {listed}"))
     }
 
     fn tell(&mut self, topic: Topic, name: &str, found: String, advice: Option<String>, edit: Option<Edit>) {
@@ -138,7 +150,7 @@ impl Plan {
         self.tell(Topic::TokenBroad, &agent.name, found, Some(advice), None);
     }
 
-    fn limits(&mut self, usage: &Usage<'_>, agent: &Agent, keep: &Keep) {
+    fn limits(&mut self, usage: &Usage<'_>, agent: &Agent, keep: &Keep, covered: Window) {
         for limit in &agent.limits {
             let name = format!("{}/{}", agent.name, limit.name);
             if keep.limits.contains(&name) {
@@ -153,6 +165,10 @@ impl Plan {
                 continue;
             }
             let Some(tighter) = tighter(limit, peak.most) else { continue };
+            if !peaks::holds_one(covered, limit) {
+                self.too_long.push(format!("{name} ({limit})"));
+                continue;
+            }
             let most = peak.most.saturating_mul(100) / capacity(limit).max(1);
             let found = format!("{limit}: at most {} at once, {most} %; {tighter} would do", peak.most);
             let edit = Edit::Limit { agent: agent.name.clone(), limit: limit.name.clone(), tighter };

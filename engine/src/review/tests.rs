@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::evidence::Evidence;
 use super::findings::Topic;
 use super::keep::Keep;
+use super::peaks::holds_one;
 use super::plan::{Plan, tighter};
 use super::proof::prove;
 use super::scan::{Window, scan};
@@ -174,9 +175,9 @@ fn records(policy: &Policy, calls: &[Call]) -> String {
 }
 
 fn plan_of(policy: &Policy, path: &Path) -> Plan {
-    let mut usage = Usage::new(policy).unwrap();
-    scan(Records::plain(&[path.to_owned()]), &mut Evidence::new(Window::ALL), &mut usage).unwrap();
-    Plan::of(&usage, &Keep::default(), NOW_NS / 1_000_000_000 + 1_000_000)
+    let (mut usage, mut evidence) = (Usage::new(policy).unwrap(), Evidence::new(Window::ALL));
+    scan(Records::plain(&[path.to_owned()]), &mut evidence, &mut usage).unwrap();
+    Plan::of(&usage, &Keep::default(), evidence.covered(), NOW_NS / 1_000_000_000 + 1_000_000)
 }
 
 fn replayed(policy: &Policy, candidate: Policy, records: &str) -> i32 {
@@ -275,6 +276,27 @@ fn a_tighter_limit_refills_in_the_same_time() {
 }
 
 #[test]
+fn less_than_one_window_shows_no_peak() {
+    let policy = |limit: &str| {
+        let rules = Rules { scopes: vec![1; SCOPES], agents: vec![(1, vec![])], population: (1, 0), anonymous: 0 };
+        let text = source(&rules).replace("limits = []", &format!("limits = [\"{limit}\"]"));
+        of_text(Path::new("p.toml"), text).loaded().policy.clone().unwrap().agents[0].limits[0].clone()
+    };
+    for (limit, since_s, until_s, expected) in [
+        ("1000/hour quota", 3_600, 7_200, true),
+        ("1000/hour quota", 3_601, 10_799, false),
+        ("1000/hour quota", 3_601, 10_800, true),
+        ("1000/day quota", 1, 172_799, false),
+        ("60/minute", 5, 65, true),
+        ("60/minute", 5, 64, false),
+        ("60/minute burst 20", 5, 25, true),
+    ] {
+        let covered = Window { since_ns: since_s * 1_000_000_000, until_ns: until_s * 1_000_000_000 };
+        assert_eq!(holds_one(covered, &policy(limit)), expected, "{limit} from {since_s} to {until_s}");
+    }
+}
+
+#[test]
 fn findings_say_who_and_what() {
     let rules = Rules {
         scopes: vec![0b11, 0b100, 0b1000, 0b1],
@@ -312,7 +334,7 @@ fn findings_say_who_and_what() {
         let mut usage = Usage::new(&policy).unwrap();
         scan(Records::plain(std::slice::from_ref(&path)), &mut Evidence::new(Window::ALL), &mut usage).unwrap();
         let keep = Keep::read(None, &[keep.to_owned()], &policy)?;
-        Ok::<_, crate::failure::Failure>(Plan::of(&usage, &keep, NOW_NS / 1_000_000_000).findings.len())
+        Ok::<_, crate::failure::Failure>(Plan::of(&usage, &keep, Window::ALL, NOW_NS / 1_000_000_000).findings.len())
     };
     for (entry, fewer) in
         [("agent:a1", 1), ("route:r2", 1), ("scope:s1", 1), ("api-key:k0b", 1), ("limit:a0/minute", 1), ("agent:a0", 3)]

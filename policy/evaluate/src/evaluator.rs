@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use policy::account::{counted_as, subject};
+use policy::binding::Bindings;
 use policy::compile::{CompileError, compile};
 use policy::decide::{self, Asked, Caller, Grant, admit_transport};
 use policy::model::{CertificateName, Policy};
@@ -238,6 +239,9 @@ impl<'p> Evaluator<'p> {
             presented.token = Some(self.table.proof_token(IssuerIndex(index), token.subject.as_bytes()));
             presented.bound = token.bound;
             *scopes = self.token_scopes(index, token, now_s)?;
+            if token.bound.hold(Bindings::CERTIFICATE) && caller.certificate.is_none() {
+                return Err(Reason::TokenCertificateMissing);
+            }
         }
         match key.and_then(|key| key.expires_s) {
             Some(expires_s) if now_s >= expires_s => Err(Reason::ApiKeyExpired),

@@ -39,7 +39,7 @@ pub struct Token {
     pub scopes: Option<Vec<String>>,
     /// Seconds since the Unix epoch; none: it does not end.
     pub expires_s: Option<u64>,
-    /// What it is bound to, and was shown to be.
+    /// What it is bound to. That the right one is shown is believed; of certificates, where any is shown.
     pub bound: Bindings,
 }
 

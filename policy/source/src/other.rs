@@ -48,7 +48,9 @@ pub(crate) fn found(
 fn has_header(text: &str, tables: &[&str]) -> bool {
     let names =
         text.lines().filter_map(|line| Some(line.trim_start().strip_prefix('[')?.trim_start_matches(['[', ' '])));
-    names.into_iter().any(|name| tables.iter().any(|table| name.starts_with(table)))
+    // `origin_credential` is of another file.
+    let is_of = |name: &str, table: &str| name.strip_prefix(table).is_some_and(|rest| !rest.starts_with('_'));
+    names.into_iter().any(|name| tables.iter().any(|table| is_of(name, table)))
 }
 
 fn header(table: &str) -> String {

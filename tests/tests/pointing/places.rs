@@ -80,3 +80,13 @@ fn an_older_pointer_in_the_store_names_no_place() {
     let said = desk.good(&format!("{} --carry-on", next(3)));
     assert!(said.contains("c.example") && !said.contains("b.example"), "{said}");
 }
+
+#[test]
+fn a_release_that_ends_before_its_pointer_is_told() {
+    let desk = office();
+    let (_, _, said) = desk.run(&format!("point {AT} --release 1.json --key alice.key --expires 2199-01-01T00:00:00Z"));
+    assert_says(
+        &said,
+        &[&format!("the release ends at {END} ("), "before the pointer: gateways that have not taken it"],
+    );
+}

@@ -126,7 +126,11 @@ fn certificates_by_hash_by_number_and_of_a_ca() {
     let ask = |client: &mut Client| client.exchange(get("/x", "")).status;
     let (mut of_bot, mut of_other) = (stage.connect(&bot), stage.connect(&other));
     assert_eq!((ask(&mut of_bot), ask(&mut of_other)), (200, 200));
-    stage.revoke(&["--certificate", "cert-bot.pem"]);
+    let said = stage.revoke(&["--certificate", "cert-bot.pem"]);
+    for part in ["is of spiffe://corp.test/bot, spki-sha256:", "issues to the same name again", "--agent cert-bot …"]
+    {
+        assert!(said.contains(part) && !said.contains("warning"), "{part}: {said}");
+    }
     stage.wait_for_serial(1);
     assert!(of_bot.is_closed_within(SOON), "an idle connection of it is closed");
     assert_eq!(ask(&mut of_other), 200);
@@ -156,6 +160,9 @@ fn certificates_by_hash_by_number_and_of_a_ca() {
     stage.wait_for_serial(4);
     assert!(of_third.is_closed_within(SOON));
     assert_eq!(ask(&mut stage.connect(&stage.tls(&third))), 401);
+
+    let said = stage.revoke(&["--certificate", "server.pem"]);
+    assert!(said.contains("this certificate is none of a client") && !said.contains("--agent"), "{said}");
 }
 
 #[test]

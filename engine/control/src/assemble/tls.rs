@@ -37,8 +37,8 @@ pub enum TlsError {
     #[error("{}: expected one private key in PEM (PKCS #8, PKCS #1 or SEC1, not encrypted), found {found}", .path.display())]
     Key { path: PathBuf, found: String },
     #[error(
-        "{} and {} do not belong together: {why}; name the key that the first certificate of the chain was made for",
-        .chain.display(), .key.display()
+        "{} and {} do not belong together{}; name the key that the first certificate of the chain was made for",
+        .chain.display(), .key.display(), because(.why)
     )]
     Mismatch { chain: PathBuf, key: PathBuf, why: rustls::Error },
     #[error("{}: {fault}", .path.display())]
@@ -65,6 +65,11 @@ impl TlsError {
             _ => false,
         }
     }
+}
+
+/// What there is to say beside that they do not.
+fn because(why: &rustls::Error) -> String {
+    if matches!(why, rustls::Error::InconsistentKeys(_)) { String::new() } else { format!(": {why}") }
 }
 
 /// A chain with its key, read and checked against each other.

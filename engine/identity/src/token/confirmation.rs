@@ -20,6 +20,15 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
+    /// The claim among the claims of a token, whose other ones are not looked at.
+    ///
+    /// # Errors
+    /// They are not JSON, or the claim is not as expected.
+    pub fn of_claims(claims: &[u8]) -> Result<Self, TokenFault> {
+        let members = Members::read(claims).map_err(|fault| TokenFault::Json(Part::Claims, fault))?;
+        Self::read(members.find("cnf"))
+    }
+
     /// Reads the claim strictly: an object with known members alone, at least one of them.
     pub(super) fn read(claim: Option<&Value<'_>>) -> Result<Self, TokenFault> {
         let mut confirmation = Self::default();

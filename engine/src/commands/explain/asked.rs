@@ -124,6 +124,7 @@ fn presented(args: &CallerArgs, evaluator: &Evaluator<'_>, tls: bool, now_s: u64
             Read::Holds(token, how) => {
                 presented.token = Some(token);
                 said.push(how);
+                said.extend(token::believed(&presented));
             }
             Read::Refused(fault) => {
                 let reason = fault.reason();

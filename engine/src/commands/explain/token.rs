@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use identity::token::{Issuer, Keyset, TokenFault, verify};
+use identity::token::{Confirmation, Issuer, Keyset, TokenFault, verify};
 use policy::binding::Bindings;
 use policy::model::{self, Keys, Policy};
-use policy_evaluate::Token;
+use policy_evaluate::{Presented, Token};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -51,7 +51,10 @@ pub(super) fn read(path: &Path, policy: &Policy, now_s: u64) -> Result<Read, Fai
     let subject = claim("sub").and_then(Value::as_str).ok_or_else(|| Failure::new("--token: expected a sub claim"))?;
     let scopes = issuer.scope_claim.as_deref().and_then(claim).map(scopes_of);
     let expires_s = claim("exp").and_then(Value::as_f64).map(|seconds| seconds as u64);
-    let bound = bound_of(claims.get("cnf"));
+    let bound = match Confirmation::of_claims(claims.to_string().as_bytes()) {
+        Ok(confirmation) => confirmation.bindings(),
+        Err(fault) => return Ok(Read::Refused(fault)),
+    };
     let token = Token { issuer: issuer.name.clone(), subject: subject.to_owned(), scopes, expires_s, bound };
     let name = &issuer.name;
     Ok(Read::Holds(
@@ -132,11 +135,19 @@ fn verified(text: &str, policy: &Policy, position: usize, now_s: u64) -> Result<
     Ok(Read::Holds(token, format!("The token is verified with the keys that the policy pins for issuer \"{name}\".")))
 }
 
-/// What a token says that it is bound to. That it is shown to be is believed.
-fn bound_of(cnf: Option<&Value>) -> Bindings {
-    let has = |member: &str| cnf.and_then(|cnf| cnf.get(member)).is_some();
-    let of = |member: &str, binding: Bindings| if has(member) { binding } else { Bindings::NONE };
-    of("x5t#S256", Bindings::CERTIFICATE).and(of("jkt", Bindings::DPOP))
+/// What nobody showed here, and is believed: that what stands beside the token is what it is bound to.
+pub(super) fn believed(presented: &Presented) -> impl Iterator<Item = String> {
+    let bound = presented.token.as_ref().map_or(Bindings::NONE, |token| token.bound);
+    let certificate = bound.hold(Bindings::CERTIFICATE) && presented.certificate.is_some();
+    let certificate = certificate.then_some(
+        "The token is bound to one certificate: the one presented is taken for that. With another one a gateway answers \
+         401, token-certificate-wrong.",
+    );
+    let dpop = bound.hold(Bindings::DPOP).then_some(
+        "The token is bound to a DPoP key: a proof by that key is taken as sent with it. Without one a gateway answers \
+         401, dpop-missing.",
+    );
+    [certificate, dpop].into_iter().flatten().map(str::to_owned)
 }
 
 fn scopes_of(claim: &Value) -> Vec<String> {

@@ -41,8 +41,9 @@ pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
     usage.remembered = Remembered::ask(&args.last_use, &args.access.read()?, window, covered)?;
     let judged = standing.holes.is_empty() || args.accept_holes;
     let until_s = window.until_ns / NS_PER_S;
-    let mut plan = Plan::of(&usage, &keep, until_s);
+    let mut plan = Plan::of(&usage, &keep, covered, until_s);
     standing.notes.extend(usage.remembered.notes(&plan.missed));
+    standing.notes.extend(plan.notes());
     if !judged {
         plan.findings.retain(|finding| !finding.topic.needs_whole_records());
         plan.edits.clear();

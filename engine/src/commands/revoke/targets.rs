@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use agent::x509;
 use clap::Args;
 use identity::certificate::Facts;
 use policy::bounds::LEEWAY_S_MAX;
@@ -12,8 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::known::{expect, expect_kid, expect_subject};
-use crate::commands::signing;
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::files;
 
 /// Bytes of a certificate file.
@@ -55,22 +55,31 @@ pub struct TargetArgs {
 pub struct Named {
     pub target: Target,
     pub until: Option<Timestamp>,
+    /// Names in its certificate, where that is at hand: the last one is the key's hash.
+    pub names: Vec<CertificateName>,
+}
+
+impl Named {
+    const fn of(target: Target) -> Self {
+        Self { target, until: None, names: Vec::new() }
+    }
 }
 
 impl TargetArgs {
     /// Reads them all. A name that `release` does not have is refused, unless `unknown` ones are meant: a kill switch with a
     /// slip of the pen switches nothing.
-    pub fn read(&self, release: Option<&Policy>, unknown: bool) -> Result<Vec<Named>, Failure> {
+    /// `now`: before which time the tokens of a subject were issued, where no other one is given.
+    pub fn read(&self, release: Option<&Policy>, unknown: bool, now: Timestamp) -> Result<Vec<Named>, Failure> {
         let known = release.filter(|_| !unknown);
         let mut named = Vec::new();
         for name in &self.agent {
             expect("agent", name, known.map(|policy| policy.agents.iter().map(|agent| agent.name.as_str()).collect()))?;
-            named.push(Named { target: Target::Agent(name.clone()), until: None });
+            named.push(Named::of(Target::Agent(name.clone())));
         }
         for id in &self.api_key {
             expect("API key", id, known.map(|policy| policy.api_keys.iter().map(|key| key.id.as_str()).collect()))?;
             // The next release may let the key hold for longer than this one says: it ends by its removal alone.
-            named.push(Named { target: Target::ApiKey(id.clone()), until: None });
+            named.push(Named::of(Target::ApiKey(id.clone())));
         }
         for certificate in &self.certificate {
             named.push(of_certificate(certificate)?);
@@ -81,21 +90,18 @@ impl TargetArgs {
         let split = |text| issuer_and_rest(text, release, known);
         for text in &self.jti {
             let (issuer, jti) = split(text)?;
-            named.push(Named { target: Target::Token { issuer, jti }, until: None });
+            named.push(Named::of(Target::Token { issuer, jti }));
         }
         for text in &self.kid {
             let (issuer, kid) = split(text)?;
             known.map_or(Ok(()), |policy| expect_kid(policy, &issuer, &kid))?;
-            named.push(Named { target: Target::Key { issuer, kid }, until: None });
+            named.push(Named::of(Target::Key { issuer, kid }));
         }
-        if !self.subject.is_empty() {
-            let now = signing::now()?;
-            for text in &self.subject {
-                let (issuer, subject) = split(text)?;
-                known.map_or(Ok(()), |policy| expect_subject(policy, &issuer, &subject))?;
-                let issued_before = self.before.unwrap_or_else(|| after_what_is_out(now, &issuer, release));
-                named.push(Named { target: Target::Subject { issuer, subject, issued_before }, until: None });
-            }
+        for text in &self.subject {
+            let (issuer, subject) = split(text)?;
+            known.map_or(Ok(()), |policy| expect_subject(policy, &issuer, &subject))?;
+            let issued_before = self.before.unwrap_or_else(|| after_what_is_out(now, &issuer, release));
+            named.push(Named::of(Target::Subject { issuer, subject, issued_before }));
         }
         Ok(named)
     }
@@ -136,12 +142,17 @@ fn issuer_and_rest(text: &str, release: Option<&Policy>, known: Option<&Policy>)
 
 fn of_certificate(text: &str) -> Result<Named, Failure> {
     if let Some(sha256) = fingerprint(text) {
-        return Ok(Named { target: Target::Certificate(sha256), until: None });
+        return Ok(Named::of(Target::Certificate(sha256)));
     }
-    let facts = read_certificate(Path::new(text))?;
+    let (der, facts) = read_certificate(Path::new(text))?;
+    if x509::facts(&der).is_ok_and(|facts| !facts.is_for_clients) {
+        warn(format_args!(
+            "{text}: this certificate is none of a client (its extended key usage): no agent can show it"
+        ));
+    }
     // Valid until that second, which is included.
     let ends = u64::try_from(facts.not_after_s).ok().and_then(|ends_s| Timestamp::from_seconds(ends_s + 1));
-    Ok(Named { target: Target::Certificate(Sha256(facts.sha256)), until: ends })
+    Ok(Named { target: Target::Certificate(Sha256(facts.sha256)), until: ends, names: facts.names })
 }
 
 fn of_numbered(text: &str) -> Result<Named, Failure> {
@@ -153,7 +164,7 @@ fn of_numbered(text: &str) -> Result<Named, Failure> {
     let issuer_spki = match fingerprint(issuer) {
         Some(sha256) => sha256,
         None => {
-            let names = read_certificate(Path::new(issuer))?.names;
+            let (_, Facts { names, .. }) = read_certificate(Path::new(issuer))?;
             let spki = names.iter().find_map(|name| match name {
                 CertificateName::SpkiSha256(hex) => hex.parse().ok(),
                 _ => None,
@@ -165,7 +176,7 @@ fn of_numbered(text: &str) -> Result<Named, Failure> {
     let digits = digits.strip_prefix("0x").unwrap_or(&digits).trim_start_matches('0');
     let padded = if digits.len().is_multiple_of(2) { digits.to_owned() } else { format!("0{digits}") };
     let serial: SerialNumber = padded.parse().map_err(|why: String| wrong(&why))?;
-    Ok(Named { target: Target::NumberedCertificate { issuer_spki, serial }, until: None })
+    Ok(Named::of(Target::NumberedCertificate { issuer_spki, serial }))
 }
 
 /// SHA-256 as `adamant`, `openssl x509 -fingerprint` and browsers write it; none where it is something else.
@@ -175,14 +186,14 @@ fn fingerprint(text: &str) -> Option<Sha256> {
 }
 
 /// The first certificate of a file.
-fn read_certificate(path: &Path) -> Result<Facts, Failure> {
+fn read_certificate(path: &Path) -> Result<(CertificateDer<'static>, Facts), Failure> {
     let bytes = files::read(path, CERTIFICATE_BYTES_MAX)?;
     let der = match bytes.starts_with(b"\x30") {
         true => Some(CertificateDer::from(bytes)),
         false => CertificateDer::pem_slice_iter(&bytes).next().and_then(Result::ok),
     };
-    let facts = der.and_then(|der| Facts::from_der(&der).ok());
-    facts.ok_or_else(|| {
+    let read = der.and_then(|der| Facts::from_der(&der).ok().map(|facts| (der, facts)));
+    read.ok_or_else(|| {
         Failure::at(path, "expected a certificate in PEM or DER, found something else")
             .help("give a certificate file, or SHA-256 over the certificate's DER as 64 hex digits")
     })

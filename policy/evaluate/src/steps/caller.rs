@@ -97,6 +97,7 @@ fn invalid(policy: &Policy, caller: &Presented, reason: Option<Reason>, now_s: u
         }
         Some(Reason::TokenIssuerUnknown) => format!("the policy has no issuer \"{issuer}\""),
         Some(Reason::TokenExpired) => "the token has expired".to_owned(),
+        Some(Reason::TokenCertificateMissing) => "the token is bound to a certificate, and none is shown".to_owned(),
         other => other.map_or("", Reason::name).to_owned(),
     }
 }

@@ -124,6 +124,7 @@ fn another_file_is_called_so_and_not_shown() {
         ("adm_partner_0123456789\n", "an API key"),
         ("{\"payloadType\":\"application/vnd.adamant.release.v1+json\"}", "a release"),
         ("[gateway]\nstate = \"s3cret\"\n", "a gateway's configuration"),
+        ("[gateway]\nstate = \"s\"\n[[origin_credential]]\nname = \"n\"\n", "a gateway's configuration"),
         ("correct horse battery\n", "no TOML (line 1, column 9)"),
         ("PASSWORD=hunter2\n", "no TOML (line 1, column 10)"),
         ("API_KEY=\"adad0123\"\nDB_PASS = \"hunter2\"\n", "a text with none of its tables"),
