@@ -175,6 +175,9 @@ pub fn alerted(alert: AlertDescription) -> Explained {
 /// What a response says to this agent; none for one that says nothing is wrong. `request_id`: by which the gateway's record
 /// has it.
 pub fn status(status: u16, retry_after: Option<&str>, request_id: Option<&str>) -> Option<Explained> {
+    // Whoever answers could write anything there.
+    let retry_after = retry_after.filter(|text| text.len() <= 10 && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let request_id = request_id.filter(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
     Some(match status {
         200..=399 => return None,
         401 => {
@@ -262,8 +265,11 @@ mod tests {
             assert_eq!(status(number, None, None).is_none(), (200..400).contains(&number), "{number}");
         }
         assert!(status(429, Some("20"), None).unwrap().todo.contains("20 s"));
-        let said = status(401, None, Some("ab12")).unwrap();
-        assert!(said.found.contains("revoked") && said.todo.contains("request ab12"), "{said:?}");
+        assert!(status(429, Some("20 \u{1b}[2J"), None).unwrap().todo.contains("later"));
+        let id = "0123456789abcdef0123456789abcdef";
+        let said = status(401, None, Some(id)).unwrap();
+        assert!(said.found.contains("revoked") && said.todo.contains(&format!("request {id} has")), "{said:?}");
+        assert!(status(401, None, Some("ab12\n✓ all is well")).unwrap().todo.contains("the record has"));
         assert_eq!(
             ["use_dpop_nonce", "invalid_dpop_proof"].map(|error| proof(error).unwrap().code),
             ["dpop-nonce", "dpop-proof"]

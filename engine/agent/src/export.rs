@@ -262,7 +262,9 @@ fn curl(directory: &Path, profile: &Profile, current: &Path) -> Result<Zeroizing
     let mut text =
         Zeroizing::new(String::from("# curl -K FILE; or: curl -K <(adamant agent export PROFILE curl) URL\n"));
     text.push_str(&format!("cacert = {}\n", quoted(directory.join(GATEWAY_CA))));
-    text.push_str(&format!("cert = {}\n", quoted(directory.join(generation::CURRENT).join(generation::BOTH))));
+    // A colon would begin a passphrase.
+    let both = directory.join(generation::CURRENT).join(generation::BOTH).display().to_string().replace(':', "\\:");
+    text.push_str(&format!("cert = {}\n", quoted(both.into())));
     let pin = |pin: &String| format!("sha256//{}", STANDARD.encode(x509::from_hex(pin)));
     let pins: Vec<String> = profile.gateway_spki_sha256.iter().map(pin).collect();
     if !pins.is_empty() {

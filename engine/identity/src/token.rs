@@ -204,9 +204,7 @@ pub fn verify(token: &[u8], issuers: &[Arc<Issuer>], now_s: u64) -> Result<Verif
         return Err(TokenFault::AlgorithmRefused);
     }
     check_time(claims.expires_s, claims.not_before_s, now_s, rules.leeway_s)?;
-    if claims.issued_s.is_some_and(|issued_s| now_s.saturating_add(u64::from(rules.leeway_s)) < issued_s) {
-        return Err(TokenFault::IssuedInFuture);
-    }
+    claims.check_issued(now_s, rules.leeway_s)?;
     let scopes = rules.scope_claim.as_deref().map(|claim| claims.scopes(claim)).transpose()?;
     let absent = || if issuer.stale { TokenFault::KeysetStale } else { TokenFault::KeysetUnavailable };
     let keyset = issuer.keyset.as_deref().ok_or_else(absent)?;

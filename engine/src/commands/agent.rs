@@ -16,7 +16,10 @@ use agent::{clock, generation, run as keep};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::failure::{Failure, warn};
-use crate::terminal::Safe;
+use crate::terminal::{self, Safe};
+
+/// Longest text of a doctor's step, characters.
+const DOCTOR_TEXT_MAX: usize = 1_000;
 
 mod acme;
 mod enroll;
@@ -272,9 +275,9 @@ fn write_report(report: &Report, out: &mut dyn Write) -> Result<(), Failure> {
             Outcome::Warning => "!",
             Outcome::Failed => "✗",
         };
-        writeln!(out, "{mark} {:<12} {}", step.step, step.found)?;
+        writeln!(out, "{mark} {:<12} {}", step.step, told(&step.found))?;
         if let Some(todo) = &step.todo {
-            writeln!(out, "  {:<12} → {todo}", "")?;
+            writeln!(out, "  {:<12} → {}", "", told(todo))?;
         }
     }
     let has_warning = report.steps.iter().any(|step| step.outcome == Outcome::Warning);
@@ -285,6 +288,15 @@ fn write_report(report: &Report, out: &mut dyn Write) -> Result<(), Failure> {
     };
     writeln!(out, "{verdict}")?;
     Ok(())
+}
+
+/// One line: what others wrote stands in it.
+fn told(text: &str) -> String {
+    let line = terminal::line(text);
+    match line.char_indices().nth(DOCTOR_TEXT_MAX) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line.into_owned(),
+    }
 }
 
 fn export(args: &ExportArgs, out: &mut dyn Write) -> Result<(), Failure> {

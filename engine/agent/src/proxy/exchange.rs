@@ -138,6 +138,8 @@ impl Exchanges {
             head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         head.headers.remove(SECRET);
+        // Only what it names goes out behind the content, and nobody looks at that.
+        head.headers.remove(header::TRAILER);
         if !self.keep_credentials {
             for name in [header::AUTHORIZATION, DPOP, API_KEY] {
                 head.headers.remove(name);

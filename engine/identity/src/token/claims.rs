@@ -21,7 +21,10 @@ pub(super) struct Claims<'c> {
     pub(super) expires_s: u64,
     /// Rounded up: the token lives from then on.
     pub(super) not_before_s: Option<u64>,
+    /// Rounded down: issued before the next whole second.
     pub(super) issued_s: Option<u64>,
+    /// Rounded up: issued by then.
+    issued_by_s: Option<u64>,
     pub(super) confirmation: Confirmation,
 }
 
@@ -58,9 +61,26 @@ impl<'c> Claims<'c> {
         }
         let expires_s = date(&members, "exp", f64::floor)?.ok_or(TokenFault::ClaimMissing("exp"))?;
         let not_before_s = date(&members, "nbf", f64::ceil)?;
-        let issued_s = date(&members, "iat", f64::ceil)?;
+        let (issued_s, issued_by_s) = (date(&members, "iat", f64::floor)?, date(&members, "iat", f64::ceil)?);
         let confirmation = Confirmation::read(members.find("cnf"))?;
-        Ok(Self { issuer, audiences, subject, id, expires_s, not_before_s, issued_s, confirmation, members })
+        Ok(Self {
+            issuer,
+            audiences,
+            subject,
+            id,
+            expires_s,
+            not_before_s,
+            issued_s,
+            issued_by_s,
+            confirmation,
+            members,
+        })
+    }
+
+    /// Whether it was issued by `now_s`, seconds since the Unix epoch.
+    pub(super) fn check_issued(&self, now_s: u64, leeway_s: u32) -> Result<(), TokenFault> {
+        let is_ahead = self.issued_by_s.is_some_and(|issued_s| now_s.saturating_add(u64::from(leeway_s)) < issued_s);
+        if is_ahead { Err(TokenFault::IssuedInFuture) } else { Ok(()) }
     }
 
     /// Whether one of `accepted` stands in `aud`.

@@ -90,9 +90,7 @@ fn accept(members: Members<'_>, issuer: &Issuer, asked_ms: u64) -> Result<Verifi
         return Err(TokenFault::AudienceWrong);
     }
     check_time(claims.expires_s, claims.not_before_s, now_s, rules.leeway_s)?;
-    if claims.issued_s.is_some_and(|issued_s| now_s.saturating_add(u64::from(rules.leeway_s)) < issued_s) {
-        return Err(TokenFault::IssuedInFuture);
-    }
+    claims.check_issued(now_s, rules.leeway_s)?;
     let scopes = rules.scope_claim.as_deref().map(|claim| claims.scopes(claim)).transpose()?;
     let ends_s = claims.expires_s.saturating_add(u64::from(rules.leeway_s));
     let believed_until_ms = asked_ms.saturating_add(u64::from(asked.cache_s) * 1_000).min(ends_s.saturating_mul(1_000));

@@ -125,6 +125,10 @@ fn an_active_token_for_somebody_else_is_refused() {
     assert_eq!(with(r#","iss":"https://other.example""#), Err(TokenFault::IssuerUnknown));
     assert_eq!(with(r#","nbf":1000001"#), Err(TokenFault::NotYetValid));
     assert_eq!(with(r#","iat":1000001"#), Err(TokenFault::IssuedInFuture));
+    // A fraction: issued within that second, and so before the next one.
+    assert_eq!(with(r#","iat":1000000.5"#), Err(TokenFault::IssuedInFuture));
+    let within = read(r#"{"active":true,"aud":"api","sub":"bot","exp":1000100,"iat":999999.5}"#).unwrap();
+    assert_eq!(within.issued_s, Some(999_999));
     assert_eq!(with(r#","cnf":{"jwk":{}}"#), Err(TokenFault::ConfirmationUnknown));
     assert_eq!(with(r#","scope":1"#), Err(TokenFault::Scopes));
     for refresh in [r#","token_type":"refresh_token""#, r#","token_use":"refresh_token""#, r#","typ":"Refresh""#] {

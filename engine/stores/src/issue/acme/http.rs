@@ -16,6 +16,9 @@ use crate::issue::ANSWER_BYTES_MAX;
 /// RFC 8555 §6.7.
 const PROBLEM: &[u8] = b"application/problem+json";
 
+/// More is not waited for.
+const RETRY_AFTER_S_MAX: u64 = 86_400;
+
 pub struct Http {
     client: Client,
     server: Place,
@@ -54,8 +57,10 @@ impl HttpClient for Http {
             let request = Request::from_parts(head, Full::new(content.to_bytes()));
             // What is not answered says nothing of it.
             retry_after_s.store(0, Ordering::Relaxed);
-            let answer = client.exchange(&place, request).await.map_err(|fault| Error::Other(Box::new(fault)))?;
-            let asked = answer.fields.get(header::RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?));
+            let mut answer = client.exchange(&place, request).await.map_err(|fault| Error::Other(Box::new(fault)))?;
+            let asked = answer.fields.remove(header::RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?));
+            // The library adds it to the clock, and panics where no clock goes.
+            answer.fields.extend(asked.map(|seconds| (header::RETRY_AFTER, seconds.into())));
             retry_after_s.store(asked.unwrap_or(0), Ordering::Relaxed);
             if answer.status.is_redirection() {
                 let fault = HttpFault::Redirect { authority: place.authority(), status: answer.status.as_u16() };
@@ -76,19 +81,19 @@ impl HttpClient for Http {
     }
 }
 
-/// Whole seconds; a date is none, and more than a number holds is as long as can be said.
+/// Whole seconds, at most a day; a date is none.
 fn seconds(text: &str) -> Option<u64> {
     let digits = text.trim();
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX).min(RETRY_AFTER_S_MAX))
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_pause_is_whole_seconds_and_no_number_is_too_long() {
+    fn a_pause_is_whole_seconds_and_a_day_at_most() {
         let read =
-            ["7", " 60 ", "99999999999999999999", "", "-1", "1.5", "Mon, 23 Nov 2026 03:00:00 GMT"].map(super::seconds);
-        assert_eq!(read, [Some(7), Some(60), Some(u64::MAX), None, None, None, None]);
+            ["7", " 60 ", "18446744073709551615", "", "-1", "1.5", "Mon, 23 Nov 2026 03:00:00 GMT"].map(super::seconds);
+        assert_eq!(read, [Some(7), Some(60), Some(86_400), None, None, None, None]);
     }
 }
