@@ -25,6 +25,15 @@ pub enum Why {
 }
 
 impl Why {
+    /// Of a file that has something else than what was read with the start or the release: it changed before the first look.
+    #[must_use]
+    pub const fn of_change(self) -> Self {
+        match self {
+            Self::Start => Self::Changed,
+            other => other,
+        }
+    }
+
     pub const fn word(self) -> &'static str {
         match self {
             Self::Start => "start",

@@ -177,6 +177,7 @@ impl Watcher {
             match keysets::read(rules, &start.node, now_s) {
                 Ok(read) if read.issuer.digest() == slot.digest() => confirm_keyset(&moved, now_s, (None, None)),
                 Ok(read) => {
+                    let moved = KeysetMove { why: why.of_change(), ..moved };
                     take_keyset(&moved, slot, &read.issuer, read.status);
                     *slot = read.issuer;
                     self.changed = true;

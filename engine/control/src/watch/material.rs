@@ -113,6 +113,8 @@ impl Look<'_> {
     pub fn judge(self) -> bool {
         let Self { moved, records, source, why, old, new } = self;
         let (of, name) = (moved.of, moved.name);
+        let is_other = new.as_ref().is_ok_and(|new| old.as_ref().is_some_and(|old| old != new));
+        let why = if is_other { why.of_change() } else { why };
         let tell = |outcome: Outcome<'_>, old: &[String], new: &[String]| {
             Rotation { of, name, source, why, outcome, old, new }.tell(records);
         };

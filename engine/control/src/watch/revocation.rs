@@ -40,7 +40,7 @@ impl Watcher {
                 }
                 Ok(read) => match self.take_lists(index, &read.lists, before.as_deref()) {
                     Ok(()) => {
-                        take_crl(&self.start.status, &self.start.records, &rules.name, why, read.status);
+                        take_crl(&self.start.status, &self.start.records, &rules.name, why.of_change(), read.status);
                     }
                     Err(error) => refuse_crl(&self.start.status, &self.start.records, &rules.name, &error.to_string()),
                 },
