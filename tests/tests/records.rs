@@ -195,7 +195,6 @@ fn a_second_gateway_with_the_same_record_file_is_refused() {
     gateway.wait_for_records(2);
 }
 
-/// Who else may read or write it is told once, when it is opened, and the mode stays as somebody set it.
 #[test]
 fn a_record_file_that_is_cut_or_removed_is_told() {
     let origin = RecordingOrigin::start();
@@ -208,7 +207,7 @@ fn a_record_file_that_is_cut_or_removed_is_told() {
     fs::File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
     gateway.tells("records.jsonl: the file of the records was cut from ");
     fs::remove_file(&path).unwrap();
-    gateway.tells("records.jsonl: the file of the records was removed");
+    gateway.tells("records.jsonl: the file of the records has no name any more");
     assert!(path.exists());
 }
 

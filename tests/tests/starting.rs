@@ -283,7 +283,7 @@ fn a_check_warns_of_what_has_ended_and_notes_what_soon_does() {
         .client_ca("clients", "clients.pem")
         .with("crl = { watch = \"clients.crl\" }")
         .agent("bot", "{ certificate = \"spiffe://corp.test/bot\", ca = \"clients\" }", &["all"], &[]);
-    let ends = at("+15 seconds");
+    let ends = at("+30 seconds");
     let list = json!({
         "type": "adamant.revocations.v1", "policy_name": "tests", "channel": CHANNEL, "serial": 1, "issued": ISSUED,
         "expires": ends, "entries": [],
@@ -292,7 +292,11 @@ fn a_check_warns_of_what_has_ended_and_notes_what_soon_does() {
     world.write("store/channels/production/revocations.json", &list);
     world.publish(1, &world.build_until(1, &policy, &ends));
     let gateway = world.start();
-    assert!(eventually(SOON, || world.path("state/moving").is_dir()), "{}", gateway.stderr());
+    let is_kept = || {
+        let files = fs::read_dir(world.path("state/moving")).into_iter().flatten().flatten();
+        files.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with("crl."))
+    };
+    assert!(eventually(SOON, is_kept), "{}", gateway.stderr());
     drop(gateway);
     let (status, stdout, stderr) = world.check();
     assert!(status.success() && !stderr.contains("warning: the release"), "{stderr}");

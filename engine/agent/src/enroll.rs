@@ -203,7 +203,7 @@ fn other_pins(wish: &Wish<'_>, before: &Enrolment, now: &Enrolment) -> Option<St
     let is_other = cas(&pinned(wish).ok()?).iter().any(|ca| !is.contains(ca));
     is_other.then(|| {
         "the gateway's certificate stays pinned as it was, and not to the CA of --ca; where it is of that one, or becomes so, \
-         give --gateway-ca a file with both"
+         give --gateway-ca a file with both, or with the new one alone where the key of the other was stolen"
             .to_owned()
     })
 }

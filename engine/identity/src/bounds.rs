@@ -75,7 +75,7 @@ pub const REVOCATION_LISTS_BYTES_MAX: usize = 4 << 20;
 pub const REVOCATION_LISTS_MAX: usize = 64;
 /// Longest file in which the lists of one client CA are kept: those in force, those of intermediates that chains have proven, and
 /// what says which is which.
-pub const KEPT_LISTS_BYTES_MAX: usize = 2 * REVOCATION_LISTS_BYTES_MAX + (128 << 10);
+pub const KEPT_LISTS_BYTES_MAX: usize = 2 * REVOCATION_LISTS_BYTES_MAX + (512 << 10);
 /// How far the clock of who issued a revocation list may be ahead, seconds.
 pub const LIST_AHEAD_S_MAX: u64 = 300;
 /// Keys that are remembered not to have signed the list of an intermediate that has their name.

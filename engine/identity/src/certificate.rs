@@ -197,7 +197,7 @@ impl Anchor {
             until_s: validity.not_after.timestamp(),
             spki: spki.to_vec(),
             der: certificate.clone().into_owned(),
-            is_self_signed: parsed.subject() == parsed.issuer() && may_have_signed(spki, &parsed),
+            is_self_signed: parsed.subject() == parsed.issuer() && signed_by(&parsed, spki) != Some(false),
             marks: Marks::of(certificate, &parsed),
             serial: parsed.raw_serial().to_vec(),
             // Where none is stated, every usage is meant (RFC 5280 §6.3.3 (f)).
@@ -206,9 +206,9 @@ impl Anchor {
         })
     }
 
-    /// Whether the key with this SubjectPublicKeyInfo (DER) has signed it.
-    fn is_signed_by(&self, spki: &[u8]) -> bool {
-        X509Certificate::from_der(&self.der).is_ok_and(|(_, of)| may_have_signed(spki, &of))
+    /// Whether the key with this SubjectPublicKeyInfo (DER) has signed it, where that can be told.
+    fn signed_by(&self, spki: &[u8]) -> Option<bool> {
+        X509Certificate::from_der(&self.der).map_or(Some(false), |(_, of)| signed_by(&of, spki))
     }
 
     /// The subject's name, as lists name their issuer: without its outermost tag and length.
@@ -217,12 +217,12 @@ impl Anchor {
     }
 }
 
-/// Whether the key with this SubjectPublicKeyInfo (DER) has signed a certificate of a policy, as far as can be told: nobody checks how
-/// that is signed, so that it may be by what is not supported.
-fn may_have_signed(spki: &[u8], of: &X509Certificate<'_>) -> bool {
+/// Whether the key with this SubjectPublicKeyInfo (DER) has signed a certificate of a policy. None: nobody checks how that is signed, so
+/// that it may be by what is not supported.
+fn signed_by(of: &X509Certificate<'_>, spki: &[u8]) -> Option<bool> {
     let algorithm = &of.signature_algorithm;
-    algorithms(algorithm).next().is_none()
-        || has_signed(spki, algorithm, of.tbs_certificate.as_ref(), &of.signature_value.data)
+    algorithms(algorithm).next()?;
+    Some(has_signed(spki, algorithm, of.tbs_certificate.as_ref(), &of.signature_value.data))
 }
 
 /// Certificates of one subject are shown with the beginning of their SHA-256: as a CA changes there are two of a name.

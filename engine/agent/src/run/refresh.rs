@@ -171,7 +171,7 @@ impl Keeper<'_> {
             }
             Err(fault) => {
                 let random = u32::from_le_bytes(files::random()?);
-                let left_s = counts.ends_s.load(Ordering::Relaxed).saturating_sub(clock::now_s());
+                let left_s = self.in_use(kind).ends_s().unwrap_or(0).saturating_sub(clock::now_s());
                 let again_ms = self.track(kind).failed(why, &fault, left_s, random);
                 counts.failed.fetch_add(1, Ordering::Relaxed);
                 counts.failing.store(1, Ordering::Relaxed);

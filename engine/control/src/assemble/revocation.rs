@@ -33,11 +33,12 @@ pub fn watched_path(crl: &Crl, base: &Path) -> PathBuf {
     base.join(&crl.path)
 }
 
-/// Reads the file that `crl` names; `before` are the lists in force, behind which nothing goes back. What is wrong with those
+/// Reads the file that `crl` names for `ca`, one of `cas`; `before` are the lists in force, behind which nothing goes back. What is wrong with those
 /// that are taken is told.
 pub fn read(
     crl: &Crl,
     ca: &ClientCa,
+    cas: &[ClientCa],
     base: &Path,
     before: Option<&RevocationLists>,
     now_s: u64,
@@ -45,9 +46,12 @@ pub fn read(
     let path = watched_path(crl, base);
     let file = |cause| CrlError::File { ca: ca.name().to_owned(), cause };
     let bytes = files::read(&path, REVOCATION_LISTS_BYTES_MAX).map_err(file)?;
-    let lists = RevocationLists::read(&bytes, ca, crl.enforce_expiration, now_s).and_then(|lists| match before {
-        Some(before) => lists.follow(before, now_s),
-        None => Ok(lists),
+    let lists = RevocationLists::read(&bytes, ca, crl.enforce_expiration, now_s).and_then(|lists| {
+        lists.try_keys_of(cas);
+        match before {
+            Some(before) => lists.follow(before, now_s),
+            None => Ok(lists),
+        }
     });
     let wrong = |cause| CrlError::Lists { ca: ca.name().to_owned(), path: path.clone(), cause };
     let lists = Arc::new(lists.map_err(wrong)?);
@@ -120,7 +124,9 @@ pub fn look(
     let mut read = Vec::new();
     for ((rules, ca), before) in rules.iter().zip(frozen.cas()).zip(before) {
         let before = before.and_then(Before::lists);
-        read.push(rules.crl.as_ref().map(|crl| look_at(crl, ca, &node.base, before, now_s)).transpose()?);
+        read.push(
+            rules.crl.as_ref().map(|crl| look_at(crl, (ca, frozen.cas()), &node.base, before, now_s)).transpose()?,
+        );
     }
     let lists: Vec<_> = read.iter().map(|read| read.as_ref().map(|read: &Read| Arc::clone(&read.lists))).collect();
     Ok(Looked { set: Arc::new(frozen.with_revocation(&lists)), read })
@@ -152,12 +158,12 @@ fn all_before<'a>(
 
 fn look_at(
     crl: &Crl,
-    ca: &ClientCa,
+    (ca, cas): (&ClientCa, &[ClientCa]),
     base: &Path,
     before: Option<RevocationLists>,
     now_s: u64,
 ) -> Result<Read, CrlError> {
-    match (read(crl, ca, base, before.as_ref(), now_s), before) {
+    match (read(crl, ca, cas, base, before.as_ref(), now_s), before) {
         (Err(error), Some(before)) if before.fit() => {
             crate::error!("{error}: the revocation lists that were in force last stay in force");
             let mut status = status(&before, &watched_path(crl, base), now_s);

@@ -259,7 +259,10 @@ impl Sink {
             crate::error!("the last records in the old file may not be on stable storage: {error}");
         }
         if self.output.metadata().is_ok_and(|old| old.is_file() && old.nlink() == 0) {
-            crate::error!("{}: the file of the records was removed, with what stood in it", self.target);
+            crate::error!(
+                "{}: the file of the records has no name any more: what was not copied elsewhere is gone",
+                self.target
+            );
         }
         (self.output, self.place, self.bytes_seen) = (next.output, next.place, 0);
     }

@@ -34,7 +34,7 @@ impl Watcher {
             let now_s = clock::unix_s();
             let before = ca.lists().cloned();
             let (status, records) = (&self.start.status, &self.start.records);
-            match revocation::read(crl, ca, &self.start.node.base, before.as_deref(), now_s) {
+            match revocation::read(crl, ca, set.cas(), &self.start.node.base, before.as_deref(), now_s) {
                 Ok(read) if before.as_ref().is_some_and(|before| before.digest() == read.lists.digest()) => {
                     confirm_crl(status, records, &rules.name, why, read.status);
                 }

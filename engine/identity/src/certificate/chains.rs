@@ -28,8 +28,7 @@ impl CaSet {
     }
 
     fn of(cas: Vec<ClientCa>) -> Self {
-        let anchors: Vec<&Anchor> = cas.iter().flat_map(|ca| ca.anchors.iter()).collect();
-        cas.iter().filter_map(ClientCa::lists).for_each(|lists| lists.try_signers(&anchors));
+        cas.iter().filter_map(ClientCa::lists).for_each(|lists| lists.try_keys_of(&cas));
         let digest = digest_of(&cas);
         Self { cas, digest }
     }
@@ -204,7 +203,7 @@ fn digest_of(cas: &[ClientCa]) -> [u8; 32] {
             Revocation::Lists(lists) => {
                 hash.update([2]);
                 hash.update(lists.digest());
-                hash.update(lists.naming_by_known(&anchors).to_le_bytes());
+                lists.naming_by_known(&anchors).iter().for_each(|sha256| hash.update(sha256));
             }
         }
     }

@@ -207,16 +207,20 @@ impl RevocationLists {
         self.lists.iter().map(AsRef::as_ref).filter(names)
     }
 
-    /// How many of those it is known of who signed them.
-    pub(super) fn naming_by_known(&self, anchors: &[&Anchor]) -> u64 {
-        self.naming(anchors).filter(|list| list.signer().is_some()).count() as u64
+    /// SHA-256 of those of which it is known who signed them, sorted.
+    pub(super) fn naming_by_known(&self, anchors: &[&Anchor]) -> Vec<[u8; 32]> {
+        let known = self.naming(anchors).filter(|list| list.signer().is_some());
+        let mut known: Vec<[u8; 32]> = known.map(|list| list.sha256).collect();
+        known.sort_unstable();
+        known
     }
 
-    /// Tries the keys of these certificates on the lists of which it is not known who signed them: nobody has to show them.
-    pub(super) fn try_signers(&self, anchors: &[&Anchor]) {
+    /// Tries the keys of these client CAs on the lists of which it is not known who signed them: nobody has to show them.
+    pub fn try_keys_of(&self, cas: &[ClientCa]) {
         for list in self.lists.iter().filter(|list| list.signer().is_none()) {
-            let mut of_that_name = anchors.iter().filter(|anchor| anchor.subject() == list.parsed.issuer());
-            of_that_name.any(|anchor| list.try_signer(&anchor.spki));
+            let mut of_that_name =
+                cas.iter().flat_map(ClientCa::keys).filter(|(name, _)| *name == list.parsed.issuer());
+            of_that_name.any(|(_, spki)| list.try_signer(spki));
         }
     }
 
@@ -249,13 +253,14 @@ impl List {
     }
 }
 
-/// Adds `list`; of one issuer and scope the later one.
+/// Adds `list`; of one issuer and scope the later one, or both where neither is later in all.
 fn put(lists: &mut Vec<Arc<List>>, list: &Arc<List>) {
-    match lists.iter_mut().find(|other| other.same_scope(list)) {
-        Some(other) if other.age() < list.age() => *other = Arc::clone(list),
-        Some(_) => {}
-        None => lists.push(Arc::clone(list)),
+    let has_later = |other: &Arc<List>| other.same_scope(list) && list.is_superseded_by(other);
+    if lists.iter().any(|other| other.sha256 == list.sha256 || has_later(other)) {
+        return;
     }
+    lists.retain(|other| !(other.same_scope(list) && other.is_superseded_by(list)));
+    lists.push(Arc::clone(list));
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use super::known::{expect, expect_kid, expect_subject};
 use crate::failure::{Failure, warn};
 use crate::files;
 
+/// How far ahead of this clock tokens of a subject are revoked without being asked, seconds.
+const AHEAD_S_MAX: u64 = 86_400;
 /// Bytes of a certificate file.
 const CERTIFICATE_BYTES_MAX: usize = 1 << 20;
 
@@ -66,6 +68,15 @@ impl Named {
 }
 
 impl TargetArgs {
+    /// Refuses a subject whose tokens would be refused for long because somebody has once signed by a clock far ahead.
+    pub fn expect_near(&self, now: Timestamp, latest: Timestamp) -> Result<(), Failure> {
+        if self.subject.is_empty() || self.before.is_some() || latest <= now.later_by(AHEAD_S_MAX) {
+            return Ok(());
+        }
+        let message = format!("expected what the channel has to be signed by now ({now}), found something of {latest}");
+        Err(Failure::new(message).help("say before when the subject's tokens were issued: --before TIME"))
+    }
+
     /// Reads them all. A name that `release` does not have is refused, unless `unknown` ones are meant: a kill switch with a
     /// slip of the pen switches nothing.
     /// `now`: before which time the tokens of a subject were issued, where no other one is given.

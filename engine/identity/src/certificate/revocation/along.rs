@@ -108,7 +108,7 @@ impl Lookup<'_> {
         }
         let is_named = |lists: &RevocationLists| {
             let mut naming = lists.naming(std::slice::from_ref(&anchor)).filter(|list| !lists.has_later(list));
-            naming.any(|list| list.signer().is_some_and(|spki| anchor.is_signed_by(spki)))
+            naming.any(|list| list.signer().is_some_and(|spki| self.has_issued(anchor, spki)))
         };
         if self.lists().any(is_named) {
             return true;
@@ -118,12 +118,21 @@ impl Lookup<'_> {
         let anchors = self.cas.iter().flat_map(|ca| ca.anchors.iter());
         let above = anchors.filter(|other| anchor.marks.is_issued_by(other.subject()));
         let (fallen, standing): (Vec<&Anchor>, Vec<&Anchor>) = above.partition(|other| self.is_fallen(other, seen));
-        let issued = |by: &[&Anchor]| by.iter().any(|other| anchor.is_signed_by(&other.spki));
-        let is_fallen = issued(&fallen) && !issued(&standing);
+        let is_fallen = fallen.iter().any(|other| anchor.signed_by(&other.spki) != Some(false))
+            && !standing.iter().any(|other| anchor.signed_by(&other.spki) == Some(true));
         if let Some((_, known)) = seen.get_mut(place) {
             *known = is_fallen;
         }
         is_fallen
+    }
+}
+
+impl Lookup<'_> {
+    /// Whether the key with this SubjectPublicKeyInfo (DER) has issued `anchor`; where that cannot be told, one of the policy has.
+    fn has_issued(&self, anchor: &Anchor, spki: &[u8]) -> bool {
+        let mut keys = self.cas.iter().flat_map(ClientCa::keys);
+        let is_of_policy = || keys.any(|(name, key)| key == spki && anchor.marks.is_issued_by(name));
+        anchor.signed_by(spki).unwrap_or_else(is_of_policy)
     }
 }
 

@@ -137,11 +137,6 @@ impl List {
         self.is_before(other) && !other.is_before(self)
     }
 
-    /// Grows from one to the next (RFC 5280 §5.2.3).
-    pub(super) fn age(&self) -> (&[u8], i64) {
-        (&self.number, self.this_update_s)
-    }
-
     /// Whether it is past its `nextUpdate`. Where that is enforced, it refuses everything that it is about, as its absence
     /// does: a file that leaves it out is done with it, or a retired intermediate's would be carried on for ever.
     pub(super) fn has_ended(&self, now_s: u64) -> bool {

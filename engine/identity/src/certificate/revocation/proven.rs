@@ -21,6 +21,7 @@ impl RevocationLists {
     pub fn follow(self, before: &Self, now_s: u64) -> Result<Self, RevocationError> {
         let Self { lists: found, mut not_taken, enforce_expiration, .. } = self;
         let floors = before.proven_lists();
+        let is_new = |list: &Arc<List>| before.lists.iter().all(|old| old.sha256 != list.sha256);
         let (mut lists, mut left_out, mut older) = (Vec::new(), Vec::new(), None);
         for list in &found {
             // Whose it is shows by the keys that chains have shown.
@@ -33,16 +34,19 @@ impl RevocationLists {
         // What another client CA's file brought is taken where this one's has an older one, and not asked for.
         let ahead = before.ahead.iter().map(|later| (later, false));
         for (old, stays) in own.chain(floors_now).chain(ahead) {
-            let place = lists.iter_mut().find(|list| list.same_scope(old));
-            let is_missed = match place {
-                Some(list) if list.is_before(old) => {
+            let mut news =
+                lists.iter().filter(|list| list.same_scope(old) && (is_new(list) || list.sha256 == old.sha256));
+            let is_missed = match news.next() {
+                // Of which something is later, something else may be earlier.
+                Some(list) if list.is_before(old) && news.all(|list| list.is_before(old)) => {
                     older.get_or_insert_with(|| RevocationError::older(list, old));
-                    *list = Arc::clone(old);
+                    lists.retain(|list| !(list.same_scope(old) && is_new(list)));
+                    lists.push(Arc::clone(old));
                     true
                 }
                 Some(_) => false,
                 None if stays => {
-                    lists.push(Arc::clone(old));
+                    put(&mut lists, old);
                     old.is_own
                 }
                 None => false,
@@ -51,7 +55,6 @@ impl RevocationLists {
                 left_out.push(old.issuer.clone());
             }
         }
-        let is_new = |list: &Arc<List>| before.lists.iter().all(|old| old.sha256 != list.sha256);
         if let Some(older) = older.filter(|_| !lists.iter().any(is_new)) {
             return Err(older);
         }
@@ -64,8 +67,9 @@ impl RevocationLists {
     pub(super) fn proven_lists(&self) -> Vec<Arc<List>> {
         let mut latest: Vec<Arc<List>> = Vec::new();
         self.floors.iter().chain(&self.lists).filter(|list| list.is_proven()).for_each(|list| put(&mut latest, list));
-        // Those that ended long ago go first.
+        // Those that ended long ago go first, and of no key a second list before the first of another.
         latest.sort_by_key(|list| std::cmp::Reverse(list.next_update_s));
+        let mut latest = by_turns(latest);
         latest.truncate(REVOCATION_LISTS_MAX);
         let mut bytes = 0;
         latest.retain(|list| {
@@ -84,11 +88,24 @@ impl RevocationError {
     }
 }
 
+/// The first of each key, then the second of each: who has many keeps out nobody.
+fn by_turns(lists: Vec<Arc<List>>) -> Vec<Arc<List>> {
+    let turn = |(position, list): (usize, &Arc<List>)| {
+        lists.iter().take(position).filter(|other| other.signer() == list.signer()).count()
+    };
+    let turns: Vec<usize> = lists.iter().enumerate().map(turn).collect();
+    let mut all: Vec<_> = turns.into_iter().zip(lists).collect();
+    all.sort_by_key(|(turn, list)| (list.signer().is_none(), *turn));
+    all.into_iter().map(|(_, list)| list).collect()
+}
+
 /// As many as there is room for: those of the CA itself, then those whose signers are known.
 fn fitting(mut lists: Vec<Arc<List>>, not_taken: &mut Vec<RevocationError>) -> Result<Vec<Arc<List>>, RevocationError> {
     lists.sort_by_key(|list| (!list.is_own, !list.is_proven()));
+    let own = lists.iter().filter(|list| list.is_own).count();
+    let others = lists.split_off(own);
     let mut fitting: Vec<Arc<List>> = Vec::new();
-    for list in lists {
+    for list in lists.into_iter().chain(by_turns(others)) {
         let no_room = RevocationError::NoRoom(list.issuer.clone());
         match (has_room(&fitting, &list), list.is_own) {
             (true, _) => fitting.push(list),

@@ -127,9 +127,23 @@ fn two_lists_of_which_neither_is_later_both_count() {
         assert_eq!([status(7), status(8), status(9)], [revoked(), revoked(), Ok(2)]);
         assert_eq!(verdict(&cas, &[middle.leaf(7)]), revoked());
     }
-    let own = |text: String| read(&root.ca(), &text).unwrap().facts().next().unwrap().number;
-    let [one, two] = [root.list_of(5, 10, &[]), root.list_of(6, 9, &[])];
-    assert_eq!((own(one.clone() + &two), own(two + &one)), ("6".to_owned(), "6".to_owned()));
+    // Of the CA itself as well, and whatever is read after that.
+    let [one, two] = [root.list_of(5, 10, &[7]) + &one, root.list_of(6, 9, &[8]) + &two];
+    for text in [one.clone() + &two, two + &one] {
+        let mut lists = Arc::new(read(&root.ca(), &text).unwrap());
+        for _ in 0..3 {
+            let ca = root.ca().with_revocation(Some(Arc::clone(&lists)));
+            let refused = [7, 8, 9].map(|serial| {
+                let through = ca.verify(&[middle.leaf(serial), middle.0.der().clone()], NOW_S);
+                [ca.verify(&[root.leaf(serial)], NOW_S), through].map(|verdict| verdict.is_err())
+            });
+            assert_eq!(refused, [[true, true], [true, true], [false, false]]);
+            let before = restarted(&lists, &root.ca(), true, NOW_S);
+            let again = |before: &RevocationLists| read(&root.ca(), &text).unwrap().follow(before, NOW_S).unwrap();
+            assert_eq!(again(&before).digest(), again(&lists).digest());
+            lists = Arc::new(again(&lists));
+        }
+    }
 }
 
 /// The same key and name, once more.
@@ -222,6 +236,31 @@ fn a_list_that_cannot_be_taken_holds_up_no_other() {
     let after = read(&ca, &old_and_new).unwrap().follow(&first, NOW_S).unwrap();
     assert_eq!(after.left_out(), ["CN=root"], "the root's own as little as another's");
     assert_eq!(ca.with_revocation(Some(Arc::new(after))).verify(&chain, NOW_S), Err(CertificateFault::Revoked));
+}
+
+/// Whoever has many lists, and far into the future, keeps out nobody's.
+#[test]
+fn one_intermediate_with_many_lists_crowds_out_no_other() {
+    let root = Authority::new("root");
+    let (middle, evil) = (root.intermediate("middle", 40), root.intermediate("evil", 41));
+    let ca = root.ca();
+    let parts = |from: usize| -> String {
+        let point = |part: usize| CrlIssuingDistributionPoint {
+            distribution_point: CrlDistributionPoint { uris: vec![format!("http://crl.example/{part}")] },
+            scope: None,
+        };
+        (from..from + 60).map(|part| evil.list_until((2099, 1, 1), Some(point(part)), 1, 1, &[])).collect()
+    };
+    let file = |number: u64, more: String| root.list(number, &[]) + &middle.list(number, &[8]) + &more;
+    let mut lists = Arc::new(read(&ca, &file(1, parts(0))).unwrap());
+    for turn in 1..4 {
+        let ca = ca.with_revocation(Some(Arc::clone(&lists)));
+        let _ = ca.verify(&[evil.leaf(1), evil.0.der().clone()], NOW_S);
+        assert_eq!(ca.verify(&[middle.leaf(9), middle.0.der().clone()], NOW_S), Ok(()), "{turn}");
+        assert_eq!(ca.verify(&[middle.leaf(8), middle.0.der().clone()], NOW_S), Err(CertificateFault::Revoked));
+        let next = file(turn + 1, parts(60 * usize::try_from(turn).unwrap()));
+        lists = Arc::new(read(&ca, &next).unwrap().follow(&lists, NOW_S).unwrap());
+    }
 }
 
 /// A list that is past its end beside a later one that says something of the same certificates.
