@@ -171,7 +171,9 @@ impl Keeper<'_> {
             }
             Err(fault) => {
                 let random = u32::from_le_bytes(files::random()?);
-                let left_s = self.in_use(kind).ends_s().unwrap_or(0).saturating_sub(clock::now_s());
+                // Of what is not in use any more nothing is left.
+                let ends_s = if let Found::InUse(of) = self.in_use(kind) { of.ends_s } else { 0 };
+                let left_s = ends_s.saturating_sub(clock::now_s());
                 let again_ms = self.track(kind).failed(why, &fault, left_s, random);
                 counts.failed.fetch_add(1, Ordering::Relaxed);
                 counts.failing.store(1, Ordering::Relaxed);
