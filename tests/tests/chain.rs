@@ -228,10 +228,12 @@ fn files_of_a_rotation_verify_together_and_alone() {
     let mut gateway = sealed(&origin);
     let directory = gateway.directory().to_owned();
     let rotated = format!("{RECORDS_FILE}.1");
-    traffic(&gateway, 40);
-    gateway.wait_for_records(40);
-    // One that stands in the file that goes.
+    // One that stands in the file that goes, and in what is left of it below.
+    traffic(&gateway, 10);
+    gateway.wait_for_records(10);
     assert!(eventually(PATIENCE, || !checkpoints(&directory).is_empty()));
+    traffic(&gateway, 30);
+    gateway.wait_for_records(40);
     fs::rename(directory.join(RECORDS_FILE), directory.join(&rotated)).unwrap();
     gateway.signal("HUP");
     assert!(eventually(PATIENCE, || directory.join(RECORDS_FILE).exists()));
