@@ -99,7 +99,9 @@ fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let desk = RevokeDesk::open(&args.at, args.issue.names_policy())?;
     args.issue.expect_believed(&desk)?;
     desk.warn_of_behind();
-    args.targets.expect_near(desk.now, desk.latest)?;
+    if !args.lift {
+        args.targets.expect_near(desk.now, desk.latest)?;
+    }
     // What is lifted must be listed, and may have left the release since.
     let named = args.targets.read(desk.release.as_ref(), args.unknown || args.lift, desk.latest)?;
     if named.is_empty() != args.renew {

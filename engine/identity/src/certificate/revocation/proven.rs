@@ -22,7 +22,7 @@ impl RevocationLists {
         let Self { lists: found, mut not_taken, enforce_expiration, .. } = self;
         let floors = before.proven_lists();
         let is_new = |list: &Arc<List>| before.lists.iter().all(|old| old.sha256 != list.sha256);
-        let (mut lists, mut left_out, mut older) = (Vec::new(), Vec::new(), None);
+        let mut lists = Vec::new();
         for list in &found {
             // Whose it is shows by the keys that chains have shown.
             let mut keys = floors.iter().filter(|floor| floor.parsed.issuer() == list.parsed.issuer());
@@ -33,25 +33,28 @@ impl RevocationLists {
         let floors_now = floors.iter().map(|floor| (floor, !(enforce_expiration && floor.has_ended(now_s))));
         // What another client CA's file brought is taken where this one's has an older one, and not asked for.
         let ahead = before.ahead.iter().map(|later| (later, false));
-        for (old, stays) in own.chain(floors_now).chain(ahead) {
-            let mut news =
-                lists.iter().filter(|list| list.same_scope(old) && (is_new(list) || list.sha256 == old.sha256));
-            let is_missed = match news.next() {
-                // Of which something is later, something else may be earlier.
-                Some(list) if list.is_before(old) && news.all(|list| list.is_before(old)) => {
-                    older.get_or_insert_with(|| RevocationError::older(list, old));
-                    lists.retain(|list| !(list.same_scope(old) && is_new(list)));
-                    lists.push(Arc::clone(old));
-                    true
-                }
-                Some(_) => false,
-                None if stays => {
-                    put(&mut lists, old);
-                    old.is_own
-                }
-                None => false,
-            };
-            if is_missed && !left_out.contains(&old.issuer) {
+        let known: Vec<(&Arc<List>, bool)> = own.chain(floors_now).chain(ahead).collect();
+        // Two that were in force beside each other, of which neither is later, stay so.
+        let goes_back = |list: &Arc<List>, old: &List| {
+            list.same_scope(old)
+                && list.is_before(old)
+                && (list.is_superseded_by(old)
+                    || (is_new(list) && found.iter().all(|other| other.sha256 != old.sha256)))
+        };
+        let is_back = |list: &Arc<List>| known.iter().any(|(old, _)| goes_back(list, old));
+        let (back, mut lists): (Vec<_>, Vec<_>) = lists.into_iter().partition(is_back);
+        let (mut left_out, mut older) = (Vec::new(), None);
+        for (old, stays) in &known {
+            let behind = back.iter().find(|list| goes_back(list, old));
+            if let Some(list) = behind {
+                older.get_or_insert_with(|| RevocationError::older(list, old));
+            }
+            let is_followed = lists.iter().any(|list: &Arc<List>| list.same_scope(old) && !list.is_before(old));
+            if is_followed || !(*stays || behind.is_some()) {
+                continue;
+            }
+            put(&mut lists, old);
+            if (old.is_own || behind.is_some()) && !left_out.contains(&old.issuer) {
                 left_out.push(old.issuer.clone());
             }
         }

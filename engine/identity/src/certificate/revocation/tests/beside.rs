@@ -146,6 +146,41 @@ fn two_lists_of_which_neither_is_later_both_count() {
     }
 }
 
+/// What gives way to a list that is then withheld itself is not lost.
+#[test]
+fn no_list_in_force_is_lost_between_two_others() {
+    let root = Authority::new("root");
+    let ca = root.ca();
+    let [a, b, c] = [root.list_of(1, 3, &[7]), root.list_of(6, 1, &[8]), root.list_of(6, 2, &[9])];
+    let point = |name: &str| CrlIssuingDistributionPoint {
+        distribution_point: CrlDistributionPoint { uris: vec![format!("http://crl.example/{name}")] },
+        scope: None,
+    };
+    let other = root.list_for(Some(point("other")), 1, 1, &[]);
+    for in_force in [a.clone() + &b, b.clone() + &a] {
+        let before = read(&ca, &in_force).unwrap();
+        for file in [c.clone() + &other, other.clone() + &c] {
+            let after = Arc::new(read(&ca, &file).unwrap().follow(&before, NOW_S).unwrap());
+            let ca = ca.with_revocation(Some(after));
+            let refused = [7, 8].map(|serial| ca.verify(&[root.leaf(serial)], NOW_S));
+            assert_eq!(refused, [Err(CertificateFault::Revoked), Err(CertificateFault::Revoked)]);
+        }
+    }
+}
+
+#[test]
+fn an_older_list_that_stood_beside_does_not_come_back_after_the_end_of_the_later_one() {
+    let (root, middle, chain) = with_middle();
+    let ca = root.ca();
+    let older = middle.list_until((2027, 1, 1), None, 4, 4, &[]);
+    let file = |number: u64, lists: &str| read(&ca, &(root.list(number, &[]) + lists)).unwrap();
+    let before = Arc::new(file(1, &(older.clone() + &middle.list(5, &[8]))));
+    assert_eq!(ca.with_revocation(Some(Arc::clone(&before))).verify(&chain, NOW_S), Err(CertificateFault::Revoked));
+    let after = file(2, &older).follow(&before, NEXT_S).unwrap();
+    assert_eq!(after.left_out(), ["CN=middle"]);
+    assert!(after.lists.iter().filter(|list| !list.is_own).all(|list| list.names(&[8])));
+}
+
 /// The same key and name, once more.
 fn again(of: &Authority, issuer: &Authority, serial: u64, usages: Vec<KeyUsagePurpose>) -> Authority {
     let mut params = Authority::params("middle", usages);
