@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use policy::model::{LimitKind, Policy};
+use policy::model::{Limit, LimitKind, Policy};
 use policy_evaluate::{Evaluation, Evaluator, Memory, Presented, Request, Token};
 use policy_release::digest::Digest;
 use proptest::prelude::*;
@@ -251,13 +251,15 @@ proptest! {
     }
 }
 
+/// The limit of an agent, as a policy that was read has it.
+fn limit_of(text: &str) -> Limit {
+    let rules = Rules { scopes: vec![1; SCOPES], agents: vec![(1, vec![])], population: (1, 0), anonymous: 0 };
+    let text = source(&rules).replace("limits = []", &format!("limits = [\"{text}\"]"));
+    of_text(Path::new("p.toml"), text).loaded().policy.clone().unwrap().agents[0].limits[0].clone()
+}
+
 #[test]
 fn a_tighter_limit_refills_in_the_same_time() {
-    let policy = |limit: &str| {
-        let rules = Rules { scopes: vec![1; SCOPES], agents: vec![(1, vec![])], population: (1, 0), anonymous: 0 };
-        let text = source(&rules).replace("limits = []", &format!("limits = [\"{limit}\"]"));
-        of_text(Path::new("p.toml"), text).loaded().policy.clone().unwrap().agents[0].limits[0].clone()
-    };
     for (limit, most, expected) in [
         ("60/minute", 5, "15/minute"),
         ("60/minute", 15, "30/minute"),
@@ -268,20 +270,15 @@ fn a_tighter_limit_refills_in_the_same_time() {
         ("20/hour quota", 1, "-"),
         ("60/minute", 0, "-"),
     ] {
-        let found = tighter(&policy(limit), most).map_or("-".to_owned(), |limit| limit.to_string());
+        let found = tighter(&limit_of(limit), most).map_or("-".to_owned(), |limit| limit.to_string());
         assert_eq!(found, expected, "{limit} with {most}");
     }
-    let LimitKind::Rate { burst } = tighter(&policy("997/minute"), 20).unwrap().kind else { panic!("a rate") };
+    let LimitKind::Rate { burst } = tighter(&limit_of("997/minute"), 20).unwrap().kind else { panic!("a rate") };
     assert!((40..=50).contains(&burst));
 }
 
 #[test]
 fn less_than_one_window_shows_no_peak() {
-    let policy = |limit: &str| {
-        let rules = Rules { scopes: vec![1; SCOPES], agents: vec![(1, vec![])], population: (1, 0), anonymous: 0 };
-        let text = source(&rules).replace("limits = []", &format!("limits = [\"{limit}\"]"));
-        of_text(Path::new("p.toml"), text).loaded().policy.clone().unwrap().agents[0].limits[0].clone()
-    };
     for (limit, since_s, until_s, expected) in [
         ("1000/hour quota", 3_600, 7_200, true),
         ("1000/hour quota", 3_601, 10_799, false),
@@ -292,7 +289,7 @@ fn less_than_one_window_shows_no_peak() {
         ("60/minute burst 20", 5, 25, true),
     ] {
         let covered = Window { since_ns: since_s * 1_000_000_000, until_ns: until_s * 1_000_000_000 };
-        assert_eq!(holds_one(covered, &policy(limit)), expected, "{limit} from {since_s} to {until_s}");
+        assert_eq!(holds_one(covered, &limit_of(limit)), expected, "{limit} from {since_s} to {until_s}");
     }
 }
 

@@ -249,7 +249,7 @@ impl<'a> Before<'a> {
         }
     }
 
-    /// None where no list of the CA itself is known. Whether they can be in force: [`RevocationLists::fit`].
+    /// None where nothing is known. Whether they can be in force: [`RevocationLists::fit`].
     pub fn lists(self) -> Option<RevocationLists> {
         let Self { enforce_expiration, now_s, mut lists, floors, ahead, .. } = self;
         if ahead.is_empty() && floors.is_empty() && lists.iter().all(|list| !list.is_own) {
