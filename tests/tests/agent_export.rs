@@ -121,6 +121,12 @@ fn curl_calls_with_its_configuration() {
     fs::write(at.join("curl.conf"), ok(at, "agent export p curl")).unwrap();
     let Some(said) = tool(at, "curl", &["-sS", "-K", "curl.conf", &format!("{url}/orders/7")]) else { return };
     assert_eq!((said.as_str(), scene.origin.count()), ("the order", 1));
+    // curl takes what follows a colon for a password.
+    fs::create_dir(at.join("of:us")).unwrap();
+    fs::rename(at.join("p"), at.join("of:us/p")).unwrap();
+    fs::write(at.join("curl.conf"), ok(at, "agent export of:us/p curl")).unwrap();
+    let said = run(at, Command::new("curl").args(["-sS", "-K", "curl.conf", &format!("{url}/orders/7")]));
+    assert_eq!((said.as_str(), scene.origin.count()), ("the order", 2));
 }
 
 #[test]

@@ -158,6 +158,23 @@ fn a_key_that_others_can_read_is_renewed_and_told() {
     assert!(said.contains("mode 0640") && said.lines().count() == 2, "{said}");
 }
 
+/// The certificate of such a key would still hold for long, but nothing is in use: its renewal is not put off for longer and longer.
+#[test]
+fn a_key_that_others_can_read_is_renewed_soon_after_its_ca_is_back() {
+    let scene = Scene::new();
+    enroll(&scene, "p", "");
+    fs::rename(scene.at().join("ca"), scene.at().join("away")).unwrap();
+    fs::set_permissions(scene.at().join("p/current/key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    let keeper = Running::start(scene.at(), "agent run p");
+    keeper.says("\"failed\"", 5);
+    let lines = keeper.json();
+    let again: Vec<u64> = lines.iter().filter_map(|line| line["again_in_ms"].as_u64()).collect();
+    assert!(again.len() >= 5 && again.iter().all(|pause_ms| *pause_ms <= 10_000), "{lines:#?}");
+    fs::rename(scene.at().join("away"), scene.at().join("ca")).unwrap();
+    keeper.says("\"renewed\"", 1);
+    keeper.end();
+}
+
 /// The number of the newest line finds no room: that is told and counted, and the log goes on.
 #[test]
 fn a_log_whose_place_is_not_kept_says_so() {
