@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rcgen::{
@@ -120,15 +120,27 @@ impl Authority {
         self.issue(params)
     }
 
-    /// Its revocation list with that number, issued an hour ago, next due so long from now; PEM.
+    /// Its revocation list with that number, issued less than an hour ago, next due so long from now; PEM. A larger number is issued
+    /// later, whenever it is made: of up to 3,000 in one test.
     pub fn crl(&self, number: u64, revoked: &[&Identity], next: Duration) -> String {
-        self.crl_since(number, revoked, HOUR, next)
+        static BEGUN: OnceLock<Duration> = OnceLock::new();
+        let issued = *BEGUN.get_or_init(now) - HOUR + Duration::from_secs(number.min(3_000));
+        self.crl_of(number, revoked, issued, next)
     }
 
     /// The same, issued so long ago.
     pub fn crl_since(&self, number: u64, revoked: &[&Identity], ago: Duration, next: Duration) -> String {
+        self.crl_of(number, revoked, now() - ago, next)
+    }
+
+    /// The same, issued so far ahead.
+    pub fn crl_ahead(&self, number: u64, revoked: &[&Identity], ahead: Duration, next: Duration) -> String {
+        self.crl_of(number, revoked, now() + ahead, next)
+    }
+
+    fn crl_of(&self, number: u64, revoked: &[&Identity], issued: Duration, next: Duration) -> String {
         let epoch = rcgen::date_time_ymd(1970, 1, 1);
-        let issued = epoch + (now() - ago);
+        let issued = epoch + issued;
         let entry = |identity: &&Identity| RevokedCertParams {
             serial_number: SerialNumber::from(identity.serial()),
             revocation_time: issued,

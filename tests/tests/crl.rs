@@ -230,6 +230,20 @@ fn a_list_that_ends_refuses_its_ca_unless_the_policy_says_otherwise() {
     });
 }
 
+/// Whoever's clock is wrong, it need not be right before the file changes again.
+#[test]
+fn a_list_that_is_ahead_counts_as_soon_as_it_may() {
+    let agents = Authority::new("agents");
+    let (lost, good) = (agents.spiffe(BOT), agents.spiffe(BOT));
+    let list = agents.crl(1, &[], DAY);
+    let stage = Stage::new(agents, &list);
+    let ahead = Duration::from_secs(300 + 8);
+    stage.put_bad(stage.agents.crl_ahead(2, &[&lost], ahead, DAY), "whose clock is wrong?");
+    assert!(eventually(SOON, || stage.status(&lost).is_none()), "{}", stage.gateway.stderr());
+    assert_eq!(stage.status(&good), Some(200));
+    stage.gateway.tells("revocation list 2");
+}
+
 #[test]
 fn what_is_no_later_list_of_the_ca_leaves_the_old_one_in_force() {
     let agents = Authority::new("agents");

@@ -71,11 +71,14 @@ pub const CLIENT_CA_BYTES_MAX: usize = 256 * 1024;
 pub use policy::bounds::CLIENT_CA_ANCHORS_MAX;
 /// Longest file of revocation lists of one client CA: rustls-webpki hashes a list whenever it verifies a chain.
 pub const REVOCATION_LISTS_BYTES_MAX: usize = 4 << 20;
-/// Most revocation lists of one client CA.
+/// Most revocation lists in a file of one client CA.
 pub const REVOCATION_LISTS_MAX: usize = 64;
-/// Longest file in which the lists of one client CA are kept: those in force, those of intermediates that chains have proven, and
-/// what says which is which.
-pub const KEPT_LISTS_BYTES_MAX: usize = 2 * REVOCATION_LISTS_BYTES_MAX + (512 << 10);
+/// Most revocation lists of one client CA in force, and most bytes of them: those of its file, and as many that it leaves out.
+pub const REVOCATION_LISTS_IN_FORCE_MAX: usize = 2 * REVOCATION_LISTS_MAX;
+pub const REVOCATION_LISTS_IN_FORCE_BYTES_MAX: usize = 2 * REVOCATION_LISTS_BYTES_MAX;
+/// Longest file in which the lists of one client CA are kept: those in force, those that are known besides (as many as a file may have),
+/// and what says which is which.
+pub const KEPT_LISTS_BYTES_MAX: usize = REVOCATION_LISTS_IN_FORCE_BYTES_MAX + REVOCATION_LISTS_BYTES_MAX + (512 << 10);
 /// How far the clock of who issued a revocation list may be ahead, seconds.
 pub const LIST_AHEAD_S_MAX: u64 = 300;
 /// Keys that are remembered not to have signed the list of an intermediate that has their name.

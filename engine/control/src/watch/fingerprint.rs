@@ -19,11 +19,13 @@ pub struct Watched {
     /// What was wrong at the last look, and at the one before it where nothing has changed since.
     faults: Vec<String>,
     told: Vec<String>,
+    /// When something of what was read begins to count, seconds since the Unix epoch.
+    due_s: Option<u64>,
 }
 
 impl Watched {
     pub fn new(paths: Vec<PathBuf>) -> Self {
-        Self { paths, seen: None, ordered: false, is_unread: false, faults: Vec::new(), told: Vec::new() }
+        Self { paths, seen: None, ordered: false, is_unread: false, faults: Vec::new(), told: Vec::new(), due_s: None }
     }
 
     /// True on the first call, after every change, and as long as any could not be read. Looks before the files are read, so
@@ -45,6 +47,16 @@ impl Watched {
         self.is_unread |= is_unread;
         self.faults.push(why.to_owned());
         !self.told.iter().any(|told| told == why)
+    }
+
+    /// What was read has something that counts from `due_s` on (seconds since the Unix epoch).
+    pub const fn is_due_at(&mut self, due_s: Option<u64>) {
+        self.due_s = due_s;
+    }
+
+    /// Makes the next `changed` true where what was read has something that counts by now.
+    pub fn wake(&mut self, now_s: u64) {
+        self.is_unread |= self.due_s.take_if(|due_s| *due_s <= now_s).is_some();
     }
 
     /// Makes the next `changed` true.
@@ -87,6 +99,23 @@ mod tests {
         assert!(watched.changed() && !watched.changed());
         watched.forget();
         assert!(watched.changed());
+    }
+
+    #[test]
+    fn what_counts_later_is_read_again_then() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        std::fs::write(&path, b"1").unwrap();
+        let mut watched = Watched::new(vec![path]);
+        let mut changed = |now_s| {
+            watched.wake(now_s);
+            let changed = watched.changed();
+            if changed && now_s < 5 {
+                watched.is_due_at(Some(5));
+            }
+            changed
+        };
+        assert_eq!([1, 2, 4, 5, 6].map(&mut changed), [true, false, false, true, false]);
     }
 
     #[test]

@@ -12,7 +12,6 @@ use crate::assemble::revocation::{self, CrlError};
 use crate::assemble::tls::{self, Tickets};
 use crate::assemble::{Frozen, Node};
 use crate::clock;
-use crate::moving::Why;
 
 /// The files of revocation lists, by client CA.
 pub(super) fn watched_crls(frozen: &Frozen, node: &Node) -> Vec<Option<Watched>> {
@@ -26,15 +25,23 @@ impl Watcher {
     pub(super) fn look_at_crls(&mut self) {
         let frozen = Arc::clone(self.start.activator.frozen());
         for (index, rules) in frozen.policy.client_cas.iter().enumerate() {
-            let why = self.crls.get(index).and_then(Option::as_ref).map_or(Why::Changed, Watched::why);
-            let changed = self.crls.get_mut(index).and_then(Option::as_mut).is_some_and(Watched::changed);
-            let (Some(crl), true) = (&rules.crl, changed) else { continue };
+            let (Some(crl), Some(Some(watched))) = (&rules.crl, self.crls.get_mut(index)) else { continue };
+            let (why, now_s) = (watched.why(), clock::unix_s());
+            watched.wake(now_s);
+            if !watched.changed() {
+                continue;
+            }
             let set = Arc::clone(&self.start.parts.client_cas);
             let Some(ca) = set.cas().get(index) else { continue };
-            let now_s = clock::unix_s();
             let before = ca.lists().cloned();
             let (status, records) = (&self.start.status, &self.start.records);
-            match revocation::read(crl, ca, set.cas(), &self.start.node.base, before.as_deref(), now_s) {
+            let read = revocation::read(crl, ca, set.cas(), &self.start.node.base, before.as_deref(), now_s);
+            watched.is_due_at(match &read {
+                Ok(read) => read.lists.has_more_from_s(now_s),
+                Err(CrlError::Lists { cause, .. }) => cause.is_over_at_s(now_s),
+                Err(CrlError::File { .. }) => None,
+            });
+            match read {
                 Ok(read) if before.as_ref().is_some_and(|before| before.digest() == read.lists.digest()) => {
                     confirm_crl(status, records, &rules.name, why, read.status);
                 }
@@ -42,13 +49,18 @@ impl Watcher {
                     Ok(()) => {
                         take_crl(&self.start.status, &self.start.records, &rules.name, why.of_change(), read.status);
                     }
-                    Err(error) => refuse_crl(&self.start.status, &self.start.records, &rules.name, &error.to_string()),
+                    Err(error) => {
+                        let told = error.to_string();
+                        let watched = self.crls.get_mut(index).and_then(Option::as_mut);
+                        if watched.is_none_or(|watched| watched.is_news(true, &told)) {
+                            refuse_crl(&self.start.status, &self.start.records, &rules.name, &told);
+                        }
+                    }
                 },
                 Err(error) => {
                     let told = error.to_string();
                     let is_unread = matches!(&error, CrlError::File { cause, .. } if cause.is_unread());
-                    let watched = self.crls.get_mut(index).and_then(Option::as_mut);
-                    if watched.is_none_or(|watched| watched.is_news(is_unread, &told)) {
+                    if watched.is_news(is_unread, &told) {
                         refuse_crl(status, records, &rules.name, &told);
                     }
                 }

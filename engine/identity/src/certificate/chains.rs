@@ -17,6 +17,8 @@ use crate::bounds::CLIENT_CAS_MAX;
 pub struct CaSet {
     cas: Vec<ClientCa>,
     digest: [u8; 32],
+    /// A revocation list has the name and number of one of their certificates.
+    may_have_fallen: bool,
 }
 
 impl CaSet {
@@ -29,8 +31,10 @@ impl CaSet {
 
     fn of(cas: Vec<ClientCa>) -> Self {
         cas.iter().filter_map(ClientCa::lists).for_each(|lists| lists.try_keys_of(&cas));
+        let anchors: Vec<&Anchor> = cas.iter().flat_map(|ca| ca.anchors.iter()).collect();
+        let may_have_fallen = cas.iter().filter_map(ClientCa::lists).any(|lists| lists.name_any(&anchors));
         let digest = digest_of(&cas);
-        Self { cas, digest }
+        Self { cas, digest, may_have_fallen }
     }
 
     pub fn cas(&self) -> &[ClientCa] {
@@ -62,9 +66,7 @@ impl CaSet {
     /// Whether a revocation list names a certificate of `chain`, or one of the set. Cheap, so that a worker can ask of all its connections when
     /// lists change; a hit is to be confirmed by [`CaSet::verify`], because another CA of the same name may have listed it.
     pub fn may_have_revoked(&self, chain: &[CertificateDer<'_>]) -> bool {
-        let anchors: Vec<&Anchor> = self.cas.iter().flat_map(|ca| ca.anchors.iter()).collect();
-        let mut all = self.cas.iter().filter_map(ClientCa::lists);
-        all.any(|lists| lists.names_any_of(chain) || lists.name_any(&anchors))
+        self.may_have_fallen || self.cas.iter().filter_map(ClientCa::lists).any(|lists| lists.names_any_of(chain))
     }
 
     /// The CAs under which `chain` verifies at `now_s`, as bits; the first fault when there is none. What the lists of one CA

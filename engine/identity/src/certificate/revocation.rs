@@ -17,7 +17,10 @@ use sha2::{Digest, Sha256};
 use webpki::EndEntityCert;
 
 use super::{Anchor, ClientCa};
-use crate::bounds::{LIST_AHEAD_S_MAX, REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_MAX};
+use crate::bounds::{
+    LIST_AHEAD_S_MAX, REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_IN_FORCE_BYTES_MAX, REVOCATION_LISTS_IN_FORCE_MAX,
+    REVOCATION_LISTS_MAX,
+};
 use list::{List, shown_number, split};
 
 pub(super) use along::Lookup;
@@ -56,8 +59,8 @@ pub enum RevocationError {
     )]
     Older { issuer: String, in_force: String, found: String },
     #[error(
-        "no room for a list of {0}: at most {REVOCATION_LISTS_MAX} lists of {REVOCATION_LISTS_BYTES_MAX} bytes together, with \
-         those in force that the file leaves out"
+        "no room for a list of {0}: at most {REVOCATION_LISTS_IN_FORCE_MAX} lists of {REVOCATION_LISTS_IN_FORCE_BYTES_MAX} bytes \
+         together, with those in force that the file leaves out"
     )]
     NoRoom(String),
 }
@@ -76,8 +79,10 @@ pub(super) enum Revocation {
 /// The lists of one client CA.
 pub struct RevocationLists {
     lists: Vec<Arc<List>>,
-    /// The latest proven list of each intermediate, from before: see `proven`.
+    /// The latest proven list of each intermediate, from before, and those of the CA itself that ended: see `proven`.
     floors: Vec<Arc<List>>,
+    /// Those of `floors` that are not in force and that nothing in force replaces: asked for what they name, and for nothing else.
+    retired: Vec<Arc<List>>,
     enforce_expiration: bool,
     /// Issuers whose lists stay in force because a file left them out or has older ones, for people.
     left_out: Vec<String>,
@@ -139,8 +144,30 @@ impl RevocationLists {
         let mut hashes: Vec<[u8; 32]> = lists.iter().map(|list| list.sha256).collect();
         hashes.sort_unstable();
         hashes.iter().for_each(|sha256| hash.update(sha256));
+        let is_retired = |floor: &&Arc<List>| !lists.iter().any(|list| floor.is_replaced_by(list));
+        let retired: Vec<Arc<List>> = floors.iter().filter(is_retired).map(Arc::clone).collect();
+        let mut hashes: Vec<[u8; 32]> = retired.iter().map(|list| list.sha256).collect();
+        hashes.sort_unstable();
+        hash.update((lists.len() as u64).to_le_bytes());
+        hashes.iter().for_each(|sha256| hash.update(sha256));
         let (left_out, not_taken, ahead, digest) = (Vec::new(), Vec::new(), Vec::new(), hash.finalize().into());
-        Self { lists, floors, enforce_expiration, left_out, not_taken, ahead, digest }
+        Self { lists, floors, retired, enforce_expiration, left_out, not_taken, ahead, digest }
+    }
+
+    /// All that are asked for what they name: those in force, and those that are retired.
+    fn known(&self) -> impl Iterator<Item = &Arc<List>> {
+        self.lists.iter().chain(&self.retired)
+    }
+
+    /// Of these the latest of each scope, as far as is known who signed them.
+    fn naming(&self) -> impl Iterator<Item = &List> {
+        let gives_way = |list: &List| self.known().any(|other| list.gives_way_to(other));
+        self.known().map(AsRef::as_ref).filter(move |list| !gives_way(list))
+    }
+
+    /// From when on the file has more that can be taken, seconds since the Unix epoch: a list was dated ahead at `now_s`.
+    pub fn has_more_from_s(&self, now_s: u64) -> Option<u64> {
+        self.not_taken.iter().filter_map(|fault| fault.is_over_at_s(now_s)).min()
     }
 
     /// Over the lists, in whatever order, and how they are used.
@@ -191,7 +218,7 @@ impl RevocationLists {
     pub(super) fn names_any_of(&self, chain: &[CertificateDer<'_>]) -> bool {
         let named = |certificate: &CertificateDer<'_>| {
             let Ok(certificate) = EndEntityCert::try_from(certificate) else { return true };
-            let mut of_issuer = self.lists.iter().filter(|list| list.parsed.issuer() == certificate.issuer());
+            let mut of_issuer = self.naming().filter(|list| list.parsed.issuer() == certificate.issuer());
             of_issuer.any(|list| list.names(certificate.serial()))
         };
         chain.iter().any(named)
@@ -199,17 +226,16 @@ impl RevocationLists {
 
     /// Whether any names a certificate of client CAs; says as little of whose lists they are.
     pub(super) fn name_any(&self, anchors: &[&Anchor]) -> bool {
-        self.naming(anchors).next().is_some()
+        self.naming_anchors(anchors).next().is_some()
     }
 
-    fn naming<'a>(&'a self, anchors: &'a [&'a Anchor]) -> impl Iterator<Item = &'a List> {
-        let names = |list: &&List| anchors.iter().any(|anchor| list.names_anchor(anchor));
-        self.lists.iter().map(AsRef::as_ref).filter(names)
+    fn naming_anchors<'a>(&'a self, anchors: &'a [&'a Anchor]) -> impl Iterator<Item = &'a List> {
+        self.naming().filter(|list| anchors.iter().any(|anchor| list.names_anchor(anchor)))
     }
 
     /// SHA-256 of those of which it is known who signed them, sorted.
     pub(super) fn naming_by_known(&self, anchors: &[&Anchor]) -> Vec<[u8; 32]> {
-        let known = self.naming(anchors).filter(|list| list.signer().is_some());
+        let known = self.naming_anchors(anchors).filter(|list| list.signer().is_some());
         let mut known: Vec<[u8; 32]> = known.map(|list| list.sha256).collect();
         known.sort_unstable();
         known
@@ -237,6 +263,14 @@ impl fmt::Debug for RevocationLists {
     }
 }
 
+impl RevocationError {
+    /// When a list that is ahead at `now_s` can be taken, seconds since the Unix epoch.
+    pub fn is_over_at_s(&self, now_s: u64) -> Option<u64> {
+        let Self::NotYet { ahead_s, .. } = self else { return None };
+        Some(now_s.saturating_add(ahead_s.saturating_sub(LIST_AHEAD_S_MAX)))
+    }
+}
+
 impl List {
     /// Whether it has the name of who issued `anchor`, and its number.
     fn names_anchor(&self, anchor: &Anchor) -> bool {
@@ -255,11 +289,10 @@ impl List {
 
 /// Adds `list`; of one issuer and scope the later one, or both where neither is later in all.
 fn put(lists: &mut Vec<Arc<List>>, list: &Arc<List>) {
-    let has_later = |other: &Arc<List>| other.same_scope(list) && list.is_superseded_by(other);
-    if lists.iter().any(|other| other.sha256 == list.sha256 || has_later(other)) {
+    if lists.iter().any(|other| other.sha256 == list.sha256 || list.gives_way_to(other)) {
         return;
     }
-    lists.retain(|other| !(other.same_scope(list) && other.is_superseded_by(list)));
+    lists.retain(|other| !other.gives_way_to(list));
     lists.push(Arc::clone(list));
 }
 

@@ -5,6 +5,8 @@
 //! brought it, and the certificate at which the path ends as well. Whether it is good is for the lists of the client CA that is
 //! asked to say, by rustls-webpki.
 
+use std::cmp::Reverse;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -48,7 +50,9 @@ impl Lookup<'_> {
             let issued = serials.chain(path.intermediate_certificates().map(|of| of.serial())).zip(&issuers);
             // All are asked: what is found about who signed them is remembered.
             let named = issued.flat_map(|(serial, issuer)| {
-                self.lists().flat_map(move |lists| lists.by(issuer)).filter(move |list| list.names(serial))
+                self.lists()
+                    .flat_map(move |lists| latest_by(issuer, lists.known()))
+                    .filter(move |list| list.names(serial))
             });
             let mut seen = Vec::new();
             if named.count() > 0 || anchors.iter().all(|anchor| self.is_fallen(anchor, &mut seen)) {
@@ -75,9 +79,9 @@ impl Lookup<'_> {
         issuers: &[Issuer<'_>],
         path: &VerifiedPath<'_>,
     ) -> Result<(), CertificateFault> {
-        let mut asked: Vec<&List> = issuers.iter().flat_map(|issuer| lists.by(issuer)).collect();
-        // Of several that may say something of a certificate it takes the first: the latest.
-        asked.sort_by_key(|list| std::cmp::Reverse(list.this_update_s));
+        let mut asked: Vec<&List> = issuers.iter().flat_map(|issuer| latest_by(issuer, &lists.lists)).collect();
+        // Of several that may say something of a certificate it takes the first: the latest, and of two the one that ends first.
+        asked.sort_by_key(|list| (Reverse(list.this_update_s), list.next_update_s, list.sha256));
         let asked: Vec<&CertRevocationList<'_>> = asked.iter().map(|list| &list.parsed).collect();
         let Ok(options) = RevocationOptionsBuilder::new(&asked) else { return Err(CertificateFault::StatusUnknown) };
         let expiration = if lists.enforce_expiration { ExpirationPolicy::Enforce } else { ExpirationPolicy::Ignore };
@@ -107,7 +111,7 @@ impl Lookup<'_> {
             return *is_fallen;
         }
         let is_named = |lists: &RevocationLists| {
-            let mut naming = lists.naming(std::slice::from_ref(&anchor)).filter(|list| !lists.has_later(list));
+            let mut naming = lists.naming().filter(|list| list.names_anchor(anchor));
             naming.any(|list| list.signer().is_some_and(|spki| self.has_issued(anchor, spki)))
         };
         if self.lists().any(is_named) {
@@ -136,16 +140,11 @@ impl Lookup<'_> {
     }
 }
 
-impl RevocationLists {
-    /// Those that `issuer` has signed, of each scope the latest.
-    fn by(&self, issuer: &Issuer<'_>) -> Vec<&List> {
-        let its: Vec<&List> = self.lists.iter().map(AsRef::as_ref).filter(|list| list.is_by(issuer)).collect();
-        its.into_iter().filter(|list| !self.has_later(list)).collect()
-    }
-
-    fn has_later(&self, list: &List) -> bool {
-        self.lists.iter().any(|other| list.same_scope(other) && list.is_superseded_by(other))
-    }
+/// Those of `lists` that `issuer` has signed, of each scope the latest. All are asked before any gives way to another.
+fn latest_by<'l>(issuer: &Issuer<'_>, lists: impl IntoIterator<Item = &'l Arc<List>>) -> Vec<&'l List> {
+    let its: Vec<&List> = lists.into_iter().map(AsRef::as_ref).filter(|list| list.is_by(issuer)).collect();
+    let gives_way = |list: &List| its.iter().any(|other| list.gives_way_to(other));
+    its.iter().copied().filter(|list| !gives_way(list)).collect()
 }
 
 /// Who issued each certificate of a path, the leaf's first.

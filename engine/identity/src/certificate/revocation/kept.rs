@@ -12,7 +12,7 @@ use super::super::ClientCa;
 use super::list::List;
 use super::proven::has_room;
 use super::{RevocationLists, put};
-use crate::bounds::{KEPT_LISTS_BYTES_MAX, REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_MAX};
+use crate::bounds::{KEPT_LISTS_BYTES_MAX, REVOCATION_LISTS_IN_FORCE_BYTES_MAX, REVOCATION_LISTS_IN_FORCE_MAX};
 
 /// Lists as they are kept for the next start, whatever their CA is called then.
 pub struct Kept {
@@ -34,7 +34,7 @@ struct KeptList {
 #[derive(Clone, Copy)]
 struct Standing {
     in_force: bool,
-    /// By a chain, or by a certificate of the CA that may be gone from it next time: see `proven`.
+    /// Who signed it is known: by a chain, or by a certificate of the CA that may be gone from it next time. See `proven`.
     proven: bool,
 }
 
@@ -100,11 +100,11 @@ impl RevocationLists {
         all
     }
 
-    /// Whether they can be in force: one of the CA itself at least, and no more than a file may have.
+    /// Whether they can be in force: one of the CA itself at least, and no more than there is room for.
     pub fn fit(&self) -> bool {
         let bytes: usize = self.lists.iter().map(|list| list.der.len()).sum();
         let has_own = self.lists.iter().any(|list| list.is_own);
-        has_own && self.lists.len() <= REVOCATION_LISTS_MAX && bytes <= REVOCATION_LISTS_BYTES_MAX
+        has_own && self.lists.len() <= REVOCATION_LISTS_IN_FORCE_MAX && bytes <= REVOCATION_LISTS_IN_FORCE_BYTES_MAX
     }
 }
 
@@ -238,12 +238,14 @@ impl<'a> Before<'a> {
             if is_of && let Some(signer) = &of.signer {
                 list.try_signer(signer);
             }
-            let is_proven = is_of && of.standing.proven && list.is_proven();
+            let is_retired = is_of && !of.standing.in_force;
+            let is_floor =
+                is_of && of.standing.proven && (list.is_proven() || (list.is_own && is_retired && !is_beside));
             let is_taken = is_of && of.standing.in_force && has_room(&self.lists, &list);
-            if !is_beside && (list.is_own || is_taken) {
+            if !is_beside && ((list.is_own && !is_retired) || is_taken) {
                 put(&mut self.lists, &list);
             }
-            if is_proven {
+            if is_floor {
                 self.floors.push(list);
             }
         }
@@ -257,7 +259,7 @@ impl<'a> Before<'a> {
         }
         for floor in &floors {
             let stays = has_room(&lists, floor) && !(enforce_expiration && floor.has_ended(now_s));
-            if stays || lists.iter().any(|list| list.same_scope(floor)) {
+            if stays || lists.iter().any(|list| list.gives_way_to(floor)) {
                 put(&mut lists, floor);
             }
         }

@@ -128,17 +128,24 @@ impl List {
     }
 
     /// Whether something of it is earlier than of `other`: then it does not take that one's place.
-    pub(super) fn is_before(&self, other: &Self) -> bool {
+    fn is_before(&self, other: &Self) -> bool {
         self.number < other.number || self.this_update_s < other.this_update_s
     }
 
-    /// Whether `other` is the later one in all.
-    pub(super) fn is_superseded_by(&self, other: &Self) -> bool {
-        self.is_before(other) && !other.is_before(self)
+    /// Whether `other` is of the same scope and the later one in all.
+    pub(super) fn gives_way_to(&self, other: &Self) -> bool {
+        self.same_scope(other) && self.is_before(other) && !other.is_before(self)
     }
 
-    /// Whether it is past its `nextUpdate`. Where that is enforced, it refuses everything that it is about, as its absence
-    /// does: a file that leaves it out is done with it, or a retired intermediate's would be carried on for ever.
+    /// Whether `other` leaves it nothing to say: it gives way to that one, or neither is earlier and that one names all that it does.
+    pub(super) fn is_replaced_by(&self, other: &Self) -> bool {
+        let is_as_late = || self.same_scope(other) && !self.is_before(other) && !other.is_before(self);
+        let names_all = || self.revoked.iter().all(|serial| other.revoked.binary_search(serial).is_ok());
+        self.gives_way_to(other) || (is_as_late() && names_all())
+    }
+
+    /// Whether it is past its `nextUpdate`. Where that is enforced, it calls nothing good any more: a file that leaves it out is done with
+    /// it, or a retired intermediate's would be carried on for ever. What it names stays refused.
     pub(super) fn has_ended(&self, now_s: u64) -> bool {
         i64::try_from(now_s).is_ok_and(|now_s| self.next_update_s <= now_s)
     }

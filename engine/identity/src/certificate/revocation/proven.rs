@@ -3,14 +3,20 @@
 //! A list of the CA itself is verified when it is read; nothing of it goes back, and it stays in force where a file leaves it
 //! out: what else the file has must not wait for it. The key of an intermediate is only known with a chain, so that its list says
 //! nothing before one that verified showed the key that signed it: until then any other may stand beside it. From then on it is
-//! proven: no earlier one by that key follows it, and it stays in force where a file leaves it out, until it has ended. Another key
-//! under the same name, as an intermediate gets one, has lists of its own.
+//! proven: no earlier one by that key follows it, and it stays in force where a file leaves it out. Another key under the same name, as
+//! an intermediate gets one, has lists of its own.
+//!
+//! Of two of which neither is later in all both count: numbers may begin anew, and clocks go back. One that a file leaves out after its
+//! end is retired: it calls nothing good any more, and what it names stays refused.
 
 use std::sync::Arc;
 
 use super::list::List;
 use super::{RevocationError, RevocationLists, put, shown_number};
-use crate::bounds::{REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_MAX};
+use crate::bounds::{
+    REVOCATION_LISTS_BYTES_MAX, REVOCATION_LISTS_IN_FORCE_BYTES_MAX, REVOCATION_LISTS_IN_FORCE_MAX,
+    REVOCATION_LISTS_MAX,
+};
 
 impl RevocationLists {
     /// These in the place of `before`, which are of the same CA, at `now_s` (seconds since the Unix epoch). One that is older than
@@ -20,36 +26,32 @@ impl RevocationLists {
     /// They go back and bring nothing new; or there is no room for one of the CA itself.
     pub fn follow(self, before: &Self, now_s: u64) -> Result<Self, RevocationError> {
         let Self { lists: found, mut not_taken, enforce_expiration, .. } = self;
-        let floors = before.proven_lists();
+        let own = before.lists.iter().filter(|old| old.is_own).map(Arc::clone);
+        let floors: Vec<Arc<List>> = own.chain(before.proven_lists()).collect();
         let is_new = |list: &Arc<List>| before.lists.iter().all(|old| old.sha256 != list.sha256);
         let mut lists = Vec::new();
         for list in &found {
+            // What a chain shows of the one in force meanwhile is not to be lost.
+            let known = before.known().find(|old| old.sha256 == list.sha256 && old.is_own == list.is_own);
+            let list = known.unwrap_or(list);
             // Whose it is shows by the keys that chains have shown.
             let mut keys = floors.iter().filter(|floor| floor.parsed.issuer() == list.parsed.issuer());
             keys.any(|floor| floor.signer().is_some_and(|spki| list.try_signer(spki)));
             put(&mut lists, list);
         }
-        let own = before.lists.iter().filter(|old| old.is_own).map(|old| (old, true));
-        let floors_now = floors.iter().map(|floor| (floor, !(enforce_expiration && floor.has_ended(now_s))));
+        let known = floors.iter().map(|floor| (floor, !(enforce_expiration && floor.has_ended(now_s))));
         // What another client CA's file brought is taken where this one's has an older one, and not asked for.
         let ahead = before.ahead.iter().map(|later| (later, false));
-        let known: Vec<(&Arc<List>, bool)> = own.chain(floors_now).chain(ahead).collect();
-        // Two that were in force beside each other, of which neither is later, stay so.
-        let goes_back = |list: &Arc<List>, old: &List| {
-            list.same_scope(old)
-                && list.is_before(old)
-                && (list.is_superseded_by(old)
-                    || (is_new(list) && found.iter().all(|other| other.sha256 != old.sha256)))
-        };
-        let is_back = |list: &Arc<List>| known.iter().any(|(old, _)| goes_back(list, old));
+        let known: Vec<(&Arc<List>, bool)> = known.chain(ahead).collect();
+        let is_back = |list: &Arc<List>| known.iter().any(|(old, _)| list.gives_way_to(old));
         let (back, mut lists): (Vec<_>, Vec<_>) = lists.into_iter().partition(is_back);
         let (mut left_out, mut older) = (Vec::new(), None);
         for (old, stays) in &known {
-            let behind = back.iter().find(|list| goes_back(list, old));
+            let behind = back.iter().find(|list| list.gives_way_to(old));
             if let Some(list) = behind {
                 older.get_or_insert_with(|| RevocationError::older(list, old));
             }
-            let is_followed = lists.iter().any(|list: &Arc<List>| list.same_scope(old) && !list.is_before(old));
+            let is_followed = lists.iter().any(|list: &Arc<List>| old.is_replaced_by(list));
             if is_followed || !(*stays || behind.is_some()) {
                 continue;
             }
@@ -66,10 +68,11 @@ impl RevocationLists {
         Ok(Self { left_out, not_taken, ahead, ..Self::of(lists, floors, enforce_expiration) })
     }
 
-    /// The latest proven list of each intermediate, whether it is in force or not.
+    /// The latest proven list of each intermediate, whether it is in force or not, and those of the CA itself that are not.
     pub(super) fn proven_lists(&self) -> Vec<Arc<List>> {
         let mut latest: Vec<Arc<List>> = Vec::new();
-        self.floors.iter().chain(&self.lists).filter(|list| list.is_proven()).for_each(|list| put(&mut latest, list));
+        let proven = self.floors.iter().chain(&self.lists).filter(|list| list.is_proven());
+        proven.chain(self.retired.iter().filter(|list| list.is_own)).for_each(|list| put(&mut latest, list));
         // Those that ended long ago go first, and of no key a second list before the first of another.
         latest.sort_by_key(|list| std::cmp::Reverse(list.next_update_s));
         let mut latest = by_turns(latest);
@@ -121,5 +124,5 @@ fn fitting(mut lists: Vec<Arc<List>>, not_taken: &mut Vec<RevocationError>) -> R
 
 pub(super) fn has_room(lists: &[Arc<List>], one_more: &List) -> bool {
     let bytes: usize = lists.iter().map(|list| list.der.len()).sum();
-    lists.len() < REVOCATION_LISTS_MAX && bytes + one_more.der.len() <= REVOCATION_LISTS_BYTES_MAX
+    lists.len() < REVOCATION_LISTS_IN_FORCE_MAX && bytes + one_more.der.len() <= REVOCATION_LISTS_IN_FORCE_BYTES_MAX
 }

@@ -6,6 +6,7 @@ use rcgen::{CrlDistributionPoint, CrlIssuingDistributionPoint};
 use super::super::RevocationError;
 use super::super::tests::{Authority, NOW_S, read, restarted, stays, with, with_middle};
 use super::*;
+use crate::bounds::REVOCATION_LISTS_MAX;
 use crate::certificate::CertificateFault;
 
 fn named(name: &str, authorities: &[&Authority]) -> ClientCa {
@@ -156,23 +157,27 @@ fn what_a_ca_beside_brought_is_a_floor_and_nothing_more() {
 }
 
 #[test]
-fn more_lists_than_a_file_may_have_are_known_and_neither_carried_on_nor_put_in_force() {
+fn more_lists_than_there_is_room_for_are_known_and_neither_carried_on_nor_put_in_force() {
     let (a, b) = (Authority::new("a"), Authority::new("b"));
-    let parts = |of: &Authority, count: usize| -> String {
+    let parts = |of: &Authority, which: std::ops::Range<usize>| -> String {
         let point = |part: usize| CrlIssuingDistributionPoint {
             distribution_point: CrlDistributionPoint { uris: vec![format!("http://crl.example/{part}")] },
             scope: None,
         };
-        (0..count).map(|part| of.list_for(Some(point(part)), 2, 2, &[])).collect()
+        which.map(|part| of.list_for(Some(point(part)), 2, 2, &[])).collect()
     };
     let both = named("both", &[&a, &b]);
-    for (more, fits) in [(REVOCATION_LISTS_MAX / 2, true), (REVOCATION_LISTS_MAX / 2 + 1, false)] {
-        let of_a = with(&a.ca(), &parts(&a, REVOCATION_LISTS_MAX / 2));
-        let of_b = with(&b.ca(), &parts(&b, more));
-        assert_eq!(known(&both, &[&of_a, &of_b]).unwrap().fit(), fits);
-    }
-    for (count, fits) in [(REVOCATION_LISTS_MAX - 1, true), (REVOCATION_LISTS_MAX, false)] {
-        let before = read(&both, &parts(&a, count)).unwrap();
+    // Two files fill all places that there are in force.
+    let most = REVOCATION_LISTS_MAX;
+    let (of_a, of_b) = (with(&a.ca(), &parts(&a, 0..most)), with(&b.ca(), &parts(&b, 0..most)));
+    let whole = known(&both, &[&of_a, &of_b]).unwrap();
+    assert!(whole.fit());
+    let of_both = both.with_revocation(Some(Arc::new(whole)));
+    let more = with(&named("more", &[&a, &Authority::new("c")]), &parts(&a, most..most + 1));
+    assert!(!known(&both, &[&of_both, &more]).unwrap().fit());
+    for (count, fits) in [(most - 1, true), (most, false)] {
+        let before = read(&both, &parts(&a, 0..most)).unwrap();
+        let before = read(&both, &parts(&a, most..most + count)).unwrap().follow(&before, NOW_S).unwrap();
         let after = read(&both, &b.list(1, &[])).unwrap().follow(&before, NOW_S);
         assert_eq!(after.as_ref().is_ok_and(|lists| lists.left_out() == ["CN=a"]), fits);
         assert_eq!(matches!(after, Err(RevocationError::NoRoom(_))), !fits);
