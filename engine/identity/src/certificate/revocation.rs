@@ -117,8 +117,11 @@ impl RevocationLists {
             return Err(RevocationError::TooLong(bytes.len()));
         }
         let found = split(bytes)?;
-        if found.is_empty() || found.len() > REVOCATION_LISTS_MAX {
-            return Err(RevocationError::Count(found.len()));
+        // What is no list costs itself alone, as long as it is not much.
+        let (count, others) =
+            (found.iter().filter(|der| der.is_ok()).count(), found.iter().filter(|der| der.is_err()).count());
+        if found.is_empty() || count.max(others) > REVOCATION_LISTS_MAX {
+            return Err(RevocationError::Count(count + others));
         }
         let (mut lists, mut not_taken, mut foreign) = (Vec::new(), Vec::new(), None);
         for (position, der) in (1..).zip(found) {
@@ -159,10 +162,10 @@ impl RevocationLists {
         self.lists.iter().chain(&self.retired)
     }
 
-    /// Of these the latest of each scope, as far as is known who signed them.
-    fn naming(&self) -> impl Iterator<Item = &List> {
+    /// Of these the ones that name what is looked for, unless they give way to another, as far as is known who signed them.
+    fn naming<'a>(&'a self, names: impl Fn(&List) -> bool + 'a) -> impl Iterator<Item = &'a List> {
         let gives_way = |list: &List| self.known().any(|other| list.gives_way_to(other));
-        self.known().map(AsRef::as_ref).filter(move |list| !gives_way(list))
+        self.known().map(AsRef::as_ref).filter(move |list| names(list) && !gives_way(list))
     }
 
     /// From when on the file has more that can be taken, seconds since the Unix epoch: a list was dated ahead at `now_s`.
@@ -218,8 +221,9 @@ impl RevocationLists {
     pub(super) fn names_any_of(&self, chain: &[CertificateDer<'_>]) -> bool {
         let named = |certificate: &CertificateDer<'_>| {
             let Ok(certificate) = EndEntityCert::try_from(certificate) else { return true };
-            let mut of_issuer = self.naming().filter(|list| list.parsed.issuer() == certificate.issuer());
-            of_issuer.any(|list| list.names(certificate.serial()))
+            let is_named =
+                |list: &List| list.parsed.issuer() == certificate.issuer() && list.names(certificate.serial());
+            self.naming(is_named).next().is_some()
         };
         chain.iter().any(named)
     }
@@ -230,7 +234,7 @@ impl RevocationLists {
     }
 
     fn naming_anchors<'a>(&'a self, anchors: &'a [&'a Anchor]) -> impl Iterator<Item = &'a List> {
-        self.naming().filter(|list| anchors.iter().any(|anchor| list.names_anchor(anchor)))
+        self.naming(|list| anchors.iter().any(|anchor| list.names_anchor(anchor)))
     }
 
     /// SHA-256 of those of which it is known who signed them, sorted.

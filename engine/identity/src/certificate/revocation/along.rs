@@ -111,7 +111,7 @@ impl Lookup<'_> {
             return *is_fallen;
         }
         let is_named = |lists: &RevocationLists| {
-            let mut naming = lists.naming().filter(|list| list.names_anchor(anchor));
+            let mut naming = lists.naming(|list| list.names_anchor(anchor));
             naming.any(|list| list.signer().is_some_and(|spki| self.has_issued(anchor, spki)))
         };
         if self.lists().any(is_named) {

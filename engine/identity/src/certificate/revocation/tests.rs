@@ -186,6 +186,14 @@ fn what_is_no_list_of_the_ca_is_not_taken() {
     assert!(matches!(read(&ca, "nonsense"), Err(RevocationError::Form)));
     assert!(matches!(read(&ca, &good[..good.len() / 2]), Err(RevocationError::Malformed { position: 1, .. })));
     assert!(matches!(read(&ca, &good.repeat(REVOCATION_LISTS_MAX + 1)), Err(RevocationError::Count(_))));
+    let (most, pem) = (good.repeat(REVOCATION_LISTS_MAX), authority.0.pem());
+    assert_eq!(
+        read(&ca, &(most.clone() + &pem)).unwrap().not_taken().len(),
+        1,
+        "a certificate beside as many as there may be"
+    );
+    let much = most + &pem.repeat(REVOCATION_LISTS_MAX + 1);
+    assert!(matches!(read(&ca, &much), Err(RevocationError::Count(_))));
     let long = vec![b' '; REVOCATION_LISTS_BYTES_MAX + 1];
     assert!(matches!(RevocationLists::read(&long, &ca, true, NOW_S), Err(RevocationError::TooLong(_))));
     let der = ders(&good).remove(0);
