@@ -27,6 +27,8 @@ pub enum Lie {
     Ca,
     Long,
     OtherCa,
+    /// `newNonce` of its directory is no URL.
+    NoNonces,
 }
 
 pub struct Liar {
@@ -129,7 +131,8 @@ impl Served {
         };
         match path {
             "/dir" => {
-                let all = json!({"newNonce": url("/nonce"), "newAccount": url("/account"), "newOrder": url("/new")});
+                let nonces = if self.lie == Lie::NoNonces { "x y".to_owned() } else { url("/nonce") };
+                let all = json!({"newNonce": nonces, "newAccount": url("/account"), "newOrder": url("/new")});
                 ("200 OK", all.to_string())
             }
             "/nonce" => ("200 OK", String::new()),
@@ -184,7 +187,7 @@ impl Served {
                 Lie::Ended => params.not_after = now - Duration::from_secs(5),
                 Lie::Ca => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
                 Lie::Long => params.not_after = now + Duration::from_secs(90 * 86_400),
-                Lie::None | Lie::OtherKey | Lie::OtherCa => {}
+                Lie::None | Lie::OtherKey | Lie::OtherCa | Lie::NoNonces => {}
             }
         });
         certificate + &self.issuer.pem

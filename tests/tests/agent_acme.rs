@@ -258,6 +258,7 @@ fn a_certificate_that_is_not_this_agents_is_never_put_in_use() {
         (Lie::Ca, "found one of a CA"),
         (Lie::Long, "expected a certificate for at most 7d"),
         (Lie::OtherCa, "that the CA of its issuer vouches for"),
+        (Lie::NoNonces, "found newNonce that is no URL"),
     ];
     for (lie, told) in lies {
         liar.lies(lie);
@@ -286,4 +287,10 @@ fn a_certificate_that_is_not_this_agents_is_never_put_in_use() {
     liar.lies(Lie::None);
     desk.good("agent run p --once");
     assert_ne!(read_pair(&desk.path("p")), before);
+    // An account whose server is no URL is none: it is made anew.
+    let kept = account(&desk.path("p"));
+    let damaged = fs::read_to_string(&kept).unwrap().replace(&liar.directory(), "x y");
+    fs::write(&kept, &damaged).unwrap();
+    desk.good("agent run p --once");
+    assert_ne!(fs::read_to_string(&kept).unwrap(), damaged);
 }

@@ -33,8 +33,9 @@ pub const DPOP_ID_BYTES_MAX: usize = 256;
 pub const DPOP_AGE_S_MAX: u64 = 60;
 /// How far ahead of this clock the one that made a DPoP proof may be, seconds.
 pub const DPOP_AHEAD_S_MAX: u64 = 5;
-/// How much longer than it is accepted a proof is remembered, seconds: clocks of workers differ by a little.
-pub const DPOP_KEPT_S_MORE: u64 = 3;
+/// How much longer than it is accepted a proof is remembered, seconds: clocks of workers differ by a little, and a request whose
+/// token is asked about waits for up to 2.5 s before its proof is remembered.
+pub const DPOP_KEPT_S_MORE: u64 = 6;
 /// How long one nonce is given out, seconds; it is taken for as long again.
 pub const DPOP_NONCE_SLOT_S: u64 = 120;
 

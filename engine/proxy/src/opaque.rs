@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use activation::Activation;
 use activation::inquiries::{Answer, Told};
 use activation::shares::NoRoom;
+use identity::bounds::DPOP_KEPT_S_MORE;
 use identity::throttle::Charged;
 use identity::token::opaque::{OpaqueKey, asked_about, key_of};
 use identity::token::{Found, Issuer, TokenFault, VerifiedToken};
@@ -19,6 +20,8 @@ use crate::worker::Worker;
 
 /// How long a request waits for an answer, milliseconds: a little longer than control does.
 const WAIT_MS_MAX: u64 = 2_500;
+// A proof is looked for and remembered by the clock of the request's arrival.
+const _: () = assert!(WAIT_MS_MAX + 3_000 <= 1_000 * DPOP_KEPT_S_MORE);
 /// Pauses between two looks, milliseconds: a quarter of the time that it took so far, within these.
 const LOOK_MS_MIN: u64 = 1;
 const LOOK_MS_MAX: u64 = 20;

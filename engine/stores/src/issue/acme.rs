@@ -15,6 +15,7 @@ use instant_acme::{
     OrderStatus, Problem, RetryPolicy,
 };
 use policy_release::digest::Digest;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::{Chain, IssueFault, Name, certificates};
@@ -75,6 +76,12 @@ pub trait Desk {
     fn begun(&self);
     /// Answers these challenges from now on, and no others.
     fn answer(&self, challenges: Vec<Challenge>) -> impl Future<Output = Result<(), String>>;
+}
+
+/// Where an account is, of all that is kept of it.
+#[derive(Deserialize)]
+struct AccountPlace {
+    directory: String,
 }
 
 /// One order, from the account to the certificate.
@@ -158,8 +165,18 @@ impl<D: Desk> Placing<'_, D> {
         made.map(Box::new).map_err(|cause| AcmeFault::Trust { directory: self.directory.shown(), cause })
     }
 
+    fn url(&self) -> String {
+        let place = &self.directory.place;
+        place.with_path(String::new()).to_string() + &place.target()
+    }
+
     async fn kept_account(&self) -> Result<Option<Account>, AcmeFault> {
         let Some(text) = self.desk.account() else { return Ok(None) };
+        // Of another server, or damaged: the library would ask whatever stands there, and panics at what is no URL.
+        let place = serde_json::from_str::<AccountPlace>(&text);
+        if !place.is_ok_and(|place| place.directory == self.url()) {
+            return Ok(None);
+        }
         let Ok(credentials) = serde_json::from_str::<AccountCredentials>(&text) else { return Ok(None) };
         let account = Account::builder_with_http(self.client()?).from_credentials(credentials).await;
         account.map(Some).map_err(|error| self.fault(error))
@@ -170,9 +187,8 @@ impl<D: Desk> Placing<'_, D> {
         // That whoever named the directory agrees was asked there.
         let wanted = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
         let builder = Account::builder_with_http(self.client()?);
-        let (place, external) = (&self.directory.place, self.directory.external_key()?);
-        let url = place.with_path(String::new()).to_string() + &place.target();
-        let made = builder.create(&wanted, url, external.as_ref()).await;
+        let external = self.directory.external_key()?;
+        let made = builder.create(&wanted, self.url(), external.as_ref()).await;
         let (account, credentials) = made.map_err(|error| self.fault(error))?;
         let text = serde_json::to_string(&credentials).map(Zeroizing::new);
         let text = text.map_err(|error| AcmeFault::Account(io::Error::other(error)))?;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::{Request, Response, header};
+use hyper::{Request, Response, Uri, header};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use serde::Deserialize;
 
 use crate::http::{Bounds, Client, HttpFault, Place, Trust, TrustFault};
 use crate::issue::ANSWER_BYTES_MAX;
@@ -73,12 +74,26 @@ impl HttpClient for Http {
                 let fault = HttpFault::Status { authority: place.authority(), status: answer.status.as_u16() };
                 return Err(Error::Other(Box::new(fault)));
             }
+            if !nonces_have_an_address(&answer.content) {
+                return Err(Error::Other("newNonce that is no URL".into()));
+            }
             let mut response = Response::new(Full::new(answer.content));
             *response.status_mut() = answer.status;
             *response.headers_mut() = answer.fields;
             Ok(BytesResponse::from(response))
         })
     }
+}
+
+/// Whether `content` is of no directory (RFC 8555 §7.1.1), or of one whose `newNonce` can be asked: the library panics at another.
+fn nonces_have_an_address(content: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Directory {
+        #[serde(rename = "newNonce")]
+        new_nonce: String,
+    }
+    let Ok(directory) = serde_json::from_slice::<Directory>(content) else { return true };
+    directory.new_nonce.parse::<Uri>().is_ok()
 }
 
 /// Whole seconds, at most a day; a date is none.
@@ -90,6 +105,22 @@ fn seconds(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_directory_without_an_address_for_nonces_is_none() {
+        for (directory, is_good) in [
+            (r#"{"newNonce":"https://127.0.0.1/nonce"}"#, true),
+            (r#"{"status":"valid"}"#, true),
+            ("-----BEGIN CERTIFICATE-----", true),
+            ("", true),
+            (r#"{"newNonce":"x y"}"#, false),
+            (r#"{"newNonce":""}"#, false),
+            (r#"{"newNonce":"http://["}"#, false),
+            ("{\"newNonce\":\"\u{e9}\"}", false),
+        ] {
+            assert_eq!(super::nonces_have_an_address(directory.as_bytes()), is_good, "{directory}");
+        }
+    }
+
     #[test]
     fn a_pause_is_whole_seconds_and_a_day_at_most() {
         let read =
