@@ -12,7 +12,7 @@ pub fn due_s(obtained_s: u64, ends_s: u64, random: u32) -> u64 {
     // In 128 bits: a life of years, in milliseconds, times 32 random bits is more than 64.
     let jitter_ms = u128::from(life_ms / 1_000 * JITTER_PER_MILLE_MAX) * u128::from(random) / u128::from(u32::MAX);
     let jitter_ms = u64::try_from(jitter_ms).unwrap_or(0);
-    obtained_s + (life_ms / 3 * 2).saturating_sub(jitter_ms) / 1_000
+    obtained_s.saturating_add((life_ms / 3 * 2).saturating_sub(jitter_ms) / 1_000)
 }
 
 /// Pause after so many failures in a row, with so much of the credential's life left, milliseconds. `is_counted`: the other
