@@ -36,10 +36,11 @@ impl Watcher {
             let before = ca.lists().cloned();
             let (status, records) = (&self.start.status, &self.start.records);
             let read = revocation::read(crl, ca, set.cas(), &self.start.node.base, before.as_deref(), now_s);
+            let in_force = before.as_ref().and_then(|before| before.due_s(now_s));
             watched.is_due_at(match &read {
-                Ok(read) => read.lists.has_more_from_s(now_s),
-                Err(CrlError::Lists { cause, .. }) => cause.is_over_at_s(now_s),
-                Err(CrlError::File { .. }) => None,
+                Ok(read) => read.lists.due_s(now_s),
+                Err(CrlError::Lists { cause, .. }) => cause.is_over_at_s(now_s).into_iter().chain(in_force).min(),
+                Err(CrlError::File { .. }) => in_force,
             });
             match read {
                 Ok(read) if before.as_ref().is_some_and(|before| before.digest() == read.lists.digest()) => {

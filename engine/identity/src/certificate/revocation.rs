@@ -88,6 +88,8 @@ pub struct RevocationLists {
     left_out: Vec<String>,
     /// What a file has beside those that are taken.
     not_taken: Vec<RevocationError>,
+    /// When the first ends of those that stay in force though the file has them no more, seconds since the Unix epoch.
+    carried_until_s: Option<i64>,
     /// Later lists of the CA's own issuers that the file of another client CA brought: nothing goes back behind them.
     ahead: Vec<Arc<List>>,
     digest: [u8; 32],
@@ -136,7 +138,8 @@ impl RevocationLists {
         if lists.iter().all(|list| !list.is_own) {
             let issuers: Vec<&str> = lists.iter().map(|list| list.issuer.as_str()).collect();
             let none = || RevocationError::NoneOfTheCa(issuers.join(", "));
-            return Err(foreign.or_else(|| not_taken.into_iter().next()).unwrap_or_else(none));
+            let (passing, others): (Vec<_>, Vec<_>) = not_taken.into_iter().partition(RevocationError::is_passing);
+            return Err(passing.into_iter().chain(foreign).chain(others).next().unwrap_or_else(none));
         }
         Ok(Self { not_taken, ..Self::of(lists, Vec::new(), enforce_expiration) })
     }
@@ -154,7 +157,8 @@ impl RevocationLists {
         hash.update((lists.len() as u64).to_le_bytes());
         hashes.iter().for_each(|sha256| hash.update(sha256));
         let (left_out, not_taken, ahead, digest) = (Vec::new(), Vec::new(), Vec::new(), hash.finalize().into());
-        Self { lists, floors, retired, enforce_expiration, left_out, not_taken, ahead, digest }
+        let carried_until_s = None;
+        Self { lists, floors, retired, enforce_expiration, left_out, not_taken, carried_until_s, ahead, digest }
     }
 
     /// All that are asked for what they name: those in force, and those that are retired.
@@ -168,9 +172,12 @@ impl RevocationLists {
         self.known().map(AsRef::as_ref).filter(move |list| names(list) && !gives_way(list))
     }
 
-    /// From when on the file has more that can be taken, seconds since the Unix epoch: a list was dated ahead at `now_s`.
-    pub fn has_more_from_s(&self, now_s: u64) -> Option<u64> {
-        self.not_taken.iter().filter_map(|fault| fault.is_over_at_s(now_s)).min()
+    /// When something else comes of the same file, after `now_s` and in seconds since the Unix epoch: a list that was dated ahead then
+    /// can be taken, or one that the file has no more ends.
+    pub fn due_s(&self, now_s: u64) -> Option<u64> {
+        let ahead = self.not_taken.iter().filter_map(|fault| fault.is_over_at_s(now_s));
+        let ends = self.carried_until_s.and_then(|end_s| u64::try_from(end_s).ok());
+        ahead.chain(ends).filter(|due_s| *due_s > now_s).min()
     }
 
     /// Over the lists, in whatever order, and how they are used.
@@ -268,6 +275,11 @@ impl fmt::Debug for RevocationLists {
 }
 
 impl RevocationError {
+    /// Whether time alone mends it.
+    const fn is_passing(&self) -> bool {
+        matches!(self, Self::NotYet { .. })
+    }
+
     /// When a list that is ahead at `now_s` can be taken, seconds since the Unix epoch.
     pub fn is_over_at_s(&self, now_s: u64) -> Option<u64> {
         let Self::NotYet { ahead_s, .. } = self else { return None };

@@ -220,13 +220,18 @@ impl<'a> Before<'a> {
         self.add(&Kept { issuers: serving.issuers(), lists: lists.standing(serving).iter().map(kept).collect() });
     }
 
-    /// Adds what was kept. What a CA that has an issuer in common knew of intermediates counts, too.
+    /// Adds what was kept. What a CA that has an issuer in common knew of intermediates counts, too, and so does what was known above one
+    /// that is a CA of its own now.
     pub fn add(&mut self, kept: &Kept) {
         let is_of = kept.issuers.iter().any(|issuer| self.issuers.contains(issuer));
+        let has_signed = |list: &KeptList| {
+            self.ca.keys().any(|(name, spki)| name == list.issuer && list.signer.as_deref() == Some(spki))
+        };
+        let is_below = is_of || kept.lists.iter().any(has_signed);
         // Whoever has gone may have been this one by another name, or before it grew or shrank.
         let is_beside = self.beside.contains(&kept.issuers);
         for (position, of) in kept.lists.iter().enumerate() {
-            if !is_of && !of.names(self.ca) {
+            if !is_below && !of.names(self.ca) {
                 continue;
             }
             let known = self.lists.iter().find(|list| list.sha256 == of.sha256).map(Arc::clone);
@@ -235,12 +240,12 @@ impl<'a> Before<'a> {
             if is_beside {
                 self.ahead.extend(list.is_own.then(|| Arc::clone(&list)));
             }
-            if is_of && let Some(signer) = &of.signer {
+            if is_below && let Some(signer) = &of.signer {
                 list.try_signer(signer);
             }
-            let is_retired = is_of && !of.standing.in_force;
+            let is_retired = is_below && !of.standing.in_force;
             let is_floor =
-                is_of && of.standing.proven && (list.is_proven() || (list.is_own && is_retired && !is_beside));
+                is_below && of.standing.proven && (list.is_proven() || (list.is_own && is_retired && !is_beside));
             let is_taken = is_of && of.standing.in_force && has_room(&self.lists, &list);
             if !is_beside && ((list.is_own && !is_retired) || is_taken) {
                 put(&mut self.lists, &list);
@@ -253,7 +258,9 @@ impl<'a> Before<'a> {
 
     /// None where nothing is known. Whether they can be in force: [`RevocationLists::fit`].
     pub fn lists(self) -> Option<RevocationLists> {
-        let Self { enforce_expiration, now_s, mut lists, floors, ahead, .. } = self;
+        let Self { enforce_expiration, now_s, mut lists, floors: found, ahead, .. } = self;
+        let mut floors = Vec::new();
+        found.iter().for_each(|floor| put(&mut floors, floor));
         if ahead.is_empty() && floors.is_empty() && lists.iter().all(|list| !list.is_own) {
             return None;
         }

@@ -23,7 +23,7 @@ impl RevocationLists {
     /// what is known does not hold up the others.
     ///
     /// # Errors
-    /// They go back and bring nothing new; or there is no room for one of the CA itself.
+    /// They go back and bring nothing new.
     pub fn follow(self, before: &Self, now_s: u64) -> Result<Self, RevocationError> {
         let Self { lists: found, mut not_taken, enforce_expiration, .. } = self;
         let own = before.lists.iter().filter(|old| old.is_own).map(Arc::clone);
@@ -61,29 +61,37 @@ impl RevocationLists {
             }
         }
         if let Some(older) = older.filter(|_| !lists.iter().any(is_new)) {
-            return Err(older);
+            return Err(not_taken.into_iter().find(RevocationError::is_passing).unwrap_or(older));
         }
-        let lists = fitting(lists, &mut not_taken)?;
+        let lists = fitting(lists, &mut not_taken);
+        let is_carried = |list: &&Arc<List>| found.iter().all(|other| other.sha256 != list.sha256);
+        let ends = lists.iter().filter(is_carried).map(|list| list.next_update_s);
+        let carried_until_s = ends.min().filter(|_| enforce_expiration);
         let ahead = before.ahead.clone();
-        Ok(Self { left_out, not_taken, ahead, ..Self::of(lists, floors, enforce_expiration) })
+        Ok(Self { left_out, not_taken, ahead, carried_until_s, ..Self::of(lists, floors, enforce_expiration) })
     }
 
-    /// The latest proven list of each intermediate, whether it is in force or not, and those of the CA itself that are not.
+    /// What nothing goes back behind besides those of the CA that are in force: the latest proven list of each intermediate, and
+    /// those that are retired. Of what is not in force as many as a file may have.
     pub(super) fn proven_lists(&self) -> Vec<Arc<List>> {
         let mut latest: Vec<Arc<List>> = Vec::new();
-        let proven = self.floors.iter().chain(&self.lists).filter(|list| list.is_proven());
+        let proven = self.lists.iter().chain(&self.floors).filter(|list| list.is_proven());
         proven.chain(self.retired.iter().filter(|list| list.is_own)).for_each(|list| put(&mut latest, list));
+        let is_in_force = |list: &Arc<List>| self.lists.iter().any(|other| other.sha256 == list.sha256);
+        let (mut all, mut others): (Vec<_>, Vec<_>) = latest.into_iter().partition(is_in_force);
+        others.retain(|list| !all.iter().any(|other| list.is_replaced_by(other)));
         // Those that ended long ago go first, and of no key a second list before the first of another.
-        latest.sort_by_key(|list| std::cmp::Reverse(list.next_update_s));
-        let mut latest = by_turns(latest);
-        latest.truncate(REVOCATION_LISTS_MAX);
+        others.sort_by_key(|list| (!list.is_own, std::cmp::Reverse(list.next_update_s)));
+        let mut others = by_turns(others);
+        others.truncate(REVOCATION_LISTS_MAX);
         let mut bytes = 0;
-        latest.retain(|list| {
+        others.retain(|list| {
             let fits = bytes + list.der.len() <= REVOCATION_LISTS_BYTES_MAX;
             bytes += if fits { list.der.len() } else { 0 };
             fits
         });
-        latest
+        all.append(&mut others);
+        all
     }
 }
 
@@ -105,21 +113,21 @@ fn by_turns(lists: Vec<Arc<List>>) -> Vec<Arc<List>> {
     all.into_iter().map(|(_, list)| list).collect()
 }
 
-/// As many as there is room for: those of the CA itself, then those whose signers are known.
-fn fitting(mut lists: Vec<Arc<List>>, not_taken: &mut Vec<RevocationError>) -> Result<Vec<Arc<List>>, RevocationError> {
+/// As many as there is room for: those of the CA itself, then those whose signers are known; of each those of the file first. One that
+/// finds no room is retired where it was known.
+fn fitting(mut lists: Vec<Arc<List>>, not_taken: &mut Vec<RevocationError>) -> Vec<Arc<List>> {
     lists.sort_by_key(|list| (!list.is_own, !list.is_proven()));
     let own = lists.iter().filter(|list| list.is_own).count();
     let others = lists.split_off(own);
     let mut fitting: Vec<Arc<List>> = Vec::new();
     for list in lists.into_iter().chain(by_turns(others)) {
-        let no_room = RevocationError::NoRoom(list.issuer.clone());
-        match (has_room(&fitting, &list), list.is_own) {
-            (true, _) => fitting.push(list),
-            (false, true) => return Err(no_room),
-            (false, false) => not_taken.push(no_room),
+        if has_room(&fitting, &list) {
+            fitting.push(list);
+        } else {
+            not_taken.push(RevocationError::NoRoom(list.issuer.clone()));
         }
     }
-    Ok(fitting)
+    fitting
 }
 
 pub(super) fn has_room(lists: &[Arc<List>], one_more: &List) -> bool {

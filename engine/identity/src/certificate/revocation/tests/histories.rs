@@ -37,7 +37,14 @@ fn what_a_list_named_stays_refused_after_its_end_where_others_go_on() {
         let file = |lists: &str| read(&ca, &(rest.clone() + lists)).unwrap();
         let first = Arc::new(file(&(whole.clone() + &ends)));
         assert_eq!(verdicts(&ca, &first, of, NOW_S, [7, 8]), [revoked(), Ok(())]);
-        let second = Arc::new(file(&whole).follow(&first, ended_s).unwrap());
+        let carried = file(&whole).follow(&first, NOW_S).unwrap();
+        assert_eq!(
+            (first.due_s(NOW_S), carried.due_s(NOW_S)),
+            (None, Some(NOW_S + 86_400)),
+            "it is looked at again then"
+        );
+        let second = Arc::new(file(&whole).follow(&carried, ended_s).unwrap());
+        assert_eq!(second.due_s(ended_s), None);
         assert!(second.left_out().is_empty() && second.facts().all(|list| list.number != "65"), "it is not asked for");
         let third = Arc::new(file(&whole).follow(&second, ended_s).unwrap());
         assert_eq!(third.digest(), second.digest());
@@ -129,10 +136,50 @@ fn a_list_that_is_ahead_is_said_to_count_later() {
     let ca = root.ca();
     let ahead = root.list_of(6, 24 * 31 + 1, &[]);
     let lists = read(&ca, &(root.list(1, &[]) + &ahead + &root.list_of(7, 24 * 31 + 2, &[]))).unwrap();
-    assert_eq!(lists.has_more_from_s(NOW_S), Some(NOW_S + 3_600 - 300));
-    assert_eq!(read(&ca, &ahead).unwrap_err().is_over_at_s(NOW_S), Some(NOW_S + 3_600 - 300));
-    assert_eq!(read(&ca, &root.list(1, &[])).unwrap().has_more_from_s(NOW_S), None);
+    assert_eq!(lists.due_s(NOW_S), Some(NOW_S + 3_600 - 300));
+    let foreign = Authority::new("root").list(1, &[]);
+    for text in [ahead.clone(), foreign + &ahead, root.0.pem() + &ahead] {
+        assert_eq!(read(&ca, &text).unwrap_err().is_over_at_s(NOW_S), Some(NOW_S + 3_600 - 300));
+    }
+    let in_force = read(&ca, &root.list(5, &[])).unwrap();
+    let behind = read(&ca, &(root.list(4, &[]) + &ahead)).unwrap().follow(&in_force, NOW_S).unwrap_err();
+    assert_eq!(behind.is_over_at_s(NOW_S), Some(NOW_S + 3_600 - 300));
+    assert_eq!(in_force.due_s(NOW_S), None);
     assert!(RevocationLists::read(ahead.as_bytes(), &ca, true, NOW_S + 3_600 - 300).is_ok());
+}
+
+/// As many in force as there is room for, and a file that has an older one of each.
+#[test]
+fn nothing_in_force_goes_back_however_much_there_is() {
+    let root = Authority::new("root");
+    let middle = root.intermediate("middle", 40);
+    let ca = root.ca();
+    let parts = |name: &str, number: u64, names: bool| -> String {
+        let list = |at: u64| {
+            let named = [100 + at];
+            middle.list_for(
+                part(&format!("{name}{at}")),
+                number,
+                number.cast_signed(),
+                if names { &named } else { &[] },
+            )
+        };
+        (0..63).map(list).collect()
+    };
+    let file = |number: u64, parts: &str| read(&ca, &(root.list(number, &[]) + parts)).unwrap();
+    let first = Arc::new(file(1, &parts("a", 5, true)));
+    let serials: [u64; 63] = std::array::from_fn(|at| 100 + at as u64);
+    let all_refused = |lists: &Arc<RevocationLists>| {
+        assert!(verdicts(&ca, lists, &middle, NOW_S, serials).iter().all(|verdict| *verdict == revoked()));
+    };
+    all_refused(&first);
+    let second = Arc::new(file(2, &parts("b", 5, false)).follow(&first, NOW_S).unwrap());
+    assert_eq!(second.facts().count(), 127);
+    let older = parts("a", 4, false);
+    for known in [Arc::clone(&second), Arc::new(restarted(&second, &ca, true, NOW_S))] {
+        all_refused(&known);
+        all_refused(&Arc::new(file(3, &older).follow(&known, NOW_S).unwrap()));
+    }
 }
 
 /// A list of a history: number, hours, what it names, and whether it ends before the second half.
@@ -147,7 +194,7 @@ proptest! {
     /// What is named at any time is what the lists so far name that none of them is later than in all.
     #[test]
     fn nothing_named_is_lost_and_nothing_lifted_comes_back(
-        files in proptest::collection::vec(proptest::collection::vec(said(), 1..3), 1..7), of_middle in any::<bool>()
+        files in proptest::collection::vec((proptest::collection::vec(said(), 1..3), any::<bool>()), 1..7), of_middle in any::<bool>()
     ) {
         let root = Authority::new("root");
         let middle = root.intermediate("middle", 40);
@@ -156,7 +203,7 @@ proptest! {
         let mut all: Vec<(Said, String)> = Vec::new();
         let mut known: Option<Arc<RevocationLists>> = None;
         let half = files.len() / 2;
-        for (turn, file) in files.into_iter().enumerate() {
+        for (turn, (file, restarts)) in files.into_iter().enumerate() {
             let now_s = if turn < half { NOW_S } else { NOW_S + 2 * 86_400 };
             let mut text = Vec::new();
             for (number, hours, serials, ends) in file {
@@ -182,9 +229,12 @@ proptest! {
             // Shows whose lists these are.
             let _ = verdicts(&ca, &lists, of, now_s, [99]);
             if let Ok(once) = follow(text.clone(), &lists)
-                && let Ok(twice) = follow(text, &once)
+                && let Ok(twice) = follow(text.clone(), &once)
+                && let Ok(after) = follow(text, &restarted(&lists, &ca, true, now_s))
             {
                 prop_assert_eq!(twice.digest(), once.digest());
+                let [once, after] = [once, after].map(|lists| verdicts(&ca, &Arc::new(lists), of, now_s, [1, 2, 3, 4, 5]));
+                prop_assert_eq!(once, after, "a restart changes nothing");
             }
             let last = all.iter().filter(|(a, _)| !all.iter().any(|(b, _)| b.0 >= a.0 && b.1 >= a.1 && (b.0, b.1) != (a.0, a.1)));
             let expected: BTreeSet<u64> = last.flat_map(|((_, _, serials, _), _)| serials.iter().copied()).collect();
@@ -193,7 +243,7 @@ proptest! {
                 let found: BTreeSet<u64> = (1..).zip(found).filter(|(_, of)| *of == revoked()).map(|(at, _)| at).collect();
                 prop_assert_eq!(&found, &expected, "{:?}", all);
             }
-            known = Some(lists);
+            known = Some(if restarts { Arc::new(restarted(&lists, &ca, true, now_s)) } else { lists });
         }
     }
 }
