@@ -43,6 +43,12 @@ impl Failure {
         Self::new(format_args!("{}: {message}", path.display()))
     }
 
+    /// The same, about a file.
+    pub fn in_file(mut self, path: &Path) -> Self {
+        self.message = format!("{}: {}", path.display(), self.message);
+        self
+    }
+
     /// Ends with another status than 1, for scripts that must tell this failure from others.
     pub const fn status(mut self, status: u8) -> Self {
         self.status = status;

@@ -113,6 +113,9 @@ pub struct Consent {
     /// The channel is new, though its name is near that of another one of the store.
     #[arg(long)]
     pub new_channel: bool,
+    /// Replace the pointer that is there although it is of another policy: it is the wrong one.
+    #[arg(long)]
+    other_policy: bool,
 }
 
 /// The pointer that a channel has.
@@ -187,6 +190,34 @@ impl Desk {
         Ok(holds && is_same && self.store.release(&pointer.release)?.is_some())
     }
 
+    /// Refuses to point the channel at what is of another policy, as its gateways do, unless the pointer that is there is the
+    /// wrong one: then it is not believed. `what` is of policy `policy_name`.
+    pub fn expect_policy(&mut self, what: &str, policy_name: &str, consent: Consent) -> Result<(), Failure> {
+        let Some(current) = self.current.pointer().filter(|current| current.policy_name != policy_name) else {
+            return Ok(());
+        };
+        let present = &current.policy_name;
+        if !consent.other_policy {
+            let message = format!(
+                "channel {} is of policy {present:?}, the {what} is of {policy_name:?}; nothing was published",
+                self.channel
+            );
+            return Err(Failure::new(message).help(
+                "each policy has channels of its own: choose another --store or --channel. If the pointer that is there is \
+                 the wrong one: --other-policy, with a --serial above what your gateways have seen (adamant status)",
+            ));
+        }
+        self.current = Current::Doubtful(format!("it is of policy {present:?}, the {what} is of {policy_name:?}"));
+        Ok(())
+    }
+
+    /// Says so where a pointer that is not believed is replaced.
+    pub fn warn_of_doubt(&self) {
+        if let Some(why) = self.current.doubt() {
+            warn(format_args!("the pointer of channel {} is not believed and is replaced: {why}", self.channel));
+        }
+    }
+
     /// Refuses a serial far above the present one, or of a first pointer, unless it is meant.
     pub fn check_serial(&self, serial: u64, consent: Consent) -> Result<(), Failure> {
         let present = self.current.pointer().map_or(0, |current| current.serial);
@@ -257,8 +288,8 @@ impl Desk {
             .help(
                 "who put it there? To replace it, give a --serial above what your gateways have seen (adamant status)",
             )),
-            (Current::Doubtful(why), Some(serial)) => {
-                warn(format_args!("the pointer of channel {} is not believed and is replaced: {why}", self.channel));
+            (Current::Doubtful(_), Some(serial)) => {
+                self.warn_of_doubt();
                 Ok(serial)
             }
         }
@@ -266,18 +297,12 @@ impl Desk {
 }
 
 /// Makes the pointer at `target`, signs it, and publishes it or writes it to a file for others to sign.
-pub fn make(desk: &Desk, target: &Target, making: &Making, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn make(desk: &mut Desk, target: &Target, making: &Making, out: &mut dyn Write) -> Result<(), Failure> {
     if making.out.is_none() {
         desk.store.expect_writable()?;
     }
     let policy_name = target.policy_name();
-    if let Some(current) = desk.current.pointer().filter(|current| current.policy_name != policy_name) {
-        let message = format!(
-            "channel {} is of policy {:?}, the release is of {policy_name:?}",
-            desk.channel, current.policy_name
-        );
-        return Err(Failure::new(message).help("each policy has channels of its own: choose another --channel"));
-    }
+    desk.expect_policy("release", policy_name, making.consent)?;
     desk.expect_meant(making.consent.new_channel)?;
     let expires = making.end(desk.now)?;
     let serial = desk.serial(making.serial)?;

@@ -15,6 +15,8 @@ mod hostile;
 mod people;
 #[path = "pointing/places.rs"]
 mod places;
+#[path = "pointing/policies.rs"]
+mod policies;
 #[path = "pointing/withheld.rs"]
 mod withheld;
 
@@ -24,7 +26,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tests::desk::{Desk, END, assert_says};
-use tests::policy::{PolicyText, open_to_all};
+use tests::policy::PolicyText;
 
 const AT: &str = "--store store --channel production --trust-root root.json";
 const POINTER: &str = "store/channels/production/pointer.json";
@@ -382,21 +384,6 @@ fn several_people_point_at_once() {
     assert!(published >= 1);
     assert_eq!(serial(&desk), 1 + published);
     assert_eq!(desk.all("store").len(), 2);
-}
-
-#[test]
-fn another_policy_needs_another_channel() {
-    let desk = office();
-    desk.good(&format!("point {AT} --release 1.json --key alice.key"));
-    let text = open_to_all("127.0.0.1:9".parse().unwrap()).text().replace("\"tests\"", "\"others\"");
-    desk.write("others.toml", text);
-    desk.good(&format!("release build others.toml --version 2 --expires {END} -o others.json"));
-    desk.good("release sign others.json --key alice.key --key bob.key");
-    let said = desk.bad(&format!("point {AT} --release others.json --key alice.key"));
-    assert_says(&said, &["is of policy \"tests\"", "\"others\"", "--channel"]);
-    desk.good(&format!("point {} --release others.json --key alice.key", AT.replace("production", "others")));
-    assert_says(&desk.good("point show --store store"), &["channel others", "channel production"]);
-    assert_says(&desk.good("point show --store store --channel others"), &["policy   others"]);
 }
 
 /// `adamant point … | head -1`: what is to be done is done, whether or not somebody reads what is said of it.

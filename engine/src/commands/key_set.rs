@@ -115,7 +115,7 @@ fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // Whoever made the set was asked whether the channel is meant.
     let desk = KeySetDesk::open(&args.at, true)?;
     desk.warn_of_behind();
-    desk.expect_next(&set, envelope.digest()).map_err(|failure| Failure::at(&args.file, failure))?;
+    desk.expect_next(&set, envelope.digest()).map_err(|failure| failure.in_file(&args.file))?;
     Next::between(&desk, &set).tell(&set, desk.now, out)?;
     writeln!(out, "  signed   {}", words(&desk.root.standing(Role::Keys, &envelope)))?;
     writeln!(out, "wrote {}", desk.publish(&set, &envelope)?.display())?;

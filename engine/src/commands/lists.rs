@@ -1,6 +1,7 @@
 //! The lists of a channel, as people make and publish them: revocations and key sets. Nothing in the store is believed for
 //! standing there.
 
+mod believed;
 mod issue;
 mod show;
 
@@ -11,9 +12,8 @@ use policy::model::Policy;
 use policy_release::bounds::INTEGER_MAX;
 use policy_release::digest::Digest;
 use policy_release::envelope::{Envelope, Kind, Role};
-use policy_release::lists::{Head, ListFault, SignedList, verify_list};
+use policy_release::lists::{ListFault, SignedList, verify_list};
 use policy_release::manifest::Manifest;
-use policy_release::pointer::Pointer;
 use policy_release::root::TrustRoot;
 use policy_release::time::Timestamp;
 use stores::Channel;
@@ -27,6 +27,7 @@ use crate::pointing::{Desk, Where};
 use crate::span::{Span, distance};
 use crate::store::{Store, WriteFault};
 
+use self::believed::{Believed, believed, expect_of, recall};
 pub use self::issue::{Begun, IssueArgs, Issued};
 pub use self::show::{ShowArgs, Shown, show};
 
@@ -91,12 +92,6 @@ pub struct ListDesk<L> {
     kept: Option<Mark>,
 }
 
-/// A list that verifies.
-struct Believed<L> {
-    list: L,
-    mark: Mark,
-}
-
 impl<L: Published> ListDesk<L> {
     /// `may_be_new`: that the store does not have the channel is told, and not refused.
     pub fn open(at: &Where, may_be_new: bool) -> Result<Self, Failure> {
@@ -117,6 +112,8 @@ impl<L: Published> ListDesk<L> {
         let policy = pointer_policy.as_deref();
         let stored = seen.as_deref().map(|bytes| believed::<L>(bytes, &desk.chain, &desk.channel, policy));
         let kept = recall::<L>(&desk.memory, &desk.chain, &desk.channel, policy);
+        warn_of_policy(&desk.channel, policy, kept.as_ref());
+        let kept = kept.filter(|(of, _)| of.is_of(policy));
         let mark = kept.as_ref().map(|(kept, _)| kept.mark.clone());
         let found = stored.as_ref().map(|of| of.as_ref().map(|of| &of.mark));
         let lists = [stored.as_ref().and_then(|of| of.as_ref().ok()), kept.as_ref().map(|(of, _)| of)];
@@ -187,15 +184,28 @@ impl<L: Published> ListDesk<L> {
         }
     }
 
+    /// The policy that the channel is of, as far as its list or its pointer tells.
+    fn policy(&self) -> Option<&str> {
+        let of_list = self.list.as_ref().map(|list| list.head().policy_name);
+        of_list.or(self.pointer_policy.as_deref())
+    }
+
     pub fn policy_name(&self, wanted: Option<&str>) -> Result<String, Failure> {
-        let of_list = self.list.as_ref().map(|list| list.head().policy_name.to_owned());
-        let known = of_list.or_else(|| self.pointer_policy.clone());
-        match (known, wanted) {
+        match (self.policy(), wanted) {
             (Some(known), Some(wanted)) if known != wanted => {
                 let message = format!("channel {} is of policy {known:?}, and --policy says {wanted:?}", self.channel);
-                Err(Failure::new(message).help("leave --policy away"))
+                let failure = Failure::new(message);
+                Err(match &self.behind {
+                    Some(Behind { path, .. }) if self.pointer_policy.is_none() => failure.help(format_args!(
+                        "so says the list that was seen from here last ({}). Each policy has channels of its own: choose \
+                         another --channel; if both have one of that name in stores of their own, give this store a memory \
+                         of its own (--memory DIR)",
+                        path.display()
+                    )),
+                    _ => failure.help("leave --policy away, or choose another --store or --channel"),
+                })
             }
-            (Some(known), _) => Ok(known),
+            (Some(known), _) => Ok(known.to_owned()),
             (None, Some(wanted)) => Ok(wanted.to_owned()),
             (None, None) => {
                 let message = format!("channel {} has no pointer that tells its policy", self.channel);
@@ -245,13 +255,17 @@ impl<L: Published> ListDesk<L> {
         )
     }
 
-    /// Refuses a list that gateways with the present one would refuse for its serial.
+    /// Refuses a list that gateways with the present one would refuse for its channel, its policy or its serial.
     pub fn expect_next(&self, list: &L, digest: Digest) -> Result<(), Failure> {
         let head = list.head();
         if head.channel != self.channel.as_str() {
             let message = format!("it is of channel {:?}, and --channel names {}", head.channel, self.channel);
             return Err(Failure::new(message).help(format_args!("give --channel {}", head.channel.escape_default())));
         }
+        expect_of(&head, &self.channel, self.policy()).map_err(|why| {
+            Failure::new(format_args!("{why}; nothing was published"))
+                .help("each policy has channels of its own: choose another --store or --channel")
+        })?;
         match self.list.as_ref().map(SignedList::head) {
             // What is remembered goes back to where somebody took it away.
             _ if self.behind.as_ref().is_some_and(|behind| behind.digest == digest) => Ok(()),
@@ -299,6 +313,20 @@ fn warn_of_clock(now: Timestamp, latest: Timestamp) {
     }
 }
 
+/// Says so where the pointer is of another policy than the list that was `seen` from here last: whoever may write to the
+/// store may have put the one of another store there, and no gateway takes what goes by it.
+fn warn_of_policy<L: Published>(channel: &Channel, policy: Option<&str>, seen: Option<&(Believed<L>, PathBuf)>) {
+    if let (Some(policy), Some((seen, path))) = (policy, seen.filter(|(seen, _)| !seen.is_of(policy))) {
+        warn(format_args!(
+            "the pointer of channel {channel} is of policy {policy:?}, and the {} that was seen from here last is of {:?} \
+             ({}): who put the pointer there? Gateways take no list of another policy than theirs",
+            L::KIND,
+            seen.list.head().policy_name,
+            path.display()
+        ));
+    }
+}
+
 /// Whether the store has the channel; refused where it has not, unless the channel may be new.
 fn is_known(desk: &Desk, may_be_new: bool) -> Result<bool, Failure> {
     let Err(fault) = desk.store.expect_channel(&desk.channel) else { return Ok(true) };
@@ -318,70 +346,6 @@ pub fn read<L: Published>(path: &Path) -> Result<(Envelope, L), Failure> {
     let envelope = signing::read_envelope(path, L::KIND)?;
     let list = L::read(envelope.payload()).map_err(|fault| Failure::at(path, fault))?;
     Ok((envelope, list))
-}
-
-/// What a list is worth, by any root of the chain, the newest first: its signers may have left since. `policy`: what the
-/// channel is of, where that is known.
-fn believed<L: Published>(
-    bytes: &[u8],
-    chain: &[TrustRoot],
-    channel: &Channel,
-    policy: Option<&str>,
-) -> Result<Believed<L>, String> {
-    let mut why = String::new();
-    for root in chain.iter().rev() {
-        match verify_list::<L>(bytes, root) {
-            Ok(verified) => {
-                let head = verified.list.head();
-                expect_of(&head, channel, policy)?;
-                let envelope = Envelope::parse_kind(bytes, L::KIND).map_err(|fault| fault.to_string())?;
-                let mark = Mark::of(&envelope, root, L::ROLES, (head.serial, head.issued));
-                return Ok(Believed { list: verified.list, mark });
-            }
-            Err(fault) if why.is_empty() => why = fault.to_string(),
-            Err(_) => {}
-        }
-    }
-    Err(why)
-}
-
-/// Refuses a list of another channel or policy, as gateways do, whoever signed it.
-fn expect_of(head: &Head<'_>, channel: &Channel, policy: Option<&str>) -> Result<(), String> {
-    if head.channel != channel.as_str() {
-        return Err(format!("it is of channel {:?}", head.channel));
-    }
-    match policy.filter(|policy| *policy != head.policy_name) {
-        Some(policy) => Err(format!("it is of policy {:?}, and the channel is of {policy:?}", head.policy_name)),
-        None => Ok(()),
-    }
-}
-
-/// Refuses to show a list as that of a channel which it is not of. The pointer tells the policy; its signatures are not
-/// looked at.
-pub fn expect_shown<L: Published>(list: &L, store: &Store, channel: &Channel) -> Result<(), Failure> {
-    let pointer = store.pointer(channel)?.and_then(|bytes| {
-        let envelope = Envelope::parse_kind(&bytes, Kind::Pointer).ok()?;
-        Pointer::read(envelope.payload()).ok()
-    });
-    let policy = pointer.as_ref().map(|pointer| pointer.policy_name.as_str());
-    expect_of(&list.head(), channel, policy).map_err(|why| {
-        let message = format!("expected the {} of channel {channel}: {why}", L::KIND);
-        Failure::at(&store.path().join(L::place(channel)), message)
-            .help("gateways of the channel refuse it, and have what they accepted last: who put it there?")
-    })
-}
-
-/// The newest list of the channel that was kept, and where. `policy`: what the channel is of by now.
-fn recall<L: Published>(
-    memory: &Memory,
-    chain: &[TrustRoot],
-    channel: &Channel,
-    policy: Option<&str>,
-) -> Option<(Believed<L>, PathBuf)> {
-    let place = L::place(channel);
-    let kept = memory.all(chain, &place, L::KIND);
-    let all = kept.filter_map(|kept| Some((believed::<L>(&kept.bytes, chain, channel, policy).ok()?, kept.path)));
-    all.max_by_key(|(of, _)| of.mark.rank())
 }
 
 /// The list that is remembered, with what the store's one of the same serial says beside it, where there is room for that.

@@ -92,12 +92,12 @@ pub fn run(args: &PointArgs, out: &mut dyn Write) -> Result<(), Failure> {
         (Some(PointCommand::Live(args)), _) => live::run(args, out),
         (Some(PointCommand::Show(args)), _) => show::run(args, out),
         (None, Some(args)) => {
-            let desk = Desk::open(&args.at)?;
+            let mut desk = Desk::open(&args.at)?;
             let mut target = Target::load(&desk, &args.release)?;
             if let Some(path) = &args.provenance {
                 target.state_provenance(&desk, path)?;
             }
-            pointing::make(&desk, &target, &args.making, out)
+            pointing::make(&mut desk, &target, &args.making, out)
         }
         (None, None) => Err(Failure::new("expected what to point where, found nothing").help("adamant point --help")),
     }
@@ -105,11 +105,13 @@ pub fn run(args: &PointArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (envelope, pointer) = pointing::read_pointer(&args.file)?;
-    let desk = Desk::open(&args.at)?;
+    let mut desk = Desk::open(&args.at)?;
     if desk.has(&pointer, &envelope)? {
         writeln!(out, "channel {} has this pointer already, serial {}", desk.channel, pointer.serial)?;
         return Ok(());
     }
+    let of_policy = desk.expect_policy("pointer", &pointer.policy_name, args.consent);
+    of_policy.map_err(|failure| failure.in_file(&args.file))?;
     desk.expect_meant(args.consent.new_channel)?;
     if let Some(current) = desk.current.pointer().filter(|current| !desk.counts_on_from(current, pointer.serial)) {
         let message = format!(
@@ -119,6 +121,7 @@ fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
         return Err(Failure::at(&args.file, message).help("somebody pointed the channel since; make the pointer again"));
     }
     desk.check_serial(pointer.serial, args.consent)?;
+    desk.warn_of_doubt();
     let choice = match &args.release {
         Some(path) => ReleaseChoice::File(path.clone()),
         None => ReleaseChoice::Stored(Named::Whole(pointer.release)),

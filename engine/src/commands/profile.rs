@@ -205,7 +205,7 @@ fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
         return Err(Failure::at(&args.file, message).help("agents of the release would refuse it: issue it again"));
     }
     desk.warn_of_behind();
-    desk.expect_next(&document, envelope.digest()).map_err(|failure| Failure::at(&args.file, failure))?;
+    desk.expect_next(&document, envelope.digest()).map_err(|failure| failure.in_file(&args.file))?;
     desk.tell(&document, &envelope, out)?;
     desk.publish(&document, &envelope, out)
 }

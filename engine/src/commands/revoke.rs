@@ -162,7 +162,7 @@ fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // Whoever made the list was asked whether the channel is meant.
     let desk = RevokeDesk::open(&args.at, true)?;
     desk.warn_of_behind();
-    desk.expect_next(&list, envelope.digest()).map_err(|failure| Failure::at(&args.file, failure))?;
+    desk.expect_next(&list, envelope.digest()).map_err(|failure| failure.in_file(&args.file))?;
     Next::between(&desk, &list).tell(&list, desk.now, out)?;
     writeln!(out, "  signed   {}", words(&desk.root.standing(Role::Revocation, &envelope)))?;
     let path = desk.publish(&list, &envelope)?;

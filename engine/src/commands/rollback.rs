@@ -36,7 +36,7 @@ impl FromStr for To {
 }
 
 pub fn run(args: &RollbackArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let desk = Desk::open(&args.at)?;
+    let mut desk = Desk::open(&args.at)?;
     desk.store.expect_channel(&desk.channel)?;
     let current = desk.current.pointer().ok_or_else(|| match desk.current.doubt() {
         Some(why) => Failure::new(format_args!("the pointer of channel {} is not believed: {why}", desk.channel))
@@ -58,5 +58,5 @@ pub fn run(args: &RollbackArgs, out: &mut dyn Write) -> Result<(), Failure> {
         }
         Some(digest) => Target::in_store(&desk, &digest)?,
     };
-    pointing::make(&desk, &target, &args.making, out)
+    pointing::make(&mut desk, &target, &args.making, out)
 }

@@ -192,34 +192,34 @@ pub fn describe(envelope: &Envelope) -> String {
             .map(|claims| format!(": version {}, expires {}", claims.version, claims.expires))
             .unwrap_or_default(),
         Kind::Pointer => Pointer::read(envelope.payload())
-            .map(|Pointer { channel, release, serial, expires, .. }| {
-                format!(": channel {channel} runs {release}, serial {serial}, until {expires}")
+            .map(|Pointer { policy_name, channel, release, serial, expires, .. }| {
+                let policy = policy_name.escape_default();
+                format!(": policy {policy}, channel {channel} runs {release}, serial {serial}, until {expires}")
             })
             .unwrap_or_default(),
         Kind::Revocations => Revocations::read(envelope.payload())
             .map(|list| {
                 format!(
-                    ": channel {}, serial {}, {}, until {}",
+                    ": policy {}, channel {}, serial {}, {}, until {}",
+                    list.policy_name.escape_default(),
                     list.channel,
                     list.serial,
-                    if list.entries().len() == 1 {
-                        "1 entry".to_owned()
-                    } else {
-                        format!("{} entries", list.entries().len())
-                    },
+                    plural(list.entries().len(), "entry"),
                     list.expires
                 )
             })
             .unwrap_or_default(),
         Kind::KeySet => KeySet::read(envelope.payload())
-            .map(|KeySet { channel, serial, expires, .. }| {
-                format!(": channel {channel}, serial {serial}, until {expires}")
+            .map(|KeySet { policy_name, channel, serial, expires, .. }| {
+                let policy = policy_name.escape_default();
+                format!(": policy {policy}, channel {channel}, serial {serial}, until {expires}")
             })
             .unwrap_or_default(),
         Kind::ProfileDocument => ProfileDocument::read(envelope.payload())
-            .map(|ProfileDocument { release, serial, expires, place, .. }| {
+            .map(|ProfileDocument { policy_name, release, serial, expires, place, .. }| {
+                let policy = policy_name.escape_default();
                 let place = profile::place::lines(&place).join("\n");
-                format!(": for agents of {release}, serial {serial}, until {expires}\n{place}")
+                format!(": policy {policy}, for agents of {release}, serial {serial}, until {expires}\n{place}")
             })
             .unwrap_or_default(),
         Kind::Attestation | Kind::Provenance => String::new(),

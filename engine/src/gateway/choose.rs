@@ -60,8 +60,8 @@ pub struct Choice {
     pub taken: Option<Taken>,
     /// Why something else is not served.
     pub refusals: Vec<Refusal>,
-    /// So many of them are of lists.
-    lists_refused: usize,
+    /// Why the lists in the store are not in force.
+    lists_refused: Vec<Refusal>,
     /// What is revoked no more, because another channel was followed before.
     dropped: Vec<String>,
 }
@@ -135,13 +135,12 @@ pub fn choose(
     refusals.extend(standing.advance_roots(store, Some(&placed)).err());
     standing.expect_reached(&placed)?;
 
-    let mut lists_refused = 0;
+    let mut lists_refused = Vec::new();
     let lists = match (&settings.releases, store) {
         (Releases::Store { channel, .. }, Some(store)) => {
             let wall = wall().unwrap_or(now);
             let (lists, refused) = Both::open(&standing, store, channel, wall)?;
-            lists_refused = refused.len();
-            refusals.extend(refused);
+            lists_refused = refused;
             Some(lists)
         }
         _ => None,
@@ -185,8 +184,10 @@ pub fn choose(
             let (settings, taken) = (settings.clone(), None);
             Ok((assembled, Choice { settings, now, standing, lists, taken, refusals, lists_refused, dropped }))
         }
-        Some(Err(refusal)) => Err(nothing_to_serve(settings, refusals, Some(refusal))),
-        None => Err(nothing_to_serve(settings, refusals, None)),
+        kept => {
+            lists_refused.append(&mut refusals);
+            Err(nothing_to_serve(settings, lists_refused, kept.and_then(Result::err)))
+        }
     }
 }
 
@@ -322,6 +323,11 @@ fn nothing_to_serve(settings: &Trust, mut refusals: Vec<Refusal>, kept: Option<R
 }
 
 impl Choice {
+    /// All that is refused.
+    fn refused(&self) -> impl Iterator<Item = &Refusal> {
+        self.lists_refused.iter().chain(&self.refusals)
+    }
+
     /// Writes down what was taken, so that from here on every start takes it, and tells what was decided.
     pub fn settle(&mut self, records: &Handle, moving: &mut Moving) -> Result<(), Failure> {
         self.standing.news.drain(..).for_each(|new| showing::tell_root(records, &new));
@@ -333,7 +339,7 @@ impl Choice {
             showing::tell_accepted(records, release, pointer.as_ref(), change.as_ref(), self.now);
             self.standing.take(accepted, pointer);
         }
-        for refusal in &self.refusals {
+        for refusal in self.refused() {
             showing::refused(moving, refusal, self.now);
             showing::tell_refused(records, refusal, &self.settings.place(), &self.standing.served());
         }

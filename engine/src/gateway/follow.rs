@@ -88,6 +88,7 @@ impl Following {
             last: Last { policy: Arc::clone(&frozen.policy), digest },
             settled: None,
             again: Again::none(),
+            // Those of lists are for the threads that look after them.
             told: choice.refusals.last().cloned(),
             tellable: Tellable::new(),
             missing_since: None,
@@ -359,7 +360,7 @@ impl Follower {
     fn report(&mut self, outcome: Result<(), Refusal>) {
         let Err(refusal) = outcome else {
             if self.told.take().is_some() {
-                control::info!("{}: nothing is refused any more", self.place);
+                control::info!("{}: neither pointer nor release is refused any more", self.place);
             }
             self.missing_since = None;
             let mut moving = self.hands.status.moving();

@@ -36,6 +36,14 @@ pub fn publish(
         );
         return Err(Failure::new(message).help("give the release that it points at, or make a pointer at this one"));
     }
+    if pointer.policy_name != target.policy_name() {
+        let message = format!(
+            "the pointer is of policy {:?}, and its release of {:?}; nothing was published",
+            pointer.policy_name,
+            target.policy_name()
+        );
+        return Err(Failure::new(message).help("who changed it? Make the pointer again, and look at what is signed"));
+    }
     if pointer.expires <= desk.now {
         return Err(Failure::new(format_args!("the pointer expired at {}; nothing was published", pointer.expires)));
     }

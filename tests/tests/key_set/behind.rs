@@ -63,4 +63,9 @@ fn a_set_of_another_channel_or_policy_is_called_what_it_is() {
             assert!(!done && said.contains(why), "{command}: {said}");
         }
     }
+    fs::remove_file(stage.set_path()).unwrap();
+    stage.world.write("set.json", &set("production", "others", &key));
+    let (done, said) = stage.try_key_set("publish", &["set.json"]);
+    let why = "set.json: it is of policy \"others\", and the channel is of \"tests\"; nothing was published";
+    assert!(!done && said.contains(why) && !stage.set_path().exists(), "{said}");
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use tests::store::{END, ISSUED, Key, envelope};
+use tests::store::{END, ISSUED, Key, envelope, pointer_payload};
 
 fn list(channel: &str, policy: &str, serial: u64, agent: &str) -> Vec<u8> {
     let payload = json!({
@@ -154,6 +154,83 @@ fn a_list_of_another_channel_or_policy_is_not_shown_as_this_ones() {
         let (done, said) = stage.try_revoke(&["--agent", "other", "--key", "1.key"]);
         assert!(!done && said.contains("is not believed") && said.contains(why), "{said}");
     }
+}
+
+#[test]
+fn a_list_of_another_policy_is_not_published() {
+    let stage = Stage::new();
+    let publish = || {
+        let place = ["--store", "store", "--channel", "production", "--trust-root", "root.json"];
+        let (status, stdout, stderr) =
+            gateway::run(&[&["revoke", "publish", "wrong.json"], &place[..]].concat(), stage.world.home());
+        (status.success(), stdout + &stderr)
+    };
+    let wrong = "it is of policy \"others\", and the channel is of \"tests\"; nothing was published";
+    stage.world.write("wrong.json", &list("production", "others", 1, "bot"));
+    let (done, said) = publish();
+    assert!(!done && said.contains(&format!("wrong.json: {wrong}")) && said.contains("hint: each policy"), "{said}");
+    assert!(!stage.list_path().exists());
+    stage.revoke(&["--agent", "bot"]);
+    stage.wait_for_serial(1);
+    let good = fs::read(stage.list_path()).unwrap();
+    stage.world.write("wrong.json", &list("production", "others", 2, "bot"));
+    let refused = || {
+        let (done, said) = publish();
+        assert!(!done && said.contains(wrong) && fs::read(stage.list_path()).unwrap() == good, "{said}");
+    };
+    refused();
+    // The list tells it too.
+    fs::remove_file(stage.world.pointer_path()).unwrap();
+    refused();
+    let (_, said, _) = gateway::run(&["revoke", "sign", "wrong.json", "--key", "1.key"], stage.world.home());
+    assert!(said.contains("policy others, channel production, serial 2, 1 entry, until"), "{said}");
+}
+
+/// What was seen from here goes by trust root and channel, and each policy has channels of its own.
+#[test]
+fn another_policy_of_the_same_channel_is_told_with_what_to_do() {
+    let stage = Stage::new();
+    stage.revoke(&["--agent", "bot"]);
+    stage.wait_for_serial(1);
+    fs::create_dir(stage.world.path("second")).unwrap();
+    let revoke = |store: &str, more: &[&str]| {
+        let place = ["revoke", "--store", store, "--channel", "production", "--trust-root", "root.json"];
+        let what = ["--agent", "bot", "--unknown", "--key", "1.key"];
+        let (status, stdout, stderr) = gateway::run(&[&place, &what[..], more].concat(), stage.world.home());
+        (status.success(), stdout + &stderr)
+    };
+    let (done, said) = revoke("second", &["--policy", "others"]);
+    let parts =
+        ["channel production is of policy \"tests\", and --policy says \"others\"", "seen from here last", "--memory"];
+    assert!(!done && parts.iter().all(|part| said.contains(part)), "{said}");
+    let (done, said) = revoke("second", &["--policy", "others", "--memory", "of-second"]);
+    assert!(done && said.contains("serial 1"), "{said}");
+
+    // A pointer of another policy that somebody put into the store: no gateway takes what goes by it.
+    let pointer = pointer_payload("others", "production", &served(stage.gateway()), 2, END);
+    stage.world.replace(&stage.world.pointer_path(), &envelope("pointer", &pointer, &[4]));
+    let (_, said) = revoke("store", &["--out", "next.json"]);
+    let told = "the pointer of channel production is of policy \"others\", and the revocation list that was seen from here \
+                last is of \"tests\"";
+    assert!(said.contains(told), "{said}");
+}
+
+/// What is told of a release is not told of a list beside it.
+#[test]
+fn a_list_that_a_start_refuses_is_not_told_as_taken() {
+    let mut stage = Stage::new();
+    stage.stop();
+    fs::create_dir_all(stage.list_path().parent().unwrap()).unwrap();
+    stage.world.replace(&stage.list_path(), &list("production", "others", 3, "bot"));
+    stage.restart();
+    let shown = || told(stage.gateway());
+    let settled = || shown()["refusal"].is_null() && shown()["revocations"]["refusal"]["check"] == "revocations-policy";
+    assert!(eventually(SOON, settled), "{}", shown());
+    let said = stage.gateway().stderr();
+    assert!(said.contains("one of policy \"others\"") && !said.contains("refused any more"), "{said}");
+    fs::remove_file(stage.list_path()).unwrap();
+    stage.gateway().tells("the revocation list is not refused any more");
+    assert!(!stage.gateway().stderr().contains("release is refused any more"), "{}", stage.gateway().stderr());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use stores::Channel;
 
 use super::Published;
+use super::believed::{believed, expect_shown, recall};
 use crate::commands::Format;
 use crate::commands::memory::{self, Behind, Memory, MemoryArgs};
 use crate::commands::signing;
@@ -104,7 +105,7 @@ fn show_stored<L: Shown>(
     let path = store.path().join(L::place(&args.channel));
     let envelope = Envelope::parse_kind(bytes, L::KIND).map_err(|fault| Failure::at(&path, fault))?;
     let list = L::read(envelope.payload()).map_err(|fault| Failure::at(&path, fault))?;
-    super::expect_shown(&list, store, &args.channel)?;
+    expect_shown(&list, store, &args.channel)?;
     let standing = newest.map(|root| root.standing(L::ROLE, &envelope));
     match args.format {
         Format::Json => writeln!(out, "{:#}", document(&list, now, standing.as_ref(), behind)?)?,
@@ -121,8 +122,8 @@ fn behind<L: Published>(
     now: Timestamp,
 ) -> Option<Behind> {
     // Not the policy of the pointer: whoever took the list away may have written that too.
-    let (kept, path) = super::recall::<L>(memory, chain, channel, None)?;
-    let stored = stored.map(|bytes| super::believed::<L>(bytes, chain, channel, None));
+    let (kept, path) = recall::<L>(memory, chain, channel, None)?;
+    let stored = stored.map(|bytes| believed::<L>(bytes, chain, channel, None));
     let found = stored.as_ref().map(|of| of.as_ref().map(|of| &of.mark));
     memory::behind(L::KIND, (&kept.mark, &path), found, now)
 }

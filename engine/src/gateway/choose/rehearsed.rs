@@ -13,14 +13,14 @@ impl Choice {
     pub fn why(&self) -> String {
         let place = self.settings.place();
         let Some(Taken { candidate, change, .. }) = &self.taken else {
-            return match self.refusals.len() {
-                0 => format!(", from {place}: accepted before"),
-                of if of == self.lists_refused => {
+            return match (self.refusals.is_empty(), self.lists_refused.is_empty()) {
+                (true, true) => format!(", from {place}: accepted before"),
+                (true, false) => {
                     format!(
                         ", from {place}: accepted before; what is refused there is not the release, but a list beside it"
                     )
                 }
-                _ => format!(
+                (false, _) => format!(
                     ", accepted before and kept in the state directory: it goes on because what is at {place} now is \
                      refused"
                 ),
@@ -34,7 +34,7 @@ impl Choice {
     /// What is refused, and what is wrong with the pointer by which it goes on, or with the lists beside it.
     pub fn warnings(&self, policy: &Policy) -> Vec<String> {
         let (place, wall) = (self.settings.place(), wall().unwrap_or(self.now));
-        let mut warnings: Vec<String> = self.refusals.iter().map(|refusal| format!("{place}: {refusal}")).collect();
+        let mut warnings: Vec<String> = self.refused().map(|refusal| format!("{place}: {refusal}")).collect();
         if let Some(verified) = self.pointer() {
             let expired = (verified.pointer.expires <= self.now).then(|| showing::expired(verified));
             warnings.extend(expired.into_iter().chain(showing::from_the_future(verified, self.now)));
