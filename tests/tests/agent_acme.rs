@@ -84,7 +84,7 @@ fn is_renewed_in_time(binary: &Path, life_s: u64) -> bool {
     assert!(!is_open(port), "closed once the order is done");
     let (profile, before) = (scene.at().join("p"), fs::read(account(&scene.at().join("p"))).unwrap());
     ok(scene.at(), "agent doctor p");
-    assert!(ok(scene.at(), "agent export p env").contains("ADAMANT_DNS='reports.corp.example'\n"));
+    assert!(ok(scene.at(), "agent export p env").contains("ADAMANT_DNS=\"reports.corp.example\"\n"));
     assert!(ok(scene.at(), "agent export p kubernetes").contains("adamant/dns: \"reports.corp.example\"\n"));
 
     let keeper = Running::start(scene.at(), "agent run p");

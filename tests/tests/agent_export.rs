@@ -121,12 +121,64 @@ fn curl_calls_with_its_configuration() {
     fs::write(at.join("curl.conf"), ok(at, "agent export p curl")).unwrap();
     let Some(said) = tool(at, "curl", &["-sS", "-K", "curl.conf", &format!("{url}/orders/7")]) else { return };
     assert_eq!((said.as_str(), scene.origin.count()), ("the order", 1));
-    // curl takes what follows a colon for a password.
-    fs::create_dir(at.join("of:us")).unwrap();
-    fs::rename(at.join("p"), at.join("of:us/p")).unwrap();
-    fs::write(at.join("curl.conf"), ok(at, "agent export of:us/p curl")).unwrap();
-    let said = run(at, Command::new("curl").args(["-sS", "-K", "curl.conf", &format!("{url}/orders/7")]));
-    assert_eq!((said.as_str(), scene.origin.count()), ("the order", 2));
+}
+
+/// What a directory is called reaches the tools that take quotes off, and split at what is within.
+#[test]
+fn a_profile_may_stand_in_a_directory_of_any_name() {
+    let scene = scene();
+    let (at, url) = (scene.at(), scene.url());
+    let said_of = |profile: &str, form: &str| {
+        run(at, Command::new(binary()).args(["agent", "export", &format!("{profile}/p"), form]))
+    };
+    let generator = Path::new("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator");
+    fs::create_dir_all(at.join("home/environment.d")).unwrap();
+    let mut before = at.join("p");
+    for (count, name) in (1..).zip([
+        "of us",
+        "of:us",
+        "it's",
+        "q\"q",
+        r"b\s",
+        r"b\\s",
+        r"b\:s",
+        r"b\\:s",
+        r"b\",
+        "$HOME",
+        "$(touch run)",
+        "`touch run`",
+        r"\$HOME",
+        r#"\""#,
+        "#",
+        "*",
+        "end'",
+    ]) {
+        fs::create_dir(at.join(name)).unwrap();
+        let profile = at.join(name).join("p");
+        fs::rename(&before, &profile).unwrap();
+        fs::write(at.join("curl.conf"), said_of(name, "curl")).unwrap();
+        if let Some(said) = tool(at, "curl", &["-sS", "-K", "curl.conf", &format!("{url}/orders/7")]) {
+            assert_eq!((said.as_str(), scene.origin.count()), ("the order", count), "{name}");
+        }
+        let env = said_of(name, "env");
+        let expected = profile.canonicalize().unwrap().display().to_string();
+        for shell in ["sh", "bash"] {
+            let script = "eval \"$1\"; printf %s \"$ADAMANT_PROFILE\"";
+            if let Some(said) = tool(at, shell, &["-c", script, shell, &env]) {
+                assert_eq!(said, expected, "{shell}: {env}");
+            }
+        }
+        // Reads files as EnvironmentFile= does, and then puts variables in, which that does not.
+        if generator.exists() && !name.contains('$') {
+            fs::write(at.join("home/environment.d/a.conf"), &env).unwrap();
+            let said = run(at, Command::new(generator).env("XDG_CONFIG_HOME", at.join("home")));
+            let line = said.lines().find(|line| line.starts_with("ADAMANT_PROFILE=")).unwrap();
+            let script = format!("{line}; printf %s \"$ADAMANT_PROFILE\"");
+            assert_eq!(run(at, Command::new("bash").args(["-c", &script])), expected, "{said}");
+        }
+        before = profile;
+    }
+    assert!(!at.join("run").exists(), "nothing in a name is run");
 }
 
 #[test]

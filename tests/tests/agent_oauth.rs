@@ -276,7 +276,7 @@ fn a_key_signs_for_the_agent() {
     assert!(report.contains("nothing is wrong"), "{report}");
     ok(at, "agent run p --once");
     let exported = ok(at, "agent export p env");
-    assert!(exported.contains("/current/token'"), "{exported}");
+    assert!(exported.contains("/current/token\""), "{exported}");
 }
 
 /// A profile whose tokens a server gives that says what a test wants.

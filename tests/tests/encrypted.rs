@@ -9,6 +9,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "encrypted/crafted.rs"]
+mod crafted;
 #[path = "encrypted/kept.rs"]
 mod kept;
 #[path = "encrypted/taken_out.rs"]

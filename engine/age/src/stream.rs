@@ -34,19 +34,23 @@ pub fn decrypt(file_key: &[u8; FILE_KEY_BYTES], payload: &[u8]) -> Result<Zeroiz
     let cut = Fault::Payload("it ends too early");
     let (nonce, mut rest) = payload.split_at_checked(NONCE_BYTES).ok_or(Fault::Header("one that ends too early"))?;
     let key = payload_key(file_key, nonce)?;
-    let mut plain = Zeroizing::new(Vec::with_capacity(rest.len()));
+    let mut plain = Zeroizing::new(Vec::new());
+    let mut opening = Zeroizing::new(Vec::with_capacity(rest.len().min(CHUNK_BYTES + tag_bytes)));
     for number in 0_usize.. {
         let (chunk, after) = rest.split_at(rest.len().min(CHUNK_BYTES + tag_bytes));
         let is_last = after.is_empty();
         if chunk.len() < tag_bytes || (is_last && number > 0 && chunk.len() == tag_bytes) {
             return Err(cut);
         }
-        let start = plain.len();
-        plain.extend_from_slice(chunk);
-        let of_chunk = plain.get_mut(start..).ok_or(Fault::Library)?;
-        let opened = key.open_in_place(chunk_nonce(number, is_last), Aad::empty(), of_chunk);
-        let length = opened.map_err(|_| Fault::Payload("a part of it does not authenticate"))?.len();
-        plain.truncate(start + length);
+        opening.clear();
+        opening.extend_from_slice(chunk);
+        let opened = key.open_in_place(chunk_nonce(number, is_last), Aad::empty(), opening.as_mut_slice());
+        let opened = opened.map_err(|_| Fault::Payload("a part of it does not authenticate"))?;
+        if number == 0 {
+            // All at once, as nothing is wiped of a place that was too small; and not before something authenticated.
+            plain.reserve_exact(chunk.len() + after.len());
+        }
+        plain.extend_from_slice(opened);
         if is_last {
             break;
         }

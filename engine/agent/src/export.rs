@@ -262,9 +262,8 @@ fn curl(directory: &Path, profile: &Profile, current: &Path) -> Result<Zeroizing
     let mut text =
         Zeroizing::new(String::from("# curl -K FILE; or: curl -K <(adamant agent export PROFILE curl) URL\n"));
     text.push_str(&format!("cacert = {}\n", quoted(directory.join(GATEWAY_CA))));
-    // A colon would begin a passphrase.
-    let both = directory.join(generation::CURRENT).join(generation::BOTH).display().to_string().replace(':', "\\:");
-    text.push_str(&format!("cert = {}\n", quoted(both.into())));
+    let both = directory.join(generation::CURRENT).join(generation::BOTH);
+    text.push_str(&format!("cert = {}\n", quoted(certificate_for_curl(&both).into())));
     let pin = |pin: &String| format!("sha256//{}", STANDARD.encode(x509::from_hex(pin)));
     let pins: Vec<String> = profile.gateway_spki_sha256.iter().map(pin).collect();
     if !pins.is_empty() {
@@ -276,6 +275,11 @@ fn curl(directory: &Path, profile: &Profile, current: &Path) -> Result<Zeroizing
         text.push_str("\"\n");
     }
     Ok(text)
+}
+
+/// As `--cert` takes it, inside of whatever quotes: a colon would begin a passphrase, a backslash is before it or another.
+fn certificate_for_curl(path: &Path) -> String {
+    path.display().to_string().replace('\\', r"\\").replace(':', r"\:")
 }
 
 /// Of type kubernetes.io/tls, with the gateway's CA, and the token where there is one.
@@ -306,15 +310,23 @@ fn kubernetes(directory: &Path, profile: &Profile, current: &Path) -> Result<Zer
 pub fn for_shell(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) { text } else { quoted_for_shell(&text) }
+    if !text.is_empty() && text.bytes().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-fn quoted_for_shell(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+/// In double quotes: of what is within, the shell and systemd's `EnvironmentFile=` take the same out.
+fn quoted_for_env(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        if matches!(character, '"' | '\\' | '$' | '`') {
+            quoted.push('\\');
+        }
+        quoted.push(character);
+    }
+    quoted + "\""
 }
 
 fn env(directory: &Path, profile: &Profile, has_ca: bool) -> String {
-    let quoted = |text: String| quoted_for_shell(&text);
+    let quoted = |text: String| quoted_for_env(&text);
     let path = |path: PathBuf| quoted(path.display().to_string());
     let current = directory.join(generation::CURRENT);
     let mut lines = vec![
@@ -333,14 +345,15 @@ fn env(directory: &Path, profile: &Profile, has_ca: bool) -> String {
     if let Some(token) = profile.token_file(directory) {
         lines.push(format!("ADAMANT_TOKEN_FILE={}", path(token)));
     }
+    // Remarks come last: in an eval without quotes all of it is one line.
     if profile.proves_by_key() {
+        lines.push(format!("ADAMANT_DPOP_KEY={}", path(current.join(generation::DPOP_KEY))));
         lines.push(
-            "# Not a bearer token: each request needs a DPoP proof (RFC 9449) by this key, as adamant agent proxy makes it."
+            "# ADAMANT_TOKEN_FILE has no bearer token: each request needs a DPoP proof (RFC 9449) by ADAMANT_DPOP_KEY, as \
+             adamant agent proxy makes it."
                 .to_owned(),
         );
-        lines.push(format!("ADAMANT_DPOP_KEY={}", path(current.join(generation::DPOP_KEY))));
     }
-    // Last: in an eval without quotes all of it is one line.
     lines.push(
         "# In a shell: set -a; eval \"$(adamant agent export PROFILE env)\"; set +a. In a unit of systemd: EnvironmentFile=FILE."
             .to_owned(),
@@ -357,5 +370,12 @@ mod tests {
         let values = [("{a}", "\"{b}\"".to_owned()), ("{b}", "2".to_owned())];
         assert_eq!(filled("x = {a}; y = {b}; z = {a}.", &values), "x = \"{b}\"; y = 2; z = \"{b}\".");
         assert_eq!(filled("{c}", &values), "{c}");
+    }
+
+    #[test]
+    fn words_are_quoted_for_each_that_takes_quotes_off() {
+        assert_eq!(quoted_for_env("it's a `$b\\\""), r#""it's a \`\$b\\\"""#);
+        assert_eq!(certificate_for_curl(Path::new(r"/b\:c\\d:e")), r"/b\\\:c\\\\d\:e");
+        assert_eq!(for_shell(Path::new("/it's")), r"'/it'\''s'");
     }
 }

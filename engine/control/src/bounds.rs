@@ -10,6 +10,8 @@ pub const RECORDS_BATCH_BYTES_MAX: usize = 256 << 10;
 pub const RECORDS_ENCRYPTED_BATCH_BYTES: usize = 64 << 10;
 /// Bytes of a batch that is read: the longest line in one, and what age adds.
 pub const RECORDS_ENCRYPTED_FILE_BYTES_MAX: usize = 8 << 20;
+/// Bytes of what stands in the line that says to whom: as many recipients as a file has, each a blank and 62 characters.
+pub const RECORDS_ENCRYPTED_TO_BYTES_MAX: usize = age_format::RECIPIENTS_MAX * 63;
 /// Bytes that are read from a record file at once.
 pub const RECORDS_READ_BYTES: usize = 256 << 10;
 /// Longest pause between two attempts to write records, milliseconds.

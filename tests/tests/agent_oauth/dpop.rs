@@ -375,7 +375,11 @@ fn the_doctor_names_clock_and_key_and_no_tool_gets_the_token_alone() {
         );
     }
     let env = ok(at, "agent export p env");
-    assert!(env.contains("# Not a bearer token") && env.contains("/current/dpop-key.pem'"), "{env}");
+    assert!(env.contains("has no bearer token"), "{env}");
+    // Without quotes around it, all of it is one line: a remark hides none of the variables.
+    let shell = Command::new("sh").args(["-c", "eval $1; echo \"$ADAMANT_DPOP_KEY\"", "sh", &env]).output().unwrap();
+    let said = String::from_utf8(shell.stdout).unwrap();
+    assert!(said.trim_end().ends_with("/p/current/dpop-key.pem"), "{said}{env}");
     // Another key than the token's.
     let key = read_pair(&stage.profile()).0.join("dpop-key.pem");
     secret(&key, &rcgen::KeyPair::generate().unwrap().serialize_pem());

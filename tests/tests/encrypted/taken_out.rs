@@ -3,7 +3,7 @@
 use super::*;
 
 /// Without the line `encrypt_to`, or with it.
-fn configure(at: &Path, with: &str) {
+pub fn configure(at: &Path, with: &str) {
     let path = at.join("gateway.toml");
     let text = fs::read_to_string(&path).unwrap();
     let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("encrypt_to")).collect();
@@ -22,7 +22,7 @@ fn refused(at: &Path) {
 }
 
 /// Of an origin that is gone: each is on record.
-fn ask(gateway: &Gateway, numbers: std::ops::Range<usize>) {
+pub fn ask(gateway: &Gateway, numbers: std::ops::Range<usize>) {
     numbers.for_each(|number| assert_eq!(gateway.once(get(&format!("/{PRIVATE}/{number}"), "")).status, 502));
 }
 

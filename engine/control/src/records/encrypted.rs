@@ -16,6 +16,7 @@ use age_format::Recipient;
 
 use crate::bounds::{RECORDS_ENCRYPTED_BATCH_BYTES, RECORDS_ENCRYPTED_FILE_BYTES_MAX};
 
+mod marks;
 mod reader;
 
 pub use reader::{Damage, Decrypting};

@@ -72,10 +72,15 @@ impl Identities {
     }
 
     /// The same, telling `tell` of damage.
-    pub fn open_telling(&self, path: &Path, tell: Box<dyn FnMut(Damage)>) -> Result<Opened, Failure> {
+    fn open_telling(&self, path: &Path, tell: Box<dyn FnMut(Damage)>) -> Result<Opened, Failure> {
         let from: Box<dyn Read> =
             if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(open_file(path)?) };
         Ok(Decrypting::new(from, Arc::clone(&self.0), tell))
+    }
+
+    /// The same, going on behind batches that are encrypted to others too.
+    pub fn open_going_on(&self, path: &Path, tell: Box<dyn FnMut(Damage)>) -> Result<Opened, Failure> {
+        Ok(self.open_telling(path, tell)?.going_on())
     }
 
     /// A file that is open, read from where it stands.
@@ -92,7 +97,9 @@ pub fn what_of(damage: &Damage) -> String {
     if damage.cut_off {
         format!("the batch of records at byte {at} was cut off, as by a kill or a full disk: its lines are not there")
     } else {
-        format!("the batch of records at byte {at} was changed: it is not what was encrypted, and cannot be read")
+        format!(
+            "the batch of records at byte {at}, or the line before it that says to whom, was changed: it is not what was written"
+        )
     }
 }
 

@@ -50,6 +50,11 @@ impl Lines {
         self.reader.get_ref().is_unfinished()
     }
 
+    /// What cannot be read as it is encrypted to others.
+    pub fn for_others(&self) -> Option<String> {
+        self.reader.get_ref().for_others()
+    }
+
     /// The next line, without its newline.
     pub fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
         self.line.clear();

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use chain::report::{Ended, Finding, Kind, Report, Run};
 use chain::verify::{Demand, Extent, Verifier};
 use clap::Args;
+use control::records::encrypted::Damage;
 
 use super::checkpoints::Collector;
 use super::identity::what_of;
@@ -71,10 +72,12 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     found.findings.into_iter().for_each(|(kind, what)| verifier.find(kind, what));
     found.notes.into_iter().for_each(|what| verifier.note(what));
     let identities = args.identity.load()?;
+    let verifier = Rc::new(RefCell::new(verifier));
     for path in &args.records {
-        read_file(path, &identities, &mut verifier)?;
+        read_file(path, &identities, &verifier)?;
     }
-    let report = verifier.finish();
+    let verifier = Rc::into_inner(verifier).ok_or_else(|| Failure::new("a record file is still being read"))?;
+    let report = verifier.into_inner().finish();
     match args.format {
         Format::Json => {
             let text = serde_json::to_string_pretty(&report).map_err(Failure::new)?;
@@ -87,19 +90,22 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// A batch that was changed is a finding, also where it stands behind the last checkpoint. One that was cut off is what a
 /// kill leaves; what is missing with it, the chains tell.
-fn read_file(path: &Path, identities: &Identities, verifier: &mut Verifier) -> Result<(), Failure> {
-    let damages = Rc::new(RefCell::new(Vec::new()));
-    let told = Rc::clone(&damages);
-    let opened = identities.open_telling(path, Box::new(move |damage| told.borrow_mut().push(damage)))?;
-    let mut lines = Lines::of(opened, path)?;
+fn read_file(path: &Path, identities: &Identities, verifier: &Rc<RefCell<Verifier>>) -> Result<(), Failure> {
     let name = name_of(path);
-    verifier.begin_file(&name);
-    while let Some(line) = lines.next()? {
-        verifier.line(line);
-    }
-    for damage in damages.borrow().iter() {
-        let what = format!("{name}: {}", what_of(damage));
+    let (told, of) = (Rc::clone(verifier), name.clone());
+    let tell = move |damage: Damage| {
+        let what = format!("{of}: {}", what_of(&damage));
+        let mut verifier = told.borrow_mut();
         if damage.cut_off { verifier.note(what) } else { verifier.find(Kind::Changed, what) }
+    };
+    let mut lines = Lines::of(identities.open_going_on(path, Box::new(tell))?, path)?;
+    verifier.borrow_mut().begin_file(&name);
+    while let Some(line) = lines.next()? {
+        verifier.borrow_mut().line(line);
+    }
+    let mut verifier = verifier.borrow_mut();
+    if let Some(what) = lines.for_others() {
+        verifier.find(Kind::Changed, format!("{name}: {what}"));
     }
     if lines.is_unfinished() {
         verifier.note(format!("{name}: its last batch of records is not whole: it is being written, or was cut off"));

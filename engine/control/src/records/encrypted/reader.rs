@@ -1,18 +1,23 @@
-//! Reads record files, encrypted or not: gives the lines as they were written. What is damaged is passed over and told.
+//! Reads record files, encrypted or not: gives the lines as they were written. What is damaged is passed over and told, and
+//! every byte is looked at a fixed number of times, whatever somebody wrote into the file.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use age_format::{Fault, Identity};
+use age_format::{Fault, Identity, Recipient};
 use zeroize::Zeroizing;
 
+use super::marks::{self, Found, MARK_BYTES_MAX};
+#[cfg(test)]
+use super::tests::worked;
 use super::{MARK, TO};
-use crate::bounds::{RECORDS_ENCRYPTED_FILE_BYTES_MAX, RECORDS_READ_BYTES};
+use crate::bounds::RECORDS_READ_BYTES;
 
-/// Digits of a length.
-const DIGITS_MAX: usize = 8;
+/// Tests count the bytes that are looked at or moved.
+#[cfg(not(test))]
+const fn worked(_bytes: usize) {}
 
-/// A batch that is not there as it was written.
+/// A batch, or the line that says to whom, that is not there as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// Bytes before it in the file.
@@ -36,15 +41,32 @@ pub struct Decrypting<R> {
     lines: Zeroizing<Vec<u8>>,
     given: usize,
     /// To whom, as the file says.
-    to: String,
+    to: Vec<Recipient>,
+    /// Batches are encrypted to one of the identities: the file says so, or one was read since.
+    is_for_us: bool,
+    /// Batches that are not.
+    others: Option<Others>,
+    /// Such batches are passed over as long as anything else can be read.
+    goes_on: bool,
+    /// Something of the file was read.
+    has_given: bool,
     /// The newline behind a batch may come.
     after_batch: bool,
-    /// A batch was read.
-    has_read: bool,
     /// In a line that is not encrypted.
     in_line: bool,
     /// Behind a batch that was damaged: everything up to the next mark is of it.
     lost: bool,
+    /// No mark begins in `raw` before this but the one in hand, if there is one.
+    searched: usize,
+}
+
+/// Batches that are encrypted to others than the identities.
+struct Others {
+    /// Bytes before the first.
+    at: u64,
+    batches: u64,
+    /// To whom that one is, as the file says.
+    to: Vec<Recipient>,
 }
 
 /// What stands next in the file.
@@ -56,7 +78,8 @@ enum Step {
 }
 
 impl<R: Read> Decrypting<R> {
-    /// `tell` is called for each batch that is passed over.
+    /// `tell` is called for each batch that is passed over. Batches that are encrypted to others are an error: at once where
+    /// they are the first thing in the file, else at its end.
     pub fn new(from: R, identities: Arc<[Identity]>, tell: Box<dyn FnMut(Damage)>) -> Self {
         Self {
             from,
@@ -68,18 +91,30 @@ impl<R: Read> Decrypting<R> {
             before: 0,
             lines: Zeroizing::default(),
             given: 0,
-            to: String::new(),
+            to: Vec::new(),
+            is_for_us: false,
+            others: None,
+            goes_on: false,
+            has_given: false,
             after_batch: false,
-            has_read: false,
             in_line: false,
             lost: false,
+            searched: 0,
         }
+    }
+
+    /// Goes on behind batches that are encrypted to others, which [`Self::for_others`] tells of: they are an error only where
+    /// nothing of the file can be read.
+    pub fn going_on(self) -> Self {
+        Self { goes_on: true, ..self }
     }
 
     /// Reads on; false at the end of the file, for now.
     fn read_more(&mut self) -> io::Result<bool> {
+        worked(if self.at > 0 { self.rest().len() } else { 0 });
         self.raw.drain(..self.at);
         self.before += self.at as u64;
+        self.searched = self.searched.saturating_sub(self.at);
         self.at = 0;
         let held = self.raw.len();
         self.raw.resize(held + RECORDS_READ_BYTES, 0);
@@ -114,7 +149,7 @@ impl<R: Read> Decrypting<R> {
             self.give_plain(newline.map_or(rest.len(), |at| at + 1));
             return Ok(Step::Given);
         }
-        if let Some(end) = torn_mark(rest) {
+        if let Some(end) = marks::torn_mark(rest) {
             (self.tell)(Damage { at: self.before + self.at as u64, cut_off: true });
             self.at += end;
             return Ok(Step::Given);
@@ -123,76 +158,117 @@ impl<R: Read> Decrypting<R> {
             return self.batch();
         }
         if rest.starts_with(TO) || TO.starts_with(rest) {
-            let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Ok(Step::More) };
-            self.to = String::from_utf8_lossy(rest.get(TO.len()..end).unwrap_or_default()).into_owned();
-            self.at += end + 1;
-            return Ok(Step::Given);
+            return Ok(self.opening());
         }
-        self.give_plain(plain_bytes(rest));
+        self.give_plain(marks::plain_bytes(rest));
         Ok(Step::Given)
     }
 
     fn give_plain(&mut self, bytes: usize) {
+        worked(bytes);
         self.plain = bytes;
         self.in_line = self.rest().get(bytes.wrapping_sub(1)).is_some_and(|last| *last != b'\n');
     }
 
+    fn opening(&mut self) -> Step {
+        let rest = self.rest();
+        let cut_off = match marks::opening_of(rest) {
+            Found::Whole((to, end)) => {
+                self.is_for_us = self.identities.iter().any(|identity| to.contains(&identity.recipient()));
+                self.to = to;
+                self.at += end;
+                worked(end);
+                return Step::Given;
+            }
+            Found::Begun => {
+                worked(rest.len());
+                None
+            }
+            Found::Torn(fits) => {
+                worked(fits);
+                marks::is_opening_cut_off(rest, fits)
+            }
+            Found::Wrong => Some(false),
+        };
+        self.damaged_or_more(cut_off)
+    }
+
     fn batch(&mut self) -> io::Result<Step> {
         let rest = self.rest();
-        let Some((head, length)) = head_of(rest) else {
-            let undecided = rest.len() <= MARK.len() + DIGITS_MAX && !rest.contains(&b'\n');
-            if undecided {
-                return Ok(Step::More);
+        let (head, length) = match marks::head_of(rest) {
+            Found::Whole(found) => found,
+            Found::Begun => return Ok(Step::More),
+            Found::Torn(fits) => {
+                let cut_off = marks::is_head_cut_off(rest, fits);
+                return Ok(self.damaged_or_more(cut_off));
             }
-            self.damaged(false);
-            return Ok(Step::Given);
+            Found::Wrong => return Ok(self.damaged_or_more(Some(false))),
         };
-        let Some(file) = rest.get(head..head + length) else {
-            if next_mark(rest, head).is_none() {
-                return Ok(Step::More);
-            }
-            self.damaged(true);
-            return Ok(Step::Given);
-        };
-        if self.identities.is_empty() {
-            return Err(self.no_identity());
+        let (start, end) = (self.at + head, self.at + head + length);
+        self.searched = self.searched.max(self.at + 1);
+        // Before anything is decrypted: batches that were laid over each other would each be.
+        if self.next_mark().is_some_and(|next| next < end) {
+            return Ok(self.damaged_or_more(Some(true)));
         }
-        match age_format::decrypt(file, &self.identities) {
+        let Some(file) = self.raw.get(start..end) else { return Ok(Step::More) };
+        let decrypted = age_format::decrypt(file, &self.identities);
+        worked(length);
+        match decrypted {
             Ok(lines) => {
                 (self.lines, self.given) = (lines, 0);
-                self.at += head + length;
-                (self.after_batch, self.has_read) = (true, true);
+                self.at = end;
+                (self.after_batch, self.is_for_us) = (true, true);
             }
-            Err(Fault::NoMatch) if !self.is_for_us() => return Err(self.no_match()),
-            Err(_) => {
-                let cut_off = next_mark(rest, head).is_some_and(|next| next < head + length);
-                self.damaged(cut_off);
-            }
+            Err(Fault::NoMatch) if !self.is_for_us => self.pass_others()?,
+            Err(_) => return Ok(self.damaged_or_more(Some(false))),
         }
         Ok(Step::Given)
     }
 
-    fn damaged(&mut self, cut_off: bool) {
+    /// Whether it was cut off; none: the file does not say yet.
+    fn damaged_or_more(&mut self, cut_off: Option<bool>) -> Step {
+        let Some(cut_off) = cut_off else { return Step::More };
         (self.tell)(Damage { at: self.before + self.at as u64, cut_off });
-        // Its own mark is not the next one.
-        self.at += 1;
+        self.pass_over();
+        Step::Given
+    }
+
+    /// Its own mark is not the next one.
+    fn pass_over(&mut self) {
+        self.searched = self.searched.max(self.at + 1);
         self.lost = true;
     }
 
+    fn pass_others(&mut self) -> io::Result<()> {
+        let at = self.before + self.at as u64;
+        self.others.get_or_insert_with(|| Others { at, batches: 0, to: self.to.clone() }).batches += 1;
+        self.pass_over();
+        if self.goes_on || self.has_given { Ok(()) } else { self.expect_ours() }
+    }
+
     fn find_next(&mut self) -> Step {
-        let rest = self.rest();
-        match next_mark(rest, 0) {
+        match self.next_mark() {
             Some(next) => {
-                self.at += next;
+                self.at = next;
                 self.lost = false;
                 Step::Given
             }
             None => {
-                // A mark may have begun.
-                self.at += rest.len().saturating_sub(TO.len().max(MARK.len()) + DIGITS_MAX + 1);
+                self.at = self.searched;
                 Step::More
             }
         }
+    }
+
+    /// Where the next mark is; what was searched is not searched again.
+    fn next_mark(&mut self) -> Option<usize> {
+        let from = self.searched;
+        let found = marks::next_mark(self.raw.get(from..).unwrap_or_default()).map(|at| from + at);
+        // A mark may have begun.
+        let undecided = self.raw.len().saturating_sub(MARK_BYTES_MAX - 1);
+        self.searched = found.unwrap_or_else(|| undecided.max(from));
+        worked(found.unwrap_or(self.raw.len()).saturating_sub(from));
+        found
     }
 
     /// What is left where the file ends: a batch that a kill cut off, or the last line of a plain file.
@@ -203,43 +279,44 @@ impl<R: Read> Decrypting<R> {
         }
     }
 
-    /// Whether batches here are encrypted to one of the identities, as far as the file says; else one that was read says it.
-    fn is_for_us(&self) -> bool {
-        let named = || self.identities.iter().any(|identity| self.to.contains(&identity.recipient().to_string()));
-        if self.to.is_empty() { self.has_read } else { named() }
-    }
-
     /// Whether what is left is the beginning of a batch.
     pub fn is_unfinished(&self) -> bool {
         let rest = self.rest();
         !rest.is_empty() && [MARK, TO].iter().any(|mark| rest.starts_with(mark) || mark.starts_with(rest))
     }
 
-    fn no_identity(&self) -> io::Error {
-        io::Error::new(io::ErrorKind::PermissionDenied, needs_identity(&self.to))
+    /// What cannot be read as it is encrypted to others than the identities, and what to do.
+    pub fn for_others(&self) -> Option<String> {
+        let Others { at, batches, to } = self.others.as_ref()?;
+        let to = if to.is_empty() { "an age key".to_owned() } else { names(to.iter().copied()) };
+        let given = names(self.identities.iter().map(Identity::recipient));
+        let (mut told, hint, unless) = match (self.has_given, *batches) {
+            (false, _) => (format!("the records are encrypted to {to}"), "give the one that they are encrypted to", ""),
+            (true, batches) => {
+                let (batches, are) =
+                    if batches == 1 { ("a batch".to_owned(), "is") } else { (format!("{batches} batches"), "are") };
+                let told = format!("{batches} of records, from byte {at} on, {are} encrypted to {to}");
+                (told, "give its identity as well", "; if encrypt_to never named it, somebody put that there")
+            }
+        };
+        if given.is_empty() {
+            told.push_str(": give --identity FILE, the file with the age identity (AGE-SECRET-KEY-1…) of that key");
+        } else {
+            told.push_str(&format!(", and --identity is that of {given}: {hint}"));
+        }
+        Some(told + unless)
     }
 
-    fn no_match(&self) -> io::Error {
-        let given: Vec<String> = self.identities.iter().map(|identity| identity.recipient().to_string()).collect();
-        let message = format!(
-            "the records are encrypted to {}, and --identity is that of {}: give the one that they are encrypted to",
-            known(&self.to),
-            given.join(" ")
-        );
-        io::Error::new(io::ErrorKind::PermissionDenied, message)
+    fn expect_ours(&self) -> io::Result<()> {
+        match self.for_others().filter(|_| !self.goes_on || !self.has_given) {
+            Some(told) => Err(io::Error::new(io::ErrorKind::PermissionDenied, told)),
+            None => Ok(()),
+        }
     }
 }
 
-fn needs_identity(to: &str) -> String {
-    format!(
-        "the records are encrypted to {}: give --identity FILE, the file with the age identity (AGE-SECRET-KEY-1…) of that \
-         key",
-        known(to)
-    )
-}
-
-const fn known(to: &str) -> &str {
-    if to.is_empty() { "an age key" } else { to }
+fn names(of: impl Iterator<Item = Recipient>) -> String {
+    of.map(|recipient| recipient.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 impl<R: Read> Read for Decrypting<R> {
@@ -248,12 +325,14 @@ impl<R: Read> Read for Decrypting<R> {
             if let Some(lines) = self.lines.get(self.given..).filter(|lines| !lines.is_empty()) {
                 let count = give(lines, into);
                 self.given += count;
+                self.has_given = true;
                 return Ok(count);
             }
             if self.plain > 0 {
                 let count = give(self.raw.get(self.at..self.at + self.plain).unwrap_or_default(), into);
                 self.at += count;
                 self.plain -= count;
+                self.has_given = true;
                 return Ok(count);
             }
             if let Step::Given = self.step()? {
@@ -262,7 +341,7 @@ impl<R: Read> Read for Decrypting<R> {
             if !self.read_more()? {
                 self.end();
                 if self.plain == 0 {
-                    return Ok(0);
+                    return self.expect_ours().map(|()| 0);
                 }
             }
         }
@@ -275,39 +354,4 @@ fn give(from: &[u8], into: &mut [u8]) -> usize {
         into.copy_from_slice(from);
     }
     count
-}
-
-/// Bytes of the head of a batch, and of its age file; none where it is not whole or no head.
-fn head_of(bytes: &[u8]) -> Option<(usize, usize)> {
-    let after = bytes.strip_prefix(MARK)?;
-    let digits = after.iter().take(DIGITS_MAX + 1).position(|byte| *byte == b'\n')?;
-    let text = after.get(..digits).filter(|text| text.iter().all(u8::is_ascii_digit))?;
-    let length: usize = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (length <= RECORDS_ENCRYPTED_FILE_BYTES_MAX).then_some((MARK.len() + digits + 1, length))
-}
-
-/// The end of a line that is no more than the beginning of a mark: what a kill left of one, ended by the next start.
-fn torn_mark(bytes: &[u8]) -> Option<usize> {
-    let end = bytes.iter().take(TO.len() + 1).position(|byte| *byte == b'\n').filter(|end| *end > 0)?;
-    let line = bytes.get(..end)?;
-    [MARK, TO].iter().any(|mark| mark.starts_with(line)).then_some(end + 1)
-}
-
-/// Where the next batch, or line that says to whom, begins from `from` on.
-fn next_mark(bytes: &[u8], from: usize) -> Option<usize> {
-    let rest = bytes.get(from..)?;
-    let mut places = rest.iter().enumerate().filter(|(_, byte)| **byte == b'a').map(|(at, _)| at);
-    places.find(|at| rest.get(*at..).is_some_and(|at| at.starts_with(TO) || head_of(at).is_some())).map(|at| from + at)
-}
-
-/// Bytes of lines that are not encrypted: whole ones up to the next mark, or the beginning of one.
-fn plain_bytes(bytes: &[u8]) -> usize {
-    let ends = || bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-    let mark = ends().find(|at| {
-        bytes.get(*at..).is_some_and(|next| {
-            let begun = next.get(..next.len().min(MARK.len() - 1)).unwrap_or_default();
-            !begun.is_empty() && MARK.starts_with(begun)
-        })
-    });
-    mark.or_else(|| ends().next_back()).unwrap_or(bytes.len())
 }

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Read as _;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,21 +9,33 @@ use proptest::prelude::*;
 use super::*;
 use crate::bounds::RECORDS_ENCRYPTED_FILE_BYTES_MAX;
 
+thread_local! {
+    static WORK: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts bytes that the reader looks at or moves.
+pub fn worked(bytes: usize) {
+    WORK.set(WORK.get() + bytes);
+}
+
 fn identity() -> Arc<[Identity]> {
     Arc::new([Identity::generate().unwrap().0])
 }
 
+/// So many bytes at a time.
+struct Slow<'b>(&'b [u8], usize);
+
+impl io::Read for Slow<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.len().min(self.1).min(into.len());
+        into[..count].copy_from_slice(&self.0[..count]);
+        self.0 = &self.0[count..];
+        Ok(count)
+    }
+}
+
 /// What is read of `bytes`, so many at a time, and what is told on the way.
 fn read(bytes: &[u8], identities: &Arc<[Identity]>, step: usize) -> (io::Result<String>, Vec<Damage>) {
-    struct Slow<'b>(&'b [u8], usize);
-    impl io::Read for Slow<'_> {
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            let count = self.0.len().min(self.1).min(into.len());
-            into[..count].copy_from_slice(&self.0[..count]);
-            self.0 = &self.0[count..];
-            Ok(count)
-        }
-    }
     let told = Rc::new(RefCell::new(Vec::new()));
     let telling = Rc::clone(&told);
     let tell = Box::new(move |damage| telling.borrow_mut().push(damage));
@@ -117,6 +129,131 @@ fn without_the_identity_it_says_to_whom() {
     let given = other[0].recipient().to_string();
     let refused = read(&bytes, &other, 7).0.unwrap_err().to_string();
     assert!(refused.contains(&public.to_string()) && refused.contains(&given), "{refused}");
+}
+
+/// What is read and told of `bytes` where the reader goes on behind batches for others, and what it says of those.
+fn read_on(bytes: &[u8], identities: &Arc<[Identity]>) -> (io::Result<String>, Vec<Damage>, Option<String>) {
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let telling = Rc::clone(&told);
+    let tell = Box::new(move |damage| telling.borrow_mut().push(damage));
+    let mut reader = Decrypting::new(bytes, Arc::clone(identities), tell).going_on();
+    let mut text = String::new();
+    let read = reader.read_to_string(&mut text).map(|_| text);
+    let told = told.borrow().clone();
+    (read, told, reader.for_others())
+}
+
+#[test]
+fn batches_for_others_are_passed_over_and_told_behind_what_can_be_read() {
+    let (ours, theirs) = (identity(), identity());
+    let [our, their] = [&ours, &theirs].map(|of| opening(&[of[0].recipient()]));
+    let [a, b] = ["{\"a\":1}\n", "{\"b\":1}\n"].map(|lines| batch(lines, &ours));
+    let theirs = batch("{\"c\":1}\n", &theirs);
+    let name = String::from_utf8(their.clone()).unwrap();
+    let name = name.trim_start_matches("adamant-encrypted-to ").trim();
+    // Spliced in, at the beginning as well, or by a start with another `encrypt_to`.
+    for (parts, at, batches) in [
+        (vec![&our, &a, &their, &theirs, &b], our.len() + a.len() + their.len(), "a batch of"),
+        (vec![&their, &theirs, &our, &a, &b], their.len(), "a batch of"),
+        (vec![&their, &theirs, &a, &theirs, &b], their.len(), "a batch of"),
+        (vec![&our, &a, &b, &their, &theirs, &theirs], our.len() + a.len() + b.len() + their.len(), "2 batches of"),
+    ] {
+        let bytes = parts.into_iter().flatten().copied().collect::<Vec<u8>>();
+        let (text, damages, others) = read_on(&bytes, &ours);
+        let others = others.unwrap();
+        assert_eq!(text.unwrap(), "{\"a\":1}\n{\"b\":1}\n");
+        for part in [batches, &format!("from byte {at} on"), name, "if encrypt_to never named it"] {
+            assert!(others.contains(part), "{others}: {part}");
+        }
+        // A readable batch says that those behind it are for us.
+        assert!(damages.len() <= 1, "{damages:?}");
+        // Where all is expected to be read, it is an error: at the end, or at once where nothing was read.
+        let failed = read_by(&bytes, &ours).0.unwrap_err().to_string();
+        assert!(failed.contains(name) && (failed == others) == bytes.starts_with(&our), "{failed}");
+    }
+    let bytes = [their.as_slice(), &theirs, &theirs].concat();
+    let (text, _, others) = read_on(&bytes, &ours);
+    assert_eq!(text.unwrap_err().to_string(), others.unwrap(), "nothing can be read");
+}
+
+/// What a kill left of the line, and what nobody wrote.
+#[test]
+fn a_line_that_says_to_whom_is_bounded_and_names_keys() {
+    let identity = identity();
+    let whole = opening(&[identity[0].recipient(); age_format::RECIPIENTS_MAX]);
+    let batch = batch("{\"a\":1}\n", &identity);
+    let read = |line: &[u8]| {
+        let (text, told) = read(&[line, &batch].concat(), &identity, 7);
+        assert_eq!(text.unwrap(), "{\"a\":1}\n");
+        told
+    };
+    assert_eq!(read(&whole), []);
+    let changed = [Damage { at: 0, cut_off: false }];
+    assert_eq!(read(&opening(&[identity[0].recipient(); age_format::RECIPIENTS_MAX + 1])), changed);
+    assert_eq!(read(b"adamant-encrypted-to \x1b[2J\n"), changed);
+    assert_eq!(read(b"adamant-encrypted-to age1\n"), changed);
+    for cut in 1..whole.len() - 1 {
+        let told = read(&[&whole[..cut], b"\n", &whole].concat());
+        let is_of_fewer = (cut + 1).checked_sub(TO.len()).is_some_and(|names| names > 0 && names % 63 == 0);
+        assert!(told == [Damage { at: 0, cut_off: true }] || (is_of_fewer && told.is_empty()), "{cut}: {told:?}");
+    }
+}
+
+#[test]
+fn a_head_that_was_cut_off_is_told_as_such() {
+    let identity = identity();
+    let whole = batch("{\"a\":1}\n", &identity);
+    let head = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1 + age_format::INTRO.len();
+    let opening = opening(&[identity[0].recipient()]);
+    for cut in 1..head + 5 {
+        let newline: &[u8] = if whole[cut - 1] == b'\n' { b"" } else { b"\n" };
+        for next in [whole.clone(), [opening.as_slice(), &whole].concat()] {
+            let (text, told) = read(&[&whole[..cut], newline, &next].concat(), &identity, 7);
+            assert_eq!(text.unwrap(), "{\"a\":1}\n", "{cut}");
+            assert_eq!(told, [Damage { at: 0, cut_off: true }], "{cut}");
+        }
+    }
+}
+
+/// A file of about so many bytes.
+type Make<'m> = &'m dyn Fn(usize) -> Vec<u8>;
+
+/// Bytes that are looked at or moved for each byte of a file, whatever is in it.
+#[test]
+fn crafted_files_cost_no_more_than_their_length() {
+    let identity = identity();
+    let ours = batch(&"y".repeat(200), &identity);
+    let file = &ours[ours.iter().position(|byte| *byte == b'\n').unwrap() + 1..];
+    let [authentic, short] = [8_380_000, 30_000].map(|length| {
+        let mark = format!("adamant-encrypted {length}\n");
+        [mark.as_bytes(), &file[..240]].concat()
+    });
+    let laid_over = |unit: &[u8], count: usize| unit.repeat(count / unit.len());
+    let filled = |unit: &[u8], count| [laid_over(unit, count / 8), vec![b'x'; count]].concat();
+    let crafted: [(&str, Make<'_>); 8] = [
+        ("a line that says to whom and does not end", &|count| [TO, &vec![b'x'; count]].concat()),
+        ("beginnings of such lines", &|count| laid_over(TO, count)),
+        ("heads without a file", &|count| laid_over(b"adamant-encrypted 8388608\n", count)),
+        ("heads with its beginning", &|count| laid_over(b"adamant-encrypted 8388608\nage-encryption.org/v1\n", count)),
+        ("heads of large files for us", &|count| filled(&authentic, count)),
+        ("heads of small files for us", &|count| filled(&short, count)),
+        ("files for us that do not authenticate", &|count| {
+            let changed = [&ours[..ours.len() - 2], b"??\n"].concat();
+            laid_over(&changed, count)
+        }),
+        ("beginnings of marks", &|count| laid_over(b"adamant-encrypted\n{}\n", count)),
+    ];
+    for (name, make) in crafted {
+        for size in [1 << 20, 12 << 20] {
+            let bytes = make(size);
+            WORK.set(0);
+            let mut lines = Vec::new();
+            let from = Slow(&bytes, 64 << 10);
+            let read = Decrypting::new(from, Arc::clone(&identity), Box::new(|_| ())).read_to_end(&mut lines);
+            read.unwrap();
+            assert!(WORK.get() < 4 * bytes.len(), "{name}: {} for {}", WORK.get(), bytes.len());
+        }
+    }
 }
 
 #[test]
