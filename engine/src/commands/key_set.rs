@@ -113,7 +113,7 @@ pub fn run(command: KeySetCommand, out: &mut dyn Write) -> Result<(), Failure> {
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (envelope, set) = lists::read::<KeySet>(&args.file)?;
     // Whoever made the set was asked whether the channel is meant.
-    let desk = KeySetDesk::open(&args.at, true)?;
+    let desk = KeySetDesk::open(&args.at, Some(&set.policy_name))?;
     desk.warn_of_behind();
     desk.expect_next(&set, envelope.digest()).map_err(|failure| failure.in_file(&args.file))?;
     Next::between(&desk, &set).tell(&set, desk.now, out)?;

@@ -27,7 +27,7 @@ use crate::pointing::{Desk, Where};
 use crate::span::{Span, distance};
 use crate::store::{Store, WriteFault};
 
-use self::believed::{Believed, believed, expect_of, recall};
+use self::believed::{Believed, believed, expect_of, pointer_of, recall};
 pub use self::issue::{Begun, IssueArgs, Issued};
 pub use self::show::{ShowArgs, Shown, show};
 
@@ -85,35 +85,42 @@ pub struct ListDesk<L> {
     /// Why the list that is there is not believed.
     doubt: Option<String>,
     pointer_policy: Option<String>,
+    /// Of the list that is there, if it is signed for whatever policy.
+    stored_policy: Option<String>,
     /// The bytes of the list, to notice that somebody else published meanwhile.
     seen: Option<Vec<u8>>,
     memory: Memory,
     /// The newest that is remembered.
     kept: Option<Mark>,
+    /// What is remembered is of another policy, and is not to be forgotten for this one.
+    is_others: bool,
 }
 
 impl<L: Published> ListDesk<L> {
-    /// `may_be_new`: that the store does not have the channel is told, and not refused.
-    pub fn open(at: &Where, may_be_new: bool) -> Result<Self, Failure> {
+    /// `meant`: the policy that whoever asks says the channel is of. That the store does not have the channel is then told, and not
+    /// refused; and a pointer of another policy has no say where a list that is signed is of that one.
+    pub fn open(at: &Where, meant: Option<&str>) -> Result<Self, Failure> {
         let desk = Desk::open(at)?;
-        let is_known = is_known(&desk, may_be_new)?;
-        let pointer = desk.current.pointer();
-        let (release, pointer_policy) = (
-            pointer.and_then(|pointer| policy_of(&desk.store, &pointer.release)),
-            pointer.map(|pointer| pointer.policy_name.clone()),
-        );
+        let is_known = is_known(&desk, meant.is_some())?;
+        let seen = L::stored(&desk.store, &desk.channel)?;
+        let stored = seen.as_deref().and_then(|bytes| believed::<L>(bytes, &desk.chain, &desk.channel, None).ok());
+        let stored_policy = stored.map(|of| of.list.head().policy_name.to_owned());
+        let pointer = pointer_of::<L>(&desk, stored_policy.as_deref(), meant);
+        let named = || desk.current.pointer().and(meant).map(str::to_owned);
+        let pointer_policy = pointer.map(|pointer| pointer.policy_name.clone()).or_else(named);
+        let release = pointer.and_then(|pointer| policy_of(&desk.store, &pointer.release));
         if release.is_none() && is_known {
             warn(format_args!(
                 "names are not checked: the store does not tell what channel {} runs (adamant point show)",
                 desk.channel
             ));
         }
-        let seen = L::stored(&desk.store, &desk.channel)?;
         let policy = pointer_policy.as_deref();
         let stored = seen.as_deref().map(|bytes| believed::<L>(bytes, &desk.chain, &desk.channel, policy));
         let kept = recall::<L>(&desk.memory, &desk.chain, &desk.channel, policy);
         warn_of_policy(&desk.channel, policy, kept.as_ref());
-        let kept = kept.filter(|(of, _)| of.is_of(policy));
+        let is_others = kept.as_ref().is_some_and(|(of, _)| !of.is_of(policy));
+        let kept = kept.filter(|_| !is_others);
         let mark = kept.as_ref().map(|(kept, _)| kept.mark.clone());
         let found = stored.as_ref().map(|of| of.as_ref().map(|of| &of.mark));
         let lists = [stored.as_ref().and_then(|of| of.as_ref().ok()), kept.as_ref().map(|(of, _)| of)];
@@ -128,7 +135,7 @@ impl<L: Published> ListDesk<L> {
             }
             (None, _) => (None, None, None),
             (Some(Ok(stored)), _) => {
-                if let Some(bytes) = seen.as_ref().filter(|_| stored.mark.replaces(mark.as_ref())) {
+                if let Some(bytes) = seen.as_ref().filter(|_| !is_others && stored.mark.replaces(mark.as_ref())) {
                     desk.memory.keep(&desk.root, &L::place(&desk.channel), L::KIND, bytes);
                 }
                 (Some(stored.list), None, Some(stored.mark.by))
@@ -160,9 +167,11 @@ impl<L: Published> ListDesk<L> {
             older,
             doubt,
             pointer_policy,
+            stored_policy,
             seen,
             memory,
             kept: mark,
+            is_others,
         })
     }
 
@@ -190,6 +199,21 @@ impl<L: Published> ListDesk<L> {
         of_list.or(self.pointer_policy.as_deref())
     }
 
+    /// That pointer and list are of two policies, and which is meant is not said.
+    fn disagreement(&self) -> Option<Failure> {
+        let (of_pointer, of_list) = (self.pointer_policy.as_ref()?, self.stored_policy.as_ref()?);
+        let message = || {
+            format!(
+                "the pointer of channel {} is of policy {of_pointer:?}, and the {} of {of_list:?}",
+                self.channel,
+                L::KIND
+            )
+        };
+        (of_pointer != of_list).then(|| {
+            Failure::new(message()).help("one of the two was put there: --policy NAME says for which policy this is")
+        })
+    }
+
     pub fn policy_name(&self, wanted: Option<&str>) -> Result<String, Failure> {
         match (self.policy(), wanted) {
             (Some(known), Some(wanted)) if known != wanted => {
@@ -205,6 +229,7 @@ impl<L: Published> ListDesk<L> {
                     _ => failure.help("leave --policy away, or choose another --store or --channel"),
                 })
             }
+            (Some(known), None) => self.disagreement().map_or_else(|| Ok(known.to_owned()), Err),
             (Some(known), _) => Ok(known.to_owned()),
             (None, Some(wanted)) => Ok(wanted.to_owned()),
             (None, None) => {
@@ -246,10 +271,17 @@ impl<L: Published> ListDesk<L> {
     }
 
     fn doubtful(&self, why: &str) -> Failure {
+        let of_list = self.stored_policy.as_ref().filter(|of_list| self.pointer_policy.as_ref() != Some(of_list));
+        let or_pointer = of_list.map_or_else(String::new, |of_list| {
+            format!(
+                ", and --policy; or is it the pointer that somebody put there? --policy {} goes on from the list",
+                of_list.escape_default()
+            )
+        });
         Failure::new(format_args!("the {} of channel {} is not believed: {why}", L::KIND, self.channel)).help(
             format_args!(
                 "who put it there? To replace it, give a --serial above that in force on your gateways (adamant status), and \
-                 {}",
+                 {}{or_pointer}",
                 L::REPLACED
             ),
         )
@@ -264,7 +296,7 @@ impl<L: Published> ListDesk<L> {
         }
         expect_of(&head, &self.channel, self.policy()).map_err(|why| {
             Failure::new(format_args!("{why}; nothing was published"))
-                .help("each policy has channels of its own: choose another --store or --channel")
+                .help("each policy has channels of its own: choose another --store or --channel, or a memory of its own (--memory DIR)")
         })?;
         match self.list.as_ref().map(SignedList::head) {
             // What is remembered goes back to where somebody took it away.
@@ -296,7 +328,7 @@ impl<L: Published> ListDesk<L> {
         let bytes = envelope.to_bytes();
         lock.write(&place, L::KIND, &bytes)?;
         let head = (list.head().serial, list.head().issued);
-        if Mark::of(envelope, &self.root, L::ROLES, head).replaces(self.kept.as_ref()) {
+        if Mark::of(envelope, &self.root, L::ROLES, head).replaces(self.kept.as_ref()) && !self.is_others {
             self.memory.keep(&self.root, &place, L::KIND, &bytes);
         }
         Ok(self.store.path().join(place))

@@ -96,7 +96,7 @@ pub fn run(args: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let desk = RevokeDesk::open(&args.at, args.issue.names_policy())?;
+    let desk = RevokeDesk::open(&args.at, args.issue.policy())?;
     args.issue.expect_believed(&desk)?;
     desk.warn_of_behind();
     if !args.lift {
@@ -158,9 +158,9 @@ fn tell_certificates(named: &[Named], release: Option<&Policy>, out: &mut dyn Wr
 }
 
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let (envelope, list) = lists::read(&args.file)?;
+    let (envelope, list) = lists::read::<Revocations>(&args.file)?;
     // Whoever made the list was asked whether the channel is meant.
-    let desk = RevokeDesk::open(&args.at, true)?;
+    let desk = RevokeDesk::open(&args.at, Some(&list.policy_name))?;
     desk.warn_of_behind();
     desk.expect_next(&list, envelope.digest()).map_err(|failure| failure.in_file(&args.file))?;
     Next::between(&desk, &list).tell(&list, desk.now, out)?;

@@ -213,6 +213,25 @@ fn another_policy_of_the_same_channel_is_told_with_what_to_do() {
     let told = "the pointer of channel production is of policy \"others\", and the revocation list that was seen from here \
                 last is of \"tests\"";
     assert!(said.contains(told), "{said}");
+
+    // The kill switch works all the same for whoever names the policy, with what was revoked before; it asks who does not.
+    let (done, said) = revoke("store", &[]);
+    assert!(
+        !done && said.contains("is not believed") && said.contains("--policy tests goes on from the list"),
+        "{said}"
+    );
+    let (done, said) = revoke("store", &["--serial", "2"]);
+    assert!(!done && said.contains("--policy NAME says for which"), "{said}");
+    let (done, said) = revoke("store", &["--policy", "tests"]);
+    assert!(done && said.contains("this goes by the list") && said.contains("serial 2"), "{said}");
+    stage.wait_for_serial(2);
+    let (done, said) = revoke("store", &["--policy", "tests", "--out", "third.json"]);
+    assert!(done, "{said}");
+    let place = ["--store", "store", "--channel", "production", "--trust-root", "root.json"];
+    let (status, _, said) =
+        gateway::run(&[&["revoke", "publish", "third.json"], &place[..]].concat(), stage.world.home());
+    assert!(status.success() && said.contains("this goes by the list"), "{said}");
+    stage.wait_for_serial(3);
 }
 
 /// What is told of a release is not told of a list beside it.

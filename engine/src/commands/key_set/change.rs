@@ -232,7 +232,7 @@ impl MakeArgs {
         out: &mut dyn Write,
         edit: impl FnOnce(&KeySetDesk, &mut Next) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let desk = KeySetDesk::open(&self.at, self.issue.names_policy())?;
+        let desk = KeySetDesk::open(&self.at, self.issue.policy())?;
         self.issue.expect_believed(&desk)?;
         if !desk.root.has(Role::Keys) {
             let message =

@@ -10,7 +10,8 @@ use stores::Channel;
 
 use super::Published;
 use crate::commands::memory::{Mark, Memory};
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
+use crate::pointing::Desk;
 use crate::store::Store;
 
 /// A list that verifies.
@@ -49,6 +50,33 @@ pub fn believed<L: Published>(
         }
     }
     Err(why)
+}
+
+/// The pointer of the channel, unless it is of another policy than is `meant` and a list says that so is the channel: the one that is
+/// there (signed, of `stored_policy`), or where that says nothing one that was seen from here.
+pub fn pointer_of<'d, L: Published>(
+    desk: &'d Desk,
+    stored_policy: Option<&str>,
+    meant: Option<&str>,
+) -> Option<&'d Pointer> {
+    let pointer = desk.current.pointer()?;
+    let other = pointer.policy_name.as_str();
+    let Some(meant) = meant.filter(|meant| *meant != other) else { return Some(pointer) };
+    let is_listed = match stored_policy {
+        Some(stored) if stored == meant || stored == other => stored == meant,
+        _ => recall::<L>(&desk.memory, &desk.chain, &desk.channel, Some(meant))
+            .is_some_and(|(kept, _)| kept.is_of(Some(meant))),
+    };
+    if !is_listed {
+        return Some(pointer);
+    }
+    warn(format_args!(
+        "the pointer of channel {} is of policy {other:?}, and a {} of {meant:?} is known: this goes by the list; who put the pointer \
+         there? (adamant point --other-policy replaces it)",
+        desk.channel,
+        L::KIND
+    ));
+    None
 }
 
 /// Refuses a list of another channel or policy, as gateways do, whoever signed it.

@@ -55,9 +55,9 @@ pub struct Issued<L> {
 }
 
 impl IssueArgs {
-    /// Whether the policy is named, so that the channel may be new.
-    pub const fn names_policy(&self) -> bool {
-        self.policy.is_some()
+    /// The policy, where it is named: the channel may be new then.
+    pub fn policy(&self) -> Option<&str> {
+        self.policy.as_deref()
     }
 
     /// Refuses to go on from what the store has, where that is not believed and --serial does not say that it is replaced.

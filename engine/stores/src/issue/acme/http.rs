@@ -92,6 +92,10 @@ fn nonces_have_an_address(content: &[u8]) -> bool {
         #[serde(rename = "newNonce")]
         new_nonce: String,
     }
+    // The library reads its members from an array as well.
+    if content.trim_ascii_start().starts_with(b"[") {
+        return false;
+    }
     let Ok(directory) = serde_json::from_slice::<Directory>(content) else { return true };
     directory.new_nonce.parse::<Uri>().is_ok()
 }
@@ -116,6 +120,7 @@ mod tests {
             (r#"{"newNonce":""}"#, false),
             (r#"{"newNonce":"http://["}"#, false),
             ("{\"newNonce\":\"\u{e9}\"}", false),
+            (r#" ["x y","https://127.0.0.1/account","https://127.0.0.1/new",null,null,null,null]"#, false),
         ] {
             assert_eq!(super::nonces_have_an_address(directory.as_bytes()), is_good, "{directory}");
         }
