@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use tests::certificates::trusting;
 use tests::openbao::{self, OpenBao};
 use tests::pebble::{self, Character, Pebble};
@@ -32,6 +33,8 @@ pub struct ObtainedCertificate {
     port: u16,
     /// Shown by a caller who believes the issuer.
     caller: Arc<Credential>,
+    /// The same without resumption.
+    looks: Arc<ClientConfig>,
     /// Certificates in the order in which they were seen.
     seen: Vec<Vec<u8>>,
     failed: usize,
@@ -86,14 +89,25 @@ impl ObtainedCertificate {
             "[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = {{ certificates = [{{ from = \"{name}\", names = \
              [\"{HOST}\", \"{name}.test\"]{life} }}] }}"
         ));
+        // A resumed session shows the certificate of the handshake that it began with.
+        let mut looks = ClientConfig::clone(&config);
+        looks.resumption = Resumption::disabled();
         let (place, field) = (Place { port: Some(port), is_short: true, ..ORDERS }, plan.caller());
         let caller = Credential::at(place, format!("the caller of {name}.test"), config, move || field.clone());
-        Self { peer, name: format!("{HOST}, {name}.test"), port, caller, seen: Vec::new(), failed: 0 }
+        Self {
+            peer,
+            name: format!("{HOST}, {name}.test"),
+            port,
+            caller,
+            looks: Arc::new(looks),
+            seen: Vec::new(),
+            failed: 0,
+        }
     }
 
     /// What a new connection sees; none where the handshake fails.
     fn shown(&self, day: &Day) -> Option<Vec<u8>> {
-        let stream = Stream::connect_tls(day.address(Some(self.port)), HOST, &self.caller.tls).ok()?;
+        let stream = Stream::connect_tls(day.address(Some(self.port)), HOST, &self.looks).ok()?;
         let Stream::Client(stream) = stream else { return None };
         Some(stream.conn.peer_certificates()?.first()?.to_vec())
     }

@@ -32,7 +32,9 @@ fn a_good_keyset_is_taken_and_a_bad_one_leaves_the_old() {
 
     let text = rig.end(directory.path());
     let outcomes = |outcome: &str| text.matches(&format!("\"adamant.refresh.outcome\":\"{outcome}\"")).count();
-    assert_eq!((outcomes("taken"), outcomes("refused"), outcomes("unchanged")), (1, 1, 1), "{text}");
+    // Its first look, which nobody asked for, may come before the first change or after it.
+    assert_eq!((outcomes("taken"), outcomes("refused")), (1, 1), "{text}");
+    assert!((1..=2).contains(&outcomes("unchanged")), "{text}");
 }
 
 #[test]
