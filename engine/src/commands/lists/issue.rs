@@ -27,7 +27,7 @@ pub struct IssueArgs {
     /// Its serial; one above that of the present one when absent.
     #[arg(long, value_name = "N")]
     serial: Option<u64>,
-    /// Name of the policy, where the channel has neither a pointer nor a list that is believed.
+    /// Name of the policy, where the channel has neither a pointer nor a list that is believed, or a pointer of another policy.
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
     /// Write it there and publish nothing, so that others can sign it first.
