@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use control::assemble::ChainFiles;
 use control::assemble::tls::{self, TlsError};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Request, StatusCode};
@@ -20,6 +20,7 @@ use policy_release::envelope::Kind;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use stores::http::gathered;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Semaphore;
@@ -269,8 +270,11 @@ where
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     let response = sender.send_request(request).await.map_err(http)?;
     let status = response.status();
-    let content = Limited::new(response.into_body(), bytes_max).collect().await;
-    let content = content.map_err(|error| refused_or(with_causes(error.as_ref())))?.to_bytes();
+    let content = gathered(response.into_body(), bytes_max).await;
+    let content = content.map_err(|error| match error {
+        Some(error) => refused_or(with_causes(&error)),
+        None => FleetFault::Http(format!("expected at most {bytes_max} bytes, found more")),
+    })?;
     if status == StatusCode::OK {
         return Ok(content);
     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -17,11 +17,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+mod content;
 mod help;
 mod place;
 mod session;
 mod trust;
 
+pub use content::gathered;
 pub use help::TRUST_HELP;
 pub use place::{Place, PlaceFault};
 pub use session::Session;
@@ -297,12 +299,13 @@ impl Client {
         if body.size_hint().lower() > bytes_max as u64 {
             return Err(size());
         }
-        let content = Limited::new(body, bytes_max).collect().await;
-        let content = content.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-            Some(_) => size(),
-            None => HttpFault::Cut { authority: place.authority(), status: head.status.as_u16(), found: cut(&*error) },
+        let content = gathered(body, bytes_max).await.map_err(|error| match error {
+            None => size(),
+            Some(error) => {
+                HttpFault::Cut { authority: place.authority(), status: head.status.as_u16(), found: cut(&error) }
+            }
         })?;
-        Ok(Answer { status: head.status, fields: head.headers, content: content.to_bytes() })
+        Ok(Answer { status: head.status, fields: head.headers, content })
     }
 }
 

@@ -13,6 +13,9 @@ impl HttpFault {
                 "the server ended TLS itself, and its log says why: has it a certificate for that name, does it want one of \
                  its clients?"
             }
+            Self::Tls { found, .. } if found.contains("CaUsedAsEndEntity") => {
+                "the server shows the certificate of a CA (CA:TRUE) as its own: give it one that a CA issued to it"
+            }
             Self::Tls { .. } => TRUST_HELP,
             _ => "is the address right, and the server up?",
         }
@@ -28,5 +31,9 @@ mod tests {
         let tls = |found: &str| HttpFault::Tls { authority: "a".to_owned(), found: found.to_owned() };
         assert!(tls("received fatal alert: InternalError").help().contains("its log"));
         assert_eq!(tls("invalid peer certificate: UnknownIssuer").help(), TRUST_HELP);
+        // As rustls says it.
+        let why = rustls::OtherError(std::sync::Arc::new(webpki::Error::CaUsedAsEndEntity));
+        let of_ca = rustls::Error::InvalidCertificate(rustls::CertificateError::Other(why)).to_string();
+        assert!(tls(&of_ca).help().contains("CA:TRUE"), "{of_ca}");
     }
 }

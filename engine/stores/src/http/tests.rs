@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use http_body_util::BodyExt as _;
 use http_body_util::combinators::BoxBody;
 use hyper::Response;
 use hyper::body::{Frame, Incoming};
