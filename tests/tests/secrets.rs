@@ -25,8 +25,8 @@ const PART: usize = 10;
 
 /// Files with secrets, and what each is called where it is the wrong one.
 const SECRETS: [(&str, &str); 9] = [
-    ("signer.key", "the private key of a signer"),
-    ("encrypted.key", "the private key of a signer"),
+    ("signer.key", "a private key of Adamant"),
+    ("encrypted.key", "a private key of Adamant"),
     ("server.key", "a private key (PEM)"),
     ("body.key", "a text in base64"),
     ("partner.key", "an API key"),

@@ -210,7 +210,7 @@ pub fn show(directory: &Path) -> Result<Shown, Fault> {
 
 fn settings(directory: &Path) -> Result<Settings, Fault> {
     let path = directory.join(place::SETTINGS);
-    if !path.exists() {
+    if !files::is_there(&path)? {
         let message = "expected the directory of a CA, found no ca.json in it";
         return Err(Fault::at(directory, message).help(
             "is it the right directory, and is it mounted? Where there is no CA yet: adamant ca init DIR --trust-domain corp.example",

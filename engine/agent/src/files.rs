@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,11 @@ use crate::fault::Fault;
 /// What happened to a file, and what that usually means.
 pub fn told(path: &Path, action: &'static str, error: io::Error) -> Fault {
     FileFault::io(path, action, error).into()
+}
+
+/// Whether something is there; an error where that cannot be seen, for want of rights, say.
+pub fn is_there(path: &Path) -> Result<bool, Fault> {
+    path.try_exists().map_err(|error| told(path, "read", error))
 }
 
 /// The text of a file that holds a secret; one that others may read, or that belongs to another user than this one and
@@ -112,10 +117,12 @@ fn lock_within(path: &Path, within: Duration) -> Result<Lock, Fault> {
     Ok(Lock { _file: file })
 }
 
+/// A link is not followed, and a pipe not waited for: the lock's holder writes into it.
 fn lock_file(path: &Path) -> Result<File, Fault> {
-    let mut options = File::options();
-    options.create(true).truncate(false).read(true).write(true).mode(0o600);
-    options.open(path).map_err(|error| told(path, "locked", error))
+    let file = ::files::open_lock(path).map_err(|error| told(path, "locked", error))?;
+    file.ok_or_else(|| {
+        Fault::at(path, "expected a regular file as lock, found something else").help("who put it there? Remove it")
+    })
 }
 
 /// Whether the lock is this process's now.
@@ -159,6 +166,20 @@ mod tests {
         assert!(waited.to_string().contains("found it held") && waited.hint().is_some(), "{waited}");
         drop(held);
         lock_within(&at, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_lock_follows_no_link_and_waits_for_no_pipe() {
+        let directory = tempfile::tempdir().unwrap();
+        let [victim, link, pipe] = ["victim", "link", "pipe"].map(|name| directory.path().join(name));
+        fs::write(&victim, "kept").unwrap();
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        for path in [&link, &pipe] {
+            assert!(lock(path).unwrap_err().to_string().contains("regular file"), "{}", path.display());
+            assert!(lock_waiting(path).is_err());
+        }
+        assert_eq!(fs::read(&victim).unwrap(), b"kept");
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Head {
     /// Of a profile; none where nothing was logged yet.
     pub fn read(directory: &Path) -> Result<Option<Self>, Fault> {
         let path = directory.join(HEAD);
-        if !path.try_exists().map_err(|error| crate::files::told(&path, "read", error))? {
+        if !crate::files::is_there(&path)? {
             return Ok(None);
         }
         let text = ::files::read_text(&path, RUN_HEAD_BYTES_MAX)?;

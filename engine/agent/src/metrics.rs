@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use stores::local::is_local;
+use stores::seats::Seats;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use crate::fault::Fault;
 
@@ -84,6 +86,24 @@ impl Metrics {
     }
 }
 
+/// `/metrics`, for programs of this machine: a web page can have its browser ask, too.
+fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
+    let (status, text) = match request.uri().path() {
+        _ if !is_local(request.uri(), request.headers()) => {
+            (StatusCode::FORBIDDEN, "forbidden: address this port as localhost or by its IP address\n".to_owned())
+        }
+        "/metrics" => (StatusCode::OK, metrics.text()),
+        _ => (StatusCode::NOT_FOUND, "not found\n".to_owned()),
+    };
+    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    if status == StatusCode::OK {
+        let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0");
+        answer.headers_mut().insert(CONTENT_TYPE, kind);
+    }
+    *answer.status_mut() = status;
+    answer
+}
+
 /// Binds the address of the metrics, which must be loopback, and serves them until the runtime ends.
 pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> Result<SocketAddr, Fault> {
     if !address.ip().is_loopback() {
@@ -94,32 +114,22 @@ pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> Result<SocketA
     let (bound, listener) =
         bound.map_err(|error| Fault::new(format_args!("cannot listen on {address} for metrics: {error}")))?;
     tokio::spawn(async move {
-        let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        // Who comes last is always served: connections that were opened and left alone keep no collector out.
+        let mut seats = Seats::new(CONNECTIONS_MAX);
         loop {
-            let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
-            let Ok((stream, _)) = listener.accept().await else {
+            let Ok((stream, from)) = listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let metrics = Arc::clone(&metrics);
+            let (metrics, seat) = (Arc::clone(&metrics), seats.take(Some(from.ip())));
             tokio::spawn(async move {
-                let _seat = seat;
                 let service = service_fn(move |request: Request<Incoming>| {
-                    let found = request.uri().path() == "/metrics";
-                    let text = if found { metrics.text() } else { "not found\n".to_owned() };
-                    let mut response = Response::new(Full::new(Bytes::from(text)));
-                    if found {
-                        let kind =
-                            hyper::header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0");
-                        response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
-                    } else {
-                        *response.status_mut() = hyper::StatusCode::NOT_FOUND;
-                    }
-                    async move { Ok::<_, Infallible>(response) }
+                    let answer = answer(&request, &metrics);
+                    async move { Ok::<_, Infallible>(answer) }
                 });
                 let mut builder = hyper::server::conn::http1::Builder::new();
                 let serving = builder.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-                let _ = tokio::time::timeout(Duration::from_secs(CONNECTION_S_MAX), serving).await;
+                let _ = seat.hold(tokio::time::timeout(Duration::from_secs(CONNECTION_S_MAX), serving)).await;
             });
         }
     });

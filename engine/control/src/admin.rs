@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use stores::local::is_local;
 use stores::seats::{Seat, Seats};
 
 use crate::bounds::{ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_HEAD_S_MAX};
@@ -48,7 +49,7 @@ pub enum AdminError {
         "the admin listener answers anyone who reaches it and must stand on loopback, found {0}: use 127.0.0.1, [::1] or a Unix socket"
     )]
     NotLoopback(SocketAddr),
-    #[error("the admin listener cannot be bound to {place}: {cause}")]
+    #[error("the admin listener cannot be bound to {place}: {cause}{}", held(.cause))]
     Bind { place: String, cause: io::Error },
     #[error("{} is in use by a process that answers: stop it, or name another socket", .0.display())]
     InUse(PathBuf),
@@ -56,8 +57,13 @@ pub enum AdminError {
     Thread(io::Error),
     #[error("the status listener: {0}")]
     StatusTls(#[from] StatusTlsError),
-    #[error("the status listener cannot be bound to {address}: {cause}")]
+    #[error("the status listener cannot be bound to {address}: {cause}{}", held(.cause))]
     BindStatus { address: SocketAddr, cause: io::Error },
+}
+
+/// Who has the address, where that is why.
+fn held(cause: &io::Error) -> &'static str {
+    if cause.kind() == io::ErrorKind::AddrInUse { ": another process has it: `ss -ltnp` tells which" } else { "" }
 }
 
 /// A bound listener that nobody serves yet.
@@ -121,7 +127,7 @@ where
 
 /// The socket is made private before it gets its name: nobody can connect in between.
 fn bind_unix(path: &Path) -> Result<Bound, AdminError> {
-    if UnixStream::connect(path).is_ok() {
+    if files::is_listened_on(path) {
         return Err(AdminError::InUse(path.to_owned()));
     }
     let bound = (|| {
@@ -131,6 +137,11 @@ fn bind_unix(path: &Path) -> Result<Bound, AdminError> {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket stands there"));
         }
         let private = path.with_extension(format!("{}.new", std::process::id()));
+        // What a killed one left that had the same number, as in a container.
+        if std::fs::symlink_metadata(&private).is_ok_and(|left| left.is_dir()) {
+            let _ = std::fs::remove_file(private.join("s"));
+            let _ = std::fs::remove_dir(&private);
+        }
         std::fs::create_dir(&private)?;
         let made = (|| {
             std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o700))?;
@@ -205,7 +216,7 @@ where
 {
     let service = service_fn(move |request: Request<Incoming>| {
         let response = match reach {
-            Reach::Browsers if !respond::is_local(request.uri(), request.headers()) => respond::foreign(),
+            Reach::Browsers if !is_local(request.uri(), request.headers()) => respond::foreign(),
             _ => respond::respond(request.method(), request.uri(), &attester, clock::unix_ns()),
         };
         async move { Ok::<_, Infallible>(response) }

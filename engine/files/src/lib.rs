@@ -142,6 +142,38 @@ pub fn open_regular(path: &Path) -> io::Result<Option<(File, fs::Metadata)>> {
     Ok(found.is_file().then_some((file, found)))
 }
 
+/// Opens (or makes, for its owner alone) a file to be locked; none where something else than a regular file is there. No link is
+/// followed. What others may open they may lock.
+pub fn open_lock(path: &Path) -> io::Result<Option<File>> {
+    let flags = flags(OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW);
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true).mode(0o600).custom_flags(flags);
+    let file = match options.open(path) {
+        Err(error) if [Errno::NXIO, Errno::LOOP].iter().any(|of| error.raw_os_error() == Some(of.raw_os_error())) => {
+            return Ok(None);
+        }
+        opened => opened?,
+    };
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Ok(None);
+    }
+    if found.mode() & 0o077 != 0 {
+        // Of an earlier version. That it cannot be changed, as where it is another user's, is no reason to go without.
+        let _ = file.set_permissions(Permissions::from_mode(0o600));
+    }
+    Ok(Some(file))
+}
+
+/// Whether a process listens on a socket file; it is not waited for, where it takes no connections for now.
+pub fn is_listened_on(path: &Path) -> bool {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let Ok(socket) = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else { return false };
+    let Ok(address) = SocketAddrUnix::new(path) else { return false };
+    matches!(connect(&socket, &address), Ok(()) | Err(Errno::AGAIN))
+}
+
 fn flags(flags: OFlags) -> i32 {
     i32::try_from(flags.bits()).unwrap_or(0)
 }

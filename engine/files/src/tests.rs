@@ -124,3 +124,39 @@ fn a_secret_is_open_to_its_owner_and_whom_its_mode_lets_in() {
     // Not even root takes what another user can change under its hands.
     assert_eq!(exposed_to(other, 0o600, root), Some(Exposed::Owner(other)));
 }
+
+#[test]
+fn who_listens_is_seen_also_where_nobody_accepts() {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    assert!(!is_listened_on(&path));
+    let listener = UnixListener::bind(&path).unwrap();
+    assert!(is_listened_on(&path));
+    // Somebody whose places are all taken.
+    rustix::net::listen(&listener, 0).unwrap();
+    let waiting: Vec<_> = (0..4).filter(|_| is_listened_on(&path)).map(|_| connect_at_once(&path)).collect();
+    assert_eq!(waiting.len(), 4);
+    drop(listener);
+    assert!(UnixStream::connect(&path).is_err() && !is_listened_on(&path));
+}
+
+/// Held open; none where there is no place.
+fn connect_at_once(path: &Path) -> Option<rustix::fd::OwnedFd> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None).unwrap();
+    connect(&socket, &SocketAddrUnix::new(path).unwrap()).is_ok().then_some(socket)
+}
+
+#[test]
+fn a_lock_is_for_its_owner_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lock");
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    drop(open_lock(&path).unwrap().unwrap());
+    assert_eq!(mode(), 0o600);
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    drop(open_lock(&path).unwrap().unwrap());
+    assert_eq!(mode(), 0o600);
+    assert!(open_lock(directory.path()).is_err() || open_lock(directory.path()).unwrap().is_none());
+}

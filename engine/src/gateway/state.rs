@@ -49,8 +49,12 @@ impl State {
             })?;
         }
         expect_own(directory)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(directory.join("lock"));
-        let lock = lock.map_err(|error| unusable(directory, &error))?;
+        let path = directory.join("lock");
+        let lock = ::files::open_lock(&path).map_err(|error| unusable(directory, &error))?;
+        let lock = lock.ok_or_else(|| {
+            Failure::at(&path, "expected a regular file as lock, found something else")
+                .help("who put it there? Remove it")
+        })?;
         if lock.try_lock().is_err() {
             return Err(Failure::at(directory, "another gateway uses this state directory")
                 .help("stop it first, or give each gateway a directory of its own"));

@@ -11,6 +11,7 @@ pub mod http;
 pub mod issue;
 mod json;
 pub mod layout;
+pub mod local;
 mod location;
 pub mod oauth;
 pub mod openbao;

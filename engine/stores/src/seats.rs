@@ -59,6 +59,7 @@ impl Seat {
     /// What comes of `serving`; none where the seat is given to another before.
     pub async fn hold<T>(self, serving: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
+            biased;
             done = serving => Some(done),
             _ = self.0 => None,
         }

@@ -1,11 +1,8 @@
 //! The answers: what each path gives, and the refusal of everything else.
 
-use std::net::IpAddr;
-
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER};
-use hyper::http::uri::Authority;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Response, StatusCode, Uri};
 use policy_release::attestation::{Nonce, NonceFault};
 use serde_json::json;
@@ -21,7 +18,6 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 const JWK_SET: &str = "application/jwk-set+json";
 /// Where origins expect the keys of assertions.
 const JWKS_PATH: &str = "/.well-known/jwks.json";
-const FETCH_SITE: &str = "sec-fetch-site";
 /// A DSSE envelope; its payload type says that it holds an attestation.
 const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 
@@ -67,29 +63,7 @@ pub fn respond(method: &Method, uri: &Uri, attester: &Attester, now_unix_ns: u64
     }
 }
 
-/// Whether a request is addressed to this machine as a program on it would, and comes from no web page (Fetch Metadata, and
-/// `Origin`, RFC 6454 §7). A name that somebody's page has pointed here would stand in `Host`; what sends none is no browser.
-pub fn is_local(uri: &Uri, fields: &HeaderMap) -> bool {
-    let is_own = |host: &str| {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
-    };
-    let of_field = |field: &HeaderValue| {
-        let authority = field.to_str().ok().and_then(|text| text.parse::<Authority>().ok());
-        authority.is_some_and(|authority| is_own(authority.host()))
-    };
-    let of_page = |site: &HeaderValue| site != "none" && site != "same-origin";
-    let of_host = |origin: &HeaderValue| {
-        let origin = origin.as_bytes().strip_prefix(b"http://");
-        fields.get(HOST).is_some_and(|host| origin == Some(host.as_bytes()))
-    };
-    uri.host().is_none_or(is_own)
-        && fields.get_all(HOST).iter().all(of_field)
-        && !fields.get_all(FETCH_SITE).iter().any(of_page)
-        && fields.get_all(ORIGIN).iter().all(of_host)
-}
-
-/// To whom that is not so.
+/// To whom is not on this machine.
 pub fn foreign() -> Answer {
     let text = "forbidden: address this listener as localhost or by its IP address; web pages are not answered\n";
     answer(StatusCode::FORBIDDEN, TEXT, text.to_owned())
