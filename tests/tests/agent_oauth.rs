@@ -187,9 +187,11 @@ fn tokens_of_seconds_are_renewed_and_no_call_fails() {
     assert!(touched.starts_with("token ") || touched.starts_with("certificate "), "{touched}");
     let address =
         keeper.json()[0]["metrics"].as_str().unwrap().strip_prefix("http://").unwrap().replace("/metrics", "");
-    let metrics =
-        tests::client::once(address.parse().unwrap(), "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .text();
+    let metrics = tests::client::once(
+        address.parse().unwrap(),
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    )
+    .text();
     assert!(metrics.contains("adamant_agent_refreshes_total{what=\"token\"}"), "{metrics}");
     // Nothing that anybody could read has a secret.
     let cmdline = fs::read(format!("/proc/{}/cmdline", keeper.child.id())).unwrap();

@@ -13,12 +13,15 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::sync::Barrier;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 use tests::agents::{ID, Running, Scene, bad, ok, through};
 use tests::answer::Answer;
 use tests::certificates::{Authority, Identity};
+use tests::client::Client;
 use tests::origin::RecordingOrigin;
 use tests::process::eventually;
 use tests::tokens::now_s;
@@ -47,12 +50,7 @@ fn the_proxy_speaks_for_the_agent_and_for_nobody_else() {
     assert!(bad(scene.at(), "agent proxy p").contains("another process listens there"));
     proxy.end();
 
-    fs::write(scene.at().join("secret"), "s3cret\n").unwrap();
-    fs::set_permissions(scene.at().join("secret"), fs::Permissions::from_mode(0o600)).unwrap();
-    let proxy = Running::start(scene.at(), "agent proxy p --listen 127.0.0.1:0 --secret-file secret");
-    proxy.says("listening on http://", 1);
-    let line = proxy.lines()[0].clone();
-    let address = line.split_once("http://").unwrap().1.split(',').next().unwrap().to_owned();
+    let (proxy, address) = with_secret(&scene);
     let call = |fields: &str| through(TcpStream::connect(&address).unwrap(), "GET /orders/7", fields, "");
     assert!(call("").contains("adamant-agent: local-secret"));
     let secret = "Adamant-Agent-Secret: s3cret\r\n";
@@ -64,6 +62,67 @@ fn the_proxy_speaks_for_the_agent_and_for_nobody_else() {
     assert!(call(&format!("{secret}Origin: http://localhost\r\n")).starts_with("HTTP/1.1 200"));
     proxy.end();
     assert!(bad(scene.at(), "agent proxy p --listen 0.0.0.0:0").contains("whoever reaches it would act as this agent"));
+}
+
+/// A proxy on a port, and its address; its secret is `s3cret`.
+fn with_secret(scene: &Scene) -> (Running, String) {
+    fs::write(scene.at().join("secret"), "s3cret\n").unwrap();
+    fs::set_permissions(scene.at().join("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    let proxy = Running::start(scene.at(), "agent proxy p --listen 127.0.0.1:0 --secret-file secret");
+    proxy.says("listening on http://", 1);
+    let line = proxy.lines()[0].clone();
+    let address = line.split_once("http://").unwrap().1.split(',').next().unwrap().to_owned();
+    (proxy, address)
+}
+
+/// Many at once are waited for, and none of them is cut.
+#[test]
+fn a_burst_of_programs_is_served() {
+    let scene = Scene::new();
+    scene.enroll("");
+    let of_user = Running::start(scene.at(), "agent proxy p");
+    of_user.says("listening", 1);
+    let (with_secret, address) = with_secret(&scene);
+    let fields = "Adamant-Agent-Secret: s3cret\r\n";
+    let on_socket = || through(UnixStream::connect(scene.at().join("p/proxy.sock")).unwrap(), "GET /orders/7", "", "");
+    let on_port = || through(TcpStream::connect(&address).unwrap(), "GET /orders/7", fields, "");
+    for call in [&on_socket as &(dyn Fn() -> String + Sync), &on_port] {
+        let begin = Barrier::new(200);
+        let ask = || {
+            begin.wait();
+            call()
+        };
+        thread::scope(|scope| {
+            let all: Vec<_> = (0..200).map(|_| scope.spawn(ask)).collect();
+            let said = all.into_iter().map(|one| one.join().unwrap());
+            assert_eq!(said.filter(|said| said.starts_with("HTTP/1.1 200")).count(), 200);
+        });
+    }
+    of_user.end();
+    with_secret.end();
+}
+
+/// Another user of the machine needs no secret to connect.
+#[test]
+fn who_lacks_the_secret_takes_no_place_of_who_has_it() {
+    let scene = Scene::new();
+    scene.enroll("");
+    let (proxy, address) = with_secret(&scene);
+    let address = address.parse().unwrap();
+    let connect = || Client::connect(address).with_timeout(Duration::from_secs(30));
+    let ask = |client: &mut Client, secret: &str| {
+        let head = format!("GET /orders/7 HTTP/1.1\r\nHost: localhost\r\nAdamant-Agent-Secret: {secret}\r\n\r\n");
+        client.exchange(head).status
+    };
+    let mut known = connect();
+    assert_eq!(ask(&mut known, "s3cret"), 200);
+    let silent: Vec<_> = (0..300).map(|_| connect()).collect();
+    let mut refused: Vec<_> = (0..32).map(|_| connect()).collect();
+    assert!(refused.iter_mut().all(|stranger| ask(stranger, "guess") == 403));
+    assert_eq!(ask(&mut connect(), "s3cret"), 200, "while all of them are there");
+    assert_eq!(ask(&mut known, "s3cret"), 200);
+    drop((silent, refused));
+    proxy.end();
 }
 
 #[test]

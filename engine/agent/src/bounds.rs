@@ -76,6 +76,10 @@ pub const HOOKS_MAX: usize = 16;
 pub const HOOKS_LINES_MAX: usize = 64;
 /// Pause after a renewal that worked, unless one is ordered, milliseconds: what lives for a second is not renewed all the time.
 pub const RENEWED_PAUSE_MS: u64 = 1_000;
+/// Renewals that are followed at once when they are ordered (SIGHUP), in a row, and the pause of each one beyond, seconds: hooks may
+/// order again, and a CA counts what it issues.
+pub const ORDERED_AT_ONCE_MAX: u32 = 10;
+pub const ORDERED_PAUSE_S: u64 = 60;
 /// Time that SIGTERM leaves renewals that are running, seconds.
 pub const STOP_S_MAX: u64 = 15;
 /// Time that those who have just put something in use are given to say so at the end, milliseconds.
@@ -115,6 +119,8 @@ pub const CLOCK_AHEAD_S_MAX: u64 = 5;
 
 /// Local connections of the proxy at the same time; further ones wait.
 pub const PROXY_CONNECTIONS_MAX: usize = 256;
+/// Beside them, where there is a secret: those that have not shown it yet; who comes last always gets in.
+pub const PROXY_STRANGERS_MAX: usize = 256;
 /// Times that a profile is read which changes meanwhile.
 pub const PROFILE_READS_MAX: usize = 3;
 /// Idle connections to the gateway that the proxy keeps.

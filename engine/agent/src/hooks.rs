@@ -97,12 +97,22 @@ fn signal(whom: &str) -> Result<(), String> {
     // 0 and negative numbers would mean whole groups of processes.
     let pid = Some(number).filter(|number| *number > 1).and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| format!("expected the id of one process, found {number}"))?;
+    if pid == rustix::process::getpid() {
+        return Err("expected the id of another process, found this one's: SIGHUP makes it renew again".to_owned());
+    }
     kill_process(pid, Signal::HUP).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_signalled_who_would_signal_again() {
+        let own = std::process::id().to_string();
+        assert!(signal(&own).unwrap_err().contains("this one's"));
+        assert!(signal("0").is_err() && signal("-1").is_err() && signal("1").is_err());
+    }
 
     #[test]
     fn what_a_command_started_ends_with_the_wait_for_it() {

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use ::files::Exposed;
 use policy::bounds::NAME_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
@@ -116,10 +117,11 @@ impl Profile {
     /// Reads the profile in `directory`: the one in use; while there is none, the one that waits for its certificate.
     pub fn read(directory: &Path) -> Result<Self, Fault> {
         let path = place(directory).join(PROFILE);
-        if !path.exists() {
+        if !files::is_there(&path)? {
             let help = "make one: adamant agent enroll PROFILE --gateway https://HOST:PORT --agent NAME …";
             return Err(Fault::at(directory, "expected a profile, found no profile.json in it").help(help));
         }
+        expect_own(directory)?;
         let profile: Self = serde_json::from_slice(&files::read(&path, FILE_BYTES_MAX)?)
             .map_err(|error| Fault::at(&path, format_args!("expected a profile, found {error}")))?;
         if profile.format == FORMAT {
@@ -194,6 +196,20 @@ pub fn expect_name(agent: &str) -> Result<(), Fault> {
         "expected the name of an agent, 1 to {NAME_BYTES_MAX} of a-z, 0-9, \".\", \"_\", \":\" and \"-\", found {agent:?}"
     );
     Err(Fault::new(message).help("give its name as it stands in the policy"))
+}
+
+/// Refuses a directory that others may write or own (root may): they could put another gateway, and other credentials, in the place of its own.
+fn expect_own(directory: &Path) -> Result<(), Fault> {
+    let found = fs::metadata(directory).map_err(|error| files::told(directory, "read", error))?;
+    let told = match ::files::exposed(&found) {
+        Some(Exposed::Mode(mode)) if mode & 0o022 != 0 => Exposed::Mode(mode),
+        Some(of_owner @ Exposed::Owner(_)) => of_owner,
+        _ => return Ok(()),
+    };
+    Err(Fault::at(directory, format_args!("expected a directory of this user that nobody else may write, found {told}")).help(
+        "whoever may write it may have put another gateway or key there: enroll anew in a directory of its own, or, if nobody \
+         did, have it owned by this user (chown) with mode 700 (chmod)",
+    ))
 }
 
 /// The directory in a profile's that has its files.

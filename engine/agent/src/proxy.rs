@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,14 +14,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::fs::Mode;
+use stores::seats::{Seat, Seats};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use zeroize::Zeroizing;
 
 use crate::bounds::{
-    PROXY_CONNECTIONS_MAX, PROXY_DRAIN_S_MAX, PROXY_HEAD_BYTES_MAX, PROXY_HEAD_S_MAX, SECRET_BYTES_MAX,
+    PROXY_CONNECTIONS_MAX, PROXY_DRAIN_S_MAX, PROXY_HEAD_BYTES_MAX, PROXY_HEAD_S_MAX, PROXY_STRANGERS_MAX,
+    SECRET_BYTES_MAX,
 };
 use crate::fault::Fault;
 use crate::files;
@@ -32,8 +33,10 @@ use crate::profile::Profile;
 mod bound;
 mod exchange;
 mod gateway;
+mod seat;
 
 use exchange::Exchanges;
+use seat::Known;
 
 /// Where local programs come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,17 +105,19 @@ async fn serve(settings: &Settings, secret: Option<Zeroizing<String>>, lines: &L
     lines.say(format!("listening on {}, for {}", listener.place()?, exchanges.target()));
     let (stop, stopping) = watch::channel(false);
     let seats = Arc::new(Semaphore::new(PROXY_CONNECTIONS_MAX));
+    let mut strangers = settings.secret_file.as_ref().map(|_| Seats::new(PROXY_STRANGERS_MAX));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             accepted = listener.accept(&seats) => {
-                let Some((stream, seat)) = accepted else { continue };
+                let Some((stream, permit)) = accepted else { continue };
                 let (exchanges, stopping) = (Arc::clone(&exchanges), stopping.clone());
-                tokio::spawn(async move {
-                    let _seat = seat;
-                    connection(stream, exchanges, stopping).await;
-                });
+                let (known, seat) = match &mut strangers {
+                    None => (Known::at_once(permit), None),
+                    Some(strangers) => (Known::new(Arc::clone(&seats)), Some(strangers.take(None))),
+                };
+                tokio::spawn(connection(stream, exchanges, stopping, known, seat));
             }
         }
     }
@@ -127,10 +132,18 @@ async fn serve(settings: &Settings, secret: Option<Zeroizing<String>>, lines: &L
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-async fn connection(stream: Box<dyn Stream>, exchanges: Arc<Exchanges>, mut stopping: watch::Receiver<bool>) {
-    let service = service_fn(move |request| {
+/// `seat`: of a stranger, until it is known.
+async fn connection(
+    stream: Box<dyn Stream>,
+    exchanges: Arc<Exchanges>,
+    mut stopping: watch::Receiver<bool>,
+    known: Known,
+    seat: Option<Seat>,
+) {
+    let known = &known;
+    let service = service_fn(|request| {
         let exchanges = Arc::clone(&exchanges);
-        async move { Ok::<_, Infallible>(exchanges.answer(request).await) }
+        async move { Ok::<_, Infallible>(exchanges.answer(request, known).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -138,8 +151,19 @@ async fn connection(stream: Box<dyn Stream>, exchanges: Arc<Exchanges>, mut stop
         .max_buf_size(PROXY_HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
+    let given_away = async {
+        let is_given_away = match seat {
+            Some(seat) => seat.hold(known.wait()).await.is_none(),
+            None => false,
+        };
+        if !is_given_away {
+            std::future::pending().await
+        }
+    };
     tokio::select! {
+        biased;
         _ = serving.as_mut() => {}
+        () = given_away => {}
         () = asked_to_stop(&mut stopping) => {
             serving.as_mut().graceful_shutdown();
             let _ = serving.await;
@@ -157,8 +181,8 @@ enum Listener {
     Tcp(TcpListener),
 }
 
-/// A connection with the seat that it takes.
-type Accepted = (Box<dyn Stream>, tokio::sync::OwnedSemaphorePermit);
+/// A connection with the seat that it can take.
+type Accepted = (Box<dyn Stream>, OwnedSemaphorePermit);
 
 impl Listener {
     async fn bind(listen: &Listen) -> Result<Self, Fault> {
@@ -219,7 +243,7 @@ fn file_of(path: &Path) -> Option<(u64, u64)> {
 }
 
 fn bind_unix(path: &Path) -> Result<UnixListener, Fault> {
-    if StdUnixStream::connect(path).is_ok() {
+    if ::files::is_listened_on(path) {
         return Err(
             Fault::at(path, "another process listens there").help("end it, or name another place with --listen")
         );

@@ -158,6 +158,32 @@ fn a_key_that_others_can_read_is_renewed_and_told() {
     assert!(said.contains("mode 0640") && said.lines().count() == 2, "{said}");
 }
 
+#[test]
+fn a_profile_that_others_may_write_is_not_gone_by() {
+    let scene = Scene::new();
+    enroll(&scene, "p", "");
+    let directory = scene.at().join("p");
+    for mode in [0o777, 0o720] {
+        fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).unwrap();
+        for line in ["agent run p --once", "agent proxy p", "agent export p curl"] {
+            let (status, _, said) = run(scene.at(), line);
+            let told =
+                format!("p: expected a directory of this user that nobody else may write, found mode {mode:04o}");
+            assert!(status != 0 && said.contains(&told) && said.contains("mode 700 (chmod)"), "{line}: {said}");
+        }
+    }
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+    ok(scene.at(), "agent run p --once");
+    // Whoever put a link in the lock's place would have another file written.
+    let (lock, victim) = (directory.join("lock"), scene.at().join("victim"));
+    fs::write(&victim, "kept").unwrap();
+    fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink(&victim, &lock).unwrap();
+    let (status, _, said) = run(scene.at(), "agent run p --once");
+    assert!(status != 0 && said.contains("expected a regular file as lock"), "{said}");
+    assert_eq!(fs::read(&victim).unwrap(), b"kept");
+}
+
 /// The certificate of such a key would still hold for long, but nothing is in use: its renewal is not put off for longer and longer.
 #[test]
 fn a_key_that_others_can_read_is_renewed_soon_after_its_ca_is_back() {
@@ -196,6 +222,8 @@ fn a_log_whose_place_is_not_kept_says_so() {
         lines[0]["metrics"].as_str().unwrap().trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
     let said = through(TcpStream::connect(&address).unwrap(), "GET /metrics", "", "");
     assert!(said.contains("adamant_agent_log_unkept 1\n"), "{said}");
+    let said = through(TcpStream::connect(&address).unwrap(), "GET /metrics", "Origin: http://evil.example\r\n", "");
+    assert!(said.starts_with("HTTP/1.1 403") && !said.contains("adamant_agent"), "{said}");
     let mut log = keeper.end();
     // It begins again, and whoever looks hears what that may come from.
     log.extend(ok(scene.at(), "agent run p --once").lines().map(str::to_owned));

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, Either, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper::{Request, Response, StatusCode, Uri};
+use stores::http::gathered;
 
 use super::exchange::{Answer, Exchanges, Refusal, connection, relayed};
 use super::gateway::{Caller, Connection, Content};
@@ -99,13 +100,14 @@ async fn kept(request: Request<Incoming>) -> Result<Request<Content>, Refusal> {
     if body.size_hint().exact().is_none_or(|length| length > PROXY_KEPT_BYTES_MAX) {
         return Ok(Request::from_parts(head, Either::Right(body)));
     }
-    let taken = tokio::time::timeout(Duration::from_secs(PROXY_RESPONSE_S_MAX), body.collect()).await;
+    let bytes_max = usize::try_from(PROXY_KEPT_BYTES_MAX).unwrap_or(usize::MAX);
+    let taken = tokio::time::timeout(Duration::from_secs(PROXY_RESPONSE_S_MAX), gathered(body, bytes_max)).await;
     let content = taken.ok().and_then(Result::ok).ok_or_else(|| {
         let found = "the content of the request did not come whole".to_owned();
         let todo = "send as much as Content-Length says".to_owned();
         (StatusCode::BAD_REQUEST, Explained { code: "local-content", found, todo })
     })?;
-    Ok(Request::from_parts(head, Either::Left(Full::new(content.to_bytes()))))
+    Ok(Request::from_parts(head, Either::Left(Full::new(content))))
 }
 
 /// The same request, where its content is kept.

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::bound::Nonce;
 use super::gateway::{Caller, Connection, Content, Current};
+use super::seat::Known;
 use super::{Listen, Settings};
 use crate::bounds::PROXY_RESPONSE_S_MAX;
 use crate::explain::{self, Explained};
@@ -72,7 +73,11 @@ impl Exchanges {
         self.current.caller().profile.gateway.to_string()
     }
 
-    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+    /// `known`: of the connection, once one of its requests has shown that it may use the proxy.
+    pub async fn answer(&self, request: Request<Incoming>, known: &Known) -> Answer {
+        if self.is_meant(&request) {
+            known.take_seat().await;
+        }
         let caller = self.current.caller();
         let sent = match self.check(&request, &caller) {
             Ok(()) => self.forward(request, &caller).await,
@@ -81,17 +86,21 @@ impl Exchanges {
         sent.unwrap_or_else(|(status, why)| own(status, &why))
     }
 
+    /// Whether the request comes from whom the proxy is for: shows the secret, where there is one.
+    fn is_meant(&self, request: &Request<Incoming>) -> bool {
+        let Some(secret) = &self.secret else { return true };
+        let shown = request.headers().get(SECRET).map_or(&b""[..], HeaderValue::as_bytes);
+        shown.ct_eq(secret.as_bytes()).into()
+    }
+
     /// Whether this local program may use the proxy.
     fn check(&self, request: &Request<Incoming>, caller: &Caller) -> Result<(), Refusal> {
         let refuse = |status, code, found: &str, todo: &str| {
             Err((status, Explained { code, found: found.to_owned(), todo: todo.to_owned() }))
         };
-        if let Some(secret) = &self.secret {
-            let shown = request.headers().get(SECRET).map_or(&b""[..], HeaderValue::as_bytes);
-            if !bool::from(shown.ct_eq(secret.as_bytes())) {
-                let todo = "send the first line of the proxy's --secret-file as Adamant-Agent-Secret";
-                return refuse(StatusCode::FORBIDDEN, "local-secret", "the local secret is missing or wrong", todo);
-            }
+        if !self.is_meant(request) {
+            let todo = "send the first line of the proxy's --secret-file as Adamant-Agent-Secret";
+            return refuse(StatusCode::FORBIDDEN, "local-secret", "the local secret is missing or wrong", todo);
         }
         if self.reachable_by_browsers && (from_web_page(request.headers()) || !is_local(request, caller)) {
             let found = "the request comes from a web page, or is addressed to another host";

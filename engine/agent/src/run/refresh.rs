@@ -101,9 +101,12 @@ impl Keeper<'_> {
                 is_bound: false,
             });
         }
-        let (Ok(identity), Ok(Profile { token: Some(TokenSource::Oauth(of)), .. })) =
-            (identity, Profile::read(directory))
-        else {
+        let profile = Profile::read(directory);
+        if profile.is_err() && self.token.planned.is_some() {
+            // It was wanted a moment ago: the renewal tells what is wrong with the profile.
+            return Found::Nothing;
+        }
+        let (Ok(identity), Ok(Profile { token: Some(TokenSource::Oauth(of)), .. })) = (identity, profile) else {
             return Found::NotWanted;
         };
         identity.origin.token.map_or(Found::Nothing, |life| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::bounds::{LOOK_MS_MAX, RENEWED_PAUSE_MS, RUNNING_LOOK_MS};
+use crate::bounds::{LOOK_MS_MAX, ORDERED_AT_ONCE_MAX, ORDERED_PAUSE_S, RENEWED_PAUSE_MS, RUNNING_LOOK_MS};
 use crate::clock;
 use crate::fault::Fault;
 use crate::generation::{Exposure, TokenLife};
@@ -109,6 +109,8 @@ pub struct Track {
     pub told_exposed: Option<String>,
     pub again: Option<Again>,
     pub ordered: Option<Order>,
+    /// By when those that were followed would have been over, at one a pause (GCRA's theoretical arrival time).
+    paced_until: Option<Instant>,
     /// When the last renewal that worked was begun.
     pub renewed: Option<Instant>,
     /// One has just worked: nothing but an order renews before.
@@ -131,7 +133,10 @@ impl Track {
         let waits = self.again.is_some_and(|again| again.is_held && now < again.at);
         let in_use = self.planned.as_ref().map(|(in_use, _)| in_use);
         let rests = why == RELEASE && (self.rests(now) || waits);
-        if rests || (is_coming && in_use.is_some_and(|in_use| in_use.is_bound)) {
+        let paced_until = self.paced_until.map_or(now, |until| until.max(now)) + Duration::from_secs(ORDERED_PAUSE_S);
+        let is_too_soon =
+            why != RELEASE && paced_until > now + Duration::from_secs(ORDERED_PAUSE_S) * ORDERED_AT_ONCE_MAX;
+        if rests || is_too_soon || (is_coming && in_use.is_some_and(|in_use| in_use.is_bound)) {
             return None;
         }
         self.ordered = None;
@@ -142,6 +147,9 @@ impl Track {
             // A token that came with the certificate that was ordered is as new as can be.
             (Kind::Token, _) => in_use.is_some_and(|in_use| in_use.obtained_s < at_s),
         };
+        if is_wanted && why != RELEASE {
+            self.paced_until = Some(paced_until);
+        }
         is_wanted.then_some(why)
     }
 

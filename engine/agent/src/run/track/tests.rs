@@ -67,6 +67,25 @@ fn a_token_that_comes_with_the_certificate_is_not_ordered_beside_it() {
     assert!(track.take_order(Kind::Token, false).is_none() && track.ordered.is_none(), "it came");
 }
 
+/// Hooks of two agents may have each order the other.
+#[test]
+fn orders_without_end_have_a_pace() {
+    let mut track = track(in_use(false, false));
+    for count in 0..=ORDERED_AT_ONCE_MAX {
+        track.ordered = Some(Order::now("order"));
+        assert_eq!(track.take_order(Kind::Certificate, false).is_some(), count < ORDERED_AT_ONCE_MAX, "{count}");
+    }
+    assert!(track.ordered.is_some(), "it waits");
+    // A pause later.
+    track.paced_until = track.paced_until.map(|until| until - Duration::from_secs(ORDERED_PAUSE_S));
+    assert!(track.take_order(Kind::Certificate, false).is_some());
+    track.ordered = Some(Order::now(RELEASE));
+    assert!(
+        track.take_order(Kind::Certificate, false).is_none() && track.ordered.is_none(),
+        "releases have another one"
+    );
+}
+
 #[test]
 fn what_lives_for_a_second_is_not_renewed_all_the_time() {
     // A machine that stands still for as long as it rests says nothing.
