@@ -207,10 +207,7 @@ impl Desk {
                  the wrong one: --other-policy, with a --serial above what your gateways have seen (adamant status)",
             ));
         }
-        self.current = Current::Doubtful(format!(
-            "it is of policy {present:?}, the {what} is of {policy_name:?}; whether your gateways had a higher version before it is \
-             not looked at: they refuse what goes back without release-wider"
-        ));
+        self.current = Current::Doubtful(format!("it is of policy {present:?}, the {what} is of {policy_name:?}"));
         Ok(())
     }
 

@@ -4,9 +4,8 @@ mod change;
 mod show;
 
 use std::io::Write;
-use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use control::accept::key_set;
 use control::accept::lists::Words;
 use policy_release::envelope::{Envelope, Kind, Role};
@@ -15,11 +14,10 @@ use policy_release::lists::ListFault;
 use stores::{Channel, layout};
 
 use self::change::{AddArgs, Next, RemoveArgs, RenewArgs, RotateArgs};
-use super::lists::{self, ListDesk, Published, ShowArgs};
+use super::lists::{self, ListDesk, PublishArgs, Published, ShowArgs};
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use super::trust::words;
 use crate::failure::Failure;
-use crate::pointing::Where;
 use crate::span::Span;
 use crate::store::{Store, WriteFault};
 
@@ -52,14 +50,6 @@ pub enum KeySetCommand {
     Merge(MergeArgs),
     /// Publish a set that enough people signed.
     Publish(PublishArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct PublishArgs {
-    /// The set.
-    file: PathBuf,
-    #[command(flatten)]
-    at: Where,
 }
 
 impl Published for KeySet {
@@ -111,11 +101,7 @@ pub fn run(command: KeySetCommand, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let (envelope, set) = lists::read::<KeySet>(&args.file)?;
-    // Whoever made the set was asked whether the channel is meant.
-    let desk = KeySetDesk::open(&args.at, Some(&set.policy_name))?;
-    desk.warn_of_behind();
-    desk.expect_next(&set, envelope.digest()).map_err(|failure| failure.in_file(&args.file))?;
+    let (desk, envelope, set) = args.open::<KeySet>()?;
     Next::between(&desk, &set).tell(&set, desk.now, out)?;
     writeln!(out, "  signed   {}", words(&desk.root.standing(Role::Keys, &envelope)))?;
     writeln!(out, "wrote {}", desk.publish(&set, &envelope)?.display())?;

@@ -4,6 +4,7 @@
 mod believed;
 mod issue;
 mod show;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 
@@ -24,18 +25,16 @@ use super::signing;
 use super::trust::words;
 use crate::failure::{Failure, warn};
 use crate::pointing::{Desk, Where};
-use crate::span::{Span, distance};
+use crate::span::Span;
 use crate::store::{Store, WriteFault};
 
-use self::believed::{Believed, believed, expect_of, pointer_of, recall};
-pub use self::issue::{Begun, IssueArgs, Issued};
+use self::believed::{believed, expect_of, pointer_of, recall};
+pub use self::issue::{Begun, IssueArgs, Issued, PublishArgs};
 pub use self::show::{ShowArgs, Shown, show};
+use self::warnings::{warn_of_clock, warn_of_names, warn_of_policy};
 
 /// A serial farther above the present one is more likely a slip than meant.
 const SERIAL_STEP_MAX: u64 = 1_000;
-
-/// How far the clock may be behind the latest signature before that is worth a word, seconds.
-const CLOCK_BEHIND_S_MAX: u64 = 60;
 
 /// A kind of list that people publish.
 pub trait Published: SignedList {
@@ -98,27 +97,27 @@ pub struct ListDesk<L> {
 
 impl<L: Published> ListDesk<L> {
     /// `meant`: the policy that whoever asks says the channel is of. That the store does not have the channel is then told, and not
-    /// refused; and a pointer of another policy has no say where a list that is signed is of that one.
-    pub fn open(at: &Where, meant: Option<&str>) -> Result<Self, Failure> {
+    /// refused; and a pointer of another policy has no say where a list that is signed is of that one, or where it is said to be the
+    /// wrong one (`other_policy`).
+    pub fn open(at: &Where, meant: Option<&str>, other_policy: bool) -> Result<Self, Failure> {
         let desk = Desk::open(at)?;
         let is_known = is_known(&desk, meant.is_some())?;
         let seen = L::stored(&desk.store, &desk.channel)?;
         let stored = seen.as_deref().and_then(|bytes| believed::<L>(bytes, &desk.chain, &desk.channel, None).ok());
         let stored_policy = stored.map(|of| of.list.head().policy_name.to_owned());
-        let pointer = pointer_of::<L>(&desk, stored_policy.as_deref(), meant);
-        let named = || desk.current.pointer().and(meant).map(str::to_owned);
+        let pointer = pointer_of::<L>(&desk, stored_policy.as_deref(), (meant, other_policy));
+        let named = || meant.filter(|_| other_policy || desk.current.pointer().is_some()).map(str::to_owned);
         let pointer_policy = pointer.map(|pointer| pointer.policy_name.clone()).or_else(named);
         let release = pointer.and_then(|pointer| policy_of(&desk.store, &pointer.release));
         if release.is_none() && is_known {
-            warn(format_args!(
-                "names are not checked: the store does not tell what channel {} runs (adamant point show)",
-                desk.channel
-            ));
+            warn_of_names(&desk, pointer);
         }
         let policy = pointer_policy.as_deref();
         let stored = seen.as_deref().map(|bytes| believed::<L>(bytes, &desk.chain, &desk.channel, policy));
         let kept = recall::<L>(&desk.memory, &desk.chain, &desk.channel, policy);
-        warn_of_policy(&desk.channel, policy, kept.as_ref());
+        if pointer.is_some() {
+            warn_of_policy(&desk.channel, policy, kept.as_ref());
+        }
         let is_others = kept.as_ref().is_some_and(|(of, _)| !of.is_of(policy));
         let kept = kept.filter(|_| !is_others);
         let mark = kept.as_ref().map(|(kept, _)| kept.mark.clone());
@@ -226,7 +225,10 @@ impl<L: Published> ListDesk<L> {
                          of its own (--memory DIR)",
                         path.display()
                     )),
-                    _ => failure.help("leave --policy away, or choose another --store or --channel"),
+                    _ => failure.help(
+                        "leave --policy away, or choose another --store or --channel; if it is the pointer that is the wrong \
+                         one: --other-policy",
+                    ),
                 })
             }
             (Some(known), None) => self.disagreement().map_or_else(|| Ok(known.to_owned()), Err),
@@ -272,19 +274,32 @@ impl<L: Published> ListDesk<L> {
 
     fn doubtful(&self, why: &str) -> Failure {
         let of_list = self.stored_policy.as_ref().filter(|of_list| self.pointer_policy.as_ref() != Some(of_list));
+        let policy = if of_list.is_some() { "--policy NAME, " } else { "" };
         let or_pointer = of_list.map_or_else(String::new, |of_list| {
-            format!(
-                ", and --policy; or is it the pointer that somebody put there? --policy {} goes on from the list",
-                of_list.escape_default()
-            )
+            let name = of_list.escape_default();
+            format!(". Or is it the pointer that somebody put there? --policy {name} goes on from the {}", L::KIND)
         });
         Failure::new(format_args!("the {} of channel {} is not believed: {why}", L::KIND, self.channel)).help(
             format_args!(
-                "who put it there? To replace it, give a --serial above that in force on your gateways (adamant status), and \
+                "who put it there? To replace it, give {policy}a --serial above that in force on your gateways (adamant status), and \
                  {}{or_pointer}",
                 L::REPLACED
             ),
         )
+    }
+
+    /// Refuses a list in the place of one that is signed for another policy.
+    fn expect_same_policy(&self, list: &L) -> Result<(), Failure> {
+        let (new, kind) = (list.head().policy_name, L::KIND);
+        let Some(stored) = self.stored_policy.as_ref().filter(|stored| *stored != new) else { return Ok(()) };
+        let message = format!(
+            "the {kind} of channel {} is of policy {stored:?}, and this one of {new:?}; nothing was published",
+            self.channel
+        );
+        Err(Failure::new(message).help(
+            "each policy has channels of its own: choose another --store or --channel. If what is there is the wrong one: \
+             --other-policy",
+        ))
     }
 
     /// Refuses a list that gateways with the present one would refuse for its channel, its policy or its serial.
@@ -296,7 +311,10 @@ impl<L: Published> ListDesk<L> {
         }
         expect_of(&head, &self.channel, self.policy()).map_err(|why| {
             Failure::new(format_args!("{why}; nothing was published"))
-                .help("each policy has channels of its own: choose another --store or --channel, or a memory of its own (--memory DIR)")
+                .help(
+                    "each policy has channels of its own: choose another --store or --channel, or a memory of its own (--memory \
+                     DIR); if it is the pointer in the store that is the wrong one: --other-policy",
+                )
         })?;
         match self.list.as_ref().map(SignedList::head) {
             // What is remembered goes back to where somebody took it away.
@@ -332,30 +350,6 @@ impl<L: Published> ListDesk<L> {
             self.memory.keep(&self.root, &place, L::KIND, &bytes);
         }
         Ok(self.store.path().join(place))
-    }
-}
-
-fn warn_of_clock(now: Timestamp, latest: Timestamp) {
-    if latest > now.later_by(CLOCK_BEHIND_S_MAX) {
-        warn(format_args!(
-            "by the clock of this machine it is {now}, and what the channel has was signed at {latest}, {}: set the clock \
-             that is wrong (chronyc makestep)",
-            distance(now, latest)
-        ));
-    }
-}
-
-/// Says so where the pointer is of another policy than the list that was `seen` from here last: whoever may write to the
-/// store may have put the one of another store there, and no gateway takes what goes by it.
-fn warn_of_policy<L: Published>(channel: &Channel, policy: Option<&str>, seen: Option<&(Believed<L>, PathBuf)>) {
-    if let (Some(policy), Some((seen, path))) = (policy, seen.filter(|(seen, _)| !seen.is_of(policy))) {
-        warn(format_args!(
-            "the pointer of channel {channel} is of policy {policy:?}, and the {} that was seen from here last is of {:?} \
-             ({}): who put the pointer there? Gateways take no list of another policy than theirs",
-            L::KIND,
-            seen.list.head().policy_name,
-            path.display()
-        ));
     }
 }
 

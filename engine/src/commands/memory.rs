@@ -79,6 +79,10 @@ impl MemoryArgs {
         if self.is_none {
             return Memory { directory: None };
         }
+        // Whoever has something to revoke is not stopped by that.
+        if let Some(named) = self.memory.as_ref().filter(|named| named.exists() && !named.is_dir()) {
+            warn(format_args!("{}: expected a directory for --memory, found something else", named.display()));
+        }
         let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let of_user = || {
             let state = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")));

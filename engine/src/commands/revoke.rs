@@ -7,7 +7,6 @@ mod next;
 mod targets;
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use policy::model::{Agent, Identity, Policy};
@@ -19,7 +18,7 @@ use self::desk::RevokeDesk;
 use self::next::Next;
 use self::targets::{Named, TargetArgs};
 use super::Format;
-use super::lists::{self, Begun, IssueArgs, ShowArgs};
+use super::lists::{self, Begun, IssueArgs, PublishArgs, ShowArgs};
 use super::signing::{self, MergeArgs, WitnessedArgs};
 use super::trust::words;
 use crate::failure::Failure;
@@ -76,14 +75,6 @@ enum RevokeCommand {
     Publish(PublishArgs),
 }
 
-#[derive(Debug, Args)]
-pub struct PublishArgs {
-    /// The list.
-    file: PathBuf,
-    #[command(flatten)]
-    at: Where,
-}
-
 pub fn run(args: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
     match (&args.command, &args.make) {
         (Some(RevokeCommand::List(args)), _) => lists::show::<Revocations>(args, out),
@@ -96,8 +87,7 @@ pub fn run(args: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 fn make(args: &MakeArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let desk = RevokeDesk::open(&args.at, args.issue.policy())?;
-    args.issue.expect_believed(&desk)?;
+    let desk: RevokeDesk = args.issue.open(&args.at)?;
     desk.warn_of_behind();
     if !args.lift {
         args.targets.expect_near(desk.now, desk.latest)?;
@@ -158,11 +148,7 @@ fn tell_certificates(named: &[Named], release: Option<&Policy>, out: &mut dyn Wr
 }
 
 fn publish(args: &PublishArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let (envelope, list) = lists::read::<Revocations>(&args.file)?;
-    // Whoever made the list was asked whether the channel is meant.
-    let desk = RevokeDesk::open(&args.at, Some(&list.policy_name))?;
-    desk.warn_of_behind();
-    desk.expect_next(&list, envelope.digest()).map_err(|failure| failure.in_file(&args.file))?;
+    let (desk, envelope, list) = args.open::<Revocations>()?;
     Next::between(&desk, &list).tell(&list, desk.now, out)?;
     writeln!(out, "  signed   {}", words(&desk.root.standing(Role::Revocation, &envelope)))?;
     let path = desk.publish(&list, &envelope)?;

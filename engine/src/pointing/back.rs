@@ -12,7 +12,7 @@ use policy_release::step::Step;
 
 use super::base::{self, Base};
 use super::target::Needed;
-use super::{Consent, Desk, Target, versions};
+use super::{Consent, Current, Desk, Target, versions};
 use crate::commands::trust::words;
 use crate::failure::{Failure, warn};
 
@@ -43,16 +43,20 @@ enum Known {
 impl WayBack {
     /// None where no gateway has a reason to ask for the wider role.
     pub fn of(desk: &Desk, target: &Target, needed: &Needed, pointer: &Envelope) -> Result<Option<Self>, Failure> {
-        let Some(current) = desk.current.pointer().filter(|current| current.release != target.digest()) else {
-            return Ok(None);
-        };
         let version = target.release.version;
+        let runs = match &desk.current {
+            Current::Verified(current) if current.release != target.digest() => Some(&current.release),
+            Current::Doubtful(_) => None,
+            Current::Verified(_) | Current::None => return Ok(None),
+        };
         let highest = versions::highest(desk, target.policy_name())?;
-        if !Step::of(version, highest).leads_back(needed.allows_more) {
+        // What ran before a pointer that is not believed may have been this very release.
+        let is_same = runs.is_none() && highest == version;
+        if is_same || !Step::of(version, highest).leads_back(needed.allows_more) {
             return Ok(None);
         }
-        let known = match Base::find(desk, &current.release) {
-            Ok(base) if base.version >= version => Known::Runs,
+        let known = match runs.map(|runs| Base::find(desk, runs)) {
+            Some(Ok(base)) if base.version >= version => Known::Runs,
             _ if desk.other_channel_of(target.policy_name())?.is_none() => Known::Stored,
             _ => Known::Perhaps,
         };
@@ -100,7 +104,10 @@ impl WayBack {
             return Ok(());
         }
         let unless = match known {
-            Known::Stored => ". If no gateway of the channel ever had one: --below-threshold",
+            Known::Stored => {
+                ". If no gateway of the channel ever had one, or each serves this release already (adamant status): \
+                 --below-threshold"
+            }
             Known::Runs | Known::Perhaps => "",
         };
         Err(Failure::new(format_args!("{message}; nothing was published")).help(format_args!(

@@ -281,7 +281,12 @@ pub fn previous(desk: &Desk) -> Result<Target, Failure> {
             best = Some((version, digest));
         }
     }
-    let (_, digest) = best.ok_or_else(|| nothing("the store has none of the same policy with a lower version"))?;
+    let (_, digest) = best.ok_or_else(|| {
+        nothing(&format!(
+            "the store has none of policy {:?}, of which its pointer is, with a lower version",
+            running.policy_name
+        ))
+    })?;
     Target::in_store(desk, &digest)
 }
 

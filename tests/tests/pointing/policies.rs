@@ -104,4 +104,12 @@ fn a_pointer_of_another_policy_is_replaced_where_that_is_meant() {
     assert_says(&desk.bad(&publish), &["is of policy \"others\", the pointer is of \"tests\"", "--other-policy"]);
     assert_says(&desk.good(&format!("{publish} --other-policy")), &[replaced, "serial 6"]);
     assert_eq!(desk.read(POINTER), desk.read("back.json"));
+    // Not back behind what gateways may have had, as anywhere else.
+    release(&desk, 3, 3, "alice.key bob.key");
+    desk.good(&format!("point {AT} --release 3.json --key alice.key"));
+    desk.write(POINTER, &wrong);
+    let back = format!("point {AT} --release {two} --other-policy --serial 8 --key alice.key");
+    assert_says(&desk.bad(&back), &["the store has version 3 already", "release-wider", "nothing was published"]);
+    assert_eq!(desk.read(POINTER), wrong);
+    assert_says(&desk.good(&format!("{back} --key bob.key")), &[replaced, "serial 8"]);
 }

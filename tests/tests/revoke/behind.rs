@@ -81,6 +81,8 @@ fn an_older_list_in_the_store_does_not_switch_the_kill_switch_off() {
     let said = stage.revoke(&["--renew", "--memory", "nothing"]);
     assert!(!said.contains("warning") && said.contains("serial 2"), "{said}");
     assert!(stage.world.path("nothing/lists").is_dir());
+    let (done, said) = stage.try_revoke(&["--renew", "--memory", "root.json", "--key", "1.key"]);
+    assert!(done && said.contains("warning: root.json: expected a directory for --memory"), "{said}");
     let refused = || told(stage.gateway())["revocations"]["refusal"]["check"] == "revocations-serial";
     assert!(eventually(SOON, refused), "{}", told(stage.gateway()));
     assert_eq!(stage.serial(), 6);
@@ -217,21 +219,85 @@ fn another_policy_of_the_same_channel_is_told_with_what_to_do() {
     // The kill switch works all the same for whoever names the policy, with what was revoked before; it asks who does not.
     let (done, said) = revoke("store", &[]);
     assert!(
-        !done && said.contains("is not believed") && said.contains("--policy tests goes on from the list"),
+        !done && said.contains("is not believed") && said.contains("--policy tests goes on from the revocation list"),
         "{said}"
     );
     let (done, said) = revoke("store", &["--serial", "2"]);
     assert!(!done && said.contains("--policy NAME says for which"), "{said}");
+    let set_aside = "and a revocation list of \"tests\" is known: the pointer is not gone by";
     let (done, said) = revoke("store", &["--policy", "tests"]);
-    assert!(done && said.contains("this goes by the list") && said.contains("serial 2"), "{said}");
+    assert!(done && said.contains(set_aside) && said.contains("serial 2"), "{said}");
+    assert!(said.contains("names are not checked: the pointer is of another policy"), "{said}");
+    assert!(said.contains("  policy   tests") && said.contains("that serve policy tests have it in force"), "{said}");
     stage.wait_for_serial(2);
     let (done, said) = revoke("store", &["--policy", "tests", "--out", "third.json"]);
     assert!(done, "{said}");
     let place = ["--store", "store", "--channel", "production", "--trust-root", "root.json"];
     let (status, _, said) =
         gateway::run(&[&["revoke", "publish", "third.json"], &place[..]].concat(), stage.world.home());
-    assert!(status.success() && said.contains("this goes by the list"), "{said}");
+    assert!(status.success() && said.contains(set_aside), "{said}");
     stage.wait_for_serial(3);
+}
+
+/// No list is known that could tell it either.
+#[test]
+fn a_first_list_where_the_pointer_is_of_another_policy_is_for_the_policy_that_is_named() {
+    let stage = Stage::new();
+    let bot = stage.with_key(&stage.key);
+    let good = fs::read(stage.world.pointer_path()).unwrap();
+    let pointer = pointer_payload("others", "production", &served(stage.gateway()), 2, END);
+    stage.world.replace(&stage.world.pointer_path(), &envelope("pointer", &pointer, &[4]));
+    let revoke = |more: &[&str]| stage.try_revoke(&[&["--agent", "bot", "--key", "1.key"], more].concat());
+    // Who names no policy is told which one it is.
+    let (done, said) = revoke(&["--out", "of-others.json"]);
+    assert!(done && said.contains("  policy   others"), "{said}");
+    let (done, said) = revoke(&["--policy", "tests"]);
+    assert!(!done && said.contains("if it is the pointer that is the wrong one: --other-policy"), "{said}");
+    let (done, said) = revoke(&["--policy", "tests", "--other-policy", "--out", "of-tests.json"]);
+    assert!(done && said.contains("this is for \"tests\": the pointer is not gone by"), "{said}");
+
+    let place = ["--store", "store", "--channel", "production", "--trust-root", "root.json"];
+    let publish = |more: &[&str]| {
+        let (status, stdout, stderr) =
+            gateway::run(&[&["revoke", "publish"], more, &place[..]].concat(), stage.world.home());
+        (status.success(), stdout + &stderr)
+    };
+    let (done, said) = publish(&["of-tests.json"]);
+    assert!(!done && said.contains("nothing was published") && said.contains("--other-policy"), "{said}");
+    assert!(!stage.list_path().exists());
+    let (done, said) = publish(&["of-tests.json", "--other-policy"]);
+    assert!(done && said.contains("  policy   tests"), "{said}");
+    stage.wait_for_serial(1);
+    assert_eq!(stage.gateway().once(&bot).status, 401);
+
+    // The other way round: a list takes the place of no other policy's, unless that one is said to be wrong.
+    let (done, said) = publish(&["of-others.json"]);
+    let told = "the revocation list of channel production is of policy \"tests\", and this one of \"others\"; nothing was published";
+    assert!(!done && said.contains(told), "{said}");
+    let (done, said) = publish(&["of-others.json", "--other-policy"]);
+    assert!(done, "{said}");
+    stage.world.replace(&stage.world.pointer_path(), &good);
+    stage.gateway().tells("one of policy \"others\"");
+    let (done, said) = revoke(&["--policy", "tests"]);
+    assert!(done && said.contains("it is of policy \"others\", and the channel is of \"tests\""), "{said}");
+    assert!(said.contains("  policy   tests") && !said.contains("the pointer of channel"), "{said}");
+    stage.wait_for_serial(2);
+
+    // Nor does it wait where the pointer is gone or garbled beside a list of another policy, and nothing is remembered.
+    for (serial, pointer) in [(3, None), (4, Some(b"garbage"))] {
+        match pointer {
+            Some(garbage) => stage.world.replace(&stage.world.pointer_path(), garbage),
+            None => fs::remove_file(stage.world.pointer_path()).unwrap(),
+        }
+        stage.world.replace(&stage.list_path(), &list("production", "others", 1, "bot"));
+        let number = serial.to_string();
+        let tests = ["--policy", "tests", "--other-policy", "--unknown", "--memory", &format!("memory-{serial}")];
+        let (done, said) = revoke(&tests);
+        assert!(!done && said.contains("give --policy NAME, a --serial above that in force"), "{said}");
+        let (done, said) = revoke(&[&tests[..], &["--serial", &number]].concat());
+        assert!(done && said.contains("  policy   tests"), "{said}");
+        stage.wait_for_serial(serial);
+    }
 }
 
 /// What is told of a release is not told of a list beside it.

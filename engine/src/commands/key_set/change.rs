@@ -232,8 +232,7 @@ impl MakeArgs {
         out: &mut dyn Write,
         edit: impl FnOnce(&KeySetDesk, &mut Next) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let desk = KeySetDesk::open(&self.at, self.issue.policy())?;
-        self.issue.expect_believed(&desk)?;
+        let desk: KeySetDesk = self.issue.open(&self.at)?;
         if !desk.root.has(Role::Keys) {
             let message =
                 format!("trust root version {} has nobody in the role keys, who could sign", desk.root.version());
@@ -337,6 +336,7 @@ impl Next {
     /// What becomes of it, for people.
     pub fn tell(&self, set: &KeySet, now: Timestamp, out: &mut dyn Write) -> Result<(), Failure> {
         writeln!(out, "key set  channel {}, serial {}", set.channel, set.serial)?;
+        writeln!(out, "  policy   {}", set.policy_name)?;
         self.lines.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
         writeln!(out, "  holds    keys of {}", crate::commands::signing::plural(set.keys().len(), "id"))?;
         writeln!(out, "  until    {} ({}); then they are refused", set.expires, distance(now, set.expires))?;

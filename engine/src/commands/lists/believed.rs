@@ -52,12 +52,13 @@ pub fn believed<L: Published>(
     Err(why)
 }
 
-/// The pointer of the channel, unless it is of another policy than is `meant` and a list says that so is the channel: the one that is
-/// there (signed, of `stored_policy`), or where that says nothing one that was seen from here.
+/// The pointer of the channel, unless it is of another policy than is `meant`, and is said to be the wrong one: by whoever asks
+/// (`other_policy`), or by a list, the one that is there (signed, of `stored_policy`), or where that says nothing one that was seen
+/// from here.
 pub fn pointer_of<'d, L: Published>(
     desk: &'d Desk,
     stored_policy: Option<&str>,
-    meant: Option<&str>,
+    (meant, other_policy): (Option<&str>, bool),
 ) -> Option<&'d Pointer> {
     let pointer = desk.current.pointer()?;
     let other = pointer.policy_name.as_str();
@@ -67,14 +68,14 @@ pub fn pointer_of<'d, L: Published>(
         _ => recall::<L>(&desk.memory, &desk.chain, &desk.channel, Some(meant))
             .is_some_and(|(kept, _)| kept.is_of(Some(meant))),
     };
-    if !is_listed {
+    if !is_listed && !other_policy {
         return Some(pointer);
     }
+    let why = if is_listed { format!("a {} of {meant:?} is known", L::KIND) } else { format!("this is for {meant:?}") };
     warn(format_args!(
-        "the pointer of channel {} is of policy {other:?}, and a {} of {meant:?} is known: this goes by the list; who put the pointer \
-         there? (adamant point --other-policy replaces it)",
-        desk.channel,
-        L::KIND
+        "the pointer of channel {} is of policy {other:?}, and {why}: the pointer is not gone by; who put it there, if it is the wrong \
+         one? (adamant point --other-policy replaces it)",
+        desk.channel
     ));
     None
 }

@@ -4,14 +4,16 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use policy_release::envelope::Envelope;
 use policy_release::lists::ListFault;
 use policy_release::time::Timestamp;
 
-use super::{ListDesk, Published};
+use super::{ListDesk, Published, read};
 use crate::commands::signing;
 use crate::commands::trust::words;
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
+use crate::pointing::Where;
 use crate::signer::KeyArgs;
 use crate::span::Span;
 
@@ -30,11 +32,26 @@ pub struct IssueArgs {
     /// Name of the policy, where the channel has neither a pointer nor a list that is believed, or a pointer of another policy.
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
+    /// The pointer that is there is of another policy than --policy says: it is the wrong one.
+    #[arg(long, requires = "policy")]
+    other_policy: bool,
     /// Write it there and publish nothing, so that others can sign it first.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
     keys: KeyArgs,
+}
+
+/// What is published.
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// What enough people signed.
+    file: PathBuf,
+    #[command(flatten)]
+    at: Where,
+    /// What is there, pointer or list, is of another policy than the file: it is the wrong one.
+    #[arg(long)]
+    other_policy: bool,
 }
 
 /// What every list begins with.
@@ -54,15 +71,28 @@ pub struct Issued<L> {
     pub published: bool,
 }
 
-impl IssueArgs {
-    /// The policy, where it is named: the channel may be new then.
-    pub fn policy(&self) -> Option<&str> {
-        self.policy.as_deref()
+impl PublishArgs {
+    /// What is to be published where: that it may follow what is there is certain.
+    pub fn open<L: Published>(&self) -> Result<(ListDesk<L>, Envelope, L), Failure> {
+        let (envelope, list) = read::<L>(&self.file)?;
+        // Whoever made it was asked whether the channel is meant.
+        let desk = ListDesk::open(&self.at, Some(list.head().policy_name), self.other_policy)?;
+        desk.warn_of_behind();
+        desk.expect_next(&list, envelope.digest()).map_err(|failure| failure.in_file(&self.file))?;
+        if !self.other_policy {
+            desk.expect_same_policy(&list)?;
+        }
+        Ok((desk, envelope, list))
     }
+}
 
+impl IssueArgs {
     /// Refuses to go on from what the store has, where that is not believed and --serial does not say that it is replaced.
-    pub fn expect_believed<L: Published>(&self, desk: &ListDesk<L>) -> Result<(), Failure> {
-        desk.expect_believed(self.serial)
+    /// Where the policy is named, the channel may be new.
+    pub fn open<L: Published>(&self, at: &Where) -> Result<ListDesk<L>, Failure> {
+        let desk = ListDesk::open(at, self.policy.as_deref(), self.other_policy)?;
+        desk.expect_believed(self.serial)?;
+        Ok(desk)
     }
 
     /// Makes the list, signs it, and publishes or writes it.
@@ -107,8 +137,9 @@ impl<L: Published> Issued<L> {
             let (channel, kind) = (&desk.channel, L::KIND);
             writeln!(
                 out,
-                "gateways of channel {channel} have it in force within a second of seeing that file, unless they have a {kind} \
-                 with a higher serial (adamant status tells)"
+                "gateways of channel {channel} that serve policy {} have it in force within a second of seeing that file, unless \
+                 they have a {kind} with a higher serial (adamant status tells)",
+                self.list.head().policy_name
             )?;
             return Ok(());
         }

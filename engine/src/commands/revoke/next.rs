@@ -85,6 +85,7 @@ impl Next {
     /// What becomes of it, for people.
     pub fn tell(&self, list: &Revocations, now: Timestamp, out: &mut dyn Write) -> Result<(), Failure> {
         writeln!(out, "revocations  channel {}, serial {}", list.channel, list.serial)?;
+        writeln!(out, "  policy   {}", list.policy_name)?;
         for (word, entries) in [("revokes", &self.added), ("lifts  ", &self.lifted)] {
             for entry in entries.iter().take(TOLD_MAX) {
                 let until = entry.until.map_or_else(String::new, |until| format!(", until {until}"));

@@ -198,16 +198,17 @@ fn fingerprint(text: &str) -> Option<Sha256> {
 
 /// The first certificate of a file.
 fn read_certificate(path: &Path) -> Result<(CertificateDer<'static>, Facts), Failure> {
+    let wanted = "give a certificate file, or SHA-256 over the certificate's DER as 64 hex digits";
+    if path.try_exists().is_ok_and(|is_there| !is_there) {
+        return Err(Failure::at(path, "expected a certificate file or a SHA-256, found neither").help(wanted));
+    }
     let bytes = files::read(path, CERTIFICATE_BYTES_MAX)?;
     let der = match bytes.starts_with(b"\x30") {
         true => Some(CertificateDer::from(bytes)),
         false => CertificateDer::pem_slice_iter(&bytes).next().and_then(Result::ok),
     };
     let read = der.and_then(|der| Facts::from_der(&der).ok().map(|facts| (der, facts)));
-    read.ok_or_else(|| {
-        Failure::at(path, "expected a certificate in PEM or DER, found something else")
-            .help("give a certificate file, or SHA-256 over the certificate's DER as 64 hex digits")
-    })
+    read.ok_or_else(|| Failure::at(path, "expected a certificate in PEM or DER, found something else").help(wanted))
 }
 
 #[cfg(test)]
