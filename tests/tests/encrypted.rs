@@ -225,6 +225,13 @@ fn what_is_done_to_the_file_is_found() {
     fs::write(at.join("tampered"), &whole[..whole.len() - 9]).unwrap();
     let lines = ok(at, "audit decrypt tampered --identity records.key");
     assert!(lines.lines().count() > 20 && lines.ends_with('\n'));
+    // One that was changed: what is left is read, and no script takes it for all.
+    let mut changed = whole.clone();
+    changed[two + 200] ^= 1;
+    fs::write(at.join("tampered"), changed).unwrap();
+    let (status, rest, said) = tests::agents::run(at, "audit decrypt tampered --identity records.key");
+    assert!(status == 1 && said.contains("a batch was changed: what they held is not all there"), "{said}");
+    assert!(rest.lines().count() > 20, "{said}");
 }
 
 /// What was answered in audit mode `durable` is on record, whenever the gateway is killed.

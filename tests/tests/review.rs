@@ -170,6 +170,25 @@ fn the_patch_applies_is_narrower_and_changes_no_past_decision() {
     assert!(text.contains("there is nothing to change") && !stage.directory().join("more.patch").exists(), "{text}");
 }
 
+/// Where the command was run another file may be called as the source is.
+#[test]
+fn a_patch_of_what_stands_elsewhere_says_where_it_is_applied() {
+    let stage = Stage::new();
+    let (source, here) = (stage.directory().join("policy.toml"), stage.directory().join("some where"));
+    fs::create_dir(&here).unwrap();
+    fs::copy(&source, here.join("policy.toml")).unwrap();
+    let before = fs::read(&source).unwrap();
+    let records = format!("../{RECORDS_FILE}");
+    let line = ["review", &records, "--policy", "../policy.toml", "--accept-holes", "--patch", "least.patch"];
+    let (_, stdout, stderr) = gateway::run(&line, &here);
+    let told = stdout.lines().find_map(|line| line.split_once("where the source stands: "));
+    let (_, apply) = told.unwrap_or_else(|| panic!("{stdout}{stderr}"));
+    let applied = Command::new("sh").args(["-c", apply]).current_dir(&here).output().unwrap();
+    assert!(applied.status.success(), "{apply}: {}", String::from_utf8_lossy(&applied.stderr));
+    assert_eq!(fs::read(here.join("policy.toml")).unwrap(), before);
+    assert_ne!(fs::read(&source).unwrap(), before);
+}
+
 #[test]
 fn findings_are_told_and_what_is_kept_is_not() {
     let stage = Stage::new();

@@ -6,7 +6,7 @@ use super::anomalies::{Anomaly, Unjudged};
 use super::bounds::ANOMALIES_TOLD_MAX;
 use super::edit::Edit;
 use super::findings::Finding;
-use super::proof::Proven;
+use super::proof::{Proven, Written};
 use super::scan::Window;
 use super::text::Subject;
 use crate::replay::line::time_text;
@@ -30,15 +30,16 @@ pub fn review(
     subject: &Subject<'_>,
     findings: &[Finding],
     edits: &[Edit],
-    proven: Option<(&Proven, Option<&str>)>,
+    proven: Option<(&Proven, Option<&Written>)>,
     counts: (u64, u64),
 ) -> Value {
     let mut document = head(subject);
-    let patch = proven.map(|(proven, path)| {
+    let patch = proven.map(|(proven, written)| {
         let says = |index: &usize| edits.get(*index).map(Edit::says);
         let left_out = proven.left_out.iter().map(|(index, why)| json!({ "change": says(index), "why": why }));
         json!({
-            "file": path,
+            "file": written.map(|written| written.path.display().to_string()),
+            "apply_in": written.and_then(|written| Some(written.elsewhere.as_ref()?.display().to_string())),
             "changes": proven.edits.iter().map(says).collect::<Vec<_>>(),
             "left_out": left_out.collect::<Vec<_>>(),
             "verdict": proven.verdict.name(),

@@ -1,6 +1,6 @@
 //! A patch, proved before it is written: what it says, that it only takes away, and that the records come out the same.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use policy::model::Policy;
 use policy::table::Table;
@@ -21,6 +21,13 @@ use crate::replay::compare::{Standing, standing};
 use crate::replay::line::Exchange;
 use crate::replay::simulate::Candidate;
 use crate::source::{Source, Warnings};
+
+/// Where a patch was written.
+pub struct Written {
+    pub path: PathBuf,
+    /// Where its source stands, if that is not the current directory or below it: there it is applied.
+    pub elsewhere: Option<PathBuf>,
+}
 
 /// A patch that holds.
 #[derive(Debug)]

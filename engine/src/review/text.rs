@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
+use agent::export::for_shell;
+
 use super::anomalies::{Anomaly, Unjudged};
 use super::edit::Edit;
 use super::evidence::{Standing, span_text};
 use super::findings::{Finding, Topic};
-use super::proof::Proven;
+use super::proof::{Proven, Written};
 use super::scan::Window;
 use crate::commands::signing::plural;
 use crate::replay::line::time_text;
@@ -68,7 +70,7 @@ pub fn write(
     }
     if not_decided > 0 {
         let many = plural(usize::try_from(not_decided).unwrap_or(usize::MAX), "exchange");
-        notes.push(format!("{many} ended before the policy was asked, and count for nothing"));
+        notes.push(format!("{many} ended before the policy was asked, which is not counted"));
     }
     if !edits.is_empty() {
         let many = plural(edits.len(), "change");
@@ -123,7 +125,7 @@ fn write_notes(out: &mut dyn Write, notes: &[String], subject: &Subject<'_>) -> 
 }
 
 /// What became of the patch.
-pub fn write_patch(out: &mut dyn Write, proven: &Proven, edits: &[Edit], path: Option<&str>) -> io::Result<()> {
+pub fn write_patch(out: &mut dyn Write, proven: &Proven, edits: &[Edit], written: Option<&Written>) -> io::Result<()> {
     writeln!(out, "\npatch")?;
     for index in &proven.edits {
         if let Some(edit) = edits.get(*index) {
@@ -135,7 +137,7 @@ pub fn write_patch(out: &mut dyn Write, proven: &Proven, edits: &[Edit], path: O
             wrapped(out, "  left out: ", "    ", &format!("{}: {why}", edit.says()))?;
         }
     }
-    let Some(path) = path else {
+    let Some(Written { path, elsewhere }) = written else {
         return writeln!(out, "  there is nothing to change: no patch was written");
     };
     let replayed = plural(usize::try_from(proven.replayed).unwrap_or(usize::MAX), "recorded decision");
@@ -148,7 +150,14 @@ pub fn write_patch(out: &mut dyn Write, proven: &Proven, edits: &[Edit], path: O
             format!("{many} fail with it, and must say what is wanted: {}", proven.cases_failing_told.join("; "));
         wrapped(out, "  ", "    ", &told)?;
     }
-    writeln!(out, "  wrote {path}; apply it with: git apply {path}   (or patch -p1 < {path})")
+    let shown = for_shell(path);
+    let Some(place) = elsewhere else {
+        return writeln!(out, "  wrote {shown}; apply it with: git apply {shown}   (or patch -p1 < {shown})");
+    };
+    // Here another file may be called so.
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let (place, whole) = (for_shell(place), for_shell(&whole));
+    writeln!(out, "  wrote {shown}; apply it where the source stands: (cd {place} && git apply {whole})")
 }
 
 pub fn write_anomalies(

@@ -72,7 +72,7 @@ impl Identities {
     }
 
     /// The same, telling `tell` of damage.
-    fn open_telling(&self, path: &Path, tell: Box<dyn FnMut(Damage)>) -> Result<Opened, Failure> {
+    pub fn open_telling(&self, path: &Path, tell: Box<dyn FnMut(Damage)>) -> Result<Opened, Failure> {
         let from: Box<dyn Read> =
             if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(open_file(path)?) };
         Ok(Decrypting::new(from, Arc::clone(&self.0), tell))

@@ -168,6 +168,10 @@ fn choose(path: &Path, found: &Found) -> Result<(String, Checkpoint), Failure> {
         return Err(Failure::at(path, terminal::line(&message))
             .help("give checkpoints of the gateway and the run that wrote the record"));
     }
+    if own.is_empty() {
+        return Err(Failure::at(path, "expected checkpoints, found none in it")
+            .help("the gateway writes them beside its records, in FILE.checkpoints"));
+    }
     let covering = own.into_iter().filter(|(_, of)| of.size > found.leaf);
     covering.min_by_key(|(_, of)| of.size).ok_or_else(|| {
         let message = format!("no checkpoint of {} covers line {} of it", found.origin, found.leaf.saturating_add(1));

@@ -48,7 +48,10 @@ pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
     if baseline.exchanges == 0 || found.exchanges == 0 {
         let which = if found.exchanges == 0 { "in the window" } else { "in the baseline" };
         return Err(Failure::new(format_args!("expected exchanges {which}, found none"))
-            .help("give --baseline files, or a time within the files with --since or --days"));
+            .help(
+                "a window (--since, --days, --until) keeps what is younger than its begin out of the baseline: give another one, or \
+                 other --baseline files",
+            ));
     }
     let left_out = baseline.left_out + found.left_out;
     if left_out > 0 {

@@ -1,7 +1,7 @@
 //! `adamant review`: the least privilege that the records show, and the patch that gets there.
 
 use std::io::Write;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::{FOUND, Format, ReviewArgs, is_stdin, write_json};
 use crate::commands::audit::Records;
@@ -15,7 +15,7 @@ use crate::review::keep::Keep;
 use crate::review::last_use::Remembered;
 use crate::review::metrics::Metrics;
 use crate::review::plan::Plan;
-use crate::review::proof::{self, Proven};
+use crate::review::proof::{self, Proven, Written};
 use crate::review::scan::{Window, scan};
 use crate::review::text::Subject;
 use crate::review::usage::Usage;
@@ -64,7 +64,7 @@ pub fn run(args: &ReviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
         out.flush()?;
     }
     let written = patch.map(|path| write_patch(logs, &found, &plan, path, window)).transpose()?;
-    let told = written.as_ref().map(|(proven, path)| (proven, path.as_deref()));
+    let told = written.as_ref().map(|(proven, written)| (proven, written.as_ref()));
     match args.format {
         Format::Text => {
             if let Some((proven, path)) = told {
@@ -114,27 +114,30 @@ fn write_patch(
     plan: &Plan,
     path: &Path,
     window: Window,
-) -> Result<(Proven, Option<String>), Failure> {
+) -> Result<(Proven, Option<Written>), Failure> {
     let source = source::read(Path::new(&found.name))?;
     if source.loaded().policy.as_ref() != Some(&found.policy) {
         return Err(Failure::new(format_args!("{}: changed while it was reviewed", found.name)).help("try again"));
     }
-    let proven = proof::prove(&source, &name_in_patch(Path::new(&found.name)), &plan.edits, logs, window)?;
+    let (name, elsewhere) = name_in_patch(Path::new(&found.name));
+    let proven = proof::prove(&source, &name, &plan.edits, logs, window)?;
     if proven.patch.is_empty() {
         return Ok((proven, None));
     }
     files::write(path, proven.patch.as_bytes(), Access::Everyone, Existing::Replace)?;
-    Ok((proven, Some(path.display().to_string())))
+    Ok((proven, Some(Written { path: path.to_owned(), elsewhere })))
 }
 
-/// The source as it is called from the current directory, or by its name alone where it stands elsewhere.
-fn name_in_patch(source: &Path) -> String {
+/// The source as it is called from the current directory; where it stands elsewhere, its name alone, and the directory in which it
+/// is called so.
+fn name_in_patch(source: &Path) -> (String, Option<PathBuf>) {
     let here = std::env::current_dir().ok();
     let relative = here.and_then(|here| source.strip_prefix(here).ok()).unwrap_or(source);
     let plain = relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if !plain {
-        return source.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let name = source.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        return (name, Some(files::parent(source).to_owned()));
     }
     let parts = relative.components().filter(|part| matches!(part, Component::Normal(_)));
-    parts.collect::<std::path::PathBuf>().display().to_string()
+    (parts.collect::<PathBuf>().display().to_string(), None)
 }
