@@ -43,7 +43,7 @@ pub fn kind_of(bytes: &[u8]) -> Option<&'static str> {
     if let Some(after) = text.find(BEGIN).and_then(|at| text.get(at + BEGIN.len()..)) {
         let label = after.split("-----").next().unwrap_or_default();
         return match () {
-            () if text.contains("adamant-ed25519:") => Some("the private key of a signer"),
+            () if text.contains("adamant-ed25519:") => Some("a private key of Adamant (of a signer or a node)"),
             () if label.ends_with("PRIVATE KEY") => Some("a private key (PEM)"),
             () if label.ends_with("CERTIFICATE") => Some("a certificate (PEM)"),
             () if label.ends_with("PUBLIC KEY") => Some("a public key (PEM)"),

@@ -14,10 +14,12 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustls::{ClientConfig, HandshakeKind};
 use tests::answer::{Answer, Content};
 use tests::certificates::{Authority, Identity};
 use tests::client::{Client, Ended, get};
@@ -199,6 +201,34 @@ fn the_servers_certificate_moves_every_200_ms_and_no_request_fails() {
         assert!(requests > 100, "{requests}");
     });
     assert!(moved() >= 5, "it did move: {} times", moved());
+}
+
+/// What a handshake with this server shows, and how it was made.
+fn shown(gateway: &Gateway, config: &Arc<ClientConfig>) -> (Option<HandshakeKind>, Vec<u8>) {
+    let mut client = Client::connect_tls(gateway.tls_address(), HOST, config).unwrap();
+    // Its answer comes after the ticket for the next one.
+    assert_eq!(client.exchange(get("/", "")).status, 200);
+    let Stream::Client(stream) = client.stream() else { panic!("it is TLS") };
+    (stream.conn.handshake_kind(), stream.conn.peer_certificates().unwrap()[0].to_vec())
+}
+
+/// So whoever asks which certificate serves must not resume: a session shows the one that it began with.
+#[test]
+fn a_new_certificate_is_shown_by_every_handshake_and_ends_no_session() {
+    let (servers, origin) = (Authority::new("servers"), RecordingOrigin::start());
+    let deployment = Deployment::new().tls_listener(&servers.server(&[HOST]), "off");
+    let gateway = deployment.run(&open_to_all(origin.address()).text());
+    let resumes = servers.client_config(None);
+    let (kind, old) = shown(&gateway, &resumes);
+    assert_eq!(kind, Some(HandshakeKind::Full));
+    replace(gateway.directory(), &servers.server(&[HOST]));
+    gateway.signal("HUP");
+    assert!(eventually(SOON, || gateway.stderr().contains("a new certificate for api.test serves")));
+    assert_eq!(shown(&gateway, &resumes), (Some(HandshakeKind::Resumed), old.clone()));
+    for _ in 0..20 {
+        let (kind, new) = shown(&gateway, &servers.client_config(None));
+        assert!(kind == Some(HandshakeKind::Full) && new != old, "the old one does not come back");
+    }
 }
 
 #[test]

@@ -187,6 +187,9 @@ fn advice(of: &str) -> Option<&'static str> {
         "release" => Some("it goes on serving, and no other gateway accepts it any more: build and sign the next one"),
         "trust-root" => Some("nothing new is accepted under it: publish a successor (adamant trust publish)"),
         "origin-ca" | "client-ca" | "issuer-ca" => Some("a release with another one has to take its place"),
+        "crl" => Some(
+            "put another one in its place; until then no certificate of its CA is believed, unless enforce_expiration is false",
+        ),
         _ => Some("put another one in its place"),
     }
 }

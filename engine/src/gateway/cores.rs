@@ -32,7 +32,7 @@ pub fn tell_drifts(workers: &[usize]) {
     let drifting = settings(&machine, workers, &nics, &profile).iter().filter(|setting| setting.drifts()).count();
     if drifting > 0 {
         let (many, differ) = (plural(drifting, "setting"), if drifting == 1 { "differs" } else { "differ" });
-        control::info!("{many} of this machine {differ} from what is advised: adamant tune check");
+        control::info!("{many} of this machine {differ} from what is advised: adamant tune check CONFIG");
     }
 }
 

@@ -92,7 +92,8 @@ pub fn engine_version() -> Result<EngineVersion, policy_release::version::Versio
 /// Who can write the trust root decides what is served.
 fn refuse_writable_by_others(path: &Path) -> Result<(), Failure> {
     let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
-    if metadata.mode() & 0o022 == 0 {
+    // What is no file is refused where it is read.
+    if metadata.mode() & 0o022 == 0 || !metadata.is_file() {
         return Ok(());
     }
     let message = format!("others than its owner can write it (mode {:o})", metadata.mode() & 0o7777);

@@ -159,11 +159,14 @@ impl Engine {
     fn new(address: &TransitAddress, args: &TransitArgs) -> Result<Self, Failure> {
         let variable =
             |names: [&str; 2]| names.into_iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
-        let text = match &args.token_file {
-            Some(path) => token_of_file(path)?,
-            None => Zeroizing::new(variable(["BAO_TOKEN", "VAULT_TOKEN"]).unwrap_or_default()),
+        let (text, place) = match &args.token_file {
+            Some(path) => (token_of_file(path)?, format!("the first line of {}", path.display())),
+            None => {
+                let text = Zeroizing::new(variable(["BAO_TOKEN", "VAULT_TOKEN"]).unwrap_or_default());
+                (text, "BAO_TOKEN, VAULT_TOKEN or --token-file".to_owned())
+            }
         };
-        let token = Token::Given { text, place: "BAO_TOKEN, VAULT_TOKEN or --token-file".to_owned() };
+        let token = Token::Given { text, place };
         let namespace = args.namespace.clone().or_else(|| variable(["BAO_NAMESPACE", "VAULT_NAMESPACE"]));
         let ca = args.ca.clone().or_else(|| variable(["BAO_CACERT", "VAULT_CACERT"]).map(PathBuf::from));
         let server = Place::parse_for_secret(&format!("https://{}", address.authority()))

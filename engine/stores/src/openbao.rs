@@ -251,6 +251,11 @@ impl Answer {
         if self.status.is_success() { Ok(self) } else { Err(self.refusal()) }
     }
 
+    /// Nothing is mounted where it was asked.
+    pub fn is_unmounted(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND && self.said().contains("no handler for route")
+    }
+
     /// What its status and its errors say.
     pub fn refusal(&self) -> OpenBaoFault {
         let said = self.said();

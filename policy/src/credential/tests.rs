@@ -11,7 +11,7 @@ fn files_are_known_by_their_look() {
         (format!("-----BEGIN PRIVATE KEY-----\n{KEY}\n-----END PRIVATE KEY-----\n"), Some("a private key (PEM)")),
         (
             format!("# x\nadamant-ed25519:AAAA\n-----BEGIN PRIVATE KEY-----\n{KEY}\n"),
-            Some("the private key of a signer"),
+            Some("a private key of Adamant (of a signer or a node)"),
         ),
         (format!("-----BEGIN CERTIFICATE-----\n{KEY}\n"), Some("a certificate (PEM)")),
         (format!("{API_KEY}\n"), Some("an API key")),

@@ -32,7 +32,7 @@ pub fn check(
 ) -> Result<Signed, Refusal> {
     let named_or = |refusal: Refusal| named.map_or(refusal.clone(), |digest| refusal.of_release(digest));
     let envelope = Envelope::parse_kind(bytes, Kind::Release).map_err(|fault| {
-        let remedy = "publish the release again";
+        let remedy = "name, or publish, a file that `adamant release build` wrote";
         named_or(Refusal::new(Check::ReleaseForm, "the envelope of a release", fault.to_string(), remedy))
     })?;
     let digest = envelope.digest();

@@ -155,7 +155,8 @@ pub(super) fn take_crl(status: &Status, records: &Handle, ca: &str, why: Why, ne
     let old = shown.numbers();
     tell_crl(records, ca, (&next.source, why), Outcome::Taken, (&old, &numbers));
     let revoked = crate::log::counted(revoked, "certificate", "certificates");
-    crate::info!("client CA \"{ca}\" has revocation list {numbers}, which revokes {revoked}");
+    let lists = if numbers.contains(' ') { "lists" } else { "list" };
+    crate::info!("client CA \"{ca}\" has revocation {lists} {}, with {revoked}", numbers.replace(' ', ", "));
     *shown = CrlStatus { failures: shown.failures + next.failures, ..next };
 }
 

@@ -140,7 +140,7 @@ pub fn run(args: &EnrollArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let own = in_use.as_ref().filter(|_| enrolled.waiting.is_none());
     write_profile(&enrolled.profile, &args.profile, own, out)?;
     match &enrolled.waiting {
-        None => writeln!(out, "next: adamant agent run {}", args.profile.display())?,
+        None => writeln!(out, "next: adamant agent run {}", for_shell(&args.profile))?,
         Some(waiting) => {
             let (csr, pem) = (for_shell(&waiting.request), for_shell(&waiting.request.with_extension("pem")));
             let (spiffe, key) = (&enrolled.profile.id, &waiting.key_sha256);

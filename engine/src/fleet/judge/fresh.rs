@@ -10,7 +10,10 @@ impl Judged {
     pub(super) fn look_at_last_failures(&mut self, said: &Attestation) {
         for LastFailure { of, name, message } in &said.last_failures {
             let text = match of.as_str() {
-                "crl" => format!("the {} {name} was refused, the old one stays in force: {message}", expiry::shown(of)),
+                "crl" => format!(
+                    "the {} {name} was refused in whole or in part, and what was in force before stays so: {message}",
+                    expiry::shown(of)
+                ),
                 "checkpoints" => format!("checkpoints of its records do not reach {name}: {message}"),
                 _ => format!("the {} {name}: {message}", expiry::shown(of)),
             };

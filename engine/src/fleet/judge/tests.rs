@@ -205,7 +205,7 @@ fn what_is_not_fresh_is_a_note() {
     assert!(judged.problems.is_empty());
     let told: Vec<&str> = judged.notes.iter().map(|note| note.text.as_str()).collect();
     let expected = [
-        "the revocation list of client CA x was refused, the old one stays in force: why",
+        "the revocation list of client CA x was refused in whole or in part, and what was in force before stays so: why",
         "the secret of origin credential x: why",
         "the certificate of origin identity x: why",
         "checkpoints of its records do not reach x: why",

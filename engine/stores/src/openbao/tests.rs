@@ -84,6 +84,18 @@ fn what_is_wrong_is_told_as_what_it_is_and_without_the_token() {
 }
 
 #[test]
+fn nothing_mounted_is_not_nothing_there() {
+    for (errors, is_unmounted) in
+        [("[]", false), (r#"["no handler for route \"kv/data/a\". route entry not found."]"#, true)]
+    {
+        let (place, server) = answering("404 Not Found", &format!("{{\"errors\": {errors}}}"));
+        let answer = call(&client(place, given("t")), "kv/data/a").unwrap();
+        server.join().unwrap();
+        assert_eq!(answer.is_unmounted(), is_unmounted, "{errors}");
+    }
+}
+
+#[test]
 fn what_cannot_be_sent_is_not() {
     let place = || Place::parse("http://127.0.0.1:9").unwrap();
     for path in ["", "/a", "a//b", "a/../b", "a b", "a\r\nb", "a#b", "ä"] {

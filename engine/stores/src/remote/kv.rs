@@ -37,7 +37,8 @@ impl Kv {
         let token = match &access.token_file {
             Some(path) => Token::File(path.clone()),
             None => {
-                Token::Given { text: access.token.clone().unwrap_or_default(), place: "the environment".to_owned() }
+                let place = "BAO_TOKEN, VAULT_TOKEN or a file that is named (--store-token)".to_owned();
+                Token::Given { text: access.token.clone().unwrap_or_default(), place }
             }
         };
         let (ca, namespace) = (access.ca.clone(), access.namespace.clone());
@@ -57,7 +58,9 @@ impl Kv {
         let repeatable = method == Method::GET;
         let (place, request) = self.server.request(method, &path, body)?;
         let answer = self.link.exchange(&place, &request, repeatable, bounds.0, bounds.1)?;
-        Ok(self.server.answer(&path, answer)?)
+        let answer = self.server.answer(&path, answer)?;
+        // That is not a store with nothing in it.
+        if answer.is_unmounted() { Err(answer.refusal().into()) } else { Ok(answer) }
     }
 }
 
