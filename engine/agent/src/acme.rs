@@ -134,7 +134,7 @@ impl Acme {
             IssueFault::Acme(AcmeFault::Problem { kind, .. }) if kind.ends_with("externalAccountRequired") => {
                 "the server wants --acme-eab-id ID --acme-eab-key FILE".to_owned()
             }
-            IssueFault::Acme(AcmeFault::Problem { .. }) => {
+            IssueFault::Acme(of @ AcmeFault::Problem { .. }) if !of.is_bad_nonce() => {
                 "may the CA issue for this name, and to this account? agent run tries it again by itself".to_owned()
             }
             IssueFault::Acme(AcmeFault::Account(_)) => "see the room and the mode of the profile".to_owned(),

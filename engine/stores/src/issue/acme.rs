@@ -45,6 +45,8 @@ const STEP_S_MAX: u64 = 5;
 const LOOK_MS_MIN: u64 = 250;
 /// An order that is not ready is left where the next look would come later, seconds; and again one without its certificate.
 const LOOK_S_MAX: u64 = 60;
+/// How often a step is taken that the server refuses for its nonce alone; the library asks three times each.
+const STEP_TRIES_MAX: u32 = 4;
 
 /// An ACME server, and who we are there.
 #[derive(Debug)]
@@ -138,7 +140,7 @@ impl<D: Desk> Placing<'_, D> {
             names.iter().filter_map(Name::dns).map(|name| Identifier::Dns(name.to_owned())).collect();
         let wanted = NewOrder::new(&identifiers);
         let order = match self.kept_account().await? {
-            Some(account) => match account.new_order(&wanted).await {
+            Some(account) => match step(async || account.new_order(&wanted).await).await {
                 // A server that was set up anew has forgotten us.
                 Err(instant_acme::Error::Api(problem)) if is(&problem, "accountDoesNotExist") => None,
                 order => Some(order),
@@ -147,14 +149,18 @@ impl<D: Desk> Placing<'_, D> {
         };
         let order = match order {
             Some(order) => order,
-            None => self.new_account().await?.new_order(&wanted).await,
+            None => {
+                let account = self.new_account().await?;
+                step(async || account.new_order(&wanted).await).await
+            }
         };
         let mut order = order.map_err(|error| self.fault(error))?;
         self.desk.begun();
         self.prove(&mut order, names).await?;
-        order.finalize_csr(csr_der).await.map_err(|error| self.fault(error))?;
+        step(async || order.finalize_csr(csr_der).await).await.map_err(|error| self.fault(error))?;
         let since = Instant::now();
-        order.poll_certificate(&retries()).await.map_err(|error| self.late("the certificate", since, error))
+        let issued = step(async || order.poll_certificate(&retries()).await).await;
+        issued.map_err(|error| self.late("the certificate", since, error))
     }
 
     fn client(&self) -> Result<Box<Http>, AcmeFault> {
@@ -186,9 +192,9 @@ impl<D: Desk> Placing<'_, D> {
         let contact: Vec<&str> = self.directory.contact.iter().map(String::as_str).collect();
         // That whoever named the directory agrees was asked there.
         let wanted = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-        let builder = Account::builder_with_http(self.client()?);
-        let external = self.directory.external_key()?;
-        let made = builder.create(&wanted, self.url(), external.as_ref()).await;
+        let (client, external) = (self.client()?, self.directory.external_key()?);
+        let builder = || Account::builder_with_http(client.clone());
+        let made = step(async || builder().create(&wanted, self.url(), external.as_ref()).await).await;
         let (account, credentials) = made.map_err(|error| self.fault(error))?;
         let text = serde_json::to_string(&credentials).map(Zeroizing::new);
         let text = text.map_err(|error| AcmeFault::Account(io::Error::other(error)))?;
@@ -207,11 +213,11 @@ impl<D: Desk> Placing<'_, D> {
                 continue;
             }
             if let Some(mut challenge) = authorization.challenge(self.directory.challenge.of_order()) {
-                challenge.set_ready().await.map_err(|error| self.fault(error))?;
+                step(async || challenge.set_ready().await).await.map_err(|error| self.fault(error))?;
             }
         }
         let since = Instant::now();
-        match order.poll_ready(&retries()).await {
+        match step(async || order.poll_ready(&retries()).await).await {
             Ok(OrderStatus::Invalid) => Err(self.unproven(order, names).await),
             Err(instant_acme::Error::Api(_)) if order.state().status == OrderStatus::Invalid => {
                 Err(self.unproven(order, names).await)
@@ -223,6 +229,7 @@ impl<D: Desk> Placing<'_, D> {
     }
 
     async fn challenges(&self, order: &mut Order, names: &[Name]) -> Result<Vec<Challenge>, AcmeFault> {
+        step(async || read_all(order).await).await.map_err(|error| self.fault(error))?;
         let mut challenges = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(next) = authorizations.next().await {
@@ -248,8 +255,8 @@ impl<D: Desk> Placing<'_, D> {
         let mut said = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(Ok(mut authorization)) = authorizations.next().await {
-            if let Ok(state) = authorization.refresh().await {
-                let errors = state.challenges.iter().filter_map(|challenge| challenge.error.as_ref());
+            if step(async || authorization.refresh().await.map(drop)).await.is_ok() {
+                let errors = authorization.challenges.iter().filter_map(|challenge| challenge.error.as_ref());
                 said.extend(errors.map(self::said));
             }
         }
@@ -293,6 +300,26 @@ impl<D: Desk> Placing<'_, D> {
     fn waits_s(&self) -> u64 {
         self.retry_after_s.load(Ordering::Relaxed)
     }
+}
+
+/// Takes a step, and again where the server wants nothing but another nonce: it has done nothing then (RFC 8555 §6.5).
+async fn step<T>(mut ask: impl AsyncFnMut() -> Result<T, instant_acme::Error>) -> Result<T, instant_acme::Error> {
+    for _ in 1..STEP_TRIES_MAX {
+        match ask().await {
+            Err(instant_acme::Error::Api(problem)) if is(&problem, "badNonce") => {}
+            outcome => return outcome,
+        }
+    }
+    ask().await
+}
+
+/// Reads all authorizations: whoever looks at them next asks nobody.
+async fn read_all(order: &mut Order) -> Result<(), instant_acme::Error> {
+    let mut authorizations = order.authorizations();
+    while let Some(next) = authorizations.next().await {
+        next?;
+    }
+    Ok(())
 }
 
 fn retries() -> RetryPolicy {

@@ -81,6 +81,9 @@ impl AcmeFault {
             Self::Unproven { kind: ChallengeKind::Http, .. } => {
                 "the name must lead to this gateway, and its port 80 to the address of http_challenge".into()
             }
+            Self::Problem { .. } if self.is_bad_nonce() => {
+                "the server took none of the nonces that it gave out itself (do several stand behind one address?): ask again".into()
+            }
             Self::Problem { .. } => "it is tried again by itself".into(),
             Self::Slow { .. } => "can the server reach what answers for the name? It is tried again by itself".into(),
             Self::Desk(_) => "is something else listening there? It is tried again by itself".into(),

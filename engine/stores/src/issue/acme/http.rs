@@ -20,6 +20,7 @@ const PROBLEM: &[u8] = b"application/problem+json";
 /// More is not waited for.
 const RETRY_AFTER_S_MAX: u64 = 86_400;
 
+#[derive(Clone)]
 pub struct Http {
     client: Client,
     server: Place,

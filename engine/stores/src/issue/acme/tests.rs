@@ -56,3 +56,25 @@ fn each_account_has_a_file_of_its_own() {
 fn an_order_whose_challenge_has_no_place_is_not_placed_again_at_once() {
     assert!(!AcmeFault::Desk("127.0.0.1:443 cannot be listened on".to_owned()).is_passing());
 }
+
+#[test]
+fn a_step_is_taken_again_for_another_nonce_and_for_nothing_else() {
+    let problem = |kind: &str| {
+        let kind = format!("urn:ietf:params:acme:error:{kind}");
+        let problem: Problem = serde_json::from_value(serde_json::json!({ "type": kind })).unwrap();
+        instant_acme::Error::Api(problem)
+    };
+    for (kind, refusals, tries, is_done) in [
+        ("badNonce", 0, 1, true),
+        ("badNonce", 3, 4, true),
+        ("badNonce", u32::MAX, STEP_TRIES_MAX, false),
+        ("rateLimited", 1, 1, false),
+    ] {
+        let mut tried = 0;
+        let outcome = crate::http::wait(step(async || {
+            tried += 1;
+            if tried > refusals { Ok(()) } else { Err(problem(kind)) }
+        }));
+        assert_eq!((tried, outcome.unwrap().is_ok()), (tries, is_done), "{kind} {refusals}");
+    }
+}
