@@ -1,15 +1,15 @@
 //! Sets of credentials to which strays are added, and which of them are alike: with a stray that has nothing to do with
 //! any of them, the outcome of all that are alike changes in the same way.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use policy::model::CertificateName;
 
 use crate::access::{Change, Kind, ReachKind, Scene};
 use crate::callers::{Caller, Callers, Reach, Shape, Witness, parts, shape};
 use crate::face::{Pair, Which, World};
-use crate::proofs::{NameKind, holders, under_all};
-use crate::shown::{Credential, Shown, Taken, has_certificate, needs_certificate};
+use crate::proofs::{NameKind, OwnProofs, holders, under_all};
+use crate::shown::{Credential, Shown, Taken, has_certificate, needs_certificate, together};
 
 /// Things by what one certificate cannot have twice: an SPIFFE id and a public key.
 pub struct Bases<'p, T> {
@@ -85,6 +85,53 @@ pub fn witnesses<'s, 'p>(
     let mut all: Vec<_> = changing.flat_map(|caller| caller.witnesses.iter().map(move |it| (caller, it))).collect();
     all.sort_by_key(|(_, witness)| !has_certificate(&witness.shown));
     all
+}
+
+/// Names of its agent that are tried beside a witness, and sets made so.
+const BESIDE_MAX: usize = 8;
+const SPOILED_MAX: usize = 20_000;
+
+/// Witnesses with one or two more names of the same agent, in their certificate, for the side that permits. That side takes
+/// the holder for the same as without, so they have no class of their own. To the other one such a name can spoil what a
+/// stray beside it is good for: a certificate shows all of its names or none. None where there are more than are tried.
+pub fn spoiled<'s, 'p>(
+    scene: &Scene<'_, 'p>,
+    change: Change,
+    witnesses: &[(&'s Caller<'p>, &'s Witness<'p>)],
+) -> Option<Vec<(&'s Caller<'p>, Witness<'p>)>> {
+    let (world, which) = (scene.world, change.permits());
+    let mut seen: HashSet<Shown<'p>> = witnesses.iter().map(|(_, witness)| witness.shown.clone()).collect();
+    let mut names_of: HashMap<u32, Vec<Credential<'p>>> = HashMap::new();
+    let mut all = Vec::new();
+    for count in [1, 2] {
+        for (caller, witness) in witnesses {
+            let Taken::Agent(agent) = taken(caller, which) else { continue };
+            let names = names_of
+                .entry(agent)
+                .or_insert_with(|| few(world, &OwnProofs::read(world, which, agent).certificates, BESIDE_MAX).0);
+            for beside in of_count(names, count) {
+                let Some(shown) = together(witness.shown.iter().chain(&beside).copied()) else { continue };
+                if world.taken(which, &shown) != taken(caller, which) || !seen.insert(shown.clone()) {
+                    continue;
+                }
+                if all.len() == SPOILED_MAX {
+                    return None;
+                }
+                let reach = Reach { old: parts(world, Which::Old, &shown), new: parts(world, Which::New, &shown) };
+                all.push((*caller, Witness { shown, reach }));
+            }
+        }
+    }
+    Some(all)
+}
+
+/// Each set of one or two.
+fn of_count<T: Copy>(all: &[T], count: usize) -> Vec<Vec<T>> {
+    let ones = all.iter().zip(1..);
+    match count {
+        1 => ones.map(|(one, _)| vec![*one]).collect(),
+        _ => ones.flat_map(|(one, at)| all.iter().skip(at).map(move |two| vec![*one, *two])).collect(),
+    }
 }
 
 /// Whether a stray can change anything for a caller: not where the side that passes it over permits nothing anyway.

@@ -57,6 +57,8 @@ pub struct Lister<'s, 'w, 'p> {
     /// Bases by agents of strays that one of their credentials is a proof of: positions in `all` and among the members.
     bases_of: HashMap<(Side, u32), Vec<(usize, usize)>>,
     known: HashMap<Meaning, Rc<Common>>,
+    /// Whether for some base less was found than can be at most.
+    pub is_short: bool,
 }
 
 impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
@@ -84,7 +86,7 @@ impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
                 }
             }
         }
-        Self { scene, change, all, fitting, bases_of, known: HashMap::new() }
+        Self { scene, change, all, fitting, bases_of, known: HashMap::new(), is_short: false }
     }
 
     /// All that changes with a stray. `first` is a set with it that changes.
@@ -103,7 +105,7 @@ impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
         for (at, members) in &kin {
             let Some(alike) = self.all.get(*at) else { continue };
             for base in members.iter().filter_map(|member| alike.members.get(*member)) {
-                own.add_all(search, alike, base, left)?;
+                self.is_short |= !own.add_all(search, alike, base, left)? && alike.most.is_some();
             }
         }
         let is_common = kin.iter().all(|(at, kin)| self.all.get(*at).is_some_and(|it| it.members.len() > kin.len()));
@@ -136,18 +138,20 @@ impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
     }
 
     /// What changes with bases that are not kin.
-    fn common(&self, search: &Search<'s, 'w, 'p>, kin: &Kin, left: &mut usize) -> Result<Common, Exhausted> {
+    fn common(&mut self, search: &Search<'s, 'w, 'p>, kin: &Kin, left: &mut usize) -> Result<Common, Exhausted> {
         let mut listed = Listed::default();
-        let mut places = Vec::new();
+        let (mut places, mut is_short) = (Vec::new(), false);
         for at in self.fitting.fitting(&search.credential) {
             if let Some((alike, base)) = self.stranger(at, kin) {
                 let is_all = listed.add_all(search, alike, base, left)?;
+                is_short |= !is_all && alike.most.is_some();
                 if search.others.1 && !is_all {
                     return Err(Exhausted);
                 }
             }
             places.resize(listed.sets.len(), at);
         }
+        self.is_short |= is_short;
         let place = |(any, set): (bool, usize)| (any, places.get(set).copied().unwrap_or_default());
         let groups: BTreeMap<_, _> = listed.groups.into_iter().map(|(group, it)| (group, place(it))).collect();
         let list = |any: bool| groups.iter().filter(|(_, it)| it.0 == any).map(|(group, _)| *group).collect();

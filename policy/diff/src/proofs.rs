@@ -120,7 +120,8 @@ impl<'p> OwnProofs<'p> {
         }
     }
 
-    fn read(world: &World<'p>, which: Which, agent: u32) -> Self {
+    /// As one policy has them.
+    pub fn read(world: &World<'p>, which: Which, agent: u32) -> Self {
         let mut own = Self::none(which);
         let identities = world.face(which).policy.agents.get(agent as usize).map_or(&[][..], |agent| &agent.identity);
         for identity in identities {

@@ -20,6 +20,10 @@
 //! speaks against S in the other. So the above holds for the smallest certificate with those names and CAs, if witnesses
 //! of a pair are kept that differ in what can be added to them, and in what that brings (`callers::Shape`).
 //!
+//! Where what changes for a set would also be had with the stray alone, another name of the base's agent beside it can spoil
+//! that: to the policy that passes the stray over it adds nothing, and to the other one it is of somebody else. Such sets are
+//! tried where the witnesses fall short of what can change by any means (`bases::spoiled`).
+//!
 //! A certificate shows all of its names or none, so a stray among the names of one that was good before can be what
 //! refuses its holder everything. Sets with a certificate are therefore tried first.
 
@@ -28,7 +32,7 @@ use std::collections::BTreeSet;
 use policy::model::CertificateName;
 
 use crate::access::{Change, Scene};
-use crate::bases::{Bases, few, witnesses};
+use crate::bases::{Bases, few, spoiled, witnesses};
 use crate::callers::{Callers, Pair, Reach, Witness, pair, parts};
 use crate::face::{Which, World};
 use crate::listing::{Lister, Stray};
@@ -80,9 +84,24 @@ pub fn strays_within<'p>(
         if found.is_empty() {
             continue;
         }
-        let mut lister = Lister::new(scene, change, &witnesses, found.iter().map(|(credential, _)| credential));
-        for (credential, set) in found {
-            match lister.list(&search(&credential), set, &mut left_to_list) {
+        let listed = |witnesses: &[_], left: &mut usize| {
+            let mut lister = Lister::new(scene, change, witnesses, found.iter().map(|(credential, _)| credential));
+            let lists = found.iter().map(|(credential, set)| lister.list(&search(credential), set.clone(), left));
+            (lists.collect::<Vec<_>>(), lister.is_short)
+        };
+        let (mut lists, is_short) = listed(&witnesses, &mut left_to_list);
+        if is_short {
+            match spoiled(scene, change, &witnesses) {
+                Some(more) => {
+                    let more = more.iter().map(|(caller, witness)| (*caller, witness));
+                    let witnesses: Vec<_> = witnesses.iter().copied().chain(more).collect();
+                    lists = listed(&witnesses, &mut left_to_list).0;
+                }
+                None => all.exhausted = true,
+            }
+        }
+        for list in lists {
+            match list {
                 Ok(found) => all.found.extend(found),
                 Err(Exhausted) => all.exhausted = true,
             }
@@ -106,6 +125,7 @@ pub fn candidates<'p>(world: &World<'p>, which: Which) -> Vec<Credential<'p>> {
 pub struct Exhausted;
 
 /// A set with a stray, and what changes for it: groups, and whether by any means.
+#[derive(Clone)]
 pub struct Set<'p> {
     pub pair: Pair,
     pub witness: Witness<'p>,
