@@ -49,6 +49,7 @@ struct Shared {
     is_down: AtomicBool,
     connections: AtomicUsize,
     unchanged: AtomicUsize,
+    settled: AtomicUsize,
     delay: Mutex<Duration>,
 }
 
@@ -73,6 +74,7 @@ impl HttpsIssuer {
             is_down: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             unchanged: AtomicUsize::new(0),
+            settled: AtomicUsize::new(0),
             delay: Mutex::default(),
         });
         let of_thread = Arc::clone(&shared);
@@ -138,6 +140,11 @@ impl HttpsIssuer {
         self.shared.unchanged.load(Ordering::SeqCst)
     }
 
+    /// To how many requests it is settled what is said: nothing that is said later changes that.
+    pub fn settled(&self) -> usize {
+        self.shared.settled.load(Ordering::SeqCst)
+    }
+
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
@@ -173,6 +180,7 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, shared: &Shared) -> std:
         let replies = shared.replies.lock().unwrap();
         about.and_then(|about| replies.get(&about).cloned()).or_else(|| replies.get(&path).cloned())
     };
+    shared.settled.fetch_add(1, Ordering::SeqCst);
     match reply.unwrap_or(Reply::Whole(404, String::new(), Vec::new())) {
         Reply::Whole(status, fields, content) => {
             // An entity tag that is known is answered as a good server does.

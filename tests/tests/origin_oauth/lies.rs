@@ -70,6 +70,7 @@ fn a_slow_server_holds_up_nobody_and_one_that_asks_for_patience_gets_it() {
     assert!(begun == 1 || is_given_up(), "one at a time: {begun}");
     let said = scene.gateway.admin("/readyz").text();
     assert!(said.contains("is being fetched for the first time") || is_given_up(), "{said}");
+    assert!(eventually(SOON, || scene.issuer.settled() >= 1), "its request has come, and is not answered");
     scene.issuer.say(PATH, Reply::Whole(503, "Retry-After: 120\r\n".to_owned(), Vec::new()));
     // An exchange may take 10 s.
     assert!(eventually(SOON, || scene.failures() >= 1.0), "{}", scene.gateway.stderr());
