@@ -91,38 +91,40 @@ pub fn witnesses<'s, 'p>(
 const BESIDE_MAX: usize = 8;
 const SPOILED_MAX: usize = 20_000;
 
-/// Witnesses with one or two more names of the same agent, in their certificate, for the side that permits. That side takes
-/// the holder for the same as without, so they have no class of their own. To the other one such a name can spoil what a
-/// stray beside it is good for: a certificate shows all of its names or none. None where there are more than are tried.
-pub fn spoiled<'s, 'p>(
+/// Some witnesses with one or two more names of the same agent, in their certificate, for the side that permits. That side
+/// takes the holder for the same as without, so they have no class of their own. To the other one such a name can spoil
+/// what a stray beside it is good for: a certificate shows all of its names or none. The first, where there are more than are tried.
+pub fn spoiled<'s, 'p: 's>(
     scene: &Scene<'_, 'p>,
     change: Change,
-    witnesses: &[(&'s Caller<'p>, &'s Witness<'p>)],
-) -> Option<Vec<(&'s Caller<'p>, Witness<'p>)>> {
+    known: &[(&'s Caller<'p>, &'s Witness<'p>)],
+    short: impl Iterator<Item = (&'s Caller<'p>, &'s Witness<'p>)> + Clone,
+) -> Vec<(&'s Caller<'p>, Witness<'p>)> {
     let (world, which) = (scene.world, change.permits());
-    let mut seen: HashSet<Shown<'p>> = witnesses.iter().map(|(_, witness)| witness.shown.clone()).collect();
+    let mut seen: HashSet<Shown<'p>> = HashSet::new();
     let mut names_of: HashMap<u32, Vec<Credential<'p>>> = HashMap::new();
     let mut all = Vec::new();
     for count in [1, 2] {
-        for (caller, witness) in witnesses {
+        for (caller, witness) in short.clone() {
+            if seen.is_empty() {
+                seen.extend(known.iter().map(|(_, witness)| witness.shown.clone()));
+            }
             let Taken::Agent(agent) = taken(caller, which) else { continue };
-            let names = names_of
-                .entry(agent)
-                .or_insert_with(|| few(world, &OwnProofs::read(world, which, agent).certificates, BESIDE_MAX).0);
-            for beside in of_count(names, count) {
+            let own = || few(world, &OwnProofs::read(world, which, agent).certificates, BESIDE_MAX).0;
+            for beside in of_count(names_of.entry(agent).or_insert_with(own), count) {
                 let Some(shown) = together(witness.shown.iter().chain(&beside).copied()) else { continue };
                 if world.taken(which, &shown) != taken(caller, which) || !seen.insert(shown.clone()) {
                     continue;
                 }
                 if all.len() == SPOILED_MAX {
-                    return None;
+                    return all;
                 }
                 let reach = Reach { old: parts(world, Which::Old, &shown), new: parts(world, Which::New, &shown) };
-                all.push((*caller, Witness { shown, reach }));
+                all.push((caller, Witness { shown, reach }));
             }
         }
     }
-    Some(all)
+    all
 }
 
 /// Each set of one or two.

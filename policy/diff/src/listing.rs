@@ -4,7 +4,7 @@
 //! others, one stands for all that are alike; and what changes with these is the same for all strays that mean the same
 //! but for who has them, so it is found once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::access::{Change, Changed, Condition, Scene};
@@ -57,8 +57,8 @@ pub struct Lister<'s, 'w, 'p> {
     /// Bases by agents of strays that one of their credentials is a proof of: positions in `all` and among the members.
     bases_of: HashMap<(Side, u32), Vec<(usize, usize)>>,
     known: HashMap<Meaning, Rc<Common>>,
-    /// Whether for some base less was found than can be at most.
-    pub is_short: bool,
+    /// Positions in `all`, of bases for which less was found than can be at most.
+    short: BTreeSet<usize>,
 }
 
 impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
@@ -86,7 +86,7 @@ impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
                 }
             }
         }
-        Self { scene, change, all, fitting, bases_of, known: HashMap::new(), is_short: false }
+        Self { scene, change, all, fitting, bases_of, known: HashMap::new(), short: BTreeSet::new() }
     }
 
     /// All that changes with a stray. `first` is a set with it that changes.
@@ -105,7 +105,9 @@ impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
         for (at, members) in &kin {
             let Some(alike) = self.all.get(*at) else { continue };
             for base in members.iter().filter_map(|member| alike.members.get(*member)) {
-                self.is_short |= !own.add_all(search, alike, base, left)? && alike.most.is_some();
+                if !own.add_all(search, alike, base, left)? {
+                    self.short.insert(*at);
+                }
             }
         }
         let is_common = kin.iter().all(|(at, kin)| self.all.get(*at).is_some_and(|it| it.members.len() > kin.len()));
@@ -127,6 +129,12 @@ impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
         Ok(strays.collect())
     }
 
+    /// Bases for which less was found, with some stray, than can be at most.
+    pub fn short(&self) -> HashSet<&'s Shown<'p>> {
+        let short = self.short.iter().filter_map(|at| self.all.get(*at)).filter(|alike| alike.most.is_some());
+        short.flat_map(|alike| alike.members.iter().copied()).collect()
+    }
+
     fn meaning(&self, stray: &Credential<'p>) -> Meaning {
         let world = self.scene.world;
         let may = |it: Credential<'p>| {
@@ -140,18 +148,18 @@ impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
     /// What changes with bases that are not kin.
     fn common(&mut self, search: &Search<'s, 'w, 'p>, kin: &Kin, left: &mut usize) -> Result<Common, Exhausted> {
         let mut listed = Listed::default();
-        let (mut places, mut is_short) = (Vec::new(), false);
+        let (mut places, mut short) = (Vec::new(), Vec::new());
         for at in self.fitting.fitting(&search.credential) {
             if let Some((alike, base)) = self.stranger(at, kin) {
                 let is_all = listed.add_all(search, alike, base, left)?;
-                is_short |= !is_all && alike.most.is_some();
+                short.extend((!is_all).then_some(at));
                 if search.others.1 && !is_all {
                     return Err(Exhausted);
                 }
             }
             places.resize(listed.sets.len(), at);
         }
-        self.is_short |= is_short;
+        self.short.extend(short);
         let place = |(any, set): (bool, usize)| (any, places.get(set).copied().unwrap_or_default());
         let groups: BTreeMap<_, _> = listed.groups.into_iter().map(|(group, it)| (group, place(it))).collect();
         let list = |any: bool| groups.iter().filter(|(_, it)| it.0 == any).map(|(group, _)| *group).collect();

@@ -84,21 +84,20 @@ pub fn strays_within<'p>(
         if found.is_empty() {
             continue;
         }
-        let listed = |witnesses: &[_], left: &mut usize| {
+        let list = |witnesses: &[_], left: &mut usize| {
             let mut lister = Lister::new(scene, change, witnesses, found.iter().map(|(credential, _)| credential));
             let lists = found.iter().map(|(credential, set)| lister.list(&search(credential), set.clone(), left));
-            (lists.collect::<Vec<_>>(), lister.is_short)
+            (lists.collect::<Vec<_>>(), lister.short())
         };
-        let (mut lists, is_short) = listed(&witnesses, &mut left_to_list);
-        if is_short {
-            match spoiled(scene, change, &witnesses) {
-                Some(more) => {
-                    let more = more.iter().map(|(caller, witness)| (*caller, witness));
-                    let witnesses: Vec<_> = witnesses.iter().copied().chain(more).collect();
-                    lists = listed(&witnesses, &mut left_to_list).0;
-                }
-                None => all.exhausted = true,
-            }
+        let (mut lists, short) = list(&witnesses, &mut left_to_list);
+        let short = witnesses.iter().copied().filter(|(_, witness)| short.contains(&witness.shown));
+        let more = spoiled(scene, change, &witnesses, short);
+        if !more.is_empty() {
+            let more = more.iter().map(|(caller, witness)| (*caller, witness));
+            let witnesses: Vec<_> = witnesses.iter().copied().chain(more).collect();
+            // They are about means alone: where they are too many, what was found without stands.
+            lists =
+                lists.into_iter().zip(list(&witnesses, &mut left_to_list).0).map(|(one, two)| two.or(one)).collect();
         }
         for list in lists {
             match list {

@@ -274,6 +274,33 @@ fn names_of_one_certificate_are_shown_together_always() {
     assert!(compare(&old, &new).allowed[0].by_any_means);
 }
 
+/// Who is `blocked` may write as that, unless his certificate has a name of `bot` as well.
+#[test]
+fn a_name_beside_a_stray_can_spoil_what_that_is_good_for() {
+    let bot = |scopes: &[&str]| {
+        let mut bot = agent("bot", proofs(None, named("bot")), scopes);
+        bot.identity.push(proofs(Some("spiffe://m"), named("bot2")));
+        bot
+    };
+    let mut old = blocking(vec![bot(&[])]);
+    old.agents[0].scopes = vec!["orders:write".into()];
+    let mut new = old.clone();
+    new.agents = vec![bot(&["orders:write"])];
+    let change = compare(&old, &new);
+    let class =
+        change.allowed.iter().find(|class| class.principals.iter().any(|it| it.kind == PrincipalKind::Together));
+    let class = class.unwrap();
+    assert!(class.by_any_means, "{class:#?}");
+    assert_eq!(class.example.certificate.as_ref().unwrap().names.len(), 2);
+    // Without such a name he had it before.
+    new.agents[0].identity.pop();
+    old.agents[1].identity.pop();
+    let change = compare(&old, &new);
+    let class =
+        change.allowed.iter().find(|class| class.principals.iter().any(|it| it.kind == PrincipalKind::Together));
+    assert!(!class.unwrap().by_any_means);
+}
+
 /// A certificate shows all of its names under every CA that it chains to, so its name cannot stand under the one and its
 /// key under the other alone.
 #[test]
