@@ -128,7 +128,7 @@ pub fn spoiled<'s, 'p: 's>(
 }
 
 /// Each set of one or two.
-fn of_count<T: Copy>(all: &[T], count: usize) -> Vec<Vec<T>> {
+pub fn of_count<T: Copy>(all: &[T], count: usize) -> Vec<Vec<T>> {
     let ones = all.iter().zip(1..);
     match count {
         1 => ones.map(|(one, _)| vec![*one]).collect(),

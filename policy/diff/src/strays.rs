@@ -20,20 +20,21 @@
 //! speaks against S in the other. So the above holds for the smallest certificate with those names and CAs, if witnesses
 //! of a pair are kept that differ in what can be added to them, and in what that brings (`callers::Shape`).
 //!
-//! Where what changes for a set would also be had with the stray alone, another name of the base's agent beside it can spoil
-//! that: to the policy that passes the stray over it adds nothing, and to the other one it is of somebody else. Such sets are
-//! tried where the witnesses fall short of what can change by any means (`bases::spoiled`).
+//! That is enough to know that something changes, and not always what a stray has to do with it. Where what changes for a set
+//! would also be had with the stray alone, another name of the base's agent beside it can spoil that: to the policy that passes
+//! the stray over it adds nothing, and to the other one it is of somebody else. And a set can take two more strays to change,
+//! where the other policy refuses neither of them with the first. Such sets are tried where less was found than can be at most.
 //!
 //! A certificate shows all of its names or none, so a stray among the names of one that was good before can be what
 //! refuses its holder everything. Sets with a certificate are therefore tried first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use policy::model::CertificateName;
 
 use crate::access::{Change, Scene};
-use crate::bases::{Bases, few, spoiled, witnesses};
-use crate::callers::{Callers, Pair, Reach, Witness, pair, parts};
+use crate::bases::{Bases, few, of_count, spoiled, witnesses};
+use crate::callers::{Caller, Callers, Pair, Reach, Witness, pair, parts};
 use crate::face::{Which, World};
 use crate::listing::{Lister, Stray};
 use crate::shown::{Credential, Shown, together};
@@ -44,6 +45,8 @@ const TRIED_PER_STRAY_MAX: usize = 4_096;
 /// Sets tried for all strays together: to find one of each, and to find all requests.
 const TRIED_MAX: usize = 200_000;
 const LISTED_MAX: usize = 400_000;
+/// And those tried once more, with more beside the stray, where less was found than can be.
+const REFINED_MAX: usize = 100_000;
 
 pub struct Strays<'p> {
     pub found: Vec<Stray<'p>>,
@@ -62,21 +65,20 @@ pub fn strays_within<'p>(
     (mut left, mut left_to_list): (usize, usize),
 ) -> Strays<'p> {
     let mut all = Strays { found: Vec::new(), exhausted: false };
+    let mut left_to_refine = REFINED_MAX;
     for change in [Change::Allowed, Change::Refused] {
         let candidates = candidates(scene.world, change.permits());
         if candidates.is_empty() {
             continue;
         }
         let (others, is_cut) = few(scene.world, &candidates, SECOND_MAX);
-        let search = |credential: &Credential<'p>| {
-            let company = company(scene.world, change.permits(), credential);
-            Search { scene, callers, change, credential: *credential, others: (&others, is_cut), company }
-        };
+        let ones = of_count(&others, 1);
+        let beside = Beside { scene, callers, change, others: &ones, is_cut };
         let witnesses = witnesses(scene, callers, change);
         let bases = Bases::new(witnesses.iter().map(|(_, it)| &it.shown).collect(), Some);
         let mut found: Vec<(Credential<'p>, Set<'p>)> = Vec::new();
         for credential in &candidates {
-            match search(credential).any(bases.fitting(credential), &mut left) {
+            match beside.search(credential).any(bases.fitting(credential), &mut left) {
                 Ok(set) => found.extend(set.map(|set| (*credential, set))),
                 Err(Exhausted) => all.exhausted = true,
             }
@@ -84,20 +86,20 @@ pub fn strays_within<'p>(
         if found.is_empty() {
             continue;
         }
-        let list = |witnesses: &[_], left: &mut usize| {
-            let mut lister = Lister::new(scene, change, witnesses, found.iter().map(|(credential, _)| credential));
-            let lists = found.iter().map(|(credential, set)| lister.list(&search(credential), set.clone(), left));
-            (lists.collect::<Vec<_>>(), lister.short())
-        };
-        let (mut lists, short) = list(&witnesses, &mut left_to_list);
-        let short = witnesses.iter().copied().filter(|(_, witness)| short.contains(&witness.shown));
-        let more = spoiled(scene, change, &witnesses, short);
-        if !more.is_empty() {
+        let (mut lists, short) = beside.list(&found, &witnesses, &mut left_to_list);
+        if !short.is_empty() {
+            let short = witnesses.iter().copied().filter(|(_, witness)| short.contains(&witness.shown));
+            let more = spoiled(scene, change, &witnesses, short);
             let more = more.iter().map(|(caller, witness)| (*caller, witness));
             let witnesses: Vec<_> = witnesses.iter().copied().chain(more).collect();
-            // They are about means alone: where they are too many, what was found without stands.
-            lists =
-                lists.into_iter().zip(list(&witnesses, &mut left_to_list).0).map(|(one, two)| two.or(one)).collect();
+            let up_to_two: Vec<_> = ones.iter().cloned().chain(of_count(&others, 2)).collect();
+            let refined = Beside { others: &up_to_two, ..beside }.list(&found, &witnesses, &mut left_to_refine).0;
+            // It is told which requests change with which stray, and by what means: that they change is known.
+            lists = lists
+                .into_iter()
+                .zip(refined)
+                .map(|(first, refined)| first.and_then(|it| refined.or(Ok(it))))
+                .collect();
         }
         for list in lists {
             match list {
@@ -107,6 +109,40 @@ pub fn strays_within<'p>(
         }
     }
     all
+}
+
+/// Strays, each with what is tried beside it.
+struct Beside<'s, 'w, 'p> {
+    scene: &'s Scene<'w, 'p>,
+    callers: &'s Callers<'p>,
+    change: Change,
+    /// Other strays, and whether there are some like none of them.
+    others: &'s [Vec<Credential<'p>>],
+    is_cut: bool,
+}
+
+/// What changes with each stray.
+type Lists<'p> = Vec<Result<Vec<Stray<'p>>, Exhausted>>;
+
+impl<'s, 'w, 'p> Beside<'s, 'w, 'p> {
+    fn search(&self, credential: &Credential<'p>) -> Search<'s, 'w, 'p> {
+        let Self { scene, callers, change, others, is_cut } = *self;
+        let company = company(scene.world, change.permits(), credential);
+        Search { scene, callers, change, credential: *credential, others: (others, is_cut), company }
+    }
+
+    /// And the bases for which less was found than can be at most.
+    fn list(
+        &self,
+        found: &[(Credential<'p>, Set<'p>)],
+        witnesses: &[(&'s Caller<'p>, &'s Witness<'p>)],
+        left: &mut usize,
+    ) -> (Lists<'p>, HashSet<&'s Shown<'p>>) {
+        let mut lister =
+            Lister::new(self.scene, self.change, witnesses, found.iter().map(|(credential, _)| credential));
+        let list = |(credential, set): &(_, Set<'p>)| lister.list(&self.search(credential), set.clone(), left);
+        (found.iter().map(list).collect(), lister.short())
+    }
 }
 
 /// What `which` passes over and the other policy does not.
@@ -142,7 +178,7 @@ pub struct Search<'s, 'w, 'p> {
     pub change: Change,
     pub credential: Credential<'p>,
     /// Strays that are tried beside this one, and whether there are others like none of them.
-    pub others: (&'s [Credential<'p>], bool),
+    pub others: (&'s [Vec<Credential<'p>>], bool),
     /// CAs that are tried beside the stray's.
     company: Vec<Option<Credential<'p>>>,
 }
@@ -166,14 +202,14 @@ impl<'s, 'p> Search<'s, '_, 'p> {
         if is_cut { Err(Exhausted) } else { Ok(None) }
     }
 
-    /// A set with the stray: alone, and with another one or a CA beside it. None if no one certificate has all of it.
+    /// Sets with the stray: alone, and with others or a CA beside it. None if no one certificate has all of it.
     pub fn sets(&self, base: &Shown<'p>) -> impl Iterator<Item = Shown<'p>> {
-        let with = move |added: &[Option<Credential<'p>>]| {
-            together(base.iter().copied().chain([self.credential]).chain(added.iter().flatten().copied()))
+        let with = move |others: &[Credential<'p>], company: Option<Credential<'p>>| {
+            together(base.iter().copied().chain([self.credential]).chain(others.iter().copied()).chain(company))
         };
-        let fits = with(&[]).is_some();
-        let others = std::iter::once(None).chain(self.others.0.iter().copied().map(Some)).filter(move |_| fits);
-        others.flat_map(move |other| self.company.iter().filter_map(move |company| with(&[other, *company])))
+        let fits = with(&[], None).is_some();
+        let others = std::iter::once(&[][..]).chain(self.others.0.iter().map(Vec::as_slice)).filter(move |_| fits);
+        others.flat_map(move |others| self.company.iter().filter_map(move |company| with(others, *company)))
     }
 
     /// What changes for a set.

@@ -6,5 +6,6 @@ mod fields;
 mod means;
 mod regions;
 mod size;
+mod strays;
 mod told;
 pub mod universe;
