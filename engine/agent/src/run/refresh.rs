@@ -46,7 +46,14 @@ impl Keeper<'_> {
         if track.running.is_some() {
             return Ok(None);
         }
-        Ok(track.take_order(kind, is_coming).or_else(|| track.why(reason)))
+        let why = track.take_order(kind, is_coming).or_else(|| track.why(reason));
+        if let Some(pause) = track.pace_to_tell() {
+            let mut line = Line::new(("warning", kind.word()), "order", "", "paced");
+            line.todo = Some("find out who orders so many renewals (SIGHUP): hooks may lead back".to_owned());
+            line.again_in_ms = u64::try_from(pause.as_millis()).ok();
+            self.teller.tell(line);
+        }
+        Ok(why)
     }
 
     /// The same, of what is in use alone.

@@ -111,6 +111,8 @@ pub struct Track {
     pub ordered: Option<Order>,
     /// By when those that were followed would have been over, at one a pause (GCRA's theoretical arrival time).
     paced_until: Option<Instant>,
+    /// It was said that one waits for that.
+    told_paced: bool,
     /// When the last renewal that worked was begun.
     pub renewed: Option<Instant>,
     /// One has just worked: nothing but an order renews before.
@@ -133,9 +135,7 @@ impl Track {
         let waits = self.again.is_some_and(|again| again.is_held && now < again.at);
         let in_use = self.planned.as_ref().map(|(in_use, _)| in_use);
         let rests = why == RELEASE && (self.rests(now) || waits);
-        let paced_until = self.paced_until.map_or(now, |until| until.max(now)) + Duration::from_secs(ORDERED_PAUSE_S);
-        let is_too_soon =
-            why != RELEASE && paced_until > now + Duration::from_secs(ORDERED_PAUSE_S) * ORDERED_AT_ONCE_MAX;
+        let is_too_soon = why != RELEASE && self.pace(now).is_some();
         if rests || is_too_soon || (is_coming && in_use.is_some_and(|in_use| in_use.is_bound)) {
             return None;
         }
@@ -148,9 +148,28 @@ impl Track {
             (Kind::Token, _) => in_use.is_some_and(|in_use| in_use.obtained_s < at_s),
         };
         if is_wanted && why != RELEASE {
-            self.paced_until = Some(paced_until);
+            self.paced_until = Some(self.paced_from(now));
+            self.told_paced = false;
         }
         is_wanted.then_some(why)
+    }
+
+    fn paced_from(&self, now: Instant) -> Instant {
+        self.paced_until.map_or(now, |until| until.max(now)) + Duration::from_secs(ORDERED_PAUSE_S)
+    }
+
+    /// For how long an order would have to wait.
+    fn pace(&self, now: Instant) -> Option<Duration> {
+        let at_once = Duration::from_secs(ORDERED_PAUSE_S) * ORDERED_AT_ONCE_MAX;
+        self.paced_from(now).checked_duration_since(now + at_once).filter(|pause| !pause.is_zero())
+    }
+
+    /// For how long an order waits, once of each.
+    pub fn pace_to_tell(&mut self) -> Option<Duration> {
+        self.ordered.filter(|order| order.why != RELEASE && !self.told_paced)?;
+        let pause = self.pace(Instant::now())?;
+        self.told_paced = true;
+        Some(pause)
     }
 
     /// Of what is in use (`reason`), and of what was begun: why to renew now.

@@ -76,6 +76,9 @@ fn orders_without_end_have_a_pace() {
         assert_eq!(track.take_order(Kind::Certificate, false).is_some(), count < ORDERED_AT_ONCE_MAX, "{count}");
     }
     assert!(track.ordered.is_some(), "it waits");
+    let pause = track.pace_to_tell().expect("and is told");
+    assert!(pause > Duration::from_secs(ORDERED_PAUSE_S / 2) && pause <= Duration::from_secs(ORDERED_PAUSE_S));
+    assert!(track.pace_to_tell().is_none(), "once");
     // A pause later.
     track.paced_until = track.paced_until.map(|until| until - Duration::from_secs(ORDERED_PAUSE_S));
     assert!(track.take_order(Kind::Certificate, false).is_some());
