@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use policy::model::CertificateName;
 
 use crate::access::{Change, Kind, ReachKind, Scene};
-use crate::callers::{Caller, Callers, Reach, Shape, Witness, parts, shape};
+use crate::callers::{Caller, Callers, Reach, Shape, Witness, pair, parts, shape};
 use crate::face::{Pair, Which, World};
 use crate::proofs::{NameKind, OwnProofs, holders, under_all};
 use crate::shown::{Credential, Shown, Taken, has_certificate, needs_certificate, together};
@@ -30,7 +30,11 @@ pub struct Alike<'s, 'p> {
 /// What decides, of a set, how its outcome changes with a stray: what it may do and how its token narrows that; what its
 /// certificate is like, and what the holder may do without it; and whether the policy that knows the stray knows a name
 /// of the certificate, and whether a token or key is beside it.
-type Likeness<'p> = (Kind, Shape<'p>, ReachKind, [bool; 2]);
+type Likeness<'p> = (Kind, Shape<'p>, ReachKind, [bool; 2], Option<Whole>);
+
+/// What both sides take the holder for, and what any part of the set may do: a stray that the other policy does not refuse
+/// changes nothing of it, as a certificate's one more CA.
+type Whole = (Kind, ReachKind);
 
 impl<'p, T: Copy> Bases<'p, T> {
     /// In the order given, by one set of each.
@@ -147,17 +151,19 @@ fn taken(caller: &Caller<'_>, which: Which) -> Taken {
     if which == Which::Old { caller.pair.0 } else { caller.pair.1 }
 }
 
-/// Witnesses, by what they are like.
+/// Witnesses, by what they are like; where `is_close`, also with strays that the other policy does not refuse.
 pub fn alike<'s, 'p>(
     scene: &Scene<'_, 'p>,
     change: Change,
     witnesses: &[(&'s Caller<'p>, &'s Witness<'p>)],
+    is_close: bool,
 ) -> Vec<Alike<'s, 'p>> {
     let mut found: Vec<Alike<'s, 'p>> = Vec::new();
     let mut known: HashMap<Likeness<'p>, usize> = HashMap::new();
     for (caller, witness) in witnesses {
-        let likeness = likeness(scene, change, caller, witness);
-        let index = *known.entry(likeness).or_insert_with_key(|(kind, _, left, _)| {
+        let whole = is_close.then(|| (scene.kind(pair(scene.world, &witness.shown)), scene.reach_kind(&witness.reach)));
+        let likeness = likeness(scene, change, (caller, witness), whole);
+        let index = *known.entry(likeness).or_insert_with_key(|(kind, _, left, ..)| {
             let is_refused = taken(caller, change.permits()) == Taken::Refused;
             let most = (!is_refused).then(|| most(scene, change, *kind, left));
             found.push(Alike { members: Vec::new(), most });
@@ -170,7 +176,12 @@ pub fn alike<'s, 'p>(
     found
 }
 
-fn likeness<'p>(scene: &Scene<'_, 'p>, change: Change, caller: &Caller<'p>, witness: &Witness<'p>) -> Likeness<'p> {
+fn likeness<'p>(
+    scene: &Scene<'_, 'p>,
+    change: Change,
+    (caller, witness): (&Caller<'p>, &Witness<'p>),
+    whole: Option<Whole>,
+) -> Likeness<'p> {
     let (world, permits, refuses) = (scene.world, change.permits(), change.permits().other());
     let (old, new, narrowing) = scene.kind(caller.pair);
     let kind = if permits == Which::Old { (old, None, narrowing) } else { (None, new, narrowing) };
@@ -179,7 +190,7 @@ fn likeness<'p>(scene: &Scene<'_, 'p>, change: Change, caller: &Caller<'p>, witn
     let knows_name = shown.iter().filter(is_name).any(|it| holders(world, refuses, it).is_some());
     let has_others = !shown.iter().all(|it| is_name(&it));
     let left = scene.reach_kind(&without_certificate(world, refuses, witness));
-    (kind, shape(world, shown), left, [knows_name, has_others])
+    (kind, shape(world, shown), left, [knows_name, has_others], whole)
 }
 
 /// Whom a policy takes the holder for who leaves the certificate away, once there is one.

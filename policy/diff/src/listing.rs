@@ -67,11 +67,12 @@ impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
         change: Change,
         witnesses: &[(&'s Caller<'p>, &'s Witness<'p>)],
         strays: impl Iterator<Item = &'c Credential<'p>>,
+        is_close: bool,
     ) -> Self
     where
         'p: 'c,
     {
-        let all = alike(scene, change, witnesses);
+        let all = alike(scene, change, witnesses, is_close);
         let fitting = Bases::new((0..all.len()).collect(), |at| all.get(at)?.members.first().copied());
         let mut bases_of: HashMap<_, Vec<_>> = HashMap::new();
         for stray in strays {

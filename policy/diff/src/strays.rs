@@ -23,7 +23,8 @@
 //! That is enough to know that something changes, and not always what a stray has to do with it. Where what changes for a set
 //! would also be had with the stray alone, another name of the base's agent beside it can spoil that: to the policy that passes
 //! the stray over it adds nothing, and to the other one it is of somebody else. And a set can take two more strays to change,
-//! where the other policy refuses neither of them with the first. Such sets are tried where less was found than can be at most.
+//! where the other policy refuses neither of them with the first; or none, where that is a CA more. Such sets are tried where less
+//! was found than can be at most.
 //!
 //! A certificate shows all of its names or none, so a stray among the names of one that was good before can be what
 //! refuses its holder everything. Sets with a certificate are therefore tried first.
@@ -86,14 +87,14 @@ pub fn strays_within<'p>(
         if found.is_empty() {
             continue;
         }
-        let (mut lists, short) = beside.list(&found, &witnesses, &mut left_to_list);
+        let (mut lists, short) = beside.list(&found, &witnesses, &mut left_to_list, false);
         if !short.is_empty() {
             let short = witnesses.iter().copied().filter(|(_, witness)| short.contains(&witness.shown));
             let more = spoiled(scene, change, &witnesses, short);
             let more = more.iter().map(|(caller, witness)| (*caller, witness));
             let witnesses: Vec<_> = witnesses.iter().copied().chain(more).collect();
             let up_to_two: Vec<_> = ones.iter().cloned().chain(of_count(&others, 2)).collect();
-            let refined = Beside { others: &up_to_two, ..beside }.list(&found, &witnesses, &mut left_to_refine).0;
+            let refined = Beside { others: &up_to_two, ..beside }.list(&found, &witnesses, &mut left_to_refine, true).0;
             // It is told which requests change with which stray, and by what means: that they change is known.
             lists = lists
                 .into_iter()
@@ -137,9 +138,10 @@ impl<'s, 'w, 'p> Beside<'s, 'w, 'p> {
         found: &[(Credential<'p>, Set<'p>)],
         witnesses: &[(&'s Caller<'p>, &'s Witness<'p>)],
         left: &mut usize,
+        is_close: bool,
     ) -> (Lists<'p>, HashSet<&'s Shown<'p>>) {
         let mut lister =
-            Lister::new(self.scene, self.change, witnesses, found.iter().map(|(credential, _)| credential));
+            Lister::new(self.scene, self.change, witnesses, found.iter().map(|(credential, _)| credential), is_close);
         let list = |(credential, set): &(_, Set<'p>)| lister.list(&self.search(credential), set.clone(), left);
         (found.iter().map(list).collect(), lister.short())
     }

@@ -133,7 +133,12 @@ impl<'p> Strays<'p> {
                     *whole = *whole || (is_in_form && means.is_whole(*change, pair, routes, parts));
                 }
             }
-            assert_eq!(*told, is, "requests of a stray, and whether by any means: {change:?} {stray:?}");
+            let differs = |set: &Shown<'_>, pair: &Pair| {
+                let of = |(of, routes, _): &(Change, Routes, _)| of == change && told.get(routes) != is.get(routes);
+                holds(set, stray) && changes[pair].iter().any(of)
+            };
+            let sets: Vec<_> = means.all.iter().filter(|(set, pair, _)| differs(set, pair)).take(12).collect();
+            assert_eq!(*told, is, "requests of a stray, and whether by any means: {change:?} {stray:?}: {sets:#?}");
         }
     }
 }
