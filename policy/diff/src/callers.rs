@@ -107,6 +107,17 @@ impl<'p> Callers<'p> {
             let pair = (Taken::Agent(agent), Taken::Agent(*new), world.narrowing(witness));
             self.add(world, pair, witness.clone());
         }
+        // A token that is not asked for narrows all the same; and which strays fit depends on the names that are there.
+        let mut narrowings = HashSet::new();
+        let tokens = proofs.tokens.iter().map(|token| (token, world.narrowing(&[*token])));
+        let tokens: Vec<_> = tokens.filter(|(_, it)| *it != Narrowing::default() && narrowings.insert(*it)).collect();
+        for witness in &proofs.alternatives {
+            for (token, _) in &tokens {
+                if let Some(shown) = together(witness.iter().copied().chain([**token])) {
+                    self.note(world, shown);
+                }
+            }
+        }
     }
 
     /// Tries every set of an agent's own proofs that could have a pair of its own.
