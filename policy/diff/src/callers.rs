@@ -215,7 +215,10 @@ impl<'p> Callers<'p> {
             known.old.iter().all(|part| reach.old.contains(part))
                 && known.new.iter().all(|part| reach.new.contains(part))
         };
-        if is_larger && caller.witnesses.iter().any(|known| is_part(&known.shown) && has_all(&known.reach)) {
+        // One CA more can be why a policy looks at the rest at all.
+        let is_as_valid = |known: &Shown<'p>| valid(world, known) == valid(world, &shown);
+        let covers = |known: &Witness<'p>| is_part(&known.shown) && has_all(&known.reach) && is_as_valid(&known.shown);
+        if is_larger && caller.witnesses.iter().any(covers) {
             return questions;
         }
         caller.witnesses_count += 1;
@@ -318,6 +321,15 @@ pub fn parts<'p>(world: &World<'p>, which: Which, shown: &[Credential<'p>]) -> V
     }
     found.sort_unstable();
     found
+}
+
+/// Which sides have a CA of the certificate in a set.
+fn valid(world: &World<'_>, shown: &[Credential<'_>]) -> [bool; 2] {
+    let has = |which: Which| {
+        let mut all = shown.iter();
+        all.any(|it| matches!(it, Credential::Certificate { ca, .. } if world.ca_pair(*ca).at(which).is_some()))
+    };
+    [Which::Old, Which::New].map(has)
 }
 
 /// A certificate is valid by any CA that it chains to: one under a CA that a policy does not have may also chain to
