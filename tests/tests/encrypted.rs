@@ -193,7 +193,10 @@ fn what_is_done_to_the_file_is_found() {
     let whole = fs::read(at.join(RECORDS_FILE)).unwrap();
     let starts = batches(&whole);
     assert!(starts.len() > 6, "{}", starts.len());
-    let (one, two, three) = (starts[2], starts[3], starts[4]);
+    // Three in a row of one run: a start writes a line between them that says to whom.
+    let is_of_one_run = |from: usize, to: usize| !has(&whole[from..to], "adamant-encrypted-to ");
+    let in_a_row = starts[1..].windows(3).find(|three| is_of_one_run(three[0], three[2])).unwrap();
+    let (one, two, three) = (in_a_row[0], in_a_row[1], in_a_row[2]);
     let mut changed = whole.clone();
     changed[two - 10] ^= 1;
     let without = [&whole[..one], &whole[two..]].concat();

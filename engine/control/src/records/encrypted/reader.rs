@@ -56,6 +56,8 @@ pub struct Decrypting<R> {
     in_line: bool,
     /// Behind a batch that was damaged: everything up to the next mark is of it.
     lost: bool,
+    /// Nothing came when it was last read.
+    ended: bool,
     /// No mark begins in `raw` before this but the one in hand, if there is one.
     searched: usize,
 }
@@ -99,6 +101,7 @@ impl<R: Read> Decrypting<R> {
             after_batch: false,
             in_line: false,
             lost: false,
+            ended: false,
             searched: 0,
         }
     }
@@ -125,7 +128,9 @@ impl<R: Read> Decrypting<R> {
             }
         };
         self.raw.truncate(held + read.as_ref().map_or(0, |read| *read));
-        read.map(|read| read > 0)
+        let read = read?;
+        self.ended = read == 0;
+        Ok(!self.ended)
     }
 
     fn rest(&self) -> &[u8] {
@@ -209,6 +214,10 @@ impl<R: Read> Decrypting<R> {
         // Before anything is decrypted: batches that were laid over each other would each be.
         if self.next_mark().is_some_and(|next| next < end) {
             return Ok(self.damaged_or_more(Some(true)));
+        }
+        // The next mark may have begun before the end of this one.
+        if self.raw.len() < end + MARK_BYTES_MAX && !self.ended {
+            return Ok(Step::More);
         }
         let Some(file) = self.raw.get(start..end) else { return Ok(Step::More) };
         let decrypted = age_format::decrypt(file, &self.identities);
@@ -338,7 +347,8 @@ impl<R: Read> Read for Decrypting<R> {
             if let Step::Given = self.step()? {
                 continue;
             }
-            if !self.read_more()? {
+            let had_ended = self.ended;
+            if !self.read_more()? && had_ended {
                 self.end();
                 if self.plain == 0 {
                     return self.expect_ours().map(|()| 0);

@@ -93,6 +93,25 @@ fn a_batch_that_was_cut_off_is_passed_over_and_the_next_ones_are_read() {
     }
 }
 
+/// Where a piece ends that the file is read in says nothing: not behind the end that a batch should have, and not before.
+#[test]
+fn a_batch_that_was_cut_off_is_told_as_such_however_it_comes() {
+    let identity = identity();
+    let [one, two, three] = [1, 2, 3].map(|number| batch(&format!("{{\"a\":{number}}}\n"), &identity));
+    let torn = [one.as_slice(), &two[..two.len() - 30], &three].concat();
+    let changed = [one.as_slice(), &two[..two.len() - 10], b"0123456789"].concat();
+    for step in 1..=torn.len() {
+        for (bytes, text, cut_off) in [(&torn, "{\"a\":1}\n{\"a\":3}\n", true), (&changed, "{\"a\":1}\n", false)] {
+            let (found, told) = read(bytes, &identity, step);
+            assert_eq!(
+                (found.unwrap().as_str(), told),
+                (text, vec![Damage { at: one.len() as u64, cut_off }]),
+                "{step}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_batch_that_was_changed_is_told_and_the_others_are_read() {
     let identity = identity();
