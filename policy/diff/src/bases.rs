@@ -105,14 +105,11 @@ pub fn spoiled<'s, 'p: 's>(
     short: impl Iterator<Item = (&'s Caller<'p>, &'s Witness<'p>)> + Clone,
 ) -> Vec<(&'s Caller<'p>, Witness<'p>)> {
     let (world, which) = (scene.world, change.permits());
-    let mut seen: HashSet<Shown<'p>> = HashSet::new();
+    let mut seen: HashSet<Shown<'p>> = known.iter().map(|(_, witness)| witness.shown.clone()).collect();
     let mut names_of: HashMap<u32, Vec<Credential<'p>>> = HashMap::new();
     let mut all = Vec::new();
     for count in [1, 2] {
         for (caller, witness) in short.clone() {
-            if seen.is_empty() {
-                seen.extend(known.iter().map(|(_, witness)| witness.shown.clone()));
-            }
             let Taken::Agent(agent) = taken(caller, which) else { continue };
             let own = || few(world, &OwnProofs::read(world, which, agent).certificates, BESIDE_MAX).0;
             for beside in of_count(names_of.entry(agent).or_insert_with(own), count) {
