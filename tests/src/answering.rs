@@ -1,13 +1,15 @@
 //! A small HTTP server, with TLS or without, that answers as a test says: also slowly, without end, or not at all.
 
-use std::io::{Read, Write};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::ServerConfig;
+
+use crate::stream::Stream;
 
 /// What was asked.
 #[derive(Clone, Debug)]
@@ -128,9 +130,6 @@ impl Drop for Answering {
     }
 }
 
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
-
 impl Shared {
     fn is_over(&self) -> bool {
         self.away.load(Ordering::Relaxed) || self.ended.load(Ordering::Relaxed)
@@ -138,13 +137,7 @@ impl Shared {
 
     fn serve(&self, stream: TcpStream) {
         let _ = stream.set_read_timeout(Some(Duration::from_secs(120)));
-        let mut stream: Box<dyn Stream> = match &self.tls {
-            Some(config) => {
-                let Ok(connection) = ServerConnection::new(Arc::clone(config)) else { return };
-                Box::new(StreamOwned::new(connection, stream))
-            }
-            None => Box::new(stream),
-        };
+        let Ok(mut stream) = Stream::accept(stream, self.tls.as_ref()) else { return };
         while let Some(asked) = read(&mut stream) {
             self.asked.lock().unwrap().push((asked.method.clone(), format!("{}?{}", asked.path, asked.query)));
             if self.is_over() || self.reply(&mut stream, &asked).is_none() {
@@ -153,7 +146,7 @@ impl Shared {
         }
     }
 
-    fn reply(&self, stream: &mut Box<dyn Stream>, asked: &Asked) -> Option<()> {
+    fn reply(&self, stream: &mut Stream, asked: &Asked) -> Option<()> {
         match (self.answer)(asked) {
             Reply::Whole { status, fields, content } => {
                 let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -188,7 +181,7 @@ impl Shared {
     }
 }
 
-fn read(stream: &mut Box<dyn Stream>) -> Option<Asked> {
+fn read(stream: &mut Stream) -> Option<Asked> {
     let mut bytes = Vec::new();
     let mut block = [0; 1 << 16];
     let end = loop {

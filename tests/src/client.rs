@@ -172,7 +172,6 @@ impl Client {
                 Ok(0) => return (bytes, Ended::Closed),
                 Ok(count) => bytes.extend_from_slice(&buffer[..count]),
                 Err(error) if timed_out(&error) => return (bytes, Ended::Open),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return (bytes, Ended::Closed),
                 Err(_) => return (bytes, Ended::Reset),
             }

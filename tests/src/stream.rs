@@ -74,9 +74,9 @@ impl Stream {
 impl Read for Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => socket.read(into),
-            Self::Client(stream) => stream.read(into),
-            Self::Server(stream) => stream.read(into),
+            Self::Plain(socket) => read(socket, into),
+            Self::Client(stream) => read(stream, into),
+            Self::Server(stream) => read(stream, into),
         }
     }
 }
@@ -95,6 +95,16 @@ impl Write for Stream {
             Self::Plain(socket) => socket.flush(),
             Self::Client(stream) => stream.flush(),
             Self::Server(stream) => stream.flush(),
+        }
+    }
+}
+
+/// Reads, and again where that was interrupted: a read with a time limit is when the machine is stopped and goes on.
+pub fn read(stream: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let read = stream.read(into);
+        if !read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            return read;
         }
     }
 }

@@ -10,6 +10,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tests::client::{Client, get};
 use tests::deployment::Deployment;
 use tests::origin::RecordingOrigin;
 use tests::policy::open_to_all;
-use tests::process::{descriptors, eventually, resident_anonymous_kib};
+use tests::process::{descriptors, eventually, resident_anonymous_kib, signal};
 use tests::scene::Scene;
 
 /// Rounds of each fault.
@@ -215,4 +216,38 @@ fn slow_heads_are_cut_off_in_time_and_others_do_not_wait() {
     let _ = stuck.try_send(b"POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 5\r\n\r\nab");
     let (_, ended) = stuck.read_until_quiet(Duration::from_secs(60), Duration::from_secs(60));
     assert_ne!(ended, tests::client::Ended::Open, "a content that stops is closed");
+}
+
+/// As by a debugger, the freezer of a container, or a virtual machine that is moved.
+#[test]
+fn a_gateway_that_is_stopped_and_goes_on_fails_no_request() {
+    let server_ca = Authority::new("server CA");
+    let origin = RecordingOrigin::start();
+    let deployment = Deployment::new().tls_listener(&server_ca.server(&["api.test"]), "off");
+    let gateway = deployment.run(&open_to_all(origin.address()).text());
+    let config = server_ca.client_config(None);
+    let stopping = AtomicBool::new(false);
+    let ask = |mut client: Client| {
+        let mut count = 0;
+        while !stopping.load(Ordering::Relaxed) {
+            assert_eq!(client.exchange(get("/", "")).status, 200);
+            count += 1;
+            thread::sleep(Duration::from_millis(1));
+        }
+        count
+    };
+    let made: usize = thread::scope(|scope| {
+        let tls = || ask(Client::connect_tls(gateway.tls_address(), "api.test", &config).unwrap());
+        let asking = [scope.spawn(|| ask(gateway.client())), scope.spawn(tls)];
+        for round in 0..30 {
+            signal(gateway.pid(), "STOP");
+            thread::sleep(Duration::from_millis(5 * (round % 7)));
+            signal(gateway.pid(), "CONT");
+            thread::sleep(Duration::from_millis(20));
+        }
+        stopping.store(true, Ordering::Relaxed);
+        asking.into_iter().map(|of| of.join().unwrap()).sum()
+    });
+    assert!(made >= 30, "{made} requests");
+    assert_eq!(gateway.wait_for_records(made).len(), made);
 }

@@ -212,7 +212,7 @@ impl Exchange {
             }
             let mut block = [0; 4_096];
             let room = block.len().min(taken_max - self.taken);
-            let count = socket.read(&mut block[..room]).unwrap();
+            let count = tests::stream::read(socket, &mut block[..room]).unwrap();
             assert_ne!(count, 0, "the gateway closes a connection that is in order, {cut:?}");
             self.taken += count;
             self.tls.read_tls(&mut &block[..count]).unwrap();

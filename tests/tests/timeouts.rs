@@ -9,7 +9,7 @@
     reason = "a test stops at the first surprise"
 )]
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -64,7 +64,7 @@ fn closes(socket: &mut TcpStream) -> bool {
     socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut buffer = [0; 1_024];
     loop {
-        match socket.read(&mut buffer) {
+        match tests::stream::read(socket, &mut buffer) {
             Ok(0) => return true,
             Ok(_) => {}
             Err(error) => return !tests::stream::timed_out(&error),

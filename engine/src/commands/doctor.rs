@@ -250,8 +250,14 @@ impl Bounded {
 
 impl Read for Bounded {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        self.stream.read(into)
+        loop {
+            self.stream.set_read_timeout(Some(self.left()?))?;
+            match self.stream.read(into) {
+                // A read with a time limit ends so where the command was stopped (Ctrl-Z) and goes on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
     }
 }
 

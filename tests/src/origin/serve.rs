@@ -222,7 +222,6 @@ impl Serving<'_> {
                     return Ok(());
                 }
                 Err(error) if timed_out(&error) && !self.shared.stopping.load(Ordering::SeqCst) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(Fault::Ended),
             }
         }

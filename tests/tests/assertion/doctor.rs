@@ -1,6 +1,11 @@
 //! `adamant doctor --bypass`: what an origin that should verify assertions really looks at.
 
-use tests::gateway::run;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use tests::gateway::{binary, run};
+use tests::process::signal;
 
 use super::*;
 
@@ -66,4 +71,27 @@ fn an_origin_that_takes_any_or_none_is_told() {
     let (good, out, told) = doctor(&guarded, &["--state", "state"]);
     assert!(!good && told.contains("is not clear"), "{out}{told}");
     assert!(line(&out, "a right assertion").starts_with("refuses"), "{out}");
+}
+
+/// Ctrl-Z and `fg` while it waits for an answer.
+#[test]
+fn a_doctor_that_was_stopped_goes_on() {
+    let guarded = Guarded::new(Deployment::new());
+    let asking = Arc::new(AtomicU32::new(0));
+    let doctor = Arc::clone(&asking);
+    guarded.origin.answer_with(move |_, _| {
+        assert!(eventually(SOON, || doctor.load(Ordering::Relaxed) != 0));
+        for name in ["STOP", "CONT"] {
+            signal(doctor.load(Ordering::Relaxed), name);
+            thread::sleep(Duration::from_millis(100));
+        }
+        Answer::new(403)
+    });
+    let mut command = Command::new(binary());
+    command.args(["doctor", "--bypass", "policy.toml", "--path", "/orders/7"]).current_dir(guarded.gateway.directory());
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    asking.store(child.id(), Ordering::Relaxed);
+    let output = child.wait_with_output().unwrap();
+    let (out, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && line(&out, "forged").starts_with("refuses"), "{out}{told}");
 }

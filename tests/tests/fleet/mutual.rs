@@ -1,7 +1,6 @@
 //! The status listener: who is let in, for how long, and what it is asked.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, Socket, Type};
@@ -155,7 +154,7 @@ fn silent(from: [u8; 4], to: SocketAddr) -> TcpStream {
 fn is_closed(stream: &mut TcpStream, within: Duration) -> bool {
     stream.set_read_timeout(Some(within)).unwrap();
     // A timeout is an error of its own kind; a reset is a close.
-    !stream.read(&mut [0]).is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+    !tests::stream::read(stream, &mut [0]).is_err_and(|error| tests::stream::timed_out(&error))
 }
 
 /// Asks on a connection that is there.
