@@ -60,6 +60,10 @@ pub struct Decrypting<R> {
     ended: bool,
     /// No mark begins in `raw` before this but the one in hand, if there is one.
     searched: usize,
+    /// A batch stood before this, or a line that says to whom.
+    is_encrypted: bool,
+    /// Bytes before the first that was given, is no line of records, and stood before anything that is encrypted.
+    no_line: Option<u64>,
 }
 
 /// Batches that are encrypted to others than the identities.
@@ -103,6 +107,8 @@ impl<R: Read> Decrypting<R> {
             lost: false,
             ended: false,
             searched: 0,
+            is_encrypted: false,
+            no_line: None,
         }
     }
 
@@ -165,8 +171,27 @@ impl<R: Read> Decrypting<R> {
         if rest.starts_with(TO) || TO.starts_with(rest) {
             return Ok(self.opening());
         }
-        self.give_plain(marks::plain_bytes(rest));
+        // What we write there is a batch, or a line that is an object.
+        let bytes = match rest.first() {
+            Some(b'{') => marks::plain_bytes(rest),
+            Some(b'\n') => 1,
+            _ if self.is_encrypted => return Ok(self.damaged_or_more(Some(false))),
+            _ => {
+                let bytes = marks::plain_bytes(rest);
+                self.no_line.get_or_insert(self.before + self.at as u64);
+                bytes
+            }
+        };
+        self.give_plain(bytes);
         Ok(Step::Given)
+    }
+
+    /// From here on whatever is not encrypted is a line of records, or was changed; so was what is none and has been given.
+    fn sees_encryption(&mut self) {
+        self.is_encrypted = true;
+        if let Some(at) = self.no_line.take() {
+            (self.tell)(Damage { at, cut_off: false });
+        }
     }
 
     fn give_plain(&mut self, bytes: usize) {
@@ -180,6 +205,7 @@ impl<R: Read> Decrypting<R> {
         let cut_off = match marks::opening_of(rest) {
             Found::Whole((to, end)) => {
                 self.is_for_us = self.identities.iter().any(|identity| to.contains(&identity.recipient()));
+                self.sees_encryption();
                 self.to = to;
                 self.at += end;
                 worked(end);
@@ -210,6 +236,7 @@ impl<R: Read> Decrypting<R> {
             Found::Wrong => return Ok(self.damaged_or_more(Some(false))),
         };
         let (start, end) = (self.at + head, self.at + head + length);
+        self.sees_encryption();
         self.searched = self.searched.max(self.at + 1);
         // Before anything is decrypted: batches that were laid over each other would each be.
         if self.next_mark().is_some_and(|next| next < end) {

@@ -117,12 +117,24 @@ fn a_batch_that_was_changed_is_told_and_the_others_are_read() {
     let identity = identity();
     let (one, two, three) =
         (batch("{\"a\":1}\n", &identity), batch("{\"a\":2}\n", &identity), batch("{\"a\":3}\n", &identity));
-    for at in MARK.len() + 5..two.len() - 1 {
+    // Where the length stands, it can look like one that was cut off.
+    for at in (0..MARK.len()).chain(MARK.len() + 5..two.len() - 1) {
         let mut changed = two.clone();
         changed[at] ^= 1;
         let (text, told) = read_by(&[one.as_slice(), &changed, &three].concat(), &identity);
         assert_eq!(text.unwrap(), "{\"a\":1}\n{\"a\":3}\n", "byte {at}");
         assert_eq!(told, [Damage { at: one.len() as u64, cut_off: false }], "byte {at}");
+    }
+    // What says to whom, at the beginning and behind a batch.
+    let to = opening(&[identity[0].recipient()]);
+    for at in 0..to.len() - 1 {
+        let mut changed = to.clone();
+        changed[at] ^= 1;
+        for before in [&[][..], &one] {
+            let (text, told) = read_by(&[before, &changed, &two].concat(), &identity);
+            assert!(text.unwrap().ends_with("{\"a\":2}\n"), "byte {at}");
+            assert_eq!(told, [Damage { at: before.len() as u64, cut_off: false }], "byte {at}");
+        }
     }
     // Moved about, each is still whole: that they are in another order, the chain tells.
     let (text, told) = read_by(&[three.as_slice(), &one].concat(), &identity);
