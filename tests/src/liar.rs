@@ -27,6 +27,8 @@ pub enum Lie {
     Ca,
     Long,
     OtherCa,
+    /// More authorizations than a name can be worth.
+    Authorizations,
     /// `newNonce` of its directory is no URL.
     NoNonces,
 }
@@ -126,7 +128,8 @@ impl Served {
         let url = |path: &str| format!("{}{path}", self.base);
         let order = |status: &str| {
             let identifiers = json!([{"type": "dns", "value": self.name}]);
-            json!({"status": status, "identifiers": identifiers, "authorizations": [], "finalize": url("/finalize"),
+            let wanted = if self.lie == Lie::Authorizations { vec![url("/authorization"); 5] } else { Vec::new() };
+            json!({"status": status, "identifiers": identifiers, "authorizations": wanted, "finalize": url("/finalize"),
                 "certificate": url("/certificate")})
         };
         match path {
@@ -187,7 +190,7 @@ impl Served {
                 Lie::Ended => params.not_after = now - Duration::from_secs(5),
                 Lie::Ca => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
                 Lie::Long => params.not_after = now + Duration::from_secs(90 * 86_400),
-                Lie::None | Lie::OtherKey | Lie::OtherCa | Lie::NoNonces => {}
+                Lie::None | Lie::OtherKey | Lie::OtherCa | Lie::Authorizations | Lie::NoNonces => {}
             }
         });
         certificate + &self.issuer.pem

@@ -258,6 +258,7 @@ fn a_certificate_that_is_not_this_agents_is_never_put_in_use() {
         (Lie::Ca, "found one of a CA"),
         (Lie::Long, "expected a certificate for at most 7d"),
         (Lie::OtherCa, "that the CA of its issuer vouches for"),
+        (Lie::Authorizations, "found 5 authorizations for the names of the order, 1"),
         (Lie::NoNonces, "found newNonce that is no URL"),
     ];
     for (lie, told) in lies {

@@ -232,7 +232,6 @@ impl Asked {
             // It is there, and is written once more.
             Some(ObtainFault::Keep { .. }) => false,
             Some(fault) if fault.is_passing() && !has_begun => false,
-            Some(ObtainFault::Issue(IssueFault::Acme(acme))) => !acme.is_bad_nonce(),
             _ => true,
         });
         Self { is_spent, retry_after_s }
@@ -277,14 +276,27 @@ mod tests {
         let account = acme(AcmeFault::Account(io::ErrorKind::StorageFull.into()));
         let first_ms = |asked: Asked| asked.pause_ms(1, 0);
         let is_order = |asked| first_ms(asked) >= ORDER_RETRY_MS_MIN * 3 / 4;
-        for (fault, has_begun) in [(&slow, true), (&desk(), true), (&unproven(0), true), (&account, false)] {
+        let nonce = {
+            let [directory, said] = std::array::from_fn(|_| String::new());
+            acme(AcmeFault::Problem {
+                directory,
+                said,
+                kind: "urn:ietf:params:acme:error:badNonce".to_owned(),
+                retry_after_s: 0,
+            })
+        };
+        for (fault, has_begun) in
+            [(&slow, true), (&desk(), true), (&unproven(0), true), (&nonce, true), (&account, false)]
+        {
             assert!(is_order(Asked::of(Some(fault), Some(has_begun))), "{fault:?}");
         }
         assert!(is_order(Asked::of(None, Some(true))), "it came, was kept and is gone");
         assert_eq!(first_ms(Asked::of(Some(&unproven(600)), Some(true))), 600_000);
         assert_eq!(first_ms(Asked::of(Some(&unproven(u64::MAX)), Some(true))), RETRY_AFTER_S_MAX * MS_PER_S);
         // What is there is written again; who was not reached, or counts nothing, is asked again.
-        for (fault, has_begun) in [(&keep, Some(true)), (&slow, Some(false)), (&slow, None), (&keep, None)] {
+        for (fault, has_begun) in
+            [(&keep, Some(true)), (&slow, Some(false)), (&nonce, Some(false)), (&slow, None), (&keep, None)]
+        {
             assert!(first_ms(Asked::of(Some(fault), has_begun)) <= OBTAIN_RETRY_MS_MIN, "{fault:?}");
         }
         assert!(first_ms(Asked::of(None, None)) >= OBTAIN_RETRY_MS_MIN * 3 / 4, "nobody is asked without a pause");

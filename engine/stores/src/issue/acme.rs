@@ -47,6 +47,8 @@ const LOOK_MS_MIN: u64 = 250;
 const LOOK_S_MAX: u64 = 60;
 /// How often a step is taken that the server refuses for its nonce alone; the library asks three times each.
 const STEP_TRIES_MAX: u32 = 4;
+/// Authorizations of an order for each of its names: there is one, where the server does not want more (RFC 8555 §7.1.3).
+const AUTHORIZATIONS_PER_NAME_MAX: usize = 4;
 
 /// An ACME server, and who we are there.
 #[derive(Debug)]
@@ -156,6 +158,7 @@ impl<D: Desk> Placing<'_, D> {
         };
         let mut order = order.map_err(|error| self.fault(error))?;
         self.desk.begun();
+        self.expect_few(&mut order, names)?;
         self.prove(&mut order, names).await?;
         step(async || order.finalize_csr(csr_der).await).await.map_err(|error| self.fault(error))?;
         let since = Instant::now();
@@ -228,6 +231,16 @@ impl<D: Desk> Placing<'_, D> {
         }
     }
 
+    /// The server decides how many there are, and each is asked for and kept.
+    fn expect_few(&self, order: &mut Order, names: &[Name]) -> Result<(), AcmeFault> {
+        match order.state().authorizations.len() {
+            count if count > names.len() * AUTHORIZATIONS_PER_NAME_MAX => {
+                Err(self.protocol(&format_args!("{count} authorizations for the names of the order, {}", names.len())))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn challenges(&self, order: &mut Order, names: &[Name]) -> Result<Vec<Challenge>, AcmeFault> {
         step(async || read_all(order).await).await.map_err(|error| self.fault(error))?;
         let mut challenges = Vec::new();
@@ -252,6 +265,10 @@ impl<D: Desk> Placing<'_, D> {
 
     /// What the server says of each name.
     async fn unproven(&self, order: &mut Order, names: &[Name]) -> AcmeFault {
+        // The order was read again.
+        if let Err(too_many) = self.expect_few(order, names) {
+            return too_many;
+        }
         let mut said = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(Ok(mut authorization)) = authorizations.next().await {
