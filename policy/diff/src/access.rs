@@ -216,6 +216,18 @@ impl<'w, 'p> Scene<'w, 'p> {
         Some(Changed { change, by_any_means, condition })
     }
 
+    /// Those of some groups whose outcome changes for a caller of this reach, in one direction, and whether by any means.
+    pub fn all_changed(
+        &self,
+        change: Change,
+        groups: Vec<usize>,
+        (kind, reach): (Kind, ReachKind),
+    ) -> Vec<(usize, bool)> {
+        let reaches = BTreeSet::from([reach]);
+        let changed = |index: usize| self.changed(change, kind, &reaches, self.groups.get(index)?);
+        groups.into_iter().filter_map(|index| Some((index, changed(index)?.by_any_means))).collect()
+    }
+
     /// Whether some request of callers of a kind is granted by the caller's own scopes before and by everybody's after,
     /// and the other way round.
     pub fn crosses(&self, kind: Kind) -> (bool, bool) {

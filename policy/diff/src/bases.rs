@@ -162,7 +162,8 @@ pub fn alike<'s, 'p>(
         let likeness = likeness(scene, change, (caller, witness), whole);
         let index = *known.entry(likeness).or_insert_with_key(|(kind, _, left, ..)| {
             let is_refused = taken(caller, change.permits()) == Taken::Refused;
-            let most = (!is_refused).then(|| most(scene, change, *kind, left));
+            // What changes where the one side refuses whoever shows the certificate.
+            let most = (!is_refused).then(|| scene.all_changed(change, scene.candidates(*kind), (*kind, left.clone())));
             found.push(Alike { members: Vec::new(), most });
             found.len() - 1
         });
@@ -205,14 +206,6 @@ fn without_certificate<'p>(world: &World<'p>, which: Which, witness: &Witness<'p
     };
     let (old, new) = if which == Which::Old { (parts, Vec::new()) } else { (Vec::new(), parts) };
     Reach { old, new }
-}
-
-/// What changes where the one side refuses whoever shows the certificate.
-fn most(scene: &Scene<'_, '_>, change: Change, kind: Kind, left: &ReachKind) -> Vec<(usize, bool)> {
-    let reaches = BTreeSet::from([left.clone()]);
-    let candidates = scene.candidates(kind).into_iter();
-    let changed = |index: usize| scene.changed(change, kind, &reaches, scene.groups.get(index)?);
-    candidates.filter_map(|index| Some((index, changed(index)?.by_any_means))).collect()
 }
 
 /// Strays with the same meaning but for their agents that are tried beside another: two, as at most one is of the agent

@@ -189,7 +189,7 @@ impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
         let (_, base) = self.stranger(at, kin)?;
         search.sets(base).find_map(|shown| {
             let mut listed = Listed::default();
-            listed.add(search.judged(shown));
+            listed.add(search.judged(shown).ok()?);
             listed.example(search, &[group], by_any_means)
         })
     }
@@ -239,11 +239,15 @@ impl<'p> Listed<'p> {
         base: &Shown<'p>,
         left: &mut usize,
     ) -> Result<bool, Exhausted> {
-        let is_all = |listed: &Self| alike.most.as_ref().is_some_and(|most| listed.has(most));
+        let most = alike.most.as_deref();
+        let is_all = |listed: &Self| most.is_some_and(|most| listed.has(most));
+        search.look(most.map_or(0, <[_]>::len))?;
         if !is_all(self) {
             for shown in search.sets(base) {
                 take(left)?;
-                self.add(search.judged(shown));
+                let set = search.judged(shown)?;
+                search.look(set.changed.len() + most.map_or(0, <[_]>::len))?;
+                self.add(set);
                 if is_all(self) {
                     break;
                 }
@@ -255,7 +259,8 @@ impl<'p> Listed<'p> {
     /// Takes in what changes for a set.
     fn add(&mut self, set: Set<'p>) {
         let place = self.sets.len();
-        let new: Vec<_> = set.changed.into_iter().filter(|change| !self.has(std::slice::from_ref(change))).collect();
+        let new: Vec<_> =
+            set.changed.iter().copied().filter(|change| !self.has(std::slice::from_ref(change))).collect();
         if new.is_empty() {
             return;
         }

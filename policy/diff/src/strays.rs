@@ -29,11 +29,14 @@
 //! A certificate shows all of its names or none, so a stray among the names of one that was good before can be what
 //! refuses its holder everything. Sets with a certificate are therefore tried first.
 
-use std::collections::{BTreeSet, HashSet};
+use std::cell::RefCell;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use policy::model::CertificateName;
 
-use crate::access::{Change, Scene};
+use crate::access::{Change, Kind, ReachKind, Scene};
 use crate::bases::{Bases, few, of_count, spoiled, witnesses};
 use crate::callers::{Caller, Callers, Pair, Reach, Witness, pair, parts};
 use crate::face::{Which, World};
@@ -48,6 +51,12 @@ const TRIED_MAX: usize = 200_000;
 const LISTED_MAX: usize = 400_000;
 /// And those tried once more, with more beside the stray, where less was found than can be.
 const REFINED_MAX: usize = 100_000;
+/// Groups that are looked at in each direction.
+const LOOKED_MAX: usize = 1 << 26;
+/// How many a group counts for that is judged, which is done once for all sets of the same kind and reach.
+const JUDGED: usize = 8;
+/// Groups that are kept for such sets, of 16 bytes each, and one more for each such.
+const KEPT_MAX: usize = 1 << 21;
 
 pub struct Strays<'p> {
     pub found: Vec<Stray<'p>>,
@@ -74,7 +83,8 @@ pub fn strays_within<'p>(
         }
         let (others, is_cut) = few(scene.world, &candidates, SECOND_MAX);
         let ones = of_count(&others, 1);
-        let beside = Beside { scene, callers, change, others: &ones, is_cut };
+        let known = RefCell::new(Known { groups: HashMap::new(), left: (LOOKED_MAX, KEPT_MAX) });
+        let beside = Beside { scene, callers, change, others: &ones, is_cut, known: &known };
         let witnesses = witnesses(scene, callers, change);
         let bases = Bases::new(witnesses.iter().map(|(_, it)| &it.shown).collect(), Some);
         let mut found: Vec<(Credential<'p>, Set<'p>)> = Vec::new();
@@ -120,16 +130,27 @@ struct Beside<'s, 'w, 'p> {
     /// Other strays, and whether there are some like none of them.
     others: &'s [Vec<Credential<'p>>],
     is_cut: bool,
+    known: &'s RefCell<Known>,
 }
+
+/// What changes for sets that have been looked at, which is the same for all of one kind and reach.
+struct Known {
+    groups: HashMap<(Kind, ReachKind), Groups>,
+    /// Groups that may still be looked at, and that may still be kept.
+    left: (usize, usize),
+}
+
+/// Groups that change, and whether by any means.
+type Groups = Rc<[(usize, bool)]>;
 
 /// What changes with each stray.
 type Lists<'p> = Vec<Result<Vec<Stray<'p>>, Exhausted>>;
 
 impl<'s, 'w, 'p> Beside<'s, 'w, 'p> {
     fn search(&self, credential: &Credential<'p>) -> Search<'s, 'w, 'p> {
-        let Self { scene, callers, change, others, is_cut } = *self;
+        let Self { scene, callers, change, others, is_cut, known } = *self;
         let company = company(scene.world, change.permits(), credential);
-        Search { scene, callers, change, credential: *credential, others: (others, is_cut), company }
+        Search { scene, callers, change, credential: *credential, others: (others, is_cut), company, known }
     }
 
     /// And the bases for which less was found than can be at most.
@@ -166,7 +187,7 @@ pub struct Exhausted;
 pub struct Set<'p> {
     pub pair: Pair,
     pub witness: Witness<'p>,
-    pub changed: Vec<(usize, bool)>,
+    pub changed: Groups,
 }
 
 pub fn take(left: &mut usize) -> Result<(), Exhausted> {
@@ -183,6 +204,7 @@ pub struct Search<'s, 'w, 'p> {
     pub others: (&'s [Vec<Credential<'p>>], bool),
     /// CAs that are tried beside the stray's.
     company: Vec<Option<Credential<'p>>>,
+    known: &'s RefCell<Known>,
 }
 
 impl<'s, 'p> Search<'s, '_, 'p> {
@@ -195,8 +217,11 @@ impl<'s, 'p> Search<'s, '_, 'p> {
             for shown in self.sets(base) {
                 take(&mut own)?;
                 take(left)?;
-                let set = self.judged(shown);
-                if !self.callers.known.contains_key(&set.pair) && !set.changed.is_empty() {
+                if self.callers.known.contains_key(&pair(self.scene.world, &shown)) {
+                    continue;
+                }
+                let set = self.judged(shown)?;
+                if !set.changed.is_empty() {
                     return Ok(Some(set));
                 }
             }
@@ -214,17 +239,44 @@ impl<'s, 'p> Search<'s, '_, 'p> {
         others.flat_map(move |others| self.company.iter().filter_map(move |company| with(others, *company)))
     }
 
+    /// Counts groups that are looked at.
+    pub fn look(&self, count: usize) -> Result<(), Exhausted> {
+        let to_look = &mut self.known.borrow_mut().left.0;
+        *to_look = to_look.checked_sub(count).ok_or(Exhausted)?;
+        Ok(())
+    }
+
     /// What changes for a set.
-    pub fn judged(&self, shown: Shown<'p>) -> Set<'p> {
+    pub fn judged(&self, shown: Shown<'p>) -> Result<Set<'p>, Exhausted> {
         let (scene, world) = (self.scene, self.scene.world);
         let pair = pair(world, &shown);
         let kind = scene.kind(pair);
         let reach = Reach { old: parts(world, Which::Old, &shown), new: parts(world, Which::New, &shown) };
-        let reaches = BTreeSet::from([scene.reach_kind(&reach)]);
-        let changed = |index: usize| scene.changed(self.change, kind, &reaches, scene.groups.get(index)?);
-        let candidates = scene.candidates(kind).into_iter();
-        let changed = candidates.filter_map(|index| Some((index, changed(index)?.by_any_means))).collect();
-        Set { pair, witness: Witness { shown, reach }, changed }
+        let changed = self.known.borrow_mut().groups(scene, self.change, (kind, scene.reach_kind(&reach)))?;
+        Ok(Set { pair, witness: Witness { shown, reach }, changed })
+    }
+}
+
+impl Known {
+    fn groups(
+        &mut self,
+        scene: &Scene<'_, '_>,
+        change: Change,
+        (kind, reach): (Kind, ReachKind),
+    ) -> Result<Groups, Exhausted> {
+        let entry = match self.groups.entry((kind, reach)) {
+            Entry::Occupied(entry) => return Ok(Rc::clone(entry.get())),
+            Entry::Vacant(entry) => entry,
+        };
+        let candidates = scene.candidates(kind);
+        let (to_look, to_keep) = &mut self.left;
+        *to_look = to_look.checked_sub(candidates.len() * JUDGED).ok_or(Exhausted)?;
+        let groups: Groups = scene.all_changed(change, candidates, (kind, entry.key().1.clone())).into();
+        if let Some(left) = to_keep.checked_sub(1 + groups.len()) {
+            *to_keep = left;
+            entry.insert(Rc::clone(&groups));
+        }
+        Ok(groups)
     }
 }
 

@@ -220,6 +220,49 @@ fn what_changes_with_strays_is_listed_within_its_bound() {
     });
 }
 
+/// A route for each set of ten scopes, and agents by certificate names of this kind, who have all scopes but those that they lack.
+fn meshed(agents: usize, name: fn(usize) -> CertificateName, lacks: fn(agent: usize, scope: usize) -> bool) -> Policy {
+    const SCOPES: usize = 10;
+    let mut policy = large(0, 0);
+    policy.agents.clear();
+    policy.routes.extend((1..1 << SCOPES).map(|number| Route {
+        name: format!("route-{number:04}"),
+        host: "api.example".into(),
+        methods: Methods::Only(vec!["GET".into()]),
+        path: format!("/{number}"),
+        origin: "o1".into(),
+        encoded_slash: false,
+        path_parameters: false,
+    }));
+    policy.scopes.extend((0..SCOPES).map(|scope| {
+        let of = (1..1 << SCOPES).filter(|number| number >> scope & 1 == 1);
+        Scope { name: format!("scope-{scope}"), routes: of.map(|number| format!("route-{number:04}")).collect() }
+    }));
+    policy.agents.extend((0..agents).map(|agent| {
+        let proofs = Proofs {
+            certificate: Some(CertificateProof { name: name(agent), ca: "agents".into() }),
+            ..Proofs::default()
+        };
+        let scopes = (0..SCOPES).filter(|scope| !lacks(agent, *scope)).map(|scope| format!("scope-{scope}"));
+        let (name, scopes) = (format!("agent-{agent:04}"), scopes.collect());
+        Agent { name, identity: vec![Identity::Proofs(proofs)], scopes, limits: vec![] }
+    }));
+    policy
+}
+
+#[test]
+fn groups_are_looked_at_once_for_all_agents_with_the_same_scopes_and_within_a_bound() {
+    let spiffe = |agent| CertificateName::Spiffe(format!("spiffe://corp.example/{agent}"));
+    let dns = |agent| CertificateName::Dns(format!("agent-{agent}.example"));
+    let last: fn(usize, usize) -> bool = |_, scope| scope == 0;
+    let own: fn(usize, usize) -> bool = |agent, scope| (agent * 37 % 1_023 + 1) >> scope & 1 == 0;
+    for (lacks, exhausted) in [([|_, _| false, last], false), ([own, own], true)] {
+        let (old, new) = (meshed(50, spiffe, lacks[0]), meshed(400, dns, lacks[1]));
+        let change = compared(&old, &new, "names of another kind");
+        assert_eq!((change.exhausted, change.needs_wider, change.verdict), (exhausted, true, Verdict::Both));
+    }
+}
+
 #[test]
 fn strays_that_are_left_out_make_it_exhausted() {
     // Nothing changes with any of these names, but not all pairs are tried of those that are not alike.
