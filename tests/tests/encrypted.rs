@@ -140,7 +140,7 @@ fn nothing_is_readable_without_the_identity_and_everything_with_it() {
     assert!(told.contains("as recorded"), "{told}");
     ok(at, &format!("replay {both} --release release.json --identity records.key"));
     let (_, told, _) = tests::agents::run(at, &format!("review {both} --policy policy.toml --identity records.key"));
-    assert!(told.contains("130 exchanges") || told.contains("130"), "{told}");
+    assert!(told.contains("130 exchanges"), "{told}");
     let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert_eq!(first["adamant.kind"], "start");
 
@@ -219,9 +219,9 @@ fn what_is_done_to_the_file_is_found() {
     for (name, bytes, told) in [
         ("changed", &changed, "was changed"),
         ("without", &without, "missing"),
-        ("swapped", &swapped, ""),
+        ("swapped", &swapped, "\"moved\""),
         ("torn", &torn, "cut off"),
-        ("twice", &twice, ""),
+        ("twice", &twice, "\"repeated\""),
     ] {
         fs::write(at.join("tampered"), bytes).unwrap();
         let report = verify(at, "tampered");
@@ -229,6 +229,7 @@ fn what_is_done_to_the_file_is_found() {
     }
     // Anybody can encrypt to a public key: what is put in is found by the chain.
     if let Ok(made) = Command::new("age").args(["-r", public, "made-up"]).current_dir(at).output() {
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let head = format!("adamant-encrypted {}\n", made.stdout.len());
         let put_in = [&whole[..two], head.as_bytes(), &made.stdout, b"\n", &whole[two..]].concat();
         fs::write(at.join("tampered"), put_in).unwrap();
