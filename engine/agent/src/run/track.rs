@@ -164,10 +164,15 @@ impl Track {
         self.paced_from(now).checked_duration_since(now + at_once).filter(|pause| !pause.is_zero())
     }
 
-    /// For how long an order waits, once of each.
+    /// For how long the order that there is has to wait.
+    fn order_pause(&self, now: Instant) -> Option<Duration> {
+        self.ordered.filter(|order| order.why != RELEASE)?;
+        self.pace(now)
+    }
+
+    /// The same, once of each.
     pub fn pace_to_tell(&mut self) -> Option<Duration> {
-        self.ordered.filter(|order| order.why != RELEASE && !self.told_paced)?;
-        let pause = self.pace(Instant::now())?;
+        let pause = self.order_pause(Instant::now()).filter(|_| !self.told_paced)?;
         self.told_paced = true;
         Some(pause)
     }
@@ -230,6 +235,11 @@ impl Track {
         if self.running.is_some() {
             return Duration::from_millis(RUNNING_LOOK_MS);
         }
+        let pause = self.pause_without_order(now);
+        self.order_pause(now).map_or(pause, |paced| paced.min(pause))
+    }
+
+    fn pause_without_order(&self, now: Instant) -> Duration {
         if let Some(again) = self.again {
             return again.at.saturating_duration_since(now);
         }

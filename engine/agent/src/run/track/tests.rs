@@ -79,8 +79,10 @@ fn orders_without_end_have_a_pace() {
     let pause = track.pace_to_tell().expect("and is told");
     assert!(pause > Duration::from_secs(ORDERED_PAUSE_S / 2) && pause <= Duration::from_secs(ORDERED_PAUSE_S));
     assert!(track.pace_to_tell().is_none(), "once");
+    track.paced_until = track.paced_until.map(|until| until - Duration::from_secs(ORDERED_PAUSE_S - 5));
+    assert!(track.pause() <= Duration::from_secs(5), "it is gone on with when it was told to be: {:?}", track.pause());
     // A pause later.
-    track.paced_until = track.paced_until.map(|until| until - Duration::from_secs(ORDERED_PAUSE_S));
+    track.paced_until = track.paced_until.map(|until| until - Duration::from_secs(5));
     assert!(track.take_order(Kind::Certificate, false).is_some());
     track.ordered = Some(Order::now(RELEASE));
     assert!(
