@@ -121,13 +121,17 @@ impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
             self.known.insert(meaning, Rc::clone(&common));
         }
         let lists = common.with(&own);
-        let strays = lists.into_iter().zip([true, false]).filter_map(|(groups, by_any_means)| {
-            let example = own.example(search, &groups, by_any_means);
-            let example = example.or_else(|| self.example(search, &common, &kin, (&groups, by_any_means)))?;
+        let mut strays = Vec::new();
+        for (groups, by_any_means) in lists.into_iter().zip([true, false]) {
+            let example = match own.example(search, &groups, by_any_means) {
+                Some(example) => Some(example),
+                None => self.example(search, &common, &kin, (&groups, by_any_means))?,
+            };
             let changed = Changed { change: self.change, by_any_means, condition: Condition::default() };
-            Some(Stray { credential: search.credential, changed, groups, example })
-        });
-        Ok(strays.collect())
+            let credential = search.credential;
+            strays.extend(example.map(|example| Stray { credential, changed, groups, example }));
+        }
+        Ok(strays)
     }
 
     /// Bases for which less was found, with some stray, than can be at most.
@@ -183,15 +187,19 @@ impl<'s, 'w, 'p> Lister<'s, 'w, 'p> {
         common: &Common,
         kin: &Kin,
         (groups, by_any_means): (&[usize], bool),
-    ) -> Option<Example<'p>> {
+    ) -> Result<Option<Example<'p>>, Exhausted> {
         let of = groups.iter().filter_map(|group| Some((*group, *common.groups.get(group)?)));
-        let (group, (_, at)) = of.filter(|(_, (any, _))| *any == by_any_means).min_by_key(|(_, (_, at))| *at)?;
-        let (_, base) = self.stranger(at, kin)?;
-        search.sets(base).find_map(|shown| {
+        let first = of.filter(|(_, (any, _))| *any == by_any_means).min_by_key(|(_, (_, at))| *at);
+        let base = first.and_then(|(group, (_, at))| Some((group, self.stranger(at, kin)?.1)));
+        let Some((group, base)) = base else { return Ok(None) };
+        for shown in search.sets(base) {
             let mut listed = Listed::default();
-            listed.add(search.judged(shown).ok()?);
-            listed.example(search, &[group], by_any_means)
-        })
+            listed.add(search.judged(shown)?);
+            if let Some(example) = listed.example(search, &[group], by_any_means) {
+                return Ok(Some(example));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -65,14 +65,15 @@ pub struct Strays<'p> {
 }
 
 pub fn strays<'p>(scene: &Scene<'_, 'p>, callers: &Callers<'p>) -> Strays<'p> {
-    strays_within(scene, callers, (TRIED_MAX, LISTED_MAX))
+    strays_within(scene, callers, (TRIED_MAX, LISTED_MAX), (LOOKED_MAX, KEPT_MAX))
 }
 
-/// The same within other bounds: sets tried to find one of each, and to find all requests.
+/// The same within other bounds: sets tried to find one of each, and to find all requests; and groups looked at and kept.
 pub fn strays_within<'p>(
     scene: &Scene<'_, 'p>,
     callers: &Callers<'p>,
     (mut left, mut left_to_list): (usize, usize),
+    groups: (usize, usize),
 ) -> Strays<'p> {
     let mut all = Strays { found: Vec::new(), exhausted: false };
     let mut left_to_refine = REFINED_MAX;
@@ -83,7 +84,7 @@ pub fn strays_within<'p>(
         }
         let (others, is_cut) = few(scene.world, &candidates, SECOND_MAX);
         let ones = of_count(&others, 1);
-        let known = RefCell::new(Known { groups: HashMap::new(), left: (LOOKED_MAX, KEPT_MAX) });
+        let known = RefCell::new(Known { groups: HashMap::new(), left: groups });
         let beside = Beside { scene, callers, change, others: &ones, is_cut, known: &known };
         let witnesses = witnesses(scene, callers, change);
         let bases = Bases::new(witnesses.iter().map(|(_, it)| &it.shown).collect(), Some);

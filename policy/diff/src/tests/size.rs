@@ -211,13 +211,50 @@ fn what_changes_with_strays_is_listed_within_its_bound() {
     let (old, new): ((_, &dyn Look), (_, &dyn Look)) = ((&old, &old_table), (&new, &new_table));
     with_parts(old, new, |scene, callers, _, exhausted| {
         assert!(!exhausted);
-        let within = |listed_max: usize| strays_within(scene, callers, (usize::MAX, listed_max));
+        let within =
+            |listed_max: usize| strays_within(scene, callers, (usize::MAX, listed_max), (usize::MAX, usize::MAX));
         let all = within(usize::MAX).found.len();
         let enough = (0..10_000).find(|listed_max| !within(*listed_max).exhausted).unwrap();
         assert!(all > 0 && enough > 0, "{all} strays in {enough} steps");
         assert_eq!(within(enough).found.len(), all);
         assert!(within(enough - 1).found.len() < all, "the last one was not listed whole");
     });
+}
+
+#[test]
+fn no_stray_is_left_out_in_silence_where_the_bound_of_groups_is_reached() {
+    let large = large(30, 10);
+    let strange = stranger(&large);
+    let (few, more) = (meshed(2, spiffe, |_, _| false), meshed(4, dns, |agent, scope| agent == scope));
+    for (old, new, step) in [(&large, &strange, 1), (&few, &more, 501), (&more, &few, 501)] {
+        let (old_table, new_table) = (table(old), table(new));
+        let (old, new): ((_, &dyn Look), (_, &dyn Look)) = ((old, &old_table), (new, &new_table));
+        with_parts(old, new, |scene, callers, _, _| {
+            let within = |groups| strays_within(scene, callers, (usize::MAX, usize::MAX), groups);
+            let all = within((usize::MAX, usize::MAX)).found.len();
+            for kept_max in [usize::MAX, 0] {
+                let mut is_left_out = false;
+                for looked_max in (0..).step_by(step) {
+                    let strays = within((looked_max, kept_max));
+                    let found = strays.found.len();
+                    assert!(strays.exhausted || found == all, "{looked_max}, {kept_max}: {found} of {all}");
+                    is_left_out |= found < all;
+                    if !strays.exhausted {
+                        break;
+                    }
+                }
+                assert!(is_left_out);
+            }
+        });
+    }
+}
+
+fn spiffe(agent: usize) -> CertificateName {
+    CertificateName::Spiffe(format!("spiffe://corp.example/{agent}"))
+}
+
+fn dns(agent: usize) -> CertificateName {
+    CertificateName::Dns(format!("agent-{agent}.example"))
 }
 
 /// A route for each set of ten scopes, and agents by certificate names of this kind, who have all scopes but those that they lack.
@@ -252,8 +289,6 @@ fn meshed(agents: usize, name: fn(usize) -> CertificateName, lacks: fn(agent: us
 
 #[test]
 fn groups_are_looked_at_once_for_all_agents_with_the_same_scopes_and_within_a_bound() {
-    let spiffe = |agent| CertificateName::Spiffe(format!("spiffe://corp.example/{agent}"));
-    let dns = |agent| CertificateName::Dns(format!("agent-{agent}.example"));
     let last: fn(usize, usize) -> bool = |_, scope| scope == 0;
     let own: fn(usize, usize) -> bool = |agent, scope| (agent * 37 % 1_023 + 1) >> scope & 1 == 0;
     for (lacks, exhausted) in [([|_, _| false, last], false), ([own, own], true)] {
